@@ -1,0 +1,140 @@
+package cell
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// State is where a cell is in its life.
+type State string
+
+const (
+	Running     State = "running"
+	Quarantined State = "quarantined" // stopped from running, kept for inspection
+	Closed      State = "closed"
+	Killed      State = "killed"
+	Crashed     State = "crashed"
+)
+
+// Source is Python to execute.
+type Source struct {
+	// Code is UTF-8 text.
+	Code []byte
+	// File is what tracebacks call it; "" is "<cell>".
+	File string
+	// Dialect defaults to Python.
+	Dialect Dialect
+	// Args become sys.argv[1:]; argv[0] is File.
+	Args []string
+	// Stdin makes sys.stdin read the inbox: bytes items are the stream, a null
+	// item is its end.
+	Stdin bool
+}
+
+// Invocation is a call of one function.
+type Invocation struct {
+	// Target is a name in __main__, or "module.function" of an importable module.
+	Target string
+	// Args and Kwargs are a JSON array and object; empty means none. They are
+	// not looked at before the guest.
+	Args, Kwargs json.RawMessage
+	// Raw, when not nil, is passed as the only argument, a bytes object; Args
+	// and Kwargs must be empty.
+	Raw []byte
+}
+
+// Cell is one running sandbox. See the package comment for threading.
+type Cell interface {
+	// ID is unique in this node's life. Spec is as claimed, defaults filled in.
+	ID() string
+	Spec() Spec
+
+	// Exec runs source in __main__. A nil error means it ran to its end. The
+	// failure is also queued for Recv, after all the guest posted.
+	Exec(ctx context.Context, src Source) error
+	// Call runs one function and returns what it returned.
+	Call(ctx context.Context, inv Invocation) (Value, error)
+	// Send appends to the inbox that the guest's recv reads; Busy when full.
+	Send(ctx context.Context, v Value) error
+	// Recv takes the next outbox item, waiting for one. After the cell's end
+	// it drains what is left and then fails with CellGone.
+	Recv(ctx context.Context) (Item, error)
+	// Inspect reports without running guest code; it works in every state.
+	Inspect(ctx context.Context) (Report, error)
+
+	// Quarantine interrupts the guest and lets nothing more run in it.
+	Quarantine(ctx context.Context, reason string) error
+	// Kill ends the cell now; operations under way fail with CellGone and reason.
+	Kill(reason string)
+	// Close lets a running operation be interrupted and ends the cell. It is
+	// idempotent, and returns when the cell's resources are given back or ctx ends.
+	Close(ctx context.Context) error
+	// Done is closed when the cell has ended; Err then says why (nil after Close).
+	Done() <-chan struct{}
+	Err() error
+}
+
+// Item is one outbox entry: a value the guest posted, or how an Exec failed.
+type Item struct {
+	Value Value
+	Err   *Error
+}
+
+// Report is a cell seen from outside.
+type Report struct {
+	ID      string        `json:"id"`
+	Name    string        `json:"name"`
+	Tenant  string        `json:"tenant"`
+	Backend Backend       `json:"backend"`
+	State   State         `json:"state"`
+	Busy    bool          `json:"busy"`
+	Reason  string        `json:"reason,omitempty"`
+	CPU     time.Duration `json:"cpu_ns"`
+	// Memory now and at its highest, in bytes, start-up not counted.
+	Memory     int64  `json:"memory"`
+	MemoryPeak int64  `json:"memory_peak"`
+	Output     int64  `json:"output"`
+	Posts      uint64 `json:"posts"`
+	Logs       uint64 `json:"logs"`
+	LogsLost   uint64 `json:"logs_lost"`
+	Metrics    uint64 `json:"metrics"`
+	Requests   uint64 `json:"requests"`
+	Denials    uint64 `json:"denials"`
+	// Namespaces the cell's process has of its own; nil when it shares.
+	Namespaces []string `json:"namespaces,omitempty"`
+	HostPID    int      `json:"host_pid"`
+}
+
+// LogRecord is one line the guest logged or printed.
+type LogRecord struct {
+	// Level is the guest's word: "debug", "info", "warning", "error",
+	// "critical", or "stdout" and "stderr" for print.
+	Level   string          `json:"level"`
+	Message string          `json:"message"`
+	Fields  json.RawMessage `json:"fields,omitempty"`
+}
+
+// Sample is one measurement by the guest.
+type Sample struct {
+	Name  string            `json:"name"`
+	Value float64           `json:"value"`
+	Tags  map[string]string `json:"tags,omitempty"`
+}
+
+// Request is the guest asking for an effect.
+type Request struct {
+	Capability string
+	Action     string
+	Payload    Value
+}
+
+// Sink receives what a guest says beside its posts. Methods are called from
+// one goroutine per cell and must not block, except Request, which runs in a
+// goroutine of its own under the operation's context.
+type Sink interface {
+	Log(LogRecord)
+	Metric(Sample)
+	Request(ctx context.Context, r Request) (Value, error)
+	Denied(Denial)
+}

@@ -1,0 +1,112 @@
+// The shared-memory pair of rings between a cell and its host. This header and
+// package cell/ring are two views of one layout; change them together.
+//
+// A region is one memfd: a header page, then the in-ring (host to cell), then
+// the out-ring (cell to host), `cap` bytes each, a power of two. Heads and tails
+// are free-running byte counters; a frame is a 16-byte header and its payload,
+// written as a byte stream, so a frame may be larger than the ring.
+#pragma once
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RING_MAGIC 0x31525950u // "PYR1"
+#define RING_HEADER 4096
+
+typedef struct {
+  uint32_t magic, cap;
+  _Atomic uint32_t state; // enum ring_state, written by the cell
+  _Atomic uint32_t tid;   // native thread id of the cell's thread, written by the cell
+  uint32_t pad0[12];
+  // in-ring: the host advances in_head; the cell advances in_tail.
+  _Alignas(64) _Atomic uint32_t in_head; // the cell sleeps on it while empty
+  _Atomic uint32_t in_full;              // host: "wake me through the bell when you consume"
+  _Alignas(64) _Atomic uint32_t in_tail;
+  _Atomic uint32_t in_parked; // cell: asleep on in_head, wake me
+  // out-ring: the cell advances out_head; the host advances out_tail.
+  _Alignas(64) _Atomic uint32_t out_head;
+  _Atomic uint32_t out_full; // cell: asleep on out_tail, wake me
+  _Alignas(64) _Atomic uint32_t out_tail;
+  _Atomic uint32_t out_parked; // host: asleep on the bell, ring it
+  // Control: the host names the operation to interrupt and why, then bumps seq.
+  _Alignas(64) _Atomic uint32_t ctl_seq;
+  _Atomic uint32_t ctl_reason; // enum cell_kind; 0 means none
+  _Atomic uint64_t ctl_op;
+  // Accounting, written by the cell (a hostile cell may lie: advisory in the
+  // process backend, where the kernel's own limits hold).
+  _Alignas(64) _Atomic int64_t mem_used; // start-up not counted
+  _Atomic int64_t mem_peak;
+  _Atomic uint64_t mem_denied; // allocations refused
+  _Atomic uint64_t denials;    // audit and import refusals
+} ring_hdr;
+
+_Static_assert(offsetof(ring_hdr, in_head) == 64, "layout");
+_Static_assert(offsetof(ring_hdr, in_tail) == 128, "layout");
+_Static_assert(offsetof(ring_hdr, out_head) == 192, "layout");
+_Static_assert(offsetof(ring_hdr, out_tail) == 256, "layout");
+_Static_assert(offsetof(ring_hdr, ctl_seq) == 320, "layout");
+_Static_assert(offsetof(ring_hdr, ctl_op) == 328, "layout");
+_Static_assert(offsetof(ring_hdr, mem_used) == 384, "layout");
+_Static_assert(offsetof(ring_hdr, denials) == 408, "layout");
+
+enum ring_state { RING_STARTING = 0, RING_IDLE = 1, RING_BUSY = 2, RING_ENDED = 3, RING_FAILED = 4 };
+
+typedef struct {
+  uint32_t len; // payload bytes
+  uint8_t kind, flags;
+  uint16_t aux; // reserved, 0
+  uint64_t id;  // operation or question id
+} frame_hdr;
+_Static_assert(sizeof(frame_hdr) == 16, "layout");
+
+// Host to cell. All integers little-endian.
+enum frame_in {
+  // u64 mem_limit, u32 message_max, u32 children, u32 files, u32 policy flags,
+  // then import names separated by '\n'. Answered by RESULT. Comes first, once.
+  IN_CLAIM = 1,
+  // u32 file_len, u32 args_len, file, args (JSON array of str), source.
+  IN_EXEC = 2,
+  // u32 target_len, u32 args_len, u32 kwargs_len, target, args, kwargs.
+  // With FLAG_RAW, args is one bytes argument and kwargs is empty.
+  IN_CALL = 3,
+  // To OUT_RECV or OUT_REQUEST of the same id. Payload is the value; with
+  // FLAG_ERROR an error body; with FLAG_NONE nothing (recv timed out).
+  IN_ANSWER = 4,
+  IN_CLOSE = 5,
+};
+
+// Cell to host.
+enum frame_out {
+  OUT_READY = 1,
+  OUT_RESULT = 2,  // value
+  OUT_ERROR = 3,   // error body
+  OUT_POST = 4,    // value
+  OUT_LOG = 5,     // u32 level_len, u32 message_len, level, message, fields (JSON object or empty)
+  OUT_METRIC = 6,  // f64 value, u32 name_len, name, tags (JSON object or empty)
+  OUT_RECV = 7,    // f64 seconds to wait, negative for ever
+  OUT_REQUEST = 8, // u32 capability_len, u32 action_len, capability, action, payload value
+  OUT_DENIAL = 9,  // u32 capability_len, capability, action
+  OUT_ENDED = 10,  // the executor is gone; last frame
+};
+
+enum frame_flag {
+  FLAG_RAW = 1,        // the value is bytes, not JSON
+  FLAG_ERROR = 2,      // IN_ANSWER carries an error body
+  FLAG_NONE = 4,       // IN_ANSWER carries nothing
+  FLAG_STDIN = 8,      // IN_EXEC: sys.stdin reads the inbox
+  FLAG_RESTRICTED = 16 // IN_EXEC: restricted dialect
+};
+
+// IN_CLAIM policy flags.
+enum {
+  POLICY_SHARED = 1,      // other cells live in this process
+  POLICY_ALL_IMPORTS = 2, // "*"
+};
+
+// Error body: u8 kind, u32 type_len, u32 message_len, u32 traceback_len, then the three texts.
+// Kinds are those of package cell (cell.Kind).
+enum cell_kind {
+  KIND_POLICY_DENIED = 1, KIND_POLICY_AUTH, KIND_TIMEOUT, KIND_MEMORY, KIND_CPU, KIND_OUTPUT,
+  KIND_CHILDREN, KIND_NETWORK, KIND_GUEST, KIND_GONE, KIND_BUSY, KIND_UNKNOWN_OUTCOME,
+  KIND_INVALID, KIND_CANCELLED
+};

@@ -1,0 +1,3 @@
+module github.com/pyisolate/pyisolate
+
+go 1.26.8
