@@ -12,6 +12,7 @@
 
 #define RING_MAGIC 0x31525950u // "PYR1"
 #define RING_HEADER 4096
+#define RING_THREADS 64
 
 typedef struct {
   uint32_t magic, cap;
@@ -38,6 +39,8 @@ typedef struct {
   _Atomic int64_t mem_peak;
   _Atomic uint64_t mem_denied; // allocations refused
   _Atomic uint64_t denials;    // audit and import refusals
+  // Native ids of threads the guest started, 0 for none: the host adds their CPU time.
+  _Alignas(64) _Atomic uint32_t threads[RING_THREADS];
 } ring_hdr;
 
 _Static_assert(offsetof(ring_hdr, in_head) == 64, "layout");
@@ -48,6 +51,7 @@ _Static_assert(offsetof(ring_hdr, ctl_seq) == 320, "layout");
 _Static_assert(offsetof(ring_hdr, ctl_op) == 328, "layout");
 _Static_assert(offsetof(ring_hdr, mem_used) == 384, "layout");
 _Static_assert(offsetof(ring_hdr, denials) == 408, "layout");
+_Static_assert(offsetof(ring_hdr, threads) == 448, "layout");
 
 enum ring_state { RING_STARTING = 0, RING_IDLE = 1, RING_BUSY = 2, RING_ENDED = 3, RING_FAILED = 4 };
 

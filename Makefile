@@ -1,0 +1,84 @@
+# `make` lists the targets. Needed: Go, a C compiler, git. `make deps` adds the rest.
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO          ?= go
+FUZZTIME    ?= 20s
+BENCH       ?= .
+TESTTIMEOUT ?= 15m
+
+LINT_VERSION := v2.15.0
+LINT         := .bin/golangci-lint-$(LINT_VERSION)
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+CGO_ROOM := github.com/pyisolate/pyisolate/cell/cpython
+
+# Packages that do not reach the cgo room, neither themselves nor in their tests:
+# the control plane, which must build without a C compiler.
+PURE = $(GO) list -test -f '{{.ImportPath}} {{.ForTest}} {{join .Deps " "}}' ./... | awk -v room=$(CGO_ROOM) ' \
+	{ name = $$1; sub(/(_test|\.test)$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
+	END { for (name in all) if (!(name in cgo)) print name }' | sort
+
+.PHONY: help deps build fmt-check vet check test race bench fuzz lint generate hardened clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: $(LINT) ## install what is needed beyond Go and a C compiler (into .bin) and fetch the modules
+	$(GO) mod download
+
+# Its own module graph, not ours: `go install pkg@version` ignores go.mod here.
+$(LINT):
+	@mkdir -p .bin
+	GOBIN="$(CURDIR)/.bin" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv .bin/golangci-lint $@
+
+build: ## build bin/pyisolate-node
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pyisolate-node ./cmd/pyisolate-node
+
+fmt-check:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):"; echo "$$files"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+	@echo "CGO_ENABLED=0 go vet (control plane)"
+	@CGO_ENABLED=0 $(GO) vet $$($(PURE))
+
+lint: $(LINT) ## run golangci-lint
+	$(LINT) run ./...
+
+check: fmt-check vet lint ## what to run before a commit: format, vet, lint, fast tests
+	$(GO) test -short -timeout $(TESTTIMEOUT) ./...
+
+test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detector, summary of skips
+	@status=0; { \
+		$(GO) test -json -timeout $(TESTTIMEOUT) ./... || status=1; \
+		$(GO) test -json -race -short -timeout $(TESTTIMEOUT) ./... || status=1; \
+		exit $$status; } | $(GO) run ./internal/testsummary
+
+race: ## all tests under the race detector
+	$(GO) test -race -timeout $(TESTTIMEOUT) ./...
+
+bench: build ## run the benchmarks (BENCH=regexp chooses the Go ones)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	bin/pyisolate-node bench
+
+fuzz: ## run every fuzz target for FUZZTIME each (default 20s)
+	@for pkg in $$($(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+		done; \
+	done
+
+generate: ## regenerate generated code (protobuf code needs protoc)
+	$(GO) generate ./...
+
+hardened: ## build bin/pyisolate-node-hardened with clang and CFI where the toolchain allows
+	@GO='$(GO)' LDFLAGS='$(LDFLAGS)' tools/hardened bin/pyisolate-node-hardened
+
+clean: ## remove what was built
+	rm -rf bin .bin

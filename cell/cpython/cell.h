@@ -1,0 +1,120 @@
+// One cell as the C side sees it, and the modules that make it up. Data flows
+// one way: loop -> (guest, value, fault) -> wire; policy and memory are called by
+// CPython through hooks and look the cell up from the running thread.
+#pragma once
+#include "pyapi.h"
+#include "ring.h"
+
+#include <stdbool.h>
+
+#define MAX_IMPORTS 1024
+
+typedef struct cell {
+  struct cell *next; // in the registry
+  // Rings. hdr is NULL once the host has been told that the cell ended.
+  ring_hdr *hdr;
+  char *in, *out; // cap bytes each
+  uint32_t mask;
+  int bell; // eventfd to the host
+
+  // Accounting. Blocks outlive the interpreter now and then (CPython keeps some
+  // process-wide), so a cell struct is freed only when used is back to zero.
+  _Atomic int64_t used;
+  int64_t base, limit; // limit 0: not yet claimed, unlimited
+  int64_t peak;
+  int64_t slack;       // extra room while our own code reports an error
+
+  // Policy, set once by IN_CLAIM.
+  bool claimed, shared, all_imports;
+  int implicit; // inside an import that CPython's C code asked for
+  uint32_t message_max, children, files;
+  char *imports; // NUL-separated, ends with an empty name
+
+  // The operation that is running; 0 when idle.
+  _Atomic uint64_t op;
+  _Atomic bool dying;  // unwind everything and end
+  _Atomic bool ending; // inside the interpreter's own end
+  _Atomic int armed;  // injections queued
+  PyThreadState *ts;
+  PyInterpreterState *interp;
+  unsigned long thread; // pthread_t of the cell's thread
+
+  // Borrowed from the interpreter for its life.
+  PyObject *main_dict; // __main__.__dict__
+  PyObject *guest;     // dict of the guest support module
+  PyObject *interrupt; // exception raised by injections
+  PyObject *denied, *import_denied; // exception types
+  PyObject *real_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
+      *real_exec_builtin;
+
+  // The source run last, for traceback lines.
+  char *file, *source;
+  size_t source_len;
+  uint64_t next_question;
+  uint64_t denied_before; // mem_denied when the operation began
+} cell;
+
+// The running thread's cell, or NULL on threads that run no guest.
+cell *cell_current(void);
+void cell_bind(cell *c); // makes c the calling thread's cell
+// The registry lets threads that a guest started find their cell.
+void cell_register(cell *c);
+void cell_unregister(cell *c);
+
+// ---- wire.c: frames over the rings -------------------------------------------------------
+typedef struct { const void *p; size_t n; } part;
+typedef struct { frame_hdr h; char *data; } frame; // data is malloc'd, NUL after its end
+
+int wire_attach(cell *c, void *region, size_t size, int bell); // 0, or -1: not a region
+// Blocks while the ring is full. false: the cell is dying or the operation was interrupted.
+bool wire_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n);
+// Never blocks: false when it does not fit.
+bool wire_try_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n);
+// Next frame; blocks with the GIL released. false: dying, interrupted, or a broken frame.
+bool wire_receive(cell *c, frame *f);
+bool wire_interrupted(cell *c); // the host wants the running operation stopped
+void wire_wake(cell *c);        // from any thread: makes blocked calls look again
+
+// ---- value.c: JSON text <-> Python objects -----------------------------------------------
+typedef struct { char *p; size_t n, cap, max; } text; // grows by malloc up to max
+void text_free(text *t);
+// Appends o as JSON. -1 with a Python exception naming the path under root.
+int value_encode(text *t, PyObject *o, const char *root);
+// New reference, or NULL with ValueError.
+PyObject *value_decode(const char *p, size_t n);
+// Encodes o as bytes (FLAG_RAW) or JSON. -1 with an exception. The parts live in t or o.
+int value_pack(text *t, PyObject *o, const char *root, part *out, uint8_t *flags);
+PyObject *value_unpack(const char *p, size_t n, uint8_t flags);
+
+// ---- fault.c: exceptions -> error bodies -------------------------------------------------
+// Takes the raised exception and sends it as OUT_ERROR for op.
+void fault_send(cell *c, uint64_t op);
+void fault_send_text(cell *c, uint64_t op, uint8_t kind, const char *type, const char *message);
+// Raises the error body that the host sent.
+void fault_raise(cell *c, const char *body, size_t n);
+
+// ---- guest.c: what guest code can call ----------------------------------------------------
+int guest_install(cell *c); // into the current interpreter; 0, or -1 with an exception
+int guest_compile(void);    // once per process, in the main interpreter
+
+// ---- policy.c: audit hook; gate.c: imports and removals ------------------------------------
+void policy_init(const char *stdlib); // before initialisation
+int policy_hook(const char *event, PyObject *args, void *unused);
+// Raises PolicyDenied (or its import flavour) and reports it. Always -1.
+int policy_deny(cell *c, const char *capability, const char *action);
+bool policy_in_stdlib(const char *path, size_t n);
+int gate_install(cell *c); // wraps import machinery, removes what no guest may have
+bool gate_trusted_frame(void);
+int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied
+int gate_check_guest(cell *c, const char *name);  // the same, judged as the guest's own wish
+
+// ---- memory.c ------------------------------------------------------------------------------
+void memory_hook(void); // before initialisation
+void memory_finish(cell *c); // after the interpreter's end; frees c when it holds nothing
+
+// ---- loop.c --------------------------------------------------------------------------------
+int runtime_init(const char *home, const char *stdlib, char *err, size_t errlen);
+void loop_run(cell *c);      // serves frames until the cell is closed or dying
+void loop_finish(cell *c);   // after loop_run: takes the guest's objects down
+void loop_inject(cell *c);   // from any thread: interrupt what runs
+void loop_stack_bounds(cell *c);

@@ -1,0 +1,196 @@
+package cpython
+
+/*
+#cgo CFLAGS: -std=gnu11 -O2 -g -Wall -Wextra -Wno-cast-function-type -fstack-protector-strong -D_FORTIFY_SOURCE=3
+#cgo LDFLAGS: -ldl -lpthread -Wl,-z,relro,-z,now
+#include <stdlib.h>
+#include "thread.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/ring"
+)
+
+// ZygoteName is the argv[0] under which a program that links this package
+// becomes a zygote instead of itself.
+const ZygoteName = "pyisolate-zygote"
+
+// Runtime is CPython in this process.
+type Runtime struct {
+	mu      sync.Mutex
+	threads map[uint64]*Thread
+	nextID  atomic.Uint64
+}
+
+var load struct {
+	sync.Mutex
+	lib     string
+	runtime *Runtime
+}
+
+// Load opens libpython at lib and starts it with its standard library. A second
+// call with the same lib returns the same Runtime; another lib is refused, as a
+// process holds one CPython.
+func Load(lib, home, stdlib string) (*Runtime, error) {
+	load.Lock()
+	defer load.Unlock()
+	if load.runtime != nil {
+		if load.lib != lib {
+			return nil, fmt.Errorf("load %s: this process already runs %s", lib, load.lib)
+		}
+		return load.runtime, nil
+	}
+	var msg [512]C.char
+	clib, chome, cstdlib := C.CString(lib), C.CString(home), C.CString(stdlib)
+	// CPython keeps home; the three are leaked once on purpose.
+	if C.thread_runtime(clib, chome, cstdlib, &msg[0], C.size_t(len(msg))) != 0 {
+		return nil, errors.New(C.GoString(&msg[0]))
+	}
+	reaper := os.NewFile(uintptr(C.thread_reaper_fd()), "pyisolate-reaper")
+	rt := &Runtime{threads: make(map[uint64]*Thread)}
+	go rt.reap(reaper)
+	load.lib, load.runtime = lib, rt
+	return rt, nil
+}
+
+// reap runs for the process's life.
+func (rt *Runtime) reap(bell *os.File) {
+	var count [8]byte
+	for {
+		if _, err := bell.Read(count[:]); err != nil {
+			return
+		}
+		for id := uint64(C.thread_reap()); id != 0; id = uint64(C.thread_reap()) {
+			rt.mu.Lock()
+			t := rt.threads[id]
+			delete(rt.threads, id)
+			rt.mu.Unlock()
+			if t != nil {
+				t.finish()
+			}
+		}
+	}
+}
+
+// Start begins a cell thread on r and returns without waiting for it. The region
+// must stay mapped until Done is closed.
+func (rt *Runtime) Start(r *ring.Region) (*Thread, error) {
+	id := rt.nextID.Add(1)
+	t := &Thread{region: r, done: make(chan struct{})}
+	rt.mu.Lock()
+	defer rt.mu.Unlock() // before the thread can end
+	ptr, err := C.thread_start(r.Base(), C.size_t(r.Size()), C.int(r.BellFD()), C.uint64_t(id))
+	if ptr == nil {
+		return nil, fmt.Errorf("start a cell thread: %w", err)
+	}
+	t.c = ptr
+	rt.threads[id] = t
+	return t, nil
+}
+
+// Thread is one cell's thread.
+type Thread struct {
+	region *ring.Region
+	done   chan struct{}
+
+	mu     sync.Mutex
+	c      unsafe.Pointer // nil once ended
+	killed bool
+	cpu    map[int]time.Duration
+}
+
+func (t *Thread) finish() {
+	t.mu.Lock()
+	C.thread_free(t.c)
+	t.c = nil
+	t.mu.Unlock()
+	close(t.done)
+}
+
+// Interrupt raises in the guest until operation op is over.
+func (t *Thread) Interrupt(op uint64, reason cell.Kind) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.c == nil {
+		return
+	}
+	t.region.Interrupt(op, uint8(reason))
+	C.thread_interrupt(t.c)
+}
+
+// Kill unwinds the guest and ends the thread. A guest that stays in C code is
+// not ended, but given the least of the processor: see Stuck.
+func (t *Thread) Kill() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.c == nil {
+		return
+	}
+	t.killed = true
+	C.thread_kill(t.c)
+}
+
+// Done is closed when the thread is gone and touches its region no more.
+func (t *Thread) Done() <-chan struct{} { return t.done }
+
+// Err is always nil: a thread ends in order or not at all.
+func (t *Thread) Err() error { return nil }
+
+// Stuck reports that the thread was killed and has not ended. Only the end of
+// the process will end it; meanwhile it runs at idle priority.
+func (t *Thread) Stuck() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.c == nil || !t.killed {
+		return false
+	}
+	C.thread_kill(t.c) // once more, for what finalisers do
+	for _, tid := range t.region.Threads() {
+		// SCHED_IDLE: it still burns what nobody else wants.
+		_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: schedIdle}, 0)
+	}
+	return true
+}
+
+// CPU is the time its threads have used, those of the guest included.
+func (t *Thread) CPU() (time.Duration, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cpu == nil {
+		t.cpu = make(map[int]time.Duration)
+	}
+	if t.c != nil {
+		for _, tid := range t.region.Threads() {
+			var ts unix.Timespec
+			if unix.ClockGettime(threadClock(tid), &ts) == nil {
+				t.cpu[tid] = time.Duration(ts.Nano())
+			}
+		}
+	}
+	var sum time.Duration
+	for _, d := range t.cpu {
+		sum += d // a thread that ended counts with what was last seen
+	}
+	return sum, nil
+}
+
+const schedIdle = 5 // SCHED_IDLE
+
+// threadClock is the kernel's CPU clock id of a thread: see CPUCLOCK_* in
+// linux/posix-timers.h.
+func threadClock(tid int) int32 {
+	const perThread, sched = 4, 2
+	return int32(^tid<<3 | perThread | sched)
+}

@@ -1,0 +1,198 @@
+package cpython_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/cpython"
+	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/cell/ring"
+)
+
+var load = sync.OnceValues(func() (*cpython.Runtime, error) {
+	d, err := pydist.Resolve(context.Background(), pydist.Options{Python: os.Getenv("PYISOLATE_PYTHON")})
+	if err != nil {
+		return nil, err
+	}
+	return cpython.Load(d.Lib, d.Home, d.Stdlib)
+})
+
+// bare is a cell driven frame by frame, without a host around it.
+type bare struct {
+	tb     testing.TB
+	region *ring.Region
+	thread *cpython.Thread
+	op     uint64
+	frames chan ring.Frame
+}
+
+type policy struct {
+	imports  string
+	mem      uint64
+	children uint32
+	shared   bool
+}
+
+func start(tb testing.TB, p policy) *bare {
+	tb.Helper()
+	rt, err := load()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	region, err := ring.New(ring.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	th, err := rt.Start(region)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b := &bare{tb: tb, region: region, thread: th, frames: make(chan ring.Frame, 1024)}
+	go func() {
+		_ = region.Serve(func(f ring.Frame) error { b.frames <- f; return nil })
+		close(b.frames)
+	}()
+	tb.Cleanup(b.stop)
+	if f := b.next(); f.Kind != ring.OutReady {
+		tb.Fatalf("first frame is %d: %q", f.Kind, f.Payload)
+	}
+	b.claim(p)
+	return b
+}
+
+func (b *bare) claim(p policy) {
+	b.tb.Helper()
+	body := make([]byte, 24)
+	binary.LittleEndian.PutUint64(body, p.mem)
+	binary.LittleEndian.PutUint32(body[8:], 1<<20)
+	binary.LittleEndian.PutUint32(body[12:], p.children)
+	binary.LittleEndian.PutUint32(body[16:], 64)
+	flags := uint32(ring.PolicyShared)
+	if p.imports == "*" {
+		flags |= ring.PolicyAllImports
+	}
+	binary.LittleEndian.PutUint32(body[20:], flags)
+	b.send(ring.InClaim, 0, body, []byte(strings.ReplaceAll(p.imports, ",", "\n")))
+	if f := b.next(); f.Kind != ring.OutResult {
+		b.tb.Fatalf("claim: %q", f.Payload)
+	}
+}
+
+func (b *bare) stop() {
+	b.thread.Kill()
+	select {
+	case <-b.thread.Done():
+		_ = b.region.Free()
+	case <-time.After(10 * time.Second):
+		b.tb.Error("the thread did not end")
+	}
+}
+
+func (b *bare) send(k ring.Kind, f ring.Flags, parts ...[]byte) uint64 {
+	b.tb.Helper()
+	b.op++
+	if err := b.region.Send(k, f, b.op, parts...); err != nil {
+		b.tb.Fatal(err)
+	}
+	return b.op
+}
+
+func (b *bare) next() ring.Frame {
+	b.tb.Helper()
+	select {
+	case f := <-b.frames:
+		return f
+	case <-time.After(20 * time.Second):
+		b.tb.Fatal("no frame within 20 s")
+		return ring.Frame{}
+	}
+}
+
+func lens(n ...int) []byte {
+	var out []byte
+	for _, v := range n {
+		out = binary.LittleEndian.AppendUint32(out, uint32(v))
+	}
+	return out
+}
+
+func (b *bare) exec(src string, f ring.Flags) {
+	b.tb.Helper()
+	const file = "<cell>"
+	b.send(ring.InExec, f, lens(len(file), 0), []byte(file), []byte(src))
+}
+
+// run executes src and returns its posts and logs, a line each, and the error body.
+func (b *bare) run(src string) (said []string, fault string) {
+	b.tb.Helper()
+	b.exec(src, 0)
+	return b.finish()
+}
+
+func (b *bare) finish() (said []string, fault string) {
+	b.tb.Helper()
+	for {
+		switch f := b.next(); f.Kind {
+		case ring.OutPost:
+			said = append(said, string(f.Payload))
+		case ring.OutLog:
+			said = append(said, "log:"+string(f.Payload[8:]))
+		case ring.OutDenial:
+			said = append(said, "denied:"+string(f.Payload[8:]))
+		case ring.OutResult:
+			return said, ""
+		case ring.OutError:
+			n := binary.LittleEndian.Uint32(f.Payload[1:])
+			m := binary.LittleEndian.Uint32(f.Payload[5:])
+			p := f.Payload[13:]
+			return said, fmt.Sprintf("%s|%s|%s\n%s", cell.Kind(f.Payload[0]), p[:n], p[n:n+m], p[n+m:])
+		default:
+			b.tb.Fatalf("unexpected frame %d %q", f.Kind, f.Payload)
+		}
+	}
+}
+
+func TestHello(t *testing.T) {
+	b := start(t, policy{imports: "math", mem: 64 << 20})
+	said, fault := b.run("import math\npost(math.sqrt(2))\nprint('hi', 1)\npost({'a':[1,2.5,None,True,'x\\n\"é']})\npost(b'raw')")
+	t.Log(said, fault)
+	if fault != "" || said[0] != "1.4142135623730951" {
+		t.Fatalf("said %q, fault %s", said, fault)
+	}
+	for _, src := range []string{"1/0", "import os", "post({1,2})", "post({'rows':[1,{2}]})", "def f():\n  raise ValueError('é')\nf()", "x=(", "import sys; sys.exit(3)",
+		"open('/etc/passwd')", "x='a'*10**9", "def f(): f()\nf()", "try:\n  1/0\nexcept Exception as e:\n  raise KeyError(3) from e"} {
+		said, fault := b.run(src)
+		t.Logf("%s\n--> %q %s", src, said, fault)
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	for _, src := range []string{"while True: pass", "while True:\n  try:\n    while True: pass\n  except BaseException: pass",
+		"recv()", "import time\ntime.sleep(1000)", "while True: post('x'*1000)", "class A:\n def __del__(s):\n  A()\n  while True:\n   try: pass\n   except BaseException: pass\nwhile 1:\n try: A()\n except BaseException: pass",
+		"import threading\nl=threading.Lock()\nl.acquire()\nl.acquire()"} {
+		b := start(t, policy{imports: "*", mem: 64 << 20})
+		b.exec(src, 0)
+		time.Sleep(20 * time.Millisecond)
+		t0 := time.Now()
+		go func() {
+			b.thread.Interrupt(b.op, cell.Timeout)
+		}()
+		for {
+			f := b.next()
+			if f.Kind == ring.OutError {
+				t.Logf("%.30q: %v %s", src, time.Since(t0), f.Payload[13:])
+				break
+			}
+		}
+		if _, fault := b.run("post(1)"); fault != "" {
+			t.Error(fault)
+		}
+	}
+}

@@ -1,0 +1,385 @@
+// The import allow-list, below Python, and the removals. Every way to a module
+// ends at one check: builtins.__import__ (what is loaded already),
+// _find_and_load (what is not, whoever asks), and the _imp functions that make
+// builtin and native modules. Who asks is the innermost frame outside importlib.
+#define _GNU_SOURCE
+#include "cell.h"
+
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// No code in a cell gets these, the standard library's included: they reach
+// other interpreters, raw memory, or the process.
+static const char *const never[] = {
+    "_interpreters", "_interpchannels", "_interpqueues", "_ctypes", "_ctypes_test", "_testcapi", "_testlimitedcapi",
+    "_testinternalcapi", "_testbuffer", "_testimportmultiple", "_testmultiphase", "_testsinglephase", "_testclinic",
+    "_testclinic_limited", "_testexternalinspection", "_remote_debugging", "_xxtestfuzz", "xxsubtype", "xxlimited",
+    "xxlimited_35", "faulthandler", "_posixshmem", "readline", NULL};
+
+// The standard library may load these for itself; a guest never names them.
+static const char *const internal[] = {"posix", "_signal", "_imp", "marshal", "_thread", "_posixsubprocess",
+                                       "_frozen_importlib", "_frozen_importlib_external", "ctypes", "_multiprocessing",
+                                       "concurrent.interpreters", "_socket", "_io", NULL};
+
+// C code of CPython imports these on a guest's behalf; none gives authority.
+static const char *const implicit[] = {"_strptime", "_datetime", "datetime", "_pydatetime", "warnings", "_warnings", "copyreg", "annotationlib",
+                                       "typing", "traceback", "linecache", "functools", "_collections_abc",
+                                       "collections.abc", "collections", "enum", "numbers", "re", "io", "_io", "ast", "time",
+                                       "string.templatelib", "encodings", "_compat_pickle", "codecs", "operator",
+                                       "locale", "_locale", "json", "decimal", "_pydecimal", "threading", "tokenize",
+                                       "_tokenize", "abc", "weakref", "types", "reprlib", "contextlib",
+                                       "importlib.readers", "importlib.resources.readers", "unicodedata", NULL};
+
+static bool listed(const char *const *list, const char *name) {
+  for (; *list; list++)
+    if (!strcmp(*list, name)) return true;
+  return false;
+}
+
+// "a.b" grants a.b, everything below it, and its parents on the way.
+static bool granted(const cell *c, const char *name) {
+  if (c->all_imports) return true;
+  size_t n = strlen(name);
+  for (const char *g = c->imports; g && *g; g += strlen(g) + 1) {
+    size_t m = strlen(g), shorter = n < m ? n : m;
+    if (strncmp(g, name, shorter)) continue;
+    if (n == m || (n > m && name[m] == '.') || (n < m && g[n] == '.')) return true;
+  }
+  static const char *const always[] = {"pyisolate_guest", "builtins", "__future__", "__main__", NULL};
+  return listed(always, name);
+}
+
+// ---- who asks ------------------------------------------------------------------------------
+
+static bool trusted_file(PyObject *code, bool *importlib) {
+  PyObject *file = PyObject_GetAttrString(code, "co_filename");
+  Py_ssize_t n = 0;
+  const char *p = file ? PyUnicode_AsUTF8AndSize(file, &n) : NULL;
+  bool frozen = p && n >= 7 && !memcmp(p, "<frozen", 7);
+  bool trusted = p && (frozen || policy_in_stdlib(p, (size_t)n));
+  *importlib = trusted && (strstr(p, "/importlib/") || (frozen && strstr(p, " importlib")));
+  if (!p) PyErr_Clear();
+  if (file) Py_DecRef(file);
+  return trusted;
+}
+
+bool gate_trusted_frame(void) {
+  PyFrameObject *f = PyEval_GetFrame(); // borrowed
+  if (!f) return true;                  // our own C code
+  PyObject *code = PyFrame_GetCode(f);
+  bool importlib, yes = trusted_file(code, &importlib);
+  Py_DecRef(code);
+  return yes;
+}
+
+// Does the code's own text say `import name`? Then it is not a deputy that
+// imports what somebody hands it.
+static bool names(PyObject *code, const char *name) {
+  PyObject *tuple = PyObject_GetAttrString(code, "co_names");
+  const char *dot = strrchr(name, '.');
+  bool found = false;
+  for (Py_ssize_t i = 0; tuple && !found && i < PyTuple_Size(tuple); i++) {
+    PyObject *item = PyTuple_GetItem(tuple, i);
+    found = !PyUnicode_CompareWithASCIIString(item, name) || (dot && !PyUnicode_CompareWithASCIIString(item, dot + 1));
+  }
+  if (tuple) Py_DecRef(tuple);
+  return found;
+}
+
+typedef enum { GUEST, LIBRARY, DEPUTY } asker;
+
+static asker who(const char *name) {
+  PyFrameObject *f = PyEval_GetFrame();
+  if (!f) return GUEST;
+  Py_IncRef((PyObject *)f);
+  asker found = GUEST;
+  for (int depth = 0; f && depth < 64; depth++) {
+    PyObject *code = PyFrame_GetCode(f);
+    bool importlib, trusted = trusted_file(code, &importlib);
+    bool named = trusted && !importlib && names(code, name);
+    Py_DecRef(code);
+    if (!importlib) {
+      found = !trusted ? GUEST : named ? LIBRARY : DEPUTY;
+      break;
+    }
+    PyFrameObject *back = PyFrame_GetBack(f);
+    Py_DecRef((PyObject *)f);
+    f = back;
+  }
+  if (f) Py_DecRef((PyObject *)f);
+  return found;
+}
+
+// Encodings are data: whoever decodes text needs them.
+static bool harmless(const char *name) { return !strncmp(name, "encodings.", 10) || listed(implicit, name); }
+
+int gate_check_import(cell *c, const char *name) {
+  if (!c->claimed) return 0;
+  asker a = who(name);
+  if (listed(never, name)) {
+    if (a != LIBRARY) return policy_deny(c, "import", name);
+    PyErr_Format(PyExc_ImportError, "%s does not exist in a cell", name); // it has a fallback, or nobody can use it
+    return -1;
+  }
+  if (a == LIBRARY) return 0;
+  if (granted(c, name) && !listed(internal, name)) return 0;
+  if (harmless(name) && (c->implicit || a == DEPUTY)) return 0;
+  return policy_deny(c, "import", name);
+}
+
+int gate_check_guest(cell *c, const char *name) {
+  bool yes = !listed(never, name) && !listed(internal, name) && granted(c, name);
+  return yes ? 0 : policy_deny(c, "import", name);
+}
+
+// ---- the wrapped functions -------------------------------------------------------------------
+
+static const char *text_of(PyObject *o) {
+  if (!o || !(PyType_GetFlags(Py_TYPE(o)) & TPFLAGS_UNICODE)) return NULL;
+  const char *p = PyUnicode_AsUTF8AndSize(o, NULL);
+  if (!p) PyErr_Clear();
+  return p;
+}
+
+// CPython's own C code asks for modules with the one-element fromlist ['__doc__'].
+static bool from_c(PyObject *fromlist, const char *name) {
+  if (!fromlist || !(PyType_GetFlags(Py_TYPE(fromlist)) & TPFLAGS_LIST) || PyList_Size(fromlist) > 1) return false;
+  return harmless(name);
+}
+
+static PyObject *argument(PyObject *args, PyObject *kwargs, Py_ssize_t i, const char *key) {
+  if (i < PyTuple_Size(args)) return PyTuple_GetItem(args, i);
+  return kwargs ? PyDict_GetItemString(kwargs, key) : NULL;
+}
+
+static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
+  (void)self;
+  cell *c = cell_current();
+  const char *name = text_of(argument(args, kwargs, 0, "name"));
+  PyObject *level = argument(args, kwargs, 4, "level");
+  if (c && c->claimed && name) {
+    bool relative = level && PyObject_IsTrue(level) == 1;
+    if (relative) {
+      // A package's own business; a guest has no package to be relative to.
+      if (!gate_trusted_frame() && policy_deny(c, "import", "a relative import")) return NULL;
+    } else if (from_c(argument(args, kwargs, 3, "fromlist"), name)) {
+      c->implicit++;
+      PyObject *module = PyObject_Call(c->real_import, args, kwargs);
+      c->implicit--;
+      return module;
+    } else if (gate_check_import(c, name))
+      return NULL;
+  }
+  return PyObject_Call(c->real_import, args, kwargs);
+}
+
+static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
+  (void)self;
+  cell *c = cell_current();
+  const char *name = text_of(argument(args, NULL, 0, NULL));
+  if (name && gate_check_import(c, name)) return NULL;
+  return PyObject_Call(c->real_find_and_load, args, NULL);
+}
+
+static void gate_patch(cell *c, const char *module, PyObject *dict);
+
+// create_builtin and create_dynamic take a spec whose name is the module's.
+static PyObject *create(PyObject *real, PyObject *args) {
+  cell *c = cell_current();
+  PyObject *spec = argument(args, NULL, 0, NULL);
+  PyObject *name = spec ? PyObject_GetAttrString(spec, "name") : NULL;
+  const char *text = text_of(name);
+  PyObject *module = NULL;
+  if (text && !gate_check_import(c, text)) module = PyObject_Call(real, args, NULL);
+  if (name) Py_DecRef(name);
+  return module;
+}
+
+static PyObject *gate_create_builtin(PyObject *self, PyObject *args) {
+  (void)self;
+  return create(cell_current()->real_create_builtin, args);
+}
+
+static PyObject *gate_create_dynamic(PyObject *self, PyObject *args) {
+  (void)self;
+  return create(cell_current()->real_create_dynamic, args);
+}
+
+// Multi-phase modules have no contents before exec_builtin: patch after it.
+static PyObject *gate_exec_builtin(PyObject *self, PyObject *module) {
+  (void)self;
+  cell *c = cell_current();
+  PyObject *done = PyObject_CallOneArg(c->real_exec_builtin, module);
+  PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
+  const char *text = text_of(name);
+  if (text) gate_patch(c, text, PyModule_GetDict(module));
+  if (name) Py_DecRef(name);
+  if (done && PyErr_Occurred()) PyErr_Clear();
+  return done;
+}
+
+// ---- removals --------------------------------------------------------------------------------
+
+static PyObject *refused(PyObject *self, PyObject *args) {
+  (void)args;
+  cell *c = cell_current();
+  const char *name = text_of(self);
+  if (c) policy_deny(c, "process", name ? name : "this function");
+  return NULL;
+}
+
+static PyObject *ignored(PyObject *self, PyObject *args) {
+  (void)self;
+  (void)args;
+  Py_IncRef(Py_None);
+  return Py_None;
+}
+
+// time.sleep that an interrupt can end: CPython's own sleeps through it.
+static PyObject *gate_sleep(PyObject *self, PyObject *arg) {
+  (void)self;
+  cell *c = cell_current();
+  double seconds = PyFloat_AsDouble(arg);
+  if (seconds == -1 && PyErr_Occurred()) return NULL;
+  if (!(seconds >= 0) || seconds > 1e9) {
+    PyErr_SetString(PyExc_ValueError, seconds < 0 ? "sleep length must be non-negative" : "sleep length is too long");
+    return NULL;
+  }
+  struct timespec now, end;
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  end.tv_sec += (time_t)seconds;
+  end.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+  if (end.tv_nsec >= 1000000000) end.tv_sec++, end.tv_nsec -= 1000000000;
+  PyThreadState *ts = PyEval_SaveThread();
+  for (;;) {
+    uint32_t seq = atomic_load(&c->hdr->ctl_seq);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t left = (end.tv_sec - now.tv_sec) * 1000000000ll + (end.tv_nsec - now.tv_nsec);
+    if (left <= 0 || wire_interrupted(c)) break;
+    struct timespec wait = {left / 1000000000, left % 1000000000};
+    syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAIT, seq, &wait, NULL, 0);
+  }
+  PyEval_RestoreThread(ts);
+  if (wire_interrupted(c)) {
+    PyErr_SetNone(c->interrupt);
+    return NULL;
+  }
+  return ignored(NULL, NULL);
+}
+
+typedef struct { const char *module, *names; PyCFunction replacement; int flags; } removal;
+
+static const removal removals[] = {
+    {"sys", "_current_frames _current_exceptions remote_exec setswitchinterval setdlopenflags activate_stack_trampoline "
+            "_debugmallocstats _clear_internal_caches _clear_type_cache _dump_tracelets", refused, METH_VARARGS | METH_KEYWORDS},
+    {"posix", "_exit abort kill killpg fork fork1 forkpty vfork execv execve posix_spawn posix_spawnp system "
+              "umask nice setpriority sched_setaffinity sched_setscheduler sched_setparam chroot setuid setgid seteuid "
+              "setegid setreuid setregid setresuid setresgid setgroups initgroups setsid setpgid tcsetpgrp setns unshare "
+              "memfd_create eventfd timerfd_create openpty posix_openpt login_tty pidfd_open wait wait3 wait4 waitpid waitid plock "
+              "setpgrp ctermid", refused, METH_VARARGS | METH_KEYWORDS},
+    {"posix", "putenv unsetenv register_at_fork", ignored, METH_VARARGS | METH_KEYWORDS},
+    {"_signal", "alarm setitimer raise_signal pthread_kill pthread_sigmask pidfd_send_signal siginterrupt pause sigwait "
+                "sigwaitinfo sigtimedwait set_wakeup_fd", refused, METH_VARARGS | METH_KEYWORDS},
+    {"_thread", "interrupt_main", refused, METH_VARARGS | METH_KEYWORDS},
+    {"_posixsubprocess", "fork_exec", refused, METH_VARARGS | METH_KEYWORDS},
+    {"resource", "setrlimit prlimit", refused, METH_VARARGS | METH_KEYWORDS},
+    {"time", "sleep", gate_sleep, METH_O},
+    {"time", "clock_settime clock_settime_ns tzset", refused, METH_VARARGS | METH_KEYWORDS},
+    {"_locale", "setlocale", NULL, 0}, // see gate_setlocale
+    {NULL, NULL, NULL, 0},
+};
+
+// The locale is the process's: cells see "C.UTF-8" and may set what is set already.
+static PyObject *gate_setlocale(PyObject *self, PyObject *args) {
+  (void)self;
+  PyObject *wanted = PyTuple_Size(args) > 1 ? PyTuple_GetItem(args, 1) : Py_None;
+  const char *name = text_of(wanted);
+  if (!name || !*name || !strcmp(name, "C") || !strcmp(name, "POSIX") || !strcmp(name, "C.UTF-8"))
+    return PyUnicode_FromStringAndSize("C", 1);
+  cell *c = cell_current();
+  if (c) policy_deny(c, "process", "setlocale");
+  return NULL;
+}
+
+static PyMethodDef refused_def = {"refused", (PyCFunction)refused, METH_VARARGS | METH_KEYWORDS, NULL};
+static PyMethodDef ignored_def = {"ignored", (PyCFunction)ignored, METH_VARARGS | METH_KEYWORDS, NULL};
+static PyMethodDef sleep_def = {"sleep", gate_sleep, METH_O, "Sleeps for some seconds."};
+static PyMethodDef setlocale_def = {"setlocale", gate_setlocale, METH_VARARGS, NULL};
+
+static PyMethodDef *definition(const removal *r) {
+  if (r->replacement == gate_sleep) return &sleep_def;
+  if (r->replacement == ignored) return &ignored_def;
+  return r->replacement ? &refused_def : &setlocale_def;
+}
+
+static void replace(PyObject *dict, const char *module, const char *name, PyMethodDef *def) {
+  if (!PyDict_GetItemString(dict, name)) return;
+  char full[96];
+  int n = snprintf(full, sizeof full, "%s.%s", module, name);
+  PyObject *self = PyUnicode_FromStringAndSize(full, n);
+  PyObject *f = self ? PyCFunction_NewEx(def, self, NULL) : NULL;
+  if (f) PyDict_SetItemString(dict, name, f);
+  if (f) Py_DecRef(f);
+  if (self) Py_DecRef(self);
+}
+
+static void gate_patch(cell *c, const char *module, PyObject *dict) {
+  (void)c;
+  for (const removal *r = removals; r->module; r++) {
+    if (strcmp(r->module, module)) continue;
+    char list[1024], *rest = NULL;
+    snprintf(list, sizeof list, "%s", r->names);
+    for (char *name = strtok_r(list, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+      replace(dict, module, name, definition(r));
+  }
+}
+
+// ---- installation ----------------------------------------------------------------------------
+
+static PyMethodDef import_def = {"__import__", (PyCFunction)(void *)gate_import, METH_VARARGS | METH_KEYWORDS,
+                                 "Imports a module that the policy of this cell allows."};
+static PyMethodDef find_def = {"_find_and_load", gate_find_and_load, METH_VARARGS, NULL};
+static PyMethodDef builtin_def = {"create_builtin", gate_create_builtin, METH_VARARGS, NULL};
+static PyMethodDef dynamic_def = {"create_dynamic", gate_create_dynamic, METH_VARARGS, NULL};
+static PyMethodDef exec_def = {"exec_builtin", gate_exec_builtin, METH_O, NULL};
+
+static int wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
+  *real = PyDict_GetItemString(dict, def->ml_name);
+  PyObject *f = *real ? PyCFunction_NewEx(def, NULL, NULL) : NULL;
+  if (!f) return -1;
+  Py_IncRef(*real);
+  int rc = PyDict_SetItemString(dict, def->ml_name, f);
+  Py_DecRef(f);
+  return rc;
+}
+
+int gate_install(cell *c) {
+  PyObject *modules = PyImport_GetModuleDict(), *name, *module;
+  PyObject *builtins = PyDict_GetItemString(modules, "builtins");
+  PyObject *imp = PyDict_GetItemString(modules, "_imp");
+  PyObject *bootstrap = PyDict_GetItemString(modules, "_frozen_importlib");
+  if (!builtins || !imp || !bootstrap) return -1;
+  PyObject *d = PyModule_GetDict(imp);
+  if (wrap(PyModule_GetDict(builtins), &import_def, &c->real_import) ||
+      wrap(PyModule_GetDict(bootstrap), &find_def, &c->real_find_and_load) ||
+      wrap(d, &builtin_def, &c->real_create_builtin) || wrap(d, &exec_def, &c->real_exec_builtin))
+    return -1;
+  if (PyDict_GetItemString(d, "create_dynamic") && wrap(d, &dynamic_def, &c->real_create_dynamic)) return -1;
+  Py_ssize_t pos = 0;
+  while (PyDict_Next(modules, &pos, &name, &module)) {
+    const char *text = text_of(name);
+    if (!text) continue;
+    PyObject *dict = PyObject_GetAttrString(module, "__dict__");
+    if (dict) {
+      gate_patch(c, text, dict);
+      Py_DecRef(dict);
+    } else
+      PyErr_Clear();
+  }
+  return 0;
+}

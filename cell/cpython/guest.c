@@ -1,0 +1,240 @@
+// The functions a guest can call, and the support module around them.
+#define _GNU_SOURCE
+#include "cell.h"
+#include "guest_py.h" // guest_source[], generated from guest.py
+
+#include <stdlib.h>
+#include <string.h>
+
+static PyObject *none(void) {
+  Py_IncRef(Py_None);
+  return Py_None;
+}
+
+// wire_send gave up: raise what ends the guest, unless an injection did already.
+static PyObject *unwind(cell *c) {
+  if (!PyErr_Occurred()) PyErr_SetNone(c->interrupt);
+  return NULL;
+}
+
+static text bounded(cell *c) { return (text){.max = c->message_max}; }
+
+static PyObject *post(PyObject *self, PyObject *value) {
+  (void)self;
+  cell *c = cell_current();
+  text t = bounded(c);
+  part body;
+  uint8_t flags;
+  PyObject *result = NULL;
+  if (!value_pack(&t, value, "value", &body, &flags))
+    result = wire_send(c, OUT_POST, flags, atomic_load(&c->op), &body, 1) ? none() : unwind(c);
+  text_free(&t);
+  return result;
+}
+
+// Waits for the answer to a question. NULL with an exception, or a frame the
+// caller frees.
+static bool answer(cell *c, uint64_t question, frame *f) {
+  while (wire_receive(c, f)) {
+    if (f->h.kind == IN_ANSWER && f->h.id == question) return true;
+    // Between a question and its answer only a close may come; an answer to an
+    // older question, given up since, is dropped.
+    bool close = f->h.kind == IN_CLOSE;
+    free(f->data);
+    if (close) atomic_store(&c->dying, true);
+  }
+  unwind(c);
+  return false;
+}
+
+static PyObject *take_answer(cell *c, frame *f, const char *none_kind) {
+  PyObject *o = NULL;
+  if (f->h.flags & FLAG_ERROR) fault_raise(c, f->data, f->h.len);
+  else if (f->h.flags & FLAG_NONE) {
+    PyObject *type = PyDict_GetItemString(c->guest, none_kind);
+    PyErr_SetString(type ? type : PyExc_RuntimeError, "nothing came in time");
+  } else
+    o = value_unpack(f->data, f->h.len, f->h.flags);
+  free(f->data);
+  return o;
+}
+
+static PyObject *receive(PyObject *self, PyObject *timeout) {
+  (void)self;
+  cell *c = cell_current();
+  double seconds = PyFloat_AsDouble(timeout);
+  if (seconds == -1 && PyErr_Occurred()) return NULL;
+  part body = {&seconds, sizeof seconds};
+  uint64_t question = ++c->next_question;
+  frame f;
+  if (!wire_send(c, OUT_RECV, 0, question, &body, 1)) return unwind(c);
+  return answer(c, question, &f) ? take_answer(c, &f, "Timeout") : NULL;
+}
+
+static const char *str_arg(PyObject *args, Py_ssize_t i, uint32_t *n) {
+  Py_ssize_t len = 0;
+  PyObject *o = PyTuple_GetItem(args, i);
+  const char *p = o ? PyUnicode_AsUTF8AndSize(o, &len) : NULL;
+  *n = (uint32_t)len;
+  return p;
+}
+
+// The optional dict at args[i] as JSON. -1 with an exception.
+static int fields_arg(cell *c, PyObject *args, Py_ssize_t i, const char *root, text *t) {
+  *t = bounded(c);
+  PyObject *o = PyTuple_GetItem(args, i);
+  if (!o) return -1;
+  return o == Py_None ? 0 : value_encode(t, o, root);
+}
+
+static PyObject *log_record(PyObject *self, PyObject *args) {
+  (void)self;
+  cell *c = cell_current();
+  uint32_t n[2];
+  const char *level = str_arg(args, 0, &n[0]);
+  PyObject *message = level ? PyTuple_GetItem(args, 1) : NULL;
+  // print() of a lone surrogate must not fail.
+  PyObject *bytes = message ? PyUnicode_AsEncodedString(message, "utf-8", "backslashreplace") : NULL;
+  char *p;
+  Py_ssize_t len;
+  text t = {0};
+  PyObject *result = NULL;
+  if (bytes && !PyBytes_AsStringAndSize(bytes, &p, &len) && !fields_arg(c, args, 2, "fields", &t)) {
+    if ((size_t)len > c->message_max) len = c->message_max;
+    n[1] = (uint32_t)len;
+    part parts[] = {{n, sizeof n}, {level, n[0]}, {p, n[1]}, {t.p, t.n}};
+    result = wire_send(c, OUT_LOG, 0, atomic_load(&c->op), parts, 4) ? none() : unwind(c);
+  }
+  text_free(&t);
+  if (bytes) Py_DecRef(bytes);
+  return result;
+}
+
+static PyObject *metric(PyObject *self, PyObject *args) {
+  (void)self;
+  cell *c = cell_current();
+  uint32_t n;
+  const char *name = str_arg(args, 0, &n);
+  PyObject *value = name ? PyTuple_GetItem(args, 1) : NULL;
+  if (!value) return NULL;
+  double v = PyFloat_AsDouble(value);
+  text t = {0};
+  PyObject *result = NULL;
+  if (!(v == -1 && PyErr_Occurred()) && !fields_arg(c, args, 2, "tags", &t)) {
+    part parts[] = {{&v, sizeof v}, {&n, sizeof n}, {name, n}, {t.p, t.n}};
+    result = wire_send(c, OUT_METRIC, 0, atomic_load(&c->op), parts, 4) ? none() : unwind(c);
+  }
+  text_free(&t);
+  return result;
+}
+
+static PyObject *request(PyObject *self, PyObject *args) {
+  (void)self;
+  cell *c = cell_current();
+  uint32_t n[2];
+  const char *capability = str_arg(args, 0, &n[0]);
+  const char *action = capability ? str_arg(args, 1, &n[1]) : NULL;
+  PyObject *payload = action ? PyTuple_GetItem(args, 2) : NULL;
+  if (!payload) return NULL;
+  text t = bounded(c);
+  part body;
+  uint8_t flags;
+  uint64_t question = ++c->next_question;
+  frame f;
+  PyObject *result = NULL;
+  if (!value_pack(&t, payload, "payload", &body, &flags)) {
+    part parts[] = {{n, sizeof n}, {capability, n[0]}, {action, n[1]}, body};
+    if (!wire_send(c, OUT_REQUEST, flags, question, parts, 4)) unwind(c);
+    else if (answer(c, question, &f)) result = take_answer(c, &f, "Timeout");
+  }
+  text_free(&t);
+  return result;
+}
+
+// Imports with the guest's own rights, whatever trusted code is on the stack.
+static PyObject *guest_import(PyObject *self, PyObject *name) {
+  (void)self;
+  const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+  if (!text || gate_check_guest(cell_current(), text)) return NULL;
+  return PyImport_ImportModule(text);
+}
+
+static PyMethodDef functions[] = {
+    {"post", post, METH_O, "post(value): appends one JSON value or bytes object to the cell's outbox."},
+    {"recv", receive, METH_O, NULL},
+    {"log", log_record, METH_VARARGS, NULL},
+    {"metric", metric, METH_VARARGS, NULL},
+    {"request", request, METH_VARARGS, NULL},
+    {"guest_import", guest_import, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static char *code_bytes; // marshalled guest.py, for every interpreter of the process
+static size_t code_len;
+
+int guest_compile(void) {
+  char *p;
+  Py_ssize_t n;
+  PyObject *code = Py_CompileString(guest_source, "<pyisolate>", Py_file_input);
+  PyObject *bytes = code ? PyMarshal_WriteObjectToString(code, 5) : NULL;
+  int rc = -1;
+  if (bytes && !PyBytes_AsStringAndSize(bytes, &p, &n) && (code_bytes = malloc((size_t)n))) {
+    memcpy(code_bytes, p, (size_t)n);
+    code_len = (size_t)n;
+    rc = 0;
+  }
+  if (bytes) Py_DecRef(bytes);
+  if (code) Py_DecRef(code);
+  return rc;
+}
+
+// An object to hang the C functions on; a plain namespace without importing one.
+static PyObject *namespace(void) {
+  PyObject *implementation = PySys_GetObject("implementation"); // a SimpleNamespace, borrowed
+  PyObject *ns = implementation ? PyObject_CallNoArgs(Py_TYPE(implementation)) : NULL;
+  for (PyMethodDef *d = functions; ns && d->ml_name; d++) {
+    PyObject *f = PyCFunction_NewEx(d, NULL, NULL);
+    if (!f || PyObject_SetAttrString(ns, d->ml_name, f)) {
+      Py_DecRef(ns);
+      ns = NULL;
+    }
+    if (f) Py_DecRef(f);
+  }
+  return ns;
+}
+
+static int run_support(cell *c) {
+  PyObject *module = PyImport_AddModuleRef("pyisolate_guest");
+  PyObject *code = PyMarshal_ReadObjectFromString(code_bytes, (Py_ssize_t)code_len);
+  PyObject *ns = namespace(), *done = NULL, *install = NULL;
+  PyObject *builtins = PyDict_GetItemString(PyImport_GetModuleDict(), "builtins");
+  if (module && code && ns) {
+    c->guest = PyModule_GetDict(module);
+    PyDict_SetItemString(c->guest, "_c", ns);
+    PyDict_SetItemString(c->guest, "__builtins__", builtins);
+    done = PyEval_EvalCode(code, c->guest, c->guest);
+    install = done ? PyDict_GetItemString(c->guest, "_install") : NULL;
+  }
+  PyObject *installed = install ? PyObject_CallNoArgs(install) : NULL;
+  int rc = installed ? 0 : -1;
+  if (installed) Py_DecRef(installed);
+  if (done) Py_DecRef(done);
+  if (ns) Py_DecRef(ns);
+  if (code) Py_DecRef(code);
+  return rc; // the module stays referenced: c->guest borrows from it for the interpreter's life
+}
+
+int guest_install(cell *c) {
+  PyObject *main_module = PyImport_AddModuleRef("__main__");
+  if (!main_module || run_support(c)) return -1;
+  c->main_dict = PyModule_GetDict(main_module);
+  c->interrupt = PyDict_GetItemString(c->guest, "_Interrupt");
+  c->denied = PyDict_GetItemString(c->guest, "PolicyDenied");
+  c->import_denied = PyDict_GetItemString(c->guest, "ImportDenied");
+  if (!c->interrupt || !c->denied || !c->import_denied) return -1;
+  // The guest may delete the names; the types must stay.
+  Py_IncRef(c->interrupt);
+  Py_IncRef(c->denied);
+  Py_IncRef(c->import_denied);
+  return 0;
+}

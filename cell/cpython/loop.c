@@ -1,0 +1,374 @@
+// The cell loop: one for both executors. It takes frames off the ring, runs
+// them in the interpreter and answers; everything else a guest does on the way
+// goes through guest.c.
+#define _GNU_SOURCE
+#include "cell.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// ---- which cell a thread belongs to ----------------------------------------------------------
+
+static __thread cell *current;
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static cell *registry; // cells that have an interpreter
+
+void cell_bind(cell *c) { current = c; }
+
+void cell_register(cell *c) {
+  pthread_mutex_lock(&registry_lock);
+  c->next = registry;
+  registry = c;
+  pthread_mutex_unlock(&registry_lock);
+}
+
+void cell_unregister(cell *c) {
+  pthread_mutex_lock(&registry_lock);
+  for (cell **p = &registry; *p; p = &(*p)->next)
+    if (*p == c) {
+      *p = c->next;
+      break;
+    }
+  pthread_mutex_unlock(&registry_lock);
+}
+
+// A thread the guest started is recognised by its interpreter, once.
+static cell *adopt(void) {
+  PyThreadState *ts = PyThreadState_GetUnchecked ? PyThreadState_GetUnchecked() : NULL;
+  if (!ts) return NULL;
+  PyInterpreterState *interp = PyThreadState_GetInterpreter(ts);
+  pthread_mutex_lock(&registry_lock);
+  cell *c = registry;
+  while (c && c->interp != interp) c = c->next;
+  if (c && c->hdr)
+    for (int i = 0; i < RING_THREADS; i++) { // the host adds up their CPU time
+      uint32_t free_slot = 0;
+      if (atomic_compare_exchange_strong(&c->hdr->threads[i], &free_slot, (uint32_t)syscall(SYS_gettid))) break;
+    }
+  pthread_mutex_unlock(&registry_lock);
+  return current = c;
+}
+
+cell *cell_current(void) { return current || !registry ? current : adopt(); }
+
+// ---- starting CPython --------------------------------------------------------------------------
+
+static int configure(PyInitConfig *k, const char *home, const char *stdlib) {
+  static const struct { const char *name; int64_t value; } settings[] = {
+      {"isolated", 1}, {"use_environment", 0}, {"install_signal_handlers", 0}, {"parse_argv", 0}, {"site_import", 0},
+      {"user_site_directory", 0}, {"write_bytecode", 0}, {"pathconfig_warnings", 0}, {"configure_c_stdio", 0},
+      {"configure_locale", 0}, {"utf8_mode", 1}, {"faulthandler", 0}, {"tracemalloc", 0}, {"safe_path", 1},
+      {"use_frozen_modules", 1},
+  };
+  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+    if (PyInitConfig_SetInt(k, settings[i].name, settings[i].value) < 0) return -1;
+  char exe[4096], *paths[] = {(char *)stdlib};
+  snprintf(exe, sizeof exe, "%s/bin/python3", home);
+  return PyInitConfig_SetStr(k, "home", home) < 0 || PyInitConfig_SetStr(k, "executable", exe) < 0 ||
+                 PyInitConfig_SetStrList(k, "module_search_paths", 1, paths) < 0 || Py_InitializeFromInitConfig(k) < 0
+             ? -1
+             : 0;
+}
+
+// Leaves the calling thread attached to the main interpreter.
+int runtime_init(const char *home, const char *stdlib, char *err, size_t errlen) {
+  policy_init(stdlib);
+  memory_hook();
+  if (PySys_AddAuditHook(policy_hook, NULL) < 0) {
+    snprintf(err, errlen, "install the audit hook");
+    return -1;
+  }
+  PyInitConfig *k = PyInitConfig_Create();
+  if (!k || configure(k, home, stdlib)) {
+    const char *why = NULL;
+    if (k) PyInitConfig_GetError(k, &why);
+    snprintf(err, errlen, "start CPython: %s", why ? why : "out of memory");
+    if (k) PyInitConfig_Free(k);
+    return -1;
+  }
+  PyInitConfig_Free(k);
+  if (guest_compile()) {
+    snprintf(err, errlen, "compile the guest support module");
+    return -1;
+  }
+  return 0;
+}
+
+void loop_stack_bounds(cell *c) {
+  pthread_attr_t attr;
+  void *lo;
+  size_t size;
+  if (pthread_getattr_np(pthread_self(), &attr)) return;
+  if (!pthread_attr_getstack(&attr, &lo, &size)) PyUnstable_ThreadState_SetStackProtection(c->ts, lo, size);
+  pthread_attr_destroy(&attr);
+}
+
+// ---- interrupting ------------------------------------------------------------------------------
+
+static void arm(cell *c);
+
+// Runs on a thread of the interpreter, between two bytecodes. It raises, and
+// sees to it that it will again, until the operation is over: an
+// `except BaseException` only meets the next one.
+static int inject(void *arg) {
+  cell *c = arg;
+  atomic_store(&c->armed, 0);
+  if (!c->hdr || !wire_interrupted(c)) return 0;
+  // CPython's own end drains pending calls: one that comes back would never be drained.
+  if (!atomic_load(&c->ending)) arm(c);
+  if (pthread_self() != c->thread && !atomic_load(&c->dying)) return 0; // not this thread's operation
+  PyErr_SetNone(c->interrupt);
+  return -1;
+}
+
+static void arm(cell *c) {
+  if (!atomic_exchange(&c->armed, 1) && _PyEval_AddPendingCall(c->interp, inject, c, 0)) atomic_store(&c->armed, 0);
+}
+
+void loop_inject(cell *c) { arm(c); }
+
+// ---- operations --------------------------------------------------------------------------------
+
+static void begin(cell *c, uint64_t op) {
+  c->denied_before = atomic_load(&c->hdr->mem_denied);
+  atomic_store(&c->hdr->state, RING_BUSY);
+  atomic_store(&c->op, op);
+}
+
+// false when the operation was interrupted but ran to its end all the same.
+static bool succeed(cell *c, uint64_t op) {
+  if (wire_interrupted(c)) {
+    if (!PyErr_Occurred()) PyErr_SetNone(c->interrupt);
+    fault_send(c, op);
+    return false;
+  }
+  atomic_store(&c->op, 0);
+  return true;
+}
+
+static bool grants_text(cell *c, const char *p, size_t n) {
+  free(c->imports);
+  if (!(c->imports = malloc(n + 2))) return false;
+  memcpy(c->imports, p, n);
+  c->imports[n] = c->imports[n + 1] = 0;
+  for (size_t i = 0; i < n; i++)
+    if (c->imports[i] == '\n') c->imports[i] = 0;
+  return true;
+}
+
+static void do_claim(cell *c, const frame *f) {
+  uint64_t limit;
+  uint32_t v[4];
+  if (c->claimed || f->h.len < sizeof limit + sizeof v ||
+      !grants_text(c, f->data + sizeof limit + sizeof v, f->h.len - sizeof limit - sizeof v)) {
+    fault_send_text(c, f->h.id, KIND_INVALID, "", "a claim comes once and whole");
+    return;
+  }
+  memcpy(&limit, f->data, sizeof limit);
+  memcpy(v, f->data + sizeof limit, sizeof v);
+  c->message_max = v[0];
+  c->children = v[1];
+  c->files = v[2];
+  c->shared = v[3] & POLICY_SHARED;
+  c->all_imports = v[3] & POLICY_ALL_IMPORTS;
+  c->base = atomic_load(&c->used);
+  c->limit = (int64_t)limit;
+  c->claimed = true;
+  wire_send(c, OUT_RESULT, 0, f->h.id, NULL, 0);
+}
+
+// The last source is kept for the lines of its tracebacks.
+static bool remember(cell *c, const char *file, size_t file_len, const char *source, size_t n) {
+  free(c->file);
+  free(c->source);
+  c->file = strndup(file, file_len);
+  c->source = malloc(n + 1);
+  c->source_len = n;
+  if (!c->file || !c->source) return false;
+  memcpy(c->source, source, n);
+  c->source[n] = 0;
+  return true;
+}
+
+static PyObject *call_guest(cell *c, const char *name, PyObject *a, PyObject *b, PyObject *d) {
+  PyObject *f = PyDict_GetItemString(c->guest, name);
+  return f ? PyObject_CallFunctionObjArgs(f, a, b, d, NULL) : NULL;
+}
+
+static bool prepare(cell *c, const char *args, size_t n, bool stdin_too) {
+  PyObject *file = PyUnicode_DecodeUTF8(c->file, (Py_ssize_t)strlen(c->file), "replace");
+  PyObject *argv = n ? value_decode(args, n) : PyList_New(0), *done = NULL;
+  if (file && argv) done = call_guest(c, "_prepare", file, argv, stdin_too ? Py_True : Py_False);
+  if (argv) Py_DecRef(argv);
+  if (file) Py_DecRef(file);
+  if (done) Py_DecRef(done);
+  return done;
+}
+
+static PyObject *run_restricted(cell *c) {
+  PyObject *source = PyUnicode_DecodeUTF8(c->source, (Py_ssize_t)c->source_len, NULL);
+  PyObject *file = PyUnicode_DecodeUTF8(c->file, (Py_ssize_t)strlen(c->file), "replace"), *code = NULL, *result = NULL;
+  if (source && file) code = call_guest(c, "_restricted", source, file, NULL);
+  if (code) result = call_guest(c, "_run_restricted", code, NULL, NULL);
+  if (code) Py_DecRef(code);
+  if (file) Py_DecRef(file);
+  if (source) Py_DecRef(source);
+  return result;
+}
+
+static PyObject *run_source(cell *c, uint8_t flags) {
+  if (memchr(c->source, 0, c->source_len)) {
+    PyErr_SetString(PyExc_SyntaxError, "source code cannot contain null bytes");
+    return NULL;
+  }
+  if (flags & FLAG_RESTRICTED) return run_restricted(c);
+  PyObject *code = Py_CompileString(c->source, c->file, Py_file_input);
+  PyObject *result = code ? PyEval_EvalCode(code, c->main_dict, c->main_dict) : NULL;
+  if (code) Py_DecRef(code);
+  return result;
+}
+
+// sys.exit() and sys.exit(0) end a program well. Returns true and clears the error then.
+static bool clean_exit(void) {
+  PyObject *exc = PyErr_GetRaisedException();
+  bool clean = false;
+  if (exc && PyErr_GivenExceptionMatches(exc, PyExc_SystemExit)) {
+    PyObject *code = PyObject_GetAttrString(exc, "code");
+    clean = code && (code == Py_None || code == Py_False ||
+                     ((PyType_GetFlags(Py_TYPE(code)) & TPFLAGS_LONG) && PyObject_IsTrue(code) == 0));
+    if (code) Py_DecRef(code);
+    PyErr_Clear();
+  }
+  if (clean) Py_DecRef(exc);
+  else if (exc) PyErr_SetRaisedException(exc);
+  return clean;
+}
+
+static void flush_streams(cell *c) {
+  PyObject *exc = PyErr_GetRaisedException();
+  PyObject *done = call_guest(c, "_finish", NULL, NULL, NULL);
+  if (done) Py_DecRef(done);
+  else PyErr_Clear();
+  if (exc) PyErr_SetRaisedException(exc);
+}
+
+static void do_exec(cell *c, const frame *f) {
+  uint32_t n[2];
+  if (f->h.len < sizeof n || (memcpy(n, f->data, sizeof n), (uint64_t)n[0] + n[1] > f->h.len - sizeof n)) {
+    fault_send_text(c, f->h.id, KIND_INVALID, "", "malformed exec");
+    return;
+  }
+  const char *file = f->data + sizeof n, *args = file + n[0], *source = args + n[1];
+  begin(c, f->h.id);
+  PyObject *result = NULL;
+  if (!remember(c, file, n[0], source, (size_t)(f->data + f->h.len - source))) PyErr_NoMemory();
+  else if (prepare(c, args, n[1], f->h.flags & FLAG_STDIN)) result = run_source(c, f->h.flags);
+  bool ok = result || clean_exit();
+  if (result) Py_DecRef(result);
+  flush_streams(c);
+  if (!ok) fault_send(c, f->h.id);
+  else if (succeed(c, f->h.id)) wire_send(c, OUT_RESULT, 0, f->h.id, &(part){"null", 4}, 1);
+}
+
+static PyObject *find_target(cell *c, const char *target, size_t n) {
+  if (!memchr(target, '.', n)) {
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", (int)n, target);
+    PyObject *found = n < sizeof name ? PyDict_GetItemString(c->main_dict, name) : NULL;
+    if (found) {
+      Py_IncRef(found);
+      return found;
+    }
+  }
+  PyObject *text = PyUnicode_DecodeUTF8(target, (Py_ssize_t)n, NULL);
+  PyObject *found = text ? call_guest(c, "_resolve", text, NULL, NULL) : NULL;
+  if (text) Py_DecRef(text);
+  return found;
+}
+
+static PyObject *call_args(const frame *f, const char *p, size_t n) {
+  if (f->h.flags & FLAG_RAW) {
+    PyObject *bytes = PyBytes_FromStringAndSize(p, (Py_ssize_t)n), *one = PyTuple_New(1);
+    if (bytes && one && !PyTuple_SetItem(one, 0, bytes)) return one;
+    return NULL;
+  }
+  if (!n) return PyTuple_New(0);
+  PyObject *list = value_decode(p, n), *tuple = NULL;
+  if (list && (PyType_GetFlags(Py_TYPE(list)) & TPFLAGS_LIST)) tuple = PyList_AsTuple(list);
+  else if (list) PyErr_SetString(PyExc_TypeError, "call arguments must be a JSON array");
+  if (list) Py_DecRef(list);
+  return tuple;
+}
+
+static PyObject *call_kwargs(const char *p, size_t n) {
+  PyObject *dict = n ? value_decode(p, n) : PyDict_New();
+  if (dict && !(PyType_GetFlags(Py_TYPE(dict)) & TPFLAGS_DICT)) {
+    PyErr_SetString(PyExc_TypeError, "call keyword arguments must be a JSON object");
+    Py_DecRef(dict);
+    return NULL;
+  }
+  return dict;
+}
+
+static void do_call(cell *c, const frame *f) {
+  uint32_t n[3];
+  if (f->h.len < sizeof n || (memcpy(n, f->data, sizeof n), (uint64_t)n[0] + n[1] + n[2] != f->h.len - sizeof n)) {
+    fault_send_text(c, f->h.id, KIND_INVALID, "", "malformed call");
+    return;
+  }
+  const char *target = f->data + sizeof n, *a = target + n[0], *k = a + n[1];
+  begin(c, f->h.id);
+  PyObject *fn = find_target(c, target, n[0]);
+  PyObject *args = fn ? call_args(f, a, n[1]) : NULL;
+  PyObject *kwargs = args ? call_kwargs(k, n[2]) : NULL;
+  PyObject *result = kwargs ? PyObject_Call(fn, args, kwargs) : NULL;
+  text t = {.max = c->message_max};
+  part body;
+  uint8_t flags;
+  if (!result || value_pack(&t, result, "result", &body, &flags)) fault_send(c, f->h.id);
+  else if (succeed(c, f->h.id)) wire_send(c, OUT_RESULT, flags, f->h.id, &body, 1);
+  text_free(&t);
+  if (result) Py_DecRef(result);
+  if (kwargs) Py_DecRef(kwargs);
+  if (args) Py_DecRef(args);
+  if (fn) Py_DecRef(fn);
+}
+
+// What the guest left behind runs its last code here, where an injection meets
+// every bytecode of it, and not inside the interpreter's end.
+void loop_finish(cell *c) {
+  loop_inject(c);
+  PyObject *atexit = PyDict_GetItemString(PyImport_GetModuleDict(), "atexit");
+  PyObject *clear = atexit ? PyObject_GetAttrString(atexit, "_clear") : NULL;
+  PyObject *done = clear ? PyObject_CallNoArgs(clear) : NULL;
+  if (done) Py_DecRef(done);
+  if (clear) Py_DecRef(clear);
+  PyErr_Clear();
+  PyDict_Clear(c->main_dict);
+  PyGC_Collect();
+  PyErr_Clear();
+  atomic_store(&c->ending, true);
+}
+
+void loop_run(cell *c) {
+  wire_send(c, OUT_READY, 0, 0, NULL, 0);
+  frame f;
+  while (!atomic_load(&c->dying)) {
+    atomic_store(&c->hdr->state, RING_IDLE);
+    if (!wire_receive(c, &f)) continue;
+    switch (f.h.kind) {
+    case IN_CLAIM: do_claim(c, &f); break;
+    case IN_EXEC: do_exec(c, &f); break;
+    case IN_CALL: do_call(c, &f); break;
+    case IN_CLOSE: atomic_store(&c->dying, true); break;
+    case IN_ANSWER: break; // to a question the guest has given up
+    default: fault_send_text(c, f.h.id, KIND_INVALID, "", "unknown frame");
+    }
+    free(f.data);
+    PyErr_Clear();
+  }
+}

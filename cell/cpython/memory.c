@@ -1,0 +1,166 @@
+// Accounting per cell, exact to the byte: every block CPython takes from the
+// system carries its owner, so a block freed on another thread is credited to
+// the cell that took it. Small objects are counted by the arena they live in.
+#define _GNU_SOURCE
+#include "cell.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef struct { cell *owner; size_t size; } header; // keeps 16-byte alignment
+
+static void publish(cell *c, int64_t used) {
+  ring_hdr *h = c->hdr;
+  if (!h) return;
+  int64_t net = used - c->base;
+  atomic_store_explicit(&h->mem_used, net, memory_order_relaxed);
+  if (net > atomic_load_explicit(&h->mem_peak, memory_order_relaxed))
+    atomic_store_explicit(&h->mem_peak, net, memory_order_relaxed);
+}
+
+static bool charge(cell *c, size_t n) {
+  if (!c) return true;
+  int64_t used = atomic_fetch_add_explicit(&c->used, (int64_t)n, memory_order_relaxed) + (int64_t)n;
+  if (c->limit && used > c->base + c->limit + c->slack) {
+    atomic_fetch_sub_explicit(&c->used, (int64_t)n, memory_order_relaxed);
+    if (c->hdr) atomic_fetch_add_explicit(&c->hdr->mem_denied, 1, memory_order_relaxed);
+    return false;
+  }
+  publish(c, used);
+  return true;
+}
+
+static void credit(cell *c, size_t n) {
+  if (!c) return;
+  publish(c, atomic_fetch_sub_explicit(&c->used, (int64_t)n, memory_order_relaxed) - (int64_t)n);
+}
+
+static void *own(header *h, cell *c, size_t n) {
+  if (!h) {
+    credit(c, n);
+    return NULL;
+  }
+  h->owner = c;
+  h->size = n;
+  return h + 1;
+}
+
+static void *raw_malloc(void *ctx, size_t n) {
+  (void)ctx;
+  cell *c = cell_current();
+  if (n > PTRDIFF_MAX - sizeof(header) || !charge(c, n)) return NULL;
+  return own(malloc(n + sizeof(header)), c, n);
+}
+
+static void *raw_calloc(void *ctx, size_t count, size_t size) {
+  (void)ctx;
+  size_t n;
+  if (__builtin_mul_overflow(count, size, &n) || n > PTRDIFF_MAX - sizeof(header)) return NULL;
+  cell *c = cell_current();
+  if (!charge(c, n)) return NULL;
+  return own(calloc(1, n + sizeof(header)), c, n);
+}
+
+static void raw_free(void *ctx, void *p) {
+  (void)ctx;
+  if (!p) return;
+  header *h = (header *)p - 1;
+  credit(h->owner, h->size);
+  free(h);
+}
+
+static void *raw_realloc(void *ctx, void *p, size_t n) {
+  if (!p) return raw_malloc(ctx, n);
+  if (n > PTRDIFF_MAX - sizeof(header)) return NULL;
+  header *h = (header *)p - 1;
+  cell *c = h->owner;
+  size_t old = h->size;
+  if (n > old && !charge(c, n - old)) return NULL;
+  header *moved = realloc(h, n + sizeof(header));
+  if (!moved) {
+    if (n > old) credit(c, n - old);
+    return NULL;
+  }
+  if (n < old) credit(c, old - n);
+  moved->size = n;
+  return moved + 1;
+}
+
+// Arenas and the guest's own mappings are whole pages without a header; the
+// running cell is the owner, as an interpreter's arenas stay its own.
+static void *map_pages(size_t n) {
+  return (void *)syscall(SYS_mmap, NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void *arena_alloc(void *ctx, size_t n) {
+  (void)ctx;
+  cell *c = cell_current();
+  if (!charge(c, n)) return NULL;
+  void *p = map_pages(n);
+  if (p == MAP_FAILED) {
+    credit(c, n);
+    return NULL;
+  }
+  return p;
+}
+
+static void arena_free(void *ctx, void *p, size_t n) {
+  (void)ctx;
+  if (!p) return; // finalisation frees arenas it never took
+  credit(cell_current(), n);
+  syscall(SYS_munmap, p, n);
+}
+
+void memory_hook(void) {
+  PyMemAllocatorEx raw = {NULL, raw_malloc, raw_calloc, raw_realloc, raw_free};
+  PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &raw);
+  PyObjectArenaAllocator arena = {NULL, arena_alloc, arena_free};
+  PyObject_SetArenaAllocator(&arena);
+}
+
+void memory_finish(cell *c) {
+  c->hdr = NULL;
+  // What is left belongs to process-wide tables of CPython; its headers point
+  // here, so a few hundred bytes stay with it.
+  if (atomic_load(&c->used) == 0) free(c);
+}
+
+// The mmap module calls these through libpython's import table, where the
+// executable's definitions come first; libc's own use is not affected. So an
+// anonymous mapping counts like any other memory.
+__attribute__((visibility("default"))) void *mmap(void *addr, size_t n, int prot, int flags, int fd, off_t off) {
+  cell *c = fd < 0 ? cell_current() : NULL;
+  if (!charge(c, n)) {
+    errno = ENOMEM;
+    return MAP_FAILED;
+  }
+  void *p = (void *)syscall(SYS_mmap, addr, n, prot, flags, fd, off);
+  if (p == MAP_FAILED) credit(c, n);
+  return p;
+}
+
+__attribute__((visibility("default"))) int munmap(void *addr, size_t n) {
+  int rc = (int)syscall(SYS_munmap, addr, n);
+  if (!rc) credit(cell_current(), n);
+  return rc;
+}
+
+__attribute__((visibility("default"))) void *mremap(void *addr, size_t old, size_t n, int flags, ...) {
+  va_list args;
+  va_start(args, flags);
+  void *to = flags & MREMAP_FIXED ? va_arg(args, void *) : NULL;
+  va_end(args);
+  cell *c = cell_current();
+  if (n > old && !charge(c, n - old)) {
+    errno = ENOMEM;
+    return MAP_FAILED;
+  }
+  void *p = (void *)syscall(SYS_mremap, addr, old, n, flags, to);
+  if (p == MAP_FAILED && n > old) credit(c, n - old);
+  if (p != MAP_FAILED && n < old) credit(c, old - n);
+  return p;
+}

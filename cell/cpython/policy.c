@@ -1,0 +1,272 @@
+// The audit hook: an early, readable refusal, and telemetry. It is not the
+// boundary (the kernel is): a guest that corrupts its process's memory is past
+// it. Rules are looked up by the event's text; the verdict is remembered by the
+// address of CPython's own literals, which never move.
+#define _GNU_SOURCE
+#include "cell.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+typedef enum {
+  ALLOW = 1,
+  DENY,
+  SHARED_DENY,  // other cells live in this process
+  TRUSTED_ONLY, // the caller's code is the standard library's
+  READ_PATH,    // argument 0 is a path to look at
+  OPEN,         // arguments path, mode, flags
+  SOCKET,       // arguments self, family, type, protocol
+  THREAD,
+  COMPILE,      // arguments source, filename
+  MAPPING,      // arguments fileno, …
+  DATABASE,     // argument 0 is a path or ":memory:"
+  IMPORT,       // argument 0 is a module name
+} verdict;
+
+typedef struct { const char *event; verdict verdict; const char *capability; } rule;
+
+// First match wins; an event that ends in '.' or '*' here is a prefix.
+static const rule rules[] = {
+    {"import", IMPORT, "import"},
+    {"open", OPEN, "fs"},
+    {"os.listdir", READ_PATH, "fs"},
+    {"os.scandir", READ_PATH, "fs"},
+    {"os.walk", READ_PATH, "fs"},
+    {"os.putenv", ALLOW, ""},
+    {"os.unsetenv", ALLOW, ""},
+    {"os.add_dll_directory", ALLOW, ""},
+    {"os.chdir", SHARED_DENY, "process"},
+    {"os.fork", DENY, "process"},
+    {"os.forkpty", DENY, "process"},
+    {"os.exec", DENY, "process"},
+    {"os.posix_spawn", DENY, "process"},
+    {"os.spawn", DENY, "process"},
+    {"os.system", DENY, "process"},
+    {"os.kill*", DENY, "process"},
+    {"os.", DENY, "fs"},
+    {"subprocess.", DENY, "process"},
+    {"pty.spawn", DENY, "process"},
+    {"signal.pthread_kill", DENY, "process"},
+    {"_thread.start_new_thread", THREAD, "thread"},
+    {"_thread.start_joinable_thread", THREAD, "thread"},
+    {"socket.__new__", SOCKET, "net"},
+    {"socket.", DENY, "net"},
+    {"ctypes.", DENY, "native"},
+    {"code.__new__", TRUSTED_ONLY, "code"},
+    {"marshal.", TRUSTED_ONLY, "code"},
+    {"compile", COMPILE, "code"},
+    {"sys._getframe", TRUSTED_ONLY, "frames"},
+    {"sys._current_*", DENY, "frames"},
+    {"sys.remote_exec", DENY, "native"},
+    {"sys.addaudithook", ALLOW, ""},
+    {"mmap.__new__", MAPPING, "fs"},
+    {"sqlite3.connect", DATABASE, "fs"},
+    {"sqlite3.enable_load_extension", DENY, "native"},
+    {"sqlite3.load_extension", DENY, "native"},
+    {"fcntl.ioctl", SHARED_DENY, "process"},
+    {"resource.", SHARED_DENY, "process"},
+    {"syslog.", DENY, "process"},
+    {"faulthandler.", DENY, "process"},
+    {"shutil.", ALLOW, ""}, // ends in os.* events of its own
+    {"cpython._PySys_ClearAuditHooks", ALLOW, ""},
+    {NULL, ALLOW, ""},
+};
+
+static char stdlib_dir[4096]; // with a trailing '/'
+static size_t stdlib_len;
+// Paths beside the standard library that anyone may read.
+static const char *const readable[] = {"/usr/share/zoneinfo/", "/dev/null", "/dev/urandom"};
+
+void policy_init(const char *stdlib) {
+  snprintf(stdlib_dir, sizeof stdlib_dir - 1, "%s/", stdlib);
+  stdlib_len = strlen(stdlib_dir);
+}
+
+bool policy_in_stdlib(const char *path, size_t n) {
+  if (memmem(path, n, "/..", 3)) return false;
+  if (n + 1 == stdlib_len && !memcmp(path, stdlib_dir, n)) return true;
+  return n >= stdlib_len && !memcmp(path, stdlib_dir, stdlib_len);
+}
+
+static bool readable_path(const char *path, size_t n) {
+  if (policy_in_stdlib(path, n)) return true;
+  for (size_t i = 0; i < sizeof readable / sizeof *readable; i++) {
+    size_t len = strlen(readable[i]);
+    bool dir = readable[i][len - 1] == '/';
+    if (n >= len && !memcmp(path, readable[i], len) && (dir || n == len) && !memmem(path, n, "/..", 3)) return true;
+  }
+  return false;
+}
+
+// ---- rule look-up --------------------------------------------------------------------------
+
+static const rule *match(const char *event) {
+  const rule *r = rules;
+  for (; r->event; r++) {
+    size_t n = strlen(r->event);
+    char last = r->event[n - 1];
+    if (last == '*' ? !strncmp(event, r->event, n - 1) : last == '.' ? !strncmp(event, r->event, n) : !strcmp(event, r->event))
+      break;
+  }
+  return r;
+}
+
+#define CACHE 512
+static _Atomic uintptr_t cache_key[CACHE];
+static const rule *cache_rule[CACHE];
+static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static const rule *lookup(const char *event) {
+  uintptr_t key = (uintptr_t)event;
+  if (key < py_image_lo || key >= py_image_hi) return match(event); // sys.audit of a guest's own string
+  unsigned at = (unsigned)(key * 0x9E3779B97F4A7C15ull >> 55) % CACHE;
+  if (atomic_load_explicit(&cache_key[at], memory_order_acquire) == key) return cache_rule[at];
+  const rule *r = match(event);
+  pthread_mutex_lock(&cache_lock);
+  if (!atomic_load(&cache_key[at])) { // a slot is written once: readers never see it change
+    cache_rule[at] = r;
+    atomic_store_explicit(&cache_key[at], key, memory_order_release);
+  }
+  pthread_mutex_unlock(&cache_lock);
+  return r;
+}
+
+// ---- refusals ------------------------------------------------------------------------------
+
+int policy_deny(cell *c, const char *capability, const char *action) {
+  char clean[256];
+  snprintf(clean, sizeof clean, "%s", action);
+  if (c->hdr) {
+    atomic_fetch_add_explicit(&c->hdr->denials, 1, memory_order_relaxed);
+    uint32_t n[2] = {(uint32_t)strlen(capability), (uint32_t)strlen(clean)};
+    part parts[] = {{n, sizeof n}, {capability, n[0]}, {clean, n[1]}};
+    // Evidence, best effort: a guest that floods refusals loses the surplus,
+    // and the counter above still counts them.
+    wire_try_send(c, OUT_DENIAL, 0, atomic_load(&c->op), parts, 3);
+  }
+  bool import = !strcmp(capability, "import");
+  PyErr_Format(import ? c->import_denied : c->denied, "%s: %s is not allowed by the policy of this cell", capability, clean);
+  return -1;
+}
+
+static int deny_event(cell *c, const rule *r, const char *event, const char *detail) {
+  char action[256];
+  snprintf(action, sizeof action, detail && *detail ? "%s %s" : "%s", event, detail ? detail : "");
+  return policy_deny(c, r->capability, action);
+}
+
+// The str, bytes or os.PathLike-free path at args[i]; NULL when it is none.
+static const char *path_arg(PyObject *args, Py_ssize_t i, size_t *n) {
+  PyObject *o = PyTuple_GetItem(args, i);
+  const char *p = NULL;
+  Py_ssize_t len = 0;
+  if (!o) {
+    PyErr_Clear();
+    return NULL;
+  }
+  unsigned long flags = PyType_GetFlags(Py_TYPE(o));
+  if (flags & TPFLAGS_UNICODE) p = PyUnicode_AsUTF8AndSize(o, &len);
+  else if ((flags & TPFLAGS_BYTES) && PyBytes_AsStringAndSize(o, (char **)&p, &len)) p = NULL;
+  if (!p) PyErr_Clear();
+  *n = (size_t)len;
+  return p;
+}
+
+static long int_arg(PyObject *args, Py_ssize_t i, long missing) {
+  PyObject *o = PyTuple_GetItem(args, i);
+  long v = o && (PyType_GetFlags(Py_TYPE(o)) & TPFLAGS_LONG) ? PyLong_AsLong(o) : missing;
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    return missing;
+  }
+  return v;
+}
+
+// Descriptor numbers are given out lowest first, and a cell has a table of its
+// own: the next free number tells how many are in use.
+static bool files_left(cell *c) {
+  int fd = fcntl(c->bell, F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return false;
+  close(fd);
+  return (uint32_t)fd < c->files + 4; // 0 to 2 and the bell
+}
+
+static int check_files(cell *c, const rule *r, const char *event) {
+  return files_left(c) ? 0 : deny_event(c, r, event, "beyond the limit of open files");
+}
+
+static int check_open(cell *c, const rule *r, const char *event, PyObject *args) {
+  size_t n = 0;
+  const char *path = path_arg(args, 0, &n);
+  long flags = int_arg(args, 2, 0);
+  if (!path && int_arg(args, 0, -1) >= 0 && !c->shared) return 0; // a descriptor of its own
+  bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC));
+  if (path && ((!writes && readable_path(path, n)) || (n == 9 && !memcmp(path, "/dev/null", 9)))) return check_files(c, r, event);
+  if (path && n && path[0] == '<' && path[n - 1] == '>') {
+    // CPython looks for the text of a SyntaxError in a file of the source's name.
+    PyErr_SetString(c->denied, "not a file");
+    return -1;
+  }
+  return deny_event(c, r, event, path);
+}
+
+static int check_thread(cell *c) {
+  PyObject *thread = PyDict_GetItemString(PyImport_GetModuleDict(), "_thread");
+  PyObject *count = thread ? PyObject_GetAttrString(thread, "_count") : NULL;
+  PyObject *n = count ? PyObject_CallNoArgs(count) : NULL;
+  long alive = n ? PyLong_AsLong(n) : -1;
+  if (n) Py_DecRef(n);
+  if (count) Py_DecRef(count);
+  if (alive >= 0 && (uint32_t)alive < c->children) return 0;
+  PyErr_Clear();
+  PyObject *type = PyDict_GetItemString(c->guest, "ChildWorkExceeded");
+  if (c->hdr) atomic_fetch_add_explicit(&c->hdr->denials, 1, memory_order_relaxed);
+  PyErr_Format(type ? type : PyExc_RuntimeError, "a thread beyond the limit of %d", (int)c->children);
+  return -1;
+}
+
+static int check_compile(cell *c, const rule *r, PyObject *args) {
+  size_t n = 0;
+  const char *file = path_arg(args, 1, &n);
+  bool poses = file && (policy_in_stdlib(file, n) || (n >= 7 && !memcmp(file, "<frozen", 7)));
+  return !poses || gate_trusted_frame() ? 0 : deny_event(c, r, "compile", "as standard library");
+}
+
+static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
+  size_t n = 0;
+  const char *path;
+  switch (r->verdict) {
+  case ALLOW: return 0;
+  case DENY: return deny_event(c, r, event, path_arg(args, 0, &n));
+  case SHARED_DENY: return c->shared ? deny_event(c, r, event, path_arg(args, 0, &n)) : 0;
+  case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : deny_event(c, r, event, NULL);
+  case READ_PATH:
+    path = path_arg(args, 0, &n);
+    return path && readable_path(path, n) ? check_files(c, r, event) : deny_event(c, r, event, path);
+  case OPEN: return check_open(c, r, event, args);
+  case SOCKET: return int_arg(args, 1, -1) == AF_UNIX ? check_files(c, r, event) : deny_event(c, r, event, NULL);
+  case THREAD: return check_thread(c);
+  case COMPILE: return check_compile(c, r, args);
+  case MAPPING: return int_arg(args, 0, 0) == -1 ? 0 : deny_event(c, r, event, "of a file");
+  case DATABASE:
+    path = path_arg(args, 0, &n);
+    return path && n == 8 && !memcmp(path, ":memory:", 8) ? 0 : deny_event(c, r, event, path);
+  case IMPORT:
+    path = path_arg(args, 0, &n);
+    return path ? gate_check_import(c, path) : 0;
+  }
+  return 0;
+}
+
+int policy_hook(const char *event, PyObject *args, void *unused) {
+  (void)unused;
+  cell *c = cell_current();
+  if (!c || !c->claimed) return 0;
+  const rule *r = lookup(event);
+  return r->verdict == ALLOW ? 0 : judge(c, r, event, args);
+}

@@ -1,0 +1,248 @@
+// The thread executor: a cell is a POSIX thread that owns a sub-interpreter with
+// its own GIL, for life.
+#define _GNU_SOURCE
+#include "thread.h"
+
+#include "cell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// Address space only; what deep recursion does not touch costs nothing. CPython
+// is told the bounds, so too deep a recursion is a RecursionError.
+#define STACK_SIZE (1 << 20)
+// How long an ending cell waits for threads its guest started.
+#define THREADS_GRACE_MS 300
+
+static int wake_signal;
+
+static void on_wake(int signo) { (void)signo; } // its only use is EINTR
+
+// ---- the main interpreter ----------------------------------------------------------------------
+
+struct startup { const char *lib, *home, *stdlib; char *err; size_t errlen; int rc; pthread_mutex_t lock; pthread_cond_t done; bool ready; };
+
+static void *runtime_main(void *arg) {
+  struct startup *s = arg;
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, NULL);
+  int rc = runtime_init(s->home, s->stdlib, s->err, s->errlen);
+  if (!rc) PyEval_SaveThread();
+  pthread_mutex_lock(&s->lock);
+  s->rc = rc;
+  s->ready = true;
+  pthread_cond_signal(&s->done);
+  pthread_mutex_unlock(&s->lock);
+  for (;;) pause(); // CPython expects its first thread to stay
+  return NULL;
+}
+
+int thread_runtime(const char *lib, const char *home, const char *stdlib, char *err, size_t errlen) {
+  if (py_load(lib, err, errlen)) return -1;
+  wake_signal = SIGRTMIN + 9;
+  struct sigaction sa = {.sa_handler = on_wake, .sa_flags = SA_ONSTACK};
+  sigaction(wake_signal, &sa, NULL);
+  struct startup s = {lib, home, stdlib, err, errlen, -1, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, runtime_main, &s)) {
+    snprintf(err, errlen, "start a thread: %s", strerror(errno));
+    return -1;
+  }
+  pthread_detach(thread);
+  pthread_mutex_lock(&s.lock);
+  while (!s.ready) pthread_cond_wait(&s.done, &s.lock);
+  pthread_mutex_unlock(&s.lock);
+  return s.rc;
+}
+
+// ---- the reaper ----------------------------------------------------------------------------------
+
+struct ended { struct ended *next; uint64_t id; };
+static pthread_mutex_t ended_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ended *ended_list;
+static int ended_fd = -1;
+
+int thread_reaper_fd(void) {
+  pthread_mutex_lock(&ended_lock);
+  if (ended_fd < 0) ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  pthread_mutex_unlock(&ended_lock);
+  return ended_fd;
+}
+
+uint64_t thread_reap(void) {
+  pthread_mutex_lock(&ended_lock);
+  struct ended *e = ended_list;
+  if (e) ended_list = e->next;
+  pthread_mutex_unlock(&ended_lock);
+  uint64_t id = e ? e->id : 0;
+  free(e);
+  return id;
+}
+
+// ---- a cell's thread -------------------------------------------------------------------------------
+
+typedef struct thread {
+  cell *c;
+  struct ended *ended; // allocated at the start, so that the end cannot fail
+  int bell, reaper;    // in the cell's own descriptor table
+  pthread_mutex_t lock; // guards alive against a late interrupt or kill
+  bool alive;
+} thread;
+
+// A descriptor table of its own: the guest can neither use nor close what the
+// host has open. Keeps 0 to 2 (the null device), the bell and the reaper.
+static void own_descriptors(thread *t) {
+  if (unshare(CLONE_FILES)) return;
+  int lo = t->bell < t->reaper ? t->bell : t->reaper, hi = t->bell < t->reaper ? t->reaper : t->bell;
+  // Low numbers first, so that the next free number tells how many are open.
+  syscall(SYS_close_range, hi + 1, ~0u, 0);
+  if (hi > lo + 1) syscall(SYS_close_range, lo + 1, hi - 1, 0);
+  if (lo > 3) syscall(SYS_close_range, 3, lo - 1, 0);
+  if (lo > 4) {
+    dup3(t->bell, 3, O_CLOEXEC);
+    dup3(t->reaper, 4, O_CLOEXEC);
+    close(t->bell);
+    close(t->reaper);
+    t->bell = 3;
+    t->reaper = 4;
+  }
+}
+
+static void block_signals(void) {
+  sigset_t set;
+  sigfillset(&set);
+  static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+  for (size_t i = 0; i < sizeof open / sizeof *open; i++) sigdelset(&set, open[i]);
+  sigdelset(&set, wake_signal);
+  pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
+static bool create_interpreter(cell *c) {
+  PyInterpreterConfig config = {.use_main_obmalloc = 0, .allow_fork = 0, .allow_exec = 0, .allow_threads = 1,
+                                .allow_daemon_threads = 0, .check_multi_interp_extensions = 1,
+                                .gil = PyInterpreterConfig_OWN_GIL};
+  PyStatus status = Py_NewInterpreterFromConfig(&c->ts, &config);
+  if (status.type) {
+    fault_send_text(c, 0, KIND_GONE, "", status.err_msg ? status.err_msg : "cannot create an interpreter");
+    return false;
+  }
+  c->interp = PyInterpreterState_Get();
+  cell_register(c);
+  loop_stack_bounds(c);
+  if (!gate_install(c) && !guest_install(c)) return true;
+  PyErr_Clear();
+  fault_send_text(c, 0, KIND_GONE, "", "cannot set up the interpreter");
+  return false;
+}
+
+// Have all threads the guest started gone? Ending an interpreter under them
+// would abort the host.
+static bool alone(cell *c) {
+  struct timespec tick = {.tv_nsec = 1000000};
+  for (int ms = 0; ms < THREADS_GRACE_MS; ms++) {
+    if (!PyThreadState_Next(PyInterpreterState_ThreadHead(c->interp))) return true;
+    loop_inject(c);
+    PyThreadState *ts = PyEval_SaveThread();
+    nanosleep(&tick, NULL);
+    PyEval_RestoreThread(ts);
+  }
+  return false;
+}
+
+static void *thread_main(void *arg) {
+  thread *t = arg;
+  cell *c = t->c;
+  block_signals();
+  own_descriptors(t);
+  c->bell = t->bell;
+  c->thread = (unsigned long)pthread_self();
+  atomic_store(&c->hdr->tid, (uint32_t)syscall(SYS_gettid));
+  cell_bind(c);
+  bool born = create_interpreter(c);
+  if (born) loop_run(c);
+  atomic_store(&c->dying, true);
+  if (c->ts) {
+    if (born) loop_finish(c);
+    if (born && !alone(c)) {
+      // The host sees no end and retires this process with us in it.
+      atomic_store(&c->hdr->state, RING_FAILED);
+      PyEval_SaveThread();
+      for (;;) pause();
+    }
+    Py_EndInterpreter(c->ts);
+    cell_unregister(c);
+  }
+  pthread_mutex_lock(&t->lock);
+  t->alive = false;
+  pthread_mutex_unlock(&t->lock);
+  atomic_store(&c->hdr->state, RING_ENDED);
+  wire_try_send(c, OUT_ENDED, 0, 0, NULL, 0);
+  cell_bind(NULL);
+  memory_finish(c);
+  pthread_mutex_lock(&ended_lock);
+  t->ended->next = ended_list;
+  ended_list = t->ended;
+  pthread_mutex_unlock(&ended_lock);
+  uint64_t one = 1;
+  if (write(t->reaper, &one, sizeof one) < 0) return NULL;
+  return NULL;
+}
+
+void *thread_start(void *region, size_t size, int bell, uint64_t id) {
+  thread *t = calloc(1, sizeof *t);
+  cell *c = calloc(1, sizeof *c);
+  struct ended *e = calloc(1, sizeof *e);
+  if (!t || !c || !e || wire_attach(c, region, size, bell)) goto fail;
+  e->id = id;
+  *t = (thread){.c = c, .ended = e, .bell = bell, .reaper = thread_reaper_fd(), .alive = true};
+  pthread_mutex_init(&t->lock, NULL);
+  pthread_attr_t attr;
+  pthread_attr_init(&attr);
+  pthread_attr_setstacksize(&attr, STACK_SIZE);
+  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  pthread_t thread;
+  int rc = pthread_create(&thread, &attr, thread_main, t);
+  pthread_attr_destroy(&attr);
+  if (!rc) return t;
+  errno = rc;
+fail:
+  free(t);
+  free(c);
+  free(e);
+  return NULL;
+}
+
+// Makes a sleeping, waiting or running guest look at what it is told. The GIL
+// is not needed: pending calls have a lock of their own.
+static void poke(thread *t, bool kill) {
+  pthread_mutex_lock(&t->lock);
+  if (t->alive) {
+    cell *c = t->c;
+    if (kill) atomic_store(&c->dying, true);
+    if (c->interp && c->guest) loop_inject(c);
+    wire_wake(c);
+    if (kill) atomic_fetch_add(&c->hdr->ctl_seq, 1);
+    syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    if (c->thread) pthread_kill(c->thread, wake_signal);
+  }
+  pthread_mutex_unlock(&t->lock);
+}
+
+void thread_interrupt(void *t) { poke(t, false); }
+void thread_kill(void *t) { poke(t, true); }
+void thread_free(void *t) {
+  pthread_mutex_destroy(&((thread *)t)->lock);
+  free(t);
+}

@@ -1,0 +1,16 @@
+// What Go calls. Everything is safe from any thread unless said otherwise.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// Loads libpython and starts it on a thread of its own. 0, or -1 with err.
+int thread_runtime(const char *lib, const char *home, const char *stdlib, char *err, size_t errlen);
+// Starts a cell thread on a mapped region; takes a duplicate of bell. NULL: errno.
+void *thread_start(void *region, size_t size, int bell, uint64_t id);
+void thread_interrupt(void *cell); // after the region's control words were set
+void thread_kill(void *cell);      // unwind and end
+// An eventfd that counts ended threads, and the next ended thread's id (0: none).
+// After a thread's id was returned, its region is no longer touched.
+void thread_free(void *cell);      // after its id was reaped
+int thread_reaper_fd(void);
+uint64_t thread_reap(void);

@@ -1,0 +1,454 @@
+// JSON text <-> Python objects. Written here because importing json costs a
+// cell 5 ms and half a megabyte, and because what cannot cross must be named by
+// its path. Accepted: None, bool, int, float, str, list, tuple, dict with str
+// keys, and their subclasses. Refused: everything else, NaN, infinities, lone
+// surrogates, nesting deeper than MAX_DEPTH.
+#define _GNU_SOURCE
+#include "cell.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_DEPTH 200
+
+void text_free(text *t) {
+  free(t->p);
+  t->p = NULL;
+  t->n = t->cap = 0;
+}
+
+static int too_big(text *t) {
+  PyErr_Format(PyExc_ValueError, "value is larger than the message limit of %zd bytes", (Py_ssize_t)t->max);
+  return -1;
+}
+
+static int append(text *t, const void *p, size_t n) {
+  if (t->max && n > t->max - t->n) return too_big(t);
+  if (t->n + n > t->cap) {
+    size_t cap = t->cap ? t->cap * 2 : 256;
+    while (cap < t->n + n) cap *= 2;
+    char *grown = realloc(t->p, cap);
+    if (!grown) {
+      PyErr_NoMemory();
+      return -1;
+    }
+    t->p = grown;
+    t->cap = cap;
+  }
+  memcpy(t->p + t->n, p, n);
+  t->n += n;
+  return 0;
+}
+
+static int append_str(text *t, const char *s) { return append(t, s, strlen(s)); }
+
+// ---- encoding ------------------------------------------------------------------------------
+
+// Where the encoder is: a chain on the C stack, rendered only for an error.
+typedef struct step { const struct step *up; const char *key; Py_ssize_t index; int depth; } step;
+
+static size_t render(const step *s, const char *root, char *out, size_t cap) {
+  if (!s) return (size_t)snprintf(out, cap, "%s", root);
+  size_t n = render(s->up, root, out, cap);
+  if (n >= cap) return cap - 1;
+  int m = s->key ? snprintf(out + n, cap - n, "['%.40s']", s->key) : snprintf(out + n, cap - n, "[%zd]", s->index);
+  return n + (size_t)m >= cap ? cap - 1 : n + (size_t)m;
+}
+
+static int refuse(const step *s, const char *root, const char *why) {
+  char path[256];
+  render(s, root, path, sizeof path);
+  PyErr_Format(PyExc_TypeError, "%s: %s", path, why);
+  return -1;
+}
+
+static int encode(text *t, PyObject *o, const step *s, const char *root);
+
+static int encode_str(text *t, PyObject *o, const step *s, const char *root) {
+  static const char hex[] = "0123456789abcdef";
+  Py_ssize_t n;
+  const char *p = PyUnicode_AsUTF8AndSize(o, &n);
+  if (!p) {
+    PyErr_Clear();
+    return refuse(s, root, "str holds a lone surrogate");
+  }
+  if (append(t, "\"", 1)) return -1;
+  Py_ssize_t from = 0;
+  for (Py_ssize_t i = 0; i < n; i++) {
+    unsigned char ch = (unsigned char)p[i];
+    if (ch >= 0x20 && ch != '"' && ch != '\\') continue;
+    char esc[6] = {'\\', (char)ch};
+    size_t len = 2;
+    if (ch == '\n') esc[1] = 'n';
+    else if (ch == '\t') esc[1] = 't';
+    else if (ch == '\r') esc[1] = 'r';
+    else if (ch < 0x20) {
+      memcpy(esc, "\\u00", 4);
+      esc[4] = hex[ch >> 4];
+      esc[5] = hex[ch & 15];
+      len = 6;
+    }
+    if (append(t, p + from, (size_t)(i - from)) || append(t, esc, len)) return -1;
+    from = i + 1;
+  }
+  return append(t, p + from, (size_t)(n - from)) || append(t, "\"", 1) ? -1 : 0;
+}
+
+static int encode_int(text *t, PyObject *o) {
+  int overflow;
+  long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
+  if (v == -1 && PyErr_Occurred()) return -1;
+  if (!overflow) {
+    char b[24];
+    return append(t, b, (size_t)snprintf(b, sizeof b, "%lld", v));
+  }
+  // int.__str__ of the builtin type, not an override: the number itself.
+  char *digits = NULL;
+  PyObject *zero = PyLong_FromLong(0), *plain = NULL, *str = NULL;
+  if (zero) plain = PyObject_GetAttrString(Py_TYPE(zero), "__repr__");
+  if (plain) str = PyObject_CallOneArg(plain, o);
+  int rc = -1;
+  if (str && (digits = (char *)PyUnicode_AsUTF8AndSize(str, NULL))) rc = append_str(t, digits);
+  if (str) Py_DecRef(str);
+  if (plain) Py_DecRef(plain);
+  if (zero) Py_DecRef(zero);
+  return rc;
+}
+
+static int encode_float(text *t, PyObject *o, const step *s, const char *root) {
+  double d = PyFloat_AsDouble(o);
+  if (d == -1 && PyErr_Occurred()) return -1;
+  if (!isfinite(d)) return refuse(s, root, isnan(d) ? "NaN is not JSON" : "infinity is not JSON");
+  char *r = PyOS_double_to_string(d, 'r', 0, 2 /* keep ".0" */, NULL);
+  if (!r) return -1;
+  int rc = append_str(t, r);
+  PyMem_Free(r);
+  return rc;
+}
+
+static int encode_dict(text *t, PyObject *o, const step *s, const char *root) {
+  PyObject *key, *value;
+  Py_ssize_t pos = 0;
+  bool first = true;
+  if (append(t, "{", 1)) return -1;
+  while (PyDict_Next(o, &pos, &key, &value)) {
+    if (!(PyType_GetFlags(Py_TYPE(key)) & TPFLAGS_UNICODE)) return refuse(s, root, "dict keys must be str");
+    Py_IncRef(key);
+    Py_IncRef(value);
+    step inner = {s, PyUnicode_AsUTF8AndSize(key, NULL), 0, s ? s->depth + 1 : 1};
+    if (!inner.key) {
+      PyErr_Clear();
+      inner.key = "?";
+    }
+    int rc = (!first && append(t, ",", 1)) || encode_str(t, key, &inner, root) || append(t, ":", 1) ||
+             encode(t, value, &inner, root);
+    Py_DecRef(key);
+    Py_DecRef(value);
+    if (rc) return -1;
+    first = false;
+  }
+  return append(t, "}", 1);
+}
+
+static int encode_items(text *t, PyObject *o, bool tuple, const step *s, const char *root) {
+  if (append(t, "[", 1)) return -1;
+  for (Py_ssize_t i = 0; i < (tuple ? PyTuple_Size(o) : PyList_Size(o)); i++) {
+    PyObject *item = tuple ? PyTuple_GetItem(o, i) : PyList_GetItemRef(o, i);
+    if (!item) return -1;
+    if (tuple) Py_IncRef(item);
+    step inner = {s, NULL, i, s ? s->depth + 1 : 1};
+    int rc = (i && append(t, ",", 1)) || encode(t, item, &inner, root);
+    Py_DecRef(item);
+    if (rc) return -1;
+  }
+  return append(t, "]", 1);
+}
+
+static int encode(text *t, PyObject *o, const step *s, const char *root) {
+  if (o == Py_None) return append(t, "null", 4);
+  if (o == Py_True) return append(t, "true", 4);
+  if (o == Py_False) return append(t, "false", 5);
+  PyObject *type = Py_TYPE(o);
+  unsigned long flags = PyType_GetFlags(type);
+  if (flags & TPFLAGS_UNICODE) return encode_str(t, o, s, root);
+  if (flags & TPFLAGS_LONG) return encode_int(t, o);
+  if (type == PyFloat_Type_ || PyType_IsSubtype(type, PyFloat_Type_)) return encode_float(t, o, s, root);
+  if (s && s->depth >= MAX_DEPTH) return refuse(s, root, "nested deeper than 200 levels, or in itself");
+  if (flags & TPFLAGS_DICT) return encode_dict(t, o, s, root);
+  if (flags & TPFLAGS_LIST) return encode_items(t, o, false, s, root);
+  if (flags & TPFLAGS_TUPLE) return encode_items(t, o, true, s, root);
+  char why[160];
+  PyObject *name = PyType_GetName(type);
+  const char *n = name ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
+  snprintf(why, sizeof why, flags & TPFLAGS_BYTES ? "%.100s is not JSON inside a value; send bytes alone" : "%.100s is not JSON",
+           n ? n : "object");
+  if (!n) PyErr_Clear();
+  if (name) Py_DecRef(name);
+  return refuse(s, root, why);
+}
+
+int value_encode(text *t, PyObject *o, const char *root) { return encode(t, o, NULL, root); }
+
+int value_pack(text *t, PyObject *o, const char *root, part *out, uint8_t *flags) {
+  if (PyType_GetFlags(Py_TYPE(o)) & TPFLAGS_BYTES) {
+    char *p;
+    Py_ssize_t n;
+    if (PyBytes_AsStringAndSize(o, &p, &n)) return -1;
+    if (t->max && (size_t)n > t->max) return too_big(t);
+    *flags = FLAG_RAW;
+    *out = (part){p, (size_t)n};
+    return 0;
+  }
+  if (value_encode(t, o, root)) return -1;
+  *flags = 0;
+  *out = (part){t->p, t->n};
+  return 0;
+}
+
+PyObject *value_unpack(const char *p, size_t n, uint8_t flags) {
+  return flags & FLAG_RAW ? PyBytes_FromStringAndSize(p, (Py_ssize_t)n) : value_decode(p, n);
+}
+
+// ---- decoding ------------------------------------------------------------------------------
+
+typedef struct { const char *start, *p, *end; int depth; } reader;
+
+static PyObject *bad(reader *r, const char *what) {
+  if (!PyErr_Occurred()) PyErr_Format(PyExc_ValueError, "not JSON: %s at byte %zd", what, (Py_ssize_t)(r->p - r->start));
+  return NULL;
+}
+
+static void blanks(reader *r) {
+  while (r->p < r->end && (*r->p == ' ' || *r->p == '\n' || *r->p == '\t' || *r->p == '\r')) r->p++;
+}
+
+static PyObject *decode(reader *r);
+
+static int hex4(const char *p, const char *end, unsigned *out) {
+  if (end - p < 4) return -1;
+  *out = 0;
+  for (int i = 0; i < 4; i++) {
+    unsigned char c = (unsigned char)p[i], low = c | 32;
+    if (c >= '0' && c <= '9') *out = *out * 16 + (c - '0');
+    else if (low >= 'a' && low <= 'f') *out = *out * 16 + (low - 'a' + 10u);
+    else return -1;
+  }
+  return 0;
+}
+
+static char *utf8(char *q, unsigned c) {
+  if (c < 0x80) *q++ = (char)c;
+  else if (c < 0x800) {
+    *q++ = (char)(0xc0 | c >> 6);
+    *q++ = (char)(0x80 | (c & 63));
+  } else if (c < 0x10000) {
+    *q++ = (char)(0xe0 | c >> 12);
+    *q++ = (char)(0x80 | (c >> 6 & 63));
+    *q++ = (char)(0x80 | (c & 63));
+  } else {
+    *q++ = (char)(0xf0 | c >> 18);
+    *q++ = (char)(0x80 | (c >> 12 & 63));
+    *q++ = (char)(0x80 | (c >> 6 & 63));
+    *q++ = (char)(0x80 | (c & 63));
+  }
+  return q;
+}
+
+// One escape after the backslash, written to *q. -1 when malformed.
+static int unescape(reader *r, char **q) {
+  static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+  if (r->p == r->end) return -1;
+  const char *at = memchr(from, *r->p, sizeof from - 1);
+  if (at) {
+    *(*q)++ = to[at - from];
+    r->p++;
+    return 0;
+  }
+  unsigned c, low;
+  if (*r->p++ != 'u' || hex4(r->p, r->end, &c)) return -1;
+  r->p += 4;
+  if (c >= 0xd800 && c < 0xdc00) {
+    if (r->end - r->p < 6 || r->p[0] != '\\' || r->p[1] != 'u' || hex4(r->p + 2, r->end, &low) || low < 0xdc00 || low > 0xdfff)
+      return -1;
+    r->p += 6;
+    c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+  } else if (c >= 0xdc00 && c < 0xe000)
+    return -1;
+  *q = utf8(*q, c);
+  return 0;
+}
+
+static PyObject *decode_str(reader *r) {
+  const char *from = ++r->p;
+  while (r->p < r->end && *r->p != '"' && *r->p != '\\' && (unsigned char)*r->p >= 0x20) r->p++;
+  if (r->p < r->end && *r->p == '"') return PyUnicode_DecodeUTF8(from, r->p++ - from, NULL);
+  // An escape never grows the text, so what is left bounds the result.
+  char *buf = malloc((size_t)(r->end - from) + 1), *q = buf;
+  if (!buf) return PyErr_NoMemory();
+  memcpy(q, from, (size_t)(r->p - from));
+  q += r->p - from;
+  PyObject *s = NULL;
+  while (r->p < r->end && (unsigned char)*r->p >= 0x20) {
+    char c = *r->p++;
+    if (c == '"') {
+      s = PyUnicode_DecodeUTF8(buf, q - buf, NULL);
+      break;
+    }
+    if (c != '\\') *q++ = c;
+    else if (unescape(r, &q)) break;
+  }
+  free(buf);
+  return s ? s : bad(r, "unfinished or malformed string");
+}
+
+// Advances over digits; false when there is none.
+static bool digits(reader *r) {
+  const char *from = r->p;
+  while (r->p < r->end && *r->p >= '0' && *r->p <= '9') r->p++;
+  return r->p > from;
+}
+
+static PyObject *decode_number(reader *r) {
+  const char *from = r->p;
+  bool real = false;
+  if (*r->p == '-') r->p++;
+  const char *lead = r->p;
+  if (!digits(r) || (*lead == '0' && r->p - lead > 1)) return bad(r, "malformed number");
+  if (r->p < r->end && *r->p == '.') {
+    real = true;
+    r->p++;
+    if (!digits(r)) return bad(r, "malformed number");
+  }
+  if (r->p < r->end && (*r->p == 'e' || *r->p == 'E')) {
+    real = true;
+    r->p++;
+    if (r->p < r->end && (*r->p == '+' || *r->p == '-')) r->p++;
+    if (!digits(r)) return bad(r, "malformed number");
+  }
+  size_t n = (size_t)(r->p - from);
+  char small[64], *z = n < sizeof small ? small : malloc(n + 1);
+  if (!z) return PyErr_NoMemory();
+  memcpy(z, from, n);
+  z[n] = 0;
+  PyObject *o = NULL;
+  if (!real) o = PyLong_FromString(z, NULL, 10);
+  else {
+    double d = PyOS_string_to_double(z, NULL, PyExc_OverflowError);
+    if (!(d == -1 && PyErr_Occurred())) o = PyFloat_FromDouble(d);
+  }
+  if (z != small) free(z);
+  return o;
+}
+
+static PyObject *decode_list(reader *r) {
+  PyObject *list = PyList_New(0);
+  r->p++;
+  blanks(r);
+  if (list && r->p < r->end && *r->p == ']') {
+    r->p++;
+    return list;
+  }
+  while (list) {
+    PyObject *item = decode(r);
+    if (!item || PyList_Append(list, item)) {
+      if (item) Py_DecRef(item);
+      break;
+    }
+    Py_DecRef(item);
+    blanks(r);
+    char c = r->p < r->end ? *r->p : 0;
+    r->p++;
+    if (c == ']') return list;
+    if (c != ',') {
+      bad(r, "expected ',' or ']'");
+      break;
+    }
+  }
+  if (list) Py_DecRef(list);
+  return NULL;
+}
+
+static int decode_pair(reader *r, PyObject *dict) {
+  blanks(r);
+  if (r->p == r->end || *r->p != '"') {
+    bad(r, "expected a string key");
+    return -1;
+  }
+  PyObject *key = decode_str(r), *value = NULL;
+  int rc = -1;
+  if (key) {
+    blanks(r);
+    if (r->p == r->end || *r->p != ':') bad(r, "expected ':'");
+    else {
+      r->p++;
+      value = decode(r);
+    }
+  }
+  if (value) rc = PyDict_SetItem(dict, key, value);
+  if (key) Py_DecRef(key);
+  if (value) Py_DecRef(value);
+  return rc;
+}
+
+static PyObject *decode_dict(reader *r) {
+  PyObject *dict = PyDict_New();
+  r->p++;
+  blanks(r);
+  if (dict && r->p < r->end && *r->p == '}') {
+    r->p++;
+    return dict;
+  }
+  while (dict && !decode_pair(r, dict)) {
+    blanks(r);
+    char c = r->p < r->end ? *r->p : 0;
+    r->p++;
+    if (c == '}') return dict;
+    if (c != ',') {
+      bad(r, "expected ',' or '}'");
+      break;
+    }
+  }
+  if (dict) Py_DecRef(dict);
+  return NULL;
+}
+
+static PyObject *word(reader *r, const char *w, PyObject *value) {
+  size_t n = strlen(w);
+  if ((size_t)(r->end - r->p) < n || memcmp(r->p, w, n)) return bad(r, "unknown word");
+  r->p += n;
+  Py_IncRef(value);
+  return value;
+}
+
+static PyObject *decode(reader *r) {
+  blanks(r);
+  if (r->p >= r->end) return bad(r, "text ends");
+  switch (*r->p) {
+  case '"': return decode_str(r);
+  case 'n': return word(r, "null", Py_None);
+  case 't': return word(r, "true", Py_True);
+  case 'f': return word(r, "false", Py_False);
+  case '[':
+  case '{': {
+    if (++r->depth > MAX_DEPTH) return bad(r, "nested deeper than 200 levels");
+    PyObject *o = *r->p == '[' ? decode_list(r) : decode_dict(r);
+    r->depth--;
+    return o;
+  }
+  case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
+    return decode_number(r);
+  }
+  return bad(r, "unexpected character");
+}
+
+PyObject *value_decode(const char *p, size_t n) {
+  reader r = {p, p, p + n, 0};
+  PyObject *o = decode(&r);
+  if (!o) return NULL;
+  blanks(&r);
+  if (r.p == r.end) return o;
+  Py_DecRef(o);
+  return bad(&r, "text after the value");
+}

@@ -1,0 +1,197 @@
+#define _GNU_SOURCE
+#include "cell.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// Iterations of a spin before sleeping: about 2 µs. A host that answers at once
+// is met without a system call; a busy machine loses little.
+#define SPIN 800
+
+static long futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *timeout) {
+  return syscall(SYS_futex, word, op, value, timeout, NULL, 0); // not PRIVATE: regions cross processes
+}
+
+static void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+int wire_attach(cell *c, void *region, size_t size, int bell) {
+  ring_hdr *h = region;
+  if (size < RING_HEADER || h->magic != RING_MAGIC || (h->cap & (h->cap - 1)) ||
+      size < RING_HEADER + 2 * (size_t)h->cap)
+    return -1;
+  c->hdr = h;
+  c->in = (char *)region + RING_HEADER;
+  c->out = c->in + h->cap;
+  c->mask = h->cap - 1;
+  c->bell = bell;
+  return 0;
+}
+
+static void ring_bell(cell *c) {
+  uint64_t one = 1;
+  // A full counter means the host has plenty to wake up for already.
+  if (write(c->bell, &one, sizeof one) < 0) return;
+}
+
+bool wire_interrupted(cell *c) {
+  if (atomic_load(&c->dying)) return true;
+  uint64_t op = atomic_load(&c->op);
+  return op && atomic_load(&c->hdr->ctl_reason) && atomic_load(&c->hdr->ctl_op) == op;
+}
+
+void wire_wake(cell *c) {
+  futex(&c->hdr->in_head, FUTEX_WAKE, INT32_MAX, NULL);
+  futex(&c->hdr->out_tail, FUTEX_WAKE, INT32_MAX, NULL);
+}
+
+// Sleeps while *word is value. The timeout is a net under lost wake-ups (a
+// hostile neighbour in the same process may eat one), not a poll.
+static void sleep_on(_Atomic uint32_t *word, uint32_t value, _Atomic uint32_t *flag) {
+  static const struct timespec net = {.tv_sec = 1};
+  atomic_store(flag, 1);
+  if (atomic_load(word) == value) futex(word, FUTEX_WAIT, value, &net);
+  atomic_store(flag, 0);
+}
+
+// Waits until the out-ring has room for need bytes. Posts are backpressure, so
+// this may take long. Before a frame's first byte an interrupt ends the wait;
+// inside a frame only the cell's end does, as half a frame breaks the stream.
+static bool wait_room(cell *c, uint32_t head, uint32_t need, bool inside) {
+  ring_hdr *h = c->hdr;
+  uint32_t room_at = c->mask + 1 - need; // enough once no more than this is unread
+  for (int i = 0; i < SPIN; i++) {
+    if (head - atomic_load_explicit(&h->out_tail, memory_order_acquire) <= room_at) return true;
+    relax();
+  }
+  PyThreadState *ts = PyThreadState_GetUnchecked();
+  if (ts) PyEval_SaveThread();
+  bool ok = true;
+  for (;;) {
+    uint32_t tail = atomic_load(&h->out_tail);
+    if (head - tail <= room_at) break;
+    if (inside ? atomic_load(&c->dying) : wire_interrupted(c)) {
+      ok = false;
+      break;
+    }
+    sleep_on(&h->out_tail, tail, &h->out_full);
+  }
+  if (ts) PyEval_RestoreThread(ts);
+  return ok;
+}
+
+static void flush_out(cell *c, uint32_t head) {
+  atomic_store(&c->hdr->out_head, head);
+  if (atomic_load(&c->hdr->out_parked) && atomic_exchange(&c->hdr->out_parked, 0)) ring_bell(c);
+}
+
+static bool put(cell *c, uint32_t *head, const void *src, size_t n) {
+  const char *p = src;
+  while (n) {
+    uint32_t room = c->mask + 1 - (*head - atomic_load_explicit(&c->hdr->out_tail, memory_order_acquire));
+    if (!room) {
+      flush_out(c, *head);
+      if (!wait_room(c, *head, 1, true)) return false;
+      continue;
+    }
+    uint32_t at = *head & c->mask, step = c->mask + 1 - at;
+    if (step > room) step = room;
+    if (step > n) step = (uint32_t)n;
+    memcpy(c->out + at, p, step);
+    p += step;
+    n -= step;
+    *head += step;
+  }
+  return true;
+}
+
+static size_t parts_size(const part *parts, int n) {
+  size_t total = 0;
+  for (int i = 0; i < n; i++) total += parts[i].n;
+  return total;
+}
+
+bool wire_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n) {
+  size_t size = parts_size(parts, n);
+  frame_hdr h = {.len = (uint32_t)size, .kind = kind, .flags = flags, .id = id};
+  uint32_t head = atomic_load(&c->hdr->out_head);
+  size_t whole = size + sizeof h > c->mask + 1 ? c->mask + 1 : size + sizeof h;
+  if (!wait_room(c, head, (uint32_t)whole, false)) return false;
+  bool ok = put(c, &head, &h, sizeof h);
+  for (int i = 0; ok && i < n; i++) ok = put(c, &head, parts[i].p, parts[i].n);
+  flush_out(c, head);
+  return ok;
+}
+
+bool wire_try_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n) {
+  uint32_t used = atomic_load(&c->hdr->out_head) - atomic_load(&c->hdr->out_tail);
+  if (used + sizeof(frame_hdr) + parts_size(parts, n) > c->mask + 1) return false;
+  return wire_send(c, kind, flags, id, parts, n);
+}
+
+// Waits until the in-ring holds something. With the GIL held on entry, it is
+// released while asleep, so that the guest's other threads run.
+static bool wait_input(cell *c, uint32_t tail) {
+  ring_hdr *h = c->hdr;
+  for (int i = 0; i < SPIN; i++) {
+    if (atomic_load_explicit(&h->in_head, memory_order_acquire) != tail) return true;
+    relax();
+  }
+  PyThreadState *ts = PyThreadState_GetUnchecked();
+  if (ts) PyEval_SaveThread();
+  bool ok = true;
+  while (atomic_load(&h->in_head) == tail && (ok = !wire_interrupted(c)))
+    sleep_on(&h->in_head, tail, &h->in_parked);
+  if (ts) PyEval_RestoreThread(ts);
+  return ok;
+}
+
+static bool get(cell *c, void *dst, size_t n) {
+  char *p = dst;
+  ring_hdr *h = c->hdr;
+  while (n) {
+    uint32_t tail = atomic_load_explicit(&h->in_tail, memory_order_relaxed);
+    uint32_t have = atomic_load_explicit(&h->in_head, memory_order_acquire) - tail;
+    if (!have) {
+      if (!wait_input(c, tail)) return false;
+      continue;
+    }
+    uint32_t at = tail & c->mask, step = c->mask + 1 - at;
+    if (step > have) step = have;
+    if (step > n) step = (uint32_t)n;
+    memcpy(p, c->in + at, step);
+    p += step;
+    n -= step;
+    atomic_store(&h->in_tail, tail + step);
+    if (atomic_load(&h->in_full) && atomic_exchange(&h->in_full, 0)) ring_bell(c);
+  }
+  return true;
+}
+
+bool wire_receive(cell *c, frame *f) {
+  f->data = NULL;
+  if (!get(c, &f->h, sizeof f->h)) return false;
+  // The host never sends more than the message limit and its own framing.
+  if (f->h.len > (80u << 20) || !(f->data = malloc((size_t)f->h.len + 1))) {
+    atomic_store(&c->dying, true);
+    return false;
+  }
+  if (!get(c, f->data, f->h.len)) {
+    free(f->data);
+    f->data = NULL;
+    atomic_store(&c->dying, true);
+    return false;
+  }
+  f->data[f->h.len] = 0;
+  return true;
+}

@@ -1,0 +1,80 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/ring"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// Executor starts workers. Its methods may be called from several goroutines.
+type Executor interface {
+	// Start begins a worker on the region and returns without waiting for it;
+	// the worker's first frame is OutReady.
+	Start(r *ring.Region) (Worker, error)
+	// Close ends all workers and the executor.
+	Close() error
+}
+
+// Worker is the thread or process at the other end of a region.
+type Worker interface {
+	// Interrupt asks the worker to end operation op for reason. It returns at
+	// once and repeats itself until the operation ends.
+	Interrupt(op uint64, reason cell.Kind)
+	// Kill ends the worker as hard as it can. It never blocks.
+	Kill()
+	// CPU is the processor time used so far.
+	CPU() (time.Duration, error)
+	// Done is closed when the thread or process is gone and touches the region
+	// no more.
+	Done() <-chan struct{}
+	// Err is how it ended, once Done is closed; nil when orderly.
+	Err() error
+	// Stuck reports, some time after Kill, that the worker still runs in C and
+	// only the end of the host ends it.
+	Stuck() bool
+}
+
+// namespaced is a Worker with namespaces of its own.
+type namespaced interface{ Namespaces() []string }
+
+// Dist says where Python is.
+type Dist struct {
+	Home, Lib, Stdlib, Start string
+	Preload                  []string
+}
+
+// Options is what the program gives the host.
+type Options struct {
+	// Threads makes the executor of backend "subinterpreter". Nil refuses that
+	// backend: the binary was built without it.
+	Threads func(Dist) (Executor, error)
+	// Processes makes the executor of backend "process". Default: a zygote,
+	// which is this executable under another name.
+	Processes func(Dist, uint64) (Executor, error)
+	// Python is told to the node, for people.
+	Python string
+}
+
+var errNoThreads = errors.New("host: this binary has no sub-interpreter executor: build it with cgo")
+
+func newExecutor(hello *wire.Hello, o Options) (Executor, error) {
+	d := hello.GetDist()
+	dist := Dist{Home: d.GetHome(), Lib: d.GetLib(), Stdlib: d.GetStdlib(), Start: d.GetStart(), Preload: d.GetPreload()}
+	switch cell.Backend(hello.GetBackend()) {
+	case cell.SubInterpreter:
+		if o.Threads == nil {
+			return nil, errNoThreads
+		}
+		return o.Threads(dist)
+	case cell.Process:
+		if o.Processes != nil {
+			return o.Processes(dist, hello.GetNamespaceFlags())
+		}
+		return NewZygote(ZygoteConfig{Dist: dist, Namespaces: hello.GetNamespaceFlags()})
+	}
+	return nil, fmt.Errorf("host: backend %q is not known", hello.GetBackend())
+}

@@ -1,0 +1,264 @@
+package host
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/ring"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// guest is one cell from claim to end.
+type guest struct {
+	srv     *server
+	id      uint64
+	name    string // the cell's ID, as evidence names it
+	limits  cell.Limits
+	slot    *slot
+	claimOp uint64
+
+	over    chan struct{} // closed when the cell has ended: nothing runs any more
+	drained chan struct{} // closed when the drain is done
+	wake    chan struct{} // to the runner: the queue is not empty
+	senders sync.WaitGroup
+
+	mu      sync.Mutex
+	state   cell.State
+	reason  string
+	refusal *cell.Error // what later operations are answered with
+	closing bool        // ended by Close: the worker may leave orderly
+	gone    bool        // the worker has ended
+	queue   []*operation
+	current *operation
+	inbox   inbox
+	outbox  outbox
+	asked   map[uint64]bool // requests the node has not answered
+	logs    bucket
+	budget  budget
+	count   cell.Report // the counters only
+}
+
+func newGuest(s *server, m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slot) *guest {
+	g := &guest{srv: s, id: m.Cell, name: c.GetId(), limits: limits, slot: slot, claimOp: m.Op,
+		over: make(chan struct{}), drained: make(chan struct{}), wake: make(chan struct{}, 1),
+		state: cell.Running, asked: map[uint64]bool{}}
+	g.inbox.items = limits.QueueItems
+	g.inbox.bytes = max(inboxBytes, 2*limits.MessageBytes)
+	g.outbox.changed.L = &g.mu
+	g.outbox.items, g.outbox.bytes = limits.QueueItems, outboxBytes
+	g.outbox.debt = 2*frameLimit(limits) + 1<<20
+	g.budget = newBudget(limits, slot.worker)
+	slot.region.LimitFrame(frameLimit(limits))
+	return g
+}
+
+// frameLimit leaves room beside the value for names and a traceback.
+func frameLimit(l cell.Limits) int { return l.MessageBytes + 1<<20 }
+
+func (g *guest) namespaces() []string {
+	if w, ok := g.slot.worker.(namespaced); ok {
+		return w.Namespaces()
+	}
+	return nil
+}
+
+// start sends the claim and sets the cell's goroutines going.
+func (g *guest) start(claim []byte) {
+	if err := g.slot.region.Send(ring.InClaim, 0, g.claimOp, claim); err != nil {
+		g.end(cell.Crashed, fmt.Sprintf("claim: %v", err))
+	}
+	go g.runQueue()
+	go g.drain()
+	go g.watch()
+}
+
+// dispatch serves one message. It does not block.
+func (g *guest) dispatch(m *wire.Msg) {
+	switch b := m.Body.(type) {
+	case *wire.Control_Exec:
+		g.submit(m, execOperation(m, b.Exec))
+	case *wire.Control_Call:
+		g.submit(m, callOperation(m, b.Call))
+	case *wire.Control_Send:
+		g.deliver(m, cell.Value{Type: cell.ContentType(b.Send.Type), Data: m.Payload})
+	case *wire.Control_Interrupt:
+		g.cancel(m.Op, cell.Kind(b.Interrupt.Kind))
+	case *wire.Control_Quarantine:
+		g.quarantine(b.Quarantine.Reason)
+	case *wire.Control_Inspect:
+		g.srv.send(g.id, m.Op, &wire.Control_Report{Report: wire.FromReport(g.report())}, nil)
+	case *wire.Control_Kill:
+		g.end(cell.Killed, b.Kill.Reason)
+	case *wire.Control_Close:
+		g.close()
+	case *wire.Control_Answer:
+		g.answerRequest(m, b.Answer)
+	case *wire.Control_Credit:
+		g.credit(int(b.Credit.Items), int(b.Credit.Bytes))
+	}
+}
+
+// quarantine stops the running operation and refuses all later ones.
+func (g *guest) quarantine(reason string) {
+	g.mu.Lock()
+	if g.state != cell.Running {
+		g.mu.Unlock()
+		return
+	}
+	e := cell.Errorf(cell.CellGone, "quarantined: %s", reason)
+	g.state, g.reason, g.refusal = cell.Quarantined, reason, e
+	waiting := g.queue
+	g.queue = nil
+	current := g.current
+	g.mu.Unlock()
+	for _, op := range waiting {
+		g.fail(op, e)
+	}
+	if current != nil {
+		g.interrupt(current, e, g.srv.killGrace)
+	}
+}
+
+// close ends the cell orderly; the watcher kills it when it does not leave.
+func (g *guest) close() {
+	g.mu.Lock()
+	g.closing = true
+	current := g.current
+	g.mu.Unlock()
+	if current != nil {
+		g.slot.worker.Interrupt(current.id, cell.Cancelled)
+	}
+	g.end(cell.Closed, "closed")
+}
+
+// end is the one way a cell ends; the first call decides why. It does not wait.
+func (g *guest) end(state cell.State, reason string) {
+	g.mu.Lock()
+	if g.refusalIsFinal() {
+		g.mu.Unlock()
+		return
+	}
+	if state != cell.Closed {
+		g.closing = false
+	}
+	g.state, g.reason = state, reason
+	g.refusal = cell.Errorf(cell.CellGone, "%s: %s", state, reason)
+	if state == cell.Closed {
+		g.refusal = cell.Errorf(cell.CellGone, "closed")
+	}
+	failed := g.queue
+	g.queue = nil
+	if g.current != nil {
+		failed = append(failed, g.current)
+	}
+	close(g.over)
+	g.budget.stop()
+	g.inbox.stop()
+	g.outbox.changed.Broadcast()
+	refusal := g.refusal
+	g.mu.Unlock()
+	for _, op := range failed {
+		g.fail(op, refusal)
+	}
+}
+
+// refusalIsFinal reports, under mu, whether the cell has ended already.
+func (g *guest) refusalIsFinal() bool {
+	select {
+	case <-g.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// watch waits for the cell's end, ours or its own, and cleans up.
+func (g *guest) watch() {
+	select {
+	case <-g.slot.worker.Done():
+	case <-g.over:
+		g.dismiss()
+	}
+	stuck := !g.awaitWorker()
+	if stuck {
+		g.slot.region.Close()
+	} else {
+		g.mu.Lock()
+		g.gone = true
+		g.outbox.changed.Broadcast()
+		g.mu.Unlock()
+		g.slot.region.Hangup()
+	}
+	<-g.drained
+	if !stuck {
+		g.end(cell.Crashed, endReason(g.slot.worker.Err()))
+	}
+	g.slot.region.Close()
+	g.senders.Wait()
+	report := g.report()
+	if !stuck {
+		_ = g.slot.region.Free()
+	}
+	ended := &wire.Ended{State: string(report.State), Reason: wire.Text(report.Reason, 4096), Report: wire.FromReport(report)}
+	if stuck {
+		g.srv.retire(fmt.Sprintf("cell %s does not stop and runs on in native code", g.name))
+	}
+	g.srv.send(g.id, 0, &wire.Control_Ended{Ended: ended}, nil)
+	g.srv.forget(g)
+}
+
+func endReason(err error) string {
+	if err == nil {
+		return "the cell's interpreter ended by itself"
+	}
+	return err.Error()
+}
+
+// dismiss asks a closed cell to leave, and kills one that does not or that was
+// not closed orderly.
+func (g *guest) dismiss() {
+	g.mu.Lock()
+	orderly := g.closing
+	g.mu.Unlock()
+	if orderly {
+		g.later(func() error { return g.slot.region.Send(ring.InClose, 0, 0) })
+		if awaitEnd(g.slot.worker, g.srv.killGrace) {
+			return
+		}
+	}
+	g.slot.worker.Kill()
+	g.slot.region.Close()
+}
+
+// awaitWorker reports whether the worker ended; false means it is stuck.
+func (g *guest) awaitWorker() bool {
+	for wait := stuckAfter; ; wait = min(2*wait, 5*time.Second) {
+		if awaitEnd(g.slot.worker, wait) {
+			return true
+		}
+		if g.slot.worker.Stuck() {
+			return false
+		}
+	}
+}
+
+// later runs a send that may block in a goroutine of the cell's; it ends with
+// the region.
+func (g *guest) later(send func() error) {
+	g.senders.Go(func() { _ = send() })
+}
+
+// report is the cell as seen from here.
+func (g *guest) report() cell.Report {
+	cpu := g.budget.used()
+	account := g.slot.region.Account()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.count
+	r.State, r.Reason, r.Busy = g.state, g.reason, g.current != nil
+	r.CPU, r.Memory, r.MemoryPeak = cpu, account.MemUsed, account.MemPeak
+	r.Namespaces = g.namespaces()
+	return r
+}

@@ -1,0 +1,133 @@
+package host
+
+import (
+	"math"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/ring"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// inboxBytes bounds what waits for a guest that does not receive.
+const inboxBytes = 16 << 20
+
+// maxReceivers is how many recv calls of one cell, made by its threads, may wait.
+const maxReceivers = 1024
+
+// inbox holds what others sent until the guest receives it. At most one of
+// values and waiting is not empty.
+type inbox struct {
+	items, bytes int // bounds
+	held         int // bytes of values
+	values       []cell.Value
+	waiting      []*receiver
+}
+
+type receiver struct {
+	id    uint64
+	timer *time.Timer
+}
+
+func (b *inbox) stop() {
+	for _, r := range b.waiting {
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+	}
+	b.waiting, b.values = nil, nil
+}
+
+// deliver puts a value into the inbox, or into the hands of a guest that waits.
+func (g *guest) deliver(m *wire.Msg, v cell.Value) {
+	g.mu.Lock()
+	var to *receiver
+	switch {
+	case g.refusal != nil:
+		defer g.srv.refuse(m, g.refusal)
+	case len(v.Data) > g.limits.MessageBytes:
+		defer g.srv.refuse(m, cell.Errorf(cell.Invalid, "%d bytes exceed the message limit of %d", len(v.Data), g.limits.MessageBytes))
+	case len(g.inbox.waiting) > 0:
+		to, g.inbox.waiting = g.inbox.waiting[0], g.inbox.waiting[1:]
+		if to.timer != nil {
+			to.timer.Stop()
+		}
+	case len(g.inbox.values) >= g.inbox.items || g.inbox.held+len(v.Data) > g.inbox.bytes:
+		defer g.srv.refuse(m, cell.Errorf(cell.Busy, "the inbox is full with %d items; send again later", len(g.inbox.values)))
+		g.mu.Unlock()
+		return
+	default:
+		g.inbox.values = append(g.inbox.values, v)
+		g.inbox.held += len(v.Data)
+	}
+	refused := g.refusal != nil || len(v.Data) > g.limits.MessageBytes
+	g.mu.Unlock()
+	if refused {
+		return
+	}
+	if to != nil {
+		_ = g.answer(to.id, flagsOf(uint32(v.Type)), v.Data)
+	}
+	g.srv.send(g.id, m.Op, &wire.Control_Result{Result: &wire.Result{}}, nil)
+}
+
+// receive serves the guest's recv, now or when there is something.
+func (g *guest) receive(f ring.Frame) error {
+	seconds, err := parseFloat(f.Payload)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	if len(g.inbox.values) > 0 {
+		v := g.inbox.values[0]
+		g.inbox.values[0] = cell.Value{}
+		g.inbox.values = g.inbox.values[1:]
+		g.inbox.held -= len(v.Data)
+		g.mu.Unlock()
+		return g.answer(f.ID, flagsOf(uint32(v.Type)), v.Data)
+	}
+	waits := !(seconds == 0 || math.IsNaN(seconds)) && len(g.inbox.waiting) < maxReceivers && !g.refusalIsFinal()
+	if waits {
+		r := &receiver{id: f.ID}
+		if wait := time.Duration(min(seconds, 1e9) * 1e9); seconds > 0 {
+			r.timer = time.AfterFunc(wait, func() { g.receiveNothing(r) })
+		}
+		g.inbox.waiting = append(g.inbox.waiting, r)
+	}
+	g.mu.Unlock()
+	if !waits {
+		return g.answer(f.ID, ring.None, nil)
+	}
+	return nil
+}
+
+// receiveNothing ends a recv whose time is over.
+func (g *guest) receiveNothing(r *receiver) {
+	g.mu.Lock()
+	found := false
+	for i, w := range g.inbox.waiting {
+		if w == r {
+			g.inbox.waiting = append(g.inbox.waiting[:i], g.inbox.waiting[i+1:]...)
+			found = true
+			break
+		}
+	}
+	g.mu.Unlock()
+	if found {
+		_ = g.answer(r.id, ring.None, nil)
+	}
+}
+
+// answer sends IN_ANSWER without ever blocking its caller.
+func (g *guest) answer(id uint64, flags ring.Flags, payload []byte) error {
+	sent, err := g.slot.region.TrySend(ring.InAnswer, flags, id, payload)
+	if sent || err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.refusalIsFinal() { // after that the watcher waits for senders
+		g.later(func() error { return g.slot.region.Send(ring.InAnswer, flags, id, payload) })
+	}
+	return nil
+}

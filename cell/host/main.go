@@ -1,0 +1,68 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// ConnFD is the descriptor a host inherits its connection on.
+const ConnFD = 3
+
+// Main is the hidden host subcommand: it serves the inherited connection and
+// returns the exit status. The caller must exit with it at once, since a thread
+// that is stuck in native code does not end otherwise.
+func Main(o Options) int {
+	if err := confine(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	signal.Ignore(os.Interrupt) // a terminal's Ctrl-C is the node's to handle
+	conn, err := wire.Inherited(ConnFD)
+	if err == nil {
+		err = Serve(conn, o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// hostFiles is the descriptor limit: two a cell, and the guests' own files.
+const hostFiles = 1 << 20
+
+// confine gives up what a host never needs, before any guest exists.
+func confine() error {
+	// The node may die without closing us first; not every kernel keeps the
+	// parent's Pdeathsig through the exec.
+	for _, step := range []struct {
+		name   string
+		option int
+		value  uintptr
+	}{
+		{"parent-death signal", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL)},
+		{"no-new-privileges", unix.PR_SET_NO_NEW_PRIVS, 1},
+		{"dumpable", unix.PR_SET_DUMPABLE, 0},
+	} {
+		if err := unix.Prctl(step.option, step.value, 0, 0, 0); err != nil {
+			return fmt.Errorf("host: set %s: %w", step.name, err)
+		}
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("host: forbid core dumps: %w", err)
+	}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return fmt.Errorf("host: read descriptor limit: %w", err)
+	}
+	files.Cur = min(files.Max, hostFiles)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return fmt.Errorf("host: raise descriptor limit: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package host
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/ring"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// outboxBytes is the credit in bytes a cell begins with.
+const outboxBytes = 4 << 20
+
+// outbox is the credit the node has given for posts. The drain waits while
+// there is none, the ring fills, and the guest's post blocks: that is all of the
+// backpressure.
+type outbox struct {
+	changed      sync.Cond
+	items, bytes int
+	// debt is how far an interrupted guest may overdraw, so that what is in the
+	// ring before its last answer does not hold the answer up.
+	debt int
+}
+
+func (g *guest) credit(items, bytes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.outbox.items = min(g.outbox.items+items, g.limits.QueueItems)
+	g.outbox.bytes = min(g.outbox.bytes+bytes, outboxBytes)
+	g.outbox.changed.Broadcast()
+}
+
+// post forwards one value when there is credit for it.
+func (g *guest) post(f ring.Frame) error {
+	if !g.produce(len(f.Payload)) {
+		return nil
+	}
+	g.mu.Lock()
+	for (g.outbox.items <= 0 || g.outbox.bytes <= 0) && !g.hurried() {
+		g.outbox.changed.Wait()
+	}
+	g.outbox.items--
+	g.outbox.bytes -= len(f.Payload) + 64
+	broke := g.outbox.bytes < -g.outbox.debt
+	if !broke {
+		g.count.Posts++
+	}
+	g.mu.Unlock()
+	if broke {
+		return fmt.Errorf("%w: posts go on after an interrupt", ring.ErrProtocol)
+	}
+	g.srv.send(g.id, 0, &wire.Control_Post{Post: &wire.Post{Type: uint32(contentType(f.Flags))}}, f.Payload)
+	return nil
+}
+
+// hurried reports, under mu, whether the guest is on its way out of an
+// operation or out of life.
+func (g *guest) hurried() bool {
+	return g.gone || g.refusalIsFinal() || (g.current != nil && g.current.why != nil)
+}
+
+// Bounds of what logs, metrics and denials one cell may send on, each second
+// and at once.
+const (
+	recordsPerSecond, recordsAtOnce     = 10_000, 20_000
+	recordBytesPerSec, recordBytesBurst = 8 << 20, 16 << 20
+)
+
+// bucket limits records by number and by bytes. The zero bucket is full.
+type bucket struct {
+	at             time.Time
+	records, bytes float64
+}
+
+func (b *bucket) take(now time.Time, n int) bool {
+	if b.at.IsZero() {
+		b.records, b.bytes = recordsAtOnce, recordBytesBurst
+	} else {
+		passed := now.Sub(b.at).Seconds()
+		b.records = min(b.records+passed*recordsPerSecond, recordsAtOnce)
+		b.bytes = min(b.bytes+passed*recordBytesPerSec, recordBytesBurst)
+	}
+	b.at = now
+	if b.records < 1 || b.bytes < float64(n) {
+		return false
+	}
+	b.records--
+	b.bytes -= float64(n)
+	return true
+}
+
+// maxAsked is how many requests of one cell may be unanswered.
+const maxAsked = 256
+
+// request forwards the guest's question; the node answers each one.
+func (g *guest) request(f ring.Frame) error {
+	parts, err := split(f.Payload, 0, 2)
+	if err != nil {
+		return err
+	}
+	if len(parts[0]) > maxName || len(parts[1]) > maxName {
+		return g.answer(f.ID, ring.Error, errorBody(cell.Errorf(cell.Invalid, "names of a request are %d bytes at most", maxName)))
+	}
+	g.mu.Lock()
+	g.count.Requests++
+	full := len(g.asked) >= maxAsked || g.asked[f.ID]
+	if !full {
+		g.asked[f.ID] = true
+	}
+	during := uint64(0)
+	if g.current != nil {
+		during = g.current.id
+	}
+	g.mu.Unlock()
+	if full {
+		return g.answer(f.ID, ring.Error, errorBody(cell.Errorf(cell.Busy, "%d requests are unanswered", maxAsked)))
+	}
+	g.srv.send(g.id, f.ID, &wire.Control_Request{Request: &wire.Request{
+		Capability: wire.Text(string(parts[0]), maxName), Action: wire.Text(string(parts[1]), maxName),
+		Type: uint32(contentType(f.Flags)), During: during}}, parts[2])
+	return nil
+}
+
+func (g *guest) answerRequest(m *wire.Msg, a *wire.Answer) {
+	g.mu.Lock()
+	asked := g.asked[m.Op]
+	delete(g.asked, m.Op)
+	g.mu.Unlock()
+	if !asked {
+		return
+	}
+	if a.Error != nil {
+		_ = g.answer(m.Op, ring.Error, errorBody(wire.ToError(a.Error)))
+		return
+	}
+	_ = g.answer(m.Op, flagsOf(a.Type), m.Payload)
+}

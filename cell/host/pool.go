@@ -1,0 +1,201 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell/ring"
+)
+
+// slot is a started worker and its region.
+type slot struct {
+	region *ring.Region
+	worker Worker
+}
+
+// Times of the pool: how long a worker may take to become ready, and the wait
+// after a start that failed, doubling.
+const (
+	readyTimeout = 30 * time.Second
+	refillFirst  = 100 * time.Millisecond
+	refillMost   = 5 * time.Second
+)
+
+// pool keeps size workers that have said OutReady.
+type pool struct {
+	exec    Executor
+	size    int
+	changed func(ready, starting int, err error)
+
+	mu       sync.Mutex
+	ready    []*slot
+	starting int
+	backoff  time.Duration
+	retry    *time.Timer
+	closed   bool
+	wg       sync.WaitGroup
+}
+
+func newPool(exec Executor, size int, changed func(ready, starting int, err error)) *pool {
+	p := &pool{exec: exec, size: size, changed: changed}
+	p.fill()
+	return p
+}
+
+// take returns a ready slot, or nil.
+func (p *pool) take() *slot {
+	p.mu.Lock()
+	var dead []*slot
+	var got *slot
+	for len(p.ready) > 0 && got == nil {
+		got, p.ready = p.ready[0], p.ready[1:]
+		if ended(got.worker) {
+			dead, got = append(dead, got), nil
+		}
+	}
+	p.mu.Unlock()
+	for _, s := range dead {
+		_ = s.region.Free()
+	}
+	p.fill()
+	return got
+}
+
+func ended(w Worker) bool {
+	select {
+	case <-w.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// fill starts as many workers as are missing.
+func (p *pool) fill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.closed && p.retry == nil && len(p.ready)+p.starting < p.size {
+		p.starting++
+		p.wg.Go(p.addOne)
+	}
+}
+
+func (p *pool) addOne() {
+	s, err := p.start()
+	p.mu.Lock()
+	p.starting--
+	closed := p.closed
+	switch {
+	case err != nil && !closed:
+		p.backoff = min(max(2*p.backoff, refillFirst), refillMost)
+		if p.retry == nil {
+			p.retry = time.AfterFunc(p.backoff, p.again)
+		}
+	case err == nil && !closed:
+		p.backoff = 0
+		p.ready = append(p.ready, s)
+	}
+	ready, starting := len(p.ready), p.starting
+	p.mu.Unlock()
+	if closed && err == nil {
+		s.discard()
+	}
+	if !closed {
+		p.changed(ready, starting, err)
+	}
+}
+
+func (p *pool) again() {
+	p.mu.Lock()
+	p.retry = nil
+	p.mu.Unlock()
+	p.fill()
+}
+
+// start makes one worker and waits until it is ready.
+func (p *pool) start() (*slot, error) {
+	region, err := ring.New(ring.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("host: start a cell: %w", err)
+	}
+	worker, err := p.exec.Start(region)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("host: start a cell: %w", err), region.Free())
+	}
+	s := &slot{region: region, worker: worker}
+	if err := s.awaitReady(); err != nil {
+		s.discard()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *slot) awaitReady() error {
+	overdue := time.AfterFunc(readyTimeout, s.region.Close)
+	defer overdue.Stop()
+	settled := make(chan struct{})
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer close(settled)
+	watch.Go(func() {
+		select {
+		case <-s.worker.Done():
+			s.region.Hangup()
+		case <-settled:
+		}
+	})
+	f, err := s.region.Recv()
+	switch {
+	case err == nil && f.Kind == ring.OutReady:
+		return nil
+	case err == nil && f.Kind == ring.OutError:
+		if e, bad := parseError(f.Payload); bad == nil {
+			return fmt.Errorf("host: cell did not start: %w", e)
+		}
+	case errors.Is(err, ring.ErrClosed) && ended(s.worker) && s.worker.Err() != nil:
+		return fmt.Errorf("host: cell did not start: %w", s.worker.Err())
+	case err != nil:
+		return fmt.Errorf("host: cell did not become ready: %w", err)
+	}
+	return fmt.Errorf("host: cell did not start: its first frame is of kind %d", f.Kind)
+}
+
+// discard ends a worker nobody has claimed. One that does not end keeps its
+// region.
+func (s *slot) discard() {
+	s.worker.Kill()
+	s.region.Close()
+	if awaitEnd(s.worker, stuckAfter) {
+		_ = s.region.Free()
+	}
+}
+
+// awaitEnd reports whether the worker ended within d.
+func awaitEnd(w Worker, d time.Duration) bool {
+	limit := time.NewTimer(d)
+	defer limit.Stop()
+	select {
+	case <-w.Done():
+		return true
+	case <-limit.C:
+		return false
+	}
+}
+
+// close ends all workers that are not claimed.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	slots := p.ready
+	p.ready = nil
+	if p.retry != nil {
+		p.retry.Stop()
+	}
+	p.mu.Unlock()
+	for _, s := range slots {
+		p.wg.Go(s.discard)
+	}
+	p.wg.Wait()
+}

@@ -1,0 +1,250 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// Defaults of what Hello leaves 0, and how long a killed worker may take to
+// end before it counts as stuck.
+const (
+	defaultKillGrace   = 500 * time.Millisecond
+	cancelGrace        = 100 * time.Millisecond
+	defaultRetireGrace = 5 * time.Second
+	stuckAfter         = 500 * time.Millisecond
+)
+
+// server is one host's life.
+type server struct {
+	conn   wire.Conn
+	opt    Options
+	exec   Executor
+	pool   *pool
+	shared bool // cells share this process
+
+	killGrace, retireGrace time.Duration
+
+	mu       sync.Mutex
+	cells    map[uint64]*guest
+	retiring string        // why, or ""
+	retired  chan struct{} // closed when there is nothing left to wait for
+	claims   sync.WaitGroup
+	guests   sync.WaitGroup
+}
+
+// Serve is a host's life on conn. It returns nil when the node closed the
+// connection, and an error when the host could not start, is retired or met a
+// broken message. All cells have been ended then.
+func Serve(conn wire.Conn, o Options) error {
+	hello, err := greet(conn)
+	if err != nil {
+		return err
+	}
+	s := &server{conn: conn, opt: o, cells: map[uint64]*guest{}, retired: make(chan struct{}),
+		shared:      cell.Backend(hello.GetBackend()) != cell.Process,
+		killGrace:   orDefault(hello.GetKillGraceNs(), defaultKillGrace),
+		retireGrace: orDefault(hello.GetRetireGraceNs(), defaultRetireGrace)}
+	s.exec, err = newExecutor(hello, o)
+	if err != nil {
+		_ = conn.Send(wire.NewFailed(0, 0, err))
+		return err
+	}
+	s.send(0, 0, &wire.Control_Ready{Ready: &wire.Ready{Pid: int32(os.Getpid()), Python: o.Python}}, nil)
+	s.pool = newPool(s.exec, int(min(hello.GetPool(), 1024)), s.poolChanged)
+	return s.run()
+}
+
+func greet(conn wire.Conn) (*wire.Hello, error) {
+	m, err := conn.Recv()
+	if err != nil {
+		return nil, fmt.Errorf("host: wait for the node's greeting: %w", err)
+	}
+	if m.GetHello() == nil {
+		return nil, errors.New("host: the node's first message is not a greeting")
+	}
+	return m.GetHello(), nil
+}
+
+func orDefault(ns int64, d time.Duration) time.Duration {
+	if ns <= 0 {
+		return d
+	}
+	return time.Duration(ns)
+}
+
+// run reads the connection until it or the host ends, then ends everything.
+func (s *server) run() error {
+	broken := make(chan error, 1)
+	go func() { broken <- s.receive() }()
+	var err error
+	select {
+	case err = <-broken:
+	case <-s.retired:
+		err = fmt.Errorf("host: retired: %s", s.retiring)
+	}
+	s.endAll("the host ends")
+	err = errors.Join(err, s.conn.Close())
+	s.claims.Wait()
+	s.pool.close()
+	return errors.Join(err, s.exec.Close())
+}
+
+// receive dispatches messages. It returns nil when the node is gone.
+func (s *server) receive() error {
+	for {
+		m, err := s.conn.Recv()
+		if errors.Is(err, wire.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("host: receive from node: %w", err)
+		}
+		if claim := m.GetClaim(); claim != nil {
+			s.claim(m, claim)
+			continue
+		}
+		s.mu.Lock()
+		g := s.cells[m.Cell]
+		s.mu.Unlock()
+		if g == nil {
+			s.refuse(m, cell.Errorf(cell.CellGone, "cell is not in this host any more"))
+			continue
+		}
+		g.dispatch(m)
+	}
+}
+
+// send drops its error: a connection that fails ends receive, and that all.
+func (s *server) send(id, op uint64, body wire.Body, payload []byte) {
+	err := s.conn.Send(wire.New(id, op, body, payload))
+	if errors.Is(err, wire.ErrTooLarge) {
+		_ = s.conn.Send(wire.NewFailed(id, op, cell.Errorf(cell.Invalid, "%v", err)))
+	}
+}
+
+// refuse answers a message that expects an answer.
+func (s *server) refuse(m *wire.Msg, e *cell.Error) {
+	switch m.Body.(type) {
+	case *wire.Control_Exec, *wire.Control_Call, *wire.Control_Send, *wire.Control_Inspect, *wire.Control_Claim:
+		_ = s.conn.Send(wire.NewFailed(m.Cell, m.Op, e))
+	}
+}
+
+// claim gives a worker to a new cell: at once from the pool, or started for it.
+func (s *server) claim(m *wire.Msg, c *wire.Claim) {
+	limits := wire.ToLimits(c.GetLimits()).WithDefaults()
+	if err := limits.Validate(); err != nil {
+		s.refuse(m, wire.ToError(wire.FromError(err)))
+		return
+	}
+	s.mu.Lock()
+	retiring, taken := s.retiring, s.cells[m.Cell] != nil
+	s.mu.Unlock()
+	if retiring != "" || taken {
+		s.refuse(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", retiring))
+		return
+	}
+	if slot := s.pool.take(); slot != nil {
+		s.admit(m, c, limits, slot, true)
+		return
+	}
+	s.claims.Go(func() {
+		slot, err := s.pool.start()
+		if err != nil {
+			s.refuse(m, cell.Errorf(cell.CellGone, "%v", err))
+			return
+		}
+		s.admit(m, c, limits, slot, false)
+	})
+}
+
+// admit puts the cell to work. The claim itself is answered later by the cell
+// and need not be waited for: operations follow it in the ring.
+func (s *server) admit(m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slot, hit bool) {
+	g := newGuest(s, m, c, limits, slot)
+	s.mu.Lock()
+	if s.retiring != "" {
+		s.mu.Unlock()
+		slot.discard()
+		s.refuse(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", s.retiring))
+		return
+	}
+	s.cells[m.Cell] = g
+	s.guests.Add(1)
+	s.mu.Unlock()
+	s.send(m.Cell, m.Op, &wire.Control_Claimed{Claimed: &wire.Claimed{Hit: hit, Namespaces: g.namespaces()}}, nil)
+	g.start(claimBody(limits, c.GetImports(), s.shared))
+}
+
+// forget is called once per guest, when its resources are given back or its
+// worker is stuck.
+func (s *server) forget(g *guest) {
+	s.mu.Lock()
+	delete(s.cells, g.id)
+	last := s.retiring != "" && len(s.cells) == 0
+	s.mu.Unlock()
+	if last {
+		s.retire("") // nobody is waited for any more
+	}
+	s.guests.Done()
+}
+
+// retire makes the host end soon: when its last cell has, or the grace is over.
+func (s *server) retire(reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retiring == "" && reason != "" {
+		s.retiring = reason
+		s.send(0, 0, &wire.Control_Retiring{Retiring: &wire.Retiring{Reason: wire.Text(reason, 4096)}}, nil)
+		time.AfterFunc(s.retireGrace, s.nothingLeft)
+	}
+	if len(s.cells) == 0 {
+		s.closeRetired()
+	}
+}
+
+func (s *server) nothingLeft() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeRetired()
+}
+
+func (s *server) closeRetired() {
+	select {
+	case <-s.retired:
+	default:
+		close(s.retired)
+	}
+}
+
+// endAll kills the cells that are left and waits until each is given back, or
+// known to be stuck.
+func (s *server) endAll(reason string) {
+	s.mu.Lock()
+	if s.retiring == "" {
+		s.retiring = reason
+	}
+	cells := make([]*guest, 0, len(s.cells))
+	for _, g := range s.cells {
+		cells = append(cells, g)
+	}
+	s.mu.Unlock()
+	for _, g := range cells {
+		g.end(cell.Killed, reason)
+	}
+	s.guests.Wait()
+}
+
+func (s *server) poolChanged(ready, starting int, err error) {
+	state := &wire.PoolState{Ready: uint32(ready), Starting: uint32(starting)}
+	if err != nil {
+		state.Error = wire.Text(err.Error(), 4096)
+	}
+	s.send(0, 0, &wire.Control_PoolState{PoolState: state}, nil)
+}

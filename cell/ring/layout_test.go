@@ -1,0 +1,61 @@
+package ring
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+)
+
+// The C header's assertions are the source; every offset here must agree.
+func TestLayoutMatchesHeader(t *testing.T) {
+	text, err := os.ReadFile("../cpython/ring.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string]int{"in_head": offInHead, "in_tail": offInTail, "out_head": offOutHead,
+		"out_tail": offOutTail, "ctl_seq": offCtlSeq, "ctl_op": offCtlOp, "mem_used": offMemUsed,
+		"denials": offDenials, "threads": offThreads}
+	re := regexp.MustCompile(`_Static_assert\(offsetof\(ring_hdr, (\w+)\) == (\d+)`)
+	found := re.FindAllSubmatch(text, -1)
+	if len(found) < len(ours) {
+		t.Fatalf("ring.h asserts %d offsets, want at least %d", len(found), len(ours))
+	}
+	for _, m := range found {
+		name := string(m[1])
+		want, _ := strconv.Atoi(string(m[2]))
+		if got, ok := ours[name]; !ok || got != want {
+			t.Errorf("offset of %s is %d here (known: %v), %d in ring.h", name, got, ok, want)
+		}
+	}
+}
+
+func TestNumbersMatchHeader(t *testing.T) {
+	text, err := os.ReadFile("../cpython/ring.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string]int{
+		"IN_CLAIM": int(InClaim), "IN_EXEC": int(InExec), "IN_CALL": int(InCall),
+		"IN_ANSWER": int(InAnswer), "IN_CLOSE": int(InClose),
+		"OUT_READY": int(OutReady), "OUT_RESULT": int(OutResult), "OUT_ERROR": int(OutError),
+		"OUT_POST": int(OutPost), "OUT_LOG": int(OutLog), "OUT_METRIC": int(OutMetric),
+		"OUT_RECV": int(OutRecv), "OUT_REQUEST": int(OutRequest), "OUT_DENIAL": int(OutDenial),
+		"OUT_ENDED": int(OutEnded),
+		"FLAG_RAW":  int(Raw), "FLAG_ERROR": int(Error), "FLAG_NONE": int(None),
+		"FLAG_STDIN": int(Stdin), "FLAG_RESTRICTED": int(Restricted),
+		"POLICY_SHARED": PolicyShared, "POLICY_ALL_IMPORTS": PolicyAllImports,
+		"RING_STARTING": int(Starting), "RING_FAILED": int(Failed),
+	}
+	for name, want := range ours {
+		re := regexp.MustCompile(`\b` + name + ` = (\d+)`)
+		m := re.FindSubmatch(text)
+		if m == nil {
+			t.Errorf("ring.h does not number %s", name)
+			continue
+		}
+		if got, _ := strconv.Atoi(string(m[1])); got != want {
+			t.Errorf("%s is %d in ring.h, %d here", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,14 @@
+// Package wire carries messages between a node and its host processes: a small
+// protobuf control message and, beside it, payload bytes nobody on the way looks
+// into. [Conn] is all the two ends know of the transport. Today's one
+// implementation is a plain stream on an inherited socket pair; a sealed channel
+// will take its place, so the interface stays this small.
+//
+// Threading: any goroutine may Send; Send does not wait for the other side
+// unless megabytes are queued, and messages queued while a write is under way
+// leave in one write. One goroutine receives. Close ends both.
+//
+// The peer is not trusted: sizes are bounded before anything is allocated.
+package wire
+
+//go:generate protoc --plugin=protoc-gen-go=./protoc-gen-go.sh --go_out=. --go_opt=paths=source_relative wire.proto

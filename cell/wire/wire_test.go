@@ -1,0 +1,226 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func conns(t testing.TB) (a, b wire.Conn) {
+	t.Helper()
+	fa, fb, err := wire.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b = wire.NewConn(fa), wire.NewConn(fb)
+	t.Cleanup(func() {
+		if err := errors.Join(a.Close(), b.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return a, b
+}
+
+func post(id uint64, payload []byte) *wire.Msg {
+	return &wire.Msg{Control: &wire.Control{Cell: id, Body: &wire.Control_Post{Post: &wire.Post{Type: 1}}}, Payload: payload}
+}
+
+func TestRoundTrip(t *testing.T) {
+	for name, m := range map[string]*wire.Msg{
+		"empty":   {Control: &wire.Control{}},
+		"post":    post(3, []byte("value")),
+		"largest": post(4, make([]byte, wire.MaxPayload)),
+		"claim": {Control: &wire.Control{Cell: 1, Op: 2, DeadlineNs: 3, Trace: "00-ab-cd-01",
+			Body: &wire.Control_Claim{Claim: &wire.Claim{Imports: []string{"json"}, Limits: &wire.Limits{Memory: 9}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := conns(t)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if err := a.Send(m); err != nil {
+					t.Error(err)
+				}
+			})
+			got, err := b.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Wait()
+			if d := cmp.Diff(m.Control, got.Control, protocmp.Transform()); d != "" {
+				t.Error(d)
+			}
+			if !bytes.Equal(m.Payload, got.Payload) {
+				t.Errorf("payload of %d bytes came as %d", len(m.Payload), len(got.Payload))
+			}
+		})
+	}
+}
+
+func TestManySendersKeepTheirOrder(t *testing.T) {
+	a, b := conns(t)
+	const senders, each = 8, 500
+	var wg sync.WaitGroup
+	for s := range uint64(senders) {
+		wg.Go(func() {
+			for i := range uint64(each) {
+				m := post(s, bytes.Repeat([]byte{byte(s)}, int(i)))
+				m.Op = i
+				if err := a.Send(m); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	var next [senders]uint64
+	for range senders * each {
+		m, err := b.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Op != next[m.Cell] || len(m.Payload) != int(m.Op) {
+			t.Fatalf("sender %d: message %d of %d bytes, want %d", m.Cell, m.Op, len(m.Payload), next[m.Cell])
+		}
+		next[m.Cell]++
+	}
+	wg.Wait()
+}
+
+func TestTooLargeSendsNothing(t *testing.T) {
+	a, b := conns(t)
+	for name, m := range map[string]*wire.Msg{
+		"payload": post(1, make([]byte, wire.MaxPayload+1)),
+		"control": {Control: &wire.Control{Trace: string(make([]byte, wire.MaxControl))}},
+	} {
+		if err := a.Send(m); !errors.Is(err, wire.ErrTooLarge) {
+			t.Errorf("%s: %v, want ErrTooLarge", name, err)
+		}
+	}
+	if err := a.Send(post(2, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := b.Recv(); err != nil || m.Cell != 2 {
+		t.Fatalf("after refused messages: %v %v", m, err)
+	}
+}
+
+func TestCloseEndsBothSides(t *testing.T) {
+	a, b := conns(t)
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Recv(); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("peer's Recv: %v", err)
+	}
+	if _, err := a.Recv(); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("own Recv: %v", err)
+	}
+	if err := a.Send(post(1, nil)); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("own Send: %v", err)
+	}
+}
+
+// A reader that stands still makes senders wait, not memory grow; closing
+// frees them.
+func TestCloseFreesWaitingSenders(t *testing.T) {
+	a, _ := conns(t)
+	var wg sync.WaitGroup
+	failed := make(chan error, 4)
+	for range 4 {
+		wg.Go(func() {
+			for {
+				if err := a.Send(post(1, make([]byte, 1<<20))); err != nil {
+					failed <- err
+					return
+				}
+			}
+		})
+	}
+	_ = a.Close()
+	wg.Wait()
+	for range 4 {
+		if err := <-failed; !errors.Is(err, wire.ErrClosed) {
+			t.Errorf("waiting Send: %v", err)
+		}
+	}
+}
+
+func TestErrorsCross(t *testing.T) {
+	in := &cell.Error{Kind: cell.PolicyDenied, Message: "no", Type: "E", Traceback: "tb",
+		Denial: &cell.Denial{Cell: "c", Capability: "net", Action: "connect", Rule: "r"}}
+	out := wire.ToError(wire.FromError(in))
+	if d := cmp.Diff(in, out); d != "" {
+		t.Error(d)
+	}
+	if e := wire.ToError(wire.FromError(errors.New("plain"))); e.Kind != cell.KindUnknown || e.Message != "plain" {
+		t.Errorf("plain error became %+v", e)
+	}
+	long := wire.FromError(cell.Errorf(cell.GuestError, "%s", bytes.Repeat([]byte("é"), 1<<20)))
+	if len(long.Message) > 64<<10 {
+		t.Errorf("message of %d bytes crosses", len(long.Message))
+	}
+}
+
+func FuzzRecv(f *testing.F) {
+	good, err := wire.Append(nil, post(1, []byte("x")))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte{255, 255, 255, 255, 0})
+	f.Add([]byte{0, 0, 0, 4, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		fa, fb, err := wire.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := wire.NewConn(fb)
+		defer c.Close()
+		write(t, fa, data)
+		for {
+			m, err := c.Recv()
+			if err != nil {
+				return
+			}
+			if _, err := wire.Append(nil, m); err != nil {
+				t.Fatalf("received what cannot be sent: %v", err)
+			}
+		}
+	})
+}
+
+func write(t *testing.T, f *os.File, data []byte) {
+	defer f.Close()
+	if _, err := f.Write(data[:min(len(data), 60<<10)]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkSendRecv1k(b *testing.B) {
+	x, y := conns(b)
+	m := post(1, make([]byte, 1024))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range b.N {
+			if x.Send(m) != nil {
+				return
+			}
+		}
+	})
+	for range b.N {
+		if _, err := y.Recv(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	wg.Wait()
+}
