@@ -17,8 +17,9 @@ LDFLAGS := -X main.version=$(VERSION)
 CGO_ROOM := github.com/pyisolate/pyisolate/cell/cpython
 
 # Packages that do not reach the cgo room, neither themselves nor in their tests:
-# the control plane, which must build without a C compiler.
-PURE = $(GO) list -test -f '{{.ImportPath}} {{.ForTest}} {{join .Deps " "}}' ./... | awk -v room=$(CGO_ROOM) ' \
+# the control plane, which must build without a C compiler. (cell/host reaches it
+# only when cgo is on.)
+PURE = CGO_ENABLED=0 $(GO) list -test -f '{{.ImportPath}} {{.ForTest}} {{join .Deps " "}}' ./... | awk -v room=$(CGO_ROOM) ' \
 	{ name = $$1; sub(/(_test|\.test)$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
@@ -39,13 +40,13 @@ $(LINT):
 build: ## build bin/pyisolate-node
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pyisolate-node ./cmd/pyisolate-node
 
-fmt-check:
+fmt-check: ## fail when a Go file is not formatted
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):"; echo "$$files"; exit 1; fi
 
-vet:
+vet: ## go vet, and again without cgo for the control plane
 	$(GO) vet ./...
 	@echo "CGO_ENABLED=0 go vet (control plane)"
-	@CGO_ENABLED=0 $(GO) vet $$($(PURE))
+	@packages=$$($(PURE)); CGO_ENABLED=0 $(GO) vet $$packages
 
 lint: $(LINT) ## run golangci-lint
 	$(LINT) run ./...

@@ -42,6 +42,7 @@ typedef struct cell {
   // Borrowed from the interpreter for its life.
   PyObject *main_dict; // __main__.__dict__
   PyObject *guest;     // dict of the guest support module
+  PyObject *main_module, *guest_module; // owned, for the two
   PyObject *interrupt; // exception raised by injections
   PyObject *denied, *import_denied; // exception types
   PyObject *real_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
@@ -95,6 +96,7 @@ void fault_raise(cell *c, const char *body, size_t n);
 
 // ---- guest.c: what guest code can call ----------------------------------------------------
 int guest_install(cell *c); // into the current interpreter; 0, or -1 with an exception
+void guest_release(cell *c); // gives up what guest_install holds
 int guest_compile(void);    // once per process, in the main interpreter
 
 // ---- policy.c: audit hook; gate.c: imports and removals ------------------------------------
@@ -104,6 +106,7 @@ int policy_hook(const char *event, PyObject *args, void *unused);
 int policy_deny(cell *c, const char *capability, const char *action);
 bool policy_in_stdlib(const char *path, size_t n);
 int gate_install(cell *c); // wraps import machinery, removes what no guest may have
+void gate_release(cell *c);
 bool gate_trusted_frame(void);
 int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied
 int gate_check_guest(cell *c, const char *name);  // the same, judged as the guest's own wish

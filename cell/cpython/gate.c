@@ -348,6 +348,25 @@ static PyMethodDef builtin_def = {"create_builtin", gate_create_builtin, METH_VA
 static PyMethodDef dynamic_def = {"create_dynamic", gate_create_dynamic, METH_VARARGS, NULL};
 static PyMethodDef exec_def = {"exec_builtin", gate_exec_builtin, METH_O, NULL};
 
+// The interpreter's end still imports: it gets the real functions back.
+void gate_release(cell *c) {
+  PyObject *modules = PyImport_GetModuleDict();
+  const struct { const char *module, *name; PyObject *real; } wrapped[] = {
+      {"builtins", "__import__", c->real_import},
+      {"_frozen_importlib", "_find_and_load", c->real_find_and_load},
+      {"_imp", "create_builtin", c->real_create_builtin},
+      {"_imp", "create_dynamic", c->real_create_dynamic},
+      {"_imp", "exec_builtin", c->real_exec_builtin},
+  };
+  for (size_t i = 0; i < sizeof wrapped / sizeof *wrapped; i++) {
+    PyObject *m = PyDict_GetItemString(modules, wrapped[i].module);
+    PyObject *d = m ? PyObject_GetAttrString(m, "__dict__") : NULL;
+    if (d && wrapped[i].real) PyDict_SetItemString(d, wrapped[i].name, wrapped[i].real);
+    if (d) Py_DecRef(d);
+    if (wrapped[i].real) Py_DecRef(wrapped[i].real);
+  }
+}
+
 static int wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
   *real = PyDict_GetItemString(dict, def->ml_name);
   PyObject *f = *real ? PyCFunction_NewEx(def, NULL, NULL) : NULL;

@@ -221,7 +221,8 @@ static int run_support(cell *c) {
   if (done) Py_DecRef(done);
   if (ns) Py_DecRef(ns);
   if (code) Py_DecRef(code);
-  return rc; // the module stays referenced: c->guest borrows from it for the interpreter's life
+  c->guest_module = module; // c->guest borrows from it
+  return rc;
 }
 
 int guest_install(cell *c) {
@@ -236,5 +237,13 @@ int guest_install(cell *c) {
   Py_IncRef(c->interrupt);
   Py_IncRef(c->denied);
   Py_IncRef(c->import_denied);
+  c->main_module = main_module;
   return 0;
+}
+
+void guest_release(cell *c) {
+  c->claimed = false; // what runs from here on is CPython's own
+  PyObject *held[] = {c->interrupt, c->denied, c->import_denied, c->main_module, c->guest_module};
+  for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+    if (held[i]) Py_DecRef(held[i]);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -117,9 +118,9 @@ static void arm(cell *c);
 static int inject(void *arg) {
   cell *c = arg;
   atomic_store(&c->armed, 0);
-  if (!c->hdr || !wire_interrupted(c)) return 0;
-  // CPython's own end drains pending calls: one that comes back would never be drained.
-  if (!atomic_load(&c->ending)) arm(c);
+  // CPython's own end drains pending calls: one that came back would never be drained.
+  if (atomic_load(&c->ending) || !wire_interrupted(c)) return 0;
+  arm(c);
   if (pthread_self() != c->thread && !atomic_load(&c->dying)) return 0; // not this thread's operation
   PyErr_SetNone(c->interrupt);
   return -1;
@@ -160,6 +161,18 @@ static bool grants_text(cell *c, const char *p, size_t n) {
   return true;
 }
 
+// In a process of the cell's own the kernel bounds what the accounting cannot
+// see: address space now, plus the limit, plus room for what is not memory.
+static void tighten(const cell *c) {
+  unsigned long pages = 0;
+  FILE *f = fopen("/proc/self/statm", "re");
+  if (f && fscanf(f, "%lu", &pages) != 1) pages = 0;
+  if (f) fclose(f);
+  rlim_t space = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (rlim_t)c->limit + (64u << 20);
+  if (pages) setrlimit(RLIMIT_AS, &(struct rlimit){space, space});
+  setrlimit(RLIMIT_NOFILE, &(struct rlimit){c->files + 8, c->files + 8});
+}
+
 static void do_claim(cell *c, const frame *f) {
   uint64_t limit;
   uint32_t v[4];
@@ -178,6 +191,7 @@ static void do_claim(cell *c, const frame *f) {
   c->base = atomic_load(&c->used);
   c->limit = (int64_t)limit;
   c->claimed = true;
+  if (!c->shared) tighten(c);
   wire_send(c, OUT_RESULT, 0, f->h.id, NULL, 0);
 }
 
@@ -350,8 +364,10 @@ void loop_finish(cell *c) {
   PyErr_Clear();
   PyDict_Clear(c->main_dict);
   PyGC_Collect();
-  PyErr_Clear();
   atomic_store(&c->ending, true);
+  guest_release(c);
+  gate_release(c);
+  PyErr_Clear();
 }
 
 void loop_run(cell *c) {

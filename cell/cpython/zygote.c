@@ -4,7 +4,7 @@
 // region whose descriptors come over the control socket (descriptor 3).
 //
 // Control protocol, SOCK_SEQPACKET, one message a packet, native byte order:
-//   in:  NUL-separated key=value texts: lib, home, stdlib, preload (repeated)
+//   in:  NUL-separated key=value texts: lib, home, stdlib, preload (a,b,c)
 //   out: "ready\0" pid, or "error\0" text
 //   in:  fork_request with SCM_RIGHTS {region, bell}
 //   out: fork_reply with SCM_RIGHTS {pidfd}; later exit_report, once per child
@@ -71,16 +71,23 @@ typedef struct { const char *lib, *home, *stdlib, *preload[64]; int preloads; } 
 
 static char config_text[65536];
 
+static void read_setting(config *k, const char *key, char *value) {
+  if (!strncmp(key, "lib=", 4)) k->lib = value;
+  else if (!strncmp(key, "home=", 5)) k->home = value;
+  else if (!strncmp(key, "stdlib=", 7)) k->stdlib = value;
+  else if (!strncmp(key, "preload=", 8))
+    for (char *rest = NULL, *m = strtok_r(value, ",", &rest); m && k->preloads < 64; m = strtok_r(NULL, ",", &rest))
+      k->preload[k->preloads++] = m;
+}
+
 static void read_config(config *k) {
   ssize_t n = recv(CONTROL, config_text, sizeof config_text - 1, 0);
   if (n <= 0) _exit(1);
-  for (char *p = config_text; p < config_text + n; p += strlen(p) + 1) {
+  for (char *p = config_text; p < config_text + n;) {
+    size_t step = strlen(p) + 1; // before the value is cut up
     char *value = strchr(p, '=');
-    if (!value++) continue;
-    if (!strncmp(p, "lib=", 4)) k->lib = value;
-    else if (!strncmp(p, "home=", 5)) k->home = value;
-    else if (!strncmp(p, "stdlib=", 7)) k->stdlib = value;
-    else if (!strncmp(p, "preload=", 8) && k->preloads < 64) k->preload[k->preloads++] = value;
+    if (value) read_setting(k, p, value + 1);
+    p += step;
   }
   if (!k->lib || !k->home || !k->stdlib) die("the configuration lacks lib, home or stdlib");
 }

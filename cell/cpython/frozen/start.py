@@ -1,0 +1,128 @@
+# Stands in for importlib._bootstrap until an interpreter imports something that
+# it does not have yet; then wake.py puts the real one in this module's place.
+# CPython calls the functions below, in this order: _install,
+# _install_external_importers, _find_and_load("encodings"), the codec search,
+# _find_and_load("_io"). It looks for BuiltinImporter when it makes __main__.
+
+
+class BuiltinImporter:
+    pass
+
+
+def _install(sys, imp):
+    names = globals()
+    modules = sys.modules
+    own = {}
+    real = None
+    hidden = ("meta_path", "path_hooks", "path_importer_cache")
+
+    def builtin(name):
+        module = modules[name] = imp.create_builtin(type(sys.implementation)(name=name))
+        imp.exec_builtin(module)
+        return module
+
+    # Programs must not see sys half set up: what import owns there comes with it.
+    def hide():
+        for name in hidden:
+            sys.__dict__.pop(name, None)
+        sys.__getattr__ = sys_getattr
+        sys.__dir__ = sys_dir
+
+    def show():
+        for name in ("__getattr__", "__dir__"):
+            sys.__dict__.pop(name, None)
+        sys.meta_path, sys.path_hooks, sys.path_importer_cache = [], [], {}
+
+    def sys_getattr(name):
+        wake()
+        return getattr(sys, name)
+
+    def sys_dir():
+        wake()
+        return list(sys.__dict__)
+
+    def wake():
+        nonlocal real
+        if real is None:
+            scope = {"sys": sys, "_imp": imp, "names": names, "own": own, "hide": hide,
+                     "show": show, "search": search, "__builtins__": names["__builtins__"]}
+            exec(imp.get_frozen_object("_start_wake"), scope)
+            real = scope["find"]
+
+    def find(name, import_):
+        if real is None:
+            if "__main__" not in modules:
+                if name == "zipimport":
+                    raise ImportError(name)
+                if name == "encodings":
+                    return start_codecs()
+                return builtin(name)
+            wake()
+        return real(name, import_)
+
+    def missing(name):
+        wake()
+        if name in names:
+            return names[name]
+        raise AttributeError(f"module '_frozen_importlib' has no attribute {name!r}")
+
+    codecs = None
+
+    def start_codecs():
+        nonlocal codecs
+        codecs = builtin("_codecs")
+        codecs.register(search)
+        module = modules["encodings"] = type(sys)("encodings")
+        return module
+
+    def search(name):
+        if name != "utf_8":
+            wake()
+            return codecs.lookup(name)
+        if "__main__" not in modules:
+            modules.pop("encodings", None)
+            hide()
+        return UTF8((codecs.utf_8_encode, decode, None, None))
+
+    def decode(data, errors="strict"):
+        return codecs.utf_8_decode(data, errors, True)
+
+    # The codec of the standard streams, whose classes are in modules not loaded.
+    class Coder:
+        buffer = b""
+
+        def __init__(self, errors="strict"):
+            self.errors = errors
+
+        def encode(self, text, final=False):
+            return codecs.utf_8_encode(text, self.errors)[0]
+
+        def decode(self, data, final=False):
+            data = self.buffer + data
+            text, used = codecs.utf_8_decode(data, self.errors, final)
+            self.buffer = data[used:]
+            return text
+
+        def reset(self):
+            self.buffer = b""
+
+        def getstate(self):
+            return (self.buffer, 0)
+
+        def setstate(self, state):
+            self.buffer = state[0] if state else b""
+
+    class UTF8(tuple):
+        name = "utf-8"
+        _is_text_encoding = True
+        incrementalencoder = incrementaldecoder = Coder
+
+    names["_find_and_load"] = find
+    names["__getattr__"] = missing
+    for name in ("BuiltinImporter", "_install", "_install_external_importers",
+                 "_find_and_load", "__getattr__"):
+        own[name] = names[name]
+
+
+def _install_external_importers():
+    pass

@@ -1,0 +1,291 @@
+// Package hosttest is an executor without Python, for tests of the host and of
+// what speaks to hosts. Its workers play the cell's end of the ring in Go and
+// understand a few commands, one a line, in place of source:
+//
+//	post JSON       append to the outbox
+//	flood N         post the numbers below N
+//	log TEXT        a log record
+//	recv SECONDS    receive, and post what came (null for nothing)
+//	request C A     request capability C, action A, and post the answer
+//	deny C A        report a refusal
+//	raise TEXT      fail with a guest error
+//	spin            use processor time until interrupted
+//	deaf            the same, not heeding interrupts
+//	wedge           the same, not heeding Kill either
+//	exit TEXT       the worker dies, for the reason TEXT
+//	lie             break the ring's protocol
+//	crash           the whole host process dies of SIGKILL
+//
+// A call answers its arguments.
+package hosttest
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/host"
+	"github.com/pyisolate/pyisolate/cell/ring"
+	"github.com/pyisolate/pyisolate/cell/ring/ringtest"
+)
+
+// Executor starts fake workers. The zero Executor works.
+type Executor struct {
+	// FailStarts is how many of the next starts fail.
+	FailStarts atomic.Int32
+	// Started counts workers, Live those not ended.
+	Started, Live atomic.Int32
+
+	mu      sync.Mutex
+	workers []*Worker
+}
+
+var _ host.Executor = (*Executor)(nil)
+
+// Start begins a worker.
+func (e *Executor) Start(r *ring.Region) (host.Worker, error) {
+	if e.FailStarts.Add(-1) >= 0 {
+		return nil, errors.New("hosttest: start refused")
+	}
+	p, err := ringtest.Open(r)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{peer: p, region: r, done: make(chan struct{}), killed: make(chan struct{})}
+	e.Started.Add(1)
+	e.Live.Add(1)
+	e.mu.Lock()
+	e.workers = append(e.workers, w)
+	e.mu.Unlock()
+	go func() {
+		w.run()
+		e.Live.Add(-1)
+	}()
+	return w, nil
+}
+
+// Close frees wedged workers too, so that tests leave nothing behind.
+func (e *Executor) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range e.workers {
+		w.wedged.Store(false)
+		w.Kill()
+		<-w.done
+	}
+	return nil
+}
+
+// Worker is one fake cell.
+type Worker struct {
+	peer   *ringtest.Peer
+	region *ring.Region
+	done   chan struct{}
+	killed chan struct{}
+	once   sync.Once
+	wedged atomic.Bool
+	err    error
+
+	busySince atomic.Int64 // Unix nanoseconds, 0 while idle
+	used      atomic.Int64
+}
+
+// Interrupt bumps the control word.
+func (w *Worker) Interrupt(op uint64, reason cell.Kind) { w.region.Interrupt(op, uint8(reason)) }
+
+// Kill ends the worker unless it is wedged.
+func (w *Worker) Kill() {
+	if !w.wedged.Load() {
+		w.once.Do(func() { close(w.killed) })
+		w.peer.Stop()
+	}
+}
+
+// CPU is the time spent in spin and its like.
+func (w *Worker) CPU() (time.Duration, error) {
+	t := w.used.Load()
+	if since := w.busySince.Load(); since != 0 {
+		t += time.Now().UnixNano() - since
+	}
+	return time.Duration(t), nil
+}
+
+// Done is closed at the worker's end.
+func (w *Worker) Done() <-chan struct{} { return w.done }
+
+// Err is why, after Done.
+func (w *Worker) Err() error { return w.err }
+
+// Stuck reports a wedged worker.
+func (w *Worker) Stuck() bool { return w.wedged.Load() }
+
+var errExit = errors.New("hosttest: exit")
+
+func (w *Worker) run() {
+	defer close(w.done)
+	defer func() { _ = w.peer.Close() }()
+	if w.peer.Send(ring.OutReady, 0, 0, nil) != nil {
+		return
+	}
+	for {
+		f, err := w.peer.Recv()
+		if err != nil {
+			w.err = errors.New("killed")
+			return
+		}
+		if f.Kind == ring.InClose {
+			_ = w.peer.Send(ring.OutEnded, 0, 0, nil)
+			return
+		}
+		if err := w.serve(f); err != nil {
+			if w.err == nil {
+				w.err = err
+			}
+			return
+		}
+	}
+}
+
+// serve answers one operation; an error ends the worker.
+func (w *Worker) serve(f ring.Frame) error {
+	switch f.Kind {
+	case ring.InClaim:
+		return w.peer.Send(ring.OutResult, 0, f.ID, []byte("null"))
+	case ring.InCall:
+		b := f.Payload
+		t, a := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
+		return w.peer.Send(ring.OutResult, f.Flags, f.ID, b[12+t:12+t+a])
+	case ring.InExec:
+		b := f.Payload
+		skip := 8 + binary.LittleEndian.Uint32(b) + binary.LittleEndian.Uint32(b[4:])
+		for line := range strings.Lines(string(b[skip:])) {
+			failure, err := w.command(f.ID, strings.TrimSpace(line))
+			if err != nil {
+				return err
+			}
+			if failure != nil {
+				return w.peer.Send(ring.OutError, 0, f.ID, body(failure))
+			}
+		}
+		return w.peer.Send(ring.OutResult, 0, f.ID, []byte("null"))
+	}
+	return nil // a late answer
+}
+
+func body(e *cell.Error) []byte {
+	b := []byte{byte(e.Kind)}
+	for _, s := range []string{e.Type, e.Message, e.Traceback} {
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(s)))
+	}
+	return append(b, e.Type+e.Message+e.Traceback...)
+}
+
+// command runs one line. failure ends the operation, err the worker.
+func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error) {
+	if reason := w.peer.Interrupted(op); reason != 0 {
+		return cell.Errorf(cell.Kind(reason), "interrupted"), nil
+	}
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "post":
+		return nil, w.peer.Send(ring.OutPost, 0, op, []byte(rest))
+	case "flood":
+		return w.flood(op, rest)
+	case "log":
+		b := binary.LittleEndian.AppendUint32(nil, 4)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(rest)))
+		return nil, w.peer.Send(ring.OutLog, 0, op, append(append(b, "info"...), rest...))
+	case "deny":
+		capability, action, _ := strings.Cut(rest, " ")
+		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
+		return nil, w.peer.Send(ring.OutDenial, 0, op, append(b, capability+action...))
+	case "recv":
+		seconds, _ := strconv.ParseFloat(rest, 64)
+		return w.ask(ring.OutRecv, op, binary.LittleEndian.AppendUint64(nil, math.Float64bits(seconds)))
+	case "request":
+		capability, action, _ := strings.Cut(rest, " ")
+		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(action)))
+		return w.ask(ring.OutRequest, op, append(b, capability+action+"null"...))
+	case "raise":
+		return &cell.Error{Kind: cell.GuestError, Type: "ValueError", Message: rest, Traceback: "tb"}, nil
+	case "spin", "deaf", "wedge":
+		return w.spin(op, word)
+	case "exit":
+		w.err = errors.New(rest)
+		return nil, errExit
+	case "lie":
+		return nil, w.peer.Write([]byte{0, 0, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	case "crash":
+		return nil, syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	return nil, nil
+}
+
+func (w *Worker) flood(op uint64, count string) (*cell.Error, error) {
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return cell.Errorf(cell.GuestError, "flood: %v", err), nil
+	}
+	for i := range n {
+		if reason := w.peer.Interrupted(op); reason != 0 {
+			return cell.Errorf(cell.Kind(reason), "interrupted"), nil
+		}
+		if err := w.peer.Send(ring.OutPost, 0, op, strconv.AppendInt(nil, int64(i), 10)); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// ask sends a question, awaits its answer and posts it.
+func (w *Worker) ask(kind ring.Kind, op uint64, payload []byte) (*cell.Error, error) {
+	id := op<<8 | 1
+	if err := w.peer.Send(kind, 0, id, payload); err != nil {
+		return nil, err
+	}
+	f, err := w.peer.Recv()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case f.ID != id || f.Kind != ring.InAnswer:
+		return nil, fmt.Errorf("hosttest: frame %d of kind %d in place of an answer to %d", f.ID, f.Kind, id)
+	case f.Flags&ring.Error != 0:
+		return &cell.Error{Kind: cell.Kind(f.Payload[0]), Message: "request failed"}, nil
+	case f.Flags&ring.None != 0:
+		f.Payload = []byte("null")
+	case f.Flags&ring.Raw != 0:
+		f.Payload, _ = json.Marshal(string(f.Payload))
+	}
+	return nil, w.peer.Send(ring.OutPost, 0, op, f.Payload)
+}
+
+// spin looks every half millisecond whether it is to end.
+func (w *Worker) spin(op uint64, how string) (*cell.Error, error) {
+	w.wedged.Store(how == "wedge")
+	w.busySince.Store(time.Now().UnixNano())
+	defer func() { w.used.Add(time.Now().UnixNano() - w.busySince.Swap(0)) }()
+	tick := time.NewTicker(500 * time.Microsecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.killed:
+			return nil, errors.New("killed")
+		case <-tick.C:
+		}
+		if reason := w.peer.Interrupted(op); reason != 0 && how == "spin" {
+			return cell.Errorf(cell.Kind(reason), "interrupted"), nil
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// printer is the sink of run: posts go to out, everything else to err; with
+// --json all goes to out, one object a line.
+type printer struct {
+	mu     sync.Mutex
+	out    io.Writer
+	err    io.Writer
+	asJSON bool
+}
+
+// event is one line of --json output.
+type event struct {
+	Type   string          `json:"type"`
+	Value  any             `json:"value,omitempty"`
+	Bytes  []byte          `json:"bytes,omitempty"`
+	Log    *cell.LogRecord `json:"log,omitempty"`
+	Denial *cell.Denial    `json:"denial,omitempty"`
+	Metric *cell.Sample    `json:"metric,omitempty"`
+	Error  *errorEvent     `json:"error,omitempty"`
+	Stats  *statistics     `json:"stats,omitempty"`
+}
+
+type errorEvent struct {
+	Kind      string `json:"kind"`
+	Message   string `json:"message"`
+	Type      string `json:"type,omitempty"`
+	Traceback string `json:"traceback,omitempty"`
+	Status    int    `json:"exit_status"`
+}
+
+type statistics struct {
+	cell.Report
+	Spawn time.Duration `json:"spawn_ns"`
+	Run   time.Duration `json:"run_ns"`
+}
+
+func (p *printer) line(e event) {
+	data, err := json.Marshal(e)
+	if err != nil {
+		data = []byte(fmt.Sprintf(`{"type":"error","error":{"kind":"Unknown","message":%q}}`, err))
+	}
+	_, _ = p.out.Write(append(data, '\n'))
+}
+
+// post shows one posted value. A str is shown as its text, other JSON as JSON.
+func (p *printer) post(v cell.Value) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asJSON {
+		e := event{Type: "post"}
+		if v.Type == cell.Bytes {
+			e.Bytes = v.Data
+		} else {
+			e.Value = json.RawMessage(v.Data)
+		}
+		p.line(e)
+		return
+	}
+	data := v.Data
+	var text string
+	if v.Type == cell.JSON && len(data) > 0 && data[0] == '"' && json.Unmarshal(data, &text) == nil {
+		data = []byte(text)
+	}
+	if v.Type == cell.JSON {
+		data = append(data, '\n')
+	}
+	_, _ = p.out.Write(data)
+}
+
+// Log implements cell.Sink.
+func (p *printer) Log(r cell.LogRecord) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.asJSON:
+		p.line(event{Type: "log", Log: &r})
+	case r.Level == "stdout" || r.Level == "stderr":
+		_, _ = fmt.Fprintln(p.err, r.Message)
+	case len(r.Fields) > 0:
+		_, _ = fmt.Fprintf(p.err, "%s: %s %s\n", r.Level, r.Message, r.Fields)
+	default:
+		_, _ = fmt.Fprintf(p.err, "%s: %s\n", r.Level, r.Message)
+	}
+}
+
+// Metric implements cell.Sink.
+func (p *printer) Metric(s cell.Sample) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asJSON {
+		p.line(event{Type: "metric", Metric: &s})
+		return
+	}
+	_, _ = fmt.Fprintf(p.err, "metric: %s=%g\n", s.Name, s.Value)
+}
+
+// Denied implements cell.Sink.
+func (p *printer) Denied(d cell.Denial) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asJSON {
+		p.line(event{Type: "denial", Denial: &d})
+		return
+	}
+	_, _ = fmt.Fprintf(p.err, "denied: %s: %s\n", d.Capability, d.Action)
+}
+
+// Request implements cell.Sink: nothing is granted yet.
+func (p *printer) Request(_ context.Context, r cell.Request) (cell.Value, error) {
+	return cell.Value{}, cell.Errorf(cell.PolicyDenied, "capability %q is not granted to this cell", r.Capability)
+}
+
+func (p *printer) failure(err error, status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := errorEvent{Kind: cell.KindOf(err).String(), Message: err.Error(), Status: status}
+	if c, ok := asCellError(err); ok {
+		e.Message, e.Type, e.Traceback = c.Message, c.Type, c.Traceback
+	}
+	switch {
+	case p.asJSON:
+		p.line(event{Type: "error", Error: &e})
+	case e.Kind == cell.GuestError.String():
+		_, _ = io.WriteString(p.err, e.Traceback)
+	default:
+		_, _ = fmt.Fprintf(p.err, "%s%s\n", e.Traceback, err)
+	}
+}
+
+func (p *printer) stats(s statistics) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asJSON {
+		p.line(event{Type: "stats", Stats: &s})
+		return
+	}
+	_, _ = fmt.Fprintf(p.err, "backend %s, spawn %s, run %s, cpu %s, memory peak %.1f MiB, posts %d, logs %d, denials %d\n",
+		s.Backend, s.Spawn.Round(10*time.Microsecond), s.Run.Round(10*time.Microsecond), s.CPU.Round(10*time.Microsecond),
+		float64(s.MemoryPeak)/(1<<20), s.Posts, s.Logs, s.Denials)
+}

@@ -1,0 +1,4 @@
+# The smallest program: one value out.
+import math
+
+post(math.sqrt(2))
