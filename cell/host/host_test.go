@@ -371,6 +371,7 @@ func TestInbox(t *testing.T) {
 		if m := n.await("post", func(m *wire.Msg) bool { return m.GetPost() != nil }); string(m.Payload) != want {
 			t.Errorf("received %s, want %s", m.Payload, want)
 		}
+		n.send(1, 0, &wire.Control_Credit{Credit: &wire.Credit{Items: 1, Bytes: 100}}, "")
 	}
 	if err := value(13, "4"); err != nil {
 		t.Fatal(err)

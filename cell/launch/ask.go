@@ -1,0 +1,135 @@
+package launch
+
+import (
+	"context"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+type traceKey struct{}
+
+// WithTrace has operations under ctx carry a trace context to the host.
+func WithTrace(ctx context.Context, trace string) context.Context {
+	return context.WithValue(ctx, traceKey{}, trace)
+}
+
+// ask sends one message and waits for its answer. When ctx ends the guest is
+// interrupted, and the host has KillGrace and AnswerGrace to say so; a host that
+// does not is killed. limit, when not 0, is when it must answer by itself.
+func (c *handle) ask(ctx context.Context, limit time.Duration, body wire.Body, payload []byte) (*wire.Msg, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, cell.Errorf(contextKind(ctx), "before it began: %v", err)
+	}
+	_, exec := body.(*wire.Control_Exec)
+	p := &pending{answer: make(chan *wire.Msg, 1), ctx: ctx, exec: exec}
+	op, err := c.register(p)
+	if err != nil {
+		return nil, err
+	}
+	m := wire.New(c.wireID, op, body, payload)
+	if deadline, ok := ctx.Deadline(); ok {
+		m.DeadlineNs = max(1, int64(time.Until(deadline)))
+	}
+	m.Trace, _ = ctx.Value(traceKey{}).(string)
+	if err := c.host.proc.conn.Send(m); err != nil {
+		return nil, c.unsent(op, err)
+	}
+	return c.await(ctx, op, p, limit)
+}
+
+func (c *handle) register(p *pending) (uint64, error) {
+	if err := c.gone(); err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.done:
+		return 0, cell.Errorf(cell.CellGone, "%s: %s", c.last.State, c.last.Reason)
+	default:
+	}
+	c.nextOp++
+	c.pending[c.nextOp] = p
+	return c.nextOp, nil
+}
+
+// unsent forgets an operation that could not leave: too large, or the host is
+// dead, which its reader will know better.
+func (c *handle) unsent(op uint64, err error) error {
+	c.mu.Lock()
+	delete(c.pending, op)
+	c.mu.Unlock()
+	if tooLarge(err) {
+		return cell.Errorf(cell.Invalid, "%v", err)
+	}
+	<-c.host.gone
+	if gone := c.gone(); gone != nil {
+		return gone
+	}
+	return cell.Errorf(cell.CellGone, "%v", err)
+}
+
+func (c *handle) await(ctx context.Context, op uint64, p *pending, limit time.Duration) (*wire.Msg, error) {
+	grace := c.launcher.config.KillGrace + c.launcher.config.AnswerGrace
+	var overdue <-chan time.Time
+	if limit > 0 {
+		t := time.NewTimer(limit + grace)
+		defer t.Stop()
+		overdue = t.C
+	}
+	withdrawn := ctx.Done()
+	for {
+		select {
+		case m, ok := <-p.answer:
+			if !ok {
+				return nil, c.gone()
+			}
+			if f := m.GetFailed(); f != nil {
+				return nil, wire.ToError(f.Error)
+			}
+			return m, nil
+		case <-withdrawn:
+			withdrawn = nil
+			kind := contextKind(ctx)
+			_ = c.host.send(c.wireID, op, &wire.Control_Interrupt{Interrupt: &wire.Interrupt{Kind: uint32(kind)}}, nil)
+			t := time.NewTimer(grace)
+			defer t.Stop()
+			overdue = t.C
+		case <-overdue:
+			overdue = nil
+			c.host.kill("did not answer in time")
+		}
+	}
+}
+
+// receive handles one message about the cell, on the host's reader.
+func (c *handle) receive(m *wire.Msg) {
+	switch b := m.Body.(type) {
+	case *wire.Control_Post:
+		c.mu.Lock()
+		c.outbox.put(cell.Item{Value: value(b.Post.Type, m.Payload)})
+		c.mu.Unlock()
+	case *wire.Control_Log, *wire.Control_Metric, *wire.Control_Denial, *wire.Control_Request:
+		c.hear(m)
+	case *wire.Control_Ended:
+		c.host.forget(c)
+		c.end(cell.State(b.Ended.State), b.Ended.Reason, b.Ended.Report)
+	default:
+		c.answered(m)
+	}
+}
+
+func (c *handle) answered(m *wire.Msg) {
+	c.mu.Lock()
+	p := c.pending[m.Op]
+	delete(c.pending, m.Op)
+	if f := m.GetFailed(); f != nil && p != nil {
+		c.outbox.failed(p, wire.ToError(f.Error))
+	}
+	c.mu.Unlock()
+	if p != nil {
+		p.answer <- m
+	}
+}

@@ -1,0 +1,98 @@
+package launch
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// Python says where CPython is and how to start it.
+type Python struct {
+	Home, Lib, Stdlib, Start string
+	// Preload are modules imported before a process cell is forked.
+	Preload []string
+}
+
+// Config of a launcher. The zero value of a field is its default.
+type Config struct {
+	// Executable and arguments of a host. Default /proc/self/exe host.
+	Executable []string
+	// Env of a host. Default: empty.
+	Env    []string
+	Python Python
+	// PoolSize is the started cells each host keeps ready. Default 2;
+	// negative: none.
+	PoolSize int
+	// NoNamespaces starts hosts and process cells in the node's namespaces.
+	NoNamespaces bool
+	// KillGrace is from an interrupt to the kill. Default 500 ms.
+	KillGrace time.Duration
+	// RetireGrace is from a stuck cell to its host's end. Default 5 s.
+	RetireGrace time.Duration
+	// AnswerGrace is how much later than it must a host may answer. Default 3 s.
+	AnswerGrace time.Duration
+	// BackoffFirst and BackoffMost bound the wait before a host that died is
+	// started again. Default 50 ms, doubling to 5 s.
+	BackoffFirst, BackoffMost time.Duration
+	// StartTimeout bounds the start of a host. Default 30 s.
+	StartTimeout time.Duration
+	// MaxHostsSpare is the started hosts, per backend in use, that wait for a
+	// tenant. Default 0.
+	MaxHostsSpare int
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Executable) == 0 {
+		c.Executable = []string{"/proc/self/exe", "host"}
+	}
+	if c.PoolSize == 0 {
+		c.PoolSize = 2
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.KillGrace, 500 * time.Millisecond}, {&c.RetireGrace, 5 * time.Second},
+		{&c.AnswerGrace, 3 * time.Second}, {&c.BackoffFirst, 50 * time.Millisecond},
+		{&c.BackoffMost, 5 * time.Second}, {&c.StartTimeout, 30 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return c
+}
+
+// hostNamespaces are wanted for every host, cellNamespaces for a process cell.
+const (
+	hostNamespaces = unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWPID
+	cellNamespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC |
+		unix.CLONE_NEWUTS | unix.CLONE_NEWPID
+)
+
+// Stats count since New.
+type Stats struct {
+	Hosts       int      `json:"hosts"`
+	Cells       int      `json:"cells"`
+	PoolHits    uint64   `json:"pool_hits"`
+	PoolMisses  uint64   `json:"pool_misses"`
+	Restarts    uint64   `json:"restarts"`
+	Namespaces  []string `json:"namespaces,omitempty"`
+	NoNamespace string   `json:"no_namespace,omitempty"` // why some are missing
+}
+
+// HitRate is the part of claims served from a pool, 0 before the first.
+func (s Stats) HitRate() float64 {
+	if s.PoolHits+s.PoolMisses == 0 {
+		return 0
+	}
+	return float64(s.PoolHits) / float64(s.PoolHits+s.PoolMisses)
+}
+
+// hostKey is what shares a host.
+type hostKey struct {
+	tenant  string
+	backend cell.Backend
+}

@@ -1,0 +1,233 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// handle is the node's hold on one cell.
+type handle struct {
+	launcher *Launcher
+	host     *hostproc
+	id       string
+	wireID   uint64
+	spec     cell.Spec
+	released bool // under the launcher's mu
+
+	done chan struct{} // closed when the cell has ended
+	back chan struct{} // closed when its resources are given back
+
+	mu      sync.Mutex
+	nextOp  uint64
+	pending map[uint64]*pending
+	err     error
+	last    cell.Report
+	outbox  outbox
+}
+
+var _ cell.Cell = (*handle)(nil)
+
+// pending is one message that is to be answered.
+type pending struct {
+	answer chan *wire.Msg // one, buffered; closed unanswered when the cell ends
+	ctx    context.Context
+	exec   bool
+}
+
+func newHandle(l *Launcher, spec cell.Spec, wireID uint64, id string) *handle {
+	return &handle{launcher: l, id: id, wireID: wireID, spec: spec, done: make(chan struct{}),
+		back: make(chan struct{}), pending: map[uint64]*pending{},
+		last: cell.Report{State: cell.Running}, outbox: newOutbox(spec.Limits)}
+}
+
+// ID is the launcher's id and a counter.
+func (c *handle) ID() string { return c.id }
+
+// Spec is as claimed, with defaults.
+func (c *handle) Spec() cell.Spec { return c.spec }
+
+// Done is closed at the cell's end.
+func (c *handle) Done() <-chan struct{} { return c.done }
+
+// Err is why the cell ended; nil while it runs and after Close.
+func (c *handle) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *handle) claim(ctx context.Context) error {
+	s := c.spec
+	m, err := c.ask(ctx, 0, &wire.Control_Claim{Claim: &wire.Claim{Id: c.id, Tenant: s.Tenant, Name: s.Name,
+		Backend: string(s.Backend), Imports: s.Imports, Limits: wire.FromLimits(s.Limits)}}, nil)
+	if err != nil {
+		_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: "claim withdrawn"}}, nil)
+		return err
+	}
+	c.launcher.claimed(m.GetClaimed())
+	return nil
+}
+
+// Exec runs source.
+func (c *handle) Exec(ctx context.Context, src cell.Source) error {
+	args := []byte("[]")
+	if len(src.Args) > 0 {
+		v, err := cell.JSONValue(src.Args)
+		if err != nil {
+			return cell.Errorf(cell.Invalid, "arguments: %v", err)
+		}
+		args = v.Data
+	}
+	payload := append(args[:len(args):len(args)], src.Code...)
+	_, err := c.ask(ctx, c.spec.Limits.Wall, &wire.Control_Exec{Exec: &wire.Exec{File: wire.Text(src.File, 4096),
+		ArgsLen: uint32(len(args)), Stdin: src.Stdin, Restricted: src.Dialect == cell.Restricted}}, payload)
+	return err
+}
+
+// Call runs one function.
+func (c *handle) Call(ctx context.Context, inv cell.Invocation) (cell.Value, error) {
+	call := &wire.Call{Target: inv.Target, ArgsLen: uint32(len(inv.Args)), Raw: inv.Raw != nil}
+	payload := inv.Raw
+	switch {
+	case len(inv.Target) > 4096:
+		return cell.Value{}, cell.Errorf(cell.Invalid, "target of %d bytes is too long", len(inv.Target))
+	case call.Raw && (len(inv.Args) > 0 || len(inv.Kwargs) > 0):
+		return cell.Value{}, cell.Errorf(cell.Invalid, "a raw argument excludes others")
+	case call.Raw:
+	default:
+		payload = append(inv.Args[:len(inv.Args):len(inv.Args)], inv.Kwargs...)
+	}
+	m, err := c.ask(ctx, c.spec.Limits.Wall, &wire.Control_Call{Call: call}, payload)
+	if err != nil {
+		return cell.Value{}, err
+	}
+	return value(m.GetResult().GetType(), m.Payload), nil
+}
+
+func value(t uint32, data []byte) cell.Value {
+	return cell.Value{Type: cell.ContentType(t), Data: data}
+}
+
+// Send appends to the inbox.
+func (c *handle) Send(ctx context.Context, v cell.Value) error {
+	_, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Send{Send: &wire.Send{Type: uint32(v.Type)}}, v.Data)
+	return err
+}
+
+// Inspect asks the host, or says what was known last.
+func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
+	m, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Inspect{Inspect: &wire.Inspect{}}, nil)
+	if errors.Is(err, cell.CellGone) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.identify(c.last), nil
+	}
+	if err != nil {
+		return cell.Report{}, err
+	}
+	return c.identify(wire.ToReport(m.GetReport())), nil
+}
+
+// identify adds what the node knows better than the host.
+func (c *handle) identify(r cell.Report) cell.Report {
+	r.ID, r.Name, r.Tenant, r.Backend, r.HostPID = c.id, c.spec.Name, c.spec.Tenant, c.spec.Backend, c.host.pid
+	return r
+}
+
+// Quarantine stops the guest for good; Inspect goes on working.
+func (c *handle) Quarantine(ctx context.Context, reason string) error {
+	if err := c.gone(); err != nil {
+		return err
+	}
+	if err := c.host.send(c.wireID, 0, &wire.Control_Quarantine{Quarantine: &wire.Quarantine{Reason: wire.Text(reason, 4096)}}, nil); err != nil {
+		return cell.Errorf(cell.CellGone, "quarantine: %v", err)
+	}
+	_, err := c.Inspect(ctx) // answered after it, on the same connection
+	return err
+}
+
+// Kill ends the cell now.
+func (c *handle) Kill(reason string) {
+	_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: wire.Text(reason, 4096)}}, nil)
+	c.finish(cell.Killed, reason)
+}
+
+// Close ends the cell and returns when its resources are given back.
+func (c *handle) Close(ctx context.Context) error {
+	select {
+	case <-c.done:
+	default:
+		if err := c.host.send(c.wireID, 0, &wire.Control_Close{Close: &wire.Close{}}, nil); err == nil {
+			grace := c.launcher.config.KillGrace + c.launcher.config.AnswerGrace
+			overdue := time.AfterFunc(grace, func() { c.host.kill("did not close a cell in time") })
+			defer overdue.Stop()
+		}
+	}
+	select {
+	case <-c.back:
+		return nil
+	case <-ctx.Done():
+		return cell.Errorf(contextKind(ctx), "close: %v", ctx.Err())
+	}
+}
+
+func (c *handle) gone() error {
+	select {
+	case <-c.done:
+	default:
+		return nil
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	return cell.Errorf(cell.CellGone, "closed")
+}
+
+// finish makes the cell's end known; the first call decides why.
+func (c *handle) finish(state cell.State, reason string) {
+	c.mu.Lock()
+	select {
+	case <-c.done:
+		c.mu.Unlock()
+		return
+	default:
+	}
+	c.last.State, c.last.Reason, c.last.Busy = state, reason, false
+	if state != cell.Closed {
+		c.err = cell.Errorf(cell.CellGone, "%s: %s", state, reason)
+	}
+	waiting := c.pending
+	c.pending = map[uint64]*pending{}
+	failure := c.err
+	if failure == nil {
+		failure = cell.Errorf(cell.CellGone, "closed")
+	}
+	for _, p := range waiting {
+		c.outbox.failed(p, failure)
+	}
+	close(c.done)
+	c.mu.Unlock()
+	for _, p := range waiting {
+		close(p.answer)
+	}
+	c.launcher.release(c)
+}
+
+// end is finish plus: the host holds nothing of the cell any more. It is called
+// once, by the host's reader.
+func (c *handle) end(state cell.State, reason string, last *wire.Report) {
+	c.finish(state, reason)
+	if last != nil {
+		c.mu.Lock()
+		state, reason := c.last.State, c.last.Reason
+		c.last = wire.ToReport(last)
+		c.last.State, c.last.Reason = state, reason
+		c.mu.Unlock()
+	}
+	close(c.back)
+}

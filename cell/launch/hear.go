@@ -1,0 +1,90 @@
+package launch
+
+import (
+	"context"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// hear gives the sink what the guest said. It runs on the host's reader, so a
+// log is delivered before the operation that wrote it is answered.
+func (c *handle) hear(m *wire.Msg) {
+	sink := c.spec.Sink
+	switch b := m.Body.(type) {
+	case *wire.Control_Log:
+		n := min(int(b.Log.MessageLen), len(m.Payload))
+		if sink != nil {
+			record := cell.LogRecord{Level: b.Log.Level, Message: string(m.Payload[:n])}
+			if n < len(m.Payload) {
+				record.Fields = m.Payload[n:]
+			}
+			sink.Log(record)
+		}
+	case *wire.Control_Metric:
+		n := min(int(b.Metric.NameLen), len(m.Payload))
+		if sink != nil {
+			sink.Metric(cell.Sample{Name: string(m.Payload[:n]), Value: b.Metric.Value, Tags: tags(m.Payload[n:])})
+		}
+	case *wire.Control_Denial:
+		if sink != nil {
+			sink.Denied(*wire.ToDenial(b.Denial))
+		}
+	case *wire.Control_Request:
+		go c.serveRequest(m, b.Request)
+	}
+}
+
+// tags drops what is not a flat object of strings: the guest wrote it.
+func tags(data []byte) map[string]string {
+	if len(data) == 0 {
+		return nil
+	}
+	var t map[string]string
+	if cell.BytesValue(data).Type == cell.Bytes && (cell.Value{Type: cell.JSON, Data: data}).Decode(&t) != nil {
+		return nil
+	}
+	return t
+}
+
+// serveRequest answers a guest's request under the context of its operation. It
+// ends when the sink does.
+func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
+	ctx, cancel := c.operationContext(r.During)
+	defer cancel()
+	answer, v, err := &wire.Answer{}, cell.Value{}, error(nil)
+	if c.spec.Sink == nil {
+		err = cell.Errorf(cell.PolicyDenied, "capability %s is not granted", r.Capability)
+	} else {
+		v, err = c.spec.Sink.Request(ctx, cell.Request{Capability: r.Capability, Action: r.Action, Payload: value(r.Type, m.Payload)})
+	}
+	answer.Type = uint32(v.Type)
+	if err == nil && len(v.Data) > c.spec.Limits.MessageBytes {
+		err = cell.Errorf(cell.Invalid, "the answer of %d bytes exceeds the message limit of %d", len(v.Data), c.spec.Limits.MessageBytes)
+	}
+	if err != nil {
+		answer.Error, v.Data = wire.FromError(err), nil
+	}
+	_ = c.host.send(c.wireID, m.Op, &wire.Control_Answer{Answer: answer}, v.Data)
+}
+
+// operationContext ends with the operation's own context, and with the cell.
+func (c *handle) operationContext(op uint64) (context.Context, context.CancelFunc) {
+	c.mu.Lock()
+	p := c.pending[op]
+	c.mu.Unlock()
+	parent := context.Background()
+	if p != nil {
+		parent = p.ctx
+	}
+	ctx, cancel := context.WithCancel(parent)
+	stop := make(chan struct{})
+	go func() {
+		select {
+		case <-c.done:
+		case <-stop:
+		}
+		cancel()
+	}()
+	return ctx, func() { close(stop) }
+}

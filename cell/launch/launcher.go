@@ -1,0 +1,336 @@
+package launch
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/host"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// Launcher starts hosts and cells. Its methods are safe for several goroutines.
+type Launcher struct {
+	config  Config
+	prefix  string // of cell IDs: this launcher's
+	starter *starter
+	waiters sync.WaitGroup // attends
+	starts  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	places map[hostKey]*place
+	spares map[cell.Backend][]*hostproc
+	hosts  map[*hostproc]struct{}
+	names  map[string]struct{} // tenant/name of live cells
+	nextID uint64
+	stats  Stats
+}
+
+// place is where a tenant's host of one backend is, or is being started.
+type place struct {
+	host    *hostproc
+	pending *starting
+	backoff time.Duration
+	notYet  time.Time // no start before
+	tried   bool
+}
+
+type starting struct {
+	done chan struct{}
+	host *hostproc
+	err  error
+}
+
+// ErrClosed is returned by a launcher that was closed.
+var ErrClosed = errors.New("launch: closed")
+
+// New returns a launcher; hosts start when they are needed.
+func New(c Config) (*Launcher, error) {
+	var id [4]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return nil, fmt.Errorf("launch: make an id: %w", err)
+	}
+	c = c.withDefaults()
+	return &Launcher{config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c),
+		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
+		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}}, nil
+}
+
+// Spawn claims a cell. It returns when the host has given it a worker; what the
+// caller sends next follows the claim in the same ring.
+func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) {
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	c, err := l.reserve(spec)
+	if err != nil {
+		return nil, err
+	}
+	for range 3 { // a host may retire or die between choice and claim
+		h, err := l.hostFor(ctx, hostKey{c.spec.Tenant, c.spec.Backend})
+		if err != nil {
+			l.release(c)
+			return nil, err
+		}
+		if !h.admit(c) {
+			continue
+		}
+		c.host = h
+		err = c.claim(ctx)
+		if err == nil {
+			return c, nil
+		}
+		h.forget(c)
+		if !errors.Is(err, cell.Busy) {
+			l.release(c)
+			return nil, err
+		}
+	}
+	l.release(c)
+	return nil, cell.Errorf(cell.Busy, "no host of tenant %s takes claims; try again later", c.spec.Tenant)
+}
+
+// reserve gives the cell an ID and its name.
+func (l *Launcher) reserve(spec cell.Spec) (*handle, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, ErrClosed
+	}
+	l.nextID++
+	c := newHandle(l, spec, l.nextID, fmt.Sprintf("%s-%d", l.prefix, l.nextID))
+	if c.spec.Name == "" {
+		c.spec.Name = "cell-" + c.id
+	}
+	key := c.spec.Tenant + "/" + c.spec.Name
+	if _, taken := l.names[key]; taken {
+		return nil, cell.Errorf(cell.Invalid, "tenant %s has a cell named %s already", c.spec.Tenant, c.spec.Name)
+	}
+	l.names[key] = struct{}{}
+	l.stats.Cells++
+	return c, nil
+}
+
+func (l *Launcher) release(c *handle) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := c.spec.Tenant + "/" + c.spec.Name
+	if _, held := l.names[key]; held && !c.released {
+		delete(l.names, key)
+		l.stats.Cells--
+	}
+	c.released = true
+}
+
+// hostFor returns the place's host, waiting for one to start.
+func (l *Launcher) hostFor(ctx context.Context, key hostKey) (*hostproc, error) {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil, ErrClosed
+	}
+	p := l.places[key]
+	if p == nil {
+		p = &place{}
+		l.places[key] = p
+	}
+	if p.host != nil && p.host.usable() {
+		h := p.host
+		l.mu.Unlock()
+		return h, nil
+	}
+	s := l.startIn(p, key)
+	l.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.host, s.err
+	case <-ctx.Done():
+		return nil, cell.Errorf(contextKind(ctx), "waiting for a host of tenant %s: %v", key.tenant, ctx.Err())
+	}
+}
+
+// startIn sees to it, under mu, that the place gets a host: a spare, or a new
+// one after the place's backoff.
+func (l *Launcher) startIn(p *place, key hostKey) *starting {
+	if p.pending != nil {
+		return p.pending
+	}
+	s := &starting{done: make(chan struct{})}
+	if spares := l.spares[key.backend]; len(spares) > 0 {
+		s.host, l.spares[key.backend] = spares[0], spares[1:]
+		p.host = s.host
+		close(s.done)
+		l.fillSpares(key.backend)
+		return s
+	}
+	p.pending = s
+	wait := time.Until(p.notYet)
+	if p.tried {
+		l.stats.Restarts++
+	}
+	p.tried = true
+	l.starts.Go(func() {
+		if wait > 0 {
+			time.Sleep(wait) // at most BackoffMost; Close waits for it
+		}
+		s.host, s.err = l.startUnlessClosed(key.backend)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		p.pending = nil
+		p.host = s.host
+		if s.err != nil {
+			l.backOff(p)
+		} else {
+			l.fillSpares(key.backend)
+		}
+		close(s.done)
+	})
+	return s
+}
+
+func (l *Launcher) startUnlessClosed(backend cell.Backend) (*hostproc, error) {
+	l.mu.Lock()
+	closed := l.closed
+	l.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	h, err := l.startHost(backend)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hosts[h] = struct{}{}
+	return h, nil
+}
+
+func (l *Launcher) backOff(p *place) {
+	p.backoff = min(max(2*p.backoff, l.config.BackoffFirst), l.config.BackoffMost)
+	p.notYet = time.Now().Add(p.backoff)
+}
+
+// fillSpares starts, under mu, the spare hosts that are missing.
+func (l *Launcher) fillSpares(backend cell.Backend) {
+	if l.closed || len(l.spares[backend]) >= l.config.MaxHostsSpare {
+		return
+	}
+	l.starts.Go(func() {
+		h, err := l.startUnlessClosed(backend)
+		if err != nil {
+			return // the next real start says why
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.spares[backend] = append(l.spares[backend], h)
+		l.fillSpares(backend)
+	})
+}
+
+// hostChanged is called when a host retires or has died.
+func (l *Launcher) hostChanged(h *hostproc) {
+	h.mu.Lock()
+	dead, retiring := h.dead, h.retiring
+	h.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if dead {
+		delete(l.hosts, h)
+	}
+	for i, s := range l.spares[h.backend] {
+		if s == h {
+			l.spares[h.backend] = append(l.spares[h.backend][:i:i], l.spares[h.backend][i+1:]...)
+			break
+		}
+	}
+	for key, p := range l.places {
+		if p.host != h || l.closed {
+			continue
+		}
+		p.host = nil
+		switch {
+		case retiring:
+			p.notYet = time.Time{}
+		case time.Since(h.up) > l.config.BackoffMost:
+			p.backoff = 0
+			fallthrough
+		default:
+			l.backOff(p)
+		}
+		l.startIn(p, key)
+	}
+}
+
+// Stats counts hosts, cells and claims.
+func (l *Launcher) Stats() Stats {
+	l.mu.Lock()
+	s := l.stats
+	s.Hosts = len(l.hosts)
+	l.mu.Unlock()
+	l.starter.mu.Lock()
+	defer l.starter.mu.Unlock()
+	s.Namespaces = host.NamespaceNames(l.starter.flags)
+	if l.starter.denied != nil {
+		s.NoNamespace = l.starter.denied.Error()
+	}
+	return s
+}
+
+func (l *Launcher) claimed(c *wire.Claimed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.GetHit() {
+		l.stats.PoolHits++
+	} else {
+		l.stats.PoolMisses++
+	}
+}
+
+// Close ends all hosts and their cells. When ctx ends first they are killed.
+func (l *Launcher) Close(ctx context.Context) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	l.starts.Wait()
+	l.mu.Lock()
+	hosts := make([]*hostproc, 0, len(l.hosts))
+	for h := range l.hosts {
+		hosts = append(hosts, h)
+	}
+	l.mu.Unlock()
+	for _, h := range hosts {
+		h.mu.Lock()
+		h.verdict = "was closed by its node"
+		h.mu.Unlock()
+		_ = h.proc.conn.Close() // the host ends its cells and exits
+	}
+	var err error
+	for _, h := range hosts {
+		select {
+		case <-h.gone:
+		case <-ctx.Done():
+			err = fmt.Errorf("launch: close: %w", ctx.Err())
+			h.kill("did not end in time")
+		}
+	}
+	l.waiters.Wait()
+	l.starter.close()
+	return err
+}
+
+func contextKind(ctx context.Context) cell.Kind {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return cell.Timeout
+	}
+	return cell.Cancelled
+}

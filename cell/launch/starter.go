@@ -1,0 +1,145 @@
+package launch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/cell/host"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// starter starts host processes, all from one thread that lives as long as it.
+type starter struct {
+	config Config
+	asks   chan func()
+	done   chan struct{}
+
+	mu     sync.Mutex
+	denied error  // why not all namespaces were granted
+	flags  uint64 // those of the last host
+}
+
+func newStarter(c Config) *starter {
+	s := &starter{config: c, asks: make(chan func()), done: make(chan struct{})}
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		defer close(s.done)
+		for ask := range s.asks {
+			ask()
+		}
+	}()
+	return s
+}
+
+// close must come after the last start, and after the last host's end.
+func (s *starter) close() {
+	close(s.asks)
+	<-s.done
+}
+
+// process is a started host, before it has said anything.
+type process struct {
+	cmd    *exec.Cmd
+	conn   wire.Conn
+	stderr *lastWords
+}
+
+func (s *starter) start() (p *process, err error) {
+	answered := make(chan struct{})
+	s.asks <- func() {
+		defer close(answered)
+		p, err = s.startHere()
+	}
+	<-answered
+	return p, err
+}
+
+// startHere tries with all namespaces, then within a user namespace of the
+// host's own, then with none.
+func (s *starter) startHere() (*process, error) {
+	tries := []uint64{hostNamespaces, hostNamespaces | unix.CLONE_NEWUSER, 0}
+	if s.config.NoNamespaces {
+		tries = tries[2:]
+	}
+	var refused error
+	for _, flags := range tries {
+		p, err := s.startWith(flags)
+		if err == nil {
+			s.mu.Lock()
+			s.flags, s.denied = flags, refused
+			s.mu.Unlock()
+			return p, nil
+		}
+		refused = errors.Join(refused, fmt.Errorf("namespaces %v: %w", host.NamespaceNames(flags), err))
+		if !namespacesRefused(err) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("launch: start host: %w", refused)
+}
+
+func namespacesRefused(err error) bool {
+	for _, e := range []error{unix.EPERM, unix.EINVAL, unix.ENOSPC, unix.EUSERS, unix.ENOSYS} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *starter) startWith(flags uint64) (*process, error) {
+	ours, theirs, err := wire.Pair()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = theirs.Close() }()
+	p := &process{stderr: new(lastWords)}
+	p.cmd = exec.Command(s.config.Executable[0], s.config.Executable[1:]...)
+	p.cmd.Env = append([]string{}, s.config.Env...)
+	p.cmd.Dir = "/"
+	p.cmd.Stderr = p.stderr
+	p.cmd.ExtraFiles = []*os.File{theirs} // becomes host.ConnFD
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Cloneflags: uintptr(flags)}
+	if flags&unix.CLONE_NEWUSER != 0 {
+		p.cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+		p.cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	}
+	// A child of the cell that outlives the host must not keep Wait waiting
+	// for the end of stderr.
+	p.cmd.WaitDelay = s.config.KillGrace
+	if err := p.cmd.Start(); err != nil {
+		return nil, errors.Join(err, ours.Close())
+	}
+	p.conn = wire.NewConn(ours)
+	return p, nil
+}
+
+// lastWords keeps the end of a host's stderr, for the reason of its death.
+type lastWords struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const lastWordsBytes = 2048
+
+func (w *lastWords) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf = append(w.buf, p[max(0, len(p)-lastWordsBytes):]...)
+	w.buf = w.buf[max(0, len(w.buf)-lastWordsBytes):]
+	return len(p), nil
+}
+
+func (w *lastWords) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(bytes.TrimSpace(w.buf))
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/launch"
+)
+
+// computeImports are granted when --allow-import is not given: modules that
+// compute and format, and reach nothing outside the cell.
+const computeImports = "array,base64,binascii,bisect,calendar,cmath,collections,colorsys,contextlib,copy,csv," +
+	"dataclasses,datetime,decimal,difflib,enum,fractions,functools,graphlib,hashlib,heapq,html,io,itertools,json," +
+	"math,numbers,operator,pprint,random,re,reprlib,secrets,statistics,string,struct,sys,textwrap,time,types,typing," +
+	"unicodedata,uuid,zlib"
+
+const maxSource = cell.MaxMessageBytes
+
+type runOptions struct {
+	python, code, imports, backend, tenant, dialect, stdin string
+	mem, output                                            bytesFlag
+	cpu                                                    cpuFlag
+	wall                                                   time.Duration
+	children, files                                        int
+	asJSON, stats                                          bool
+}
+
+func newRun() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run [flags] FILE|- [ARG...]",
+		Short: "Run one Python program in a cell",
+		Long: `Run one Python program in a fresh cell and end with it.
+
+What the program posts goes to standard output as it comes; what it prints and
+logs goes to standard error. Without --allow-import the program may import
+modules that only compute (math, json, re, …).
+
+Exit status: 0 done; 1 the program raised; 2 the command line or input is wrong;
+11 PolicyDenied; 13 Timeout; 14 MemoryExceeded; 15 CPUExceeded;
+16 OutputExceeded; 17 ChildWorkExceeded; 18 NetworkExceeded; 20 CellGone;
+21 Busy; 70 the node failed; 130 interrupted.`,
+		Example: `  pyisolate-node run examples/hello.py
+  echo 'post(sum(range(10)))' | pyisolate-node run -
+  pyisolate-node run -c 'while True: pass' --cpu 100ms
+  pyisolate-node run --stdin text.txt examples/wordstats.py`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 && o.code == "" {
+				return usageError{errors.New("name a FILE, or - for standard input, or give -c CODE")}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return run(c, &o, args) },
+	}
+	f := c.Flags()
+	f.SetInterspersed(true)
+	f.StringVarP(&o.code, "code", "c", "", "program text, instead of a file")
+	f.StringVar(&o.imports, "allow-import", computeImports, "modules the program may import, separated by commas; '*' for all")
+	f.StringVar(&o.backend, "backend", string(cell.SubInterpreter), "how the cell is packed: subinterpreter or process")
+	f.Var(&o.mem, "mem", "memory limit (default 128MiB)")
+	f.Var(&o.cpu, "cpu", "CPU budget in total, or per window as 500ms/1s")
+	f.DurationVar(&o.wall, "wall", 0, "wall-time limit")
+	f.Var(&o.output, "output", "limit of all output")
+	f.IntVar(&o.children, "children", 0, "threads the program may start")
+	f.IntVar(&o.files, "files", 0, "files the program may hold open (default 64)")
+	f.StringVar(&o.tenant, "tenant", "default", "tenant name")
+	f.StringVar(&o.dialect, "dialect", string(cell.Python), "python or restricted")
+	f.StringVar(&o.stdin, "stdin", "", "FILE the program reads as sys.stdin; - for this process's")
+	f.StringVar(&o.python, "python", "", "another libpython, python or prefix, 3.14 or later (default: the embedded one, or $PYISOLATE_PYTHON)")
+	f.BoolVar(&o.asJSON, "json", false, "print posts, logs, errors and statistics as JSON, one object a line")
+	f.BoolVar(&o.stats, "stats", false, "report time and memory at the end")
+	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("dialect", cobra.FixedCompletions([]string{"python", "restricted"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (o *runOptions) spec(sink cell.Sink) cell.Spec {
+	s := cell.Spec{
+		Tenant: o.tenant, Backend: cell.Backend(o.backend), Sink: sink,
+		Limits: cell.Limits{Memory: int64(o.mem), Wall: o.wall, Output: int64(o.output), Children: o.children, Files: o.files},
+	}
+	o.cpu.apply(&s.Limits)
+	for m := range strings.SplitSeq(o.imports, ",") {
+		if m = strings.TrimSpace(m); m != "" {
+			s.Imports = append(s.Imports, m)
+		}
+	}
+	return s
+}
+
+// source reads the program and says what is left of the arguments.
+func (o *runOptions) source(stdin io.Reader, args []string) (cell.Source, error) {
+	src := cell.Source{Dialect: cell.Dialect(o.dialect), Stdin: o.stdin != ""}
+	if o.code != "" {
+		src.Code, src.File, src.Args = []byte(o.code), "<code>", args
+		return src, nil
+	}
+	src.File, src.Args = args[0], args[1:]
+	from := stdin
+	if args[0] == "-" {
+		src.File = "<stdin>"
+		if o.stdin == "-" {
+			return src, usageError{errors.New("standard input cannot be both the program and its input; put the program in a file")}
+		}
+	} else {
+		file, err := os.Open(args[0])
+		if err != nil {
+			return src, usageError{fmt.Errorf("read the program: %w", err)}
+		}
+		defer func() { _ = file.Close() }()
+		from = file
+	}
+	code, err := io.ReadAll(io.LimitReader(from, maxSource+1))
+	if err != nil {
+		return src, usageError{fmt.Errorf("read the program: %w", err)}
+	}
+	if len(code) > maxSource {
+		return src, usageError{fmt.Errorf("the program is larger than %d MiB", maxSource>>20)}
+	}
+	src.Code = code
+	return src, nil
+}
+
+func run(c *cobra.Command, o *runOptions, args []string) error {
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	out := &printer{out: c.OutOrStdout(), err: c.ErrOrStderr(), asJSON: o.asJSON}
+	src, err := o.source(c.InOrStdin(), args)
+	if err != nil {
+		return err
+	}
+	input, err := o.input(c.InOrStdin())
+	if err != nil {
+		return err
+	}
+	spec := o.spec(out)
+	// A whole program is one message: its size is the user's own business here.
+	spec.Limits.MessageBytes = max(cell.DefaultMessageBytes, len(src.Code)+len(strings.Join(src.Args, ""))+4096)
+	if err := spec.Validate(); err != nil {
+		return err
+	}
+	launcher, err := newLauncher(ctx, o.python, launch.Config{PoolSize: -1})
+	if err != nil {
+		return err
+	}
+	defer closeLauncher(launcher)
+	err = runIn(ctx, launcher, spec, src, input, out, o.stats)
+	if err == nil {
+		return nil
+	}
+	status := statusOf(err)
+	if ctx.Err() != nil {
+		status = statusInterrupt
+	}
+	out.failure(err, status)
+	return exitStatus(status)
+}
+
+func (o *runOptions) input(stdin io.Reader) (io.ReadCloser, error) {
+	switch o.stdin {
+	case "":
+		return nil, nil
+	case "-":
+		return io.NopCloser(stdin), nil
+	}
+	f, err := os.Open(o.stdin)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("open --stdin: %w", err)}
+	}
+	return f, nil
+}
+
+// runIn claims a cell, runs src in it and shows what comes out.
+func runIn(ctx context.Context, l *launch.Launcher, spec cell.Spec, src cell.Source, input io.ReadCloser, out *printer, stats bool) error {
+	begun := time.Now()
+	guest, err := l.Spawn(ctx, spec)
+	if err != nil {
+		return err
+	}
+	spawned := time.Now()
+	shown := make(chan struct{})
+	go func() {
+		defer close(shown)
+		showPosts(guest, out)
+	}()
+	if input != nil {
+		feeding, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go feed(feeding, guest, input)
+	}
+	err = guest.Exec(ctx, src)
+	ran := time.Now()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	report, reportErr := guest.Inspect(ending)
+	closeErr := guest.Close(ending)
+	<-shown
+	if stats && reportErr == nil {
+		out.stats(statistics{Report: report, Spawn: spawned.Sub(begun), Run: ran.Sub(spawned)})
+	}
+	if err == nil && closeErr != nil && !errors.Is(closeErr, cell.CellGone) {
+		return closeErr
+	}
+	return err
+}
+
+// showPosts prints the outbox until the cell's end. The failure of Exec comes
+// through it too, and is shown by run.
+func showPosts(guest cell.Cell, out *printer) {
+	for {
+		item, err := guest.Recv(context.Background())
+		if err != nil {
+			return
+		}
+		if item.Err == nil {
+			out.post(item.Value)
+		}
+	}
+}
+
+const feedChunk = 64 << 10
+
+// feed sends r to the guest's inbox, as fast as the guest takes it.
+func feed(ctx context.Context, guest cell.Cell, r io.ReadCloser) {
+	defer func() { _ = r.Close() }()
+	buf := make([]byte, feedChunk)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 && send(ctx, guest, cell.BytesValue(bytes.Clone(buf[:n]))) != nil {
+			return
+		}
+		if err != nil {
+			_ = send(ctx, guest, cell.Null())
+			return
+		}
+	}
+}
+
+// send waits while the inbox is full.
+func send(ctx context.Context, guest cell.Cell, v cell.Value) error {
+	pause := time.NewTicker(time.Millisecond)
+	defer pause.Stop()
+	for {
+		err := guest.Send(ctx, v)
+		if !errors.Is(err, cell.Busy) {
+			return err
+		}
+		select {
+		case <-pause.C:
+		case <-guest.Done():
+			return cell.CellGone
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func asCellError(err error) (*cell.Error, bool) {
+	var e *cell.Error
+	ok := errors.As(err, &e)
+	return e, ok
+}
