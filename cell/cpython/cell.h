@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#define MAX_IMPORTS 1024
+#define CELL_COMM "pyisolate-cell" // what ps and top call a cell's thread
 
 typedef struct cell {
   struct cell *next; // in the registry

@@ -4,6 +4,7 @@ package cpython
 #cgo CFLAGS: -std=gnu11 -O2 -g -Wall -Wextra -Wno-cast-function-type -fstack-protector-strong -D_FORTIFY_SOURCE=3
 #cgo LDFLAGS: -ldl -lpthread -Wl,-z,relro,-z,now
 #include <stdlib.h>
+#include "frozen.h"
 #include "thread.h"
 */
 import "C"
@@ -40,10 +41,26 @@ var load struct {
 	runtime *Runtime
 }
 
+// Start names how interpreters begin.
+type Start string
+
+// The ways to start. An empty Start is the default, Slim.
+const (
+	Plain Start = "plain" // as CPython does it
+	Slim  Start = "slim"  // bootstrap modules from memory
+	Lazy  Start = "lazy"  // and the import system only when needed
+)
+
+var starts = map[Start]C.int{"": C.FROZEN_SLIM, Plain: C.FROZEN_PLAIN, Slim: C.FROZEN_SLIM, Lazy: C.FROZEN_LAZY}
+
 // Load opens libpython at lib and starts it with its standard library. A second
 // call with the same lib returns the same Runtime; another lib is refused, as a
 // process holds one CPython.
-func Load(lib, home, stdlib string) (*Runtime, error) {
+func Load(lib, home, stdlib string, start Start) (*Runtime, error) {
+	begin, known := starts[start]
+	if !known {
+		return nil, fmt.Errorf("start %q is not known: use %q, %q or %q", start, Plain, Slim, Lazy)
+	}
 	load.Lock()
 	defer load.Unlock()
 	if load.runtime != nil {
@@ -55,7 +72,7 @@ func Load(lib, home, stdlib string) (*Runtime, error) {
 	var msg [512]C.char
 	clib, chome, cstdlib := C.CString(lib), C.CString(home), C.CString(stdlib)
 	// CPython keeps home; the three are leaked once on purpose.
-	if C.thread_runtime(clib, chome, cstdlib, &msg[0], C.size_t(len(msg))) != 0 {
+	if C.thread_runtime(clib, chome, cstdlib, begin, &msg[0], C.size_t(len(msg))) != 0 {
 		return nil, errors.New(C.GoString(&msg[0]))
 	}
 	reaper := os.NewFile(uintptr(C.thread_reaper_fd()), "pyisolate-reaper")

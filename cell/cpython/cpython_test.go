@@ -21,7 +21,7 @@ var load = sync.OnceValues(func() (*cpython.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cpython.Load(d.Lib, d.Home, d.Stdlib)
+	return cpython.Load(d.Lib, d.Home, d.Stdlib, cpython.Start(os.Getenv("PYISOLATE_START")))
 })
 
 // bare is a cell driven frame by frame, without a host around it.
@@ -145,7 +145,7 @@ func (b *bare) finish() (said []string, fault string) {
 		case ring.OutLog:
 			said = append(said, "log:"+string(f.Payload[8:]))
 		case ring.OutDenial:
-			said = append(said, "denied:"+string(f.Payload[8:]))
+			said = append(said, "denied:"+string(f.Payload[4:]))
 		case ring.OutResult:
 			return said, ""
 		case ring.OutError:

@@ -61,7 +61,7 @@ static bool trusted_file(PyObject *code, bool *importlib) {
   Py_ssize_t n = 0;
   const char *p = file ? PyUnicode_AsUTF8AndSize(file, &n) : NULL;
   bool frozen = p && n >= 7 && !memcmp(p, "<frozen", 7);
-  bool trusted = p && (frozen || policy_in_stdlib(p, (size_t)n));
+  bool trusted = p && (frozen || policy_in_stdlib(p, (size_t)n) || !strcmp(p, "<pyisolate>"));
   *importlib = trusted && (strstr(p, "/importlib/") || (frozen && strstr(p, " importlib")));
   if (!p) PyErr_Clear();
   if (file) Py_DecRef(file);

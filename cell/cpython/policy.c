@@ -143,8 +143,8 @@ int policy_deny(cell *c, const char *capability, const char *action) {
   snprintf(clean, sizeof clean, "%s", action);
   if (c->hdr) {
     atomic_fetch_add_explicit(&c->hdr->denials, 1, memory_order_relaxed);
-    uint32_t n[2] = {(uint32_t)strlen(capability), (uint32_t)strlen(clean)};
-    part parts[] = {{n, sizeof n}, {capability, n[0]}, {clean, n[1]}};
+    uint32_t n = (uint32_t)strlen(capability);
+    part parts[] = {{&n, sizeof n}, {capability, n}, {clean, strlen(clean)}};
     // Evidence, best effort: a guest that floods refusals loses the surplus,
     // and the counter above still counts them.
     wire_try_send(c, OUT_DENIAL, 0, atomic_load(&c->op), parts, 3);
@@ -233,7 +233,7 @@ static int check_thread(cell *c) {
 static int check_compile(cell *c, const rule *r, PyObject *args) {
   size_t n = 0;
   const char *file = path_arg(args, 1, &n);
-  bool poses = file && (policy_in_stdlib(file, n) || (n >= 7 && !memcmp(file, "<frozen", 7)));
+  bool poses = file && (policy_in_stdlib(file, n) || (n >= 7 && !memcmp(file, "<frozen", 7)) || !strcmp(file, "<pyisolate>"));
   return !poses || gate_trusted_frame() ? 0 : deny_event(c, r, "compile", "as standard library");
 }
 

@@ -4,6 +4,7 @@
 #include "thread.h"
 
 #include "cell.h"
+#include "frozen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,9 +31,41 @@ static int wake_signal;
 
 static void on_wake(int signo) { (void)signo; } // its only use is EINTR
 
+// A fault on a cell's thread is the guest's: the process dies of that very
+// signal, at once, so that the node can name it. Faults elsewhere are Go's.
+static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
+static struct sigaction go_action[NSIG];
+
+static void on_fault(int signo, siginfo_t *info, void *context) {
+  if (!cell_current()) {
+    go_action[signo].sa_sigaction(signo, info, context);
+    return;
+  }
+  signal(signo, SIG_DFL);
+  // A real fault happens again on return; a sent signal does not.
+  if (info->si_code <= 0) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signo);
+}
+
+static void take_faults(void) {
+  struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+    struct sigaction *old = &go_action[faults[i]];
+    if (!sigaction(faults[i], NULL, old) && (old->sa_flags & SA_SIGINFO)) sigaction(faults[i], &sa, NULL);
+  }
+}
+
 // ---- the main interpreter ----------------------------------------------------------------------
 
-struct startup { const char *lib, *home, *stdlib; char *err; size_t errlen; int rc; pthread_mutex_t lock; pthread_cond_t done; bool ready; };
+struct startup {
+  const char *lib, *home, *stdlib;
+  int start;
+  char *err;
+  size_t errlen;
+  int rc;
+  bool ready;
+  pthread_mutex_t lock;
+  pthread_cond_t done;
+};
 
 static void *runtime_main(void *arg) {
   struct startup *s = arg;
@@ -39,6 +73,7 @@ static void *runtime_main(void *arg) {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, NULL);
   int rc = runtime_init(s->home, s->stdlib, s->err, s->errlen);
+  if (!rc) rc = frozen_prepare(s->start, s->stdlib, s->err, s->errlen);
   if (!rc) PyEval_SaveThread();
   pthread_mutex_lock(&s->lock);
   s->rc = rc;
@@ -49,12 +84,13 @@ static void *runtime_main(void *arg) {
   return NULL;
 }
 
-int thread_runtime(const char *lib, const char *home, const char *stdlib, char *err, size_t errlen) {
+int thread_runtime(const char *lib, const char *home, const char *stdlib, int start, char *err, size_t errlen) {
   if (py_load(lib, err, errlen)) return -1;
   wake_signal = SIGRTMIN + 9;
   struct sigaction sa = {.sa_handler = on_wake, .sa_flags = SA_ONSTACK};
   sigaction(wake_signal, &sa, NULL);
-  struct startup s = {lib, home, stdlib, err, errlen, -1, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+  take_faults();
+  struct startup s = {lib, home, stdlib, start, err, errlen, -1, false, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
   pthread_t thread;
   if (pthread_create(&thread, NULL, runtime_main, &s)) {
     snprintf(err, errlen, "start a thread: %s", strerror(errno));
@@ -123,8 +159,7 @@ static void own_descriptors(thread *t) {
 static void block_signals(void) {
   sigset_t set;
   sigfillset(&set);
-  static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
-  for (size_t i = 0; i < sizeof open / sizeof *open; i++) sigdelset(&set, open[i]);
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&set, faults[i]);
   sigdelset(&set, wake_signal);
   pthread_sigmask(SIG_SETMASK, &set, NULL);
 }
@@ -165,6 +200,7 @@ static void *thread_main(void *arg) {
   thread *t = arg;
   cell *c = t->c;
   block_signals();
+  prctl(PR_SET_NAME, CELL_COMM);
   own_descriptors(t);
   c->bell = t->bell;
   c->thread = (unsigned long)pthread_self();

@@ -4,7 +4,8 @@
 #include <stdint.h>
 
 // Loads libpython and starts it on a thread of its own. 0, or -1 with err.
-int thread_runtime(const char *lib, const char *home, const char *stdlib, char *err, size_t errlen);
+// start: a frozen_start.
+int thread_runtime(const char *lib, const char *home, const char *stdlib, int start, char *err, size_t errlen);
 // Starts a cell thread on a mapped region; takes a duplicate of bell. NULL: errno.
 void *thread_start(void *region, size_t size, int bell, uint64_t id);
 void thread_interrupt(void *cell); // after the region's control words were set

@@ -204,6 +204,7 @@ static void reseed(cell *c) {
 }
 
 static void child(const fork_request *q, int region, int bell) {
+  prctl(PR_SET_NAME, CELL_COMM);
   own_descriptors(&region, &bell);
   struct stat st;
   void *p = fstat(region, &st) ? MAP_FAILED
@@ -323,7 +324,7 @@ __attribute__((constructor)) static void zygote_main(int argc, char **argv, char
   (void)envp;
   if (argc < 1 || strcmp(argv[0], "pyisolate-zygote")) return;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  prctl(PR_SET_NAME, "pyisolate-zyg");
+  prctl(PR_SET_NAME, "pyisolate-zygo");
   sigset_t chld;
   sigemptyset(&chld);
   sigaddset(&chld, SIGCHLD);

@@ -28,7 +28,7 @@ type node struct {
 }
 
 const (
-	killGrace   = 200 * time.Millisecond
+	killGrace   = 500 * time.Millisecond
 	retireGrace = 400 * time.Millisecond
 )
 
@@ -343,9 +343,9 @@ func TestBackpressureIsTheCellsOwn(t *testing.T) {
 			n.await("post", func(m *wire.Msg) bool { return m.Cell == 1 && m.GetPost() != nil })
 		}
 	}
-	n.send(1, 2, &wire.Control_Interrupt{Interrupt: &wire.Interrupt{Kind: uint32(cell.Cancelled)}}, "")
-	if err := n.outcome(1, 2); !errors.Is(err, cell.Cancelled) {
-		t.Errorf("a guest blocked in post, cancelled: %v", err)
+	n.send(1, 2, &wire.Control_Interrupt{Interrupt: &wire.Interrupt{Kind: uint32(cell.Timeout)}}, "")
+	if err := n.outcome(1, 2); !errors.Is(err, cell.Timeout) {
+		t.Errorf("a guest blocked in post, interrupted: %v", err)
 	}
 	n.runs(1, 3, 0, "")
 	if err := n.outcome(1, 3); err != nil {

@@ -13,7 +13,7 @@ type threads struct{ runtime *cpython.Runtime }
 // NewThreads loads CPython into this process. Closing the executor does not
 // unload it.
 func NewThreads(d Dist) (Executor, error) {
-	rt, err := cpython.Load(d.Lib, d.Home, d.Stdlib)
+	rt, err := cpython.Load(d.Lib, d.Home, d.Stdlib, cpython.Start(d.Start))
 	if err != nil {
 		return nil, err
 	}

@@ -128,6 +128,9 @@ func (c *handle) answered(m *wire.Msg) {
 	if f := m.GetFailed(); f != nil && p != nil {
 		c.outbox.failed(p, wire.ToError(f.Error))
 	}
+	if p != nil {
+		p.finish()
+	}
 	c.mu.Unlock()
 	if p != nil {
 		p.answer <- m

@@ -37,6 +37,15 @@ type pending struct {
 	answer chan *wire.Msg // one, buffered; closed unanswered when the cell ends
 	ctx    context.Context
 	exec   bool
+	over   chan struct{} // made when a request is served under the operation
+}
+
+// finish ends the requests made under the operation. It is called once, when
+// it is pending no more, under the handle's mu.
+func (p *pending) finish() {
+	if p.over != nil {
+		close(p.over)
+	}
 }
 
 func newHandle(l *Launcher, spec cell.Spec, wireID uint64, id string) *handle {
@@ -209,6 +218,7 @@ func (c *handle) finish(state cell.State, reason string) {
 	}
 	for _, p := range waiting {
 		c.outbox.failed(p, failure)
+		p.finish()
 	}
 	close(c.done)
 	c.mu.Unlock()

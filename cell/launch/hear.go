@@ -41,7 +41,7 @@ func tags(data []byte) map[string]string {
 		return nil
 	}
 	var t map[string]string
-	if cell.BytesValue(data).Type == cell.Bytes && (cell.Value{Type: cell.JSON, Data: data}).Decode(&t) != nil {
+	if (cell.Value{Type: cell.JSON, Data: data}).Decode(&t) != nil {
 		return nil
 	}
 	return t
@@ -68,23 +68,25 @@ func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
 	_ = c.host.send(c.wireID, m.Op, &wire.Control_Answer{Answer: answer}, v.Data)
 }
 
-// operationContext ends with the operation's own context, and with the cell.
+// operationContext ends with the operation's own context, with the operation
+// and with the cell.
 func (c *handle) operationContext(op uint64) (context.Context, context.CancelFunc) {
+	parent, over := context.Background(), c.done
 	c.mu.Lock()
-	p := c.pending[op]
-	c.mu.Unlock()
-	parent := context.Background()
-	if p != nil {
-		parent = p.ctx
+	if p := c.pending[op]; p != nil {
+		if p.over == nil {
+			p.over = make(chan struct{})
+		}
+		parent, over = p.ctx, p.over
 	}
+	c.mu.Unlock()
 	ctx, cancel := context.WithCancel(parent)
-	stop := make(chan struct{})
 	go func() {
 		select {
-		case <-c.done:
-		case <-stop:
+		case <-over:
+			cancel()
+		case <-ctx.Done():
 		}
-		cancel()
 	}()
-	return ctx, func() { close(stop) }
+	return ctx, cancel
 }

@@ -22,6 +22,8 @@ type Launcher struct {
 	waiters sync.WaitGroup // attends
 	starts  sync.WaitGroup
 
+	closing chan struct{}
+
 	mu     sync.Mutex
 	closed bool
 	places map[hostKey]*place
@@ -58,7 +60,8 @@ func New(c Config) (*Launcher, error) {
 	}
 	c = c.withDefaults()
 	return &Launcher{config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c),
-		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
+		closing: make(chan struct{}),
+		places:  map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}}, nil
 }
 
@@ -176,8 +179,9 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 	}
 	p.tried = true
 	l.starts.Go(func() {
-		if wait > 0 {
-			time.Sleep(wait) // at most BackoffMost; Close waits for it
+		select {
+		case <-time.After(wait):
+		case <-l.closing:
 		}
 		s.host, s.err = l.startUnlessClosed(key.backend)
 		l.mu.Lock()
@@ -300,6 +304,7 @@ func (l *Launcher) Close(ctx context.Context) error {
 		return nil
 	}
 	l.closed = true
+	close(l.closing)
 	l.mu.Unlock()
 	l.starts.Wait()
 	l.mu.Lock()

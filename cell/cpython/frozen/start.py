@@ -51,12 +51,13 @@ def _install(sys, imp):
 
     def find(name, import_):
         if real is None:
-            if "__main__" not in modules:
-                if name == "zipimport":
-                    raise ImportError(name)
+            if "__main__" not in modules:  # CPython is still at it
                 if name == "encodings":
                     return start_codecs()
-                return builtin(name)
+                if name == "_io":
+                    return builtin(name)
+                if name == "zipimport":
+                    raise ImportError(name)
             wake()
         return real(name, import_)
 

@@ -1,0 +1,311 @@
+package systemtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/launch"
+)
+
+func TestBadSources(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b})
+		for name, tc := range map[string]struct {
+			code string
+			kind cell.Kind
+			typ  string
+		}{
+			"syntax":        {"x = (", cell.GuestError, "SyntaxError"},
+			"indent":        {"if 1:\nx", cell.GuestError, "IndentationError"},
+			"nul":           {"x = 1\x00", cell.GuestError, "SyntaxError"},
+			"not utf-8":     {"x = '\xff'", cell.GuestError, "SyntaxError"},
+			"deep nesting":  {strings.Repeat("(", 100000) + strings.Repeat(")", 100000), cell.GuestError, ""},
+			"deep unary":    {strings.Repeat("-", 50000) + "1", cell.GuestError, ""},
+			"exit code":     {"raise SystemExit(3)", cell.GuestError, "SystemExit"},
+			"own exception": {"class E(Exception): pass\nraise E('é')", cell.GuestError, "E"},
+			"str() fails":   {"class E(Exception):\n def __str__(s): 1/0\nraise E", cell.GuestError, "E"},
+			"group":         {"raise ExceptionGroup('g', [ValueError(1)])", cell.GuestError, "ExceptionGroup"},
+			"too large":     {strings.Repeat("#", cell.DefaultMessageBytes+1), cell.Invalid, ""},
+			"100 MB":        {strings.Repeat("x=1\n", 25<<20), cell.Invalid, ""},
+		} {
+			err := c.Exec(soon(t), cell.Source{Code: []byte(tc.code)})
+			var e *cell.Error
+			if !errors.As(err, &e) || (e.Kind != tc.kind && e.Kind != cell.MemoryExceeded) || (tc.typ != "" && e.Type != tc.typ) {
+				t.Errorf("%s: %.200v, want %s %s", name, err, tc.kind, tc.typ)
+			}
+			alive(t, c)
+		}
+		for _, clean := range []string{"raise SystemExit", "raise SystemExit(0)", ""} {
+			if err := c.Exec(soon(t), cell.Source{Code: []byte(clean)}); err != nil {
+				t.Errorf("%q ends with %v", clean, err)
+			}
+		}
+	})
+}
+
+func TestRecursionEndsInAnException(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"sys", "json"}})
+		for _, src := range []string{
+			"def f(): f()\nf()",
+			"import sys\nsys.setrecursionlimit(10**8)\nclass B:\n def __init__(s): B()\nB()",
+			"x = []\nfor i in range(10**6): x = [x]\nrepr(x)",
+			"class A:\n def __getattr__(s, n): return getattr(s, n + 'x')\nA().y",
+			"import json\njson.loads('[' * 10**6)",
+		} {
+			if err := c.Exec(soon(t), source("%s", src)); !errors.Is(err, cell.GuestError) && !errors.Is(err, cell.MemoryExceeded) {
+				t.Errorf("%.40q ends with %v", src, err)
+			}
+			alive(t, c)
+		}
+	})
+}
+
+func TestMemoryBombs(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		neighbour := spawn(t, l, cell.Spec{Backend: b})
+		for name, src := range map[string]string{
+			"list":      "x = []\nwhile 1: x.append(['abc'] * 100)",
+			"bytes":     "x = bytes(10**9)",
+			"str":       "x = 'a' * 10**9",
+			"int":       "x = 1 << 10**10",
+			"dict":      "d = {}\ni = 0\nwhile 1:\n d[i] = i\n i += 1",
+			"bytearray": "x = bytearray()\nwhile 1: x.extend(b'a' * 65536)",
+			"mmap":      "import mmap\nkeep = []\nwhile 1: keep.append(mmap.mmap(-1, 1 << 20))",
+			"one mmap":  "import mmap\nmmap.mmap(-1, 1 << 33)",
+			"array":     "import array\nx = array.array('q', [0]) * (1 << 28)",
+			"classes":   "class A: pass\nl = []\nwhile 1:\n a = A()\n a.x = a\n l.append(a)",
+			"code":      "x = []\nwhile 1: x.append(compile('def f%d(): return 1' % len(x), 'x', 'exec'))",
+			"catching":  "l = []\nn = 0\nwhile n < 50:\n try:\n  while 1: l.append([{}] * 10)\n except MemoryError: n += 1; del l[len(l)//2:]\nx = bytes(10**9)",
+		} {
+			c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"mmap", "array"}, Limits: cell.Limits{Memory: 32 << 20}})
+			err := c.Exec(soon(t), source("%s", src))
+			var e *cell.Error
+			if !errors.As(err, &e) || (e.Kind != cell.MemoryExceeded && e.Type != "MemoryError" && e.Type != "OSError") {
+				t.Errorf("%s: %v", name, err)
+			}
+			r, err := c.Inspect(soon(t))
+			if err != nil || r.MemoryPeak > 34<<20 {
+				t.Errorf("%s: peak %d of 32 MiB, %v", name, r.MemoryPeak, err)
+			}
+			_ = c.Exec(soon(t), source("globals().clear()"))
+			if err := c.Exec(soon(t), source("x = l = d = keep = None\ny = [str(i) for i in range(1000)]")); err != nil {
+				t.Errorf("%s: the cell does not work afterwards: %v", name, err)
+			}
+			if err := c.Close(soon(t)); err != nil {
+				t.Errorf("%s: close: %v", name, err)
+			}
+			alive(t, neighbour)
+		}
+	})
+}
+
+// Loops that never come back to the interpreter: the operation ends in time,
+// other cells go on, the host is replaced.
+func TestStuckInC(t *testing.T) {
+	for _, src := range []string{"sum(range(10**12))", "import re\nre.match('(a+)+$', 'a' * 40 + 'b')", "pow(3, 10**9)"} {
+		t.Run(strings.Fields(src)[0], func(t *testing.T) {
+			everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+				neighbour := spawn(t, l, cell.Spec{Backend: b})
+				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"re"}, Limits: cell.Limits{Wall: 100 * time.Millisecond}})
+				begun := time.Now()
+				err := c.Exec(soon(t), source("%s", src))
+				if !errors.Is(err, cell.Timeout) && !errors.Is(err, cell.CellGone) && !errors.Is(err, cell.MemoryExceeded) {
+					t.Errorf("ends with %v", err)
+				}
+				if d := time.Since(begun); d > 5*time.Second {
+					t.Errorf("took %s", d)
+				}
+				alive(t, neighbour)
+				alive(t, spawn(t, l, cell.Spec{Backend: b}))
+			})
+		})
+	}
+}
+
+func TestQuotas(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		all := []string{"*"}
+		for name, tc := range map[string]struct {
+			limits cell.Limits
+			src    string
+			want   cell.Kind
+		}{
+			"cpu":            {cell.Limits{CPU: 50 * time.Millisecond}, "while True: pass", cell.CPUExceeded},
+			"cpu per window": {cell.Limits{CPUPerWindow: 30 * time.Millisecond, CPUWindow: time.Second}, "while True: pass", cell.CPUExceeded},
+			"wall":           {cell.Limits{Wall: 50 * time.Millisecond}, "recv()", cell.Timeout},
+			"output":         {cell.Limits{Output: 10000}, "while True: print('x' * 100)", cell.OutputExceeded},
+			"posts":          {cell.Limits{Output: 10000, QueueItems: 1 << 16}, "while True: post('x' * 100)", cell.OutputExceeded},
+			"threads":        {cell.Limits{}, "import threading\nthreading.Thread(target=print).start()", cell.ChildWorkExceeded},
+			"thread bomb":    {cell.Limits{Children: 3}, "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", cell.ChildWorkExceeded},
+			"fork":           {cell.Limits{}, "import os\nos.fork()", cell.PolicyDenied},
+			"system":         {cell.Limits{}, "import os\nos.system('true')", cell.PolicyDenied},
+			"subprocess":     {cell.Limits{}, "import subprocess\nsubprocess.run(['true'])", cell.PolicyDenied},
+			"_exit":          {cell.Limits{}, "import os\nos._exit(0)", cell.PolicyDenied},
+			"abort":          {cell.Limits{}, "import os\nos.abort()", cell.PolicyDenied},
+			"kill":           {cell.Limits{}, "import os\nos.kill(os.getpid(), 9)", cell.PolicyDenied},
+			"files":          {cell.Limits{Files: 8}, "import os\nf = [open(os.__file__) for i in range(20)]", cell.PolicyDenied},
+			"message":        {cell.Limits{MessageBytes: 4096}, "post('x' * 5000)", cell.GuestError},
+		} {
+			c := spawn(t, l, cell.Spec{Backend: b, Imports: all, Limits: tc.limits})
+			if err := c.Exec(soon(t), source("%s", tc.src)); !errors.Is(err, tc.want) {
+				t.Errorf("%s: %v, want %s\n%s", name, err, tc.want, traceback(err))
+			}
+			if err := c.Close(soon(t)); err != nil {
+				t.Errorf("%s: close: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestCPUBudgetOutlivesTheOperation(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{CPU: 40 * time.Millisecond}})
+		_ = c.Exec(soon(t), source("while True: pass"))
+		if err := c.Exec(soon(t), source("while True: pass")); !errors.Is(err, cell.CPUExceeded) {
+			t.Errorf("the second exec on a spent budget: %v", err)
+		}
+		w := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{CPUPerWindow: 40 * time.Millisecond, CPUWindow: 200 * time.Millisecond}})
+		_ = w.Exec(soon(t), source("while True: pass"))
+		for begun := time.Now(); ; {
+			if err := w.Exec(soon(t), source("x = 1")); err == nil {
+				break
+			} else if !errors.Is(err, cell.CPUExceeded) || time.Since(begun) > 5*time.Second {
+				t.Fatalf("the next window does not come: %v", err)
+			}
+		}
+	})
+}
+
+// A guest that brings its process down costs its own tenant's cells and nobody
+// else, and each failure names its cause.
+func TestCrash(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		victim := spawn(t, l, cell.Spec{Backend: b, Tenant: "crashing"})
+		other := spawn(t, l, cell.Spec{Backend: b, Tenant: "other"})
+		running := make(chan error, 1)
+		go func() { running <- victim.Exec(soon(t), source("while True: pass")) }()
+		waitBusy(t, victim)
+		segfaultRunningCell(t)
+		err := <-running
+		if !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "segmentation fault") {
+			t.Errorf("a crash ends exec with %v", err)
+		}
+		<-victim.Done()
+		alive(t, other)
+		alive(t, spawn(t, l, cell.Spec{Backend: b, Tenant: "crashing"}))
+	})
+}
+
+func waitBusy(t *testing.T, c cell.Cell) {
+	t.Helper()
+	for ctx := soon(t); ; {
+		r, err := c.Inspect(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Busy {
+			return
+		}
+	}
+}
+
+func TestCloseWhileBusyAndKillWhileImporting(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		for range 20 {
+			c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"*"}})
+			done := make(chan error, 1)
+			go func() {
+				done <- c.Exec(soon(t), source("import asyncio, unittest, email.message, xml.dom.minidom, decimal, typing"))
+			}()
+			waitBusyOrDone(t, c, done)
+			c.Kill("test")
+			<-c.Done()
+		}
+		c := spawn(t, l, cell.Spec{Backend: b})
+		done := make(chan error, 1)
+		go func() { done <- c.Exec(soon(t), source("while True: pass")) }()
+		waitBusy(t, c)
+		if err := c.Close(soon(t)); err != nil {
+			t.Errorf("close while busy: %v", err)
+		}
+		if err := <-done; err == nil {
+			t.Error("exec in a closed cell succeeded")
+		}
+		alive(t, spawn(t, l, cell.Spec{Backend: b}))
+	})
+}
+
+func waitBusyOrDone(t *testing.T, c cell.Cell, done chan error) {
+	t.Helper()
+	for {
+		r, err := c.Inspect(soon(t))
+		if err != nil || r.Busy || len(done) > 0 {
+			return
+		}
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	cells := 200
+	if testing.Short() {
+		cells = 20
+	}
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		var all sync.WaitGroup
+		for worker := range 8 {
+			all.Go(func() {
+				for i := range cells {
+					if err := oneLife(l, b, fmt.Sprintf("m-%d-%d", worker, i)); err != nil {
+						t.Errorf("worker %d, cell %d: %v", worker, i, err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+func oneLife(l *launch.Launcher, b cell.Backend, name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := l.Spawn(ctx, cell.Spec{Backend: b, Name: name, Imports: []string{"json"}})
+	if err != nil {
+		return fmt.Errorf("spawn: %w", err)
+	}
+	if err := c.Exec(ctx, cell.Source{Code: []byte("import json\npost(json.loads('[1]'))")}); err != nil {
+		return fmt.Errorf("exec: %w", err)
+	}
+	item, err := c.Recv(ctx)
+	if err != nil || !bytes.Equal(item.Value.Data, []byte("[1]")) {
+		return fmt.Errorf("recv: %v, %w", item, err)
+	}
+	return c.Close(ctx)
+}
+
+func TestOutputFlood(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		flood := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{Wall: 500 * time.Millisecond}})
+		quiet := spawn(t, l, cell.Spec{Backend: b})
+		done := make(chan error, 1)
+		go func() { done <- flood.Exec(soon(t), source("while True: print('x' * 1000)")) }()
+		for range 100 {
+			alive(t, quiet)
+		}
+		if err := <-done; !errors.Is(err, cell.Timeout) {
+			t.Errorf("the flood ends with %v", err)
+		}
+		r, err := flood.Inspect(soon(t))
+		if err != nil || r.Logs+r.LogsLost == 0 {
+			t.Errorf("report %+v, %v", r, err)
+		}
+	})
+}

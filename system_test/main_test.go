@@ -1,0 +1,112 @@
+package systemtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/host"
+	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/cell/pydist"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "host" {
+		os.Exit(host.Main(host.Options{Threads: host.NewThreads}))
+	}
+	os.Exit(m.Run())
+}
+
+var python = sync.OnceValues(func() (launch.Python, error) {
+	d, err := pydist.Resolve(context.Background(), pydist.Options{})
+	return launch.Python{Home: d.Home, Lib: d.Lib, Stdlib: d.Stdlib, Start: os.Getenv("PYISOLATE_START"),
+		Preload: []string{"json", "re", "math", "random"}}, err
+})
+
+// newLauncher is closed, and must close in time, when the test ends.
+func newLauncher(tb testing.TB, c launch.Config) *launch.Launcher {
+	tb.Helper()
+	var err error
+	if c.Python, err = python(); err != nil {
+		tb.Fatal(err)
+	}
+	l, err := launch.New(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := l.Close(soon(tb)); err != nil {
+			tb.Errorf("close the launcher: %v", err)
+		}
+	})
+	return l
+}
+
+func soon(tb testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	tb.Cleanup(cancel)
+	return ctx
+}
+
+
+func everyBackend(t *testing.T, test func(t *testing.T, l *launch.Launcher, b cell.Backend)) {
+	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
+		t.Run(string(b), func(t *testing.T) { test(t, newLauncher(t, launch.Config{}), b) })
+	}
+}
+
+func spawn(tb testing.TB, l *launch.Launcher, spec cell.Spec) cell.Cell {
+	tb.Helper()
+	c, err := l.Spawn(soon(tb), spec)
+	if err != nil {
+		tb.Fatalf("spawn: %v", err)
+	}
+	tb.Cleanup(func() { _ = c.Close(soon(tb)) })
+	return c
+}
+
+func source(format string, args ...any) cell.Source {
+	return cell.Source{Code: fmt.Appendf(nil, format, args...)}
+}
+
+// posts runs src and returns what it posted, as JSON texts.
+func posts(tb testing.TB, c cell.Cell, src string) []string {
+	tb.Helper()
+	if err := c.Exec(soon(tb), source("%s\npost('--end--')", src)); err != nil {
+		tb.Fatalf("exec: %v\n%s", err, traceback(err))
+	}
+	var out []string
+	for {
+		item, err := c.Recv(soon(tb))
+		if err != nil {
+			tb.Fatalf("recv: %v", err)
+		}
+		if item.Err != nil {
+			continue // of an earlier exec
+		}
+		if string(item.Value.Data) == `"--end--"` {
+			return out
+		}
+		out = append(out, string(item.Value.Data))
+	}
+}
+
+func traceback(err error) string {
+	if e, ok := err.(*cell.Error); ok {
+		return e.Traceback
+	}
+	return ""
+}
+
+// alive fails the test unless the cell still computes.
+func alive(tb testing.TB, c cell.Cell) {
+	tb.Helper()
+	v, err := c.Call(soon(tb), cell.Invocation{Target: "abs", Args: []byte(`[-7]`)})
+	if err != nil || string(v.Data) != "7" {
+		tb.Fatalf("the cell does not answer any more: %s, %v", v.Data, err)
+	}
+}
