@@ -19,8 +19,8 @@ CGO_ROOM := github.com/pyisolate/pyisolate/cell/cpython
 # Packages that do not reach the cgo room, neither themselves nor in their tests:
 # the control plane, which must build without a C compiler. (cell/host reaches it
 # only when cgo is on.)
-PURE = CGO_ENABLED=0 $(GO) list -test -f '{{.ImportPath}} {{.ForTest}} {{join .Deps " "}}' ./... | awk -v room=$(CGO_ROOM) ' \
-	{ name = $$1; sub(/(_test|\.test)$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
+PURE = CGO_ENABLED=0 $(GO) list -test -f '{{or .ForTest .ImportPath}} {{join .Deps " "}}' ./... | awk -v room=$(CGO_ROOM) ' \
+	{ name = $$1; sub(/\.test$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
 .PHONY: help deps build fmt-check vet check test race bench fuzz lint generate hardened clean

@@ -243,6 +243,7 @@ void fault_send(cell *c, uint64_t op) {
   }
   if (exc) Py_DecRef(exc);
   PyErr_Clear();
+  if (atomic_load(&c->hdr->mem_denied) > c->denied_before) PyGC_Collect(); // what the limit was reached with may be garbage now
   free(message);
   free(t.p);
   c->slack = 0;

@@ -227,6 +227,7 @@ static PyObject *run_restricted(cell *c) {
   PyObject *source = PyUnicode_DecodeUTF8(c->source, (Py_ssize_t)c->source_len, NULL);
   PyObject *file = PyUnicode_DecodeUTF8(c->file, (Py_ssize_t)strlen(c->file), "replace"), *code = NULL, *result = NULL;
   if (source && file) code = call_guest(c, "_restricted", source, file, NULL);
+  c->slack = 0;
   if (code) result = call_guest(c, "_run_restricted", code, NULL, NULL);
   if (code) Py_DecRef(code);
   if (file) Py_DecRef(file);
@@ -241,6 +242,7 @@ static PyObject *run_source(cell *c, uint8_t flags) {
   }
   if (flags & FLAG_RESTRICTED) return run_restricted(c);
   PyObject *code = Py_CompileString(c->source, c->file, Py_file_input);
+  c->slack = 0;
   PyObject *result = code ? PyEval_EvalCode(code, c->main_dict, c->main_dict) : NULL;
   if (code) Py_DecRef(code);
   return result;
@@ -279,8 +281,10 @@ static void do_exec(cell *c, const frame *f) {
   const char *file = f->data + sizeof n, *args = file + n[0], *source = args + n[1];
   begin(c, f->h.id);
   PyObject *result = NULL;
+  c->slack = 2 << 20; // a guest at its limit can still be told to let go of things
   if (!remember(c, file, n[0], source, (size_t)(f->data + f->h.len - source))) PyErr_NoMemory();
   else if (prepare(c, args, n[1], f->h.flags & FLAG_STDIN)) result = run_source(c, f->h.flags);
+  c->slack = 0;
   bool ok = result || clean_exit();
   if (result) Py_DecRef(result);
   flush_streams(c);

@@ -143,6 +143,9 @@ __attribute__((visibility("default"))) void *mmap(void *addr, size_t n, int prot
   return p;
 }
 
+// The same function, under the name that code built for large files calls.
+__attribute__((visibility("default"), alias("mmap"))) void *mmap64(void *, size_t, int, int, int, off64_t);
+
 __attribute__((visibility("default"))) int munmap(void *addr, size_t n) {
   int rc = (int)syscall(SYS_munmap, addr, n);
   if (!rc) credit(cell_current(), n);

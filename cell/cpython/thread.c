@@ -4,6 +4,7 @@
 #include "thread.h"
 
 #include "cell.h"
+#include "crash.h"
 #include "frozen.h"
 
 #include <errno.h>
@@ -30,29 +31,6 @@
 static int wake_signal;
 
 static void on_wake(int signo) { (void)signo; } // its only use is EINTR
-
-// A fault on a cell's thread is the guest's: the process dies of that very
-// signal, at once, so that the node can name it. Faults elsewhere are Go's.
-static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
-static struct sigaction go_action[NSIG];
-
-static void on_fault(int signo, siginfo_t *info, void *context) {
-  if (!cell_current()) {
-    go_action[signo].sa_sigaction(signo, info, context);
-    return;
-  }
-  signal(signo, SIG_DFL);
-  // A real fault happens again on return; a sent signal does not.
-  if (info->si_code <= 0) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signo);
-}
-
-static void take_faults(void) {
-  struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-    struct sigaction *old = &go_action[faults[i]];
-    if (!sigaction(faults[i], NULL, old) && (old->sa_flags & SA_SIGINFO)) sigaction(faults[i], &sa, NULL);
-  }
-}
 
 // ---- the main interpreter ----------------------------------------------------------------------
 
@@ -89,7 +67,7 @@ int thread_runtime(const char *lib, const char *home, const char *stdlib, int st
   wake_signal = SIGRTMIN + 9;
   struct sigaction sa = {.sa_handler = on_wake, .sa_flags = SA_ONSTACK};
   sigaction(wake_signal, &sa, NULL);
-  take_faults();
+  fault_handlers();
   struct startup s = {lib, home, stdlib, start, err, errlen, -1, false, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
   pthread_t thread;
   if (pthread_create(&thread, NULL, runtime_main, &s)) {
@@ -159,7 +137,7 @@ static void own_descriptors(thread *t) {
 static void block_signals(void) {
   sigset_t set;
   sigfillset(&set);
-  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&set, faults[i]);
+  fault_signals(&set);
   sigdelset(&set, wake_signal);
   pthread_sigmask(SIG_SETMASK, &set, NULL);
 }

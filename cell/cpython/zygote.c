@@ -10,6 +10,7 @@
 //   out: fork_reply with SCM_RIGHTS {pidfd}; later exit_report, once per child
 #define _GNU_SOURCE
 #include "cell.h"
+#include "crash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -220,6 +221,7 @@ static void child(const fork_request *q, int region, int bell) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   sigaction(SIGRTMIN + 9, &(struct sigaction){.sa_handler = on_wake}, NULL);
+  fault_handlers();
   start_watch(proto);
   reseed(proto);
   confine(q);

@@ -3,6 +3,7 @@ package host_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,15 @@ import (
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	switch os.Args[0] {
+	case "fake-zygote":
+		os.Exit(fakeZygote())
+	case "fake-child":
+		os.Exit(fakeChild())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // node is the other end of a served host: it sends and collects.
 type node struct {

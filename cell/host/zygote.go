@@ -198,6 +198,7 @@ type forked struct {
 	pid, errno int
 	granted    uint64
 	pidfd      int
+	child      *child
 }
 
 func (b *brood) fork(id uint32, flags uint64, r *ring.Region) (Worker, error) {
@@ -221,24 +222,17 @@ func (b *brood) fork(id uint32, flags uint64, r *ring.Region) (Worker, error) {
 	defer overdue.Stop()
 	select {
 	case f := <-answer:
-		return b.adopt(id, f, r)
+		if f.child == nil {
+			return nil, fmt.Errorf("host: zygote could not fork a cell: %w", syscall.Errno(f.errno))
+		}
+		f.child.region.Store(r)
+		return f.child, nil
 	case <-b.gone:
 		return nil, fmt.Errorf("host: zygote died while starting a cell: %w", b.why)
 	case <-overdue.C:
 		b.kill() // it is single-threaded: nothing will come any more
 		return nil, fmt.Errorf("host: zygote did not answer within %s", zygoteTimeout)
 	}
-}
-
-func (b *brood) adopt(id uint32, f forked, r *ring.Region) (Worker, error) {
-	b.mu.Lock()
-	c := b.children[id]
-	b.mu.Unlock()
-	if f.errno != 0 || c == nil {
-		return nil, fmt.Errorf("host: zygote could not fork a cell: %w", syscall.Errno(f.errno))
-	}
-	c.region.Store(r)
-	return c, nil
 }
 
 func (b *brood) sendPacket(p, rights []byte) error {
@@ -342,10 +336,10 @@ func (b *brood) packet(p []byte, pidfd int) {
 		closeFD(pidfd)
 		f.errno = max(f.errno, int(unix.EPROTO))
 	} else {
-		c := newChild(f)
-		b.children[id] = c
+		f.child = newChild(f)
+		b.children[id] = f.child
 		if answer == nil { // the asker has given up
-			c.Kill()
+			f.child.Kill()
 		}
 	}
 	if answer != nil {

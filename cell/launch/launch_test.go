@@ -193,7 +193,10 @@ func TestHostCrash(t *testing.T) {
 	l := launcher(t, launch.Config{BackoffFirst: 30 * time.Millisecond})
 	a, b := spawn(t, l, cell.Spec{Name: "a"}), spawn(t, l, cell.Spec{Name: "b"})
 	other := spawn(t, l, cell.Spec{Tenant: "other"})
-	err := run(a, "post 1\ncrash")
+	if err := run(a, "post 1"); err != nil {
+		t.Fatal(err)
+	}
+	err := run(a, "crash")
 	if !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "host process died: exit status 9") {
 		t.Errorf("the offender: %v", err)
 	}

@@ -12,26 +12,52 @@ class BuiltinImporter:
 def _install(sys, imp):
     names = globals()
     modules = sys.modules
-    own = {}
-    real = None
-    hidden = ("meta_path", "path_hooks", "path_importer_cache")
+    scope = {"sys": sys, "_imp": imp, "names": names, "__builtins__": names["__builtins__"]}
+    own = scope["own"] = {}
+    waking = False
+    codecs = None
 
     def builtin(name):
         module = modules[name] = imp.create_builtin(type(sys.implementation)(name=name))
         imp.exec_builtin(module)
         return module
 
-    # Programs must not see sys half set up: what import owns there comes with it.
+    # An interrupt may stop wake.py anywhere; it then runs again, from its start.
+    def wake():
+        nonlocal waking
+        if "find" not in scope:
+            waking = True
+            try:
+                exec(imp.get_frozen_object("_start_wake"), scope)
+            finally:
+                waking = False
+        return scope["find"]
+
+    def find(name, import_):
+        if waking:
+            return scope["inner"](name, import_)
+        if "__main__" not in modules and "find" not in scope:  # CPython is still at it
+            if name == "encodings":
+                return start_codecs()
+            if name == "_io":
+                return builtin(name)
+            if name == "zipimport":
+                raise ImportError(name)
+        return wake()(name, import_)
+
+    def missing(name):
+        if not waking:
+            wake()
+        if name in names:
+            return names[name]
+        raise AttributeError(f"module '_frozen_importlib' has no attribute {name!r}")
+
+    # What import owns in sys comes with it: nobody shall see it half set up.
     def hide():
-        for name in hidden:
+        for name in ("meta_path", "path_hooks", "path_importer_cache"):
             sys.__dict__.pop(name, None)
         sys.__getattr__ = sys_getattr
         sys.__dir__ = sys_dir
-
-    def show():
-        for name in ("__getattr__", "__dir__"):
-            sys.__dict__.pop(name, None)
-        sys.meta_path, sys.path_hooks, sys.path_importer_cache = [], [], {}
 
     def sys_getattr(name):
         wake()
@@ -40,34 +66,6 @@ def _install(sys, imp):
     def sys_dir():
         wake()
         return list(sys.__dict__)
-
-    def wake():
-        nonlocal real
-        if real is None:
-            scope = {"sys": sys, "_imp": imp, "names": names, "own": own, "hide": hide,
-                     "show": show, "search": search, "__builtins__": names["__builtins__"]}
-            exec(imp.get_frozen_object("_start_wake"), scope)
-            real = scope["find"]
-
-    def find(name, import_):
-        if real is None:
-            if "__main__" not in modules:  # CPython is still at it
-                if name == "encodings":
-                    return start_codecs()
-                if name == "_io":
-                    return builtin(name)
-                if name == "zipimport":
-                    raise ImportError(name)
-            wake()
-        return real(name, import_)
-
-    def missing(name):
-        wake()
-        if name in names:
-            return names[name]
-        raise AttributeError(f"module '_frozen_importlib' has no attribute {name!r}")
-
-    codecs = None
 
     def start_codecs():
         nonlocal codecs
@@ -123,6 +121,8 @@ def _install(sys, imp):
     for name in ("BuiltinImporter", "_install", "_install_external_importers",
                  "_find_and_load", "__getattr__"):
         own[name] = names[name]
+    scope["hide"] = hide
+    scope["search"] = search
 
 
 def _install_external_importers():

@@ -1,10 +1,20 @@
-# Puts the real import system where start.py stood. Runs once, at the first import
-# that needs it, in a dict that holds start.py's state. Whatever stops it half-way
-# (an interrupt, no memory) leaves the interpreter as it was, so it can run again.
+# Puts the real import system where start.py stood, at the first import that needs
+# it. It runs in start.py's scope. Interrupts may end it between any two calls, its
+# handlers too, so it undoes nothing: until `find` is set, the last step, the module
+# goes on calling start.py, which runs this again.
 
 # What import itself is made of. The names stand here because a cell's import gate
 # lets library code have the modules that its own text names.
 posix = marshal = _io = _warnings = _weakref = _thread = _frozen_importlib_external = None
+
+
+class Names(dict):
+    """Where importlib's definitions go: into its module, but for start.py's own."""
+
+    def __setitem__(self, name, value):
+        dict.__setitem__(self, name, value)
+        if name not in own:
+            names[name] = value
 
 
 def late_search(name):
@@ -27,31 +37,37 @@ def zip_hook(path):
     return zipimporter(path)
 
 
-asleep = dict(names)
-wrapped = {name: names[name] for name in own if names.get(name) is not own[name]}
-show()
+if "fresh" not in globals():
+    made = Names()
+    exec(_imp.get_frozen_object("_start_importlib"), names, made)
+    fresh = made
+
+names.update({name: fresh[name] for name in own if name in fresh and name != "_find_and_load"})
+names["__origname__"] = "_frozen_importlib"  # CPython's mark; _install takes it off
+inner = fresh["_find_and_load"]
 try:
-    for name in own:
-        del names[name]
-    exec(_imp.get_frozen_object("_start_importlib"), names)
-    names["_install"](sys, _imp)
-    names["_install_external_importers"]()
+    for name in ("__getattr__", "__dir__"):
+        sys.__dict__.pop(name, None)
+    sys.meta_path, sys.path_hooks, sys.path_importer_cache = [], [], {}
+    sys.modules.pop("_frozen_importlib_external", None)
+    fresh["_install"](sys, _imp)
+    fresh["_install_external_importers"]()
     sys.path_hooks.insert(0, zip_hook)
 except BaseException:
-    names.clear()
-    names.update(asleep)
-    sys.modules.pop("_frozen_importlib_external", None)
     hide()
     raise
 
-find = names["_find_and_load"]
-# Who wrapped our function goes on to wrap the real one.
-names.update(wrapped)
-
 codecs = sys.modules["_codecs"]
-codecs.unregister(search)  # also forgets what it answered
 codecs.register(late_search)
+codecs.unregister(search)  # also forgets what it answered
 
 main = sys.modules.get("__main__")
 if getattr(main, "__loader__", None) is own["BuiltinImporter"]:
-    main.__loader__ = names["BuiltinImporter"]
+    main.__loader__ = fresh["BuiltinImporter"]
+
+find = inner
+# Who wrapped start.py's function meanwhile goes on to wrap the real one.
+if names["_find_and_load"] is own["_find_and_load"]:
+    names["_find_and_load"] = find
+for name in ("__getattr__", "__origname__"):
+    names.pop(name, None)

@@ -53,12 +53,21 @@ func Open(r *ring.Region) (*Peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ringtest: duplicate memory: %w", err)
 	}
-	defer func() { _ = unix.Close(memfd) }()
 	bell, err := unix.FcntlInt(uintptr(r.BellFD()), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("ringtest: duplicate bell: %w", err)
 	}
-	mem, err := unix.Mmap(memfd, 0, r.Size(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return OpenFDs(memfd, bell)
+}
+
+// OpenFDs is Open with descriptors that came another way; it takes them over.
+func OpenFDs(memfd, bell int) (*Peer, error) {
+	defer func() { _ = unix.Close(memfd) }()
+	var stat unix.Stat_t
+	if err := unix.Fstat(memfd, &stat); err != nil {
+		return nil, fmt.Errorf("ringtest: size of memory: %w", err)
+	}
+	mem, err := unix.Mmap(memfd, 0, int(stat.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("ringtest: map: %w", err)
 	}

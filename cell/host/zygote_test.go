@@ -1,0 +1,207 @@
+package host_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/cell/host"
+	"github.com/pyisolate/pyisolate/cell/ring"
+	"github.com/pyisolate/pyisolate/cell/ring/ringtest"
+)
+
+// fakeZygote is this test binary in the role of the zygote: it speaks the
+// control protocol, and starts a process where the real one forks.
+func fakeZygote() int {
+	buf, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(8))
+	n, err := unix.Read(3, buf)
+	if err != nil || !bytes.Contains(buf[:n], []byte("home=/h\x00")) {
+		_ = unix.Send(3, []byte("error\x00bad configuration"), 0)
+		return 1
+	}
+	if err := unix.Send(3, fmt.Appendf(nil, "ready\x00%d", os.Getpid()), 0); err != nil {
+		return 1
+	}
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(3, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		if err != nil || n != 56 {
+			return 1
+		}
+		messages, _ := unix.ParseSocketControlMessage(oob[:oobn])
+		fds, _ := unix.ParseUnixRights(&messages[0])
+		if fakeFork(binary.LittleEndian.Uint32(buf[4:]), binary.LittleEndian.Uint64(buf[8:]), fds) != nil {
+			return 1
+		}
+	}
+}
+
+func fakeFork(id uint32, flags uint64, fds []int) error {
+	pidfd := -1
+	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: []string{"fake-child"}, Env: []string{},
+		ExtraFiles:  []*os.File{os.NewFile(uintptr(fds[0]), "mem"), os.NewFile(uintptr(fds[1]), "bell")},
+		SysProcAttr: &syscall.SysProcAttr{PidFD: &pidfd, Pdeathsig: syscall.SIGKILL}}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	reply := binary.LittleEndian.AppendUint32(nil, 1)
+	reply = binary.LittleEndian.AppendUint32(reply, id)
+	reply = binary.LittleEndian.AppendUint32(reply, uint32(cmd.Process.Pid))
+	reply = binary.LittleEndian.AppendUint32(reply, 0)
+	reply = binary.LittleEndian.AppendUint64(reply, flags)
+	err := unix.Sendmsg(3, reply, unix.UnixRights(pidfd), nil, 0)
+	go func() {
+		_ = cmd.Wait()
+		reaped := binary.LittleEndian.AppendUint32(nil, 2)
+		reaped = binary.LittleEndian.AppendUint32(reaped, id)
+		reaped = binary.LittleEndian.AppendUint32(reaped, uint32(cmd.ProcessState.Sys().(syscall.WaitStatus)))
+		_ = unix.Send(3, append(reaped, make([]byte, 12)...), 0)
+	}()
+	return err
+}
+
+// fakeChild is ready, echoes, and leaves when told.
+func fakeChild() int {
+	p, err := ringtest.OpenFDs(3, 4)
+	if err != nil || p.Send(ring.OutReady, 0, 0, nil) != nil {
+		return 1
+	}
+	for {
+		f, err := p.Recv()
+		if err != nil || f.Kind == ring.InClose {
+			return 0
+		}
+		if p.Send(ring.OutResult, 0, f.ID, f.Payload) != nil {
+			return 1
+		}
+	}
+}
+
+func zygote(t *testing.T) *host.Zygote {
+	t.Helper()
+	z, err := host.NewZygote(host.ZygoteConfig{Dist: host.Dist{Home: "/h"}, Namespaces: unix.CLONE_NEWNET, Command: zygoteCommand})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := z.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return z
+}
+
+func zygoteCommand() *exec.Cmd {
+	return &exec.Cmd{Path: "/proc/self/exe", Args: []string{"fake-zygote"}, Env: []string{}}
+}
+
+func startWorker(t *testing.T, z *host.Zygote) (*ring.Region, host.Worker) {
+	t.Helper()
+	r, err := ring.New(ring.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Free() })
+	w, err := z.Start(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err := r.Recv(); err != nil || f.Kind != ring.OutReady {
+		t.Fatalf("first frame %v, %v", f.Kind, err)
+	}
+	return r, w
+}
+
+func TestZygoteChildren(t *testing.T) {
+	z := zygote(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		r, w := startWorker(t, z)
+		wg.Go(func() {
+			if err := r.Send(ring.InCall, 0, 5, []byte("hello")); err != nil {
+				t.Error(err)
+			}
+			if f, err := r.Recv(); err != nil || string(f.Payload) != "hello" {
+				t.Errorf("answer %q, %v", f.Payload, err)
+			}
+			if cpu, err := w.CPU(); err != nil || cpu <= 0 {
+				t.Errorf("CPU %s, %v", cpu, err)
+			}
+			if err := r.Send(ring.InClose, 0, 0); err != nil {
+				t.Error(err)
+			}
+			<-w.Done()
+			if w.Err() != nil {
+				t.Errorf("an orderly end: %v", w.Err())
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestZygoteKillsAndNames(t *testing.T) {
+	z := zygote(t)
+	_, w := startWorker(t, z)
+	if n, ok := w.(interface{ Namespaces() []string }); !ok || strings.Join(n.Namespaces(), " ") != "net" {
+		t.Error("the granted namespaces are not told")
+	}
+	w.Kill()
+	<-w.Done()
+	if w.Err() == nil || !strings.Contains(w.Err().Error(), "SIGKILL") {
+		t.Errorf("got %v", w.Err())
+	}
+	w.Kill()
+	if _, err := w.CPU(); err != nil {
+		t.Errorf("CPU of a dead process: %v", err)
+	}
+}
+
+func TestZygoteDeathEndsItsCellsAndIsMadeGood(t *testing.T) {
+	var cmd *exec.Cmd
+	z, err := host.NewZygote(host.ZygoteConfig{Dist: host.Dist{Home: "/h"}, Command: func() *exec.Cmd {
+		cmd = zygoteCommand()
+		return cmd
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	_, w := startWorker(t, z)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-w.Done()
+	if w.Err() == nil || !strings.Contains(w.Err().Error(), "zygote ended: killed by signal 9") {
+		t.Errorf("got %v", w.Err())
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		r, err := ring.New(ring.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = z.Start(r)
+		t.Cleanup(func() { _ = r.Free() })
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestZygoteThatCannotStart(t *testing.T) {
+	_, err := host.NewZygote(host.ZygoteConfig{Dist: host.Dist{Home: "/elsewhere"}, Command: zygoteCommand})
+	if err == nil || !strings.Contains(err.Error(), "bad configuration") {
+		t.Errorf("got %v", err)
+	}
+}
