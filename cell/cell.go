@@ -9,6 +9,7 @@ import (
 // State is where a cell is in its life.
 type State string
 
+// The states. Running covers idle cells too; see [Report.Busy].
 const (
 	Running     State = "running"
 	Quarantined State = "quarantined" // stopped from running, kept for inspection
@@ -30,6 +31,17 @@ type Source struct {
 	// Stdin makes sys.stdin read the inbox: bytes items are the stream, a null
 	// item is its end.
 	Stdin bool
+}
+
+// Validate reports a source that no cell takes.
+func (s Source) Validate() error {
+	if s.Dialect != "" && s.Dialect != Python && s.Dialect != Restricted {
+		return Errorf(Invalid, "dialect %q is not known: use %q or %q", s.Dialect, Python, Restricted)
+	}
+	if len(s.File) > 4096 {
+		return Errorf(Invalid, "the file name has %d bytes; 4096 is the most", len(s.File))
+	}
+	return nil
 }
 
 // Invocation is a call of one function.

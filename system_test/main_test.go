@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -52,7 +53,6 @@ func soon(tb testing.TB) context.Context {
 	return ctx
 }
 
-
 func everyBackend(t *testing.T, test func(t *testing.T, l *launch.Launcher, b cell.Backend)) {
 	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
 		t.Run(string(b), func(t *testing.T) { test(t, newLauncher(t, launch.Config{}), b) })
@@ -96,7 +96,8 @@ func posts(tb testing.TB, c cell.Cell, src string) []string {
 }
 
 func traceback(err error) string {
-	if e, ok := err.(*cell.Error); ok {
+	var e *cell.Error
+	if errors.As(err, &e) {
 		return e.Traceback
 	}
 	return ""

@@ -37,7 +37,6 @@ type policy struct {
 	imports  string
 	mem      uint64
 	children uint32
-	shared   bool
 }
 
 func start(tb testing.TB, p policy) *bare {

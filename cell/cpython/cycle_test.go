@@ -50,7 +50,9 @@ func TestCycles(t *testing.T) {
 			th.Kill()
 			<-th.Done()
 			end += time.Since(t1)
-			region.Free()
+			if err := region.Free(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		t.Logf("round %d: %v spawn %v end %v rss %d KiB", round, time.Since(t0), spawn/100, end/100, rss(t))
 	}

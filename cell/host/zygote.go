@@ -140,7 +140,7 @@ func hatch(c ZygoteConfig) (*brood, error) {
 	if err := b.configure(c); err != nil {
 		_ = b.cmd.Process.Kill()
 		exit := b.cmd.Wait()
-		return nil, errors.Join(fmt.Errorf("host: start zygote: %w (%v)", err, exit), b.sock.Close())
+		return nil, errors.Join(fmt.Errorf("host: start zygote: %w", err), exit, b.sock.Close())
 	}
 	go b.listen()
 	return b, nil

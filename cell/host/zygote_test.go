@@ -173,7 +173,7 @@ func TestZygoteDeathEndsItsCellsAndIsMadeGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	_, w := startWorker(t, z)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

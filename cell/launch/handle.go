@@ -84,6 +84,9 @@ func (c *handle) claim(ctx context.Context) error {
 
 // Exec runs source.
 func (c *handle) Exec(ctx context.Context, src cell.Source) error {
+	if err := src.Validate(); err != nil {
+		return err
+	}
 	args := []byte("[]")
 	if len(src.Args) > 0 {
 		v, err := cell.JSONValue(src.Args)

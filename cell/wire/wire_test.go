@@ -185,7 +185,7 @@ func FuzzRecv(f *testing.F) {
 			t.Fatal(err)
 		}
 		c := wire.NewConn(fb)
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		write(t, fa, data)
 		for {
 			m, err := c.Recv()
@@ -200,7 +200,7 @@ func FuzzRecv(f *testing.F) {
 }
 
 func write(t *testing.T, f *os.File, data []byte) {
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if _, err := f.Write(data[:min(len(data), 60<<10)]); err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 	spec := o.spec(out)
 	// A whole program is one message: its size is the user's own business here.
 	spec.Limits.MessageBytes = max(cell.DefaultMessageBytes, len(src.Code)+len(strings.Join(src.Args, ""))+4096)
-	if err := spec.Validate(); err != nil {
+	if err := errors.Join(spec.Validate(), src.Validate()); err != nil {
 		return err
 	}
 	launcher, err := newLauncher(ctx, o.python, launch.Config{PoolSize: -1})
