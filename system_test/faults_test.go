@@ -115,11 +115,12 @@ func TestMemoryBombs(t *testing.T) {
 // Loops that never come back to the interpreter: the operation ends in time,
 // other cells go on, the host is replaced.
 func TestStuckInC(t *testing.T) {
-	for _, src := range []string{"sum(range(10**12))", "import re\nre.match('(a+)+$', 'a' * 40 + 'b')", "pow(3, 10**9)"} {
-		t.Run(strings.Fields(src)[0], func(t *testing.T) {
+	for _, src := range []string{"sum(range(10**12))", "import re\nre.match('(a+)+$', 'a' * 40 + 'b')", "pow(3, 10**9)",
+		"from threading import Lock\nl = Lock()\nl.acquire()\nl.acquire()"} {
+		t.Run(src[:3], func(t *testing.T) {
 			everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 				neighbour := spawn(t, l, cell.Spec{Backend: b})
-				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"re"}, Limits: cell.Limits{Wall: 100 * time.Millisecond}})
+				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"re", "threading"}, Limits: cell.Limits{Wall: 100 * time.Millisecond}})
 				begun := time.Now()
 				err := c.Exec(soon(t), source("%s", src))
 				if !errors.Is(err, cell.Timeout) && !errors.Is(err, cell.CellGone) && !errors.Is(err, cell.MemoryExceeded) {

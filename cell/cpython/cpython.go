@@ -44,14 +44,15 @@ var load struct {
 // Start names how interpreters begin.
 type Start string
 
-// The ways to start. An empty Start is the default, Slim.
+// The ways to start. An empty Start is the default, Lazy; a Python that these
+// are not known for starts plainly.
 const (
 	Plain Start = "plain" // as CPython does it
 	Slim  Start = "slim"  // bootstrap modules from memory
 	Lazy  Start = "lazy"  // and the import system only when needed
 )
 
-var starts = map[Start]C.int{"": C.FROZEN_SLIM, Plain: C.FROZEN_PLAIN, Slim: C.FROZEN_SLIM, Lazy: C.FROZEN_LAZY}
+var starts = map[Start]C.int{"": C.FROZEN_LAZY, Plain: C.FROZEN_PLAIN, Slim: C.FROZEN_SLIM, Lazy: C.FROZEN_LAZY}
 
 // Load opens libpython at lib and starts it with its standard library. A second
 // call with the same lib returns the same Runtime; another lib is refused, as a
@@ -125,6 +126,7 @@ type Thread struct {
 	mu     sync.Mutex
 	c      unsafe.Pointer // nil once ended
 	killed bool
+	poking bool // a timer is running
 	cpu    map[int]time.Duration
 }
 
@@ -140,11 +142,10 @@ func (t *Thread) finish() {
 func (t *Thread) Interrupt(op uint64, reason cell.Kind) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.c == nil {
-		return
+	if t.c != nil {
+		t.region.Interrupt(op, uint8(reason))
+		t.poke()
 	}
-	t.region.Interrupt(op, uint8(reason))
-	C.thread_interrupt(t.c)
 }
 
 // Kill unwinds the guest and ends the thread. A guest that stays in C code is
@@ -152,11 +153,35 @@ func (t *Thread) Interrupt(op uint64, reason cell.Kind) {
 func (t *Thread) Kill() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.killed = true
+	t.poke()
+}
+
+// pokeAgain is the pause between two attempts to stop a guest that sleeps where
+// only a signal at the right moment wakes it.
+const pokeAgain = 20 * time.Millisecond
+
+// poke is called under mu.
+func (t *Thread) poke() {
 	if t.c == nil {
 		return
 	}
-	t.killed = true
-	C.thread_kill(t.c)
+	again := false
+	if t.killed {
+		again = C.thread_kill(t.c) != 0
+	} else {
+		again = C.thread_interrupt(t.c) != 0
+	}
+	if !again || t.poking {
+		return
+	}
+	t.poking = true
+	time.AfterFunc(pokeAgain, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.poking = false
+		t.poke()
+	})
 }
 
 // Done is closed when the thread is gone and touches its region no more.
@@ -173,7 +198,6 @@ func (t *Thread) Stuck() bool {
 	if t.c == nil || !t.killed {
 		return false
 	}
-	C.thread_kill(t.c) // once more, for what finalisers do
 	for _, tid := range t.region.Threads() {
 		// SCHED_IDLE: it still burns what nobody else wants.
 		_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: schedIdle}, 0)

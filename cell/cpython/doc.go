@@ -19,3 +19,4 @@
 package cpython
 
 //go:generate go run embedguest.go
+//go:generate go run frozen_embed.go

@@ -96,8 +96,8 @@ static long traceback_depth(PyObject *tb) {
   return n;
 }
 
-// Our own support code is not the guest's to debug.
-static bool ours(const char *file) { return !strcmp(file, "<pyisolate>"); }
+// Our own support code is not the guest's to debug, nor is the import system.
+static bool ours(const char *file) { return !strcmp(file, "<pyisolate>") || !strncmp(file, "<frozen importlib", 17); }
 
 static void one_frame(cell *c, text *t, PyObject *tb) {
   PyObject *frame = PyObject_GetAttrString(tb, "tb_frame");

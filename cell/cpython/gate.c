@@ -101,9 +101,9 @@ static asker who(const char *name) {
   for (int depth = 0; f && depth < 64; depth++) {
     PyObject *code = PyFrame_GetCode(f);
     bool importlib, trusted = trusted_file(code, &importlib);
-    bool named = trusted && !importlib && names(code, name);
+    bool named = trusted && names(code, name);
     Py_DecRef(code);
-    if (!importlib) {
+    if (named || !importlib) {
       found = !trusted ? GUEST : named ? LIBRARY : DEPUTY;
       break;
     }
@@ -289,7 +289,8 @@ static const removal removals[] = {
     {"_posixsubprocess", "fork_exec", refused, METH_VARARGS | METH_KEYWORDS},
     {"resource", "setrlimit prlimit", refused, METH_VARARGS | METH_KEYWORDS},
     {"time", "sleep", gate_sleep, METH_O},
-    {"time", "clock_settime clock_settime_ns tzset", refused, METH_VARARGS | METH_KEYWORDS},
+    {"time", "clock_settime clock_settime_ns", refused, METH_VARARGS | METH_KEYWORDS},
+    {"time", "tzset", ignored, METH_VARARGS | METH_KEYWORDS}, // the zone is the process's; strptime asks for it
     {"_locale", "setlocale", NULL, 0}, // see gate_setlocale
     {NULL, NULL, NULL, 0},
 };

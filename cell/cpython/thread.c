@@ -51,7 +51,8 @@ static void *runtime_main(void *arg) {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, NULL);
   int rc = runtime_init(s->home, s->stdlib, s->err, s->errlen);
-  if (!rc) rc = frozen_prepare(s->start, s->stdlib, s->err, s->errlen);
+  // Where no frozen start is known for this Python, the plain one goes on working.
+  if (!rc) frozen_prepare(s->start, s->stdlib, s->err, s->errlen);
   if (!rc) PyEval_SaveThread();
   pthread_mutex_lock(&s->lock);
   s->rc = rc;
@@ -174,6 +175,12 @@ static bool alone(cell *c) {
   return false;
 }
 
+static void not_alive(thread *t) {
+  pthread_mutex_lock(&t->lock);
+  t->alive = false;
+  pthread_mutex_unlock(&t->lock);
+}
+
 static void *thread_main(void *arg) {
   thread *t = arg;
   cell *c = t->c;
@@ -195,12 +202,11 @@ static void *thread_main(void *arg) {
       PyEval_SaveThread();
       for (;;) pause();
     }
+    not_alive(t); // nobody pokes an interpreter that is being taken apart
     Py_EndInterpreter(c->ts);
     cell_unregister(c);
   }
-  pthread_mutex_lock(&t->lock);
-  t->alive = false;
-  pthread_mutex_unlock(&t->lock);
+  not_alive(t);
   atomic_store(&c->hdr->state, RING_ENDED);
   wire_try_send(c, OUT_ENDED, 0, 0, NULL, 0);
   cell_bind(NULL);
@@ -240,7 +246,8 @@ fail:
 
 // Makes a sleeping, waiting or running guest look at what it is told. The GIL
 // is not needed: pending calls have a lock of their own.
-static void poke(thread *t, bool kill) {
+static int poke(thread *t, bool kill) {
+  bool again = false;
   pthread_mutex_lock(&t->lock);
   if (t->alive) {
     cell *c = t->c;
@@ -250,12 +257,14 @@ static void poke(thread *t, bool kill) {
     if (kill) atomic_fetch_add(&c->hdr->ctl_seq, 1);
     syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
     if (c->thread) pthread_kill(c->thread, wake_signal);
+    again = kill || wire_interrupted(c);
   }
   pthread_mutex_unlock(&t->lock);
+  return again;
 }
 
-void thread_interrupt(void *t) { poke(t, false); }
-void thread_kill(void *t) { poke(t, true); }
+int thread_interrupt(void *t) { return poke(t, false); }
+int thread_kill(void *t) { return poke(t, true); }
 void thread_free(void *t) {
   pthread_mutex_destroy(&((thread *)t)->lock);
   free(t);

@@ -8,8 +8,10 @@
 int thread_runtime(const char *lib, const char *home, const char *stdlib, int start, char *err, size_t errlen);
 // Starts a cell thread on a mapped region; takes a duplicate of bell. NULL: errno.
 void *thread_start(void *region, size_t size, int bell, uint64_t id);
-void thread_interrupt(void *cell); // after the region's control words were set
-void thread_kill(void *cell);      // unwind and end
+// Both return 1 while there is something left to stop: a guest may sleep where
+// only another signal wakes it, so the caller tries again.
+int thread_interrupt(void *cell); // after the region's control words were set
+int thread_kill(void *cell);      // unwind and end
 // An eventfd that counts ended threads, and the next ended thread's id (0: none).
 // After a thread's id was returned, its region is no longer touched.
 void thread_free(void *cell);      // after its id was reaped

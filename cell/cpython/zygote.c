@@ -32,6 +32,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CONTROL 3
@@ -161,10 +162,10 @@ static void *watch(void *arg) {
   cell *c = arg;
   for (uint32_t seen = 0;;) {
     uint32_t seq = atomic_load(&c->hdr->ctl_seq);
-    if (seq == seen) {
-      syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAIT, seen, NULL, NULL, 0);
-      continue;
-    }
+    const struct timespec again = {.tv_nsec = 20000000};
+    bool pending = wire_interrupted(c); // may sleep where only the next signal wakes it
+    if (seq == seen && syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAIT, seen, pending ? &again : NULL, NULL, 0) == 0) continue;
+    if (seq == seen && !pending) continue;
     seen = seq;
     loop_inject(c);
     wire_wake(c);

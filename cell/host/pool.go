@@ -19,8 +19,11 @@ type slot struct {
 // after a start that failed, doubling.
 const (
 	readyTimeout = 30 * time.Second
-	refillFirst  = 100 * time.Millisecond
-	refillMost   = 5 * time.Second
+	// refillPause lets a claimed cell run its first operation before a new one
+	// competes for the processor; a pool that is half empty is refilled at once.
+	refillPause = 2 * time.Millisecond
+	refillFirst = 100 * time.Millisecond
+	refillMost  = 5 * time.Second
 )
 
 // pool keeps size workers that have said OutReady.
@@ -55,11 +58,16 @@ func (p *pool) take() *slot {
 			dead, got = append(dead, got), nil
 		}
 	}
+	plenty := 2*len(p.ready) >= p.size
 	p.mu.Unlock()
 	for _, s := range dead {
 		_ = s.region.Free()
 	}
-	p.fill()
+	if got == nil || !plenty {
+		p.fill()
+	} else {
+		time.AfterFunc(refillPause, p.fill)
+	}
 	return got
 }
 

@@ -1,0 +1,115 @@
+package systemtest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/launch"
+)
+
+// Ways to a module that is not granted, or to what was removed. Each program
+// posts 'through' if it gets there.
+func TestWaysAroundTheGate(t *testing.T) {
+	const importer = "I = [c for c in object.__subclasses__() if c.__name__ == 'BuiltinImporter'][0]\n"
+	ways := map[string]string{
+		"import":             "import os",
+		"from":               "from os import system",
+		"__import__":         "__import__('os')",
+		"builtins":           "import builtins\nbuiltins.__import__('os')",
+		"importlib":          "import importlib\nimportlib.import_module('os')",
+		"importlib loaded":   "import importlib\nimportlib.import_module('posix')",
+		"importlib import":   "import importlib\nimportlib.__import__('subprocess')",
+		"posed globals":      "exec('import os', {'__name__': 'json', '__builtins__': __builtins__})",
+		"posed file":         "exec(compile('import os', '<frozen os>', 'exec'))",
+		"posed library file": "import json\nexec(compile('import os', json.__file__, 'exec'))",
+		"posed support":      "exec(compile('import os', '<pyisolate>', 'exec'))",
+		"borrowed globals":   "import json\nexec('import os', json.__dict__)",
+		"renamed code":       "import json\ndef f():\n import os\nf.__code__ = f.__code__.replace(co_filename=json.__file__)\nf()",
+		"deputy pickle":      "import pickle\npickle.loads(b'cos\\nsystem\\n.')",
+		"deputy C pickle":    "import pickle\npickle.loads(b\"cposix\\nsystem\\n(S'true'\\ntR.\")",
+		"load_module":        importer + "I.load_module('_posixsubprocess')",
+		"create_module":      importer + "import types\nI.create_module(types.SimpleNamespace(name='_ctypes'))",
+		"relative":           "exec('from . import path', {'__package__': 'os', '__name__': 'x', '__builtins__': __builtins__})",
+		"never":              "import _interpreters",
+		"never by library":   "import ctypes",
+		"concurrent":         "import concurrent.interpreters",
+		"marshal":            "import marshal",
+		"posix":              "import posix",
+		"frames":             "import sys\nsys._getframe()",
+		"other frames":       "import sys\nsys._current_frames()",
+		"remote exec":        "import sys\nsys.remote_exec(1, 'x')",
+		"reach _exit":        "import random\nrandom._os._exit(3)",
+		"reach system":       "import random\nrandom._os.system('true')",
+		"reach fork":         "import random\nrandom._os.fork()",
+		"reach listdir":      "import random\nrandom._os.listdir('/etc')",
+		"reach open":         "import random\nrandom._os.open('/etc/passwd', 0)",
+		"reach kill":         "import random\nrandom._os.kill(1, 0)",
+		"open":               "open('/etc/passwd')",
+		"open dots":          "import json\nopen(json.__file__ + '/../../../../../../../../etc/passwd')",
+		"write library":      "import json\nopen(json.__file__, 'a')",
+		"descriptor":         "open(3, 'rb')",
+		"io.FileIO":          "import io\nio.FileIO('/etc/passwd')",
+		"socket":             "import sys\nsys.modules.get('_socket') or __import__('socket')",
+		"map a file":         "import mmap\nmmap.mmap(0, 1)",
+		"own code":           "c = (lambda: 0).__code__\ntype(c)(0,0,0,0,0,0,b'',(),(),(),'','','',0,b'',b'')",
+		"setswitchinterval":  "import sys\nsys.setswitchinterval(1)",
+	}
+	imports := []string{"importlib", "json", "pickle", "types", "sys", "random", "io", "mmap"}
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		for name, way := range ways {
+			if b == cell.Process && (name == "descriptor" || name == "setswitchinterval") {
+				continue // its own descriptors and process
+			}
+			c := spawn(t, l, cell.Spec{Backend: b, Imports: imports})
+			err := c.Exec(soon(t), source("%s\npost('through')", way))
+			var e *cell.Error
+			if !errors.As(err, &e) || (e.Kind != cell.PolicyDenied && e.Type != "ImportError" && e.Type != "ModuleNotFoundError" && e.Type != "AttributeError") {
+				t.Errorf("%s: ends with %v", name, err)
+			}
+			if err := c.Close(soon(t)); err != nil {
+				t.Errorf("%s: close: %v", name, err)
+			}
+		}
+	})
+}
+
+// What is granted works, with all it needs inside.
+func TestGrantedImportsWork(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"random", "time", "datetime", "xml.etree", "asyncio"}})
+		got := posts(t, c, strings.Join([]string{
+			"import random, time, datetime, asyncio",
+			"import xml.etree.ElementTree as E",
+			"post(E.fromstring('<a><b/></a>')[0].tag)",
+			"post(time.strptime('2026', '%Y').tm_year)", // imports _strptime from C
+			"post('x'.encode('utf-16-le').hex())",       // a codec that is not loaded yet
+			"async def f(): await asyncio.sleep(0); return 5",
+			"post(asyncio.run(f()))",
+			"try: import os\nexcept ImportError as e: post(type(e).__name__)",
+			"post(f'{1:{2}}')",
+		}, "\n"))
+		if want := `"b" 2026 "7800" 5 "ImportDenied" " 1"`; strings.Join(got, " ") != want {
+			t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
+		}
+		if err := c.Exec(soon(t), source("import xml.dom.minidom")); !errors.Is(err, cell.PolicyDenied) {
+			t.Errorf("the sibling of a granted package: %v", err)
+		}
+	})
+}
+
+func TestCellsOfOneZygoteDiffer(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		seen := map[string]bool{}
+		for range 5 {
+			c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"random", "secrets", "uuid"}})
+			for _, v := range posts(t, c, "import random, secrets, uuid\npost(random.random())\npost(secrets.token_hex())\npost(str(uuid.uuid4()))") {
+				if seen[v] {
+					t.Errorf("two cells made the same random %s", v)
+				}
+				seen[v] = true
+			}
+		}
+	})
+}
