@@ -126,8 +126,8 @@ type Thread struct {
 	mu     sync.Mutex
 	c      unsafe.Pointer // nil once ended
 	killed bool
-	poking bool // a timer is running
-	cpu    map[int]time.Duration
+	poking bool          // a timer is running
+	cpu    time.Duration // as last seen
 }
 
 func (t *Thread) finish() {
@@ -209,22 +209,18 @@ func (t *Thread) Stuck() bool {
 func (t *Thread) CPU() (time.Duration, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.cpu == nil {
-		t.cpu = make(map[int]time.Duration)
+	if t.c == nil {
+		return t.cpu, nil
 	}
-	if t.c != nil {
-		for _, tid := range t.region.Threads() {
-			var ts unix.Timespec
-			if unix.ClockGettime(threadClock(tid), &ts) == nil {
-				t.cpu[tid] = time.Duration(ts.Nano())
-			}
+	sum := t.region.ThreadsCPU()
+	for _, tid := range t.region.Threads() {
+		var ts unix.Timespec
+		if unix.ClockGettime(threadClock(tid), &ts) == nil {
+			sum += time.Duration(ts.Nano())
 		}
 	}
-	var sum time.Duration
-	for _, d := range t.cpu {
-		sum += d // a thread that ended counts with what was last seen
-	}
-	return sum, nil
+	t.cpu = max(t.cpu, sum) // a thread may end between the two readings
+	return t.cpu, nil
 }
 
 const schedIdle = 5 // SCHED_IDLE

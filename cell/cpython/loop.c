@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 // ---- which cell a thread belongs to ----------------------------------------------------------
@@ -37,7 +38,35 @@ void cell_unregister(cell *c) {
   pthread_mutex_unlock(&registry_lock);
 }
 
-// A thread the guest started is recognised by its interpreter, once.
+// A thread the guest started is recognised by its interpreter, once. Its slot in
+// the region lets the host add up CPU time, and is given back when it ends.
+static pthread_key_t thread_end;
+static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
+static __thread _Atomic uint32_t *slot;
+
+static void leave(void *owner) {
+  struct timespec used;
+  pthread_mutex_lock(&registry_lock);
+  cell *c = registry;
+  while (c && c != owner) c = c->next; // the cell, and the region with it, may be gone
+  if (c && slot && !clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used)) {
+    atomic_fetch_add(&c->hdr->threads_cpu, (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec);
+    atomic_store(slot, 0);
+  }
+  pthread_mutex_unlock(&registry_lock);
+}
+
+static void make_thread_end(void) { pthread_key_create(&thread_end, leave); }
+
+static void take_slot(cell *c) {
+  for (int i = 0; i < RING_THREADS && !slot; i++) {
+    uint32_t none = 0;
+    if (atomic_compare_exchange_strong(&c->hdr->threads[i], &none, (uint32_t)syscall(SYS_gettid))) slot = &c->hdr->threads[i];
+  }
+  pthread_once(&thread_end_once, make_thread_end);
+  pthread_setspecific(thread_end, c);
+}
+
 static cell *adopt(void) {
   PyThreadState *ts = PyThreadState_GetUnchecked ? PyThreadState_GetUnchecked() : NULL;
   if (!ts) return NULL;
@@ -45,11 +74,7 @@ static cell *adopt(void) {
   pthread_mutex_lock(&registry_lock);
   cell *c = registry;
   while (c && c->interp != interp) c = c->next;
-  if (c && c->hdr)
-    for (int i = 0; i < RING_THREADS; i++) { // the host adds up their CPU time
-      uint32_t free_slot = 0;
-      if (atomic_compare_exchange_strong(&c->hdr->threads[i], &free_slot, (uint32_t)syscall(SYS_gettid))) break;
-    }
+  if (c && c->hdr) take_slot(c);
   pthread_mutex_unlock(&registry_lock);
   return current = c;
 }

@@ -41,6 +41,7 @@ typedef struct {
   _Atomic uint64_t denials;    // audit and import refusals
   // Native ids of threads the guest started, 0 for none: the host adds their CPU time.
   _Alignas(64) _Atomic uint32_t threads[RING_THREADS];
+  _Atomic uint64_t threads_cpu; // ns used by those that have ended
 } ring_hdr;
 
 _Static_assert(offsetof(ring_hdr, in_head) == 64, "layout");
@@ -52,6 +53,7 @@ _Static_assert(offsetof(ring_hdr, ctl_op) == 328, "layout");
 _Static_assert(offsetof(ring_hdr, mem_used) == 384, "layout");
 _Static_assert(offsetof(ring_hdr, denials) == 408, "layout");
 _Static_assert(offsetof(ring_hdr, threads) == 448, "layout");
+_Static_assert(offsetof(ring_hdr, threads_cpu) == 704, "layout");
 
 enum ring_state { RING_STARTING = 0, RING_IDLE = 1, RING_BUSY = 2, RING_ENDED = 3, RING_FAILED = 4 };
 

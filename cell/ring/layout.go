@@ -27,6 +27,7 @@ const (
 	offMemDenied  = 400
 	offDenials    = 408
 	offThreads    = 448
+	offThreadsCPU = 704
 	maxThreads    = 64
 	frameHdrBytes = 16
 )

@@ -33,12 +33,15 @@ func (r *Region) Serve(handle func(Frame) error) error {
 	}
 }
 
+// handleOne keeps the first error: the frame it is about is consumed, and
+// whoever looks next must meet it again.
 func (r *Region) handleOne(handle func(Frame) error) error {
 	f, err := r.take()
-	if err != nil {
-		return err
+	if err == nil {
+		err = handle(f)
 	}
-	return handle(f)
+	r.failed = err
+	return err
 }
 
 // Poll handles frames in the calling goroutine until done reports true or no
@@ -75,7 +78,7 @@ func (r *Region) parkAgain() {
 		return
 	}
 	announce(r.word(offOutParked), 1)
-	if r.word(offOutHead).Load() != r.outTail {
+	if r.failed != nil || r.word(offOutHead).Load() != r.outTail {
 		r.bell.ring()
 	}
 }
@@ -84,6 +87,9 @@ func (r *Region) parkAgain() {
 func (r *Region) ready() (bool, error) {
 	if r.closed.Load() {
 		return false, ErrClosed
+	}
+	if r.failed != nil {
+		return false, r.failed
 	}
 	if r.outSeen != r.outTail {
 		return true, nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +70,8 @@ type Region struct {
 	// outSeen is the out_head last read and checked: most frames are taken
 	// without touching the cell's cache line again.
 	outSeen   uint32
-	asleep    bool // Serve waits for the bell and has given recv up
+	asleep    bool  // Serve waits for the bell and has given recv up
+	failed    error // of the frame taken last; nothing is taken after it
 	serveSpin spinner
 	pollSpin  spinner
 
@@ -248,6 +250,16 @@ func (r *Region) Threads() []int {
 		}
 	}
 	return tids
+}
+
+// ThreadsCPU is the processor time of the guest's threads that have ended.
+func (r *Region) ThreadsCPU() time.Duration {
+	r.mapped.RLock()
+	defer r.mapped.RUnlock()
+	if r.mem == nil {
+		return 0
+	}
+	return time.Duration(r.long(offThreadsCPU).Load())
 }
 
 // eventFile returns the raw number beside the file, whose Fd method would make

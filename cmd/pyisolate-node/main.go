@@ -79,6 +79,6 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newRun(), newVersion())
+	root.AddCommand(newRun(), newVersion(), newBench(), newBenchHost())
 	return root
 }

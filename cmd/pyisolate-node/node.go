@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/launch"
@@ -15,6 +18,10 @@ var preloads = []string{"json", "re", "math", "collections", "functools", "itert
 
 // newLauncher finds the Python and makes a launcher of c for it.
 func newLauncher(ctx context.Context, python string, c launch.Config) (*launch.Launcher, error) {
+	// The node holds what hosts must not read, whoever they run as.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("make this process's memory unreadable to others: %w", err)
+	}
 	dist, err := pydist.Resolve(ctx, pydist.Options{Python: python, Progress: pydist.TerminalProgress(os.Stderr)})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/cell/pydist"
+)
+
+// bench is one invocation: one Python for all rows and their peers.
+type bench struct {
+	dist    pydist.Dist
+	samples int // of each row; 0: the row's own number
+}
+
+func (b *bench) count(standard int) int {
+	if b.samples > 0 {
+		return b.samples
+	}
+	return standard
+}
+
+// launcher is new for each row, so that rows do not share hosts.
+func (b *bench) launcher(poolSize int) (*launch.Launcher, error) {
+	return launch.New(launch.Config{PoolSize: poolSize, Python: launch.Python{
+		Home: b.dist.Home, Lib: b.dist.Lib, Stdlib: b.dist.Stdlib, Preload: preloads}})
+}
+
+// benchResult is one line of bench --json. Fields may be added, never renamed.
+type benchResult struct {
+	Name string  `json:"name"`
+	Unit string  `json:"unit"`
+	P50  float64 `json:"p50"`
+	P99  float64 `json:"p99"`
+	N    int     `json:"n"`
+	// Peer is missing when the Python has no executable.
+	Peer    string  `json:"peer,omitempty"`
+	PeerP50 float64 `json:"peer_p50,omitempty"`
+	// Ratio is how many times better than the peer.
+	Ratio  float64 `json:"ratio,omitempty"`
+	Bar    string  `json:"bar,omitempty"`
+	BarMet *bool   `json:"bar_met,omitempty"`
+
+	HitRate  *float64 `json:"hit_rate,omitempty"`  // spawn.warm: claims the pool served
+	PoolP50  float64  `json:"pool_p50,omitempty"`  // spawn.process: from the pool
+	SmallP50 float64  `json:"small_p50,omitempty"` // throughput.host: messages of 64 B
+	// memory.cell: KiB a cell at so many cells; process_child is one child's
+	// private memory, process_total adds what the host and zygote grew by.
+	At50         float64 `json:"at_50,omitempty"`
+	At200        float64 `json:"at_200,omitempty"`
+	At1000       float64 `json:"at_1000,omitempty"`
+	ProcessChild float64 `json:"process_child,omitempty"`
+	ProcessTotal float64 `json:"process_total,omitempty"`
+
+	Note string `json:"note,omitempty"`
+}
+
+func (r *benchResult) addNote(words string) {
+	if r.Note != "" {
+		r.Note += "; "
+	}
+	r.Note += words
+}
+
+func newBench() *cobra.Command {
+	var python string
+	var samples int
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "bench [flags] [ROW...]",
+		Short: "Measure cells beside Python's own means, on this machine",
+		Long: `Measure cells beside what the same Python offers itself, in one run on this
+machine. Without a ROW all are measured, in about a minute:
+
+  spawn.warm       claim from a full pool, until the first result
+  spawn.cold       the same without a pool, in a host that runs already
+  spawn.process    the same with --backend process, forked from the zygote
+  rtt.host         1 kB to a function of the guest and back, from within the host
+  rtt.node         the same from the node
+  throughput.host  1 kB messages posted by the guest, one way
+  memory.cell      private memory of an idle cell, at 200 cells
+  kill.bytecode    from cancelling "while True: pass" to its answer
+
+The ratio is how many times better than the peer the row is: 2 is twice as fast,
+or half the memory. p99 is the worse end of the samples; for memory.cell it is
+the highest of the figures at 50, 200 and 1000 cells. Other work on the machine
+spoils the figures.`,
+		Example: `  pyisolate-node bench
+  pyisolate-node bench spawn.warm rtt.node --json`,
+		ValidArgs: rowNames(),
+		RunE: func(c *cobra.Command, args []string) error {
+			rows, err := chosenRows(args)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			dist, err := pydist.Resolve(ctx, pydist.Options{Python: python, Progress: pydist.TerminalProgress(os.Stderr)})
+			if err != nil {
+				return err
+			}
+			b := &bench{dist: dist, samples: samples}
+			if asJSON {
+				return b.json(ctx, rows, c.OutOrStdout(), c.ErrOrStderr())
+			}
+			return b.table(ctx, rows, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringVar(&python, "python", "", "another libpython, python or prefix, 3.14 or later (default: the embedded one, or $PYISOLATE_PYTHON)")
+	c.Flags().IntVar(&samples, "samples", 0, "samples of each row and peer (default: each row's own number)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line, as each row ends")
+	return c
+}
+
+func (b *bench) json(ctx context.Context, rows []benchRow, out, progress io.Writer) error {
+	lines := json.NewEncoder(out)
+	lines.SetEscapeHTML(false)
+	return b.each(ctx, rows, progress, func(r benchResult) error { return lines.Encode(r.rounded()) })
+}
+
+func (b *bench) table(ctx context.Context, rows []benchRow, out, progress io.Writer) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "ROW\tP50\tP99\tUNIT\tN\tPEER\tPEER P50\tRATIO\tBAR\tNOTE")
+	err := b.each(ctx, rows, progress, func(r benchResult) error {
+		r = r.rounded()
+		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", r.Name, figure(r.P50), figure(r.P99), r.Unit, r.N,
+			orDash(r.Peer), figure(r.PeerP50), figure(r.Ratio), r.verdict(), orDash(r.remarks()))
+		return err
+	})
+	if flushErr := t.Flush(); err == nil {
+		err = flushErr
+	}
+	return err
+}
+
+// each runs the rows one after the other; progress is written for a person only.
+func (b *bench) each(ctx context.Context, rows []benchRow, progress io.Writer, show func(benchResult) error) error {
+	watched := isTerminal(progress)
+	for i, row := range rows {
+		if watched {
+			_, _ = fmt.Fprintf(progress, "\r\x1b[Kmeasuring %s (%d of %d)", row.name, i+1, len(rows))
+		}
+		r, err := row.run(ctx, b)
+		if watched {
+			_, _ = io.WriteString(progress, "\r\x1b[K")
+		}
+		if err == nil {
+			err = show(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// rounded keeps the digits that mean something.
+func (r benchResult) rounded() benchResult {
+	for _, v := range []*float64{&r.P50, &r.P99, &r.PeerP50, &r.Ratio, &r.PoolP50, &r.SmallP50,
+		&r.At50, &r.At200, &r.At1000, &r.ProcessChild, &r.ProcessTotal} {
+		if *v < 1e5 {
+			*v = math.Round(*v*100) / 100
+		} else {
+			*v = math.Round(*v)
+		}
+	}
+	return r
+}
+
+func (r benchResult) verdict() string {
+	switch {
+	case r.BarMet == nil:
+		return "-"
+	case *r.BarMet:
+		return "met: " + r.Bar
+	}
+	return "missed: " + r.Bar
+}
+
+// remarks are the further fields, in words.
+func (r benchResult) remarks() string {
+	var words []string
+	if r.HitRate != nil {
+		words = append(words, fmt.Sprintf("%.0f %% from the pool", 100**r.HitRate))
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"from the pool", r.PoolP50}, {"64 B", r.SmallP50}, {"at 50", r.At50}, {"at 200", r.At200}, {"at 1000", r.At1000},
+		{"process child", r.ProcessChild}, {"process with its share of the host", r.ProcessTotal}} {
+		if f.value != 0 {
+			words = append(words, f.name+" "+figure(f.value))
+		}
+	}
+	if r.Note != "" {
+		words = append(words, r.Note)
+	}
+	return strings.Join(words, ", ")
+}
+
+func figure(v float64) string {
+	if v == 0 {
+		return "-"
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// benchLines runs the command and returns its output, a line each.
+func benchLines(t *testing.T, args ...string) []string {
+	t.Helper()
+	var out bytes.Buffer
+	c := newBench()
+	c.SetOut(&out)
+	c.SetArgs(args)
+	if err := c.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+}
+
+func TestBenchJSON(t *testing.T) {
+	want := []struct{ name, unit string }{{"spawn.cold", "us"}, {"kill.bytecode", "us"}}
+	lines := benchLines(t, "--json", "--samples", "3", want[0].name, want[1].name)
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines, want %d: %q", len(lines), len(want), lines)
+	}
+	for i, line := range lines {
+		var r benchResult
+		d := json.NewDecoder(strings.NewReader(line))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&r); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if r.Name != want[i].name || r.Unit != want[i].unit || r.N != 3 || r.P50 <= 0 || r.P99 < r.P50 {
+			t.Errorf("%s: the figures are not those of 3 samples", line)
+		}
+		if (r.Peer == "") != (r.Note != "") || (r.Peer == "") != (r.Ratio == 0) {
+			t.Errorf("%s: neither a peer with its ratio nor a note why there is none", line)
+		}
+	}
+}
+
+func TestBenchTable(t *testing.T) {
+	lines := benchLines(t, "--samples", "3", "spawn.cold")
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "ROW ") || !strings.HasPrefix(lines[1], "spawn.cold ") {
+		t.Fatalf("not a head and a row: %q", lines)
+	}
+	if head, row := strings.Index(lines[0], "UNIT"), strings.Index(lines[1], "us "); head != row {
+		t.Errorf("UNIT is at %d and its value at %d:\n%s", head, row, strings.Join(lines, "\n"))
+	}
+}
+
+func TestBenchRefusesUnknownRow(t *testing.T) {
+	c := newBench()
+	c.SilenceErrors, c.SilenceUsage = true, true
+	c.SetArgs([]string{"spawn.lukewarm"})
+	err := c.Execute()
+	if err == nil || !strings.Contains(err.Error(), "spawn.warm") || statusOf(err) != statusUsage {
+		t.Errorf("an unknown row: %v, status %d", err, statusOf(err))
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[99-i] = float64(i)
+	}
+	for _, c := range []struct {
+		name    string
+		samples []float64
+		q, want float64
+	}{{"none", nil, 0.5, 0}, {"one", []float64{7}, 0.99, 7}, {"median", hundred, 0.5, 50}, {"worst", hundred, 0.99, 99},
+		{"first", hundred, 0, 0}, {"last", hundred, 1, 99}} {
+		if got := quantile(c.samples, c.q); got != c.want {
+			t.Errorf("%s: %g, want %g", c.name, got, c.want)
+		}
+	}
+}
+
+func TestBarMet(t *testing.T) {
+	bar := benchBar{p50: 10, ratio: 2}
+	for _, c := range []struct {
+		name string
+		r    benchResult
+		want bool
+	}{{"both", benchResult{P50: 10, Ratio: 2}, true}, {"slow", benchResult{P50: 11, Ratio: 2}, false},
+		{"worse than the peer", benchResult{P50: 9, Ratio: 1}, false}, {"no peer", benchResult{P50: 9}, false}} {
+		if got := bar.met(benchRow{}, c.r); got != c.want {
+			t.Errorf("%s: met is %t", c.name, got)
+		}
+	}
+	if got := (benchBar{p50: 5}).met(benchRow{more: true}, benchResult{P50: 4}); got {
+		t.Error("a throughput below its bar meets it")
+	}
+}
+
+func TestParseParent(t *testing.T) {
+	type answer struct {
+		Pid, Parent int
+		OK          bool
+	}
+	for stat, want := range map[string]answer{
+		"12 (a) S 7 12":          {12, 7, true},
+		"12 (a) R 1 (b c)) S 7 ": {12, 7, true},
+		"12":                     {},
+	} {
+		var got answer
+		got.Pid, got.Parent, got.OK = parseParent(stat)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q: %s", stat, diff)
+		}
+	}
+}
+
+func TestSumPrivate(t *testing.T) {
+	got, err := sumPrivate([]byte("Rss: 90 kB\nShared_Dirty: 7 kB\nPrivate_Clean:   4 kB\nPrivate_Dirty: 12 kB\nPrivate_Hugetlb: 1 kB\n"))
+	if err != nil || got != 16 {
+		t.Errorf("%g, %v, want 16", got, err)
+	}
+	if _, err := sumPrivate([]byte("Rss: 90 kB\n")); err == nil {
+		t.Error("a rollup without private fields passes")
+	}
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+//go:embed peers/*.py
+var peerScripts embed.FS
+
+// peer runs one of peers/ with the Python being measured.
+func (b *bench) peer(ctx context.Context, script string, n int) ([]float64, error) {
+	source, err := peerScripts.ReadFile("peers/" + script + ".py")
+	if err != nil {
+		return nil, err
+	}
+	return samplesOf(exec.CommandContext(ctx, b.dist.Exe, "-I", "-S", "-c", string(source), strconv.Itoa(n)))
+}
+
+// samplesOf runs a program that prints one JSON array of numbers.
+func samplesOf(c *exec.Cmd) ([]float64, error) {
+	var complaint strings.Builder
+	c.Stderr = &complaint
+	out, err := c.Output()
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w: %s", c.Path, err, strings.TrimSpace(complaint.String()))
+	}
+	var samples []float64
+	if err := json.Unmarshal(out, &samples); err != nil {
+		return nil, fmt.Errorf("read the figures of %s: %w", c.Path, err)
+	}
+	if len(samples) == 0 {
+		return nil, fmt.Errorf("%s printed no figures", c.Path)
+	}
+	return samples, nil
+}

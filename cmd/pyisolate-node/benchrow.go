@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// benchRow is one measurement beside its peer.
+type benchRow struct {
+	name, unit string
+	// samples to take when the command line does not say.
+	samples int
+	// measure takes n samples, and may fill the further fields of r.
+	measure func(ctx context.Context, b *bench, n int, r *benchResult) ([]float64, error)
+	peer    string
+	script  string // peers/script.py
+	// peerSamples to take; 0: as many as ours.
+	peerSamples int
+	// more is set where a larger figure is the better one.
+	more bool
+	bar  benchBar
+}
+
+// benchBar is what the row is to reach; a zero field asks nothing.
+type benchBar struct {
+	p50   float64
+	ratio float64
+}
+
+// benchRows in the order they run. Scripts read the names: do not change one.
+var benchRows = []benchRow{
+	{name: "spawn.warm", unit: "us", samples: 200, measure: spawnWarm,
+		peer: "concurrent.interpreters", script: "spawn", peerSamples: 100, bar: benchBar{p50: 350, ratio: 40}},
+	{name: "spawn.cold", unit: "us", samples: 200, measure: spawnCold,
+		peer: "concurrent.interpreters", script: "spawn", peerSamples: 100, bar: benchBar{ratio: 2}},
+	{name: "spawn.process", unit: "us", samples: 200, measure: spawnProcess,
+		peer: "subprocess", script: "process", peerSamples: 50, bar: benchBar{p50: 3000}},
+	{name: "rtt.host", unit: "us", samples: 20000, measure: tripHost,
+		peer: "multiprocessing", script: "echo", bar: benchBar{p50: 10}},
+	{name: "rtt.node", unit: "us", samples: 20000, measure: tripNode,
+		peer: "multiprocessing", script: "echo", bar: benchBar{p50: 35}},
+	{name: "throughput.host", unit: "msg/s", samples: 10, measure: throughputHost,
+		peer: "multiprocessing", script: "flood", more: true},
+	{name: "memory.cell", unit: "KiB", samples: 1000, measure: memoryCell,
+		peer: "concurrent.interpreters", script: "memory", peerSamples: 200, bar: benchBar{p50: 0.8 * 1024}},
+	{name: "kill.bytecode", unit: "us", samples: 200, measure: killBytecode,
+		peer: "multiprocessing", script: "kill", peerSamples: 50},
+}
+
+// chosenRows are those named, in order, or all of them.
+func chosenRows(names []string) ([]benchRow, error) {
+	if len(names) == 0 {
+		return benchRows, nil
+	}
+	var rows []benchRow
+	for _, name := range names {
+		i := slices.IndexFunc(benchRows, func(r benchRow) bool { return r.name == name })
+		if i < 0 {
+			return nil, usageError{fmt.Errorf("row %q is not known; the rows are %v", name, rowNames())}
+		}
+		rows = append(rows, benchRows[i])
+	}
+	return rows, nil
+}
+
+func rowNames() []string {
+	names := make([]string, len(benchRows))
+	for i, r := range benchRows {
+		names[i] = r.name
+	}
+	return names
+}
+
+// run measures the row and its peer.
+func (row benchRow) run(ctx context.Context, b *bench) (benchResult, error) {
+	r := benchResult{Name: row.name, Unit: row.unit, Bar: row.bar.text(row)}
+	samples, err := row.measure(ctx, b, b.count(row.samples), &r)
+	if err != nil {
+		return r, fmt.Errorf("bench %s: %w", row.name, err)
+	}
+	if r.N == 0 {
+		r.N = len(samples)
+	}
+	r.P50, r.P99 = quantile(samples, 0.5), quantile(samples, row.worst())
+	if err := row.compare(ctx, b, &r); err != nil {
+		return r, fmt.Errorf("bench %s: measure %s: %w", row.name, row.peer, err)
+	}
+	if row.bar != (benchBar{}) {
+		met := row.bar.met(row, r)
+		r.BarMet = &met
+	}
+	return r, nil
+}
+
+// worst is where the unlucky samples lie.
+func (row benchRow) worst() float64 {
+	if row.more {
+		return 0.01
+	}
+	return 0.99
+}
+
+func (row benchRow) compare(ctx context.Context, b *bench, r *benchResult) error {
+	if b.dist.Exe == "" {
+		r.addNote("no peer: " + b.dist.Lib + " has no python executable beside it")
+		return nil
+	}
+	n := row.peerSamples
+	if n == 0 {
+		n = row.samples
+	}
+	samples, err := b.peer(ctx, row.script, b.count(n))
+	if err != nil {
+		return err
+	}
+	r.Peer, r.PeerP50 = row.peer, quantile(samples, 0.5)
+	switch {
+	case row.more && r.PeerP50 > 0:
+		r.Ratio = r.P50 / r.PeerP50
+	case !row.more && r.P50 > 0:
+		r.Ratio = r.PeerP50 / r.P50
+	}
+	return nil
+}
+
+// text says the bar in words, "" when there is none.
+func (bar benchBar) text(row benchRow) string {
+	words := ""
+	if bar.p50 != 0 {
+		sign := "<="
+		if row.more {
+			sign = ">="
+		}
+		words = fmt.Sprintf("p50 %s %g %s", sign, bar.p50, row.unit)
+	}
+	if bar.ratio != 0 && words != "" {
+		words += ", "
+	}
+	if bar.ratio != 0 {
+		words += fmt.Sprintf("ratio >= %g", bar.ratio)
+	}
+	return words
+}
+
+// met is false for a ratio that could not be taken.
+func (bar benchBar) met(row benchRow, r benchResult) bool {
+	within := r.P50 <= bar.p50
+	if row.more {
+		within = r.P50 >= bar.p50
+	}
+	return (bar.p50 == 0 || within) && r.Ratio >= bar.ratio
+}
+
+// quantile is the sample at q of the sorted samples; 0 when there are none.
+func quantile(samples []float64, q float64) float64 {
+	if len(samples) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(samples))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
