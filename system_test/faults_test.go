@@ -151,6 +151,7 @@ func TestQuotas(t *testing.T) {
 			"posts":          {cell.Limits{Output: 10000, QueueItems: 1 << 16}, "while True: post('x' * 100)", cell.OutputExceeded},
 			"threads":        {cell.Limits{}, "import threading\nthreading.Thread(target=print).start()", cell.ChildWorkExceeded},
 			"thread bomb":    {cell.Limits{Children: 3}, "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", cell.ChildWorkExceeded},
+			"many threads":   {cell.Limits{Children: 1, CPU: 100 * time.Millisecond}, "import threading\ndef spin():\n while True: pass\nfor f in [int] * 80 + [spin]:\n t = threading.Thread(target=f)\n t.start()\n t.join()", cell.CPUExceeded},
 			"fork":           {cell.Limits{}, "import os\nos.fork()", cell.PolicyDenied},
 			"system":         {cell.Limits{}, "import os\nos.system('true')", cell.PolicyDenied},
 			"subprocess":     {cell.Limits{}, "import subprocess\nsubprocess.run(['true'])", cell.PolicyDenied},

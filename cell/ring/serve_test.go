@@ -201,3 +201,22 @@ func BenchmarkSendSmall(b *testing.B) {
 	_ = r.Send(ring.InClose, 0, 0)
 	wg.Wait()
 }
+
+// A frame that breaks the rules ends Serve, whoever of the consumers took it.
+func TestBadFrameTakenByPollEndsServe(t *testing.T) {
+	for range 50 {
+		r, p := pair(t, ring.Options{})
+		served := make(chan error, 1)
+		go func() { served <- r.Serve(func(ring.Frame) error { return nil }) }()
+		go func() { _ = p.Write([]byte{0, 0, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) }()
+		_ = r.Poll(time.Millisecond, func() bool { return false }, func(ring.Frame) error { return nil })
+		select {
+		case err := <-served:
+			if !errors.Is(err, ring.ErrProtocol) {
+				t.Fatalf("Serve: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("Serve sleeps on")
+		}
+	}
+}
