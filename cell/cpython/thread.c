@@ -4,6 +4,7 @@
 #include "thread.h"
 
 #include "cell.h"
+#include "confine.h"
 #include "crash.h"
 #include "frozen.h"
 
@@ -187,6 +188,7 @@ static void *thread_main(void *arg) {
   block_signals();
   prctl(PR_SET_NAME, CELL_COMM);
   own_descriptors(t);
+  drop_capabilities();
   c->bell = t->bell;
   c->thread = (unsigned long)pthread_self();
   atomic_store(&c->hdr->tid, (uint32_t)syscall(SYS_gettid));

@@ -10,11 +10,11 @@
 //   out: fork_reply with SCM_RIGHTS {pidfd}; later exit_report, once per child
 #define _GNU_SOURCE
 #include "cell.h"
+#include "confine.h"
 #include "crash.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -127,14 +127,6 @@ static void start_python(const config *k) {
 
 static void limit(int resource, uint64_t value) {
   if (value) setrlimit(resource, &(struct rlimit){value, value});
-}
-
-static void drop_capabilities(void) {
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-  struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-  struct __user_cap_data_struct none[2] = {{0}};
-  syscall(SYS_capset, &head, none);
 }
 
 static void confine(const fork_request *q) {
