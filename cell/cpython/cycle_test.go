@@ -4,13 +4,16 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
+	"github.com/pyisolate/pyisolate/cell/cpython"
 	"github.com/pyisolate/pyisolate/cell/ring"
 )
 
+// rss is the resident memory of this process in KiB.
 func rss(tb testing.TB) int {
+	tb.Helper()
 	data, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		tb.Fatal(err)
@@ -21,39 +24,65 @@ func rss(tb testing.TB) int {
 			return n
 		}
 	}
+	tb.Fatal("no VmRSS in /proc/self/status")
 	return 0
 }
 
-func TestCycles(t *testing.T) {
+// Interpreters come and go without leaving memory behind.
+func TestSpawnAndKillLeakNothing(t *testing.T) {
 	rt, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for round := range 6 {
-		t0 := time.Now()
-		var spawn, end time.Duration
-		for range 100 {
-			region, err := ring.New(ring.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t1 := time.Now()
-			th, err := rt.Start(region)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if f, err := region.Recv(); err != nil || f.Kind != ring.OutReady {
-				t.Fatal(f, err)
-			}
-			spawn += time.Since(t1)
-			t1 = time.Now()
-			th.Kill()
-			<-th.Done()
-			end += time.Since(t1)
-			if err := region.Free(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		t.Logf("round %d: %v spawn %v end %v rss %d KiB", round, time.Since(t0), spawn/100, end/100, rss(t))
+	cycles := 10_000
+	if testing.Short() {
+		cycles = 300
 	}
+	spawnAndKill(t, rt, 200) // what is taken once and kept
+	before := rss(t)
+	spawnAndKill(t, rt, cycles)
+	after := rss(t)
+	t.Logf("%d cycles: %d KiB before, %d KiB after", cycles, before, after)
+	// 5 %, and what four interpreters alive at once may differ by.
+	if after > before+before/20+4<<10 {
+		t.Errorf("resident memory grew from %d to %d KiB", before, after)
+	}
+}
+
+func spawnAndKill(t *testing.T, rt *cpython.Runtime, cycles int) {
+	t.Helper()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range cycles / 4 {
+				if !oneCycle(t, rt) {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func oneCycle(t *testing.T, rt *cpython.Runtime) bool {
+	region, err := ring.New(ring.Options{})
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	th, err := rt.Start(region)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	if f, err := region.Recv(); err != nil || f.Kind != ring.OutReady {
+		t.Errorf("first frame %v, %v", f, err)
+		return false
+	}
+	th.Kill()
+	<-th.Done()
+	if err := region.Free(); err != nil {
+		t.Error(err)
+	}
+	return true
 }
