@@ -118,6 +118,7 @@ void memory_finish(cell *c); // after the interpreter's end; frees c when it hol
 // ---- loop.c --------------------------------------------------------------------------------
 int runtime_init(const char *home, const char *stdlib, char *err, size_t errlen);
 void loop_run(cell *c);      // serves frames until the cell is closed or dying
+void loop_warm(cell *c);
 void loop_finish(cell *c);   // after loop_run: takes the guest's objects down
 void loop_inject(cell *c);   // from any thread: interrupt what runs
 void loop_stack_bounds(cell *c);

@@ -218,6 +218,7 @@ static void child(const fork_request *q, int region, int bell) {
   start_watch(proto);
   reseed(proto);
   confine(q);
+  loop_warm(proto);
   loop_run(proto);
   atomic_store(&proto->hdr->state, RING_ENDED);
   wire_try_send(proto, OUT_ENDED, 0, 0, NULL, 0);
