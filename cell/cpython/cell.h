@@ -76,7 +76,8 @@ bool wire_receive(cell *c, frame *f);
 bool wire_interrupted(cell *c); // the host wants the running operation stopped
 void wire_wake(cell *c);        // from any thread: makes blocked calls look again
 
-// ---- value.c: JSON text <-> Python objects -----------------------------------------------
+// ---- encode.c, decode.c: JSON text <-> Python objects ------------------------------------
+#define MAX_DEPTH 200 // levels of nesting that may cross
 typedef struct { char *p; size_t n, cap, max; } text; // grows by malloc up to max
 void text_free(text *t);
 // Appends o as JSON. -1 with a Python exception naming the path under root.
@@ -115,8 +116,11 @@ int gate_check_guest(cell *c, const char *name);  // the same, judged as the gue
 void memory_hook(void); // before initialisation
 void memory_finish(cell *c); // after the interpreter's end; frees c when it holds nothing
 
-// ---- loop.c --------------------------------------------------------------------------------
+// ---- runtime.c -----------------------------------------------------------------------------
+// Starts CPython and leaves the calling thread attached. 0, or -1 with err.
 int runtime_init(const char *home, const char *stdlib, char *err, size_t errlen);
+
+// ---- loop.c --------------------------------------------------------------------------------
 void loop_run(cell *c);      // serves frames until the cell is closed or dying
 void loop_warm(cell *c);
 void loop_finish(cell *c);   // after loop_run: takes the guest's objects down
