@@ -286,10 +286,11 @@ void loop_finish(cell *c) {
   PyErr_Clear();
 }
 
-// Runs a small program of no effect, as an operation would. In a forked child it
-// makes the pages that every program writes to its own, before anybody waits.
+// Runs a program of no effect, as an operation would. In a forked child it makes
+// the pages that every program writes to its own, before anybody waits. It does
+// little on purpose: an idle cell keeps what is touched here.
 void loop_warm(cell *c) {
-  static const char program[] = "def f(x): return [x, {'k': (1.5, str(x))}]\nf(1)\ntry: f()\nexcept TypeError: pass\n";
+  static const char program[] = "x = [1]\n";
   PyObject *scope = PyDict_New(), *code = Py_CompileString(program, "<warm>", Py_file_input), *result = NULL;
   PyObject *builtins = PyDict_GetItemString(PyImport_GetModuleDict(), "builtins");
   if (scope && code && builtins && !PyDict_SetItemString(scope, "__builtins__", builtins))
