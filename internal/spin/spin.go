@@ -1,0 +1,71 @@
+// Package spin looks for something for a moment before its caller sleeps: to wake
+// a sleeping thread on another processor costs tens of microseconds, more than
+// most answers take.
+package spin
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spinner decides whether looking is cheaper than sleeping. On one processor it
+// never is. Where answers take long, it tries only now and then. The zero Spinner
+// is ready; it may be used from several goroutines.
+type Spinner struct {
+	misses atomic.Uint32
+	turn   atomic.Uint32
+}
+
+var multiprocessor = runtime.GOMAXPROCS(0) > 1
+
+// giveUp is how many spins in vain make spinning rare; retry is how rare.
+const (
+	giveUp = 8
+	retry  = 32
+)
+
+// Worthwhile reports whether to call Until at all.
+func (s *Spinner) Worthwhile() bool {
+	if !multiprocessor {
+		return false
+	}
+	return s.misses.Load() < giveUp || s.turn.Add(1)%retry == 0
+}
+
+// Looks at memory between two looks at the clock.
+const Looks = 16
+
+// Until calls ready for about the given time, at least once, without giving the
+// processor up: for looks at memory.
+func (s *Spinner) Until(patience time.Duration, ready func() (bool, error)) (bool, error) {
+	return s.until(patience, Looks, func() {}, ready)
+}
+
+// UntilYielding is Until for a caller who waits for a thread that may need this
+// processor: after each round of looks others may run.
+func (s *Spinner) UntilYielding(patience time.Duration, looks int, ready func() (bool, error)) (bool, error) {
+	return s.until(patience, looks, Yield, ready)
+}
+
+// Yield lets other threads have the processor, if they want it.
+func Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
+func (s *Spinner) until(patience time.Duration, looks int, between func(), ready func() (bool, error)) (bool, error) {
+	ok, err := ready()
+	if ok || err != nil {
+		return ok, err
+	}
+	for start := time.Now(); time.Since(start) < patience; between() {
+		for range looks {
+			if ok, err = ready(); ok || err != nil {
+				s.misses.Store(0)
+				return ok, err
+			}
+		}
+	}
+	s.misses.Add(1)
+	return false, nil
+}
