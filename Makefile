@@ -25,7 +25,7 @@ PURE = CGO_ENABLED=0 $(GO) list -test -f '{{or .ForTest .ImportPath}} {{join .De
 	{ name = $$1; sub(/\.test$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
-.PHONY: help deps build fmt-check vet check test race bench fuzz lint generate hardened clean
+.PHONY: help deps build man fmt-check vet check test race bench fuzz lint generate hardened clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ $(LINT):
 
 build: ## build bin/pyisolate-node
 	CGO_CFLAGS='$(HARDEN)' $(GO) build -trimpath -buildmode=pie -ldflags '$(LDFLAGS)' -o bin/pyisolate-node ./cmd/pyisolate-node
+
+man: build ## write the manual pages into bin/man (SOURCE_DATE_EPOCH dates them)
+	bin/pyisolate-node man bin/man
 
 fmt-check: ## fail when a Go file is not formatted
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):"; echo "$$files"; exit 1; fi

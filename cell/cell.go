@@ -115,7 +115,12 @@ type Report struct {
 	Denials    uint64 `json:"denials"`
 	// Namespaces the cell's process has of its own; nil when it shares.
 	Namespaces []string `json:"namespaces,omitempty"`
-	HostPID    int      `json:"host_pid"`
+	// Start is how the cell's process began: "fork" of a zygote, or "exec" of its
+	// own where there is no zygote; "" for a thread of its host.
+	Start string `json:"start,omitempty"`
+	// UID is the user that the cell's process runs as, on the node.
+	UID     uint32 `json:"uid"`
+	HostPID int    `json:"host_pid"`
 }
 
 // LogRecord is one line the guest logged or printed.
@@ -142,8 +147,9 @@ type Request struct {
 }
 
 // Sink receives what a guest says beside its posts. Methods are called from
-// one goroutine per cell and must not block, except Request, which runs in a
-// goroutine of its own under the operation's context.
+// one goroutine per cell and must not block. Except for Request, which runs in a
+// goroutine of its own under the operation's context, and Denied, which is called
+// from there too when Request refuses, before the guest hears of it.
 type Sink interface {
 	Log(LogRecord)
 	Metric(Sample)

@@ -53,6 +53,10 @@ func TestWaysAroundTheGate(t *testing.T) {
 		"io.FileIO":          "import io\nio.FileIO('/etc/passwd')",
 		"socket":             "import sys\nsys.modules.get('_socket') or __import__('socket')",
 		"map a file":         "import mmap\nmmap.mmap(0, 1)",
+		"deputy makes code":  "import sys\nT = type((lambda: 0).__code__)\nsys.stdout.writelines(map(T, [0], [0], [0], [0], [0], [0], [b''], [()], [()], [()], [''], [''], [''], [0], [b''], [b'']))",
+		"deputy compiles":    "import sys\nsys.stdout.writelines(map(compile, ['1'], ['<pyisolate>'], ['exec']))",
+		"loader compiles":    "import json\njson.__spec__.loader.source_to_code(b'1', json.__file__)",
+		"loader poses":       "import json\njson.__spec__.loader.source_to_code(b'1', '<pyisolate>')",
 		"own code":           "c = (lambda: 0).__code__\ntype(c)(0,0,0,0,0,0,b'',(),(),(),'','','',0,b'',b'')",
 		"setswitchinterval":  "import sys\nsys.setswitchinterval(1)",
 	}

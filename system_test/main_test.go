@@ -16,8 +16,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "host" {
-		os.Exit(host.Main(host.Options{Threads: host.NewThreads}))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "host":
+			os.Exit(host.Main(host.Options{Threads: host.NewThreads}))
+		case "host-other-zygote":
+			os.Exit(host.Main(host.Options{Processes: otherZygote(os.Args[2])}))
+		case "zygote-that-cannot-fork":
+			os.Exit(zygoteThatCannotFork())
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -16,6 +16,7 @@ typedef struct cell {
   char *in, *out; // cap bytes each
   uint32_t mask;
   int bell; // eventfd to the host
+  _Atomic uint32_t looks_missed, looks_turn; // of looks before sleeping
 
   // Accounting. Blocks outlive the interpreter now and then (CPython keeps some
   // process-wide), so a cell struct is freed only when used is back to zero.
@@ -26,6 +27,7 @@ typedef struct cell {
 
   // Policy, set once by IN_CLAIM.
   bool claimed, shared, all_imports;
+  bool counted; // RLIMIT_NPROC counts this cell's threads and no others
   int implicit; // inside an import that CPython's C code asked for
   uint32_t message_max, children, files;
   char *imports; // NUL-separated, ends with an empty name
@@ -109,6 +111,7 @@ bool policy_in_stdlib(const char *path, size_t n);
 int gate_install(cell *c); // wraps import machinery, removes what no guest may have
 void gate_release(cell *c);
 bool gate_trusted_frame(void);
+bool gate_library_names(const char *name);
 int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied
 int gate_check_guest(cell *c, const char *name);  // the same, judged as the guest's own wish
 

@@ -24,10 +24,6 @@ import (
 	"github.com/pyisolate/pyisolate/cell/ring"
 )
 
-// ZygoteName is the argv[0] under which a program that links this package
-// becomes a zygote instead of itself.
-const ZygoteName = "pyisolate-zygote"
-
 // Runtime is CPython in this process.
 type Runtime struct {
 	mu      sync.Mutex

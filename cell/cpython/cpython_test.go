@@ -43,6 +43,13 @@ type policy struct {
 
 func start(tb testing.TB, p policy) *bare {
 	tb.Helper()
+	b := startUnclaimed(tb)
+	b.claim(p)
+	return b
+}
+
+func startUnclaimed(tb testing.TB) *bare {
+	tb.Helper()
 	rt, err := load()
 	if err != nil {
 		tb.Fatal(err)
@@ -64,7 +71,6 @@ func start(tb testing.TB, p policy) *bare {
 	if f := b.next(); f.Kind != ring.OutReady {
 		tb.Fatalf("first frame is %d: %q", f.Kind, f.Payload)
 	}
-	b.claim(p)
 	return b
 }
 
@@ -166,6 +172,19 @@ func TestHello(t *testing.T) {
 	want := []string{"1.4142135623730951", "log:stdouthi 1", `{"a":[1,2.5,null,true,"x\n\"é"]}`, "raw"}
 	if fault != "" || !slices.Equal(said, want) {
 		t.Fatalf("said %q, want %q, fault %s", said, want, fault)
+	}
+}
+
+// A cell without a policy has no gate yet.
+func TestNothingRunsBeforeTheClaim(t *testing.T) {
+	b := startUnclaimed(t)
+	b.exec("import posix; post(1)", 0)
+	if f := b.next(); f.Kind != ring.OutError || !strings.Contains(string(f.Payload), "before the claim") {
+		t.Fatalf("an unclaimed cell answers kind %d: %q", f.Kind, f.Payload)
+	}
+	b.claim(policy{imports: "math", mem: 64 << 20})
+	if said, fault := b.run("post(1)"); fault != "" || len(said) != 1 {
+		t.Errorf("after the claim: %q %s", said, fault)
 	}
 }
 

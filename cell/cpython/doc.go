@@ -10,8 +10,10 @@
 // only wakes it, and accounts every byte of its interpreter's memory.
 //
 // The same C code serves the process backend: a process that is started under
-// the name [ZygoteName] never reaches the Go runtime. A C constructor keeps it,
-// starts CPython, and forks one child per cell onto such regions.
+// the name "pyisolate-zygote" never reaches the Go runtime. A C constructor keeps
+// it, starts CPython, and forks one child per cell onto such regions; under the name
+// "pyisolate-cell" it becomes one cell itself. Another constructor has a process
+// called "pyisolate-host-subinterpreter" drop all capabilities.
 //
 // Threads: Load once per process. A Runtime's and a Thread's methods may be
 // called from any goroutine. One goroutine per Runtime reaps ended threads; it

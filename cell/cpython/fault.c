@@ -97,7 +97,9 @@ static long traceback_depth(PyObject *tb) {
 }
 
 // Our own support code is not the guest's to debug, nor is the import system.
-static bool ours(const char *file) { return !strcmp(file, "<pyisolate>") || !strncmp(file, "<frozen importlib", 17); }
+static bool ours(const char *file) {
+  return !strcmp(file, "<pyisolate>") || !strcmp(file, "<pyisolate effects>") || !strncmp(file, "<frozen importlib", 17);
+}
 
 static void one_frame(cell *c, text *t, PyObject *tb) {
   PyObject *frame = PyObject_GetAttrString(tb, "tb_frame");
@@ -249,19 +251,35 @@ void fault_send(cell *c, uint64_t op) {
   c->slack = 0;
 }
 
+// The exception for an error body's kind; kinds without a class of their own are failures
+// of what was allowed. word is the broker's finer one, "" when there is none.
+static void raise_kind(cell *c, uint8_t kind, const char *word, size_t word_len, PyObject *message) {
+  PyObject *kinds = PyDict_GetItemString(c->guest, "_kinds");
+  PyObject *key = PyLong_FromLong(kind);
+  PyObject *type = kinds && key ? PyDict_GetItemWithError(kinds, key) : NULL;
+  if (!type) type = PyDict_GetItemString(c->guest, "RequestFailed");
+  if (!type) type = PyExc_RuntimeError;
+  Py_IncRef(type);
+  PyObject *exc = PyObject_CallOneArg(type, message);
+  PyObject *name = exc && word_len ? PyUnicode_DecodeUTF8(word, (Py_ssize_t)word_len, "replace") : NULL;
+  if (exc && (!word_len || (name && !PyObject_SetAttrString(exc, "kind", name)))) PyErr_SetObject(type, exc);
+  if (name) Py_DecRef(name);
+  if (exc) Py_DecRef(exc);
+  Py_DecRef(type);
+  if (key) Py_DecRef(key);
+}
+
 void fault_raise(cell *c, const char *body, size_t n) {
   uint32_t len[3];
-  if (n < 1 + sizeof len) goto broken;
-  memcpy(len, body + 1, sizeof len);
-  if ((uint64_t)len[0] + len[1] + len[2] != n - 1 - sizeof len) goto broken;
-  PyObject *kinds = PyDict_GetItemString(c->guest, "_kinds");
-  PyObject *key = PyLong_FromLong((unsigned char)body[0]);
-  PyObject *type = kinds && key ? PyDict_GetItemWithError(kinds, key) : NULL;
-  PyObject *message = PyUnicode_DecodeUTF8(body + 1 + sizeof len + len[0], len[1], "replace");
-  if (message) PyErr_SetObject(type ? type : PyExc_RuntimeError, message);
-  if (message) Py_DecRef(message);
-  if (key) Py_DecRef(key);
-  return;
-broken:
-  PyErr_SetString(PyExc_RuntimeError, "the host sent a malformed error");
+  bool whole = n >= 1 + sizeof len;
+  if (whole) memcpy(len, body + 1, sizeof len);
+  if (!whole || (uint64_t)len[0] + len[1] + len[2] != n - 1 - sizeof len) {
+    PyErr_SetString(PyExc_RuntimeError, "the host sent a malformed error");
+    return;
+  }
+  const char *word = body + 1 + sizeof len;
+  PyObject *message = PyUnicode_DecodeUTF8(word + len[0], len[1], "replace");
+  if (!message) return;
+  raise_kind(c, (uint8_t)body[0], word, len[0], message);
+  Py_DecRef(message);
 }

@@ -91,6 +91,28 @@ static bool names(PyObject *code, const char *name) {
   return found;
 }
 
+// Is the innermost frame outside importlib's own helpers library code that itself
+// names what it does? A library function that merely iterates, or calls what it is
+// given, is a deputy: what happens is the guest's doing.
+bool gate_library_names(const char *name) {
+  PyFrameObject *f = PyEval_GetFrame();
+  if (!f) return true; // our own C code
+  Py_IncRef((PyObject *)f);
+  bool yes = false;
+  for (int depth = 0; f && depth < 8; depth++) {
+    PyObject *code = PyFrame_GetCode(f);
+    bool importlib, trusted = trusted_file(code, &importlib);
+    yes = trusted && names(code, name);
+    Py_DecRef(code);
+    if (yes || !importlib) break;
+    PyFrameObject *back = PyFrame_GetBack(f);
+    Py_DecRef((PyObject *)f);
+    f = back;
+  }
+  if (f) Py_DecRef((PyObject *)f);
+  return yes;
+}
+
 typedef enum { GUEST, LIBRARY, DEPUTY } asker;
 
 static asker who(const char *name) {

@@ -1,7 +1,7 @@
 // The functions a guest can call, and the support module around them.
 #define _GNU_SOURCE
 #include "cell.h"
-#include "guest_py.h" // guest_source[], generated from guest.py
+#include "guest_py.h" // guest_source[] and effects_source[], generated from the *.py
 
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +159,38 @@ static PyObject *guest_import(PyObject *self, PyObject *name) {
   return PyImport_ImportModule(text);
 }
 
+// ---- for effects.py --------------------------------------------------------------------
+
+static PyObject *encode_json(PyObject *self, PyObject *value) {
+  (void)self;
+  text t = bounded(cell_current());
+  PyObject *bytes = value_encode(&t, value, "value") ? NULL : PyBytes_FromStringAndSize(t.p, (Py_ssize_t)t.n);
+  text_free(&t);
+  return bytes;
+}
+
+static PyObject *decode_json(PyObject *self, PyObject *bytes) {
+  (void)self;
+  char *p;
+  Py_ssize_t n;
+  return PyBytes_AsStringAndSize(bytes, &p, &n) ? NULL : value_decode(p, (size_t)n);
+}
+
+typedef struct { char *p; size_t n; } marshalled;
+
+static marshalled support_code, effects_code; // for every interpreter of the process
+
+// Runs effects.py in the support module's namespace.
+static PyObject *load_effects(PyObject *self, PyObject *args) {
+  (void)self;
+  (void)args;
+  PyObject *names = cell_current()->guest;
+  PyObject *code = PyMarshal_ReadObjectFromString(effects_code.p, (Py_ssize_t)effects_code.n);
+  PyObject *done = code ? PyEval_EvalCode(code, names, names) : NULL;
+  if (code) Py_DecRef(code);
+  return done;
+}
+
 static PyMethodDef functions[] = {
     {"post", post, METH_O, "post(value): appends one JSON value or bytes object to the cell's outbox."},
     {"recv", receive, METH_O, NULL},
@@ -166,26 +198,35 @@ static PyMethodDef functions[] = {
     {"metric", metric, METH_VARARGS, NULL},
     {"request", request, METH_VARARGS, NULL},
     {"guest_import", guest_import, METH_O, NULL},
+    {"encode", encode_json, METH_O, NULL},
+    {"decode", decode_json, METH_O, NULL},
+    {"load_effects", load_effects, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
-static char *code_bytes; // marshalled guest.py, for every interpreter of the process
-static size_t code_len;
-
-int guest_compile(void) {
+static int compile(const char *source, const char *file, marshalled *out) {
   char *p;
   Py_ssize_t n;
-  PyObject *code = Py_CompileString(guest_source, "<pyisolate>", Py_file_input);
+  PyObject *code = Py_CompileString(source, file, Py_file_input);
   PyObject *bytes = code ? PyMarshal_WriteObjectToString(code, 5) : NULL;
   int rc = -1;
-  if (bytes && !PyBytes_AsStringAndSize(bytes, &p, &n) && (code_bytes = malloc((size_t)n))) {
-    memcpy(code_bytes, p, (size_t)n);
-    code_len = (size_t)n;
+  if (bytes && !PyBytes_AsStringAndSize(bytes, &p, &n) && (out->p = malloc((size_t)n))) {
+    memcpy(out->p, p, (size_t)n);
+    out->n = (size_t)n;
     rc = 0;
   }
   if (bytes) Py_DecRef(bytes);
   if (code) Py_DecRef(code);
   return rc;
+}
+
+// The effects have a name that the gate does not trust: they need no more than a guest has,
+// and so whatever a guest makes them call is judged as the guest's own.
+int guest_compile(void) {
+  return compile(guest_source, "<pyisolate>", &support_code) ||
+                 compile(effects_source, "<pyisolate effects>", &effects_code)
+             ? -1
+             : 0;
 }
 
 // An object to hang the C functions on; a plain namespace without importing one.
@@ -205,7 +246,7 @@ static PyObject *namespace(void) {
 
 static int run_support(cell *c) {
   PyObject *module = PyImport_AddModuleRef("pyisolate_guest");
-  PyObject *code = PyMarshal_ReadObjectFromString(code_bytes, (Py_ssize_t)code_len);
+  PyObject *code = PyMarshal_ReadObjectFromString(support_code.p, (Py_ssize_t)support_code.n);
   PyObject *ns = namespace(), *done = NULL, *install = NULL;
   PyObject *builtins = PyDict_GetItemString(PyImport_GetModuleDict(), "builtins");
   if (module && code && ns) {

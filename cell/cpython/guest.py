@@ -7,7 +7,10 @@ import sys as _sys
 
 
 class CellError(Exception):
-    """Base of the errors PyIsolate raises in guest code."""
+    """Base of the errors PyIsolate raises in guest code. For one that answers a request,
+    kind is the broker's finer word, such as "TooLarge"; else None."""
+
+    kind = None
 
 
 class PolicyDenied(CellError):
@@ -62,6 +65,10 @@ class Invalid(CellError):
     """The request is malformed."""
 
 
+class RequestFailed(CellError):
+    """A request was allowed and failed; kind says how: "NotFound", "Conflict" …"""
+
+
 class OwnershipError(CellError):
     """A name of the restricted dialect was used after it was moved, or shared without move."""
 
@@ -102,6 +109,16 @@ def request(capability, action, payload=None):
     """Asks the broker for an effect and returns its result; raises PolicyDenied
     unless the policy grants the capability."""
     return _c.request(str(capability), str(action), payload)
+
+
+def __getattr__(name):
+    """Runs effects.py before the first name that is not here."""
+    names = globals()
+    if not name.startswith("_") and "_Files" not in names:
+        _c.load_effects()
+    if name in names:
+        return names[name]
+    raise AttributeError(f"module 'pyisolate_guest' has no attribute {name!r}")
 
 
 class _Writer:

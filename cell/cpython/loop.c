@@ -83,6 +83,9 @@ static void tighten(const cell *c) {
   rlim_t space = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (rlim_t)c->limit + (64u << 20);
   if (pages) setrlimit(RLIMIT_AS, &(struct rlimit){space, space});
   setrlimit(RLIMIT_NOFILE, &(struct rlimit){c->files + 8, c->files + 8});
+  // The audit hook counts threads to the one; an ended thread counts here a little longer.
+  rlim_t threads = 2 * (rlim_t)c->children + 16;
+  if (c->counted) setrlimit(RLIMIT_NPROC, &(struct rlimit){threads, threads});
 }
 
 static void do_claim(cell *c, const frame *f) {
@@ -309,7 +312,10 @@ void loop_run(cell *c) {
   while (!atomic_load(&c->dying)) {
     atomic_store(&c->hdr->state, RING_IDLE);
     if (!wire_receive(c, &f)) continue;
-    switch (f.h.kind) {
+    // Without a policy there is no gate: whatever the host's order, no guest runs.
+    bool early = !c->claimed && (f.h.kind == IN_EXEC || f.h.kind == IN_CALL);
+    if (early) fault_send_text(c, f.h.id, KIND_INVALID, "", "nothing runs before the claim");
+    else switch (f.h.kind) {
     case IN_CLAIM: do_claim(c, &f); break;
     case IN_EXEC: do_exec(c, &f); break;
     case IN_CALL: do_call(c, &f); break;

@@ -18,6 +18,8 @@ typedef enum {
   DENY,
   SHARED_DENY,  // other cells live in this process
   TRUSTED_ONLY, // the caller's code is the standard library's
+  MAKE_CODE,    // it also names what makes code objects
+  LOAD_CODE,
   READ_PATH,    // argument 0 is a path to look at
   OPEN,         // arguments path, mode, flags
   SOCKET,       // arguments self, family, type, protocol
@@ -57,8 +59,8 @@ static const rule rules[] = {
     {"socket.__new__", SOCKET, "net"},
     {"socket.", DENY, "net"},
     {"ctypes.", DENY, "native"},
-    {"code.__new__", TRUSTED_ONLY, "code"},
-    {"marshal.", TRUSTED_ONLY, "code"},
+    {"code.__new__", MAKE_CODE, "code"},
+    {"marshal.", LOAD_CODE, "code"},
     {"compile", COMPILE, "code"},
     {"sys._getframe", TRUSTED_ONLY, "frames"},
     {"sys._current_*", DENY, "frames"},
@@ -230,11 +232,37 @@ static int check_thread(cell *c) {
   return -1;
 }
 
+// Is source what the file of the standard library says? So may a library without
+// compiled files be imported, and nothing else pass for it.
+static bool is_text_of(PyObject *source, const char *file) {
+  if (!source || !(PyType_GetFlags(Py_TYPE(source)) & TPFLAGS_BYTES)) return false;
+  char *text;
+  Py_ssize_t n, at = 0;
+  if (PyBytes_AsStringAndSize(source, &text, &n)) return false;
+  FILE *f = fopen(file, "re");
+  if (!f) return false;
+  char buf[8192];
+  bool same = true;
+  for (size_t got; same && (got = fread(buf, 1, sizeof buf, f)); at += (Py_ssize_t)got)
+    same = (Py_ssize_t)got <= n - at && !memcmp(buf, text + at, got);
+  same = same && !ferror(f) && at == n;
+  fclose(f);
+  return same;
+}
+
 static int check_compile(cell *c, const rule *r, PyObject *args) {
   size_t n = 0;
   const char *file = path_arg(args, 1, &n);
-  bool poses = file && (policy_in_stdlib(file, n) || (n >= 7 && !memcmp(file, "<frozen", 7)) || !strcmp(file, "<pyisolate>"));
-  return !poses || gate_trusted_frame() ? 0 : deny_event(c, r, "compile", "as standard library");
+  if (!file) return 0;
+  bool ours = (n >= 7 && !memcmp(file, "<frozen", 7)) || !strcmp(file, "<pyisolate>");
+  if (!ours && !policy_in_stdlib(file, n)) return 0;
+  bool genuine = !ours && gate_library_names("compile") && is_text_of(PyTuple_GetItem(args, 0), file);
+  return genuine ? 0 : deny_event(c, r, "compile", "as standard library");
+}
+
+// What unmarshals code: importlib for files and frozen modules, guest.py for effects.py.
+static bool loads_code(void) {
+  return gate_library_names("marshal") || gate_library_names("get_frozen_object") || gate_library_names("load_effects");
 }
 
 static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
@@ -245,6 +273,8 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case DENY: return deny_event(c, r, event, path_arg(args, 0, &n));
   case SHARED_DENY: return c->shared ? deny_event(c, r, event, path_arg(args, 0, &n)) : 0;
   case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : deny_event(c, r, event, NULL);
+  case MAKE_CODE: return gate_library_names("co_flags") ? 0 : deny_event(c, r, event, NULL);
+  case LOAD_CODE: return loads_code() ? 0 : deny_event(c, r, event, NULL);
   case READ_PATH:
     path = path_arg(args, 0, &n);
     return path && readable_path(path, n) ? check_files(c, r, event) : deny_event(c, r, event, path);

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"sync"
 	"sync/atomic"
@@ -15,23 +16,52 @@ import (
 	"github.com/pyisolate/pyisolate/cell/ring"
 )
 
-// child is a cell with a process of its own, forked by a zygote.
+// How the process of a cell began, as reports tell it.
+const (
+	startFork = "fork"
+	startExec = "exec"
+)
+
+// child is a cell with a process of its own, forked by a zygote or executed.
 type child struct {
+	start   string
 	pid     int
+	uid     uint32 // on the node
 	granted uint64
 	region  atomic.Pointer[ring.Region]
 	done    chan struct{}
 
 	mu    sync.Mutex
-	pidfd int // -1 once buried
+	kill  func()   // safe until ended
+	ends  []func() // called once it has ended
+	ended bool
 	err   error
 	cpu   time.Duration
 }
 
 var _ Worker = (*child)(nil)
 
-func newChild(f forked) *child {
-	return &child{pid: f.pid, granted: f.granted, pidfd: f.pidfd, done: make(chan struct{})}
+func newChild(start string, pid int, granted uint64, kill func()) *child {
+	return &child{start: start, pid: pid, uid: uint32(os.Getuid()), granted: granted, kill: kill, done: make(chan struct{})}
+}
+
+// belongTo is called before the child is anybody's.
+func (c *child) belongTo(z *Zygote, o order) {
+	if o.uid != 0 {
+		c.uid = o.uid
+		c.onEnd(func() { z.uids.give(o.uid) })
+	}
+}
+
+// onEnd has f called when the child ends, or now when it has.
+func (c *child) onEnd(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		f()
+		return
+	}
+	c.ends = append(c.ends, f)
 }
 
 // Interrupt bumps the region's control word; a thread in the cell watches it
@@ -45,8 +75,8 @@ func (c *child) Interrupt(op uint64, reason cell.Kind) {
 func (c *child) Kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pidfd >= 0 {
-		_ = unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+	if !c.ended {
+		c.kill()
 	}
 }
 
@@ -54,7 +84,7 @@ func (c *child) Kill() {
 func (c *child) CPU() (time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pidfd < 0 {
+	if c.ended {
 		return c.cpu, nil
 	}
 	const cpuclockSched = 2
@@ -81,16 +111,21 @@ func (c *child) Stuck() bool { return false }
 func (c *child) bury(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pidfd < 0 {
+	if c.ended {
 		return
 	}
-	_ = unix.Close(c.pidfd)
-	c.pidfd, c.err = -1, err
+	c.ended, c.err = true, err
+	for _, f := range c.ends {
+		f()
+	}
 	close(c.done)
 }
 
 // Namespaces names those the kernel granted.
 func (c *child) Namespaces() []string { return NamespaceNames(c.granted) }
+
+// Origin is how the process began, and the user it runs as.
+func (c *child) Origin() (start string, uid uint32) { return c.start, c.uid }
 
 var namespaceNames = []struct {
 	flag uint64
@@ -123,7 +158,8 @@ func describeStatus(w unix.WaitStatus) error {
 	return nil
 }
 
-func describeExit(what string, err error) error {
+// describeExit is describeStatus of what Wait returned, and is never nil.
+func describeExit(err error) error {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		if w, ok := exit.Sys().(syscall.WaitStatus); ok {
@@ -131,7 +167,7 @@ func describeExit(what string, err error) error {
 		}
 	}
 	if err == nil {
-		return fmt.Errorf("the %s exited", what)
+		return errors.New("exited")
 	}
-	return fmt.Errorf("the %s ended: %w", what, err)
+	return err
 }

@@ -4,7 +4,7 @@
 // connection of the caller's choice.
 //
 // An [Executor] makes the other end of a cell's ring: a thread with a
-// sub-interpreter, or a forked process. The host knows nothing about Python; it
+// sub-interpreter, or a process that is forked or executed. The host knows nothing about Python; it
 // moves frames between the rings and the connection, and enforces every limit
 // that can be enforced from outside: deadlines, CPU budgets, queue lengths,
 // output bytes, log rates. Guests are hostile: what does not add up ends the

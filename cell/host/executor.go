@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -38,8 +39,43 @@ type Worker interface {
 	Stuck() bool
 }
 
-// namespaced is a Worker with namespaces of its own.
-type namespaced interface{ Namespaces() []string }
+// separate is a Worker with a process of its own.
+type separate interface {
+	Namespaces() []string
+	Origin() (start string, uid uint32)
+}
+
+// wanting is an Executor that may have to do without what it wants; "" where it
+// does not.
+type wanting interface {
+	Without() (noZygote, noUser string)
+}
+
+// describe tells the node what it got.
+func (g *guest) describe(hit bool) *wire.Claimed {
+	c := &wire.Claimed{Hit: hit, Namespaces: g.namespaces()}
+	if e, ok := g.srv.exec.(wanting); ok {
+		noZygote, noUser := e.Without()
+		c.NoZygote, c.NoUser = wire.Text(noZygote, 1024), wire.Text(noUser, 1024)
+	}
+	return c
+}
+
+func (g *guest) namespaces() []string {
+	if w, ok := g.slot.worker.(separate); ok {
+		return w.Namespaces()
+	}
+	return nil
+}
+
+// origin is how the cell's process began and the user it runs as; a thread is its
+// host's.
+func (g *guest) origin() (start string, uid uint32) {
+	if w, ok := g.slot.worker.(separate); ok {
+		return w.Origin()
+	}
+	return "", uint32(os.Getuid())
+}
 
 // Dist says where Python is.
 type Dist struct {
@@ -74,7 +110,8 @@ func newExecutor(hello *wire.Hello, o Options) (Executor, error) {
 		if o.Processes != nil {
 			return o.Processes(dist, hello.GetNamespaceFlags())
 		}
-		return NewZygote(ZygoteConfig{Dist: dist, Namespaces: hello.GetNamespaceFlags()})
+		return NewZygote(ZygoteConfig{Dist: dist, Namespaces: hello.GetNamespaceFlags(), NoZygote: hello.GetNoZygote(),
+			FirstUID: hello.GetFirstUid(), UIDs: hello.GetUids()})
 	}
 	return nil, fmt.Errorf("host: backend %q is not known", hello.GetBackend())
 }

@@ -33,8 +33,17 @@ func (g *guest) drain() {
 	}
 }
 
-// frame handles one frame of the cell. An error is a violation and ends it.
+// frame handles one frame of the cell. An error is a violation and ends it. What
+// it queues for the node leaves when no other frame waits.
 func (g *guest) frame(f ring.Frame) error {
+	err := g.handle(f)
+	if err != nil || !g.slot.region.More() {
+		_ = g.srv.conn.Flush()
+	}
+	return err
+}
+
+func (g *guest) handle(f ring.Frame) error {
 	switch f.Kind {
 	case ring.OutResult:
 		return g.result(f)
@@ -82,6 +91,7 @@ func (g *guest) result(f ring.Frame) error {
 	}
 	if !g.produce(len(f.Payload)) {
 		g.fail(op, g.outputExceeded())
+		g.advance()
 		return nil
 	}
 	g.mu.Lock()
@@ -89,9 +99,11 @@ func (g *guest) result(f ring.Frame) error {
 	g.mu.Unlock()
 	if interrupted || !g.settle(op) {
 		g.fail(op, &cell.Error{})
+		g.advance()
 		return nil
 	}
 	g.srv.send(g.id, op.id, &wire.Control_Result{Result: &wire.Result{Type: uint32(contentType(f.Flags))}}, f.Payload)
+	g.advance()
 	return nil
 }
 
@@ -109,6 +121,7 @@ func (g *guest) failure(f ring.Frame) error {
 		return err
 	}
 	g.fail(op, e)
+	g.advance()
 	return nil
 }
 
@@ -131,7 +144,7 @@ func (g *guest) log(f ring.Frame) error {
 	if !pass {
 		return nil
 	}
-	g.srv.send(g.id, 0, &wire.Control_Log{Log: &wire.Log{Level: wire.Text(string(parts[0]), maxName),
+	g.srv.queue(g.id, &wire.Control_Log{Log: &wire.Log{Level: wire.Text(string(parts[0]), maxName),
 		MessageLen: uint32(len(parts[1])), Lost: lost}}, f.Payload[8+len(parts[0]):])
 	return nil
 }
@@ -159,7 +172,7 @@ func (g *guest) metric(f ring.Frame) error {
 	}
 	g.mu.Unlock()
 	if pass {
-		g.srv.send(g.id, 0, &wire.Control_Metric{Metric: &wire.Metric{Value: value, NameLen: uint32(len(parts[0]))}}, f.Payload[12:])
+		g.srv.queue(g.id, &wire.Control_Metric{Metric: &wire.Metric{Value: value, NameLen: uint32(len(parts[0]))}}, f.Payload[12:])
 	}
 	return nil
 }

@@ -21,7 +21,6 @@ type guest struct {
 
 	over    chan struct{} // closed when the cell has ended: nothing runs any more
 	drained chan struct{} // closed when the drain is done
-	wake    chan struct{} // to the runner: the queue is not empty
 	senders sync.WaitGroup
 
 	mu      sync.Mutex
@@ -42,7 +41,7 @@ type guest struct {
 
 func newGuest(s *server, m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slot) *guest {
 	g := &guest{srv: s, id: m.Cell, name: c.GetId(), limits: limits, slot: slot, claimOp: m.Op,
-		over: make(chan struct{}), drained: make(chan struct{}), wake: make(chan struct{}, 1),
+		over: make(chan struct{}), drained: make(chan struct{}),
 		state: cell.Running, asked: map[uint64]bool{}}
 	g.inbox.items = limits.QueueItems
 	g.inbox.bytes = max(inboxBytes, 2*limits.MessageBytes)
@@ -57,30 +56,20 @@ func newGuest(s *server, m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *s
 // frameLimit leaves room beside the value for names and a traceback.
 func frameLimit(l cell.Limits) int { return l.MessageBytes + 1<<20 }
 
-func (g *guest) namespaces() []string {
-	if w, ok := g.slot.worker.(namespaced); ok {
-		return w.Namespaces()
-	}
-	return nil
-}
-
-// start sends the claim and sets the cell's goroutines going.
-func (g *guest) start(claim []byte) {
-	if err := g.slot.region.Send(ring.InClaim, 0, g.claimOp, claim); err != nil {
-		g.end(cell.Crashed, fmt.Sprintf("claim: %v", err))
-	}
-	go g.runQueue()
+// start sets the cell's goroutines going.
+func (g *guest) start() {
 	go g.drain()
 	go g.watch()
 }
 
-// dispatch serves one message. It does not block.
+// dispatch serves one message. It does not block, but may look for an answer for
+// a moment.
 func (g *guest) dispatch(m *wire.Msg) {
 	switch b := m.Body.(type) {
 	case *wire.Control_Exec:
-		g.submit(m, execOperation(m, b.Exec))
+		g.run(m, execOperation(m, b.Exec))
 	case *wire.Control_Call:
-		g.submit(m, callOperation(m, b.Call))
+		g.run(m, callOperation(m, b.Call))
 	case *wire.Control_Send:
 		g.deliver(m, cell.Value{Type: cell.ContentType(b.Send.Type), Data: m.Payload})
 	case *wire.Control_Interrupt:
@@ -223,7 +212,7 @@ func (g *guest) dismiss() {
 	orderly := g.closing
 	g.mu.Unlock()
 	if orderly {
-		g.later(func() error { return g.slot.region.Send(ring.InClose, 0, 0) })
+		g.senders.Go(func() { _ = g.slot.region.Send(ring.InClose, 0, 0) })
 		if awaitEnd(g.slot.worker, g.srv.killGrace) {
 			return
 		}
@@ -244,10 +233,14 @@ func (g *guest) awaitWorker() bool {
 	}
 }
 
-// later runs a send that may block in a goroutine of the cell's; it ends with
+// later runs a send that may block in a goroutine of the cell's, which ends with
 // the region.
-func (g *guest) later(send func() error) {
-	g.senders.Go(func() { _ = send() })
+func (g *guest) later(send func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.refusalIsFinal() { // after that the watcher waits for senders
+		g.senders.Go(send)
+	}
 }
 
 // report is the cell as seen from here.
@@ -260,5 +253,6 @@ func (g *guest) report() cell.Report {
 	r.State, r.Reason, r.Busy = g.state, g.reason, g.current != nil
 	r.CPU, r.Memory, r.MemoryPeak = cpu, account.MemUsed, account.MemPeak
 	r.Namespaces = g.namespaces()
+	r.Start, r.UID = g.origin()
 	return r
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/host/hosttest"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/cell/wire/wiretest"
 )
 
 func TestMain(m *testing.M) {
@@ -23,6 +24,8 @@ func TestMain(m *testing.M) {
 		os.Exit(fakeZygote())
 	case "fake-child":
 		os.Exit(fakeChild())
+	case "fake-fresh":
+		os.Exit(fakeFresh())
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -43,13 +46,10 @@ const (
 
 func serve(t testing.TB, pool uint32) *node {
 	t.Helper()
-	ours, theirs, err := wire.Pair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &node{t: t, conn: wire.NewConn(ours), exec: new(hosttest.Executor), err: make(chan error, 1)}
+	ours, theirs := wiretest.Pair(t)
+	n := &node{t: t, conn: ours, exec: new(hosttest.Executor), err: make(chan error, 1)}
 	go func() {
-		n.err <- host.Serve(wire.NewConn(theirs), host.Options{
+		n.err <- host.Serve(theirs, host.Options{
 			Threads: func(host.Dist) (host.Executor, error) { return n.exec, nil }})
 	}()
 	t.Cleanup(func() {

@@ -124,10 +124,6 @@ func (g *guest) answer(id uint64, flags ring.Flags, payload []byte) error {
 	if sent || err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.refusalIsFinal() { // after that the watcher waits for senders
-		g.later(func() error { return g.slot.region.Send(ring.InAnswer, flags, id, payload) })
-	}
+	g.later(func() { _ = g.slot.region.Send(ring.InAnswer, flags, id, payload) })
 	return nil
 }

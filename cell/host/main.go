@@ -1,17 +1,28 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/broker/seal"
+	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
 
-// ConnFD is the descriptor a host inherits its connection on.
-const ConnFD = 3
+// What a host inherits: its socket to the node, and a pipe with the secret that
+// the channel on it is sealed by.
+const (
+	ConnFD   = 3
+	SecretFD = 4
+)
+
+// handshakeTimeout is how long the node may take to prove itself.
+const handshakeTimeout = 30 * time.Second
 
 // Main is the hidden host subcommand: it serves the inherited connection and
 // returns the exit status. The caller must exit with it at once, since a thread
@@ -22,7 +33,7 @@ func Main(o Options) int {
 		return 1
 	}
 	signal.Ignore(os.Interrupt) // a terminal's Ctrl-C is the node's to handle
-	conn, err := wire.Inherited(ConnFD)
+	conn, err := connect()
 	if err == nil {
 		err = Serve(conn, o)
 	}
@@ -31,6 +42,20 @@ func Main(o Options) int {
 		return 1
 	}
 	return 0
+}
+
+// connect makes the sealed connection to the node. The secret is gone after it.
+func connect() (wire.Conn, error) {
+	unix.CloseOnExec(ConnFD)
+	pipe := os.NewFile(SecretFD, "secret")
+	secret, err := seal.ReadSecret(pipe)
+	if err := errors.Join(err, pipe.Close()); err != nil {
+		return nil, fmt.Errorf("host: read the channel's secret: %w", err)
+	}
+	socket := transport.NewSocket(os.NewFile(ConnFD, "node"))
+	overdue := time.AfterFunc(handshakeTimeout, func() { _ = socket.Close() })
+	defer overdue.Stop()
+	return wire.Accept(socket, seal.Config{Secret: secret})
 }
 
 // hostFiles is the descriptor limit: two a cell, and the guests' own files.

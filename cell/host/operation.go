@@ -12,9 +12,9 @@ import (
 // maxQueued is how many operations of one cell may wait.
 const maxQueued = 256
 
-// pollPatience is how long a runner looks for an answer before it leaves that
+// pollPatience is how long the reader looks for an answer before it leaves that
 // to the drain.
-const pollPatience = 20 * time.Microsecond
+const pollPatience = 100 * time.Microsecond
 
 // operation is an exec or call.
 type operation struct {
@@ -22,7 +22,6 @@ type operation struct {
 	kind  ring.Kind
 	flags ring.Flags
 	parts [][]byte
-	done  chan struct{} // closed when answered
 
 	// Under the guest's mu:
 	answered bool
@@ -33,7 +32,7 @@ type operation struct {
 }
 
 func execOperation(m *wire.Msg, e *wire.Exec) *operation {
-	op := &operation{id: m.Op, kind: ring.InExec, done: make(chan struct{}),
+	op := &operation{id: m.Op, kind: ring.InExec,
 		parts: [][]byte{lengths(len(e.File), int(e.ArgsLen)), []byte(e.File), m.Payload}}
 	if e.Stdin {
 		op.flags |= ring.Stdin
@@ -51,7 +50,7 @@ func callOperation(m *wire.Msg, c *wire.Call) *operation {
 	if int64(c.ArgsLen) > int64(len(m.Payload)) {
 		return nil
 	}
-	op := &operation{id: m.Op, kind: ring.InCall, done: make(chan struct{})}
+	op := &operation{id: m.Op, kind: ring.InCall}
 	args := int(c.ArgsLen)
 	if c.Raw {
 		op.flags, args = ring.Raw, len(m.Payload)
@@ -60,59 +59,67 @@ func callOperation(m *wire.Msg, c *wire.Call) *operation {
 	return op
 }
 
-// submit queues an operation, or answers why not.
-func (g *guest) submit(m *wire.Msg, op *operation) {
+// submit begins an operation or queues it, or answers why not. The operation is
+// begun when it reports true.
+func (g *guest) submit(m *wire.Msg, op *operation) bool {
 	if op == nil {
 		g.srv.refuse(m, cell.Errorf(cell.Invalid, "operation's lengths exceed its payload"))
-		return
+		return false
 	}
-	g.mu.Lock()
-	switch {
-	case g.refusal != nil:
-		defer g.srv.refuse(m, g.refusal)
-	case len(g.queue) >= maxQueued:
-		defer g.srv.refuse(m, cell.Errorf(cell.Busy, "%d operations wait for this cell; try again later", maxQueued))
-	case len(m.Payload) > g.limits.MessageBytes:
-		defer g.srv.refuse(m, cell.Errorf(cell.Invalid, "%d bytes exceed the message limit of %d", len(m.Payload), g.limits.MessageBytes))
-	default:
-		g.queue = append(g.queue, op)
-		if m.DeadlineNs > 0 {
-			op.deadline = time.AfterFunc(time.Duration(m.DeadlineNs), func() { g.cancel(op.id, cell.Timeout) })
-		}
+	if e := g.enqueue(m, op); e != nil {
+		g.srv.refuse(m, e)
+		return false
 	}
-	g.mu.Unlock()
-	select {
-	case g.wake <- struct{}{}:
-	default:
-	}
+	return g.advance() == op
 }
 
-// runQueue runs operations one at a time until the cell's end.
-func (g *guest) runQueue() {
+func (g *guest) enqueue(m *wire.Msg, op *operation) *cell.Error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.refusal != nil:
+		return g.refusal
+	case len(g.queue) >= maxQueued:
+		return cell.Errorf(cell.Busy, "%d operations wait for this cell; try again later", maxQueued)
+	case len(m.Payload) > g.limits.MessageBytes:
+		return cell.Errorf(cell.Invalid, "%d bytes exceed the message limit of %d", len(m.Payload), g.limits.MessageBytes)
+	}
+	g.queue = append(g.queue, op)
+	if m.DeadlineNs > 0 {
+		op.deadline = time.AfterFunc(time.Duration(m.DeadlineNs), func() { g.cancel(op.id, cell.Timeout) })
+	}
+	return nil
+}
+
+// advance begins the next operation, if none runs, and returns it. It does not
+// wait.
+func (g *guest) advance() *operation {
 	for {
 		op := g.next()
 		if op == nil {
-			select {
-			case <-g.wake:
-				continue
-			case <-g.over:
-				return
-			}
+			return nil
 		}
-		g.run(op)
+		if e := g.overBudget(); e != nil { // the cell would not know whom the interrupt is for
+			g.fail(op, e)
+			continue
+		}
+		g.put(op)
+		return op
 	}
 }
 
+// next makes the first waiting operation the current one.
 func (g *guest) next() *operation {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.queue) == 0 {
+	if g.current != nil || len(g.queue) == 0 {
 		return nil
 	}
 	op := g.queue[0]
 	g.queue[0] = nil
 	g.queue = g.queue[1:]
 	g.current = op
+	g.srv.running.Add(1)
 	if g.limits.Wall > 0 {
 		op.wall = time.AfterFunc(g.limits.Wall, func() {
 			g.interrupt(op, cell.Errorf(cell.Timeout, "wall time limit of %s passed", g.limits.Wall), g.srv.killGrace)
@@ -121,33 +128,51 @@ func (g *guest) next() *operation {
 	return op
 }
 
-// run sends one operation and returns when it is answered or the cell is over.
-func (g *guest) run(op *operation) {
-	if e := g.overBudget(); e != nil { // the cell would not know whom the interrupt is for
-		g.fail(op, e)
+// put writes op into the ring, beside the caller if that has to wait for room.
+func (g *guest) put(op *operation) {
+	parts := op.parts
+	op.parts = nil
+	sent, err := g.slot.region.TrySend(op.kind, op.flags, op.id, parts...)
+	if sent {
 		return
 	}
-	if err := g.slot.region.Send(op.kind, op.flags, op.id, op.parts...); err != nil {
-		select {
-		case <-g.slot.worker.Done(): // the watcher knows better why
-		default:
-			g.end(cell.Crashed, fmt.Sprintf("send operation: %v", err))
-		}
+	if err != nil {
+		g.unsent(err)
+		return
 	}
-	op.parts = nil
-	answered := func() bool {
-		select {
-		case <-op.done:
-			return true
-		default:
-			return false
+	g.later(func() {
+		if err := g.slot.region.Send(op.kind, op.flags, op.id, parts...); err != nil {
+			g.unsent(err)
 		}
-	}
-	_ = g.slot.region.Poll(pollPatience, answered, g.frame)
+	})
+}
+
+// unsent ends a cell whose ring takes nothing any more.
+func (g *guest) unsent(err error) {
 	select {
-	case <-op.done:
-	case <-g.over:
+	case <-g.slot.worker.Done(): // the watcher knows better why
+	default:
+		g.end(cell.Crashed, fmt.Sprintf("send operation: %v", err))
 	}
+}
+
+// run submits an operation and, when no other runs in this host, looks for its
+// answer.
+func (g *guest) run(m *wire.Msg, op *operation) {
+	if g.submit(m, op) && g.srv.running.Load() == 1 {
+		g.look(op)
+	}
+}
+
+// look gives op's answer a moment to come, in the calling goroutine. It ends
+// before a post would have to wait for credit, which only the reader can bring.
+func (g *guest) look(op *operation) {
+	enough := func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return op.answered || !g.outbox.open()
+	}
+	_ = g.slot.region.Poll(pollPatience, enough, g.frame)
 }
 
 // cancel withdraws operation id, waiting or running.
@@ -197,7 +222,8 @@ func (g *guest) disobeyed(op *operation, grace time.Duration) {
 	}
 }
 
-// settle marks op answered; it reports false when it was already.
+// settle marks op answered; it reports false when it was already. The caller
+// answers it, and then lets the next one begin.
 func (g *guest) settle(op *operation) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -212,9 +238,9 @@ func (g *guest) settle(op *operation) bool {
 	}
 	if g.current == op {
 		g.current = nil
+		g.srv.running.Add(-1)
 		g.budget.rest()
 	}
-	close(op.done)
 	return true
 }
 

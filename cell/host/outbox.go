@@ -24,6 +24,9 @@ type outbox struct {
 	debt int
 }
 
+// open reports whether a post may leave at once.
+func (b *outbox) open() bool { return b.items > 0 && b.bytes > 0 }
+
 func (g *guest) credit(items, bytes int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -38,7 +41,12 @@ func (g *guest) post(f ring.Frame) error {
 		return nil
 	}
 	g.mu.Lock()
-	for (g.outbox.items <= 0 || g.outbox.bytes <= 0) && !g.hurried() {
+	if !g.outbox.open() {
+		g.mu.Unlock()
+		_ = g.srv.conn.Flush() // the node gives no credit for what it has not seen
+		g.mu.Lock()
+	}
+	for !g.outbox.open() && !g.hurried() {
 		g.outbox.changed.Wait()
 	}
 	g.outbox.items--
@@ -51,7 +59,7 @@ func (g *guest) post(f ring.Frame) error {
 	if broke {
 		return fmt.Errorf("%w: posts go on after an interrupt", ring.ErrProtocol)
 	}
-	g.srv.send(g.id, 0, &wire.Control_Post{Post: &wire.Post{Type: uint32(contentType(f.Flags))}}, f.Payload)
+	g.srv.queue(g.id, &wire.Control_Post{Post: &wire.Post{Type: uint32(contentType(f.Flags))}}, f.Payload)
 	return nil
 }
 
@@ -132,6 +140,11 @@ func (g *guest) answerRequest(m *wire.Msg, a *wire.Answer) {
 		return
 	}
 	if a.Error != nil {
+		if cell.Kind(a.Error.Kind) == cell.PolicyDenied {
+			g.mu.Lock()
+			g.count.Denials++
+			g.mu.Unlock()
+		}
 		_ = g.answer(m.Op, ring.Error, errorBody(wire.ToError(a.Error)))
 		return
 	}

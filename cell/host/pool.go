@@ -122,8 +122,21 @@ func (p *pool) again() {
 	p.fill()
 }
 
-// start makes one worker and waits until it is ready.
-func (p *pool) start() (*slot, error) {
+// startTries is more than the failures after which a zygote is done without.
+const startTries = restFailures + 1
+
+// start makes one worker and waits until it is ready. A zygote that dies takes the
+// workers along that it was starting: they are started anew.
+func (p *pool) start() (s *slot, err error) {
+	for range startTries {
+		if s, err = p.startOnce(); !errors.Is(err, errZygoteDied) {
+			break
+		}
+	}
+	return s, err
+}
+
+func (p *pool) startOnce() (*slot, error) {
 	region, err := ring.New(ring.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("host: start a cell: %w", err)

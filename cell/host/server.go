@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/ring"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/internal/spin"
 )
 
 // Defaults of what Hello leaves 0, and how long a killed worker may take to
@@ -18,6 +21,9 @@ const (
 	cancelGrace        = 100 * time.Millisecond
 	defaultRetireGrace = 5 * time.Second
 	stuckAfter         = 500 * time.Millisecond
+	// recvPatience is how long the reader looks for the next message: about as
+	// long as a caller takes that works with the answers one by one.
+	recvPatience = 250 * time.Microsecond
 )
 
 // server is one host's life.
@@ -34,8 +40,11 @@ type server struct {
 	cells    map[uint64]*guest
 	retiring string        // why, or ""
 	retired  chan struct{} // closed when there is nothing left to wait for
-	claims   sync.WaitGroup
-	guests   sync.WaitGroup
+	running  atomic.Int32  // operations
+	reading  spin.Spinner
+
+	claims sync.WaitGroup
+	guests sync.WaitGroup
 }
 
 // Serve is a host's life on conn. It returns nil when the node closed the
@@ -98,7 +107,7 @@ func (s *server) run() error {
 // receive dispatches messages. It returns nil when the node is gone.
 func (s *server) receive() error {
 	for {
-		m, err := s.conn.Recv()
+		m, err := s.next()
 		if errors.Is(err, wire.ErrClosed) {
 			return nil
 		}
@@ -120,11 +129,28 @@ func (s *server) receive() error {
 	}
 }
 
+// next looks for a message before it sleeps, where that has paid lately.
+func (s *server) next() (*wire.Msg, error) {
+	if s.reading.Worthwhile() {
+		if m, err := wire.RecvSoon(s.conn, &s.reading, recvPatience); m != nil || err != nil {
+			return m, err
+		}
+	}
+	return s.conn.Recv()
+}
+
 // send drops its error: a connection that fails ends receive, and that all.
 func (s *server) send(id, op uint64, body wire.Body, payload []byte) {
 	err := s.conn.Send(wire.New(id, op, body, payload))
 	if errors.Is(err, wire.ErrTooLarge) {
 		_ = s.conn.Send(wire.NewFailed(id, op, cell.Errorf(cell.Invalid, "%v", err)))
+	}
+}
+
+// queue is send for what the guest says unasked, in whatever number.
+func (s *server) queue(id uint64, body wire.Body, payload []byte) {
+	if err := s.conn.Queue(wire.New(id, 0, body, payload)); errors.Is(err, wire.ErrTooLarge) {
+		_ = s.conn.Send(wire.NewFailed(id, 0, cell.Errorf(cell.Invalid, "%v", err)))
 	}
 }
 
@@ -168,6 +194,8 @@ func (s *server) claim(m *wire.Msg, c *wire.Claim) {
 // and need not be waited for: operations follow it in the ring.
 func (s *server) admit(m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slot, hit bool) {
 	g := newGuest(s, m, c, limits, slot)
+	// Before anybody can find the cell: its first frame is the claim.
+	unsent := slot.region.Send(ring.InClaim, 0, m.Op, claimBody(limits, c.GetImports(), s.shared))
 	s.mu.Lock()
 	if s.retiring != "" {
 		s.mu.Unlock()
@@ -178,8 +206,12 @@ func (s *server) admit(m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slo
 	s.cells[m.Cell] = g
 	s.guests.Add(1)
 	s.mu.Unlock()
-	s.send(m.Cell, m.Op, &wire.Control_Claimed{Claimed: &wire.Claimed{Hit: hit, Namespaces: g.namespaces()}}, nil)
-	g.start(claimBody(limits, c.GetImports(), s.shared))
+	s.send(m.Cell, m.Op, &wire.Control_Claimed{Claimed: g.describe(hit)}, nil)
+	spin.Yield() // the kernel may have put the caller that this wakes behind us
+	g.start()
+	if unsent != nil {
+		g.end(cell.Crashed, fmt.Sprintf("claim: %v", unsent))
+	}
 }
 
 // forget is called once per guest, when its resources are given back or its

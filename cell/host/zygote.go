@@ -1,13 +1,11 @@
 package host
 
 import (
-	"bytes"
-	"encoding/binary"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,49 +15,93 @@ import (
 	"github.com/pyisolate/pyisolate/cell/ring"
 )
 
-// ZygoteName is argv[0] of a zygote: the executable's C constructor looks at it
-// and never lets the Go runtime begin.
-const ZygoteName = "pyisolate-zygote"
+// ZygoteName and FreshName are argv[0] of a zygote and of a cell that is executed
+// afresh: the executable's C constructor looks at it and never lets the Go runtime
+// begin.
+const (
+	ZygoteName = "pyisolate-zygote"
+	FreshName  = "pyisolate-cell"
+)
 
-// ZygoteConfig is what a zygote is started with.
+// ZygoteConfig is how backend "process" starts cells.
 type ZygoteConfig struct {
 	Dist
 	// Namespaces are the CLONE_NEW* flags wanted for each cell; the zygote says
 	// which it got.
 	Namespaces uint64
-	// Command starts it, by default this executable under ZygoteName with no
-	// environment. Descriptor 3 becomes the control socket.
-	Command func() *exec.Cmd
+	// FirstUID and UIDs are the users that cells may run as; UIDs 0 leaves them
+	// this process's. It must be root then, with the capabilities for it.
+	FirstUID, UIDs uint32
+	// NoZygote executes each cell afresh.
+	NoZygote bool
+	// Command and Fresh make a zygote and a fresh cell, by default this executable
+	// under ZygoteName or FreshName with no environment. Descriptor 3 becomes the
+	// control socket.
+	Command, Fresh func() *exec.Cmd
+}
+
+func ourselves(name string) func() *exec.Cmd {
+	return func() *exec.Cmd {
+		return &exec.Cmd{Path: "/proc/self/exe", Args: []string{name}, Env: []string{}, Stderr: os.Stderr}
+	}
 }
 
 // Zygote is the executor of backend "process": a single-threaded process with
 // Python initialised, which forks one child per cell. When it dies its cells
-// end, and the next Start starts another.
+// end, and the next Start starts another. A cell that cannot be forked is executed
+// afresh; so are all, for a while, when that happens often.
 type Zygote struct {
-	config ZygoteConfig
+	config    ZygoteConfig
+	uids      *uids
+	attending sync.WaitGroup // to the ends of executed cells
 
-	mu      sync.Mutex
-	current *brood
-	nextID  uint32
-	closed  bool
+	mu       sync.Mutex
+	current  *brood
+	nextID   uint32
+	closed   bool
+	rest     rest
+	spare    *fresh // of the start, to know that Python works
+	executed map[*child]struct{}
+	noUser   string
 }
 
 var _ Executor = (*Zygote)(nil)
 
-// NewZygote starts a zygote and waits until it is ready, so that a broken
-// Python is known at once.
+// NewZygote starts a zygote, or where there can be none a fresh cell, and waits
+// until it is ready, so that a broken Python is known at once.
 func NewZygote(c ZygoteConfig) (*Zygote, error) {
 	if c.Command == nil {
-		c.Command = func() *exec.Cmd {
-			return &exec.Cmd{Path: "/proc/self/exe", Args: []string{ZygoteName}, Env: []string{}, Stderr: os.Stderr}
+		c.Command = ourselves(ZygoteName)
+	}
+	if c.Fresh == nil {
+		c.Fresh = ourselves(FreshName)
+	}
+	z := &Zygote{config: c, uids: newUIDs(c.FirstUID, c.UIDs), executed: map[*child]struct{}{}}
+	if c.UIDs > 0 {
+		if z.noUser = mayKill(); z.noUser != "" {
+			z.uids.forbid()
 		}
 	}
-	z := &Zygote{config: c}
-	_, err := z.live()
-	return z, err
+	if c.NoZygote {
+		z.rest.always, z.rest.last = true, "the configuration wants none"
+	} else if _, err := z.live(); errors.Is(err, errPython) {
+		return nil, err
+	}
+	if z.resting() {
+		var err error
+		if z.spare, err = z.startFresh(); err != nil {
+			return nil, err
+		}
+	}
+	return z, nil
 }
 
-var errZygoteClosed = errors.New("host: the zygote is closed")
+var (
+	errZygoteClosed = errors.New("host: the zygote is closed")
+	errZygoteRests  = errors.New("host: the zygote fails too often")
+	// errZygoteDied ends its cells and those being started. Another start may do.
+	errZygoteDied = errors.New("its zygote died")
+)
 
 // live returns the running zygote, starting one if there is none.
 func (z *Zygote) live() (*brood, error) {
@@ -71,45 +113,118 @@ func (z *Zygote) live() (*brood, error) {
 	if z.current != nil && !z.current.dead() {
 		return z.current, nil
 	}
-	b, err := hatch(z.config)
+	if z.current != nil {
+		z.rest.failed(z.current.why, time.Now())
+		z.current = nil
+	}
+	if z.rest.on(time.Now()) {
+		return nil, errZygoteRests
+	}
+	b, err := hatch(z.config, z.uids.any())
 	if err != nil {
+		z.rest.begin(err, time.Now())
 		return nil, err
 	}
+	z.note(b.control)
 	z.current = b
 	return b, nil
 }
 
-// Start asks the zygote for a child on the region.
+// note remembers, under mu, what a process said about users.
+func (z *Zygote) note(c *control) {
+	if c.noUser != "" {
+		z.noUser = c.noUser
+		z.uids.forbid()
+	}
+}
+
+// Start has the zygote fork a child on the region. When it cannot, one is executed.
 func (z *Zygote) Start(r *ring.Region) (Worker, error) {
+	c, err := z.fork(r)
+	if err == nil {
+		return c, nil
+	}
+	for _, final := range []error{errZygoteClosed, errZygoteDied, errPython} {
+		if errors.Is(err, final) {
+			return nil, err
+		}
+	}
+	return z.execute(r)
+}
+
+func (z *Zygote) fork(r *ring.Region) (*child, error) {
 	b, err := z.live()
 	if err != nil {
 		return nil, err
 	}
-	z.mu.Lock()
-	z.nextID++
-	id := z.nextID
-	z.mu.Unlock()
-	return b.fork(id, z.config.Namespaces, r)
+	o, err := z.order()
+	if err != nil {
+		return nil, err
+	}
+	c, err := b.fork(o, r)
+	if err != nil {
+		z.uids.give(o.uid)
+		if !errors.Is(err, errZygoteDied) { // live counts the dead
+			z.mu.Lock()
+			z.rest.failed(err, time.Now())
+			z.mu.Unlock()
+		}
+		return nil, err
+	}
+	c.belongTo(z, o)
+	return c, nil
 }
 
-// Close ends the zygote and its children.
+// order is for one more cell.
+func (z *Zygote) order() (order, error) {
+	uid, own, err := z.uids.take()
+	if err != nil {
+		return order{}, err
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.nextID++
+	return order{id: z.nextID, namespaces: z.config.Namespaces, uid: uid, own: own}, nil
+}
+
+func (z *Zygote) resting() bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.rest.on(time.Now())
+}
+
+// Without says why cells were executed instead of forked, and why they have no
+// user of their own; "" where that is not so.
+func (z *Zygote) Without() (noZygote, noUser string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.rest.why, z.noUser
+}
+
+// Close ends the zygote and all cells.
 func (z *Zygote) Close() error {
 	z.mu.Lock()
 	z.closed = true
-	b := z.current
-	z.mu.Unlock()
-	if b == nil {
-		return nil
+	b, spare := z.current, z.spare
+	z.spare = nil
+	for c := range z.executed {
+		c.Kill()
 	}
-	b.kill()
-	<-b.gone
+	z.mu.Unlock()
+	if spare != nil {
+		_ = spare.abandon() // its exit is ours
+	}
+	if b != nil {
+		b.kill()
+		<-b.gone
+	}
+	z.attending.Wait()
 	return nil
 }
 
 // brood is one zygote process and its children.
 type brood struct {
-	cmd  *exec.Cmd
-	sock *os.File // SOCK_SEQPACKET
+	*control
 	gone chan struct{}
 	why  error // once gone is closed
 
@@ -118,58 +233,20 @@ type brood struct {
 	forks    map[uint32]chan forked
 }
 
-// zygoteTimeout bounds the start of a zygote and the answer to one fork.
-const zygoteTimeout = 20 * time.Second
-
-func hatch(c ZygoteConfig) (*brood, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("host: create zygote socket: %w", err)
-	}
-	theirs := os.NewFile(uintptr(fds[1]), "zygote-end")
-	defer func() { _ = theirs.Close() }()
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return nil, errors.Join(fmt.Errorf("host: zygote socket: %w", err), unix.Close(fds[0]))
-	}
-	b := &brood{cmd: c.Command(), sock: os.NewFile(uintptr(fds[0]), "zygote"), gone: make(chan struct{}),
-		children: map[uint32]*child{}, forks: map[uint32]chan forked{}}
-	b.cmd.ExtraFiles = []*os.File{theirs}
-	if err := b.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("host: start zygote: %w", err), b.sock.Close())
-	}
-	if err := b.configure(c); err != nil {
-		_ = b.cmd.Process.Kill()
-		exit := b.cmd.Wait()
-		return nil, errors.Join(fmt.Errorf("host: start zygote: %w", err), exit, b.sock.Close())
-	}
-	go b.listen()
-	return b, nil
+// forked is the zygote's answer to one request.
+type forked struct {
+	errno int
+	child *child
 }
 
-// configure sends NUL-separated key=value strings and awaits "ready\0pid" or
-// "error\0text".
-func (b *brood) configure(c ZygoteConfig) error {
-	packet := strings.Join([]string{"home=" + c.Home, "lib=" + c.Lib, "stdlib=" + c.Stdlib,
-		"start=" + c.Start, "preload=" + strings.Join(c.Preload, ",")}, "\x00")
-	if err := b.sock.SetDeadline(time.Now().Add(zygoteTimeout)); err != nil {
-		return fmt.Errorf("set deadline: %w", err)
-	}
-	if _, err := b.sock.Write([]byte(packet)); err != nil {
-		return fmt.Errorf("configure: %w", err)
-	}
-	buf := make([]byte, 64<<10)
-	n, err := b.sock.Read(buf)
+func hatch(c ZygoteConfig, uid uint32) (*brood, error) {
+	started, err := startControl(c.Command(), c.Dist, uid)
 	if err != nil {
-		return fmt.Errorf("wait until ready: %w", err)
+		return nil, fmt.Errorf("host: start zygote: %w", err)
 	}
-	word, rest, _ := bytes.Cut(bytes.TrimRight(buf[:n], "\x00"), []byte{0})
-	if string(word) != "ready" {
-		return fmt.Errorf("python did not start: %s", rest)
-	}
-	if err := b.sock.SetDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("clear deadline: %w", err)
-	}
-	return nil
+	b := &brood{control: started, gone: make(chan struct{}), children: map[uint32]*child{}, forks: map[uint32]chan forked{}}
+	go b.listen()
+	return b, nil
 }
 
 func (b *brood) dead() bool {
@@ -181,44 +258,24 @@ func (b *brood) dead() bool {
 	}
 }
 
-func (b *brood) kill() { _ = b.cmd.Process.Kill() }
-
-// The packets, little-endian. A fork request is op, id, clone flags, four
-// rlimits (0 leaves one alone), uid, gid; a reply is op, id, pid or wait
-// status, errno, clone flags granted.
-const (
-	opFork       = 1
-	opReaped     = 2
-	requestBytes = 4 + 4 + 8 + 4*8 + 4 + 4
-	replyBytes   = 4 + 4 + 4 + 4 + 8
-)
-
-// forked is the zygote's answer to one request.
-type forked struct {
-	pid, errno int
-	granted    uint64
-	pidfd      int
-	child      *child
-}
-
-func (b *brood) fork(id uint32, flags uint64, r *ring.Region) (Worker, error) {
+// fork has a child made on the region. An error that is not errZygoteDied means
+// that nobody has seen the region.
+func (b *brood) fork(o order, r *ring.Region) (*child, error) {
 	answer := make(chan forked, 1)
 	b.mu.Lock()
-	b.forks[id] = answer
+	b.forks[o.id] = answer
 	b.mu.Unlock()
 	defer func() {
 		b.mu.Lock()
-		delete(b.forks, id)
+		delete(b.forks, o.id)
 		b.mu.Unlock()
 	}()
-	var p [requestBytes]byte
-	binary.LittleEndian.PutUint32(p[0:], opFork)
-	binary.LittleEndian.PutUint32(p[4:], id)
-	binary.LittleEndian.PutUint64(p[8:], flags)
-	if err := b.sendPacket(p[:], unix.UnixRights(r.MemFD(), r.BellFD())); err != nil {
-		return nil, fmt.Errorf("host: ask zygote for a cell: %w", err)
+	if err := b.request(o, r); err != nil {
+		b.kill()
+		<-b.gone
+		return nil, fmt.Errorf("host: ask zygote for a cell: %w: %w", err, b.why)
 	}
-	overdue := time.NewTimer(zygoteTimeout)
+	overdue := time.NewTimer(controlTimeout)
 	defer overdue.Stop()
 	select {
 	case f := <-answer:
@@ -231,34 +288,22 @@ func (b *brood) fork(id uint32, flags uint64, r *ring.Region) (Worker, error) {
 		return nil, fmt.Errorf("host: zygote died while starting a cell: %w", b.why)
 	case <-overdue.C:
 		b.kill() // it is single-threaded: nothing will come any more
-		return nil, fmt.Errorf("host: zygote did not answer within %s", zygoteTimeout)
+		<-b.gone
+		return nil, fmt.Errorf("host: zygote did not answer within %s: %w", controlTimeout, b.why)
 	}
-}
-
-func (b *brood) sendPacket(p, rights []byte) error {
-	raw, err := b.sock.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var sendErr error
-	err = raw.Write(func(fd uintptr) bool {
-		sendErr = unix.Sendmsg(int(fd), p, rights, nil, unix.MSG_NOSIGNAL)
-		return !errors.Is(sendErr, unix.EAGAIN)
-	})
-	return errors.Join(err, sendErr)
 }
 
 // listen reads the zygote's packets until it is gone, then buries everybody.
 func (b *brood) listen() {
 	for {
-		p, pidfd, err := b.receivePacket()
+		r, err := b.receive()
 		if err != nil {
 			break
 		}
-		b.packet(p, pidfd)
+		b.packet(r)
 	}
 	b.kill()
-	b.why = describeExit("zygote", b.cmd.Wait())
+	b.why = fmt.Errorf("%w: %w", errZygoteDied, describeExit(b.cmd.Wait()))
 	_ = b.sock.Close()
 	b.mu.Lock()
 	orphans := b.children
@@ -271,73 +316,27 @@ func (b *brood) listen() {
 	close(b.gone)
 }
 
-func (b *brood) receivePacket() (p []byte, pidfd int, err error) {
-	raw, err := b.sock.SyscallConn()
-	if err != nil {
-		return nil, -1, err
-	}
-	p = make([]byte, replyBytes)
-	oob := make([]byte, unix.CmsgSpace(4))
-	var n, oobn int
-	var recvErr error
-	err = raw.Read(func(fd uintptr) bool {
-		n, oobn, _, _, recvErr = unix.Recvmsg(int(fd), p, oob, unix.MSG_CMSG_CLOEXEC)
-		return !errors.Is(recvErr, unix.EAGAIN)
-	})
-	if err = errors.Join(err, recvErr); err != nil {
-		return nil, -1, err
-	}
-	pidfd = firstFD(oob[:oobn])
-	if n != replyBytes {
-		closeFD(pidfd)
-		return nil, -1, fmt.Errorf("host: zygote sent a packet of %d bytes", n)
-	}
-	return p, pidfd, nil
-}
-
-func firstFD(oob []byte) int {
-	messages, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(messages) == 0 {
-		return -1
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) == 0 {
-		return -1
-	}
-	for _, fd := range fds[1:] {
-		closeFD(fd)
-	}
-	return fds[0]
-}
-
-func closeFD(fd int) {
-	if fd >= 0 {
-		_ = unix.Close(fd)
-	}
-}
-
 // packet registers a child before anybody can wait for its end, or buries one.
-func (b *brood) packet(p []byte, pidfd int) {
-	id := binary.LittleEndian.Uint32(p[4:])
+func (b *brood) packet(r reply) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if binary.LittleEndian.Uint32(p) == opReaped {
-		closeFD(pidfd)
-		if c := b.children[id]; c != nil {
-			delete(b.children, id)
-			c.bury(describeStatus(unix.WaitStatus(binary.LittleEndian.Uint32(p[8:]))))
+	if r.op == opReaped {
+		closeFD(r.pidfd)
+		if c := b.children[r.id]; c != nil {
+			delete(b.children, r.id)
+			c.bury(describeStatus(unix.WaitStatus(uint32(r.value))))
 		}
 		return
 	}
-	f := forked{pid: int(int32(binary.LittleEndian.Uint32(p[8:]))), errno: int(int32(binary.LittleEndian.Uint32(p[12:]))),
-		granted: binary.LittleEndian.Uint64(p[16:]), pidfd: pidfd}
-	answer := b.forks[id]
-	if f.errno != 0 || f.pid <= 0 || pidfd < 0 {
-		closeFD(pidfd)
-		f.errno = max(f.errno, int(unix.EPROTO))
+	answer := b.forks[r.id]
+	f := forked{errno: r.errno}
+	if r.errno != 0 || r.value <= 0 || r.pidfd < 0 {
+		closeFD(r.pidfd)
+		f.errno = cmp.Or(r.errno, int(unix.EPROTO))
 	} else {
-		f.child = newChild(f)
-		b.children[id] = f.child
+		f.child = newChild(startFork, r.value, r.granted, func() { _ = unix.PidfdSendSignal(r.pidfd, unix.SIGKILL, nil, 0) })
+		f.child.onEnd(func() { closeFD(r.pidfd) })
+		b.children[r.id] = f.child
 		if answer == nil { // the asker has given up
 			f.child.Kill()
 		}

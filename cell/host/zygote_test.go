@@ -33,7 +33,7 @@ func fakeZygote() int {
 	}
 	for {
 		n, oobn, _, _, err := unix.Recvmsg(3, buf, oob, unix.MSG_CMSG_CLOEXEC)
-		if err != nil || n != 56 {
+		if err != nil || n != 32 {
 			return 1
 		}
 		messages, _ := unix.ParseSocketControlMessage(oob[:oobn])
@@ -68,9 +68,38 @@ func fakeFork(id uint32, flags uint64, fds []int) error {
 	return err
 }
 
+// fakeFresh is this test binary in the role of a cell that is executed.
+func fakeFresh() int {
+	buf, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(8))
+	n, err := unix.Read(3, buf)
+	if err != nil || !bytes.Contains(buf[:n], []byte("home=/h\x00")) {
+		_ = unix.Send(3, []byte("error\x00bad configuration"), 0)
+		return 1
+	}
+	if err := unix.Send(3, fmt.Appendf(nil, "ready\x00%d", os.Getpid()), 0); err != nil {
+		return 1
+	}
+	n, oobn, _, _, err := unix.Recvmsg(3, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	if err != nil || n != 32 {
+		return 1
+	}
+	messages, _ := unix.ParseSocketControlMessage(oob[:oobn])
+	fds, _ := unix.ParseUnixRights(&messages[0])
+	reply := binary.LittleEndian.AppendUint32(nil, 1)
+	reply = append(reply, buf[4:8]...)
+	reply = binary.LittleEndian.AppendUint64(reply, uint64(os.Getpid()))
+	reply = append(reply, buf[8:16]...)
+	if unix.Send(3, reply, 0) != nil {
+		return 1
+	}
+	return fakeCell(fds[0], fds[1])
+}
+
 // fakeChild is ready, echoes, and leaves when told.
-func fakeChild() int {
-	p, err := ringtest.OpenFDs(3, 4)
+func fakeChild() int { return fakeCell(3, 4) }
+
+func fakeCell(mem, bell int) int {
+	p, err := ringtest.OpenFDs(mem, bell)
 	if err != nil || p.Send(ring.OutReady, 0, 0, nil) != nil {
 		return 1
 	}
@@ -179,19 +208,24 @@ func TestZygoteDeathEndsItsCellsAndIsMadeGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-w.Done()
-	if w.Err() == nil || !strings.Contains(w.Err().Error(), "zygote ended: killed by signal 9") {
+	if w.Err() == nil || !strings.Contains(w.Err().Error(), "zygote died: killed by signal 9") {
 		t.Errorf("got %v", w.Err())
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	startAgain(t, z)
+}
+
+// startAgain starts a worker as the pool does: a zygote's death may be known late.
+func startAgain(t *testing.T, z *host.Zygote) host.Worker {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
 		r, err := ring.New(ring.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = z.Start(r)
 		t.Cleanup(func() { _ = r.Free() })
+		w, err := z.Start(r)
 		if err == nil {
-			return
+			return w
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)
@@ -203,5 +237,97 @@ func TestZygoteThatCannotStart(t *testing.T) {
 	_, err := host.NewZygote(host.ZygoteConfig{Dist: host.Dist{Home: "/elsewhere"}, Command: zygoteCommand})
 	if err == nil || !strings.Contains(err.Error(), "bad configuration") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func freshCommand() *exec.Cmd {
+	return &exec.Cmd{Path: "/proc/self/exe", Args: []string{"fake-fresh"}, Env: []string{}}
+}
+
+func origin(t *testing.T, w host.Worker) string {
+	t.Helper()
+	o, ok := w.(interface{ Origin() (string, uint32) })
+	if !ok {
+		t.Fatal("the worker does not say where it comes from")
+	}
+	start, uid := o.Origin()
+	if uid != uint32(os.Getuid()) {
+		t.Errorf("the worker runs as %d", uid)
+	}
+	return start
+}
+
+func TestCellsAreExecutedWithoutAZygote(t *testing.T) {
+	missing := func() *exec.Cmd { return exec.Command("/nonexistent") }
+	for name, tc := range map[string]struct {
+		config host.ZygoteConfig
+		why    string
+	}{
+		"by configuration": {host.ZygoteConfig{NoZygote: true, Command: missing}, "configuration wants none"},
+		"when none starts": {host.ZygoteConfig{Command: missing}, "start zygote: fork/exec /nonexistent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.config.Dist, tc.config.Namespaces, tc.config.Fresh = host.Dist{Home: "/h"}, unix.CLONE_NEWNET, freshCommand
+			z, err := host.NewZygote(tc.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, orderly := startWorker(t, z)
+			r, w := startWorker(t, z)
+			_, left := startWorker(t, z)
+			if got := origin(t, w); got != "exec" {
+				t.Errorf("it began by %q", got)
+			}
+			if why, _ := z.Without(); !strings.Contains(why, tc.why) {
+				t.Errorf("the reason is %q", why)
+			}
+			if err := r.Send(ring.InCall, 0, 5, []byte("hello")); err != nil {
+				t.Error(err)
+			}
+			if f, err := r.Recv(); err != nil || string(f.Payload) != "hello" {
+				t.Errorf("answer %q, %v", f.Payload, err)
+			}
+			w.Kill()
+			if <-w.Done(); w.Err() == nil || !strings.Contains(w.Err().Error(), "SIGKILL") {
+				t.Errorf("killed: %v", w.Err())
+			}
+			if n, ok := orderly.(interface{ Namespaces() []string }); !ok || strings.Join(n.Namespaces(), " ") != "net" {
+				t.Error("the granted namespaces are not told")
+			}
+			if err := z.Close(); err != nil {
+				t.Error(err)
+			}
+			<-left.Done()
+			<-orderly.Done()
+		})
+	}
+}
+
+func TestZygoteThatGoesOnDyingIsDoneWithout(t *testing.T) {
+	var cmd *exec.Cmd
+	z, err := host.NewZygote(host.ZygoteConfig{Dist: host.Dist{Home: "/h"}, Fresh: freshCommand, Command: func() *exec.Cmd {
+		cmd = zygoteCommand()
+		return cmd
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = z.Close() }()
+	var starts []string
+	for range 5 {
+		w := startAgain(t, z)
+		starts = append(starts, origin(t, w))
+		if starts[len(starts)-1] == "fork" {
+			_ = cmd.Process.Kill()
+		} else {
+			w.Kill()
+		}
+		<-w.Done()
+	}
+	if got := strings.Join(starts, " "); got != "fork fork fork exec exec" {
+		t.Errorf("cells began by %s", got)
+	}
+	if why, _ := z.Without(); !strings.Contains(why, "zygote died: killed by signal 9") {
+		t.Errorf("the reason is %q", why)
 	}
 }

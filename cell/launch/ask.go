@@ -33,9 +33,13 @@ func (c *handle) ask(ctx context.Context, limit time.Duration, body wire.Body, p
 		m.DeadlineNs = max(1, int64(time.Until(deadline)))
 	}
 	m.Trace, _ = ctx.Value(traceKey{}).(string)
+	turns := c.host.turns
+	turns.callers.Add(1)
+	defer turns.callers.Add(-1)
 	if err := c.host.proc.conn.Send(m); err != nil {
 		return nil, c.unsent(op, err)
 	}
+	turns.look(func() bool { return len(p.answer) > 0 }, c.host.take)
 	return c.await(ctx, op, p, limit)
 }
 
@@ -133,6 +137,7 @@ func (c *handle) answered(m *wire.Msg) {
 	}
 	c.mu.Unlock()
 	if p != nil {
+		c.host.turns.answered()
 		p.answer <- m
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell"
 )
 
@@ -27,6 +28,21 @@ type Config struct {
 	PoolSize int
 	// NoNamespaces starts hosts and process cells in the node's namespaces.
 	NoNamespaces bool
+	// NoZygote executes each process cell afresh instead of forking it: some ten
+	// times slower, and nothing is shared between cells. Hosts do so by themselves
+	// where a zygote cannot be started, or fails again and again.
+	NoZygote bool
+	// Users are what process cells run as when the node is root. Default: 2^20 users
+	// from 1879048192 on, or where those are not mapped user 65534 for all. Nodes on
+	// one machine should have different ones.
+	Users Users
+	// IdleTimeout is from a host's last cell to its end. Default 5 min; negative:
+	// hosts stay. Spare hosts do not end.
+	IdleTimeout time.Duration
+	// BrokerIO is how the node's end of each host's channel is read and written.
+	// Default transport.ModeAuto. Hosts always use the socket: what a ring is asked
+	// to do, a system call filter does not see.
+	BrokerIO transport.Mode
 	// KillGrace is from an interrupt to the kill. Default 500 ms.
 	KillGrace time.Duration
 	// RetireGrace is from a stuck cell to its host's end. Default 5 s.
@@ -57,6 +73,7 @@ func (c Config) withDefaults() Config {
 		{&c.KillGrace, 500 * time.Millisecond}, {&c.RetireGrace, 5 * time.Second},
 		{&c.AnswerGrace, 3 * time.Second}, {&c.BackoffFirst, 50 * time.Millisecond},
 		{&c.BackoffMost, 5 * time.Second}, {&c.StartTimeout, 30 * time.Second},
+		{&c.IdleTimeout, 5 * time.Minute},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
@@ -79,8 +96,13 @@ type Stats struct {
 	PoolHits    uint64   `json:"pool_hits"`
 	PoolMisses  uint64   `json:"pool_misses"`
 	Restarts    uint64   `json:"restarts"`
+	Idle        uint64   `json:"idle"` // hosts that ended because they had no cell
 	Namespaces  []string `json:"namespaces,omitempty"`
 	NoNamespace string   `json:"no_namespace,omitempty"` // why some are missing
+	// Why process cells, the first such one, was executed and not forked; and why
+	// they have no user of their own.
+	NoZygote string `json:"no_zygote,omitempty"`
+	NoUser   string `json:"no_user,omitempty"`
 }
 
 // HitRate is the part of claims served from a pool, 0 before the first.

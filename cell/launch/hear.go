@@ -2,6 +2,8 @@ package launch
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
@@ -63,9 +65,24 @@ func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
 		err = cell.Errorf(cell.Invalid, "the answer of %d bytes exceeds the message limit of %d", len(v.Data), c.spec.Limits.MessageBytes)
 	}
 	if err != nil {
+		c.denied(r, err)
 		answer.Error, v.Data = wire.FromError(err), nil
 	}
 	_ = c.host.send(c.wireID, m.Op, &wire.Control_Answer{Answer: answer}, v.Data)
+}
+
+// denied makes the evidence of a refusal known, before the guest hears of it.
+func (c *handle) denied(r *wire.Request, err error) {
+	var e *cell.Error
+	if c.spec.Sink == nil || !errors.As(err, &e) || e.Kind != cell.PolicyDenied {
+		return
+	}
+	d := cell.Denial{Capability: r.Capability, Action: r.Action, Broker: e.Message, At: time.Now()}
+	if e.Denial != nil {
+		d = *e.Denial
+	}
+	d.Cell = c.id
+	c.spec.Sink.Denied(d)
 }
 
 // operationContext ends with the operation's own context, with the operation

@@ -14,43 +14,70 @@ import (
 type hostproc struct {
 	backend cell.Backend
 	proc    *process
+	turns   *turns
 	pid     int
 	up      time.Time
 	gone    chan struct{} // closed when it is dead and its cells know
 	changed func(*hostproc)
+	alive   func(cell uint64) bool // in any host
 
 	mu       sync.Mutex
 	cells    map[uint64]*handle
 	retiring bool
 	dead     bool
 	verdict  string // why we killed it
+
+	// See idle.go. Without patience it stays.
+	held      int // spawns that have chosen it
+	patience  time.Duration
+	idleSince time.Time
+	idle      *time.Timer
+	expired   func()
 }
 
 // startHost starts a process and waits until it can take claims.
 func (l *Launcher) startHost(backend cell.Backend) (*hostproc, error) {
-	p, err := l.starter.start()
+	share, number := l.users.take(backend)
+	h, err := l.startWith(backend, share)
+	if err != nil {
+		l.users.give(number)
+		return nil, err
+	}
+	l.waiters.Go(func() {
+		l.attend(h)
+		l.users.give(number)
+	})
+	return h, nil
+}
+
+func (l *Launcher) startWith(backend cell.Backend, share Users) (*hostproc, error) {
+	p, err := l.starter.start(backend)
 	if err != nil {
 		return nil, err
 	}
 	h := &hostproc{backend: backend, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
-		changed: l.hostChanged, cells: map[uint64]*handle{}}
+		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
+	h.expired = func() { l.endIdle(h) }
 	overdue := time.AfterFunc(l.config.StartTimeout, func() { h.kill("did not become ready in time") })
-	err = l.greet(h)
+	if p.conn, err = p.channel.dial(); err == nil {
+		h.turns = newTurns(p.conn)
+		err = l.greet(h, share)
+	}
 	if !overdue.Stop() || err != nil {
 		h.kill("did not start")
 		exit := p.cmd.Wait()
-		_ = p.conn.Close()
+		_ = p.channel.close()
 		return nil, fmt.Errorf("launch: start host: %w (%s)", errors.Join(err, exit), p.stderr)
 	}
 	h.up = time.Now()
-	l.waiters.Go(func() { l.attend(h) })
 	return h, nil
 }
 
-func (l *Launcher) greet(h *hostproc) error {
+func (l *Launcher) greet(h *hostproc, share Users) error {
 	c := l.config
 	hello := &wire.Hello{Backend: string(h.backend), Pool: uint32(max(c.PoolSize, 0)),
 		KillGraceNs: int64(c.KillGrace), RetireGraceNs: int64(c.RetireGrace),
+		NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count,
 		Dist: &wire.Dist{Home: c.Python.Home, Lib: c.Python.Lib, Stdlib: c.Python.Stdlib,
 			Start: c.Python.Start, Preload: c.Python.Preload}}
 	if !c.NoNamespaces {
@@ -75,7 +102,7 @@ func (l *Launcher) greet(h *hostproc) error {
 // attend reads the host's messages until it is dead and tells its cells why.
 func (l *Launcher) attend(h *hostproc) {
 	defer close(h.gone)
-	broken := h.read()
+	broken := h.turns.reside(h.take)
 	if errors.Is(broken, wire.ErrClosed) {
 		// It is exiting; give it the time to say how.
 		overdue := time.AfterFunc(l.config.AnswerGrace, func() { h.kill("closed its connection and did not exit") })
@@ -88,6 +115,9 @@ func (l *Launcher) attend(h *hostproc) {
 	reason := h.epitaph(exit)
 	h.mu.Lock()
 	h.dead = true
+	if h.idle != nil {
+		h.idle.Stop()
+	}
 	orphans := h.cells
 	h.cells = map[uint64]*handle{}
 	h.mu.Unlock()
@@ -114,26 +144,23 @@ func (h *hostproc) epitaph(exit error) string {
 	return text
 }
 
-// read dispatches messages. It never sends: both sides may not wait for room.
-func (h *hostproc) read() error {
-	for {
-		m, err := h.proc.conn.Recv()
-		if err != nil {
-			return err
-		}
-		if m.GetRetiring() != nil {
-			h.mu.Lock()
-			h.retiring = true
-			h.mu.Unlock()
-			h.changed(h)
-			continue
-		}
+// take handles one message. It never sends: both sides may not wait for room.
+func (h *hostproc) take(m *wire.Msg) {
+	if m.GetRetiring() != nil {
 		h.mu.Lock()
-		c := h.cells[m.Cell]
+		h.retiring = true
 		h.mu.Unlock()
-		if c != nil {
-			c.receive(m)
-		}
+		h.changed(h)
+		return
+	}
+	h.mu.Lock()
+	c := h.cells[m.Cell]
+	h.mu.Unlock()
+	switch {
+	case c != nil:
+		c.receive(m)
+	case m.Cell != 0 && h.alive(m.Cell):
+		h.kill("spoke for a cell that it does not have")
 	}
 }
 
@@ -147,10 +174,12 @@ func (h *hostproc) kill(verdict string) {
 	_ = h.proc.cmd.Process.Kill()
 }
 
-// admit registers a cell; false when the host takes none.
+// admit registers a cell with the host that was held for it; false when the host
+// takes none.
 func (h *hostproc) admit(c *handle) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.held--
 	if h.dead || h.retiring {
 		return false
 	}
@@ -162,12 +191,7 @@ func (h *hostproc) forget(c *handle) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.cells, c.wireID)
-}
-
-func (h *hostproc) usable() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return !h.dead && !h.retiring
+	h.rest()
 }
 
 func (h *hostproc) send(id, op uint64, body wire.Body, payload []byte) error {

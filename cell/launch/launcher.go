@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -19,6 +20,7 @@ type Launcher struct {
 	config  Config
 	prefix  string // of cell IDs: this launcher's
 	starter *starter
+	users   *allot
 	waiters sync.WaitGroup // attends
 	starts  sync.WaitGroup
 
@@ -31,6 +33,7 @@ type Launcher struct {
 	hosts  map[*hostproc]struct{}
 	names  map[string]struct{} // tenant/name of live cells
 	nextID uint64
+	live   map[uint64]struct{} // cells that are not released
 	stats  Stats
 }
 
@@ -44,9 +47,10 @@ type place struct {
 }
 
 type starting struct {
-	done chan struct{}
-	host *hostproc
-	err  error
+	waiting int // spawns; under the launcher's mu
+	done    chan struct{}
+	host    *hostproc // it, and err, once done is closed
+	err     error
 }
 
 // ErrClosed is returned by a launcher that was closed.
@@ -59,10 +63,11 @@ func New(c Config) (*Launcher, error) {
 		return nil, fmt.Errorf("launch: make an id: %w", err)
 	}
 	c = c.withDefaults()
-	return &Launcher{config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c),
-		closing: make(chan struct{}),
-		places:  map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
-		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}}, nil
+	users := newAllot(c)
+	return &Launcher{config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users),
+		users: users, closing: make(chan struct{}),
+		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
+		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
 }
 
 // Spawn claims a cell. It returns when the host has given it a worker; what the
@@ -116,6 +121,7 @@ func (l *Launcher) reserve(spec cell.Spec) (*handle, error) {
 		return nil, cell.Errorf(cell.Invalid, "tenant %s has a cell named %s already", c.spec.Tenant, c.spec.Name)
 	}
 	l.names[key] = struct{}{}
+	l.live[c.wireID] = struct{}{}
 	l.stats.Cells++
 	return c, nil
 }
@@ -126,12 +132,21 @@ func (l *Launcher) release(c *handle) {
 	key := c.spec.Tenant + "/" + c.spec.Name
 	if _, held := l.names[key]; held && !c.released {
 		delete(l.names, key)
+		delete(l.live, c.wireID)
 		l.stats.Cells--
 	}
 	c.released = true
 }
 
-// hostFor returns the place's host, waiting for one to start.
+// alive reports whether id is that of a cell of any host.
+func (l *Launcher) alive(id uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.live[id]
+	return ok
+}
+
+// hostFor returns the place's host, waiting for one to start, and holds it.
 func (l *Launcher) hostFor(ctx context.Context, key hostKey) (*hostproc, error) {
 	l.mu.Lock()
 	if l.closed {
@@ -143,35 +158,50 @@ func (l *Launcher) hostFor(ctx context.Context, key hostKey) (*hostproc, error) 
 		p = &place{}
 		l.places[key] = p
 	}
-	if p.host != nil && p.host.usable() {
-		h := p.host
-		l.mu.Unlock()
-		return h, nil
+	for p.host == nil || !p.host.hold() {
+		if s := l.startIn(p, key); s != nil {
+			s.waiting++
+			l.mu.Unlock()
+			return l.await(ctx, s, key)
+		}
 	}
-	s := l.startIn(p, key)
+	h := p.host
 	l.mu.Unlock()
+	return h, nil
+}
+
+func (l *Launcher) await(ctx context.Context, s *starting, key hostKey) (*hostproc, error) {
 	select {
 	case <-s.done:
 		return s.host, s.err
 	case <-ctx.Done():
-		return nil, cell.Errorf(contextKind(ctx), "waiting for a host of tenant %s: %v", key.tenant, ctx.Err())
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.waiting--
+	select {
+	case <-s.done:
+		if s.host != nil {
+			s.host.unhold()
+		}
+	default:
+	}
+	return nil, cell.Errorf(contextKind(ctx), "waiting for a host of tenant %s: %v", key.tenant, ctx.Err())
 }
 
-// startIn sees to it, under mu, that the place gets a host: a spare, or a new
-// one after the place's backoff.
+// startIn sees to it, under mu, that the place gets a host: at once a spare, then
+// it returns nil, or a new one after the place's backoff.
 func (l *Launcher) startIn(p *place, key hostKey) *starting {
 	if p.pending != nil {
 		return p.pending
 	}
-	s := &starting{done: make(chan struct{})}
 	if spares := l.spares[key.backend]; len(spares) > 0 {
-		s.host, l.spares[key.backend] = spares[0], spares[1:]
-		p.host = s.host
-		close(s.done)
+		p.host, l.spares[key.backend] = spares[0], spares[1:]
+		l.settle(p.host, 0)
 		l.fillSpares(key.backend)
-		return s
+		return nil
 	}
+	s := &starting{done: make(chan struct{})}
 	p.pending = s
 	wait := time.Until(p.notYet)
 	if p.tried {
@@ -191,6 +221,7 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 		if s.err != nil {
 			l.backOff(p)
 		} else {
+			l.settle(s.host, s.waiting)
 			l.fillSpares(key.backend)
 		}
 		close(s.done)
@@ -277,6 +308,9 @@ func (l *Launcher) Stats() Stats {
 	s := l.stats
 	s.Hosts = len(l.hosts)
 	l.mu.Unlock()
+	if l.users.none != "" {
+		s.NoUser = l.users.none
+	}
 	l.starter.mu.Lock()
 	defer l.starter.mu.Unlock()
 	s.Namespaces = host.NamespaceNames(l.starter.flags)
@@ -294,6 +328,8 @@ func (l *Launcher) claimed(c *wire.Claimed) {
 	} else {
 		l.stats.PoolMisses++
 	}
+	l.stats.NoZygote = cmp.Or(l.stats.NoZygote, c.GetNoZygote())
+	l.stats.NoUser = cmp.Or(l.stats.NoUser, c.GetNoUser())
 }
 
 // Close ends all hosts and their cells. When ctx ends first they are killed.

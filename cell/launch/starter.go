@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
@@ -19,6 +20,7 @@ import (
 // starter starts host processes, all from one thread that lives as long as it.
 type starter struct {
 	config Config
+	users  Users // of process cells; none: they have their host's
 	asks   chan func()
 	done   chan struct{}
 
@@ -27,8 +29,8 @@ type starter struct {
 	flags  uint64 // those of the last host
 }
 
-func newStarter(c Config) *starter {
-	s := &starter{config: c, asks: make(chan func()), done: make(chan struct{})}
+func newStarter(c Config, u Users) *starter {
+	s := &starter{config: c, users: u, asks: make(chan func()), done: make(chan struct{})}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		defer close(s.done)
@@ -47,16 +49,17 @@ func (s *starter) close() {
 
 // process is a started host, before it has said anything.
 type process struct {
-	cmd    *exec.Cmd
-	conn   wire.Conn
-	stderr *lastWords
+	cmd     *exec.Cmd
+	channel *channel
+	conn    wire.Conn // nil until the host has proved itself
+	stderr  *lastWords
 }
 
-func (s *starter) start() (p *process, err error) {
+func (s *starter) start(b cell.Backend) (p *process, err error) {
 	answered := make(chan struct{})
 	s.asks <- func() {
 		defer close(answered)
-		p, err = s.startHere()
+		p, err = s.startHere(b)
 	}
 	<-answered
 	return p, err
@@ -64,14 +67,14 @@ func (s *starter) start() (p *process, err error) {
 
 // startHere tries with all namespaces, then within a user namespace of the
 // host's own, then with none.
-func (s *starter) startHere() (*process, error) {
+func (s *starter) startHere(b cell.Backend) (*process, error) {
 	tries := []uint64{hostNamespaces, hostNamespaces | unix.CLONE_NEWUSER, 0}
 	if s.config.NoNamespaces {
 		tries = tries[2:]
 	}
 	var refused error
 	for _, flags := range tries {
-		p, err := s.startWith(flags)
+		p, err := s.startWith(b, flags)
 		if err == nil {
 			s.mu.Lock()
 			s.flags, s.denied = flags, refused
@@ -95,31 +98,41 @@ func namespacesRefused(err error) bool {
 	return false
 }
 
-func (s *starter) startWith(flags uint64) (*process, error) {
-	ours, theirs, err := wire.Pair()
+func (s *starter) startWith(b cell.Backend, flags uint64) (*process, error) {
+	way, err := newChannel(s.config.BrokerIO)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = theirs.Close() }()
-	p := &process{stderr: new(lastWords)}
+	defer way.started()
+	p := &process{channel: way, stderr: new(lastWords)}
 	p.cmd = exec.Command(s.config.Executable[0], s.config.Executable[1:]...)
+	p.cmd.Args[0] = "pyisolate-host-" + string(b) // cell/cpython/confine.c goes by it
 	p.cmd.Env = append([]string{}, s.config.Env...)
 	p.cmd.Dir = "/"
 	p.cmd.Stderr = p.stderr
-	p.cmd.ExtraFiles = []*os.File{theirs} // becomes host.ConnFD
+	p.cmd.ExtraFiles = way.theirs
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Cloneflags: uintptr(flags)}
 	if flags&unix.CLONE_NEWUSER != 0 {
-		p.cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
-		p.cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+		p.cmd.SysProcAttr.UidMappings = s.mappings(os.Getuid())
+		p.cmd.SysProcAttr.GidMappings = s.mappings(os.Getgid())
+		p.cmd.SysProcAttr.GidMappingsEnableSetgroups = s.users.Count > 0
 	}
 	// A child of the cell that outlives the host must not keep Wait waiting
 	// for the end of stderr.
 	p.cmd.WaitDelay = s.config.KillGrace
 	if err := p.cmd.Start(); err != nil {
-		return nil, errors.Join(err, ours.Close())
+		return nil, errors.Join(err, way.close())
 	}
-	p.conn = wire.NewConn(ours)
 	return p, nil
+}
+
+// mappings of a user namespace: its own user, and those of its cells.
+func (s *starter) mappings(id int) []syscall.SysProcIDMap {
+	maps := []syscall.SysProcIDMap{{ContainerID: id, HostID: id, Size: 1}}
+	if u := s.users; u.Count > 0 {
+		maps = append(maps, syscall.SysProcIDMap{ContainerID: int(u.First), HostID: int(u.First), Size: int(u.Count)})
+	}
+	return maps
 }
 
 // lastWords keeps the end of a host's stderr, for the reason of its death.

@@ -4,7 +4,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/pyisolate/pyisolate/internal/spin"
 )
+
+// servePatience is how long a consumer looks for the next frame before it sleeps.
+const servePatience = 2 * time.Microsecond
 
 // Recv returns the next frame, waiting for one. It is for simple consumers; do
 // not mix it with Serve, which keeps the order of handling.
@@ -49,7 +54,7 @@ func (r *Region) handleOne(handle func(Frame) error) error {
 // nothing when frames are being handled already, or when looking has not paid
 // lately. Serve meets the same errors, so a caller may ignore them.
 func (r *Region) Poll(patience time.Duration, done func() bool, handle func(Frame) error) error {
-	if !r.pollSpin.worthwhile() || !r.recv.TryLock() {
+	if !r.pollSpin.Worthwhile() || !r.recv.TryLock() {
 		return nil
 	}
 	defer r.recv.Unlock()
@@ -61,7 +66,7 @@ func (r *Region) Poll(patience time.Duration, done func() bool, handle func(Fram
 		defer r.parkAgain()
 	}
 	for !done() {
-		if ok, err := r.pollSpin.until(patience, r.ready); !ok || err != nil {
+		if ok, err := r.pollSpin.UntilYielding(patience, spin.Looks, r.ready); !ok || err != nil {
 			return err
 		}
 		if err := r.handleOne(handle); err != nil {
@@ -118,8 +123,8 @@ func (r *Region) lastLook() (bool, error) {
 // between frames: the consumer's lock is given up while asleep, so that Poll can
 // take it.
 func (r *Region) awaitFrame() error {
-	if r.serveSpin.worthwhile() {
-		if ok, err := r.serveSpin.until(servePatience, r.ready); ok || err != nil {
+	if r.serveSpin.Worthwhile() {
+		if ok, err := r.serveSpin.Until(servePatience, r.ready); ok || err != nil {
 			return err
 		}
 	}
@@ -220,4 +225,9 @@ func (r *Region) release() {
 	if full := r.word(offOutFull); full.Load() != 0 && full.Swap(0) != 0 {
 		futexWake(r.word(offOutTail))
 	}
+}
+
+// More reports, from within handle, whether another frame has begun to come.
+func (r *Region) More() bool {
+	return r.outSeen != r.outTail || r.word(offOutHead).Load() != r.outTail
 }

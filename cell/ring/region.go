@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/internal/spin"
 )
 
 var (
@@ -72,8 +74,8 @@ type Region struct {
 	outSeen   uint32
 	asleep    bool  // Serve waits for the bell and has given recv up
 	failed    error // of the frame taken last; nothing is taken after it
-	serveSpin spinner
-	pollSpin  spinner
+	serveSpin spin.Spinner
+	pollSpin  spin.Spinner
 
 	ctl sync.Mutex // one interrupt at a time
 }

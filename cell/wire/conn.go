@@ -1,15 +1,19 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"sync"
+	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pyisolate/pyisolate/broker/seal"
+	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/spin"
 )
 
 // Bounds of one message.
@@ -21,10 +25,14 @@ const (
 // queueBytes is how much may wait for a slow reader before Send waits too.
 const queueBytes = 4 << 20
 
+// framePlaintext is the most that one frame carries: as many messages as wait, or
+// a part of a large one.
+const framePlaintext = 16 << 10
+
 var (
 	// ErrClosed: the connection ended, by either side.
 	ErrClosed = errors.New("wire: connection closed")
-	// ErrFormat: what came is not a message. The connection is of no more use.
+	// ErrFormat: what came is not the next message. The connection is of no more use.
 	ErrFormat = errors.New("wire: malformed message")
 	// ErrTooLarge: the message to be sent exceeds a bound; nothing was sent.
 	ErrTooLarge = errors.New("wire: message too large")
@@ -37,114 +45,207 @@ type Msg struct {
 	Payload []byte
 }
 
-// Conn moves messages in order, whole, both ways.
+// Conn moves messages in order, whole, both ways. Any number of goroutines may
+// send; one at a time receives.
 type Conn interface {
+	// Send may wait for a peer that does not read.
 	Send(m *Msg) error
+	// Queue is Send for one of several: it leaves at the next Send or Flush, or when
+	// many wait.
+	Queue(m *Msg) error
+	// Flush sends what is queued.
+	Flush() error
+	// Recv waits for the next message.
 	Recv() (*Msg, error)
+	// TryRecv returns the next message, or nil when none is there.
+	TryRecv() (*Msg, error)
+	// Close ends all calls, those under way included.
 	Close() error
 }
 
-// stream is a Conn over one stream socket.
-type stream struct {
-	f   *os.File
-	dec *decoder
+// conn is a Conn: messages in sealed frames on a transport.
+type conn struct {
+	t       transport.Transport
+	receive receiver
+	reading sync.Mutex // held while receiving
 
 	mu      sync.Mutex
-	room    sync.Cond
-	queue   []byte // encoded, not yet given to the kernel
-	spare   []byte // the buffer written last, to be filled again
+	changed sync.Cond
+	queue   []byte // encoded, not yet sealed
 	writing bool
 	err     error
+	out     *seal.Sealer
 }
 
-var _ Conn = (*stream)(nil)
+var _ Conn = (*conn)(nil)
 
-// NewConn takes the stream socket f over.
-func NewConn(f *os.File) Conn {
-	s := &stream{f: f, dec: newDecoder(f)}
-	s.room.L = &s.mu
-	return s
+// Dial makes a connection on t as the node's side. cfg.Secret is used up. It
+// returns when the host has proved itself, or an error, after which t is closed;
+// whoever closes t meanwhile ends it.
+func Dial(t transport.Transport, cfg seal.Config) (Conn, error) {
+	return handshake(t, cfg, seal.Connect)
 }
 
-// Pair returns two connected stream sockets: one to build a Conn on, one to be
-// inherited by another process as a blocking or non-blocking file of its own.
-func Pair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+// Accept is Dial for the host's side.
+func Accept(t transport.Transport, cfg seal.Config) (Conn, error) {
+	return handshake(t, cfg, seal.Accept)
+}
+
+func handshake(t transport.Transport, cfg seal.Config, shake func(io.ReadWriter, seal.Config) (*seal.Session, error)) (Conn, error) {
+	s, err := shake(waiting{t}, cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("wire: create socket pair: %w", err)
+		return nil, errors.Join(fmt.Errorf("wire: %w", err), t.Close())
 	}
-	return os.NewFile(uintptr(fds[0]), "host"), os.NewFile(uintptr(fds[1]), "node"), nil
+	c := &conn{t: t, out: s.Out, receive: receiver{t: t, in: s.In}}
+	c.changed.L = &c.mu
+	return c, nil
 }
 
-// Inherited returns the Conn on descriptor fd, given by the parent process.
-func Inherited(fd int) (Conn, error) {
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, fmt.Errorf("wire: use inherited descriptor %d: %w", fd, err)
+// waiting reads and writes a transport as handshakes do, one step at a time.
+type waiting struct{ transport.Transport }
+
+func (w waiting) Read(p []byte) (int, error) {
+	for {
+		if n, err := w.TryRead(p); n > 0 || err != nil {
+			return n, err
+		}
+		w.Await()
 	}
-	unix.CloseOnExec(fd)
-	return NewConn(os.NewFile(uintptr(fd), "node")), nil
 }
+
+func (w waiting) Write(p []byte) (int, error) {
+	if err := w.Transport.Write(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// buffers are those of connections that have something to say: an idle one keeps
+// none.
+var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, seal.Overhead+framePlaintext)) }}
+
+// batchBytes is how much may be queued before it is sent without being asked for.
+const batchBytes = 4 * framePlaintext
 
 // Send queues m and, unless another Send is writing, writes all that is queued.
-func (s *stream) Send(m *Msg) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.err == nil && len(s.queue) > queueBytes {
-		s.room.Wait()
+func (c *conn) Send(m *Msg) error { return c.add(m, 0) }
+
+func (c *conn) Queue(m *Msg) error { return c.add(m, batchBytes) }
+
+func (c *conn) Flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.writing || len(c.queue) == 0 {
+		return c.err // a writer takes everything along
 	}
-	if s.err != nil {
-		return s.err
+	return c.flush()
+}
+
+// add queues m, and has the queue written when it is longer than most.
+func (c *conn) add(m *Msg, most int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.err == nil && len(c.queue) > queueBytes {
+		c.changed.Wait()
 	}
-	queue, err := Append(s.queue, m)
+	if c.err != nil {
+		return c.err
+	}
+	queue, err := Append(c.queue, m)
 	if err != nil {
 		return err
 	}
-	s.queue = queue
-	if s.writing {
-		return nil // the writer takes it along
+	c.queue = queue
+	if c.writing || len(queue) <= most {
+		return nil
 	}
-	return s.flush()
+	return c.flush()
 }
 
 // flush writes until the queue is empty. It is called with mu held and gives it
 // up during each write.
-func (s *stream) flush() error {
-	s.writing = true
-	for s.err == nil && len(s.queue) > 0 {
-		buf := s.queue
-		s.queue = s.spare[:0]
-		s.mu.Unlock()
-		_, err := s.f.Write(buf)
-		s.mu.Lock()
-		s.spare = recycle(buf)
-		if err != nil {
-			s.err = fmt.Errorf("%w: %w", ErrClosed, err)
+func (c *conn) flush() error {
+	c.writing = true
+	plain, sealed := buffers.Get().(*[]byte), buffers.Get().(*[]byte)
+	for c.err == nil && len(c.queue) > 0 {
+		*plain, c.queue = c.queue, (*plain)[:0]
+		c.mu.Unlock()
+		err := c.write(*plain, sealed)
+		c.mu.Lock()
+		if err != nil && c.err == nil {
+			c.err = fmt.Errorf("%w: %w", ErrClosed, err)
 		}
-		s.room.Broadcast()
+		c.changed.Broadcast()
 	}
-	s.writing = false
-	return s.err
+	recycle(&c.queue)
+	recycle(plain)
+	recycle(sealed)
+	buffers.Put(plain)
+	buffers.Put(sealed)
+	c.writing = false
+	c.changed.Broadcast()
+	return c.err
 }
 
-// recycle keeps a buffer for the next batch unless one large message grew it.
-func recycle(buf []byte) []byte {
-	if cap(buf) > 256<<10 {
-		return nil
+// write seals plain into frames and writes them, several at once.
+func (c *conn) write(plain []byte, sealed *[]byte) (err error) {
+	for len(plain) > 0 {
+		out := (*sealed)[:0]
+		for len(plain) > 0 && len(out) < 4*framePlaintext {
+			n := min(len(plain), framePlaintext)
+			if out, err = c.out.Seal(out, plain[:n]); err != nil {
+				return err
+			}
+			plain = plain[n:]
+		}
+		*sealed = out
+		if err := c.t.Write(out); err != nil {
+			return err
+		}
 	}
-	return buf[:0]
+	return nil
 }
 
-func (s *stream) Recv() (*Msg, error) { return s.dec.next() }
-
-func (s *stream) Close() error {
-	s.mu.Lock()
-	if s.err == nil {
-		s.err = ErrClosed
+// recycle empties a buffer, and gives it up when a large message grew it.
+func recycle(buf *[]byte) {
+	*buf = (*buf)[:0]
+	if cap(*buf) > 256<<10 {
+		*buf = nil
 	}
-	s.room.Broadcast()
-	s.mu.Unlock()
-	if err := s.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("wire: close: %w", err)
+}
+
+func (c *conn) Recv() (*Msg, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	return c.receive.next(true)
+}
+
+func (c *conn) TryRecv() (*Msg, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	return c.receive.next(false)
+}
+
+// Close destroys the keys when the calls under way have ended.
+func (c *conn) Close() error {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = ErrClosed
+	}
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	err := c.t.Close()
+	c.mu.Lock()
+	for c.writing {
+		c.changed.Wait()
+	}
+	c.out.Destroy()
+	c.mu.Unlock()
+	c.reading.Lock()
+	c.receive.in.Destroy()
+	c.reading.Unlock()
+	if err != nil {
+		return fmt.Errorf("wire: %w", err)
 	}
 	return nil
 }
@@ -159,12 +260,22 @@ func Append(buf []byte, m *Msg) ([]byte, error) {
 	}
 	start := len(buf)
 	buf = append(buf, 0, 0, 0, 0)
-	buf = appendUvarint(buf, uint64(n))
+	buf = binary.AppendUvarint(buf, uint64(n))
 	out, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf, m.Control)
 	if err != nil {
 		return buf[:start], fmt.Errorf("wire: encode: %w", err)
 	}
 	out = append(out, m.Payload...)
-	putLength(out[start:], len(out)-start-4)
+	binary.LittleEndian.PutUint32(out[start:], uint32(len(out)-start-lengthSize))
 	return out, nil
+}
+
+// RecvSoon looks for a message for about the given time. It returns nil when none
+// has come.
+func RecvSoon(c Conn, s *spin.Spinner, patience time.Duration) (m *Msg, err error) {
+	_, err = s.UntilYielding(patience, 1, func() (bool, error) {
+		m, err = c.TryRecv()
+		return m != nil, err
+	})
+	return m, err
 }

@@ -79,7 +79,8 @@ func FromReport(r cell.Report) *Report {
 	return &Report{State: string(r.State), Busy: r.Busy, Reason: Text(r.Reason, 4096),
 		CpuNs: int64(r.CPU), Memory: r.Memory, MemoryPeak: r.MemoryPeak, Output: r.Output,
 		Posts: r.Posts, Logs: r.Logs, LogsLost: r.LogsLost, Metrics: r.Metrics,
-		Requests: r.Requests, Denials: r.Denials, Namespaces: r.Namespaces}
+		Requests: r.Requests, Denials: r.Denials, Namespaces: r.Namespaces,
+		Start: r.Start, Uid: r.UID}
 }
 
 // ToReport is the reverse of FromReport.
@@ -88,7 +89,7 @@ func ToReport(r *Report) cell.Report {
 		CPU: time.Duration(r.GetCpuNs()), Memory: r.GetMemory(), MemoryPeak: r.GetMemoryPeak(),
 		Output: r.GetOutput(), Posts: r.GetPosts(), Logs: r.GetLogs(), LogsLost: r.GetLogsLost(),
 		Metrics: r.GetMetrics(), Requests: r.GetRequests(), Denials: r.GetDenials(),
-		Namespaces: r.GetNamespaces()}
+		Namespaces: r.GetNamespaces(), Start: r.GetStart(), UID: r.GetUid()}
 }
 
 // Text makes s valid for protobuf and at most n bytes long.

@@ -1,102 +1,84 @@
 package wire
 
 import (
-	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"syscall"
 
 	"google.golang.org/protobuf/proto"
 )
 
-const readBuffer = 64 << 10
+const (
+	lengthSize = 4
+	// shareSize is from where on a payload keeps the memory it was collected in;
+	// a smaller one is copied out of it.
+	shareSize = 64 << 10
+)
 
-// decoder reads messages from a byte stream.
+// decoder takes messages out of a stream of bytes that is fed to it in pieces.
 type decoder struct {
-	r       *bufio.Reader
-	control []byte
+	rest []byte // what is fed and not yet taken
+	own  bool   // rest is our memory, not the feeder's
 }
 
-func newDecoder(r io.Reader) *decoder { return &decoder{r: bufio.NewReaderSize(r, readBuffer)} }
-
-func appendUvarint(buf []byte, v uint64) []byte { return binary.AppendUvarint(buf, v) }
-
-func putLength(buf []byte, n int) { binary.LittleEndian.PutUint32(buf, uint32(n)) }
-
-// next returns the next message. ErrClosed is an end between two messages.
-func (d *decoder) next() (*Msg, error) {
-	var length [4]byte
-	if _, err := io.ReadFull(d.r, length[:]); err != nil {
-		return nil, ended(err)
+// feed gives the decoder the next piece, to be left alone until message has
+// returned nil, as it must have before.
+func (d *decoder) feed(piece []byte) {
+	if len(d.rest) == 0 {
+		d.rest, d.own = piece, false
+		return
 	}
-	total := int64(binary.LittleEndian.Uint32(length[:]))
-	if total > MaxControl+MaxPayload+binary.MaxVarintLen32 {
-		return nil, fmt.Errorf("%w: length %d", ErrFormat, total)
-	}
-	n, err := binary.ReadUvarint(d.r)
+	d.rest = append(d.rest, piece...)
+}
+
+// message returns the next message, or nil when more must be fed first. Memory
+// grows with what comes: a length alone makes nobody allocate.
+func (d *decoder) message() (*Msg, error) {
+	size, err := messageSize(d.rest)
 	if err != nil {
-		return nil, fmt.Errorf("%w: length of control: %w", ErrFormat, err)
-	}
-	rest := total - int64(uvarintLen(n)) - int64(n)
-	if n > MaxControl || rest < 0 || rest > MaxPayload {
-		return nil, fmt.Errorf("%w: control %d of %d bytes", ErrFormat, n, total)
-	}
-	m := &Msg{Control: new(Control)}
-	if err := d.readControl(int(n), m.Control); err != nil {
 		return nil, err
 	}
-	if rest == 0 {
-		return m, nil
-	}
-	m.Payload, err = d.readPayload(int(rest))
-	return m, err
-}
-
-func (d *decoder) readControl(n int, into *Control) error {
-	if cap(d.control) < n {
-		d.control = make([]byte, n)
-	}
-	buf := d.control[:n]
-	if _, err := io.ReadFull(d.r, buf); err != nil {
-		return fmt.Errorf("%w: control: %w", ErrFormat, err)
-	}
-	if err := proto.Unmarshal(buf, into); err != nil {
-		return fmt.Errorf("%w: control: %w", ErrFormat, err)
-	}
-	return nil
-}
-
-// readPayload grows with what comes: a length alone makes nobody allocate.
-func (d *decoder) readPayload(n int) ([]byte, error) {
-	const step = 1 << 20
-	buf := make([]byte, 0, min(n, step))
-	for len(buf) < n {
-		if len(buf) == cap(buf) {
-			buf = append(make([]byte, 0, min(n, 2*cap(buf))), buf...)
+	if len(d.rest) < size {
+		if !d.own {
+			d.rest, d.own = append([]byte(nil), d.rest...), true
 		}
-		at := len(buf)
-		buf = buf[:cap(buf)]
-		if _, err := io.ReadFull(d.r, buf[at:]); err != nil {
-			return nil, fmt.Errorf("%w: payload: %w", ErrFormat, err)
-		}
+		return nil, nil
 	}
-	return buf, nil
+	body := d.rest[lengthSize:size]
+	d.rest = d.rest[size:]
+	return decode(body, d.own && size >= shareSize)
 }
 
-func uvarintLen(v uint64) int {
-	var b [binary.MaxVarintLen64]byte
-	return binary.PutUvarint(b[:], v)
+// messageSize is that of the message buf begins with, its header included, or of
+// the header when that has not come in full.
+func messageSize(buf []byte) (int, error) {
+	if len(buf) < lengthSize {
+		return lengthSize + 1, nil
+	}
+	n := int64(binary.LittleEndian.Uint32(buf))
+	if n < 1 || n > MaxControl+MaxPayload+binary.MaxVarintLen32 {
+		return 0, fmt.Errorf("%w: length %d", ErrFormat, n)
+	}
+	return lengthSize + int(n), nil
 }
 
-func ended(err error) error {
+// decode decodes a message behind its length. Its payload is a part of body if
+// share says so.
+func decode(body []byte, share bool) (*Msg, error) {
+	n, used := binary.Uvarint(body)
+	if used <= 0 || n > MaxControl || n > uint64(len(body)-used) || len(body)-used-int(n) > MaxPayload {
+		return nil, fmt.Errorf("%w: control %d of %d bytes", ErrFormat, n, len(body))
+	}
+	m := &Msg{Control: new(Control)}
+	if err := proto.Unmarshal(body[used:used+int(n)], m.Control); err != nil {
+		return nil, fmt.Errorf("%w: control: %w", ErrFormat, err)
+	}
+	payload := body[used+int(n):]
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: cut short", ErrFormat)
-	case errors.Is(err, io.EOF), errors.Is(err, os.ErrClosed), errors.Is(err, syscall.ECONNRESET):
-		return ErrClosed
+	case len(payload) == 0:
+	case share:
+		m.Payload = payload[:len(payload):len(payload)]
+	default:
+		m.Payload = append(make([]byte, 0, len(payload)), payload...)
 	}
-	return fmt.Errorf("wire: receive: %w", err)
+	return m, nil
 }

@@ -597,6 +597,9 @@ type Hello struct {
 	KillGraceNs    int64                  `protobuf:"varint,5,opt,name=kill_grace_ns,json=killGraceNs,proto3" json:"kill_grace_ns,omitempty"`        // from interrupt to kill
 	RetireGraceNs  int64                  `protobuf:"varint,6,opt,name=retire_grace_ns,json=retireGraceNs,proto3" json:"retire_grace_ns,omitempty"`  // from a stuck cell to the host's end
 	NamespaceFlags uint64                 `protobuf:"varint,7,opt,name=namespace_flags,json=namespaceFlags,proto3" json:"namespace_flags,omitempty"` // CLONE_NEW* wanted for each process cell
+	NoZygote       bool                   `protobuf:"varint,8,opt,name=no_zygote,json=noZygote,proto3" json:"no_zygote,omitempty"`                   // execute each process cell afresh
+	FirstUid       uint32                 `protobuf:"varint,9,opt,name=first_uid,json=firstUid,proto3" json:"first_uid,omitempty"`                   // users for process cells, uids of them from
+	Uids           uint32                 `protobuf:"varint,10,opt,name=uids,proto3" json:"uids,omitempty"`                                          // this one on; 0: they run as the host does
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -676,6 +679,27 @@ func (x *Hello) GetRetireGraceNs() int64 {
 func (x *Hello) GetNamespaceFlags() uint64 {
 	if x != nil {
 		return x.NamespaceFlags
+	}
+	return 0
+}
+
+func (x *Hello) GetNoZygote() bool {
+	if x != nil {
+		return x.NoZygote
+	}
+	return false
+}
+
+func (x *Hello) GetFirstUid() uint32 {
+	if x != nil {
+		return x.FirstUid
+	}
+	return 0
+}
+
+func (x *Hello) GetUids() uint32 {
+	if x != nil {
+		return x.Uids
 	}
 	return 0
 }
@@ -940,11 +964,14 @@ func (x *Limits) GetQueueItems() uint32 {
 	return 0
 }
 
-// Claimed: the cell is the caller's. hit: it was taken from the pool.
+// Claimed: the cell is the caller's. hit: it was taken from the pool. no_zygote and
+// no_user say why its host had to do without, for its cells in general.
 type Claimed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hit           bool                   `protobuf:"varint,1,opt,name=hit,proto3" json:"hit,omitempty"`
 	Namespaces    []string               `protobuf:"bytes,2,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
+	NoZygote      string                 `protobuf:"bytes,3,opt,name=no_zygote,json=noZygote,proto3" json:"no_zygote,omitempty"`
+	NoUser        string                 `protobuf:"bytes,4,opt,name=no_user,json=noUser,proto3" json:"no_user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -991,6 +1018,20 @@ func (x *Claimed) GetNamespaces() []string {
 		return x.Namespaces
 	}
 	return nil
+}
+
+func (x *Claimed) GetNoZygote() string {
+	if x != nil {
+		return x.NoZygote
+	}
+	return ""
+}
+
+func (x *Claimed) GetNoUser() string {
+	if x != nil {
+		return x.NoUser
+	}
+	return ""
 }
 
 // Exec's payload is the argv JSON array, then the source.
@@ -1977,6 +2018,8 @@ type Report struct {
 	Requests      uint64                 `protobuf:"varint,12,opt,name=requests,proto3" json:"requests,omitempty"`
 	Denials       uint64                 `protobuf:"varint,13,opt,name=denials,proto3" json:"denials,omitempty"`
 	Namespaces    []string               `protobuf:"bytes,14,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
+	Start         string                 `protobuf:"bytes,15,opt,name=start,proto3" json:"start,omitempty"`
+	Uid           uint32                 `protobuf:"varint,16,opt,name=uid,proto3" json:"uid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2107,6 +2150,20 @@ func (x *Report) GetNamespaces() []string {
 		return x.Namespaces
 	}
 	return nil
+}
+
+func (x *Report) GetStart() string {
+	if x != nil {
+		return x.Start
+	}
+	return ""
+}
+
+func (x *Report) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
 }
 
 // Ended is the last message about a cell.
@@ -2323,7 +2380,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x03lib\x18\x02 \x01(\tR\x03lib\x12\x16\n" +
 	"\x06stdlib\x18\x03 \x01(\tR\x06stdlib\x12\x14\n" +
 	"\x05start\x18\x04 \x01(\tR\x05start\x12\x18\n" +
-	"\apreload\x18\x05 \x03(\tR\apreload\"\xec\x01\n" +
+	"\apreload\x18\x05 \x03(\tR\apreload\"\xba\x02\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x18\n" +
 	"\abackend\x18\x02 \x01(\tR\abackend\x12(\n" +
@@ -2331,7 +2388,11 @@ const file_wire_proto_rawDesc = "" +
 	"\x04pool\x18\x04 \x01(\rR\x04pool\x12\"\n" +
 	"\rkill_grace_ns\x18\x05 \x01(\x03R\vkillGraceNs\x12&\n" +
 	"\x0fretire_grace_ns\x18\x06 \x01(\x03R\rretireGraceNs\x12'\n" +
-	"\x0fnamespace_flags\x18\a \x01(\x04R\x0enamespaceFlags\"I\n" +
+	"\x0fnamespace_flags\x18\a \x01(\x04R\x0enamespaceFlags\x12\x1b\n" +
+	"\tno_zygote\x18\b \x01(\bR\bnoZygote\x12\x1b\n" +
+	"\tfirst_uid\x18\t \x01(\rR\bfirstUid\x12\x12\n" +
+	"\x04uids\x18\n" +
+	" \x01(\rR\x04uids\"I\n" +
 	"\x05Ready\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
 	"\x06python\x18\x02 \x01(\tR\x06python\x12\x16\n" +
@@ -2355,12 +2416,14 @@ const file_wire_proto_rawDesc = "" +
 	"\rmessage_bytes\x18\t \x01(\rR\fmessageBytes\x12\x1f\n" +
 	"\vqueue_items\x18\n" +
 	" \x01(\rR\n" +
-	"queueItems\";\n" +
+	"queueItems\"q\n" +
 	"\aClaimed\x12\x10\n" +
 	"\x03hit\x18\x01 \x01(\bR\x03hit\x12\x1e\n" +
 	"\n" +
 	"namespaces\x18\x02 \x03(\tR\n" +
-	"namespaces\"k\n" +
+	"namespaces\x12\x1b\n" +
+	"\tno_zygote\x18\x03 \x01(\tR\bnoZygote\x12\x17\n" +
+	"\ano_user\x18\x04 \x01(\tR\x06noUser\"k\n" +
 	"\x04Exec\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x19\n" +
 	"\bargs_len\x18\x02 \x01(\rR\aargsLen\x12\x14\n" +
@@ -2425,7 +2488,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x04rule\x18\x04 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06kernel\x18\x05 \x01(\tR\x06kernel\x12\x16\n" +
 	"\x06broker\x18\x06 \x01(\tR\x06broker\x12\x13\n" +
-	"\x05at_ns\x18\a \x01(\x03R\x04atNs\"\xe9\x02\n" +
+	"\x05at_ns\x18\a \x01(\x03R\x04atNs\"\x91\x03\n" +
 	"\x06Report\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x12\n" +
 	"\x04busy\x18\x02 \x01(\bR\x04busy\x12\x16\n" +
@@ -2444,7 +2507,9 @@ const file_wire_proto_rawDesc = "" +
 	"\adenials\x18\r \x01(\x04R\adenials\x12\x1e\n" +
 	"\n" +
 	"namespaces\x18\x0e \x03(\tR\n" +
-	"namespaces\"e\n" +
+	"namespaces\x12\x14\n" +
+	"\x05start\x18\x0f \x01(\tR\x05start\x12\x10\n" +
+	"\x03uid\x18\x10 \x01(\rR\x03uid\"e\n" +
 	"\x05Ended\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12.\n" +

@@ -8,11 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/broker/capability/jail"
 	"github.com/pyisolate/pyisolate/cell/host"
 )
 
-func main() { os.Exit(Main(os.Args[1:])) }
+func main() {
+	jail.Init() // does not return in a program that subprocess.run starts
+	os.Exit(Main(os.Args[1:]))
+}
 
 // Main runs the command line and returns the exit status.
 func Main(args []string) int {
@@ -20,6 +23,9 @@ func Main(args []string) int {
 		return host.Main(hostOptions())
 	}
 	root := newRoot()
+	// What fails before a command begins is the command line.
+	begun := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
 	root.SetArgs(args)
 	err := root.Execute()
 	var silent exitStatus
@@ -28,57 +34,31 @@ func Main(args []string) int {
 		return 0
 	case errors.As(err, &silent):
 		return int(silent)
+	case !begun:
+		err = usageError{err}
 	}
 	fmt.Fprintln(os.Stderr, "pyisolate-node:", err)
 	return statusOf(err)
 }
 
-// exitStatus is an error that has been shown already.
-type exitStatus int
-
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
-
-// Exit statuses; docs/cli.md and `run --help` list them. Changing one breaks
-// scripts.
-const (
-	statusGuest     = 1   // the guest's own exception
-	statusUsage     = 2   // the command line or the input is wrong
-	statusInternal  = 70  // the node could not do its work
-	statusKindBase  = 10  // plus the cell.Kind for policy and quota errors
-	statusInterrupt = 130 // Ctrl-C
-)
-
-func statusOf(err error) int {
-	switch kind := cell.KindOf(err); kind {
-	case cell.KindUnknown:
-		var usage usageError
-		if errors.As(err, &usage) {
-			return statusUsage
-		}
-		return statusInternal
-	case cell.GuestError:
-		return statusGuest
-	case cell.Invalid:
-		return statusUsage
-	case cell.Cancelled:
-		return statusInterrupt
-	default:
-		return statusKindBase + int(kind)
-	}
-}
-
-type usageError struct{ error }
-
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "pyisolate-node",
-		Short:         "Run Python you do not trust, in cells",
+		Use:   "pyisolate-node",
+		Short: "Run Python you do not trust, in cells",
+		Long: `Run Python you do not trust, in cells.
+
+A cell is a CPython interpreter of its own, with limits on memory, processor
+time, output and imports. It can be ended from outside, whatever the program in
+it does.`,
+		Example: `  pyisolate-node run examples/hello.py
+  pyisolate-node run --backend process --mem 64MiB --wall 10s untrusted.py
+  pyisolate-node run --help`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
+		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newRun(), newVersion(), newBench(), newBenchHost())
+	root.AddCommand(newRun(), newVersion(), newBench(), newBenchHost(), newMan())
 	return root
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/pyisolate/pyisolate/broker/capability/jail"
 	"github.com/pyisolate/pyisolate/cell/pydist"
 )
 
@@ -14,6 +15,7 @@ import (
 const mainEnv = "PYISOLATE_TEST_MAIN"
 
 func TestMain(m *testing.M) {
+	jail.Init()
 	// A host is this binary under another first argument, a zygote never gets here.
 	if os.Getenv(mainEnv) != "" || (len(os.Args) > 1 && os.Args[1] == "host") {
 		os.Exit(Main(os.Args[1:]))

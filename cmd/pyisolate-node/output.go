@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/effect"
 )
 
 // printer is the sink of run: posts go to out, everything else to err; with
@@ -18,6 +19,8 @@ type printer struct {
 	out    io.Writer
 	err    io.Writer
 	asJSON bool
+	// effects are what the program may request; nil when that is nothing.
+	effects *effects
 }
 
 // event is one line of --json output.
@@ -117,8 +120,11 @@ func (p *printer) Denied(d cell.Denial) {
 	_, _ = fmt.Fprintf(p.err, "denied: %s: %s\n", d.Capability, d.Action)
 }
 
-// Request implements cell.Sink: nothing is granted yet.
-func (p *printer) Request(_ context.Context, r cell.Request) (cell.Value, error) {
+// Request implements cell.Sink.
+func (p *printer) Request(ctx context.Context, r cell.Request) (cell.Value, error) {
+	if p.effects != nil {
+		return effect.Serve(ctx, p.effects.session, r)
+	}
 	return cell.Value{}, cell.Errorf(cell.PolicyDenied, "capability %q is not granted to this cell", r.Capability)
 }
 

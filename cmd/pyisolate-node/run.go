@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
 )
@@ -28,12 +29,13 @@ const computeImports = "array,base64,binascii,bisect,calendar,cmath,collections,
 const maxSource = cell.MaxMessageBytes
 
 type runOptions struct {
-	python, code, imports, backend, tenant, dialect, stdin string
-	mem, output                                            bytesFlag
-	cpu                                                    cpuFlag
-	wall                                                   time.Duration
-	children, files                                        int
-	asJSON, stats                                          bool
+	python, code, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO string
+	grants                                                                           []string
+	mem, output                                                                      bytesFlag
+	cpu                                                                              cpuFlag
+	wall                                                                             time.Duration
+	children, files                                                                  int
+	asJSON, stats                                                                    bool
 }
 
 func newRun() *cobra.Command {
@@ -45,16 +47,12 @@ func newRun() *cobra.Command {
 
 What the program posts goes to standard output as it comes; what it prints and
 logs goes to standard error. Without --allow-import the program may import
-modules that only compute (math, json, re, …).
-
-Exit status: 0 done; 1 the program raised; 2 the command line or input is wrong;
-11 PolicyDenied; 13 Timeout; 14 MemoryExceeded; 15 CPUExceeded;
-16 OutputExceeded; 17 ChildWorkExceeded; 18 NetworkExceeded; 20 CellGone;
-21 Busy; 70 the node failed; 130 interrupted.`,
+modules that only compute (math, json, re, …).` + exitStatusHelp(),
 		Example: `  pyisolate-node run examples/hello.py
   echo 'post(sum(range(10)))' | pyisolate-node run -
   pyisolate-node run -c 'while True: pass' --cpu 100ms
-  pyisolate-node run --stdin text.txt examples/wordstats.py`,
+  pyisolate-node run --stdin text.txt examples/wordstats.py
+  pyisolate-node run --grant fs.read=/etc/os-release examples/read_through_broker.py /etc/os-release`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && o.code == "" {
 				return usageError{errors.New("name a FILE, or - for standard input, or give -c CODE")}
@@ -77,10 +75,15 @@ Exit status: 0 done; 1 the program raised; 2 the command line or input is wrong;
 	f.StringVar(&o.tenant, "tenant", "default", "tenant name")
 	f.StringVar(&o.dialect, "dialect", string(cell.Python), "python or restricted")
 	f.StringVar(&o.stdin, "stdin", "", "FILE the program reads as sys.stdin; - for this process's")
+	f.StringArrayVar(&o.grants, "grant", nil, "an effect the program may request, as NAME, NAME=WORD or NAME={JSON}: fs.read=/data; repeatable")
+	f.StringVar(&o.secrets, "secrets", "", "where --grant secrets.get finds them: a directory of files, a JSON file, or env:NAME,…")
+	f.StringVar(&o.store, "store", "", "the file --grant kv keeps values in")
+	f.StringVar(&o.brokerIO, "broker-io", string(transport.ModeAuto), "how this process talks to the cell's: auto, uring or socket")
 	f.StringVar(&o.python, "python", "", "another libpython, python or prefix, 3.14 or later (default: the embedded one, or $PYISOLATE_PYTHON)")
 	f.BoolVar(&o.asJSON, "json", false, "print posts, logs, errors and statistics as JSON, one object a line")
 	f.BoolVar(&o.stats, "stats", false, "report time and memory at the end")
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("broker-io", cobra.FixedCompletions([]string{"auto", "uring", "socket"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("dialect", cobra.FixedCompletions([]string{"python", "restricted"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -136,6 +139,10 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	out := &printer{out: c.OutOrStdout(), err: c.ErrOrStderr(), asJSON: o.asJSON}
+	mode, err := transport.ParseMode(o.brokerIO)
+	if err != nil {
+		return usageError{fmt.Errorf("--broker-io: %w", err)}
+	}
 	src, err := o.source(c.InOrStdin(), args)
 	if err != nil {
 		return err
@@ -150,7 +157,12 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 	if err := errors.Join(spec.Validate(), src.Validate()); err != nil {
 		return err
 	}
-	launcher, err := newLauncher(ctx, o.python, launch.Config{PoolSize: -1})
+	out.effects, err = o.openEffects()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = out.effects.close() }()
+	launcher, err := newLauncher(ctx, o.python, launch.Config{PoolSize: -1, BrokerIO: mode})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,77 @@
+#define _GNU_SOURCE
+#include "control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void say(const char *format, const char *a, const char *b) {
+  char text[1024];
+  int n = snprintf(text, sizeof text, format, 0, a, 0, b);
+  send(CONTROL, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1, MSG_NOSIGNAL);
+}
+
+void control_ready(const char *no_user) {
+  char pid[16];
+  snprintf(pid, sizeof pid, "%d", getpid());
+  say("ready%c%s%c%s", pid, no_user);
+}
+
+void control_die(const char *why) {
+  say("error%c%s%c%s", why, "");
+  _exit(1);
+}
+
+static void read_setting(config *k, const char *key, char *value) {
+  if (!strncmp(key, "lib=", 4)) k->lib = value;
+  else if (!strncmp(key, "home=", 5)) k->home = value;
+  else if (!strncmp(key, "stdlib=", 7)) k->stdlib = value;
+  else if (!strncmp(key, "uid=", 4)) k->uid = (uint32_t)strtoul(value, NULL, 10);
+  else if (!strncmp(key, "preload=", 8))
+    for (char *rest = NULL, *m = strtok_r(value, ",", &rest); m && k->preloads < 64; m = strtok_r(NULL, ",", &rest))
+      k->preload[k->preloads++] = m;
+}
+
+void control_config(config *k) {
+  static char text[65536];
+  ssize_t n = recv(CONTROL, text, sizeof text - 1, 0);
+  if (n <= 0) _exit(1);
+  for (char *p = text; p < text + n;) {
+    size_t step = strlen(p) + 1; // before the value is cut up
+    char *value = strchr(p, '=');
+    if (value) read_setting(k, p, value + 1);
+    p += step;
+  }
+  if (!k->lib || !k->home || !k->stdlib) control_die("the configuration lacks lib, home or stdlib");
+}
+
+int control_receive(request *q, int *region, int *bell) {
+  struct iovec iov = {q, sizeof *q};
+  union { struct cmsghdr head; char space[CMSG_SPACE(2 * sizeof(int))]; } c;
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
+  ssize_t n = recvmsg(CONTROL, &m, MSG_CMSG_CLOEXEC);
+  if (n < 0 && errno == EINTR) return 0;
+  if (n <= 0) return -1;
+  if (n != sizeof *q || q->op != 1 || m.msg_controllen < CMSG_LEN(2 * sizeof(int))) return 0;
+  int fds[2];
+  memcpy(fds, CMSG_DATA(&c.head), sizeof fds);
+  *region = fds[0];
+  *bell = fds[1];
+  return 1;
+}
+
+void control_answer(const report *r, int fd) {
+  struct iovec iov = {(void *)r, sizeof *r};
+  union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } c = {0};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (fd >= 0) {
+    m.msg_control = &c;
+    m.msg_controllen = sizeof c;
+    c.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&c.head), &fd, sizeof fd);
+  }
+  if (sendmsg(CONTROL, &m, MSG_NOSIGNAL) < 0) _exit(0);
+}

@@ -1,0 +1,69 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/pyisolate/pyisolate/broker/seal"
+	"github.com/pyisolate/pyisolate/broker/transport"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// channel is the way to a host that is being started: a socket, and a secret that
+// only this host inherits, on a pipe of its own.
+type channel struct {
+	socket transport.Transport
+	secret *seal.Secret
+	// theirs become host.ConnFD and host.SecretFD.
+	theirs []*os.File
+}
+
+func newChannel(mode transport.Mode) (c *channel, err error) {
+	c = new(channel)
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("launch: make a host's channel: %w", err), c.close())
+		}
+	}()
+	if c.secret, err = seal.GenerateSecret(); err != nil {
+		return c, err
+	}
+	ours, theirs, err := transport.Pair()
+	if err != nil {
+		return c, err
+	}
+	c.theirs = []*os.File{theirs}
+	if c.socket, err = transport.Open(ours, mode); err != nil {
+		return c, errors.Join(err, ours.Close())
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		return c, err
+	}
+	c.theirs = append(c.theirs, out)
+	return c, errors.Join(seal.WriteSecret(in, c.secret), in.Close())
+}
+
+// started gives up the host's ends, which the host has now.
+func (c *channel) started() {
+	for _, f := range c.theirs {
+		_ = f.Close()
+	}
+	c.theirs = nil
+}
+
+// dial returns when the host has proved that it is the one that was started. The
+// host's death ends it.
+func (c *channel) dial() (wire.Conn, error) {
+	return wire.Dial(c.socket, seal.Config{Secret: c.secret})
+}
+
+func (c *channel) close() error {
+	c.secret.Destroy()
+	c.started()
+	if c.socket == nil {
+		return nil
+	}
+	return c.socket.Close()
+}

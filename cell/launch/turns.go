@@ -1,0 +1,108 @@
+package launch
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/internal/spin"
+)
+
+const (
+	// answerPatience is how long a caller looks for its answer itself.
+	answerPatience = 250 * time.Microsecond
+	// linger is how long the resident leaves the connection to callers after one
+	// got its answer from it. What comes unasked may lie that long.
+	linger = 200 * time.Microsecond
+)
+
+// turns decides who reads a connection: its resident goroutine, or a caller that
+// waits for an answer. A caller that reads gets its answer without two threads
+// being woken for it, and it makes itself useful for a moment only; so the
+// resident reads except in the moments after such an answer.
+type turns struct {
+	conn    wire.Conn
+	reading sync.Mutex // held by whoever reads
+	callers atomic.Int32
+	lately  atomic.Int64 // until when the resident stays away, in Unix ns; 0 when it reads
+	back    chan struct{}
+	spin    spin.Spinner
+}
+
+func newTurns(c wire.Conn) *turns { return &turns{conn: c, back: make(chan struct{}, 1)} }
+
+// reside reads until the connection fails. take must not block.
+func (t *turns) reside(take func(*wire.Msg)) error {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		t.stayAway(pause)
+		t.reading.Lock()
+		m, err := t.conn.Recv()
+		if err == nil {
+			take(m)
+		}
+		t.reading.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// stayAway returns when no caller got an answer for a while, or one calls.
+func (t *turns) stayAway(pause *time.Timer) {
+	for until := t.lately.Load(); until != 0; until = t.lately.Load() {
+		d := time.Until(time.Unix(0, until))
+		if d <= 0 {
+			t.lately.CompareAndSwap(until, 0)
+			continue
+		}
+		pause.Reset(d)
+		select {
+		case <-pause.C:
+		case <-t.back:
+		}
+	}
+}
+
+// answered is told by whoever handles an answer, before its caller knows. The
+// next question may follow at once.
+func (t *turns) answered() {
+	if t.callers.Load() == 1 && t.spin.Worthwhile() {
+		t.lately.Store(time.Now().Add(linger).UnixNano())
+	}
+}
+
+// look reads, for a caller that has asked, until done reports true or nothing has
+// come for a moment. It does nothing while the resident reads or others wait.
+func (t *turns) look(done func() bool, take func(*wire.Msg)) {
+	if t.lately.Load() == 0 {
+		return
+	}
+	if t.callers.Load() > 1 || !t.reading.TryLock() {
+		t.call()
+		return
+	}
+	defer t.reading.Unlock()
+	for !done() {
+		m, err := wire.RecvSoon(t.conn, &t.spin, answerPatience)
+		if m == nil || err != nil { // the resident meets the same error
+			t.call()
+			return
+		}
+		take(m)
+	}
+	if t.callers.Load() > 1 {
+		t.call()
+	}
+}
+
+// call has the resident read again.
+func (t *turns) call() {
+	t.lately.Store(0)
+	select {
+	case t.back <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,118 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/pyisolate/pyisolate/broker/seal"
+	"github.com/pyisolate/pyisolate/broker/transport"
+)
+
+// readBuffer takes several frames at once, and always a whole one.
+const readBuffer = 4 * (framePlaintext + seal.Overhead)
+
+// readBuffers are borrowed by connections that have something to read.
+var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+
+// receiver turns the bytes of a transport into messages.
+type receiver struct {
+	t  transport.Transport
+	in *seal.Opener
+
+	raw  *[readBuffer]byte // nil while idle
+	r, w int               // what is read and not yet opened is raw[r:w]
+	decoder
+}
+
+// next returns the next message. Without wait it returns nil when that has not
+// come in full. ErrClosed is an end between two messages.
+func (c *receiver) next(wait bool) (*Msg, error) {
+	for {
+		if m, err := c.message(); m != nil || err != nil {
+			return m, err
+		}
+		opened, err := c.openFrame()
+		if err != nil {
+			return nil, err
+		}
+		if opened {
+			continue
+		}
+		n, err := c.read()
+		switch {
+		case err != nil:
+			return nil, c.ended(err)
+		case n == 0 && !wait:
+			return nil, nil
+		case n == 0:
+			c.idle()
+			c.t.Await()
+		}
+	}
+}
+
+// openFrame opens the next frame, if it is there in full.
+func (c *receiver) openFrame() (bool, error) {
+	if c.w-c.r < seal.LengthSize {
+		return false, nil
+	}
+	size, err := c.in.FrameLength(c.raw[c.r:c.w])
+	if err == nil && size > framePlaintext+seal.Overhead {
+		err = fmt.Errorf("frame of %d bytes, %d are allowed", size, framePlaintext+seal.Overhead)
+	}
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if c.w-c.r < size {
+		return false, nil
+	}
+	plain, err := c.in.Open(c.raw[c.r : c.r+size])
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	c.r += size
+	c.feed(plain)
+	return true, nil
+}
+
+func (c *receiver) read() (int, error) {
+	if c.raw == nil {
+		c.raw, c.r, c.w = readBuffers.Get().(*[readBuffer]byte), 0, 0
+	}
+	switch {
+	case c.r == c.w:
+		c.r, c.w = 0, 0
+	case len(c.raw)-c.r < framePlaintext+seal.Overhead:
+		c.w = copy(c.raw[:], c.raw[c.r:c.w])
+		c.r = 0
+	}
+	n, err := c.t.TryRead(c.raw[c.w:])
+	c.w += n
+	return n, err
+}
+
+// idle gives the buffers back before a wait that may be long.
+func (c *receiver) idle() {
+	if len(c.rest) == 0 {
+		c.rest = nil
+	}
+	if c.r == c.w {
+		readBuffers.Put(c.raw)
+		c.raw, c.r, c.w = nil, 0, 0
+	}
+}
+
+func (c *receiver) ended(err error) error {
+	cut := c.w > c.r || len(c.rest) > 0
+	switch {
+	case errors.Is(err, io.EOF) && cut:
+		return fmt.Errorf("%w: cut short", ErrFormat)
+	case errors.Is(err, io.EOF), errors.Is(err, os.ErrClosed), errors.Is(err, syscall.ECONNRESET):
+		return ErrClosed
+	}
+	return fmt.Errorf("wire: receive: %w", err)
+}

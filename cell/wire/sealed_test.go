@@ -1,0 +1,166 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/broker/transport"
+	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/cell/wire/wiretest"
+)
+
+// tap is a transport that keeps, and may change, what is written to it.
+type tap struct {
+	transport.Transport
+	mu      sync.Mutex
+	written bytes.Buffer
+	change  func(p []byte) []byte
+}
+
+func (t *tap) Write(p []byte) error {
+	t.mu.Lock()
+	t.written.Write(p)
+	if t.change != nil {
+		p = t.change(bytes.Clone(p))
+	}
+	t.mu.Unlock()
+	return t.Transport.Write(p)
+}
+
+func (t *tap) becomes(change func(p []byte) []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.change = change
+}
+
+func tapped(t *testing.T) (node, host wire.Conn, ours *tap) {
+	t.Helper()
+	a, b, err := transport.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours = &tap{Transport: transport.NewSocket(a)}
+	node, host = wiretest.Connect(t, ours, transport.NewSocket(b))
+	t.Cleanup(func() {
+		if err := errors.Join(node.Close(), host.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return node, host, ours
+}
+
+// Nothing of a message is on the wire, neither payload nor control.
+func TestNoPlaintextOnTheWire(t *testing.T) {
+	node, host, ours := tapped(t)
+	secret := []byte("a payload nobody else may read")
+	for n := range 100 {
+		m := post(uint64(n), bytes.Repeat(secret, n+1))
+		m.Trace = "a-trace-nobody-else-may-read"
+		if err := node.Send(m); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := host.Recv(); err != nil || !bytes.Equal(got.Payload, m.Payload) {
+			t.Fatalf("message %d: %v", n, err)
+		}
+	}
+	ours.mu.Lock()
+	defer ours.mu.Unlock()
+	for _, part := range [][]byte{secret, secret[:8], []byte("a-trace-")} {
+		if bytes.Contains(ours.written.Bytes(), part) {
+			t.Errorf("%q is readable on the wire", part)
+		}
+	}
+}
+
+// Whatever is done to what has been sent ends the connection, with nothing
+// received that was not sent.
+func TestTamperingEndsTheConnection(t *testing.T) {
+	var first []byte
+	for name, change := range map[string]func(p []byte) []byte{
+		"bit flip":  func(p []byte) []byte { p[len(p)/2] ^= 1; return p },
+		"longer":    func(p []byte) []byte { p[0]++; return append(p, 0) },
+		"huge":      func(p []byte) []byte { p[3] = 0xff; return p },
+		"plaintext": func([]byte) []byte { b, _ := wire.Append(nil, post(1, nil)); return b },
+		"twice":     func(p []byte) []byte { return append(p, p...) },
+		"replay": func(p []byte) []byte {
+			if first == nil {
+				first = bytes.Clone(p)
+			}
+			return first
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			node, host, ours := tapped(t)
+			ours.becomes(change)
+			for range 4 {
+				_ = node.Send(post(7, []byte("genuine")))
+			}
+			_ = node.Close()
+			for received := 0; ; received++ {
+				m, err := host.Recv()
+				if errors.Is(err, wire.ErrFormat) {
+					break
+				}
+				if err != nil {
+					t.Fatalf("ends with %v, want ErrFormat", err)
+				}
+				if received > 0 || string(m.Payload) != "genuine" {
+					t.Fatalf("message %d received: %q", received, m.Payload)
+				}
+			}
+			if _, err := host.Recv(); err == nil {
+				t.Error("the connection goes on after it")
+			}
+		})
+	}
+}
+
+// BenchmarkSealed is one way, sealed here and opened there, on two processors.
+func BenchmarkSealed(b *testing.B) {
+	for _, mode := range []transport.Mode{transport.ModeSocket, transport.ModeUring} {
+		for _, size := range []int{64, 1024} {
+			for _, batch := range []int{1, 8, 64} {
+				b.Run(fmt.Sprintf("%s/%dB/batch%d", mode, size, batch), func(b *testing.B) { benchmarkOneWay(b, mode, size, batch) })
+			}
+		}
+	}
+}
+
+func benchmarkOneWay(b *testing.B, mode transport.Mode, size, batch int) {
+	fa, fb, err := transport.Pair()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ta, err1 := transport.Open(fa, mode)
+	tb, err2 := transport.Open(fb, mode)
+	if err := errors.Join(err1, err2); err != nil {
+		b.Skip(err)
+	}
+	x, y := wiretest.Connect(b, ta, tb)
+	m := post(1, make([]byte, size))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := range b.N {
+			send := x.Queue
+			if n%batch == batch-1 || n == b.N-1 {
+				send = x.Send
+			}
+			if send(m) != nil {
+				return
+			}
+		}
+	})
+	for range b.N {
+		if _, err := y.Recv(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+	wg.Wait()
+	if err := errors.Join(x.Close(), y.Close()); err != nil {
+		b.Fatal(err)
+	}
+}

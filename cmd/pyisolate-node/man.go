@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/cell/pydist"
+)
+
+// dateEnv is the reproducible-builds convention for the date of generated files.
+const dateEnv = "SOURCE_DATE_EPOCH"
+
+// environment is what the ENVIRONMENT sections list: a page has the variables that
+// its command reads, the main page has all.
+var environment = []struct {
+	name, meaning string
+	readBy        func(*cobra.Command) bool
+}{
+	{pydist.PythonEnv, "The Python to run, as --python, which wins: a libpython, an executable or a prefix directory, " +
+		"3.14 or later. Without either it is the embedded one.", usesPython},
+	{pydist.CacheEnv, "Where the embedded Python is unpacked on first use. Default: pyisolate in the user's cache " +
+		"directory ($XDG_CACHE_HOME, or $HOME/.cache). Deleting it is always safe.", usesPython},
+	{dateEnv, "The date on manual pages, in seconds since 1970. Without it they carry none.",
+		func(c *cobra.Command) bool { return c.Name() == "man" }},
+}
+
+func usesPython(c *cobra.Command) bool { return c.Flags().Lookup("python") != nil }
+
+func newMan() *cobra.Command {
+	return &cobra.Command{
+		Use:   "man [DIR]",
+		Short: "Write the manual pages",
+		Long: `Write a manual page for each command into DIR, which is made if it is missing:
+pyisolate-node.1, pyisolate-node-run.1 and so on. Without DIR, print the main
+page to standard output.
+
+The pages are made from the commands themselves, so they always fit this binary.
+They carry no date unless SOURCE_DATE_EPOCH gives one: two runs write the same
+bytes.`,
+		Example: `  pyisolate-node man /usr/local/share/man/man1
+  pyisolate-node man | man -l -`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			date, err := manDate()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				_, err = c.OutOrStdout().Write(manPage(c.Root(), date))
+				return err
+			}
+			return writeManPages(c.Root(), date, args[0])
+		},
+	}
+}
+
+// manDate returns the date that pages carry, "" for none.
+func manDate() (string, error) {
+	text := os.Getenv(dateEnv)
+	if text == "" {
+		return "", nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return "", usageError{fmt.Errorf("%s is %q; it must be a whole number of seconds since 1970", dateEnv, text)}
+	}
+	return time.Unix(seconds, 0).UTC().Format(time.DateOnly), nil
+}
+
+func writeManPages(root *cobra.Command, date, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the directory of the manual pages: %w", err)
+	}
+	for _, c := range documented(root) {
+		if err := os.WriteFile(filepath.Join(dir, manName(c)+".1"), manPage(c, date), 0o644); err != nil {
+			return fmt.Errorf("write a manual page: %w", err)
+		}
+	}
+	return nil
+}
+
+// documented lists c and all below it that --help shows, but for help itself.
+func documented(c *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{c}
+	for _, child := range c.Commands() {
+		if child.IsAvailableCommand() {
+			all = append(all, documented(child)...)
+		}
+	}
+	return all
+}
+
+func manName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// Exit statuses. Changing one breaks scripts.
+const (
+	statusGuest     = 1   // the guest's own exception
+	statusUsage     = 2   // the command line or the input is wrong
+	statusInternal  = 70  // the node could not do its work
+	statusKindBase  = 10  // plus the cell.Kind for policy and quota errors
+	statusInterrupt = 130 // Ctrl-C
+)
+
+// exitStatuses is what `run --help`, the manual pages and docs/cli.md list; tests
+// hold them to it.
+var exitStatuses = []struct {
+	status  int
+	meaning string
+}{
+	{0, "the program ran to its end, or called sys.exit() with nothing or 0"},
+	{statusGuest, "the program raised an exception of its own"},
+	{statusUsage, "the command line or the input is wrong (Invalid)"},
+	{statusOfKind(cell.PolicyDenied), "PolicyDenied: the policy does not allow what was tried"},
+	{statusOfKind(cell.PolicyAuth), "PolicyAuth: reserved, nothing raises it yet"},
+	{statusOfKind(cell.Timeout), "Timeout: the wall-time limit passed"},
+	{statusOfKind(cell.MemoryExceeded), "MemoryExceeded: more memory than --mem"},
+	{statusOfKind(cell.CPUExceeded), "CPUExceeded: the CPU budget is used up"},
+	{statusOfKind(cell.OutputExceeded), "OutputExceeded: more output than --output"},
+	{statusOfKind(cell.ChildWorkExceeded), "ChildWorkExceeded: more threads than --children"},
+	{statusOfKind(cell.NetworkExceeded), "NetworkExceeded: reserved, nothing raises it yet"},
+	{statusOfKind(cell.CellGone), "CellGone: the cell was killed or has crashed"},
+	{statusOfKind(cell.Busy), "Busy: a queue is full, or no host takes a claim"},
+	{statusOfKind(cell.UnknownOutcome), "UnknownOutcome: reserved, nothing raises it yet"},
+	{statusInternal, "the node could not do its work: no usable Python, no host"},
+	{statusInterrupt, "interrupted by Ctrl-C or SIGTERM"},
+}
+
+// exitStatusHelp is the list as a paragraph of a command's long help.
+func exitStatusHelp() string {
+	var b strings.Builder
+	b.WriteString("\n\nExit status:")
+	for _, s := range exitStatuses {
+		fmt.Fprintf(&b, "\n  %3d  %s", s.status, s.meaning)
+	}
+	return b.String()
+}
+
+// exitStatus is an error that has been shown already.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// usageError is a wrong command line or input.
+type usageError struct{ error }
+
+func statusOf(err error) int {
+	if kind := cell.KindOf(err); kind != cell.KindUnknown {
+		return statusOfKind(kind)
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		return statusUsage
+	}
+	return statusInternal
+}
+
+func statusOfKind(kind cell.Kind) int {
+	switch kind {
+	case cell.GuestError:
+		return statusGuest
+	case cell.Invalid:
+		return statusUsage
+	case cell.Cancelled:
+		return statusInterrupt
+	default:
+		return statusKindBase + int(kind)
+	}
+}
