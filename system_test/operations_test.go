@@ -45,10 +45,19 @@ func (r *recorder) Denied(d cell.Denial) {
 }
 
 func (r *recorder) Request(_ context.Context, q cell.Request) (cell.Value, error) {
-	if r.answer == nil {
+	r.mu.Lock()
+	answer := r.answer
+	r.mu.Unlock()
+	if answer == nil {
 		return cell.Value{}, cell.Errorf(cell.PolicyDenied, "capability %q is not granted", q.Capability)
 	}
-	return r.answer(q)
+	return answer(q)
+}
+
+func (r *recorder) answerWith(answer func(cell.Request) (cell.Value, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = answer
 }
 
 func TestSevenOperations(t *testing.T) {
@@ -101,9 +110,9 @@ func TestRequest(t *testing.T) {
 		if got := posts(t, c, "import pyisolate_guest as g\ntry: request('x','y',{})\nexcept g.PolicyDenied as e: post(str(e))"); !strings.Contains(got[0], `\"x\" is not granted`) {
 			t.Errorf("the guest sees %s", got)
 		}
-		rec.answer = func(q cell.Request) (cell.Value, error) {
+		rec.answerWith(func(q cell.Request) (cell.Value, error) {
 			return cell.JSONValue(map[string]any{"capability": q.Capability, "action": q.Action, "payload": json.RawMessage(q.Payload.Data)})
-		}
+		})
 		if got := posts(t, c, "post(request('echo', 'get', {'n': 1}))"); got[0] != `{"action":"get","capability":"echo","payload":{"n":1}}` {
 			t.Errorf("request answered %s", got)
 		}
