@@ -199,8 +199,7 @@ func TestCrash(t *testing.T) {
 		other := spawn(t, l, cell.Spec{Backend: b, Tenant: "other"})
 		running := make(chan error, 1)
 		go func() { running <- victim.Exec(soon(t), source("while True: pass")) }()
-		waitBusy(t, victim)
-		segfaultRunningCell(t)
+		segfaultRunningCell(t, waitBusy(t, victim))
 		err := <-running
 		if !errors.Is(err, cell.CellGone) || (!strings.Contains(err.Error(), "segmentation fault") && !strings.Contains(err.Error(), "SIGSEGV")) {
 			t.Errorf("a crash ends exec with %v", err)
@@ -211,7 +210,8 @@ func TestCrash(t *testing.T) {
 	})
 }
 
-func waitBusy(t *testing.T, c cell.Cell) {
+// waitBusy returns the pid of the cell's host when the cell runs.
+func waitBusy(t *testing.T, c cell.Cell) (hostPID int) {
 	t.Helper()
 	for ctx := soon(t); ; {
 		r, err := c.Inspect(ctx)
@@ -219,7 +219,7 @@ func waitBusy(t *testing.T, c cell.Cell) {
 			t.Fatal(err)
 		}
 		if r.Busy {
-			return
+			return r.HostPID
 		}
 	}
 }

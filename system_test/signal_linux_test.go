@@ -1,6 +1,7 @@
 package systemtest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,24 +12,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// segfaultRunningCell does to the one cell that is running what a wild pointer
-// in its thread would.
-func segfaultRunningCell(t *testing.T) {
+// segfaultRunningCell does to the one cell that is running in a host or below it what a
+// wild pointer in its thread would.
+func segfaultRunningCell(t *testing.T, hostPID int) {
 	t.Helper()
 	for ctx := soon(t); ctx.Err() == nil; {
-		stats, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/stat")
-		for _, path := range stats {
-			data, _ := os.ReadFile(path)
-			if !strings.Contains(string(data), "(pyisolate-cell) R ") {
-				continue
-			}
-			part := strings.Split(path, "/")
-			pid, _ := strconv.Atoi(part[2])
-			tid, _ := strconv.Atoi(part[4])
-			if err := unix.Tgkill(pid, tid, syscall.SIGSEGV); err == nil {
+		for _, p := range append(processesUnder(t, hostPID), process{pid: hostPID}) {
+			if segfaultRunningThread(p.pid) {
 				return
 			}
 		}
 	}
 	t.Fatal("no running cell found")
+}
+
+func segfaultRunningThread(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*/stat", pid))
+	for _, path := range stats {
+		data, _ := os.ReadFile(path)
+		if !strings.Contains(string(data), "(pyisolate-cell) R ") {
+			continue
+		}
+		tid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if unix.Tgkill(pid, tid, syscall.SIGSEGV) == nil {
+			return true
+		}
+	}
+	return false
 }

@@ -5,11 +5,15 @@
 #include "pyapi.h"
 #include "ring.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #define CELL_COMM "pyisolate-cell" // what ps and top call a cell's thread
 
-typedef struct cell {
+typedef struct { void *p; size_t n; } page_run;
+
+typedef struct cell cell;
+struct cell {
   struct cell *next; // in the registry
   // Rings. hdr is NULL once the host has been told that the cell ended.
   ring_hdr *hdr;
@@ -24,6 +28,9 @@ typedef struct cell {
   int64_t base, limit; // limit 0: not yet claimed, unlimited
   int64_t peak;
   int64_t slack;       // extra room while our own code reports an error
+  page_run pages[8];   // whole pages taken before the claim, until the first rest
+  size_t n_pages;
+  bool collector_waits;
 
   // Policy, set once by IN_CLAIM.
   bool claimed, shared, all_imports;
@@ -36,17 +43,21 @@ typedef struct cell {
   _Atomic uint64_t op;
   _Atomic bool dying;  // unwind everything and end
   _Atomic bool ending; // inside the interpreter's own end
+  bool starting;       // inside the interpreter's own start
+  void (*rest)(cell *c); // called once, when nothing has come for a while; may be NULL
   _Atomic int armed;  // injections queued
   PyThreadState *ts;
   PyInterpreterState *interp;
   unsigned long thread; // pthread_t of the cell's thread
+  pthread_mutex_t *poking; // held by whoever pokes at the interpreter from outside
 
   // Borrowed from the interpreter for its life.
   PyObject *main_dict; // __main__.__dict__
   PyObject *guest;     // dict of the guest support module
   PyObject *main_module, *guest_module; // owned, for the two
   PyObject *interrupt; // exception raised by injections
-  PyObject *denied, *import_denied; // exception types
+  PyObject *denied, *import_denied; // exception types, owned; NULL until SUPPORT_ERRORS is loaded
+  unsigned supported; // bits by support_part
   PyObject *real_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
       *real_exec_builtin;
 
@@ -55,7 +66,7 @@ typedef struct cell {
   size_t source_len;
   uint64_t next_question;
   uint64_t denied_before; // mem_denied when the operation began
-} cell;
+};
 
 // The running thread's cell, or NULL on threads that run no guest.
 cell *cell_current(void);
@@ -63,6 +74,18 @@ void cell_bind(cell *c); // makes c the calling thread's cell
 // The registry lets threads that a guest started find their cell.
 void cell_register(cell *c);
 void cell_unregister(cell *c);
+
+// ---- support.c: Python code of ours in the support module -----------------------------------
+typedef enum { SUPPORT_GUEST, SUPPORT_ERRORS, SUPPORT_STREAMS, SUPPORT_DIALECT, SUPPORT_EFFECTS } support_part;
+
+int support_compile(void); // once per process, in the main interpreter; 0, or -1 with an exception
+// Runs a part's code unless it has run. 0, or -1 with an exception.
+int support_load(cell *c, support_part p);
+int support_load_named(cell *c, const char *part);
+int support_load_all(cell *c);
+// What a part defines, borrowed, or NULL with an exception.
+PyObject *support_name(cell *c, support_part p, const char *name);
+bool support_unmarshals(void); // on this thread, at this moment
 
 // ---- wire.c: frames over the rings -------------------------------------------------------
 typedef struct { const void *p; size_t n; } part;
@@ -75,6 +98,8 @@ bool wire_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *pa
 bool wire_try_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n);
 // Next frame; blocks with the GIL released. false: dying, interrupted, or a broken frame.
 bool wire_receive(cell *c, frame *f);
+// Waits for a frame with the GIL released. false: none has begun to come in that time.
+bool wire_await(cell *c, long nanoseconds);
 bool wire_interrupted(cell *c); // the host wants the running operation stopped
 void wire_wake(cell *c);        // from any thread: makes blocked calls look again
 
@@ -100,7 +125,6 @@ void fault_raise(cell *c, const char *body, size_t n);
 // ---- guest.c: what guest code can call ----------------------------------------------------
 int guest_install(cell *c); // into the current interpreter; 0, or -1 with an exception
 void guest_release(cell *c); // gives up what guest_install holds
-int guest_compile(void);    // once per process, in the main interpreter
 
 // ---- policy.c: audit hook; gate.c: imports and removals ------------------------------------
 void policy_init(const char *stdlib); // before initialisation
@@ -117,6 +141,9 @@ int gate_check_guest(cell *c, const char *name);  // the same, judged as the gue
 
 // ---- memory.c ------------------------------------------------------------------------------
 void memory_hook(void); // before initialisation
+void memory_hold_collector(cell *c); // attached to a new interpreter
+void memory_grows(cell *c); // lets the collector work, if it was held
+void memory_rest(cell *c); // no other thread may use the interpreter
 void memory_finish(cell *c); // after the interpreter's end; frees c when it holds nothing
 
 // ---- runtime.c -----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
-# The restricted dialect: assignments, expressions and move-only ownership. Part of
-# guest.py, to which it is appended; what can be decided before running is.
+# The restricted dialect: assignments, expressions and move-only ownership; what can be
+# decided before running is. Runs in the support module's namespace, after errors.py, when
+# the first program asks for it.
 
 _moved = {}  # name -> line it was moved on; lives as long as the cell
 _PURE = frozenset(

@@ -1,6 +1,6 @@
-# The helper objects of pyisolate_guest: request() under natural names. Not a part of
-# guest.py: it runs in the same namespace, but only when a cell first asks the module for a
-# name that is not there, so that other cells do not pay for it. It imports nothing.
+# The helper objects of pyisolate_guest: request() under natural names. Runs in the support
+# module's namespace, after errors.py, when a cell first asks for a name that is not there.
+# It imports nothing.
 
 
 class FileError(RequestFailed, OSError):

@@ -205,7 +205,8 @@ void fault_send_text(cell *c, uint64_t op, uint8_t kind, const char *type, const
 }
 
 static uint8_t kind_of(cell *c, PyObject *exc, uint64_t denied_before) {
-  PyObject *kinds = PyDict_GetItemString(c->guest, "_kind_of");
+  // Until they are loaded no guest can raise one of ours.
+  PyObject *kinds = c->supported & 1u << SUPPORT_ERRORS ? PyDict_GetItemString(c->guest, "_kind_of") : NULL;
   PyObject *kind = kinds ? PyDict_GetItemWithError(kinds, Py_TYPE(exc)) : NULL;
   if (kind) return (uint8_t)PyLong_AsLong(kind);
   PyErr_Clear();
@@ -254,11 +255,14 @@ void fault_send(cell *c, uint64_t op) {
 // The exception for an error body's kind; kinds without a class of their own are failures
 // of what was allowed. word is the broker's finer one, "" when there is none.
 static void raise_kind(cell *c, uint8_t kind, const char *word, size_t word_len, PyObject *message) {
-  PyObject *kinds = PyDict_GetItemString(c->guest, "_kinds");
-  PyObject *key = PyLong_FromLong(kind);
-  PyObject *type = kinds && key ? PyDict_GetItemWithError(kinds, key) : NULL;
-  if (!type) type = PyDict_GetItemString(c->guest, "RequestFailed");
-  if (!type) type = PyExc_RuntimeError;
+  PyObject *kinds = support_name(c, SUPPORT_ERRORS, "_kinds");
+  PyObject *key = kinds ? PyLong_FromLong(kind) : NULL;
+  PyObject *type = key ? PyDict_GetItemWithError(kinds, key) : NULL;
+  if (!type && key) type = PyDict_GetItemString(c->guest, "RequestFailed");
+  if (!type) {
+    if (key) Py_DecRef(key);
+    return;
+  }
   Py_IncRef(type);
   PyObject *exc = PyObject_CallOneArg(type, message);
   PyObject *name = exc && word_len ? PyUnicode_DecodeUTF8(word, (Py_ssize_t)word_len, "replace") : NULL;
@@ -266,7 +270,7 @@ static void raise_kind(cell *c, uint8_t kind, const char *word, size_t word_len,
   if (name) Py_DecRef(name);
   if (exc) Py_DecRef(exc);
   Py_DecRef(type);
-  if (key) Py_DecRef(key);
+  Py_DecRef(key);
 }
 
 void fault_raise(cell *c, const char *body, size_t n) {

@@ -132,3 +132,35 @@ int frozen_prepare(frozen_start start, const char *stdlib, char *err, size_t err
   *bootstrap_var = start == FROZEN_LAZY ? lazy_bootstrap : plain_bootstrap;
   return 0;
 }
+
+// ---- open() of a lazy interpreter ----------------------------------------------------------------
+
+// self is start.py's stand-in for _io, which wakes the import system when it is asked
+// for the real thing.
+static PyObject *open_real(PyObject *self, PyObject *args, PyObject *kwargs) {
+  PyObject *get = PyObject_GetAttrString(self, "__getattr__"), *name = PyUnicode_FromStringAndSize("open", 4);
+  PyObject *real = get && name ? PyObject_CallOneArg(get, name) : NULL;
+  PyObject *file = real ? PyObject_Call(real, args, kwargs) : NULL;
+  if (real) Py_DecRef(real);
+  if (name) Py_DecRef(name);
+  if (get) Py_DecRef(get);
+  return file;
+}
+
+static PyMethodDef open_def = {"open", (PyCFunction)(void *)open_real, METH_VARARGS | METH_KEYWORDS,
+                               "Open file and return a stream.  Raise OSError upon failure."};
+
+int frozen_finish(void) {
+  PyObject *modules = PyImport_GetModuleDict();
+  PyObject *io = PyDict_GetItemString(modules, "_io"), *builtins = PyDict_GetItemString(modules, "builtins");
+  if (!io || !builtins) return -1;
+  PyObject *dict = PyModule_GetDict(io);
+  if (!PyDict_GetItemString(dict, "__getattr__")) return 0; // not ours
+  PyObject *module = PyUnicode_FromStringAndSize("_io", 3);
+  PyObject *open = module ? PyCFunction_NewEx(&open_def, io, module) : NULL;
+  int rc = open ? 0 : -1;
+  if (open && (PyDict_SetItemString(dict, "open", open) || PyDict_SetItemString(PyModule_GetDict(builtins), "open", open))) rc = -1;
+  if (open) Py_DecRef(open);
+  if (module) Py_DecRef(module);
+  return rc;
+}

@@ -18,3 +18,6 @@ typedef enum {
 // Returns 0, or -1 with the reason in err and nothing changed: the plain start
 // goes on working.
 int frozen_prepare(frozen_start start, const char *stdlib, char *err, size_t errlen);
+
+// Completes the current, new interpreter. 0, or -1 with an exception.
+int frozen_finish(void);

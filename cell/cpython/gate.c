@@ -240,6 +240,7 @@ static PyObject *gate_exec_builtin(PyObject *self, PyObject *module) {
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
   const char *text = text_of(name);
   if (text) gate_patch(c, text, PyModule_GetDict(module));
+  if (text && !strcmp(text, "gc")) memory_grows(c); // who asks shall find it at work
   if (name) Py_DecRef(name);
   if (done && PyErr_Occurred()) PyErr_Clear();
   return done;

@@ -1,7 +1,6 @@
 // The functions a guest can call, and the support module around them.
 #define _GNU_SOURCE
 #include "cell.h"
-#include "guest_py.h" // guest_source[] and effects_source[], generated from the *.py
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +50,8 @@ static PyObject *take_answer(cell *c, frame *f, const char *none_kind) {
   PyObject *o = NULL;
   if (f->h.flags & FLAG_ERROR) fault_raise(c, f->data, f->h.len);
   else if (f->h.flags & FLAG_NONE) {
-    PyObject *type = PyDict_GetItemString(c->guest, none_kind);
-    PyErr_SetString(type ? type : PyExc_RuntimeError, "nothing came in time");
+    PyObject *type = support_name(c, SUPPORT_ERRORS, none_kind);
+    if (type) PyErr_SetString(type, "nothing came in time");
   } else
     o = value_unpack(f->data, f->h.len, f->h.flags);
   free(f->data);
@@ -176,19 +175,10 @@ static PyObject *decode_json(PyObject *self, PyObject *bytes) {
   return PyBytes_AsStringAndSize(bytes, &p, &n) ? NULL : value_decode(p, (size_t)n);
 }
 
-typedef struct { char *p; size_t n; } marshalled;
-
-static marshalled support_code, effects_code; // for every interpreter of the process
-
-// Runs effects.py in the support module's namespace.
-static PyObject *load_effects(PyObject *self, PyObject *args) {
+static PyObject *load_support(PyObject *self, PyObject *name) {
   (void)self;
-  (void)args;
-  PyObject *names = cell_current()->guest;
-  PyObject *code = PyMarshal_ReadObjectFromString(effects_code.p, (Py_ssize_t)effects_code.n);
-  PyObject *done = code ? PyEval_EvalCode(code, names, names) : NULL;
-  if (code) Py_DecRef(code);
-  return done;
+  const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+  return text && !support_load_named(cell_current(), text) ? none() : NULL;
 }
 
 static PyMethodDef functions[] = {
@@ -200,34 +190,9 @@ static PyMethodDef functions[] = {
     {"guest_import", guest_import, METH_O, NULL},
     {"encode", encode_json, METH_O, NULL},
     {"decode", decode_json, METH_O, NULL},
-    {"load_effects", load_effects, METH_NOARGS, NULL},
+    {"load", load_support, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
-
-static int compile(const char *source, const char *file, marshalled *out) {
-  char *p;
-  Py_ssize_t n;
-  PyObject *code = Py_CompileString(source, file, Py_file_input);
-  PyObject *bytes = code ? PyMarshal_WriteObjectToString(code, 5) : NULL;
-  int rc = -1;
-  if (bytes && !PyBytes_AsStringAndSize(bytes, &p, &n) && (out->p = malloc((size_t)n))) {
-    memcpy(out->p, p, (size_t)n);
-    out->n = (size_t)n;
-    rc = 0;
-  }
-  if (bytes) Py_DecRef(bytes);
-  if (code) Py_DecRef(code);
-  return rc;
-}
-
-// The effects have a name that the gate does not trust: they need no more than a guest has,
-// and so whatever a guest makes them call is judged as the guest's own.
-int guest_compile(void) {
-  return compile(guest_source, "<pyisolate>", &support_code) ||
-                 compile(effects_source, "<pyisolate effects>", &effects_code)
-             ? -1
-             : 0;
-}
 
 // An object to hang the C functions on; a plain namespace without importing one.
 static PyObject *namespace(void) {
@@ -246,22 +211,18 @@ static PyObject *namespace(void) {
 
 static int run_support(cell *c) {
   PyObject *module = PyImport_AddModuleRef("pyisolate_guest");
-  PyObject *code = PyMarshal_ReadObjectFromString(support_code.p, (Py_ssize_t)support_code.n);
-  PyObject *ns = namespace(), *done = NULL, *install = NULL;
+  PyObject *ns = namespace(), *install = NULL;
   PyObject *builtins = PyDict_GetItemString(PyImport_GetModuleDict(), "builtins");
-  if (module && code && ns) {
+  if (module && ns) {
     c->guest = PyModule_GetDict(module);
     PyDict_SetItemString(c->guest, "_c", ns);
     PyDict_SetItemString(c->guest, "__builtins__", builtins);
-    done = PyEval_EvalCode(code, c->guest, c->guest);
-    install = done ? PyDict_GetItemString(c->guest, "_install") : NULL;
+    install = support_name(c, SUPPORT_GUEST, "_install");
   }
   PyObject *installed = install ? PyObject_CallNoArgs(install) : NULL;
   int rc = installed ? 0 : -1;
   if (installed) Py_DecRef(installed);
-  if (done) Py_DecRef(done);
   if (ns) Py_DecRef(ns);
-  if (code) Py_DecRef(code);
   c->guest_module = module; // c->guest borrows from it
   return rc;
 }
@@ -271,13 +232,8 @@ int guest_install(cell *c) {
   if (!main_module || run_support(c)) return -1;
   c->main_dict = PyModule_GetDict(main_module);
   c->interrupt = PyDict_GetItemString(c->guest, "_Interrupt");
-  c->denied = PyDict_GetItemString(c->guest, "PolicyDenied");
-  c->import_denied = PyDict_GetItemString(c->guest, "ImportDenied");
-  if (!c->interrupt || !c->denied || !c->import_denied) return -1;
-  // The guest may delete the names; the types must stay.
-  Py_IncRef(c->interrupt);
-  Py_IncRef(c->denied);
-  Py_IncRef(c->import_denied);
+  if (!c->interrupt) return -1;
+  Py_IncRef(c->interrupt); // the guest may delete the name
   c->main_module = main_module;
   return 0;
 }

@@ -123,15 +123,15 @@ static bool remember(cell *c, const char *file, size_t file_len, const char *sou
   return true;
 }
 
-static PyObject *call_guest(cell *c, const char *name, PyObject *a, PyObject *b, PyObject *d) {
-  PyObject *f = PyDict_GetItemString(c->guest, name);
+static PyObject *call_support(cell *c, support_part p, const char *name, PyObject *a, PyObject *b, PyObject *d) {
+  PyObject *f = support_name(c, p, name);
   return f ? PyObject_CallFunctionObjArgs(f, a, b, d, NULL) : NULL;
 }
 
 static bool prepare(cell *c, const char *args, size_t n, bool stdin_too) {
   PyObject *file = PyUnicode_DecodeUTF8(c->file, (Py_ssize_t)strlen(c->file), "replace");
   PyObject *argv = n ? value_decode(args, n) : PyList_New(0), *done = NULL;
-  if (file && argv) done = call_guest(c, "_prepare", file, argv, stdin_too ? Py_True : Py_False);
+  if (file && argv) done = call_support(c, SUPPORT_GUEST, "_prepare", file, argv, stdin_too ? Py_True : Py_False);
   if (argv) Py_DecRef(argv);
   if (file) Py_DecRef(file);
   if (done) Py_DecRef(done);
@@ -141,9 +141,9 @@ static bool prepare(cell *c, const char *args, size_t n, bool stdin_too) {
 static PyObject *run_restricted(cell *c) {
   PyObject *source = PyUnicode_DecodeUTF8(c->source, (Py_ssize_t)c->source_len, NULL);
   PyObject *file = PyUnicode_DecodeUTF8(c->file, (Py_ssize_t)strlen(c->file), "replace"), *code = NULL, *result = NULL;
-  if (source && file) code = call_guest(c, "_restricted", source, file, NULL);
+  if (source && file) code = call_support(c, SUPPORT_DIALECT, "_restricted", source, file, NULL);
   c->slack = 0;
-  if (code) result = call_guest(c, "_run_restricted", code, NULL, NULL);
+  if (code) result = call_support(c, SUPPORT_DIALECT, "_run_restricted", code, NULL, NULL);
   if (code) Py_DecRef(code);
   if (file) Py_DecRef(file);
   if (source) Py_DecRef(source);
@@ -181,7 +181,7 @@ static bool clean_exit(void) {
 
 static void flush_streams(cell *c) {
   PyObject *exc = PyErr_GetRaisedException();
-  PyObject *done = call_guest(c, "_finish", NULL, NULL, NULL);
+  PyObject *done = call_support(c, SUPPORT_GUEST, "_finish", NULL, NULL, NULL);
   if (done) Py_DecRef(done);
   else PyErr_Clear();
   if (exc) PyErr_SetRaisedException(exc);
@@ -218,7 +218,7 @@ static PyObject *find_target(cell *c, const char *target, size_t n) {
     }
   }
   PyObject *text = PyUnicode_DecodeUTF8(target, (Py_ssize_t)n, NULL);
-  PyObject *found = text ? call_guest(c, "_resolve", text, NULL, NULL) : NULL;
+  PyObject *found = text ? call_support(c, SUPPORT_GUEST, "_resolve", text, NULL, NULL) : NULL;
   if (text) Py_DecRef(text);
   return found;
 }
@@ -298,7 +298,7 @@ void loop_warm(cell *c) {
   PyObject *builtins = PyDict_GetItemString(PyImport_GetModuleDict(), "builtins");
   if (scope && code && builtins && !PyDict_SetItemString(scope, "__builtins__", builtins))
     result = PyEval_EvalCode(code, scope, scope);
-  PyObject *done = call_guest(c, "_finish", NULL, NULL, NULL);
+  PyObject *done = call_support(c, SUPPORT_GUEST, "_finish", NULL, NULL, NULL);
   if (done) Py_DecRef(done);
   if (result) Py_DecRef(result);
   if (code) Py_DecRef(code);
@@ -306,11 +306,21 @@ void loop_warm(cell *c) {
   PyErr_Clear();
 }
 
+// An idle cell's first, long enough wait is when it tidies up after its start.
+#define REST_AFTER 3000000
+
+static void rest(cell *c) {
+  if (!c->rest || wire_await(c, REST_AFTER) || atomic_load(&c->dying)) return;
+  c->rest(c);
+  c->rest = NULL;
+}
+
 void loop_run(cell *c) {
   wire_send(c, OUT_READY, 0, 0, NULL, 0);
   frame f;
   while (!atomic_load(&c->dying)) {
     atomic_store(&c->hdr->state, RING_IDLE);
+    rest(c);
     if (!wire_receive(c, &f)) continue;
     // Without a policy there is no gate: whatever the host's order, no guest runs.
     bool early = !c->claimed && (f.h.kind == IN_EXEC || f.h.kind == IN_CALL);

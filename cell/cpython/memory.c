@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 // since Linux 5.14; older kernels refuse it, and nothing is lost
@@ -15,6 +16,12 @@
 #include <unistd.h>
 
 typedef struct { cell *owner; size_t size; } header; // keeps 16-byte alignment
+
+// What an interpreter is made of has large blocks that are written in part, or not at
+// all. Before the claim those are pages of their own, so that malloc cannot make them of
+// what it has at hand and clear it. The bit is in a header's size.
+#define PAGED ((size_t)1 << 63)
+#define PAGED_FROM (64 << 10)
 
 static void publish(cell *c, int64_t used) {
   ring_hdr *h = c->hdr;
@@ -42,38 +49,60 @@ static void credit(cell *c, size_t n) {
   publish(c, atomic_fetch_sub_explicit(&c->used, (int64_t)n, memory_order_relaxed) - (int64_t)n);
 }
 
-static void *own(header *h, cell *c, size_t n) {
+static void *map_pages(size_t n) {
+  void *p = (void *)syscall(SYS_mmap, NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+static void remember(cell *c, void *p, size_t n) {
+  if (c->n_pages < sizeof c->pages / sizeof *c->pages) c->pages[c->n_pages++] = (page_run){p, n};
+}
+
+// Takes n bytes, cleared if wanted, for the running cell.
+static void *take(size_t n, bool clear) {
+  cell *c = cell_current();
+  if (n > PTRDIFF_MAX - sizeof(header) || !charge(c, n)) return NULL;
+  size_t whole = n + sizeof(header);
+  bool paged = c && !c->claimed && n >= PAGED_FROM;
+  header *h = paged ? map_pages(whole) : clear ? calloc(1, whole) : malloc(whole);
   if (!h) {
     credit(c, n);
     return NULL;
   }
+  if (paged) remember(c, h, whole);
   h->owner = c;
-  h->size = n;
+  h->size = paged ? n | PAGED : n;
   return h + 1;
 }
 
 static void *raw_malloc(void *ctx, size_t n) {
   (void)ctx;
-  cell *c = cell_current();
-  if (n > PTRDIFF_MAX - sizeof(header) || !charge(c, n)) return NULL;
-  return own(malloc(n + sizeof(header)), c, n);
+  return take(n, false);
 }
 
 static void *raw_calloc(void *ctx, size_t count, size_t size) {
   (void)ctx;
   size_t n;
-  if (__builtin_mul_overflow(count, size, &n) || n > PTRDIFF_MAX - sizeof(header)) return NULL;
-  cell *c = cell_current();
-  if (!charge(c, n)) return NULL;
-  return own(calloc(1, n + sizeof(header)), c, n);
+  return __builtin_mul_overflow(count, size, &n) ? NULL : take(n, true);
 }
 
 static void raw_free(void *ctx, void *p) {
   (void)ctx;
   if (!p) return;
   header *h = (header *)p - 1;
-  credit(h->owner, h->size);
-  free(h);
+  size_t n = h->size & ~PAGED;
+  bool paged = h->size & PAGED;
+  credit(h->owner, n);
+  if (paged) syscall(SYS_munmap, h, n + sizeof(header));
+  else free(h);
+}
+
+static void *move(void *p, size_t old, size_t n) {
+  void *to = take(n, false);
+  if (!to) return NULL;
+  memcpy(to, p, old < n ? old : n);
+  raw_free(NULL, p);
+  return to;
 }
 
 static void *raw_realloc(void *ctx, void *p, size_t n) {
@@ -81,7 +110,8 @@ static void *raw_realloc(void *ctx, void *p, size_t n) {
   if (n > PTRDIFF_MAX - sizeof(header)) return NULL;
   header *h = (header *)p - 1;
   cell *c = h->owner;
-  size_t old = h->size;
+  size_t old = h->size & ~PAGED;
+  if (h->size & PAGED) return move(p, old, n);
   if (n > old && !charge(c, n - old)) return NULL;
   header *moved = realloc(h, n + sizeof(header));
   if (!moved) {
@@ -93,23 +123,25 @@ static void *raw_realloc(void *ctx, void *p, size_t n) {
   return moved + 1;
 }
 
+// What a start uses of an arena in any case.
+#define STARTED (256 << 10)
+
 // Arenas and the guest's own mappings are whole pages without a header; the
 // running cell is the owner, as an interpreter's arenas stay its own.
-static void *map_pages(size_t n) {
-  return (void *)syscall(SYS_mmap, NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
 static void *arena_alloc(void *ctx, size_t n) {
   (void)ctx;
   cell *c = cell_current();
   if (!charge(c, n)) return NULL;
   void *p = map_pages(n);
-  if (p == MAP_FAILED) {
+  if (!p) {
     credit(c, n);
     return NULL;
   }
-  // An interpreter's first half megabyte is used at once: one call for 128 faults.
-  if (!c || !c->claimed) madvise(p, n / 2, MADV_POPULATE_WRITE);
+  if (c && !c->claimed && n > STARTED) {
+    madvise(p, STARTED, MADV_POPULATE_WRITE); // one call for as many faults
+    remember(c, p, n);
+  } else if (c)
+    memory_grows(c);
   return p;
 }
 
@@ -118,6 +150,42 @@ static void arena_free(void *ctx, void *p, size_t n) {
   if (!p) return; // finalisation frees arenas it never took
   credit(cell_current(), n);
   syscall(SYS_munmap, p, n);
+}
+
+// ---- the first rest ------------------------------------------------------------------------------
+
+// The collector would look at all of a new interpreter's objects before the guest's first
+// line: it waits until the guest has taken memory, or rests.
+void memory_hold_collector(cell *c) {
+  PyGC_Disable();
+  c->collector_waits = true;
+}
+
+void memory_grows(cell *c) {
+  if (!c->collector_waits) return;
+  c->collector_waits = false;
+  PyGC_Enable();
+}
+
+static bool zero(const char *page, size_t n) { return !*page && !memcmp(page, page + 1, n - 1); }
+
+// Gives pages back that hold nothing but zeros. Nobody else may write to them meanwhile.
+static void give_back(page_run r) {
+  unsigned char resident[512];
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), n = (r.n + page - 1) / page;
+  if (n > sizeof resident || mincore(r.p, r.n, resident)) return;
+  for (size_t i = 0, first = 0; i <= n; i++) {
+    if (i < n && resident[i] & 1 && zero((char *)r.p + i * page, page)) continue;
+    if (i > first) madvise((char *)r.p + first * page, (i - first) * page, MADV_DONTNEED);
+    first = i + 1;
+  }
+}
+
+// What a start has touched and an idle cell does not need. The caller keeps other threads
+// from the interpreter.
+void memory_rest(cell *c) {
+  for (size_t i = 0; i < c->n_pages; i++) give_back(c->pages[i]);
+  c->n_pages = 0;
 }
 
 void memory_hook(void) {

@@ -152,6 +152,7 @@ int policy_deny(cell *c, const char *capability, const char *action) {
     wire_try_send(c, OUT_DENIAL, 0, atomic_load(&c->op), parts, 3);
   }
   bool import = !strcmp(capability, "import");
+  if (support_load(c, SUPPORT_ERRORS)) return -1; // for want of memory: denied all the same
   PyErr_Format(import ? c->import_denied : c->denied, "%s: %s is not allowed by the policy of this cell", capability, clean);
   return -1;
 }
@@ -211,7 +212,7 @@ static int check_open(cell *c, const rule *r, const char *event, PyObject *args)
   if (path && ((!writes && readable_path(path, n)) || (n == 9 && !memcmp(path, "/dev/null", 9)))) return check_files(c, r, event);
   if (path && n && path[0] == '<' && path[n - 1] == '>') {
     // CPython looks for the text of a SyntaxError in a file of the source's name.
-    PyErr_SetString(c->denied, "not a file");
+    if (!support_load(c, SUPPORT_ERRORS)) PyErr_SetString(c->denied, "not a file");
     return -1;
   }
   return deny_event(c, r, event, path);
@@ -226,9 +227,9 @@ static int check_thread(cell *c) {
   if (count) Py_DecRef(count);
   if (alive >= 0 && (uint32_t)alive < c->children) return 0;
   PyErr_Clear();
-  PyObject *type = PyDict_GetItemString(c->guest, "ChildWorkExceeded");
+  PyObject *type = support_name(c, SUPPORT_ERRORS, "ChildWorkExceeded");
   if (c->hdr) atomic_fetch_add_explicit(&c->hdr->denials, 1, memory_order_relaxed);
-  PyErr_Format(type ? type : PyExc_RuntimeError, "a thread beyond the limit of %d", (int)c->children);
+  if (type) PyErr_Format(type, "a thread beyond the limit of %d", (int)c->children);
   return -1;
 }
 
@@ -260,9 +261,9 @@ static int check_compile(cell *c, const rule *r, PyObject *args) {
   return genuine ? 0 : deny_event(c, r, "compile", "as standard library");
 }
 
-// What unmarshals code: importlib for files and frozen modules, guest.py for effects.py.
+// What unmarshals code: importlib, for files and for frozen modules.
 static bool loads_code(void) {
-  return gate_library_names("marshal") || gate_library_names("get_frozen_object") || gate_library_names("load_effects");
+  return support_unmarshals() || gate_library_names("marshal") || gate_library_names("get_frozen_object");
 }
 
 static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
@@ -296,6 +297,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
 int policy_hook(const char *event, PyObject *args, void *unused) {
   (void)unused;
   cell *c = cell_current();
+  if (c && c->starting && PyThreadState_GetUnchecked()) memory_hold_collector(c); // the earliest moment there is
   if (!c || !c->claimed) return 0;
   const rule *r = lookup(event);
   return r->verdict == ALLOW ? 0 : judge(c, r, event, args);

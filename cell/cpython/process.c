@@ -46,7 +46,7 @@ void process_start(const config *k) {
   cell_register(proto);
   cell_bind(proto);
   loop_stack_bounds(proto);
-  if (gate_install(proto) || guest_install(proto)) control_die("cannot set up the interpreter");
+  if (gate_install(proto) || guest_install(proto) || support_load_all(proto)) control_die("cannot set up the interpreter");
   for (int i = 0; i < k->preloads; i++) {
     PyObject *m = PyImport_ImportModule(k->preload[i]);
     if (m) Py_DecRef(m);

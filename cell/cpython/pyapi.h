@@ -153,7 +153,9 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(void, PyMem_SetAllocator, (int, PyMemAllocatorEx *)) \
   X(void, PyObject_GetArenaAllocator, (PyObjectArenaAllocator *)) \
   X(void, PyObject_SetArenaAllocator, (PyObjectArenaAllocator *)) \
-  X(Py_ssize_t, PyGC_Collect, (void))
+  X(Py_ssize_t, PyGC_Collect, (void)) \
+  X(int, PyGC_Enable, (void)) \
+  X(int, PyGC_Disable, (void))
 
 #define X(ret, name, args) extern ret(*name) args;
 PY_FUNCTIONS(X)

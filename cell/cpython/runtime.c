@@ -38,7 +38,7 @@ int runtime_init(const char *home, const char *stdlib, char *err, size_t errlen)
     return -1;
   }
   PyInitConfig_Free(k);
-  if (guest_compile()) {
+  if (support_compile()) {
     snprintf(err, errlen, "compile the guest support module");
     return -1;
   }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -117,23 +118,25 @@ typedef struct thread {
   bool alive;
 } thread;
 
-// A descriptor table of its own: the guest can neither use nor close what the
-// host has open. Keeps 0 to 2 (the null device), the bell and the reaper.
-static void own_descriptors(thread *t) {
-  if (unshare(CLONE_FILES)) return;
+// A descriptor table of its own: the guest can neither use nor close what the host
+// has open. Keeps the bell and the reaper, at 3 and 4: the next free number shall tell
+// how many are open. 0 to 2 stay closed until there is an interpreter, so that CPython
+// makes no streams of them: a cell has its own.
+static bool own_descriptors(thread *t) {
+  if (unshare(CLONE_FILES)) return false;
   int lo = t->bell < t->reaper ? t->bell : t->reaper, hi = t->bell < t->reaper ? t->reaper : t->bell;
-  // Low numbers first, so that the next free number tells how many are open.
   syscall(SYS_close_range, hi + 1, ~0u, 0);
   if (hi > lo + 1) syscall(SYS_close_range, lo + 1, hi - 1, 0);
-  if (lo > 3) syscall(SYS_close_range, 3, lo - 1, 0);
-  if (lo > 4) {
-    dup3(t->bell, 3, O_CLOEXEC);
-    dup3(t->reaper, 4, O_CLOEXEC);
-    close(t->bell);
-    close(t->reaper);
-    t->bell = 3;
-    t->reaper = 4;
-  }
+  syscall(SYS_close_range, 0, lo - 1, 0);
+  if (lo <= 4) return true;
+  t->bell = dup3(t->bell, 3, O_CLOEXEC);
+  t->reaper = dup3(t->reaper, 4, O_CLOEXEC);
+  syscall(SYS_close_range, 5, ~0u, 0);
+  return t->bell == 3 && t->reaper == 4;
+}
+
+static bool null_streams(void) {
+  return open("/dev/null", O_RDWR) == 0 && dup(0) == 1 && dup(0) == 2;
 }
 
 static void block_signals(void) {
@@ -148,7 +151,9 @@ static bool create_interpreter(cell *c) {
   PyInterpreterConfig config = {.use_main_obmalloc = 0, .allow_fork = 0, .allow_exec = 0, .allow_threads = 1,
                                 .allow_daemon_threads = 0, .check_multi_interp_extensions = 1,
                                 .gil = PyInterpreterConfig_OWN_GIL};
+  c->starting = true;
   PyStatus status = Py_NewInterpreterFromConfig(&c->ts, &config);
+  c->starting = false;
   if (status.type) {
     fault_send_text(c, 0, KIND_GONE, "", status.err_msg ? status.err_msg : "cannot create an interpreter");
     return false;
@@ -156,7 +161,7 @@ static bool create_interpreter(cell *c) {
   c->interp = PyInterpreterState_Get();
   cell_register(c);
   loop_stack_bounds(c);
-  if (!gate_install(c) && !guest_install(c)) return true;
+  if (null_streams() && !frozen_finish() && !gate_install(c) && !guest_install(c)) return true;
   PyErr_Clear();
   fault_send_text(c, 0, KIND_GONE, "", "cannot set up the interpreter");
   return false;
@@ -182,18 +187,42 @@ static void not_alive(thread *t) {
   pthread_mutex_unlock(&t->lock);
 }
 
+// The part of the stack that only the start was deep enough to touch.
+static void give_back_stack(void) {
+  pthread_attr_t attr;
+  void *lo;
+  size_t size, page = (size_t)sysconf(_SC_PAGESIZE);
+  if (pthread_getattr_np(pthread_self(), &attr)) return;
+  uintptr_t used = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
+  if (!pthread_attr_getstack(&attr, &lo, &size) && used > (uintptr_t)lo) madvise(lo, used - (uintptr_t)lo, MADV_DONTNEED);
+  pthread_attr_destroy(&attr);
+}
+
+// Tidies up behind the start while nobody waits. In a cell that has run a program already
+// there may be threads, and objects that run code when they go.
+static void rest(cell *c) {
+  memory_grows(c);
+  if (!c->claimed) PyGC_Collect();
+  if (PyThreadState_Next(PyInterpreterState_ThreadHead(c->interp))) return;
+  pthread_mutex_lock(c->poking);
+  memory_rest(c);
+  pthread_mutex_unlock(c->poking);
+  give_back_stack();
+}
+
 static void *thread_main(void *arg) {
   thread *t = arg;
   cell *c = t->c;
   block_signals();
   prctl(PR_SET_NAME, CELL_COMM);
-  own_descriptors(t);
+  bool apart = own_descriptors(t);
   drop_capabilities();
   c->bell = t->bell;
   c->thread = (unsigned long)pthread_self();
   atomic_store(&c->hdr->tid, (uint32_t)syscall(SYS_gettid));
   cell_bind(c);
-  bool born = create_interpreter(c);
+  if (!apart) fault_send_text(c, 0, KIND_GONE, "", "the kernel gives this thread no descriptors of its own");
+  bool born = apart && create_interpreter(c);
   if (born) loop_run(c);
   atomic_store(&c->dying, true);
   if (c->ts) {
@@ -230,6 +259,8 @@ void *thread_start(void *region, size_t size, int bell, uint64_t id) {
   e->id = id;
   *t = (thread){.c = c, .ended = e, .bell = bell, .reaper = thread_reaper_fd(), .alive = true};
   pthread_mutex_init(&t->lock, NULL);
+  c->rest = rest;
+  c->poking = &t->lock;
   pthread_attr_t attr;
   pthread_attr_init(&attr);
   pthread_attr_setstacksize(&attr, STACK_SIZE);

@@ -63,10 +63,11 @@ void wire_wake(cell *c) {
 
 // Sleeps while *word is value. The timeout is a net under lost wake-ups (a
 // hostile neighbour in the same process may eat one), not a poll.
-static void sleep_on(_Atomic uint32_t *word, uint32_t value, _Atomic uint32_t *flag) {
-  static const struct timespec net = {.tv_sec = 1};
+static const struct timespec net = {.tv_sec = 1};
+
+static void sleep_on(_Atomic uint32_t *word, uint32_t value, _Atomic uint32_t *flag, const struct timespec *most) {
   atomic_store(flag, 1);
-  if (atomic_load(word) == value) futex(word, FUTEX_WAIT, value, &net);
+  if (atomic_load(word) == value) futex(word, FUTEX_WAIT, value, most);
   atomic_store(flag, 0);
 }
 
@@ -90,7 +91,7 @@ static bool wait_room(cell *c, uint32_t head, uint32_t need, bool inside) {
       ok = false;
       break;
     }
-    sleep_on(&h->out_tail, tail, &h->out_full);
+    sleep_on(&h->out_tail, tail, &h->out_full, &net);
   }
   if (ts) PyEval_RestoreThread(ts);
   return ok;
@@ -158,22 +159,38 @@ static void look_for_input(cell *c, uint32_t tail) {
   if (c->looks_missed < LOOKS_MISSED) c->looks_missed++;
 }
 
+static bool spin_for_input(cell *c, uint32_t tail) {
+  for (int i = 0; i < SPIN; i++) {
+    if (atomic_load_explicit(&c->hdr->in_head, memory_order_acquire) != tail) return true;
+    relax();
+  }
+  return false;
+}
+
 // Waits until the in-ring holds something. With the GIL held on entry, it is
 // released while asleep, so that the guest's other threads run.
 static bool wait_input(cell *c, uint32_t tail) {
   ring_hdr *h = c->hdr;
-  for (int i = 0; i < SPIN; i++) {
-    if (atomic_load_explicit(&h->in_head, memory_order_acquire) != tail) return true;
-    relax();
-  }
+  if (spin_for_input(c, tail)) return true;
   PyThreadState *ts = PyThreadState_GetUnchecked();
   if (ts) PyEval_SaveThread();
   bool ok = true;
   look_for_input(c, tail);
   while (atomic_load(&h->in_head) == tail && (ok = !wire_interrupted(c)))
-    sleep_on(&h->in_head, tail, &h->in_parked);
+    sleep_on(&h->in_head, tail, &h->in_parked, &net);
   if (ts) PyEval_RestoreThread(ts);
   return ok;
+}
+
+bool wire_await(cell *c, long nanoseconds) {
+  ring_hdr *h = c->hdr;
+  uint32_t tail = atomic_load(&h->in_tail);
+  if (spin_for_input(c, tail)) return true;
+  PyThreadState *ts = PyEval_SaveThread();
+  look_for_input(c, tail);
+  sleep_on(&h->in_head, tail, &h->in_parked, &(struct timespec){.tv_nsec = nanoseconds});
+  PyEval_RestoreThread(ts);
+  return atomic_load(&h->in_head) != tail;
 }
 
 static bool get(cell *c, void *dst, size_t n) {

@@ -2,7 +2,8 @@
 # it does not have yet; then wake.py puts the real one in this module's place.
 # CPython calls the functions below, in this order: _install,
 # _install_external_importers, _find_and_load("encodings"), the codec search,
-# _find_and_load("_io"). It looks for BuiltinImporter when it makes __main__.
+# _find_and_load("_io"). It looks for BuiltinImporter when it makes __main__. Of _io it
+# only wants open(), since a cell's thread has no standard streams then.
 
 
 class BuiltinImporter:
@@ -18,8 +19,9 @@ def _install(sys, imp):
     codecs = None
 
     def builtin(name):
-        module = modules[name] = imp.create_builtin(type(sys.implementation)(name=name))
+        module = imp.create_builtin(type(sys.implementation)(name=name))
         imp.exec_builtin(module)
+        modules[name] = module
         return module
 
     # An interrupt may stop wake.py anywhere; it then runs again, from its start.
@@ -40,7 +42,7 @@ def _install(sys, imp):
             if name == "encodings":
                 return start_codecs()
             if name == "_io":
-                return builtin(name)
+                return start_io()
             if name == "zipimport":
                 raise ImportError(name)
         return wake()(name, import_)
@@ -86,43 +88,28 @@ def _install(sys, imp):
     def decode(data, errors="strict"):
         return codecs.utf_8_decode(data, errors, True)
 
-    # The codec of the standard streams, whose classes are in modules not loaded.
-    class Coder:
-        buffer = b""
-
-        def __init__(self, errors="strict"):
-            self.errors = errors
-
-        def encode(self, text, final=False):
-            return codecs.utf_8_encode(text, self.errors)[0]
-
-        def decode(self, data, final=False):
-            data = self.buffer + data
-            text, used = codecs.utf_8_decode(data, self.errors, final)
-            self.buffer = data[used:]
-            return text
-
-        def reset(self):
-            self.buffer = b""
-
-        def getstate(self):
-            return (self.buffer, 0)
-
-        def setstate(self, state):
-            self.buffer = state[0] if state else b""
-
     class UTF8(tuple):
         name = "utf-8"
         _is_text_encoding = True
-        incrementalencoder = incrementaldecoder = Coder
+
+    # Making the real one is dear, and most cells open nothing. frozen.c makes open() a
+    # built-in function, as it ought to be.
+    def start_io():
+        module = scope["stub"] = modules["_io"] = type(sys)("_io")
+        module.open = None
+        module.__getattr__ = real_io
+        return module
+
+    def real_io(name):
+        wake()
+        return getattr(modules["_io"], name)
 
     names["_find_and_load"] = find
     names["__getattr__"] = missing
     for name in ("BuiltinImporter", "_install", "_install_external_importers",
                  "_find_and_load", "__getattr__"):
         own[name] = names[name]
-    scope["hide"] = hide
-    scope["search"] = search
+    scope.update(hide=hide, search=search, builtin=builtin)
 
 
 def _install_external_importers():

@@ -45,6 +45,10 @@ if "fresh" not in globals():
 names.update({name: fresh[name] for name in own if name in fresh and name != "_find_and_load"})
 names["__origname__"] = "_frozen_importlib"  # CPython's mark; _install takes it off
 inner = fresh["_find_and_load"]
+if sys.modules.get("_io") is stub:
+    builtin("_io")
+if sys.modules["builtins"].open is stub.open:
+    sys.modules["builtins"].open = sys.modules["_io"].open
 try:
     for name in ("__getattr__", "__dir__"):
         sys.__dict__.pop(name, None)
