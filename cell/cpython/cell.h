@@ -44,7 +44,7 @@ struct cell {
   _Atomic bool dying;  // unwind everything and end
   _Atomic bool ending; // inside the interpreter's own end
   bool starting;       // inside the interpreter's own start
-  void (*rest)(cell *c); // called once, when nothing has come for a while; may be NULL
+  void (*rest)(cell *c); // called when nothing has come for a while; may be NULL
   _Atomic int armed;  // injections queued
   PyThreadState *ts;
   PyInterpreterState *interp;
@@ -57,6 +57,7 @@ struct cell {
   PyObject *main_module, *guest_module; // owned, for the two
   PyObject *interrupt; // exception raised by injections
   PyObject *denied, *import_denied; // exception types, owned; NULL until SUPPORT_ERRORS is loaded
+  PyObject *stdout_kept, *stderr_kept; // the streams it begins with, owned
   unsigned supported; // bits by support_part
   PyObject *real_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
       *real_exec_builtin;

@@ -234,13 +234,18 @@ int guest_install(cell *c) {
   c->interrupt = PyDict_GetItemString(c->guest, "_Interrupt");
   if (!c->interrupt) return -1;
   Py_IncRef(c->interrupt); // the guest may delete the name
+  c->stdout_kept = PySys_GetObject("stdout");
+  c->stderr_kept = PySys_GetObject("stderr");
+  if (!c->stdout_kept || !c->stderr_kept) return -1;
+  Py_IncRef(c->stdout_kept);
+  Py_IncRef(c->stderr_kept);
   c->main_module = main_module;
   return 0;
 }
 
 void guest_release(cell *c) {
   c->claimed = false; // what runs from here on is CPython's own
-  PyObject *held[] = {c->interrupt, c->denied, c->import_denied, c->main_module, c->guest_module};
+  PyObject *held[] = {c->interrupt, c->denied, c->import_denied, c->stdout_kept, c->stderr_kept, c->main_module, c->guest_module};
   for (size_t i = 0; i < sizeof held / sizeof *held; i++)
     if (held[i]) Py_DecRef(held[i]);
 }

@@ -71,14 +71,6 @@ class _Later:
         return next(_stream(self.name))
 
 
-def _prepare(file, argv, stdin):
-    """Sets up what a program expects to find before its first line."""
-    _sys.argv = [file, *argv]
-    if stdin:
-        _c.load("streams")
-        _sys.stdin = _inbox()
-
-
 def _finish():
     for stream in (_sys.stdout, _sys.stderr):
         if type(stream) is _Later:

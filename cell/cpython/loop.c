@@ -128,14 +128,18 @@ static PyObject *call_support(cell *c, support_part p, const char *name, PyObjec
   return f ? PyObject_CallFunctionObjArgs(f, a, b, d, NULL) : NULL;
 }
 
+// Sets up what a program expects to find before its first line.
 static bool prepare(cell *c, const char *args, size_t n, bool stdin_too) {
   PyObject *file = PyUnicode_DecodeUTF8(c->file, (Py_ssize_t)strlen(c->file), "replace");
-  PyObject *argv = n ? value_decode(args, n) : PyList_New(0), *done = NULL;
-  if (file && argv) done = call_support(c, SUPPORT_GUEST, "_prepare", file, argv, stdin_too ? Py_True : Py_False);
+  PyObject *argv = n ? value_decode(args, n) : PyList_New(0);
+  bool ok = file && argv && !PyList_Insert(argv, 0, file) && !PySys_SetObject("argv", argv);
   if (argv) Py_DecRef(argv);
   if (file) Py_DecRef(file);
-  if (done) Py_DecRef(done);
-  return done;
+  if (!ok || !stdin_too) return ok;
+  PyObject *inbox = call_support(c, SUPPORT_STREAMS, "_inbox", NULL, NULL, NULL);
+  ok = inbox && !PySys_SetObject("stdin", inbox);
+  if (inbox) Py_DecRef(inbox);
+  return ok;
 }
 
 static PyObject *run_restricted(cell *c) {
@@ -180,6 +184,9 @@ static bool clean_exit(void) {
 }
 
 static void flush_streams(cell *c) {
+  bool untouched = !(c->supported & 1u << SUPPORT_STREAMS) && PySys_GetObject("stdout") == c->stdout_kept &&
+                   PySys_GetObject("stderr") == c->stderr_kept;
+  if (untouched) return;
   PyObject *exc = PyErr_GetRaisedException();
   PyObject *done = call_support(c, SUPPORT_GUEST, "_finish", NULL, NULL, NULL);
   if (done) Py_DecRef(done);
@@ -306,13 +313,13 @@ void loop_warm(cell *c) {
   PyErr_Clear();
 }
 
-// An idle cell's first, long enough wait is when it tidies up after its start.
+// An idle cell's first long enough wait, before the claim and after it, is when it tidies up
+// after its start.
 #define REST_AFTER 3000000
 
 static void rest(cell *c) {
   if (!c->rest || wire_await(c, REST_AFTER) || atomic_load(&c->dying)) return;
   c->rest(c);
-  c->rest = NULL;
 }
 
 void loop_run(cell *c) {
@@ -320,7 +327,7 @@ void loop_run(cell *c) {
   frame f;
   while (!atomic_load(&c->dying)) {
     atomic_store(&c->hdr->state, RING_IDLE);
-    rest(c);
+    rest(c); // comes back here when it is not asked for anything
     if (!wire_receive(c, &f)) continue;
     // Without a policy there is no gate: whatever the host's order, no guest runs.
     bool early = !c->claimed && (f.h.kind == IN_EXEC || f.h.kind == IN_CALL);

@@ -110,6 +110,7 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(int, PyDict_Next, (PyObject *, Py_ssize_t *, PyObject **, PyObject **)) \
   X(PyObject *, PyList_New, (Py_ssize_t)) \
   X(int, PyList_Append, (PyObject *, PyObject *)) \
+  X(int, PyList_Insert, (PyObject *, Py_ssize_t, PyObject *)) \
   X(PyObject *, PyList_GetItemRef, (PyObject *, Py_ssize_t)) \
   X(PyObject *, PyList_AsTuple, (PyObject *)) \
   X(Py_ssize_t, PyList_Size, (PyObject *)) \

@@ -198,11 +198,17 @@ static void give_back_stack(void) {
   pthread_attr_destroy(&attr);
 }
 
-// Tidies up behind the start while nobody waits. In a cell that has run a program already
-// there may be threads, and objects that run code when they go.
+// Tidies up behind the start while nobody waits. One that waits in a pool gives
+// nothing back: its first program uses that again, and is preceded by another. One that has run a program may
+// have threads, and objects that run code when they go.
 static void rest(cell *c) {
   memory_grows(c);
-  if (!c->claimed) PyGC_Collect();
+  if (!c->claimed) {
+    loop_warm(c);
+    PyGC_Collect();
+    return;
+  }
+  c->rest = NULL;
   if (PyThreadState_Next(PyInterpreterState_ThreadHead(c->interp))) return;
   pthread_mutex_lock(c->poking);
   memory_rest(c);

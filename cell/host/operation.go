@@ -14,7 +14,7 @@ const maxQueued = 256
 
 // pollPatience is how long the reader looks for an answer before it leaves that
 // to the drain.
-const pollPatience = 100 * time.Microsecond
+const pollPatience = 250 * time.Microsecond
 
 // operation is an exec or call.
 type operation struct {

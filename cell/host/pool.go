@@ -47,7 +47,7 @@ func newPool(exec Executor, size int, changed func(ready, starting int, err erro
 	return p
 }
 
-// take returns a ready slot, or nil.
+// take returns a ready slot, or nil. The caller sees to refill.
 func (p *pool) take() *slot {
 	p.mu.Lock()
 	var dead []*slot
@@ -58,17 +58,23 @@ func (p *pool) take() *slot {
 			dead, got = append(dead, got), nil
 		}
 	}
-	plenty := 2*len(p.ready) >= p.size
 	p.mu.Unlock()
 	for _, s := range dead {
 		_ = s.region.Free()
 	}
-	if got == nil || !plenty {
-		p.fill()
-	} else {
-		time.AfterFunc(refillPause, p.fill)
-	}
 	return got
+}
+
+// refill is called after take, when there is a moment.
+func (p *pool) refill() {
+	p.mu.Lock()
+	plenty := 2*len(p.ready) >= p.size
+	p.mu.Unlock()
+	if plenty {
+		time.AfterFunc(refillPause, p.fill)
+	} else {
+		p.fill()
+	}
 }
 
 func ended(w Worker) bool {

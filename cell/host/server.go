@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
-	"github.com/pyisolate/pyisolate/cell/ring"
 	"github.com/pyisolate/pyisolate/cell/wire"
 	"github.com/pyisolate/pyisolate/internal/spin"
 )
@@ -24,6 +23,9 @@ const (
 	// recvPatience is how long the reader looks for the next message: about as
 	// long as a caller takes that works with the answers one by one.
 	recvPatience = 250 * time.Microsecond
+	// freshPatience is how long it looks for the first operation of a cell that was
+	// claimed by a node which did not wait.
+	freshPatience = 50 * time.Microsecond
 )
 
 // server is one host's life.
@@ -38,10 +40,12 @@ type server struct {
 
 	mu       sync.Mutex
 	cells    map[uint64]*guest
-	retiring string        // why, or ""
-	retired  chan struct{} // closed when there is nothing left to wait for
-	running  atomic.Int32  // operations
+	coming   map[uint64]*arrival // claimed, without a worker yet
+	retiring string              // why, or ""
+	retired  chan struct{}       // closed when there is nothing left to wait for
+	running  atomic.Int32        // operations
 	reading  spin.Spinner
+	fresh    []*guest // the reader's: claimed, and without goroutines yet
 
 	claims sync.WaitGroup
 	guests sync.WaitGroup
@@ -55,7 +59,7 @@ func Serve(conn wire.Conn, o Options) error {
 	if err != nil {
 		return err
 	}
-	s := &server{conn: conn, opt: o, cells: map[uint64]*guest{}, retired: make(chan struct{}),
+	s := &server{conn: conn, opt: o, cells: map[uint64]*guest{}, coming: map[uint64]*arrival{}, retired: make(chan struct{}),
 		shared:      cell.Backend(hello.GetBackend()) != cell.Process,
 		killGrace:   orDefault(hello.GetKillGraceNs(), defaultKillGrace),
 		retireGrace: orDefault(hello.GetRetireGraceNs(), defaultRetireGrace)}
@@ -106,6 +110,7 @@ func (s *server) run() error {
 
 // receive dispatches messages. It returns nil when the node is gone.
 func (s *server) receive() error {
+	defer s.settle()
 	for {
 		m, err := s.next()
 		if errors.Is(err, wire.ErrClosed) {
@@ -118,19 +123,23 @@ func (s *server) receive() error {
 			s.claim(m, claim)
 			continue
 		}
-		s.mu.Lock()
-		g := s.cells[m.Cell]
-		s.mu.Unlock()
-		if g == nil {
-			s.refuse(m, cell.Errorf(cell.CellGone, "cell is not in this host any more"))
-			continue
+		if g, e := s.addressee(m); g != nil {
+			g.dispatch(m)
+		} else if e != nil {
+			s.refuse(m, e)
 		}
-		g.dispatch(m)
 	}
 }
 
-// next looks for a message before it sleeps, where that has paid lately.
+// next looks for a message before it sleeps, where that has paid lately, and behind a
+// claim always.
 func (s *server) next() (*wire.Msg, error) {
+	if len(s.fresh) > 0 {
+		if m, err := wire.RecvSoon(s.conn, new(spin.Spinner), freshPatience); m != nil || err != nil {
+			return m, err
+		}
+		s.settle()
+	}
 	if s.reading.Worthwhile() {
 		if m, err := wire.RecvSoon(s.conn, &s.reading, recvPatience); m != nil || err != nil {
 			return m, err
@@ -159,58 +168,6 @@ func (s *server) refuse(m *wire.Msg, e *cell.Error) {
 	switch m.Body.(type) {
 	case *wire.Control_Exec, *wire.Control_Call, *wire.Control_Send, *wire.Control_Inspect, *wire.Control_Claim:
 		_ = s.conn.Send(wire.NewFailed(m.Cell, m.Op, e))
-	}
-}
-
-// claim gives a worker to a new cell: at once from the pool, or started for it.
-func (s *server) claim(m *wire.Msg, c *wire.Claim) {
-	limits := wire.ToLimits(c.GetLimits()).WithDefaults()
-	if err := limits.Validate(); err != nil {
-		s.refuse(m, wire.ToError(wire.FromError(err)))
-		return
-	}
-	s.mu.Lock()
-	retiring, taken := s.retiring, s.cells[m.Cell] != nil
-	s.mu.Unlock()
-	if retiring != "" || taken {
-		s.refuse(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", retiring))
-		return
-	}
-	if slot := s.pool.take(); slot != nil {
-		s.admit(m, c, limits, slot, true)
-		return
-	}
-	s.claims.Go(func() {
-		slot, err := s.pool.start()
-		if err != nil {
-			s.refuse(m, cell.Errorf(cell.CellGone, "%v", err))
-			return
-		}
-		s.admit(m, c, limits, slot, false)
-	})
-}
-
-// admit puts the cell to work. The claim itself is answered later by the cell
-// and need not be waited for: operations follow it in the ring.
-func (s *server) admit(m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slot, hit bool) {
-	g := newGuest(s, m, c, limits, slot)
-	// Before anybody can find the cell: its first frame is the claim.
-	unsent := slot.region.Send(ring.InClaim, 0, m.Op, claimBody(limits, c.GetImports(), s.shared))
-	s.mu.Lock()
-	if s.retiring != "" {
-		s.mu.Unlock()
-		slot.discard()
-		s.refuse(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", s.retiring))
-		return
-	}
-	s.cells[m.Cell] = g
-	s.guests.Add(1)
-	s.mu.Unlock()
-	s.send(m.Cell, m.Op, &wire.Control_Claimed{Claimed: g.describe(hit)}, nil)
-	spin.Yield() // the kernel may have put the caller that this wakes behind us
-	g.start()
-	if unsent != nil {
-		g.end(cell.Crashed, fmt.Sprintf("claim: %v", unsent))
 	}
 }
 

@@ -136,7 +136,11 @@ func (c *handle) answered(m *wire.Msg) {
 		p.finish()
 	}
 	c.mu.Unlock()
-	if p != nil {
+	switch {
+	case p == nil:
+	case p.then != nil:
+		p.then(m)
+	default:
 		c.host.turns.answered()
 		p.answer <- m
 	}

@@ -37,7 +37,8 @@ type pending struct {
 	answer chan *wire.Msg // one, buffered; closed unanswered when the cell ends
 	ctx    context.Context
 	exec   bool
-	over   chan struct{} // made when a request is served under the operation
+	over   chan struct{}   // made when a request is served under the operation
+	then   func(*wire.Msg) // handles the answer, on the host's reader, when nobody waits for it
 }
 
 // finish ends the requests made under the operation. It is called once, when
@@ -70,10 +71,39 @@ func (c *handle) Err() error {
 	return c.err
 }
 
-func (c *handle) claim(ctx context.Context) error {
+func (c *handle) claimBody(unwaited bool) wire.Body {
 	s := c.spec
-	m, err := c.ask(ctx, 0, &wire.Control_Claim{Claim: &wire.Claim{Id: c.id, Tenant: s.Tenant, Name: s.Name,
-		Backend: string(s.Backend), Imports: s.Imports, Limits: wire.FromLimits(s.Limits)}}, nil)
+	return &wire.Control_Claim{Claim: &wire.Claim{Id: c.id, Tenant: s.Tenant, Name: s.Name, Backend: string(s.Backend),
+		Imports: s.Imports, Limits: wire.FromLimits(s.Limits), Unwaited: unwaited}}
+}
+
+// claimReady claims a cell of which the host has said that it is ready. There is nothing
+// to wait for; should the answer be no all the same, it ends the cell.
+func (c *handle) claimReady(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return cell.Errorf(contextKind(ctx), "before it began: %v", err)
+	}
+	op, err := c.register(&pending{answer: make(chan *wire.Msg, 1), ctx: ctx, then: c.claimAnswered})
+	if err != nil {
+		return err
+	}
+	if err := c.host.proc.conn.Send(wire.New(c.wireID, op, c.claimBody(true), nil)); err != nil {
+		return c.unsent(op, err)
+	}
+	return nil
+}
+
+func (c *handle) claimAnswered(m *wire.Msg) {
+	if f := m.GetFailed(); f != nil {
+		c.host.forget(c)
+		c.end(cell.Crashed, "the host refused the claim: "+wire.ToError(f.Error).Error(), nil)
+		return
+	}
+	c.launcher.claimed(m.GetClaimed())
+}
+
+func (c *handle) claim(ctx context.Context) error {
+	m, err := c.ask(ctx, 0, c.claimBody(false), nil)
 	if err != nil {
 		_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: "claim withdrawn"}}, nil)
 		return err

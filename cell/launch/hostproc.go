@@ -23,6 +23,7 @@ type hostproc struct {
 
 	mu       sync.Mutex
 	cells    map[uint64]*handle
+	ready    int // workers it has said to have ready, less those claimed since
 	retiring bool
 	dead     bool
 	verdict  string // why we killed it
@@ -154,6 +155,9 @@ func (h *hostproc) take(m *wire.Msg) {
 		return
 	}
 	h.mu.Lock()
+	if pool := m.GetPoolState(); pool != nil {
+		h.ready = int(pool.Ready)
+	}
 	c := h.cells[m.Cell]
 	h.mu.Unlock()
 	switch {
@@ -185,6 +189,14 @@ func (h *hostproc) admit(c *handle) bool {
 	}
 	h.cells[c.wireID] = c
 	return true
+}
+
+// takeReady reports whether a claim now will find a worker ready, as far as is known.
+func (h *hostproc) takeReady() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ready--
+	return h.ready >= 0
 }
 
 func (h *hostproc) forget(c *handle) {

@@ -70,8 +70,9 @@ func New(c Config) (*Launcher, error) {
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
 }
 
-// Spawn claims a cell. It returns when the host has given it a worker; what the
-// caller sends next follows the claim in the same ring.
+// Spawn claims a cell. What the caller sends next follows the claim in the same ring, so
+// it does not wait for a host that has said to have a worker ready; otherwise it returns
+// when the host has started one.
 func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
@@ -90,7 +91,11 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 			continue
 		}
 		c.host = h
-		err = c.claim(ctx)
+		if h.takeReady() {
+			err = c.claimReady(ctx)
+		} else {
+			err = c.claim(ctx)
+		}
 		if err == nil {
 			return c, nil
 		}

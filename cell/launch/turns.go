@@ -18,9 +18,10 @@ const (
 )
 
 // turns decides who reads a connection: its resident goroutine, or a caller that
-// waits for an answer. A caller that reads gets its answer without two threads
-// being woken for it, and it makes itself useful for a moment only; so the
-// resident reads except in the moments after such an answer.
+// waits for an answer. A caller that reads gets its answer without another goroutine
+// between, and it makes itself useful for a moment only. The resident waits for what
+// comes and reads what no caller has taken; in the moments after a caller has got its
+// answer it does not even wait, and nobody is woken beside the next one.
 type turns struct {
 	conn    wire.Conn
 	reading sync.Mutex // held by whoever reads
@@ -38,15 +39,24 @@ func (t *turns) reside(take func(*wire.Msg)) error {
 	defer pause.Stop()
 	for {
 		t.stayAway(pause)
-		t.reading.Lock()
-		m, err := t.conn.Recv()
-		if err == nil {
-			take(m)
-		}
-		t.reading.Unlock()
-		if err != nil {
+		t.conn.Await()
+		if err := t.drain(take); err != nil {
 			return err
 		}
+	}
+}
+
+// drain reads what is there. Whoever reads ends with it: the resident waits for what
+// comes, and not for what has come and lies in the connection's buffer.
+func (t *turns) drain(take func(*wire.Msg)) error {
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	for {
+		m, err := t.conn.TryRecv()
+		if m == nil || err != nil {
+			return err
+		}
+		take(m)
 	}
 }
 
@@ -75,24 +85,25 @@ func (t *turns) answered() {
 }
 
 // look reads, for a caller that has asked, until done reports true or nothing has
-// come for a moment. It does nothing while the resident reads or others wait.
+// come for a moment. It does nothing while others wait, or when it has not paid lately.
 func (t *turns) look(done func() bool, take func(*wire.Msg)) {
-	if t.lately.Load() == 0 {
+	if t.lately.Load() == 0 && !t.spin.Worthwhile() {
 		return
 	}
 	if t.callers.Load() > 1 || !t.reading.TryLock() {
 		t.call()
 		return
 	}
-	defer t.reading.Unlock()
 	for !done() {
 		m, err := wire.RecvSoon(t.conn, &t.spin, answerPatience)
-		if m == nil || err != nil { // the resident meets the same error
+		if m == nil || err != nil {
 			t.call()
-			return
+			break
 		}
 		take(m)
 	}
+	t.reading.Unlock()
+	_ = t.drain(take) // the resident meets the same error
 	if t.callers.Load() > 1 {
 		t.call()
 	}

@@ -57,8 +57,11 @@ type Conn interface {
 	Flush() error
 	// Recv waits for the next message.
 	Recv() (*Msg, error)
-	// TryRecv returns the next message, or nil when none is there.
+	// TryRecv returns the next message, or nil when none is there or somebody else is
+	// receiving.
 	TryRecv() (*Msg, error)
+	// Await waits until there may be a message. On a socket others may receive meanwhile.
+	Await()
 	// Close ends all calls, those under way included.
 	Close() error
 }
@@ -221,9 +224,23 @@ func (c *conn) Recv() (*Msg, error) {
 }
 
 func (c *conn) TryRecv() (*Msg, error) {
-	c.reading.Lock()
+	if !c.reading.TryLock() {
+		return nil, nil
+	}
 	defer c.reading.Unlock()
 	return c.receive.next(false)
+}
+
+func (c *conn) Await() {
+	c.reading.Lock()
+	c.receive.idle()
+	if _, ok := c.t.(*transport.Socket); ok { // a ring has one user at a time
+		c.reading.Unlock()
+		c.t.Await()
+		return
+	}
+	defer c.reading.Unlock()
+	c.t.Await()
 }
 
 // Close destroys the keys when the calls under way have ended.

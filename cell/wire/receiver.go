@@ -100,7 +100,7 @@ func (c *receiver) idle() {
 	if len(c.rest) == 0 {
 		c.rest = nil
 	}
-	if c.r == c.w {
+	if c.raw != nil && c.r == c.w {
 		readBuffers.Put(c.raw)
 		c.raw, c.r, c.w = nil, 0, 0
 	}

@@ -772,6 +772,7 @@ type Claim struct {
 	Backend       string                 `protobuf:"bytes,4,opt,name=backend,proto3" json:"backend,omitempty"`
 	Imports       []string               `protobuf:"bytes,5,rep,name=imports,proto3" json:"imports,omitempty"`
 	Limits        *Limits                `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
+	Unwaited      bool                   `protobuf:"varint,7,opt,name=unwaited,proto3" json:"unwaited,omitempty"` // the answer may leave with the next one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -846,6 +847,13 @@ func (x *Claim) GetLimits() *Limits {
 		return x.Limits
 	}
 	return nil
+}
+
+func (x *Claim) GetUnwaited() bool {
+	if x != nil {
+		return x.Unwaited
+	}
+	return false
 }
 
 type Limits struct {
@@ -2396,14 +2404,15 @@ const file_wire_proto_rawDesc = "" +
 	"\x05Ready\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
 	"\x06python\x18\x02 \x01(\tR\x06python\x12\x16\n" +
-	"\x06report\x18\x03 \x01(\tR\x06report\"\xa7\x01\n" +
+	"\x06report\x18\x03 \x01(\tR\x06report\"\xc3\x01\n" +
 	"\x05Claim\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
 	"\abackend\x18\x04 \x01(\tR\abackend\x12\x18\n" +
 	"\aimports\x18\x05 \x03(\tR\aimports\x12.\n" +
-	"\x06limits\x18\x06 \x01(\v2\x16.pyisolate.wire.LimitsR\x06limits\"\xaf\x02\n" +
+	"\x06limits\x18\x06 \x01(\v2\x16.pyisolate.wire.LimitsR\x06limits\x12\x1a\n" +
+	"\bunwaited\x18\a \x01(\bR\bunwaited\"\xaf\x02\n" +
 	"\x06Limits\x12\x16\n" +
 	"\x06memory\x18\x01 \x01(\x03R\x06memory\x12\x15\n" +
 	"\x06cpu_ns\x18\x02 \x01(\x03R\x05cpuNs\x12\"\n" +
