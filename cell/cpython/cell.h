@@ -21,6 +21,13 @@ struct cell {
   uint32_t mask;
   int bell; // eventfd to the host
   _Atomic uint32_t looks_missed, looks_turn; // of looks before sleeping
+  _Atomic uint32_t sending;  // who may write to the out-ring
+  _Atomic uint32_t received; // counts what was read; those who let others read sleep on it
+  pthread_mutex_t inbox;     // guards the rest; zero is unlocked
+  struct letter *questions, *operations; // that wait for their answer; that wait for the loop
+  bool reading;
+  int readers_waiting;
+  uint64_t last_question;
 
   // Accounting. Blocks outlive the interpreter now and then (CPython keeps some
   // process-wide), so a cell struct is freed only when used is back to zero.
@@ -65,7 +72,6 @@ struct cell {
   // The source run last, for traceback lines.
   char *file, *source;
   size_t source_len;
-  uint64_t next_question;
   uint64_t denied_before; // mem_denied when the operation began
 };
 
@@ -97,10 +103,13 @@ int wire_attach(cell *c, void *region, size_t size, int bell); // 0, or -1: not 
 bool wire_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n);
 // Never blocks: false when it does not fit.
 bool wire_try_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n);
-// Next frame; blocks with the GIL released. false: dying, interrupted, or a broken frame.
+// The next operation; blocks with the GIL released. false: dying or a broken frame.
 bool wire_receive(cell *c, frame *f);
 // Waits for a frame with the GIL released. false: none has begun to come in that time.
 bool wire_await(cell *c, long nanoseconds);
+void wire_drop(cell *c); // forgets operations that nobody will run
+// Sends a question and waits for its answer, whose data the caller frees. false: as wire_send.
+bool wire_ask(cell *c, uint8_t kind, uint8_t flags, const part *parts, int n, frame *answer);
 bool wire_interrupted(cell *c); // the host wants the running operation stopped
 void wire_wake(cell *c);        // from any thread: makes blocked calls look again
 

@@ -31,21 +31,6 @@ static PyObject *post(PyObject *self, PyObject *value) {
   return result;
 }
 
-// Waits for the answer to a question. NULL with an exception, or a frame the
-// caller frees.
-static bool answer(cell *c, uint64_t question, frame *f) {
-  while (wire_receive(c, f)) {
-    if (f->h.kind == IN_ANSWER && f->h.id == question) return true;
-    // Between a question and its answer only a close may come; an answer to an
-    // older question, given up since, is dropped.
-    bool close = f->h.kind == IN_CLOSE;
-    free(f->data);
-    if (close) atomic_store(&c->dying, true);
-  }
-  unwind(c);
-  return false;
-}
-
 static PyObject *take_answer(cell *c, frame *f, const char *none_kind) {
   PyObject *o = NULL;
   if (f->h.flags & FLAG_ERROR) fault_raise(c, f->data, f->h.len);
@@ -64,10 +49,8 @@ static PyObject *receive(PyObject *self, PyObject *timeout) {
   double seconds = PyFloat_AsDouble(timeout);
   if (seconds == -1 && PyErr_Occurred()) return NULL;
   part body = {&seconds, sizeof seconds};
-  uint64_t question = ++c->next_question;
   frame f;
-  if (!wire_send(c, OUT_RECV, 0, question, &body, 1)) return unwind(c);
-  return answer(c, question, &f) ? take_answer(c, &f, "Timeout") : NULL;
+  return wire_ask(c, OUT_RECV, 0, &body, 1, &f) ? take_answer(c, &f, "Timeout") : unwind(c);
 }
 
 static const char *str_arg(PyObject *args, Py_ssize_t i, uint32_t *n) {
@@ -138,13 +121,11 @@ static PyObject *request(PyObject *self, PyObject *args) {
   text t = bounded(c);
   part body;
   uint8_t flags;
-  uint64_t question = ++c->next_question;
   frame f;
   PyObject *result = NULL;
   if (!value_pack(&t, payload, "payload", &body, &flags)) {
     part parts[] = {{n, sizeof n}, {capability, n[0]}, {action, n[1]}, body};
-    if (!wire_send(c, OUT_REQUEST, flags, question, parts, 4)) unwind(c);
-    else if (answer(c, question, &f)) result = take_answer(c, &f, "Timeout");
+    result = wire_ask(c, OUT_REQUEST, flags, parts, 4, &f) ? take_answer(c, &f, "Timeout") : unwind(c);
   }
   text_free(&t);
   return result;

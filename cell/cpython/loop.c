@@ -336,11 +336,10 @@ void loop_run(cell *c) {
     case IN_CLAIM: do_claim(c, &f); break;
     case IN_EXEC: do_exec(c, &f); break;
     case IN_CALL: do_call(c, &f); break;
-    case IN_CLOSE: atomic_store(&c->dying, true); break;
-    case IN_ANSWER: break; // to a question the guest has given up
     default: fault_send_text(c, f.h.id, KIND_INVALID, "", "unknown frame");
     }
     free(f.data);
     PyErr_Clear();
   }
+  wire_drop(c);
 }

@@ -59,12 +59,15 @@ bool wire_interrupted(cell *c) {
 void wire_wake(cell *c) {
   futex(&c->hdr->in_head, FUTEX_WAKE, INT32_MAX, NULL);
   futex(&c->hdr->out_tail, FUTEX_WAKE, INT32_MAX, NULL);
+  futex(&c->sending, FUTEX_WAKE, INT32_MAX, NULL);
+  futex(&c->received, FUTEX_WAKE, INT32_MAX, NULL);
 }
 
-// Sleeps while *word is value. The timeout is a net under lost wake-ups (a
-// hostile neighbour in the same process may eat one), not a poll.
+// A net under lost wake-ups (a hostile neighbour in the same process may eat
+// one), not a poll.
 static const struct timespec net = {.tv_sec = 1};
 
+// Sleeps while *word is value.
 static void sleep_on(_Atomic uint32_t *word, uint32_t value, _Atomic uint32_t *flag, const struct timespec *most) {
   atomic_store(flag, 1);
   if (atomic_load(word) == value) futex(word, FUTEX_WAIT, value, most);
@@ -128,7 +131,29 @@ static size_t parts_size(const part *parts, int n) {
   return total;
 }
 
-bool wire_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n) {
+// The guest's threads share the out-ring, and waiting for room lets go of the GIL:
+// sending is 0 while nobody writes a frame, 1 while somebody does, 2 when others may wait.
+static bool may_send(cell *c) {
+  uint32_t nobody = 0;
+  return atomic_compare_exchange_strong(&c->sending, &nobody, 1);
+}
+
+// false: interrupted.
+static bool begin_send(cell *c) {
+  if (may_send(c)) return true;
+  PyThreadState *ts = PyThreadState_GetUnchecked();
+  if (ts) PyEval_SaveThread();
+  bool ok = true;
+  while (atomic_exchange(&c->sending, 2) && (ok = !wire_interrupted(c))) futex(&c->sending, FUTEX_WAIT, 2, &net);
+  if (ts) PyEval_RestoreThread(ts);
+  return ok;
+}
+
+static void end_send(cell *c) {
+  if (atomic_exchange(&c->sending, 0) == 2) futex(&c->sending, FUTEX_WAKE, 1, NULL);
+}
+
+static bool send_frame(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n) {
   size_t size = parts_size(parts, n);
   frame_hdr h = {.len = (uint32_t)size, .kind = kind, .flags = flags, .id = id};
   uint32_t head = atomic_load(&c->hdr->out_head);
@@ -140,10 +165,19 @@ bool wire_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *pa
   return ok;
 }
 
+bool wire_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n) {
+  if (!begin_send(c)) return false;
+  bool ok = send_frame(c, kind, flags, id, parts, n);
+  end_send(c);
+  return ok;
+}
+
 bool wire_try_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part *parts, int n) {
+  if (!may_send(c)) return false;
   uint32_t used = atomic_load(&c->hdr->out_head) - atomic_load(&c->hdr->out_tail);
-  if (used + sizeof(frame_hdr) + parts_size(parts, n) > c->mask + 1) return false;
-  return wire_send(c, kind, flags, id, parts, n);
+  bool ok = used + sizeof(frame_hdr) + parts_size(parts, n) <= c->mask + 1 && send_frame(c, kind, flags, id, parts, n);
+  end_send(c);
+  return ok;
 }
 
 // Looks for input for a moment, letting other threads have the processor.
@@ -182,17 +216,6 @@ static bool wait_input(cell *c, uint32_t tail) {
   return ok;
 }
 
-bool wire_await(cell *c, long nanoseconds) {
-  ring_hdr *h = c->hdr;
-  uint32_t tail = atomic_load(&h->in_tail);
-  if (spin_for_input(c, tail)) return true;
-  PyThreadState *ts = PyEval_SaveThread();
-  look_for_input(c, tail);
-  sleep_on(&h->in_head, tail, &h->in_parked, &(struct timespec){.tv_nsec = nanoseconds});
-  PyEval_RestoreThread(ts);
-  return atomic_load(&h->in_head) != tail;
-}
-
 static bool get(cell *c, void *dst, size_t n) {
   char *p = dst;
   ring_hdr *h = c->hdr;
@@ -215,7 +238,7 @@ static bool get(cell *c, void *dst, size_t n) {
   return true;
 }
 
-bool wire_receive(cell *c, frame *f) {
+static bool read_frame(cell *c, frame *f) {
   f->data = NULL;
   if (!get(c, &f->h, sizeof f->h)) return false;
   // The host never sends more than the message limit and its own framing.
@@ -231,4 +254,118 @@ bool wire_receive(cell *c, frame *f) {
   }
   f->data[f->h.len] = 0;
   return true;
+}
+
+// ---- who gets which frame ------------------------------------------------------------------------
+// The loop waits for operations while threads of the guest may wait for answers. One
+// of them reads, and puts what is another's where that finds it. All under c->inbox.
+
+typedef struct letter { struct letter *next; uint64_t question; bool arrived; frame f; } letter;
+
+static void keep_operation(cell *c, const frame *f) {
+  letter *l = malloc(sizeof *l), **last = &c->operations;
+  if (!l) {
+    free(f->data);
+    atomic_store(&c->dying, true);
+    return;
+  }
+  *l = (letter){.f = *f};
+  while (*last) last = &(*last)->next;
+  *last = l;
+}
+
+static void deliver(cell *c, const frame *f) {
+  if (f->h.kind == IN_CLOSE) atomic_store(&c->dying, true);
+  else if (f->h.kind != IN_ANSWER) {
+    keep_operation(c, f);
+    return;
+  }
+  letter *l = f->h.kind == IN_ANSWER ? c->questions : NULL;
+  while (l && l->question != f->h.id) l = l->next;
+  if (l) {
+    l->f = *f;
+    l->arrived = true;
+  } else
+    free(f->data); // to a question that was given up
+}
+
+// Releases c->inbox meanwhile.
+static void read_for_all(cell *c) {
+  frame f;
+  c->reading = true;
+  pthread_mutex_unlock(&c->inbox);
+  bool got = read_frame(c, &f);
+  pthread_mutex_lock(&c->inbox);
+  c->reading = false;
+  if (got) deliver(c, &f);
+  atomic_fetch_add(&c->received, 1);
+  if (c->readers_waiting) futex(&c->received, FUTEX_WAKE, INT32_MAX, NULL);
+}
+
+static void let_read(cell *c) {
+  uint32_t seen = atomic_load(&c->received);
+  c->readers_waiting++;
+  pthread_mutex_unlock(&c->inbox);
+  PyThreadState *ts = PyThreadState_GetUnchecked();
+  if (ts) PyEval_SaveThread();
+  futex(&c->received, FUTEX_WAIT, seen, &net);
+  if (ts) PyEval_RestoreThread(ts);
+  pthread_mutex_lock(&c->inbox);
+  c->readers_waiting--;
+}
+
+// Where a thread of the guest reads, frames come by way of that.
+bool wire_await(cell *c, long nanoseconds) {
+  ring_hdr *h = c->hdr;
+  pthread_mutex_lock(&c->inbox);
+  bool busy = c->operations || c->reading;
+  uint32_t tail = atomic_load(&h->in_tail);
+  pthread_mutex_unlock(&c->inbox);
+  if (busy || spin_for_input(c, tail)) return true;
+  PyThreadState *ts = PyEval_SaveThread();
+  look_for_input(c, tail);
+  sleep_on(&h->in_head, tail, &h->in_parked, &(struct timespec){.tv_nsec = nanoseconds});
+  PyEval_RestoreThread(ts);
+  return atomic_load(&h->in_head) != tail;
+}
+
+bool wire_receive(cell *c, frame *f) {
+  pthread_mutex_lock(&c->inbox);
+  while (!c->operations && !wire_interrupted(c)) c->reading ? let_read(c) : read_for_all(c);
+  letter *l = c->operations;
+  if (l) {
+    *f = l->f;
+    c->operations = l->next;
+    free(l);
+  }
+  pthread_mutex_unlock(&c->inbox);
+  return l;
+}
+
+void wire_drop(cell *c) {
+  pthread_mutex_lock(&c->inbox);
+  for (letter *l = c->operations, *next; l; l = next) {
+    next = l->next;
+    free(l->f.data);
+    free(l);
+  }
+  c->operations = NULL;
+  pthread_mutex_unlock(&c->inbox);
+}
+
+bool wire_ask(cell *c, uint8_t kind, uint8_t flags, const part *parts, int n, frame *answer) {
+  letter l = {0}, **at;
+  pthread_mutex_lock(&c->inbox);
+  l.question = ++c->last_question;
+  l.next = c->questions;
+  c->questions = &l;
+  pthread_mutex_unlock(&c->inbox);
+  bool sent = wire_send(c, kind, flags, l.question, parts, n);
+  pthread_mutex_lock(&c->inbox);
+  while (sent && !l.arrived && !wire_interrupted(c)) c->reading ? let_read(c) : read_for_all(c);
+  for (at = &c->questions; *at != &l;) at = &(*at)->next;
+  *at = l.next;
+  pthread_mutex_unlock(&c->inbox);
+  *answer = l.f;
+  return l.arrived;
 }
