@@ -30,17 +30,25 @@ func TestMain(m *testing.M) {
 }
 
 var python = sync.OnceValues(func() (launch.Python, error) {
-	d, err := pydist.Resolve(context.Background(), pydist.Options{})
-	return launch.Python{Home: d.Home, Lib: d.Lib, Stdlib: d.Stdlib, Start: os.Getenv("PYISOLATE_START"),
-		Preload: []string{"json", "re", "math", "random"}}, err
+	_, p, err := pythonAt("")
+	return p, err
 })
+
+// pythonAt takes what pydist.Options.Python takes.
+func pythonAt(path string) (pydist.Dist, launch.Python, error) {
+	d, err := pydist.Resolve(context.Background(), pydist.Options{Python: path})
+	return d, launch.Python{Home: d.Home, Lib: d.Lib, Stdlib: d.Stdlib, Start: os.Getenv("PYISOLATE_START"),
+		Preload: []string{"json", "re", "math", "random"}}, err
+}
 
 // newLauncher is closed, and must close in time, when the test ends.
 func newLauncher(tb testing.TB, c launch.Config) *launch.Launcher {
 	tb.Helper()
 	var err error
-	if c.Python, err = python(); err != nil {
-		tb.Fatal(err)
+	if c.Python.Lib == "" {
+		if c.Python, err = python(); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	l, err := launch.New(c)
 	if err != nil {

@@ -66,8 +66,8 @@ struct cell {
   PyObject *denied, *import_denied; // exception types, owned; NULL until SUPPORT_ERRORS is loaded
   PyObject *stdout_kept, *stderr_kept; // the streams it begins with, owned
   unsigned supported; // bits by support_part
-  PyObject *real_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
-      *real_exec_builtin;
+  PyObject *real_import, *real_lazy_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
+      *real_exec_builtin, *real_exec_dynamic;
 
   // The source run last, for traceback lines.
   char *file, *source;

@@ -33,7 +33,7 @@ static const char *const implicit[] = {"_strptime", "_datetime", "datetime", "_p
                                        "string.templatelib", "encodings", "_compat_pickle", "codecs", "operator",
                                        "locale", "_locale", "json", "decimal", "_pydecimal", "threading", "tokenize",
                                        "_tokenize", "abc", "weakref", "types", "reprlib", "contextlib",
-                                       "importlib.readers", "importlib.resources.readers", "unicodedata", NULL};
+                                       "importlib.readers", "importlib.resources.readers", "unicodedata", "_math_integer", NULL};
 
 static bool listed(const char *const *list, const char *name) {
   for (; *list; list++)
@@ -232,11 +232,11 @@ static PyObject *gate_create_dynamic(PyObject *self, PyObject *args) {
   return create(cell_current()->real_create_dynamic, args);
 }
 
-// Multi-phase modules have no contents before exec_builtin: patch after it.
-static PyObject *gate_exec_builtin(PyObject *self, PyObject *module) {
-  (void)self;
+// Multi-phase modules have no contents before they are executed: patch after it.
+// Which ones are built in and which are files is each build's own choice.
+static PyObject *execute(PyObject *real, PyObject *module) {
   cell *c = cell_current();
-  PyObject *done = PyObject_CallOneArg(c->real_exec_builtin, module);
+  PyObject *done = PyObject_CallOneArg(real, module);
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
   const char *text = text_of(name);
   if (text) gate_patch(c, text, PyModule_GetDict(module));
@@ -244,6 +244,16 @@ static PyObject *gate_exec_builtin(PyObject *self, PyObject *module) {
   if (name) Py_DecRef(name);
   if (done && PyErr_Occurred()) PyErr_Clear();
   return done;
+}
+
+static PyObject *gate_exec_builtin(PyObject *self, PyObject *module) {
+  (void)self;
+  return execute(cell_current()->real_exec_builtin, module);
+}
+
+static PyObject *gate_exec_dynamic(PyObject *self, PyObject *module) {
+  (void)self;
+  return execute(cell_current()->real_exec_dynamic, module);
 }
 
 // ---- removals --------------------------------------------------------------------------------
@@ -295,16 +305,20 @@ static PyObject *gate_sleep(PyObject *self, PyObject *arg) {
   return ignored(NULL, NULL);
 }
 
+enum { ABSENT = -1 }; // in flags: code that does without it is not ready for a refusal
+
 typedef struct { const char *module, *names; PyCFunction replacement; int flags; } removal;
 
 static const removal removals[] = {
     {"sys", "_current_frames _current_exceptions remote_exec setswitchinterval setdlopenflags activate_stack_trampoline "
-            "_debugmallocstats _clear_internal_caches _clear_type_cache _dump_tracelets", refused, METH_VARARGS | METH_KEYWORDS},
+            "_debugmallocstats _clear_internal_caches _clear_type_cache _dump_tracelets "
+            "set_lazy_imports set_lazy_imports_filter", refused, METH_VARARGS | METH_KEYWORDS},
     {"posix", "_exit abort kill killpg fork fork1 forkpty vfork execv execve posix_spawn posix_spawnp system "
               "umask nice setpriority sched_setaffinity sched_setscheduler sched_setparam chroot setuid setgid seteuid "
               "setegid setreuid setregid setresuid setresgid setgroups initgroups setsid setpgid tcsetpgrp setns unshare "
-              "memfd_create eventfd timerfd_create openpty posix_openpt login_tty pidfd_open wait wait3 wait4 waitpid waitid plock "
+              "memfd_create eventfd timerfd_create openpty posix_openpt login_tty wait wait3 wait4 waitpid waitid plock "
               "setpgrp ctermid", refused, METH_VARARGS | METH_KEYWORDS},
+    {"posix", "pidfd_open", NULL, ABSENT}, // subprocess, and so asyncio, tries it when imported
     {"posix", "putenv unsetenv register_at_fork", ignored, METH_VARARGS | METH_KEYWORDS},
     {"_signal", "alarm setitimer raise_signal pthread_kill pthread_sigmask pidfd_send_signal siginterrupt pause sigwait "
                 "sigwaitinfo sigtimedwait set_wakeup_fd", refused, METH_VARARGS | METH_KEYWORDS},
@@ -336,6 +350,7 @@ static PyMethodDef sleep_def = {"sleep", gate_sleep, METH_O, "Sleeps for some se
 static PyMethodDef setlocale_def = {"setlocale", gate_setlocale, METH_VARARGS, NULL};
 
 static PyMethodDef *definition(const removal *r) {
+  if (r->flags == ABSENT) return NULL;
   if (r->replacement == gate_sleep) return &sleep_def;
   if (r->replacement == ignored) return &ignored_def;
   return r->replacement ? &refused_def : &setlocale_def;
@@ -343,6 +358,10 @@ static PyMethodDef *definition(const removal *r) {
 
 static void replace(PyObject *dict, const char *module, const char *name, PyMethodDef *def) {
   if (!PyDict_GetItemString(dict, name)) return;
+  if (!def) {
+    PyDict_DelItemString(dict, name);
+    return;
+  }
   char full[96];
   int n = snprintf(full, sizeof full, "%s.%s", module, name);
   PyObject *self = PyUnicode_FromStringAndSize(full, n);
@@ -367,20 +386,25 @@ static void gate_patch(cell *c, const char *module, PyObject *dict) {
 
 static PyMethodDef import_def = {"__import__", (PyCFunction)(void *)gate_import, METH_VARARGS | METH_KEYWORDS,
                                  "Imports a module that the policy of this cell allows."};
+static PyMethodDef lazy_def = {"__lazy_import__", (PyCFunction)(void *)gate_import, METH_VARARGS | METH_KEYWORDS,
+                               "Imports at once."};
 static PyMethodDef find_def = {"_find_and_load", gate_find_and_load, METH_VARARGS, NULL};
 static PyMethodDef builtin_def = {"create_builtin", gate_create_builtin, METH_VARARGS, NULL};
 static PyMethodDef dynamic_def = {"create_dynamic", gate_create_dynamic, METH_VARARGS, NULL};
 static PyMethodDef exec_def = {"exec_builtin", gate_exec_builtin, METH_O, NULL};
+static PyMethodDef exec_dynamic_def = {"exec_dynamic", gate_exec_dynamic, METH_O, NULL};
 
 // The interpreter's end still imports: it gets the real functions back.
 void gate_release(cell *c) {
   PyObject *modules = PyImport_GetModuleDict();
   const struct { const char *module, *name; PyObject *real; } wrapped[] = {
       {"builtins", "__import__", c->real_import},
+      {"builtins", "__lazy_import__", c->real_lazy_import},
       {"_frozen_importlib", "_find_and_load", c->real_find_and_load},
       {"_imp", "create_builtin", c->real_create_builtin},
       {"_imp", "create_dynamic", c->real_create_dynamic},
       {"_imp", "exec_builtin", c->real_exec_builtin},
+      {"_imp", "exec_dynamic", c->real_exec_dynamic},
   };
   for (size_t i = 0; i < sizeof wrapped / sizeof *wrapped; i++) {
     PyObject *m = PyDict_GetItemString(modules, wrapped[i].module);
@@ -407,12 +431,16 @@ int gate_install(cell *c) {
   PyObject *imp = PyDict_GetItemString(modules, "_imp");
   PyObject *bootstrap = PyDict_GetItemString(modules, "_frozen_importlib");
   if (!builtins || !imp || !bootstrap) return -1;
-  PyObject *d = PyModule_GetDict(imp);
-  if (wrap(PyModule_GetDict(builtins), &import_def, &c->real_import) ||
+  PyObject *d = PyModule_GetDict(imp), *b = PyModule_GetDict(builtins);
+  // Since 3.15 an import may be put off, and what resolves it later asks nobody.
+  if (PyDict_GetItemString(b, "__lazy_import__") && wrap(b, &lazy_def, &c->real_lazy_import)) return -1;
+  if (wrap(b, &import_def, &c->real_import) ||
       wrap(PyModule_GetDict(bootstrap), &find_def, &c->real_find_and_load) ||
       wrap(d, &builtin_def, &c->real_create_builtin) || wrap(d, &exec_def, &c->real_exec_builtin))
     return -1;
-  if (PyDict_GetItemString(d, "create_dynamic") && wrap(d, &dynamic_def, &c->real_create_dynamic)) return -1;
+  if (PyDict_GetItemString(d, "create_dynamic") &&
+      (wrap(d, &dynamic_def, &c->real_create_dynamic) || wrap(d, &exec_dynamic_def, &c->real_exec_dynamic)))
+    return -1;
   Py_ssize_t pos = 0;
   while (PyDict_Next(modules, &pos, &name, &module)) {
     const char *text = text_of(name);

@@ -13,10 +13,11 @@ static int configure(PyInitConfig *k, const char *home, const char *stdlib) {
   };
   for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
     if (PyInitConfig_SetInt(k, settings[i].name, settings[i].value) < 0) return -1;
-  char exe[4096], *paths[] = {(char *)stdlib};
+  char exe[4096], dynload[4096], *paths[] = {(char *)stdlib, dynload};
   snprintf(exe, sizeof exe, "%s/bin/python3", home);
+  snprintf(dynload, sizeof dynload, "%s/lib-dynload", stdlib); // where most builds keep their extension modules
   return PyInitConfig_SetStr(k, "home", home) < 0 || PyInitConfig_SetStr(k, "executable", exe) < 0 ||
-                 PyInitConfig_SetStrList(k, "module_search_paths", 1, paths) < 0 || Py_InitializeFromInitConfig(k) < 0
+                 PyInitConfig_SetStrList(k, "module_search_paths", 2, paths) < 0 || Py_InitializeFromInitConfig(k) < 0
              ? -1
              : 0;
 }
