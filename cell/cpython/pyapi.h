@@ -1,6 +1,6 @@
 // The part of CPython's C API that cells use, declared here and resolved with
-// dlsym: no Python headers, so one binary serves every libpython >= 3.14,
-// regular or free-threaded. Objects are opaque; nothing depends on a struct's
+// dlsym: no Python headers, so one binary serves every regular libpython >= 3.14
+// (pydist refuses free-threaded ones). Objects are opaque; nothing depends on a struct's
 // layout except the few public ones below, which are part of the stable ABI or
 // of PEP 741 / PEP 684.
 #pragma once

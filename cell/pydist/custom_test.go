@@ -90,6 +90,8 @@ func TestUnsuitablePython(t *testing.T) {
 	write(t, at("old/libpython3.14.so"), string(withVersion(t, library, 0x030C07F0)))
 	write(t, at("bare/libpython3.14.so"), string(bytes.ReplaceAll(library,
 		[]byte("\x00PyInitConfig_Create\x00"), []byte("\x00PyInitConfig_Xreate\x00"))))
+	write(t, at("threads/libpython3.14t.so"), string(bytes.ReplaceAll(library,
+		[]byte("\x00PyCodec_IncrementalDecoder\x00"), []byte("\x00_Py_MergeZeroLocalRefcount\x00"))))
 	write(t, at("empty/bin/python3.14"), "")
 	copyFile(t, d.Lib, at("nostd/lib/libpython3.14.so.1.0"))
 
@@ -101,6 +103,7 @@ func TestUnsuitablePython(t *testing.T) {
 		"too old": {at("old/libpython3.14.so"), "python 3.12.7 is too old: cells need 3.14 or later; " +
 			"pass another --python PATH or leave it out to use the embedded 3.14.6"},
 		"no PEP 741":      {at("bare/libpython3.14.so"), "does not export PyInitConfig_Create"},
+		"free-threaded":   {at("threads/libpython3.14t.so"), "is a free-threaded build"},
 		"no library":      {at("empty"), "no libpython3.14.so under"},
 		"no stdlib":       {at("nostd/lib/libpython3.14.so.1.0"), "has no standard library: expected"},
 		"not a libpython": {filepath.Join(d.Home, "lib/python3.14/lib-dynload"), "no libpython3.14.so under"},

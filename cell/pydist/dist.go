@@ -37,7 +37,8 @@ type Dist struct {
 	Version string `json:"version"`
 	Major   int    `json:"major"`
 	Minor   int    `json:"minor"`
-	// FreeThreaded is set for builds without a GIL (3.14t).
+	// FreeThreaded is set for free-threaded builds (3.14t), which Resolve refuses
+	// today.
 	FreeThreaded bool `json:"free_threaded"`
 	// Stdlib is the directory of the standard library.
 	Stdlib string `json:"stdlib"`

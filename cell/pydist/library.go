@@ -85,6 +85,10 @@ func (l library) check(exported map[string]elf.Symbol) error {
 	if l.major < minMajor || (l.major == minMajor && l.minor < minMinor) {
 		return fmt.Errorf("python %s is too old: cells need %d.%d or later", l.version, minMajor, minMinor)
 	}
+	if l.freeThreaded {
+		return fmt.Errorf("python %s is a free-threaded build: cells need the GIL to keep a guest's threads apart, "+
+			"and an allocator whose memory they can count; take the regular build of it", l.version)
+	}
 	for _, name := range required {
 		if _, ok := exported[name]; !ok {
 			return fmt.Errorf("python %s does not export %s, which cells need (a newer release of %d.%d may)",
@@ -110,7 +114,7 @@ func identify(f *elf.File, exported map[string]elf.Symbol) (library, error) {
 			lib.freeThreaded = m[3] == "t"
 		}
 	}
-	// Only builds without a GIL merge reference counts.
+	// Only free-threaded builds merge reference counts.
 	if _, ok := exported["_Py_MergeZeroLocalRefcount"]; ok {
 		lib.freeThreaded = true
 	}
