@@ -30,7 +30,8 @@ func segfaultRunningThread(pid int) bool {
 	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*/stat", pid))
 	for _, path := range stats {
 		data, _ := os.ReadFile(path)
-		if !strings.Contains(string(data), "(pyisolate-cell) R ") {
+		_, stat, running := strings.Cut(string(data), "(pyisolate-cell) R ")
+		if !running || userTicks(stat) < 10 { // one of the pool may be starting
 			continue
 		}
 		tid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
@@ -39,4 +40,15 @@ func segfaultRunningThread(pid int) bool {
 		}
 	}
 	return false
+}
+
+// userTicks is the processor time in what /proc/PID/stat says behind the state.
+func userTicks(stat string) int {
+	const utime = 10 // field 14 of proc_pid_stat(5), as the fourth is the first here
+	fields := strings.Fields(stat)
+	if len(fields) <= utime {
+		return 0
+	}
+	ticks, _ := strconv.Atoi(fields[utime])
+	return ticks
 }
