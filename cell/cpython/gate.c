@@ -77,6 +77,15 @@ bool gate_trusted_frame(void) {
   return yes;
 }
 
+// `import name.x` says `import name` too.
+static bool says(PyObject *item, const char *name) {
+  if (!PyUnicode_CompareWithASCIIString(item, name)) return true;
+  size_t n = strlen(name);
+  const char *p = PyUnicode_AsUTF8AndSize(item, NULL);
+  if (!p) PyErr_Clear();
+  return p && !strncmp(p, name, n) && p[n] == '.';
+}
+
 // Does the code's own text say `import name`? Then it is not a deputy that
 // imports what somebody hands it.
 static bool names(PyObject *code, const char *name) {
@@ -85,7 +94,7 @@ static bool names(PyObject *code, const char *name) {
   bool found = false;
   for (Py_ssize_t i = 0; tuple && !found && i < PyTuple_Size(tuple); i++) {
     PyObject *item = PyTuple_GetItem(tuple, i);
-    found = !PyUnicode_CompareWithASCIIString(item, name) || (dot && !PyUnicode_CompareWithASCIIString(item, dot + 1));
+    found = says(item, name) || (dot && !PyUnicode_CompareWithASCIIString(item, dot + 1));
   }
   if (tuple) Py_DecRef(tuple);
   return found;
