@@ -39,13 +39,14 @@ func startControl(cmd *exec.Cmd, d Dist, uid uint32) (*control, error) {
 		return nil, fmt.Errorf("create control socket: %w", err)
 	}
 	theirs := os.NewFile(uintptr(fds[1]), "control-end")
-	defer func() { _ = theirs.Close() }()
 	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return nil, errors.Join(fmt.Errorf("control socket: %w", err), unix.Close(fds[0]))
+		return nil, errors.Join(fmt.Errorf("control socket: %w", err), unix.Close(fds[0]), theirs.Close())
 	}
 	c := &control{cmd: cmd, sock: os.NewFile(uintptr(fds[0]), "control")}
 	cmd.ExtraFiles = []*os.File{theirs}
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	_ = theirs.Close() // held here, it would keep the socket from telling of the process's death
+	if err != nil {
 		return nil, errors.Join(err, c.sock.Close())
 	}
 	if err := c.configure(d, uid); err != nil {

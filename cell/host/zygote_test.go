@@ -259,12 +259,16 @@ func origin(t *testing.T, w host.Worker) string {
 
 func TestCellsAreExecutedWithoutAZygote(t *testing.T) {
 	missing := func() *exec.Cmd { return exec.Command("/nonexistent") }
+	dying := func() *exec.Cmd {
+		return exec.Command("sh", "-c", "dd bs=65536 count=1 <&3 >/dev/null 2>&1; kill -9 $$")
+	}
 	for name, tc := range map[string]struct {
 		config host.ZygoteConfig
 		why    string
 	}{
-		"by configuration": {host.ZygoteConfig{NoZygote: true, Command: missing}, "configuration wants none"},
-		"when none starts": {host.ZygoteConfig{Command: missing}, "start zygote: fork/exec /nonexistent"},
+		"by configuration":                 {host.ZygoteConfig{NoZygote: true, Command: missing}, "configuration wants none"},
+		"when one dies before it is ready": {host.ZygoteConfig{Command: dying}, "wait until ready: EOF"},
+		"when none starts":                 {host.ZygoteConfig{Command: missing}, "start zygote: fork/exec /nonexistent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.config.Dist, tc.config.Namespaces, tc.config.Fresh = host.Dist{Home: "/h"}, unix.CLONE_NEWNET, freshCommand
