@@ -23,31 +23,32 @@ type guest struct {
 	drained chan struct{} // closed when the drain is done
 	senders sync.WaitGroup
 
-	mu      sync.Mutex
-	state   cell.State
-	reason  string
-	refusal *cell.Error // what later operations are answered with
-	closing bool        // ended by Close: the worker may leave orderly
-	gone    bool        // the worker has ended
-	queue   []*operation
-	current *operation
-	inbox   inbox
-	outbox  outbox
-	asked   map[uint64]bool // requests the node has not answered
-	logs    bucket
-	budget  budget
-	count   cell.Report // the counters only
+	mu       sync.Mutex
+	state    cell.State
+	reason   string
+	refusal  *cell.Error // what later operations are answered with
+	closing  bool        // ended by Close: the worker may leave orderly
+	gone     bool        // the worker has ended
+	queue    []*operation
+	current  *operation
+	inbox    inbox
+	outbox   outbox
+	unread   unread
+	requests requests
+	logs     bucket
+	budget   budget
+	count    cell.Report // the counters only
 }
 
 func newGuest(s *server, m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slot) *guest {
 	g := &guest{srv: s, id: m.Cell, name: c.GetId(), limits: limits, slot: slot, claimOp: m.Op,
 		over: make(chan struct{}), drained: make(chan struct{}),
-		state: cell.Running, asked: map[uint64]bool{}}
+		state: cell.Running, requests: requests{asked: map[uint64]int{}}}
 	g.inbox.items = limits.QueueItems
-	g.inbox.bytes = max(inboxBytes, 2*limits.MessageBytes)
+	g.inbox.bytes = wire.QueueBytes(limits)
 	g.outbox.changed.L = &g.mu
-	g.outbox.items, g.outbox.bytes = limits.QueueItems, outboxBytes
-	g.outbox.debt = 2*frameLimit(limits) + 1<<20
+	g.outbox.items, g.outbox.bytes = limits.QueueItems, wire.PostBytes
+	g.outbox.debt = wire.Overdraft(limits)
 	g.budget = newBudget(limits, slot.worker)
 	slot.region.LimitFrame(frameLimit(limits))
 	return g
@@ -233,11 +234,9 @@ func (g *guest) awaitWorker() bool {
 	}
 }
 
-// later runs a send that may block in a goroutine of the cell's, which ends with
-// the region.
+// later runs, under mu, a send that may block in a goroutine of the cell's, which
+// ends with the region.
 func (g *guest) later(send func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if !g.refusalIsFinal() { // after that the watcher waits for senders
 		g.senders.Go(send)
 	}

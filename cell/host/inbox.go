@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -8,9 +9,6 @@ import (
 	"github.com/pyisolate/pyisolate/cell/ring"
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
-
-// inboxBytes bounds what waits for a guest that does not receive.
-const inboxBytes = 16 << 20
 
 // maxReceivers is how many recv calls of one cell, made by its threads, may wait.
 const maxReceivers = 1024
@@ -47,12 +45,16 @@ func (g *guest) deliver(m *wire.Msg, v cell.Value) {
 		defer g.srv.refuse(m, g.refusal)
 	case len(v.Data) > g.limits.MessageBytes:
 		defer g.srv.refuse(m, cell.Errorf(cell.Invalid, "%d bytes exceed the message limit of %d", len(v.Data), g.limits.MessageBytes))
+	case g.inbox.held+g.unread.bytes+len(v.Data) > g.inbox.bytes:
+		defer g.srv.refuse(m, cell.Errorf(cell.Busy, "the inbox is full with %d bytes; send again later", g.inbox.held+g.unread.bytes))
+		g.mu.Unlock()
+		return
 	case len(g.inbox.waiting) > 0:
 		to, g.inbox.waiting = g.inbox.waiting[0], g.inbox.waiting[1:]
 		if to.timer != nil {
 			to.timer.Stop()
 		}
-	case len(g.inbox.values) >= g.inbox.items || g.inbox.held+len(v.Data) > g.inbox.bytes:
+	case len(g.inbox.values) >= g.inbox.items:
 		defer g.srv.refuse(m, cell.Errorf(cell.Busy, "the inbox is full with %d items; send again later", len(g.inbox.values)))
 		g.mu.Unlock()
 		return
@@ -118,12 +120,32 @@ func (g *guest) receiveNothing(r *receiver) {
 	}
 }
 
-// answer sends IN_ANSWER without ever blocking its caller.
+// maxUnread is how many answers may wait for a guest to read them. A guest asks once
+// a thread, so one that has that many does not read what it asks for.
+const maxUnread = 2048
+
+// unread are answers that wait for room in the ring.
+type unread struct{ answers, bytes int }
+
+// answer sends IN_ANSWER without ever blocking its caller. An error ends the cell.
 func (g *guest) answer(id uint64, flags ring.Flags, payload []byte) error {
 	sent, err := g.slot.region.TrySend(ring.InAnswer, flags, id, payload)
 	if sent || err != nil {
 		return err
 	}
-	g.later(func() { _ = g.slot.region.Send(ring.InAnswer, flags, id, payload) })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.unread.answers >= maxUnread {
+		return fmt.Errorf("%w: %d answers wait to be read", ring.ErrProtocol, maxUnread)
+	}
+	g.unread.answers++
+	g.unread.bytes += len(payload)
+	g.later(func() {
+		_ = g.slot.region.Send(ring.InAnswer, flags, id, payload)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.unread.answers--
+		g.unread.bytes -= len(payload)
+	})
 	return nil
 }

@@ -81,6 +81,8 @@ func (g *guest) enqueue(m *wire.Msg, op *operation) *cell.Error {
 		return g.refusal
 	case len(g.queue) >= maxQueued:
 		return cell.Errorf(cell.Busy, "%d operations wait for this cell; try again later", maxQueued)
+	case g.queued()+len(m.Payload) > wire.QueueBytes(g.limits):
+		return cell.Errorf(cell.Busy, "operations of %d bytes wait for this cell; try again later", g.queued())
 	case len(m.Payload) > g.limits.MessageBytes:
 		return cell.Errorf(cell.Invalid, "%d bytes exceed the message limit of %d", len(m.Payload), g.limits.MessageBytes)
 	}
@@ -89,6 +91,16 @@ func (g *guest) enqueue(m *wire.Msg, op *operation) *cell.Error {
 		op.deadline = time.AfterFunc(time.Duration(m.DeadlineNs), func() { g.cancel(op.id, cell.Timeout) })
 	}
 	return nil
+}
+
+// queued is, under mu, the bytes of the operations that wait.
+func (g *guest) queued() (n int) {
+	for _, op := range g.queue {
+		for _, p := range op.parts {
+			n += len(p)
+		}
+	}
+	return n
 }
 
 // advance begins the next operation, if none runs, and returns it. It does not
@@ -140,6 +152,8 @@ func (g *guest) put(op *operation) {
 		g.unsent(err)
 		return
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.later(func() {
 		if err := g.slot.region.Send(op.kind, op.flags, op.id, parts...); err != nil {
 			g.unsent(err)

@@ -5,13 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
-
-// outboxBytes is the credit in bytes a cell begins with.
-const outboxBytes = 4 << 20
 
 // outbox is the credit the node has given for posts. The drain waits while
 // there is none, the ring fills, and the guest's post blocks: that is all of the
@@ -31,7 +27,7 @@ func (g *guest) credit(items, bytes int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.outbox.items = min(g.outbox.items+items, g.limits.QueueItems)
-	g.outbox.bytes = min(g.outbox.bytes+bytes, outboxBytes)
+	g.outbox.bytes = min(g.outbox.bytes+bytes, wire.PostBytes)
 	g.outbox.changed.Broadcast()
 }
 
@@ -50,7 +46,7 @@ func (g *guest) post(f ring.Frame) error {
 		g.outbox.changed.Wait()
 	}
 	g.outbox.items--
-	g.outbox.bytes -= len(f.Payload) + 64
+	g.outbox.bytes -= len(f.Payload) + wire.PostCost
 	broke := g.outbox.bytes < -g.outbox.debt
 	if !broke {
 		g.count.Posts++
@@ -97,56 +93,4 @@ func (b *bucket) take(now time.Time, n int) bool {
 	b.records--
 	b.bytes -= float64(n)
 	return true
-}
-
-// maxAsked is how many requests of one cell may be unanswered.
-const maxAsked = 256
-
-// request forwards the guest's question; the node answers each one.
-func (g *guest) request(f ring.Frame) error {
-	parts, err := split(f.Payload, 0, 2)
-	if err != nil {
-		return err
-	}
-	if len(parts[0]) > maxName || len(parts[1]) > maxName {
-		return g.answer(f.ID, ring.Error, errorBody(cell.Errorf(cell.Invalid, "names of a request are %d bytes at most", maxName)))
-	}
-	g.mu.Lock()
-	g.count.Requests++
-	full := len(g.asked) >= maxAsked || g.asked[f.ID]
-	if !full {
-		g.asked[f.ID] = true
-	}
-	during := uint64(0)
-	if g.current != nil {
-		during = g.current.id
-	}
-	g.mu.Unlock()
-	if full {
-		return g.answer(f.ID, ring.Error, errorBody(cell.Errorf(cell.Busy, "%d requests are unanswered", maxAsked)))
-	}
-	g.srv.send(g.id, f.ID, &wire.Control_Request{Request: &wire.Request{
-		Capability: wire.Text(string(parts[0]), maxName), Action: wire.Text(string(parts[1]), maxName),
-		Type: uint32(contentType(f.Flags)), During: during}}, parts[2])
-	return nil
-}
-
-func (g *guest) answerRequest(m *wire.Msg, a *wire.Answer) {
-	g.mu.Lock()
-	asked := g.asked[m.Op]
-	delete(g.asked, m.Op)
-	g.mu.Unlock()
-	if !asked {
-		return
-	}
-	if a.Error != nil {
-		if cell.Kind(a.Error.Kind) == cell.PolicyDenied {
-			g.mu.Lock()
-			g.count.Denials++
-			g.mu.Unlock()
-		}
-		_ = g.answer(m.Op, ring.Error, errorBody(wire.ToError(a.Error)))
-		return
-	}
-	_ = g.answer(m.Op, flagsOf(a.Type), m.Payload)
 }

@@ -113,8 +113,11 @@ func (c *handle) receive(m *wire.Msg) {
 	switch b := m.Body.(type) {
 	case *wire.Control_Post:
 		c.mu.Lock()
-		c.outbox.put(cell.Item{Value: value(b.Post.Type, m.Payload)})
+		credited := c.outbox.posted(value(b.Post.Type, m.Payload))
 		c.mu.Unlock()
+		if !credited {
+			c.host.kill("sent more posts than it had credit for")
+		}
 	case *wire.Control_Log, *wire.Control_Metric, *wire.Control_Denial, *wire.Control_Request:
 		c.hear(m)
 	case *wire.Control_Ended:

@@ -28,6 +28,8 @@ type handle struct {
 	err     error
 	last    cell.Report
 	outbox  outbox
+
+	served served
 }
 
 var _ cell.Cell = (*handle)(nil)

@@ -3,6 +3,7 @@ package launch
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -30,11 +31,41 @@ func (c *handle) hear(m *wire.Msg) {
 		}
 	case *wire.Control_Denial:
 		if sink != nil {
-			sink.Denied(*wire.ToDenial(b.Denial))
+			d := wire.ToDenial(b.Denial)
+			d.Cell = c.id // whatever the host says
+			sink.Denied(*d)
 		}
 	case *wire.Control_Request:
+		if !c.served.begin(len(m.Payload), c.spec.Limits) {
+			c.host.kill("sent more requests than it had credit for")
+			return
+		}
 		go c.serveRequest(m, b.Request)
 	}
+}
+
+// served are the requests under way, with the bytes of their payloads.
+type served struct {
+	mu       sync.Mutex
+	requests int
+	bytes    int
+}
+
+// begin reports false when an honest host would not have sent that. It can have sent
+// twice what it may have unanswered: it learns of an answer before end does.
+func (s *served) begin(n int, l cell.Limits) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	s.bytes += n
+	return s.requests <= 2*wire.MaxRequests && s.bytes <= 2*wire.QueueBytes(l)
+}
+
+func (s *served) end(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests--
+	s.bytes -= n
 }
 
 // tags drops what is not a flat object of strings: the guest wrote it.
@@ -52,6 +83,7 @@ func tags(data []byte) map[string]string {
 // serveRequest answers a guest's request under the context of its operation. It
 // ends when the sink does.
 func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
+	defer c.served.end(len(m.Payload))
 	ctx, cancel := c.operationContext(r.During)
 	defer cancel()
 	answer, v, err := &wire.Answer{}, cell.Value{}, error(nil)

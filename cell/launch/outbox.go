@@ -15,18 +15,21 @@ func tooLarge(err error) bool { return errors.Is(err, wire.ErrTooLarge) }
 const creditBytes = 2 << 20
 
 // outbox holds what was posted and not received. It is guarded by the handle's
-// mu. The host's credit bounds the posts, failures bounds the failed execs.
+// mu. The credit bounds the posts, failures bounds the failed execs.
 type outbox struct {
 	items    []cell.Item
 	failures int
 	limit    int
-	arrived  chan struct{} // one token: something came
+	// lent is the credit that posts have used and the host has not got back; most is
+	// what an honest host can use.
+	lent, most int
+	arrived    chan struct{} // one token: something came
 	// received since the last credit
 	owedItems, owedBytes int
 }
 
 func newOutbox(l cell.Limits) outbox {
-	return outbox{limit: l.QueueItems, arrived: make(chan struct{}, 1)}
+	return outbox{limit: l.QueueItems, most: wire.PostBytes + wire.Overdraft(l), arrived: make(chan struct{}, 1)}
 }
 
 func (o *outbox) put(i cell.Item) {
@@ -35,6 +38,15 @@ func (o *outbox) put(i cell.Item) {
 	case o.arrived <- struct{}{}:
 	default:
 	}
+}
+
+// posted puts a post, or reports false when the host had no credit for it.
+func (o *outbox) posted(v cell.Value) bool {
+	if o.lent += len(v.Data) + wire.PostCost; o.lent > o.most {
+		return false
+	}
+	o.put(cell.Item{Value: v})
+	return true
 }
 
 // failed queues how an exec failed; when nobody receives, the newest are lost.
@@ -60,9 +72,10 @@ func (o *outbox) take() (i cell.Item, ok bool, credit *wire.Credit) {
 		return i, true, nil
 	}
 	o.owedItems++
-	o.owedBytes += len(i.Value.Data) + 64 // as the host charges it
+	o.owedBytes += len(i.Value.Data) + wire.PostCost
 	if 2*o.owedItems >= o.limit || o.owedBytes >= creditBytes {
 		credit = &wire.Credit{Items: uint32(o.owedItems), Bytes: int64(o.owedBytes)}
+		o.lent -= o.owedBytes
 		o.owedItems, o.owedBytes = 0, 0
 	}
 	return i, true, credit

@@ -7,6 +7,9 @@
 //	log TEXT        a log record
 //	recv SECONDS    receive, and post what came (null for nothing)
 //	request C A     request capability C, action A, and post the answer
+//	pester N        receive N times without waiting, and read no answer
+//	hoard N         receive N times, waiting for ever, and read no answer
+//	beg N BYTES     request N times, with that much each, and read no answer
 //	deny C A        report a refusal
 //	raise TEXT      fail with a guest error
 //	spin            use processor time until interrupted
@@ -216,6 +219,8 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(action)))
 		return w.ask(ring.OutRequest, op, append(b, capability+action+"null"...))
+	case "pester", "hoard", "beg":
+		return nil, w.flooding(word, rest)
 	case "raise":
 		return &cell.Error{Kind: cell.GuestError, Type: "ValueError", Message: rest, Traceback: "tb"}, nil
 	case "spin", "deaf", "wedge":
@@ -245,6 +250,27 @@ func (w *Worker) flood(op uint64, count string) (*cell.Error, error) {
 		}
 	}
 	return nil, nil
+}
+
+// flooding asks and never reads.
+func (w *Worker) flooding(word, rest string) error {
+	var n, size int
+	if _, err := fmt.Sscan(rest+" 0", &n, &size); err != nil {
+		return fmt.Errorf("hosttest: %s: %w", word, err)
+	}
+	kind, payload := ring.OutRecv, make([]byte, 8) // 0 seconds
+	switch word {
+	case "hoard":
+		binary.LittleEndian.PutUint64(payload, math.Float64bits(-1))
+	case "beg":
+		kind, payload = ring.OutRequest, make([]byte, 8+size)
+	}
+	for id := range n {
+		if err := w.peer.Send(kind, 0, uint64(id), payload); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ask sends a question, awaits its answer and posts it.

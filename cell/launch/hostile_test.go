@@ -1,0 +1,201 @@
+package launch
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+)
+
+// void is a connection that takes everything and says nothing.
+type void struct{ wire.Conn }
+
+func (void) Send(*wire.Msg) error { return nil }
+
+// notes is a sink that keeps denials and holds requests until they are released.
+type notes struct {
+	released chan struct{}
+	mu       sync.Mutex
+	denials  []cell.Denial
+}
+
+func (*notes) Log(cell.LogRecord) {}
+func (*notes) Metric(cell.Sample) {}
+func (n *notes) Denied(d cell.Denial) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.denials = append(n.denials, d)
+}
+func (n *notes) Request(context.Context, cell.Request) (cell.Value, error) {
+	<-n.released
+	return cell.Null(), nil
+}
+
+// impostor is a host that says what the test wants, with one cell.
+func impostor(t testing.TB) (h *hostproc, c *handle, heard *notes) {
+	t.Helper()
+	l, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard = &notes{released: make(chan struct{})}
+	if c, err = l.reserve(cell.Spec{Tenant: "t", Limits: cell.Limits{}.WithDefaults(), Sink: heard}); err != nil {
+		t.Fatal(err)
+	}
+	process := &process{cmd: exec.Command("sleep", "600"), stderr: new(lastWords)}
+	process.conn = void{}
+	if err := process.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		close(heard.released)
+		_ = process.cmd.Process.Kill()
+		_ = process.cmd.Wait()
+		l.starter.close()
+	})
+	h = &hostproc{proc: process, alive: l.alive, changed: func(*hostproc) {}, turns: newTurns(void{}), cells: map[uint64]*handle{c.wireID: c}}
+	c.host = h
+	return h, c, heard
+}
+
+func request(id, op uint64, payload []byte) *wire.Msg {
+	return wire.New(id, op, &wire.Control_Request{Request: &wire.Request{Capability: "clock", Action: "now"}}, payload)
+}
+
+// A host that speaks for a cell of another host is cut off; what it says of a cell
+// that is gone is only late.
+func TestHostSpeaksForItsOwnCellsOnly(t *testing.T) {
+	h, c, _ := impostor(t)
+	elsewhere, err := c.launcher.reserve(cell.Spec{Tenant: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.take(request(elsewhere.wireID+1000, 1, nil))
+	if h.verdict != "" {
+		t.Fatalf("a message for a cell that is gone: %s", h.verdict)
+	}
+	h.take(request(elsewhere.wireID, 1, nil))
+	if err := h.proc.cmd.Wait(); err == nil {
+		t.Error("the host ended by itself")
+	}
+	if !strings.Contains(h.epitaph(nil), "a cell that it does not have") {
+		t.Errorf("the reason is %q", h.epitaph(nil))
+	}
+}
+
+// What a host may send is bounded by what the node has given it credit for, not by
+// what it claims. One that sends more is cut off, and the node has not kept it.
+func TestHostFloods(t *testing.T) {
+	post := func(id uint64, n int) *wire.Msg {
+		return wire.New(id, 0, &wire.Control_Post{Post: &wire.Post{}}, make([]byte, n))
+	}
+	for name, f := range map[string]struct {
+		message func(id, n uint64) *wire.Msg
+		honest  int // so many are in order
+		verdict string
+	}{
+		"small posts": {func(id, _ uint64) *wire.Msg { return post(id, 0) },
+			(wire.PostBytes + wire.Overdraft(cell.Limits{}.WithDefaults())) / wire.PostCost, "more posts"},
+		"large posts": {func(id, _ uint64) *wire.Msg { return post(id, 1<<20-wire.PostCost) }, 9, "more posts"},
+		"requests":    {func(id, n uint64) *wire.Msg { return request(id, n, nil) }, 2 * wire.MaxRequests, "more requests"},
+		"large requests": {func(id, n uint64) *wire.Msg { return request(id, n, make([]byte, 1<<20)) }, 32,
+			"more requests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, c, _ := impostor(t)
+			for n := range f.honest {
+				h.take(f.message(c.wireID, uint64(n)))
+			}
+			if h.verdict != "" {
+				t.Fatalf("an honest host is cut off: %s", h.verdict)
+			}
+			for n := range 1000 {
+				h.take(f.message(c.wireID, uint64(f.honest+n)))
+			}
+			if !strings.Contains(h.verdict, f.verdict) {
+				t.Errorf("the verdict is %q", h.verdict)
+			}
+			if kept := len(c.outbox.items); kept > f.honest {
+				t.Errorf("%d posts are kept, %d had credit", kept, f.honest)
+			}
+		})
+	}
+}
+
+// What is received may be sent again, for ever.
+func TestReceivedPostsAreCredit(t *testing.T) {
+	h, c, _ := impostor(t)
+	for range 100 {
+		h.take(wire.New(c.wireID, 0, &wire.Control_Post{Post: &wire.Post{}}, make([]byte, 1<<20)))
+		if _, err := c.Recv(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.verdict != "" {
+		t.Errorf("cut off after 100 MiB that were received: %s", h.verdict)
+	}
+}
+
+// Evidence names the cell that the node knows it to be of.
+func TestHostBlamesAnotherCell(t *testing.T) {
+	h, c, heard := impostor(t)
+	h.take(wire.New(c.wireID, 0, &wire.Control_Denial{Denial: &wire.Denial{Cell: "innocent", Capability: "fs"}}, nil))
+	if len(heard.denials) != 1 || heard.denials[0].Cell != c.id {
+		t.Errorf("denials are %+v, want one of %s", heard.denials, c.id)
+	}
+}
+
+// FuzzHostMessages has a host say anything at all about its cell, while an operation
+// of that cell is under way.
+func FuzzHostMessages(f *testing.F) {
+	seed := func(op uint64, body wire.Body) {
+		data, err := proto.Marshal(&wire.Control{Op: op, Body: body})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, data, []byte("payload"))
+	}
+	seed(1, &wire.Control_Result{Result: &wire.Result{Type: 9}})
+	seed(1, &wire.Control_Failed{Failed: &wire.Failed{}})
+	seed(1, &wire.Control_Report{})
+	seed(0, &wire.Control_Post{Post: &wire.Post{Type: 1 << 31}})
+	seed(0, &wire.Control_Log{Log: &wire.Log{MessageLen: 1 << 31}})
+	seed(0, &wire.Control_Metric{Metric: &wire.Metric{NameLen: 1 << 31}})
+	seed(0, &wire.Control_Denial{Denial: &wire.Denial{}})
+	seed(0, &wire.Control_Ended{Ended: &wire.Ended{State: "?"}})
+	seed(0, &wire.Control_Retiring{})
+	seed(7, &wire.Control_Request{Request: &wire.Request{During: 1, Type: 77}})
+	h, c, heard := impostor(f)
+	close(heard.released)
+	heard.released = make(chan struct{}) // for the clean-up
+	c.spec.Sink = nil
+	f.Fuzz(func(t *testing.T, first, second, payload []byte) {
+		fresh := newHandle(c.launcher, c.spec, c.wireID, c.id)
+		fresh.host, h.cells = h, map[uint64]*handle{c.wireID: fresh}
+		p := &pending{answer: make(chan *wire.Msg, 1), ctx: t.Context()}
+		if _, err := fresh.register(p); err != nil {
+			t.Fatal(err)
+		}
+		for _, data := range [][]byte{first, second} {
+			m := &wire.Msg{Control: new(wire.Control), Payload: payload}
+			if proto.Unmarshal(data, m.Control) != nil {
+				return
+			}
+			m.Cell = c.wireID
+			h.take(m)
+		}
+		select {
+		case m := <-p.answer:
+			if m != nil && m.Op != 1 {
+				t.Fatalf("operation 1 is answered by %v", m.Control)
+			}
+		default:
+		}
+	})
+}
