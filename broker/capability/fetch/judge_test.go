@@ -1,9 +1,12 @@
 package fetch
 
 import (
+	"bytes"
+	"encoding/json"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,6 +165,40 @@ func FuzzPattern(f *testing.F) {
 		u, parsed, err := parseURL(to.scheme + "://" + to.authority())
 		if err != nil || parsed != to {
 			t.Fatalf("%q: %v is not %v (%v, %v)", text, parsed, to, u, err)
+		}
+	})
+}
+
+// FuzzHeaders: what passes is none of the node's own, claims no proxy, and is one line
+// each on the wire.
+func FuzzHeaders(f *testing.F) {
+	for _, s := range []string{`{"Accept":"x"}`, `{"a":["1","2"],"A":"3"}`, `{"X-Forwarded-For":"1.2.3.4"}`, `{"host":"evil"}`,
+		`{"A":"b\r\nHost: evil"}`, `{"A\r\n":"b"}`, `{"Content-Length":[]}`, `{"\u0130":"x"}`, `{"A":null}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var given map[string]values
+		if json.Unmarshal([]byte(text), &given) != nil {
+			return
+		}
+		h, err := (&scope{}).requestHeader(given)
+		if err != nil {
+			if k := capability.KindOf(err); k != capability.Invalid && k != capability.Denied && k != capability.TooLarge {
+				t.Fatal(err)
+			}
+			return
+		}
+		lines := 0
+		for name, values := range h {
+			own := name == "User-Agent" || name == "Accept-Encoding"
+			if !own && (slices.Contains(reserved, name) || slices.Contains(forwarding, name)) {
+				t.Fatalf("%s lets %s through", text, name)
+			}
+			lines += len(values)
+		}
+		var wire bytes.Buffer
+		if err := h.Write(&wire); err != nil || strings.Count(wire.String(), "\n") != lines {
+			t.Fatalf("%s is %q on the wire, %d lines are meant (%v)", text, wire.String(), lines, err)
 		}
 	})
 }
