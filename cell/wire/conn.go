@@ -270,20 +270,34 @@ func (c *conn) Close() error {
 // Append adds m's encoding to buf: u32 length of the rest, uvarint length of
 // the control message, the control message, the payload.
 func Append(buf []byte, m *Msg) ([]byte, error) {
-	n := proto.Size(m.Control)
-	if n > MaxControl || len(m.Payload) > MaxPayload {
-		return buf, fmt.Errorf("%w: control %d of %d bytes, payload %d of %d",
-			ErrTooLarge, n, MaxControl, len(m.Payload), MaxPayload)
-	}
 	start := len(buf)
-	buf = append(buf, 0, 0, 0, 0)
-	buf = binary.AppendUvarint(buf, uint64(n))
-	out, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf, m.Control)
-	if err != nil {
-		return buf[:start], fmt.Errorf("wire: encode: %w", err)
+	out, ok := buf, false
+	if len(m.Payload) <= MaxPayload {
+		out, ok = appendPost(append(buf, 0, 0, 0, 0), m.Control)
+	}
+	if !ok {
+		var err error
+		if out, err = appendControl(buf, m); err != nil {
+			return buf, err
+		}
 	}
 	out = append(out, m.Payload...)
 	binary.LittleEndian.PutUint32(out[start:], uint32(len(out)-start-lengthSize))
+	return out, nil
+}
+
+// appendControl appends room for the length and any control message.
+func appendControl(buf []byte, m *Msg) ([]byte, error) {
+	n := proto.Size(m.Control)
+	if n > MaxControl || len(m.Payload) > MaxPayload {
+		return nil, fmt.Errorf("%w: control %d of %d bytes, payload %d of %d",
+			ErrTooLarge, n, MaxControl, len(m.Payload), MaxPayload)
+	}
+	buf = binary.AppendUvarint(append(buf, 0, 0, 0, 0), uint64(n))
+	out, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf, m.Control)
+	if err != nil {
+		return nil, fmt.Errorf("wire: encode: %w", err)
+	}
 	return out, nil
 }
 

@@ -14,38 +14,61 @@ const (
 	shareSize = 64 << 10
 )
 
-// decoder takes messages out of a stream of bytes that is fed to it in pieces.
+// decoder takes messages out of a stream of bytes that is fed to it in pieces. Only
+// a message that lies in several pieces is copied together.
 type decoder struct {
-	rest []byte // what is fed and not yet taken
-	own  bool   // rest is our memory, not the feeder's
+	piece []byte // what is fed and not yet taken, in the feeder's memory
+	rest  []byte // the front of a message that goes on in piece, in our own
 }
 
 // feed gives the decoder the next piece, to be left alone until message has
 // returned nil, as it must have before.
-func (d *decoder) feed(piece []byte) {
-	if len(d.rest) == 0 {
-		d.rest, d.own = piece, false
-		return
-	}
-	d.rest = append(d.rest, piece...)
-}
+func (d *decoder) feed(piece []byte) { d.piece = piece }
+
+// empty reports whether no part of a message is kept.
+func (d *decoder) empty() bool { return len(d.rest)+len(d.piece) == 0 }
 
 // message returns the next message, or nil when more must be fed first. Memory
 // grows with what comes: a length alone makes nobody allocate.
 func (d *decoder) message() (*Msg, error) {
-	size, err := messageSize(d.rest)
+	if len(d.rest) > 0 {
+		return d.complete()
+	}
+	size, err := messageSize(d.piece)
 	if err != nil {
 		return nil, err
 	}
-	if len(d.rest) < size {
-		if !d.own {
-			d.rest, d.own = append([]byte(nil), d.rest...), true
-		}
+	if len(d.piece) < size {
+		d.rest, d.piece = append(d.rest[:0], d.piece...), nil
 		return nil, nil
 	}
-	body := d.rest[lengthSize:size]
-	d.rest = d.rest[size:]
-	return decode(body, d.own && size >= shareSize)
+	body := d.piece[lengthSize:size]
+	d.piece = d.piece[size:]
+	return decode(body, false)
+}
+
+// complete returns the message that rest is the front of.
+func (d *decoder) complete() (*Msg, error) {
+	for {
+		size, err := messageSize(d.rest)
+		if err != nil {
+			return nil, err
+		}
+		if len(d.rest) >= size {
+			break
+		}
+		if len(d.piece) == 0 {
+			return nil, nil
+		}
+		n := min(size-len(d.rest), len(d.piece))
+		d.rest, d.piece = append(d.rest, d.piece[:n]...), d.piece[n:]
+	}
+	body, share := d.rest[lengthSize:], len(d.rest) >= shareSize
+	d.rest = d.rest[:0]
+	if share {
+		d.rest = nil // the payload keeps it
+	}
+	return decode(body, share)
 }
 
 // messageSize is that of the message buf begins with, its header included, or of
@@ -68,9 +91,12 @@ func decode(body []byte, share bool) (*Msg, error) {
 	if used <= 0 || n > MaxControl || n > uint64(len(body)-used) || len(body)-used-int(n) > MaxPayload {
 		return nil, fmt.Errorf("%w: control %d of %d bytes", ErrFormat, n, len(body))
 	}
-	m := &Msg{Control: new(Control)}
-	if err := proto.Unmarshal(body[used:used+int(n)], m.Control); err != nil {
-		return nil, fmt.Errorf("%w: control: %w", ErrFormat, err)
+	m := decodePost(body[used : used+int(n)])
+	if m == nil {
+		m = &Msg{Control: new(Control)}
+		if err := proto.Unmarshal(body[used:used+int(n)], m.Control); err != nil {
+			return nil, fmt.Errorf("%w: control: %w", ErrFormat, err)
+		}
 	}
 	payload := body[used+int(n):]
 	switch {
@@ -78,7 +104,7 @@ func decode(body []byte, share bool) (*Msg, error) {
 	case share:
 		m.Payload = payload[:len(payload):len(payload)]
 	default:
-		m.Payload = append(make([]byte, 0, len(payload)), payload...)
+		m.Payload = append([]byte(nil), payload...) // not cleared first, as by make
 	}
 	return m, nil
 }

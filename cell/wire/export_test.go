@@ -21,3 +21,6 @@ func DecodeAll(data []byte, piece int) ([]*Msg, error) {
 		data = data[n:]
 	}
 }
+
+// DecodePost is the coding of posts alone.
+var DecodePost = decodePost

@@ -97,7 +97,7 @@ func (c *receiver) read() (int, error) {
 
 // idle gives the buffers back before a wait that may be long.
 func (c *receiver) idle() {
-	if len(c.rest) == 0 {
+	if c.empty() {
 		c.rest = nil
 	}
 	if c.raw != nil && c.r == c.w {
@@ -107,7 +107,7 @@ func (c *receiver) idle() {
 }
 
 func (c *receiver) ended(err error) error {
-	cut := c.w > c.r || len(c.rest) > 0
+	cut := c.w > c.r || !c.empty()
 	switch {
 	case errors.Is(err, io.EOF) && cut:
 		return fmt.Errorf("%w: cut short", ErrFormat)

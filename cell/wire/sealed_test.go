@@ -17,12 +17,14 @@ type tap struct {
 	transport.Transport
 	mu      sync.Mutex
 	written bytes.Buffer
+	writes  int
 	change  func(p []byte) []byte
 }
 
 func (t *tap) Write(p []byte) error {
 	t.mu.Lock()
 	t.written.Write(p)
+	t.writes++
 	if t.change != nil {
 		p = t.change(bytes.Clone(p))
 	}
@@ -38,40 +40,111 @@ func (t *tap) becomes(change func(p []byte) []byte) {
 
 func tapped(t *testing.T) (node, host wire.Conn, ours *tap) {
 	t.Helper()
+	node, host, taps := tappedBoth(t, transport.ModeSocket)
+	return node, host, taps["node"]
+}
+
+func tappedBoth(t *testing.T, mode transport.Mode) (node, host wire.Conn, taps map[string]*tap) {
+	t.Helper()
 	a, b, err := transport.Pair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours = &tap{Transport: transport.NewSocket(a)}
-	node, host = wiretest.Connect(t, ours, transport.NewSocket(b))
+	ours, err := transport.Open(a, mode)
+	if errors.Is(err, transport.ErrNoUring) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	taps = map[string]*tap{"node": {Transport: ours}, "host": {Transport: transport.NewSocket(b)}}
+	node, host = wiretest.Connect(t, taps["node"], taps["host"])
 	t.Cleanup(func() {
 		if err := errors.Join(node.Close(), host.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	return node, host, ours
+	return node, host, taps
 }
 
-// Nothing of a message is on the wire, neither payload nor control.
+// Nothing of a message is on the wire, neither payload nor control, in either
+// direction, by either transport of the node.
 func TestNoPlaintextOnTheWire(t *testing.T) {
+	for _, mode := range []transport.Mode{transport.ModeSocket, transport.ModeUring} {
+		t.Run(string(mode), func(t *testing.T) {
+			node, host, taps := tappedBoth(t, mode)
+			secret := []byte("a payload nobody else may read")
+			for n := range 100 {
+				m := post(uint64(n), bytes.Repeat(secret, n+1))
+				m.Trace = "a-trace-nobody-else-may-read"
+				for _, way := range [][2]wire.Conn{{node, host}, {host, node}} {
+					if err := way[0].Send(m); err != nil {
+						t.Fatal(err)
+					}
+					if got, err := way[1].Recv(); err != nil || !bytes.Equal(got.Payload, m.Payload) {
+						t.Fatalf("message %d: %v", n, err)
+					}
+				}
+			}
+			for end, tap := range taps {
+				if tap.written.Len() < 100*len(secret) {
+					t.Errorf("%s: only %d bytes were recorded", end, tap.written.Len())
+				}
+				for _, part := range [][]byte{secret, secret[:8], []byte("a-trace-")} {
+					if bytes.Contains(tap.written.Bytes(), part) {
+						t.Errorf("%q is readable on the wire from the %s", part, end)
+					}
+				}
+			}
+		})
+	}
+}
+
+// What is queued while a write is under way leaves in one write, and what is queued
+// for a batch not before it is asked for.
+func TestBatchesGrowWithTheLoad(t *testing.T) {
 	node, host, ours := tapped(t)
-	secret := []byte("a payload nobody else may read")
-	for n := range 100 {
-		m := post(uint64(n), bytes.Repeat(secret, n+1))
-		m.Trace = "a-trace-nobody-else-may-read"
-		if err := node.Send(m); err != nil {
+	begun, free := make(chan struct{}), make(chan struct{})
+	ours.becomes(func(p []byte) []byte {
+		begun <- struct{}{}
+		<-free
+		return p
+	})
+	var first sync.WaitGroup
+	first.Go(func() {
+		if err := node.Send(post(0, nil)); err != nil {
+			t.Error(err)
+		}
+	})
+	<-begun
+	ours.change = nil // ours.mu is held by the write
+	const more = 100
+	for n := range uint64(more) {
+		if err := node.Send(post(1+n, []byte("small"))); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := host.Recv(); err != nil || !bytes.Equal(got.Payload, m.Payload) {
-			t.Fatalf("message %d: %v", n, err)
+	}
+	before := ours.writes
+	close(free)
+	first.Wait()
+	for n := range uint64(1 + more) {
+		if m, err := host.Recv(); err != nil || m.Cell != n {
+			t.Fatalf("message %d: %v, %v", n, m, err)
 		}
 	}
-	ours.mu.Lock()
-	defer ours.mu.Unlock()
-	for _, part := range [][]byte{secret, secret[:8], []byte("a-trace-")} {
-		if bytes.Contains(ours.written.Bytes(), part) {
-			t.Errorf("%q is readable on the wire", part)
+	if got := ours.writes - before; got != 1 {
+		t.Errorf("%d messages that waited left in %d writes", more, got)
+	}
+	for range more {
+		if err := node.Queue(post(7, nil)); err != nil {
+			t.Fatal(err)
 		}
+	}
+	if got := ours.writes - before; got != 1 {
+		t.Errorf("queued messages left in %d writes before they were to", got-1)
+	}
+	if err := node.Flush(); err != nil || ours.writes-before != 2 {
+		t.Errorf("they left in %d writes, %v", ours.writes-before-1, err)
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
+	"pgregory.net/rapid"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
@@ -167,6 +169,50 @@ func TestErrorsCross(t *testing.T) {
 	}
 }
 
+// Posts have a coding of their own, which is proto's.
+func TestPostsAreCodedAsProtoDoes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &wire.Control{Cell: rapid.Uint64().Draw(t, "cell"), Op: rapid.Uint64Max(1).Draw(t, "op"),
+			Trace: rapid.SampledFrom([]string{"", "t"}).Draw(t, "trace"),
+			Body:  &wire.Control_Post{Post: &wire.Post{Type: rapid.Uint32().Draw(t, "type")}}}
+		control, err := proto.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := append([]byte{byte(len(control) + 2), 0, 0, 0, byte(len(control))}, append(control, 'x')...)
+		got, err := wire.Append(nil, &wire.Msg{Control: c, Payload: []byte("x")})
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%v is %x, want %x (%v)", c, got, want, err)
+		}
+		msgs, err := wire.DecodeAll(want, len(want))
+		if err != nil || len(msgs) != 1 || !proto.Equal(msgs[0].Control, c) || string(msgs[0].Payload) != "x" {
+			t.Fatalf("%v came as %v, %v", c, msgs, err)
+		}
+	})
+}
+
+// FuzzPost has both read the same of whatever bytes.
+func FuzzPost(f *testing.F) {
+	for _, c := range []*wire.Control{post(0, nil).Control, post(1<<63, nil).Control, {Cell: 1}, {Op: 9, Body: post(1, nil).Body}} {
+		data, err := proto.Marshal(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte("\xe2\x02\x01\b")) // a type that is cut off
+	f.Fuzz(func(t *testing.T, control []byte) {
+		m := wire.DecodePost(control)
+		if m == nil {
+			return
+		}
+		want := new(wire.Control)
+		if err := proto.Unmarshal(control, want); err != nil || !proto.Equal(m.Control, want) {
+			t.Fatalf("%x is a post, %v; proto says %v, %v", control, m.Control, want, err)
+		}
+	})
+}
+
 func FuzzDecode(f *testing.F) {
 	good, err := wire.Append(nil, post(1, []byte("x")))
 	if err != nil {
@@ -181,8 +227,12 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, m := range msgs {
-			if _, err := wire.Append(nil, m); err != nil {
+			sent, err := wire.Append(nil, m)
+			if err != nil {
 				t.Fatalf("received what cannot be sent: %v", err)
+			}
+			if again, err := wire.DecodeAll(sent, len(sent)); err != nil || len(again) != 1 || !proto.Equal(again[0].Control, m.Control) {
+				t.Fatalf("%v is sent as %v, %v", m.Control, again, err)
 			}
 		}
 	})

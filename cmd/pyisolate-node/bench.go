@@ -82,7 +82,7 @@ func newBench() *cobra.Command {
 		Use:   "bench [flags] [ROW...]",
 		Short: "Measure cells beside Python's own means, on this machine",
 		Long: `Measure cells beside what the same Python offers itself, in one run on this
-machine. Without a ROW all are measured, in about a minute:
+machine. Without a ROW all are measured, in about two minutes:
 
   spawn.warm       claim from a full pool, until the first result
   spawn.cold       the same without a pool, in a host that runs already
@@ -92,6 +92,13 @@ machine. Without a ROW all are measured, in about a minute:
   throughput.host  1 kB messages posted by the guest, one way
   memory.cell      private memory of an idle cell, at 200 cells
   kill.bytecode    from cancelling "while True: pass" to its answer
+  seal.small       64 B messages through the sealed channel, one way, a second of
+  seal.1k          one processor; and of 1 kB
+  transport.M.N    1 kB messages to another process and back, sealed, N at once,
+                   with --broker-io M: socket or uring, N: 1, 8 or 64
+  channel.host     memory of an idle channel, both ends
+  channel.cell     memory that the node keeps of an idle cell
+  idle.cpu         processor time of the node and its host, with 200 idle cells
 
 The ratio is how many times better than the peer the row is: 2 is twice as fast,
 or half the memory. p99 is the worse end of the samples; for memory.cell it is

@@ -4,17 +4,23 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/pyisolate/pyisolate/broker/transport"
 )
+
+// measurement takes n samples, and may fill the further fields of r.
+type measurement func(ctx context.Context, b *bench, n int, r *benchResult) ([]float64, error)
 
 // benchRow is one measurement beside its peer.
 type benchRow struct {
 	name, unit string
 	// samples to take when the command line does not say.
 	samples int
-	// measure takes n samples, and may fill the further fields of r.
-	measure func(ctx context.Context, b *bench, n int, r *benchResult) ([]float64, error)
+	measure measurement
+	// peer is what script, of peers/, or against measures; "" compares with nothing.
 	peer    string
-	script  string // peers/script.py
+	script  string
+	against measurement
 	// peerSamples to take; 0: as many as ours.
 	peerSamples int
 	// more is set where a larger figure is the better one.
@@ -46,6 +52,25 @@ var benchRows = []benchRow{
 		peer: "concurrent.interpreters", script: "memory", peerSamples: 200, bar: benchBar{p50: 0.8 * 1024}},
 	{name: "kill.bytecode", unit: "us", samples: 200, measure: killBytecode,
 		peer: "multiprocessing", script: "kill", peerSamples: 50},
+	oneWay("seal.small", smallBytes, benchBar{p50: 1.9e6}),
+	oneWay("seal.1k", tripBytes, benchBar{p50: 1e6}),
+	roundTrip(transport.ModeSocket, 1), roundTrip(transport.ModeSocket, 8), roundTrip(transport.ModeSocket, 64),
+	roundTrip(transport.ModeUring, 1), roundTrip(transport.ModeUring, 8), roundTrip(transport.ModeUring, 64),
+	{name: "channel.host", unit: "KiB", samples: 100, measure: idleChannels, bar: benchBar{p50: 64}},
+	{name: "channel.cell", unit: "KiB", samples: 200, measure: idleSeats, bar: benchBar{p50: 4}},
+	{name: "idle.cpu", unit: "%", samples: 3, measure: idleCPU, bar: benchBar{p50: 1}},
+}
+
+// oneWay is a row of messages a second of one processor.
+func oneWay(name string, size int, bar benchBar) benchRow {
+	return benchRow{name: name, unit: "msg/s", samples: 10, measure: channelFlood(transport.ModeSocket, size),
+		peer: "unix socket", against: channelFlood("", size), more: true, bar: bar}
+}
+
+// roundTrip is a row of microseconds a message of 1 kB, there and back.
+func roundTrip(mode transport.Mode, batch int) benchRow {
+	return benchRow{name: fmt.Sprintf("transport.%s.%d", mode, batch), unit: "us", samples: 20000 / batch,
+		measure: channelTrips(mode, batch), peer: "unix socket", against: plainTrips(batch)}
 }
 
 // chosenRows are those named, in order, or all of them.
@@ -102,15 +127,23 @@ func (row benchRow) worst() float64 {
 }
 
 func (row benchRow) compare(ctx context.Context, b *bench, r *benchResult) error {
-	if b.dist.Exe == "" {
-		r.addNote("no peer: " + b.dist.Lib + " has no python executable beside it")
-		return nil
-	}
 	n := row.peerSamples
 	if n == 0 {
 		n = row.samples
 	}
-	samples, err := b.peer(ctx, row.script, b.count(n))
+	var samples []float64
+	var err error
+	switch {
+	case row.against != nil:
+		samples, err = row.against(ctx, b, b.count(n), r)
+	case row.peer == "":
+		return nil
+	case b.dist.Exe == "":
+		r.addNote("no peer: " + b.dist.Lib + " has no python executable beside it")
+		return nil
+	default:
+		samples, err = b.peer(ctx, row.script, b.count(n))
+	}
 	if err != nil {
 		return err
 	}
