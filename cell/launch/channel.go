@@ -17,6 +17,8 @@ type channel struct {
 	secret *seal.Secret
 	// theirs become host.ConnFD and host.SecretFD.
 	theirs []*os.File
+	// noUring is why the socket is not a ring, although one was asked for.
+	noUring error
 }
 
 func newChannel(mode transport.Mode) (c *channel, err error) {
@@ -34,7 +36,11 @@ func newChannel(mode transport.Mode) (c *channel, err error) {
 		return c, err
 	}
 	c.theirs = []*os.File{theirs}
-	if c.socket, err = transport.Open(ours, mode); err != nil {
+	if c.socket, err = transport.Open(ours, mode); errors.Is(err, transport.ErrNoUring) {
+		c.noUring = err
+		c.socket, err = transport.NewSocket(ours), nil
+	}
+	if err != nil {
 		return c, errors.Join(err, ours.Close())
 	}
 	out, in, err := os.Pipe()

@@ -40,7 +40,8 @@ type Config struct {
 	// hosts stay. Spare hosts do not end.
 	IdleTimeout time.Duration
 	// BrokerIO is how the node's end of each host's channel is read and written.
-	// Default transport.ModeAuto. Hosts always use the socket: what a ring is asked
+	// Default transport.ModeAuto. Where io_uring is refused, ModeUring falls back to
+	// the socket and Stats says why. Hosts always use the socket: what a ring is asked
 	// to do, a system call filter does not see.
 	BrokerIO transport.Mode
 	// KillGrace is from an interrupt to the kill. Default 500 ms.
@@ -103,6 +104,8 @@ type Stats struct {
 	// they have no user of their own.
 	NoZygote string `json:"no_zygote,omitempty"`
 	NoUser   string `json:"no_user,omitempty"`
+	// Why channels are sockets although BrokerIO is transport.ModeUring.
+	NoUring string `json:"no_uring,omitempty"`
 }
 
 // HitRate is the part of claims served from a pool, 0 before the first.

@@ -319,6 +319,7 @@ func (l *Launcher) Stats() Stats {
 	l.starter.mu.Lock()
 	defer l.starter.mu.Unlock()
 	s.Namespaces = host.NamespaceNames(l.starter.flags)
+	s.NoUring = l.starter.noUring
 	if l.starter.denied != nil {
 		s.NoNamespace = l.starter.denied.Error()
 	}

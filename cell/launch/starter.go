@@ -24,9 +24,10 @@ type starter struct {
 	asks   chan func()
 	done   chan struct{}
 
-	mu     sync.Mutex
-	denied error  // why not all namespaces were granted
-	flags  uint64 // those of the last host
+	mu      sync.Mutex
+	denied  error  // why not all namespaces were granted
+	flags   uint64 // those of the last host
+	noUring string // why the last host's channel is not the ring that was asked for
 }
 
 func newStarter(c Config, u Users) *starter {
@@ -104,6 +105,11 @@ func (s *starter) startWith(b cell.Backend, flags uint64) (*process, error) {
 		return nil, err
 	}
 	defer way.started()
+	if way.noUring != nil {
+		s.mu.Lock()
+		s.noUring = way.noUring.Error()
+		s.mu.Unlock()
+	}
 	p := &process{channel: way, stderr: new(lastWords)}
 	p.cmd = exec.Command(s.config.Executable[0], s.config.Executable[1:]...)
 	p.cmd.Args[0] = "pyisolate-host-" + string(b) // cell/cpython/confine.c goes by it

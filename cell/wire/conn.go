@@ -70,11 +70,11 @@ type Conn interface {
 type conn struct {
 	t       transport.Transport
 	receive receiver
-	reading sync.Mutex // held while receiving
+	reading sync.Mutex // held while keys are used to receive
 
 	mu      sync.Mutex
 	changed sync.Cond
-	queue   []byte // encoded, not yet sealed
+	queue   *[]byte // encoded, not yet sealed; nil when there is nothing
 	writing bool
 	err     error
 	out     *seal.Sealer
@@ -138,27 +138,38 @@ func (c *conn) Queue(m *Msg) error { return c.add(m, batchBytes) }
 func (c *conn) Flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.writing || len(c.queue) == 0 {
+	if c.err != nil || c.writing || c.queue == nil {
 		return c.err // a writer takes everything along
 	}
 	return c.flush()
+}
+
+// queued is, under mu, how many bytes wait.
+func (c *conn) queued() int {
+	if c.queue == nil {
+		return 0
+	}
+	return len(*c.queue)
 }
 
 // add queues m, and has the queue written when it is longer than most.
 func (c *conn) add(m *Msg, most int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.err == nil && len(c.queue) > queueBytes {
+	for c.err == nil && c.queued() > queueBytes {
 		c.changed.Wait()
 	}
 	if c.err != nil {
 		return c.err
 	}
-	queue, err := Append(c.queue, m)
+	if c.queue == nil {
+		c.queue = buffers.Get().(*[]byte)
+	}
+	queue, err := Append(*c.queue, m)
 	if err != nil {
 		return err
 	}
-	c.queue = queue
+	*c.queue = queue
 	if c.writing || len(queue) <= most {
 		return nil
 	}
@@ -169,22 +180,20 @@ func (c *conn) add(m *Msg, most int) error {
 // up during each write.
 func (c *conn) flush() error {
 	c.writing = true
-	plain, sealed := buffers.Get().(*[]byte), buffers.Get().(*[]byte)
-	for c.err == nil && len(c.queue) > 0 {
-		*plain, c.queue = c.queue, (*plain)[:0]
+	sealed := buffers.Get().(*[]byte)
+	for c.err == nil && c.queued() > 0 {
+		plain := c.queue
+		c.queue = nil
 		c.mu.Unlock()
 		err := c.write(*plain, sealed)
+		recycle(plain)
 		c.mu.Lock()
 		if err != nil && c.err == nil {
 			c.err = fmt.Errorf("%w: %w", ErrClosed, err)
 		}
 		c.changed.Broadcast()
 	}
-	recycle(&c.queue)
-	recycle(plain)
 	recycle(sealed)
-	buffers.Put(plain)
-	buffers.Put(sealed)
 	c.writing = false
 	c.changed.Broadcast()
 	return c.err
@@ -209,11 +218,11 @@ func (c *conn) write(plain []byte, sealed *[]byte) (err error) {
 	return nil
 }
 
-// recycle empties a buffer, and gives it up when a large message grew it.
+// recycle gives a buffer back, unless a large message grew it.
 func recycle(buf *[]byte) {
-	*buf = (*buf)[:0]
-	if cap(*buf) > 256<<10 {
-		*buf = nil
+	if cap(*buf) <= 256<<10 {
+		*buf = (*buf)[:0]
+		buffers.Put(buf)
 	}
 }
 

@@ -104,7 +104,8 @@ func decode(body []byte, share bool) (*Msg, error) {
 	case share:
 		m.Payload = payload[:len(payload):len(payload)]
 	default:
-		m.Payload = append([]byte(nil), payload...) // not cleared first, as by make
+		m.Payload = make([]byte, len(payload))
+		copy(m.Payload, payload) // right behind make, so that it is not cleared first
 	}
 	return m, nil
 }

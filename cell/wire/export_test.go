@@ -24,3 +24,24 @@ func DecodeAll(data []byte, piece int) ([]*Msg, error) {
 
 // DecodePost is the coding of posts alone.
 var DecodePost = decodePost
+
+// Queued is the capacity of the buffer for what waits to be sent.
+func Queued(c Conn) int {
+	own := c.(*conn)
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	if own.queue == nil {
+		return 0
+	}
+	return cap(*own.queue)
+}
+
+// Received is the capacity of the buffers for what came, while nobody receives.
+func Received(c Conn) int {
+	r := &c.(*conn).receive
+	n := cap(r.rest) + cap(r.piece)
+	if r.raw != nil {
+		n += len(r.raw)
+	}
+	return n
+}

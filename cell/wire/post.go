@@ -8,10 +8,10 @@ import "encoding/binary"
 
 // Tags of the fields, as proto has them on the wire.
 const (
-	tagCell  = 1<<3 | 0
+	tagCell  = 1 << 3
 	tagPost1 = 44<<3&0x7f | 2 | 0x80 // of two bytes
 	tagPost2 = 44 << 3 >> 7
-	tagType  = 1<<3 | 0
+	tagType  = 1 << 3
 )
 
 // maxPost is the size of the largest: the tags, a cell, a length and a type.

@@ -153,6 +153,45 @@ func TestCloseFreesWaitingSenders(t *testing.T) {
 	}
 }
 
+// An idle connection keeps no buffer, whatever it has carried.
+func TestIdleConnectionKeepsNoBuffers(t *testing.T) {
+	a, b := conns(t)
+	for _, size := range []int{10, 100 << 10, 5 << 20, 10} {
+		var other sync.WaitGroup
+		other.Go(func() {
+			if m, err := b.Recv(); err != nil || len(m.Payload) != size {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+			if _, err := b.Recv(); err != nil { // waits, and so gives its buffers back
+				t.Error(err)
+			}
+		})
+		for range 2 {
+			if err := a.Send(post(1, make([]byte, size))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		other.Wait()
+		if kept := wire.Queued(a); kept != 0 {
+			t.Errorf("after %d bytes the sender keeps %d", size, kept)
+		}
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := b.Recv()
+		ended <- err
+	}()
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("it ended with %v", err)
+	}
+	if kept := wire.Received(b); kept > 70<<10 {
+		t.Errorf("the receiver keeps %d bytes", kept)
+	}
+}
+
 func TestErrorsCross(t *testing.T) {
 	in := &cell.Error{Kind: cell.PolicyDenied, Message: "no", Type: "E", Traceback: "tb",
 		Denial: &cell.Denial{Cell: "c", Capability: "net", Action: "connect", Rule: "r"}}

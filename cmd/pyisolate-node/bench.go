@@ -96,7 +96,7 @@ machine. Without a ROW all are measured, in about two minutes:
   seal.1k          one processor; and of 1 kB
   transport.M.N    1 kB messages to another process and back, sealed, N at once,
                    with --broker-io M: socket or uring, N: 1, 8 or 64
-  channel.host     memory of an idle channel, both ends
+  channel.host     memory of an idle host's channel, at each end
   channel.cell     memory that the node keeps of an idle cell
   idle.cpu         processor time of the node and its host, with 200 idle cells
 

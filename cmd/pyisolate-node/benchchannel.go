@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -176,7 +177,7 @@ const (
 func floodCount(size int) int { return min(floodBytes/size, 400_000) / floodBatch * floodBatch }
 
 // channelFlood is messages of that size from the far end, a second of one processor:
-// that of the end which needs more of its time.
+// each end has one, garbage collector and all, and the slower end counts.
 func channelFlood(mode transport.Mode, size int) measurement {
 	what := "flood"
 	if mode == "" {
@@ -188,6 +189,7 @@ func channelFlood(mode transport.Mode, size int) measurement {
 		if err != nil {
 			return nil, err
 		}
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 		for range n {
 			begun := processorTime()
 			theirs, err := l.flooded(size, count)

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,9 @@ func newBenchChannel() *cobra.Command {
 			count, err2 := strconv.Atoi(args[2])
 			if err := errors.Join(err1, err2); err != nil {
 				return usageError{err}
+			}
+			if strings.HasSuffix(args[0], "flood") {
+				runtime.GOMAXPROCS(1)
 			}
 			switch args[0] {
 			case "plain-echo":

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -23,9 +22,10 @@ import (
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
 
-// idleCells is how many the rows of idleness have, idleWindow how long each looks.
+// What the rows of idleness have, and for how long they look.
 const (
 	idleCells  = 200
+	idleHosts  = 100
 	idleWindow = time.Second
 )
 
@@ -69,15 +69,22 @@ func processorTimeOf(pid int) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// idleChannels is KiB for both ends of an idle channel, in a process that has nothing
-// else.
-func idleChannels(ctx context.Context, _ *bench, n int, _ *benchResult) ([]float64, error) {
-	c := exec.CommandContext(ctx, "/proc/self/exe", "bench-channel", "idle", "0", strconv.Itoa(n))
-	c.Args[0] = os.Args[0]
-	return samplesOf(c)
+// idleChannels is KiB for one end of an idle channel, the waiting thread included, in a
+// process that has nothing else. Node and host each pay for theirs.
+func idleChannels(ctx context.Context, _ *bench, n int, _ *benchResult) (samples []float64, err error) {
+	for range n {
+		c := exec.CommandContext(ctx, "/proc/self/exe", "bench-channel", "idle", "0", strconv.Itoa(idleHosts))
+		c.Args[0] = os.Args[0]
+		one, err := samplesOf(c)
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, one...)
+	}
+	return samples, nil
 }
 
-// reportIdleChannels prints what count of them take, each.
+// reportIdleChannels prints what an end takes, measured on both ends of count channels.
 func reportIdleChannels(out io.Writer, count int) error {
 	var readers sync.WaitGroup
 	var conns []wire.Conn
@@ -107,7 +114,7 @@ func reportIdleChannels(out io.Writer, count int) error {
 	if err = errors.Join(err, err2); err != nil {
 		return err
 	}
-	return json.NewEncoder(out).Encode([]float64{(after - before) / float64(count)})
+	return json.NewEncoder(out).Encode([]float64{(after - before) / float64(2*count)})
 }
 
 // settledMemory is this process's private memory when nothing more is given back.
@@ -145,8 +152,8 @@ func idleChannel() (node, host wire.Conn, err error) {
 	return node, host, nil
 }
 
-// idleSeats is KiB that the node keeps of an idle cell.
-func idleSeats(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, error) {
+// idleSeats is KiB that the node keeps of an idle cell, of 200 whatever n is.
+func idleSeats(ctx context.Context, b *bench, _ int, r *benchResult) ([]float64, error) {
 	l, err := b.launcher(noPool)
 	if err != nil {
 		return nil, err
@@ -156,16 +163,13 @@ func idleSeats(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64,
 		return nil, err
 	}
 	before := liveMemory()
-	for range n {
+	for range idleCells {
 		if _, err := spawnIdle(ctx, l, cell.SubInterpreter); err != nil {
 			return nil, err
 		}
 	}
-	kib := (liveMemory() - before) / float64(n)
-	if kib < 0 {
-		return nil, fmt.Errorf("the node's memory shrank by %g KiB a cell: run the row by itself", -kib)
-	}
-	return []float64{kib}, nil
+	r.N = idleCells
+	return []float64{(liveMemory() - before) / idleCells}, nil
 }
 
 // liveMemory is KiB of what is alive in the heap, and of stacks.

@@ -2,10 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"testing"
+	"unsafe"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/broker/capability/jail"
 	"github.com/pyisolate/pyisolate/cell/pydist"
@@ -20,7 +26,30 @@ func TestMain(m *testing.M) {
 	if os.Getenv(mainEnv) != "" || (len(os.Args) > 1 && os.Args[1] == "host") {
 		os.Exit(Main(os.Args[1:]))
 	}
-	testscript.Main(m, map[string]func(){"pyisolate-node": func() { os.Exit(Main(os.Args[1:])) }})
+	testscript.Main(m, map[string]func(){
+		"pyisolate-node":   func() { os.Exit(Main(os.Args[1:])) },
+		"without-io-uring": func() { os.Exit(withoutURing(os.Args[1:])) },
+	})
+}
+
+// withoutURing runs a command as on a kernel that refuses io_uring to it.
+func withoutURing(args []string) int {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the system call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_IO_URING_SETUP, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	path, err := exec.LookPath(args[0])
+	err = errors.Join(err, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+		unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
+	if err == nil {
+		err = unix.Exec(path, args, os.Environ()) // does not return
+	}
+	fmt.Fprintln(os.Stderr, "without-io-uring:", err)
+	return 1
 }
 
 func TestScripts(t *testing.T) {

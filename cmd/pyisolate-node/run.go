@@ -200,6 +200,9 @@ func runIn(ctx context.Context, l *launch.Launcher, spec cell.Spec, src cell.Sou
 	if err != nil {
 		return err
 	}
+	if why := l.Stats().NoUring; why != "" {
+		out.Log(cell.LogRecord{Level: "warning", Message: "--broker-io: the socket is used: " + why})
+	}
 	spawned := time.Now()
 	shown := make(chan struct{})
 	go func() {
