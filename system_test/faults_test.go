@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -296,6 +297,39 @@ func oneLife(l *launch.Launcher, b cell.Backend, name string) error {
 		return fmt.Errorf("recv: %v, %w", item, err)
 	}
 	return c.Close(ctx)
+}
+
+// A guest that asks without end is answered at the node's pace, and no other cell of
+// its host waits for that.
+func TestRequestFlood(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		var served atomic.Int64
+		sink := &recorder{answer: func(cell.Request) (cell.Value, error) {
+			served.Add(1)
+			return cell.BytesValue(make([]byte, 100_000)), nil
+		}}
+		flood := spawn(t, l, cell.Spec{Backend: b, Sink: sink, Imports: []string{"threading"},
+			Limits: cell.Limits{Children: 8, Wall: 500 * time.Millisecond}})
+		quiet := spawn(t, l, cell.Spec{Backend: b})
+		done := make(chan error, 1)
+		go func() {
+			done <- flood.Exec(soon(t), source("%s", `import threading
+def ask():
+    while True: request("c", "a", {"x": "y" * 100000})
+for _ in range(7): threading.Thread(target=ask).start()
+ask()`))
+		}()
+		for range 100 {
+			alive(t, quiet)
+		}
+		if err := <-done; !errors.Is(err, cell.Timeout) && !errors.Is(err, cell.CellGone) {
+			t.Errorf("the flood ends with %v", err)
+		}
+		if served.Load() == 0 {
+			t.Error("nothing was asked")
+		}
+		alive(t, quiet)
+	})
 }
 
 func TestOutputFlood(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"sync"
 	"testing"
 
@@ -44,13 +46,27 @@ func tapped(t *testing.T) (node, host wire.Conn, ours *tap) {
 	return node, host, taps["node"]
 }
 
+// stream is the transport of what is not a socket.
+const stream transport.Mode = "stream"
+
+func open(f *os.File, mode transport.Mode) (transport.Transport, error) {
+	if mode != stream {
+		return transport.Open(f, mode)
+	}
+	c, err := net.FileConn(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	return transport.NewStream(c), nil
+}
+
 func tappedBoth(t *testing.T, mode transport.Mode) (node, host wire.Conn, taps map[string]*tap) {
 	t.Helper()
 	a, b, err := transport.Pair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := transport.Open(a, mode)
+	ours, err := open(a, mode)
 	if errors.Is(err, transport.ErrNoUring) {
 		t.Skip(err)
 	}
@@ -68,9 +84,9 @@ func tappedBoth(t *testing.T, mode transport.Mode) (node, host wire.Conn, taps m
 }
 
 // Nothing of a message is on the wire, neither payload nor control, in either
-// direction, by either transport of the node.
+// direction, by any transport of the node.
 func TestNoPlaintextOnTheWire(t *testing.T) {
-	for _, mode := range []transport.Mode{transport.ModeSocket, transport.ModeUring} {
+	for _, mode := range []transport.Mode{transport.ModeSocket, transport.ModeUring, stream} {
 		t.Run(string(mode), func(t *testing.T) {
 			node, host, taps := tappedBoth(t, mode)
 			secret := []byte("a payload nobody else may read")
