@@ -20,6 +20,7 @@ type tap struct {
 	mu      sync.Mutex
 	written bytes.Buffer
 	writes  int
+	last    []byte
 	change  func(p []byte) []byte
 }
 
@@ -27,6 +28,7 @@ func (t *tap) Write(p []byte) error {
 	t.mu.Lock()
 	t.written.Write(p)
 	t.writes++
+	t.last = bytes.Clone(p)
 	if t.change != nil {
 		p = t.change(bytes.Clone(p))
 	}
@@ -167,25 +169,73 @@ func TestBatchesGrowWithTheLoad(t *testing.T) {
 // Whatever is done to what has been sent ends the connection, with nothing
 // received that was not sent.
 func TestTamperingEndsTheConnection(t *testing.T) {
-	var first []byte
-	for name, change := range map[string]func(p []byte) []byte{
-		"bit flip":  func(p []byte) []byte { p[len(p)/2] ^= 1; return p },
-		"longer":    func(p []byte) []byte { p[0]++; return append(p, 0) },
-		"huge":      func(p []byte) []byte { p[3] = 0xff; return p },
-		"plaintext": func([]byte) []byte { b, _ := wire.Append(nil, post(1, nil)); return b },
-		"twice":     func(p []byte) []byte { return append(p, p...) },
-		"replay": func(p []byte) []byte {
-			if first == nil {
-				first = bytes.Clone(p)
+	genuine := post(7, []byte("genuine"))
+	// sent is what a message is on the wire of the connection of that end.
+	sent := func(t *testing.T, c wire.Conn, on *tap) []byte {
+		t.Helper()
+		if err := c.Send(genuine); err != nil {
+			t.Fatal(err)
+		}
+		return on.last
+	}
+	always := func(change func(p []byte) []byte) func(*testing.T, wire.Conn, *tap) func([]byte) []byte {
+		return func(*testing.T, wire.Conn, *tap) func([]byte) []byte { return change }
+	}
+	for name, attack := range map[string]func(t *testing.T, host wire.Conn, theirs *tap) (change func(p []byte) []byte){
+		"bit flip":  always(func(p []byte) []byte { p[len(p)/2] ^= 1; return p }),
+		"longer":    always(func(p []byte) []byte { p[0]++; return append(p, 0) }),
+		"huge":      always(func(p []byte) []byte { p[3] = 0xff; return p }),
+		"cut short": always(func(p []byte) []byte { return p[:len(p)-1] }),
+		"plaintext": always(func([]byte) []byte { b, _ := wire.Append(nil, post(1, nil)); return b }),
+		"twice":     always(func(p []byte) []byte { return append(p, p...) }),
+		"replayed": func(*testing.T, wire.Conn, *tap) func([]byte) []byte {
+			var first []byte
+			return func(p []byte) []byte {
+				if first == nil {
+					first = bytes.Clone(p)
+				}
+				return first
 			}
-			return first
+		},
+		"reordered": func(*testing.T, wire.Conn, *tap) func([]byte) []byte {
+			var held []byte
+			return func(p []byte) []byte {
+				if held == nil {
+					held = p
+					return nil
+				}
+				return append(p, held...)
+			}
+		},
+		"left out": func(*testing.T, wire.Conn, *tap) func([]byte) []byte {
+			n := 0
+			return func(p []byte) []byte {
+				if n++; n == 2 {
+					return nil
+				}
+				return p
+			}
+		},
+		"reflected": func(t *testing.T, host wire.Conn, theirs *tap) func([]byte) []byte {
+			own := sent(t, host, theirs)
+			return func([]byte) []byte { return own }
+		},
+		"of another session": func(t *testing.T, _ wire.Conn, _ *tap) func([]byte) []byte {
+			other, _, ours := tapped(t)
+			alien := sent(t, other, ours)
+			return func([]byte) []byte { return alien }
+		},
+		"spliced": func(t *testing.T, _ wire.Conn, _ *tap) func([]byte) []byte {
+			other, _, ours := tapped(t)
+			alien := sent(t, other, ours)
+			return func(p []byte) []byte { return append(p[:len(p)/2], alien[len(p)/2:]...) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			node, host, ours := tapped(t)
-			ours.becomes(change)
+			node, host, taps := tappedBoth(t, transport.ModeSocket)
+			taps["node"].becomes(attack(t, host, taps["host"]))
 			for range 4 {
-				_ = node.Send(post(7, []byte("genuine")))
+				_ = node.Send(genuine)
 			}
 			_ = node.Close()
 			for received := 0; ; received++ {
