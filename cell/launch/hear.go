@@ -44,7 +44,7 @@ func (c *handle) hear(m *wire.Msg) {
 	}
 }
 
-// served are the requests under way, with the bytes of their payloads.
+// served are the requests under way, with the bytes of their payloads and answers.
 type served struct {
 	mu       sync.Mutex
 	requests int
@@ -59,6 +59,18 @@ func (s *served) begin(n int, l cell.Limits) bool {
 	s.requests++
 	s.bytes += n
 	return s.requests <= 2*wire.MaxRequests && s.bytes <= 2*wire.QueueBytes(l)
+}
+
+// answer reports false when the answer finds too many before it that the host does not
+// take.
+func (s *served) answer(n int, l cell.Limits) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bytes+n > 2*wire.QueueBytes(l) {
+		return false
+	}
+	s.bytes += n
+	return true
 }
 
 func (s *served) end(n int) {
@@ -83,7 +95,8 @@ func tags(data []byte) map[string]string {
 // serveRequest answers a guest's request under the context of its operation. It
 // ends when the sink does.
 func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
-	defer c.served.end(len(m.Payload))
+	held := len(m.Payload)
+	defer func() { c.served.end(held) }()
 	ctx, cancel := c.operationContext(r.During)
 	defer cancel()
 	answer, v, err := &wire.Answer{}, cell.Value{}, error(nil)
@@ -96,10 +109,14 @@ func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
 	if err == nil && len(v.Data) > c.spec.Limits.MessageBytes {
 		err = cell.Errorf(cell.Invalid, "the answer of %d bytes exceeds the message limit of %d", len(v.Data), c.spec.Limits.MessageBytes)
 	}
+	if err == nil && !c.served.answer(len(v.Data), c.spec.Limits) {
+		err = cell.Errorf(cell.Busy, "too many answers wait for the cell's host")
+	}
 	if err != nil {
 		c.denied(r, err)
 		answer.Error, v.Data = wire.FromError(err), nil
 	}
+	held += len(v.Data)
 	_ = c.host.send(c.wireID, m.Op, &wire.Control_Answer{Answer: answer}, v.Data)
 }
 

@@ -3,8 +3,10 @@ package launch
 import (
 	"context"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -21,6 +23,8 @@ func (void) Send(*wire.Msg) error { return nil }
 // notes is a sink that keeps denials and holds requests until they are released.
 type notes struct {
 	released chan struct{}
+	once     sync.Once
+	value    cell.Value
 	mu       sync.Mutex
 	denials  []cell.Denial
 }
@@ -34,8 +38,10 @@ func (n *notes) Denied(d cell.Denial) {
 }
 func (n *notes) Request(context.Context, cell.Request) (cell.Value, error) {
 	<-n.released
-	return cell.Null(), nil
+	return n.value, nil
 }
+
+func (n *notes) release() { n.once.Do(func() { close(n.released) }) }
 
 // impostor is a host that says what the test wants, with one cell.
 func impostor(t testing.TB) (h *hostproc, c *handle, heard *notes) {
@@ -44,7 +50,7 @@ func impostor(t testing.TB) (h *hostproc, c *handle, heard *notes) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heard = &notes{released: make(chan struct{})}
+	heard = &notes{released: make(chan struct{}), value: cell.Null()}
 	if c, err = l.reserve(cell.Spec{Tenant: "t", Limits: cell.Limits{}.WithDefaults(), Sink: heard}); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +60,7 @@ func impostor(t testing.TB) (h *hostproc, c *handle, heard *notes) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		close(heard.released)
+		heard.release()
 		_ = process.cmd.Process.Kill()
 		_ = process.cmd.Wait()
 		l.starter.close()
@@ -128,6 +134,49 @@ func TestHostFloods(t *testing.T) {
 	}
 }
 
+// stalled is a connection whose far end does not read until the test does.
+type stalled struct {
+	void
+	waiting atomic.Int32
+	sent    chan *wire.Msg
+}
+
+func (s *stalled) Send(m *wire.Msg) error {
+	s.waiting.Add(1)
+	s.sent <- m
+	return nil
+}
+
+// A host that asks and does not take the answers has the node hold so many bytes of
+// them, and no more.
+func TestHostTakesNoAnswers(t *testing.T) {
+	h, c, heard := impostor(t)
+	far := &stalled{sent: make(chan *wire.Msg)}
+	h.proc.conn = far
+	heard.value = cell.BytesValue(make([]byte, 1<<20))
+	const asked, most = 100, 32
+	for n := range uint64(asked) {
+		h.take(request(c.wireID, n, nil))
+	}
+	heard.release()
+	for far.waiting.Load() < asked {
+		runtime.Gosched()
+	}
+	whole, busy := 0, 0
+	for range asked {
+		m := <-far.sent
+		switch e := m.GetAnswer().GetError(); {
+		case e == nil && len(m.Payload) == 1<<20:
+			whole++
+		case cell.Kind(e.GetKind()) == cell.Busy:
+			busy++
+		}
+	}
+	if whole != most || busy != asked-most || h.verdict != "" {
+		t.Errorf("%d answers and %d that are busy, want %d of %d (%s)", whole, busy, most, asked, h.verdict)
+	}
+}
+
 // What is received may be sent again, for ever.
 func TestReceivedPostsAreCredit(t *testing.T) {
 	h, c, _ := impostor(t)
@@ -171,9 +220,7 @@ func FuzzHostMessages(f *testing.F) {
 	seed(0, &wire.Control_Ended{Ended: &wire.Ended{State: "?"}})
 	seed(0, &wire.Control_Retiring{})
 	seed(7, &wire.Control_Request{Request: &wire.Request{During: 1, Type: 77}})
-	h, c, heard := impostor(f)
-	close(heard.released)
-	heard.released = make(chan struct{}) // for the clean-up
+	h, c, _ := impostor(f)
 	c.spec.Sink = nil
 	f.Fuzz(func(t *testing.T, first, second, payload []byte) {
 		fresh := newHandle(c.launcher, c.spec, c.wireID, c.id)

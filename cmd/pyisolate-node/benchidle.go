@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -49,24 +50,34 @@ func idleCPU(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, e
 		if err := wait(ctx, idleWindow/10); err != nil { // what was said last is over
 			return nil, err
 		}
-		begun, before := time.Now(), processorTime()+processorTimeOf(crowd.host)
-		if err := wait(ctx, idleWindow); err != nil {
+		begun := time.Now()
+		before, err := processorTimeOf(os.Getpid(), crowd.host)
+		if err == nil {
+			err = wait(ctx, idleWindow)
+		}
+		if err != nil {
 			return nil, err
 		}
-		used := processorTime() + processorTimeOf(crowd.host) - before
-		samples = append(samples, 100*used.Seconds()/time.Since(begun).Seconds())
+		after, err := processorTimeOf(os.Getpid(), crowd.host)
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, 100*(after-before).Seconds()/time.Since(begun).Seconds())
 	}
 	return samples, nil
 }
 
-// processorTimeOf reads the clock that the kernel keeps of each process.
-func processorTimeOf(pid int) time.Duration {
+// processorTimeOf adds the clocks that the kernel keeps of processes.
+func processorTimeOf(pids ...int) (sum time.Duration, err error) {
 	const schedClock = 2
-	var t unix.Timespec
-	if unix.ClockGettime(int32(^pid<<3|schedClock), &t) != nil { // it is gone and uses nothing
-		return 0
+	for _, pid := range pids {
+		var t unix.Timespec
+		if err := unix.ClockGettime(int32(^pid<<3|schedClock), &t); err != nil {
+			return 0, fmt.Errorf("read the clock of process %d: %w", pid, err)
+		}
+		sum += time.Duration(t.Nano())
 	}
-	return time.Duration(t.Nano())
+	return sum, nil
 }
 
 // idleChannels is KiB for one end of an idle channel, the waiting thread included, in a
