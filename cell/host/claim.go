@@ -11,10 +11,17 @@ import (
 
 // arrival holds what the node sends a cell that has no worker yet: a node that has
 // been told of a ready worker does not wait for the answer to its claim.
-type arrival struct{ early []*wire.Msg }
+type arrival struct {
+	early []*wire.Msg
+	room  int // bytes of payload that may still come
+}
 
-// maxEarly is how many messages may come before the worker.
-const maxEarly = 64
+// maxEarly is how many messages may come before the worker, and earlyPayloads how many
+// of the largest.
+const (
+	maxEarly      = 64
+	earlyPayloads = 2
+)
 
 // addressee is the guest m is for. Nil without an error means that m is kept for it.
 func (s *server) addressee(m *wire.Msg) (*guest, *cell.Error) {
@@ -26,10 +33,10 @@ func (s *server) addressee(m *wire.Msg) (*guest, *cell.Error) {
 		return nil, cell.Errorf(cell.CellGone, "cell is not in this host any more")
 	case a == nil:
 		return g, nil
-	case len(a.early) >= maxEarly:
-		return nil, cell.Errorf(cell.Busy, "%d messages wait for this cell to start; try again later", maxEarly)
+	case len(a.early) >= maxEarly || len(m.Payload) > a.room:
+		return nil, cell.Errorf(cell.Busy, "%d messages wait for this cell to start; try again later", len(a.early))
 	}
-	a.early = append(a.early, m)
+	a.early, a.room = append(a.early, m), a.room-len(m.Payload)
 	return nil, nil
 }
 
@@ -43,7 +50,7 @@ func (s *server) claim(m *wire.Msg, c *wire.Claim) {
 	s.mu.Lock()
 	retiring, taken := s.retiring, s.cells[m.Cell] != nil || s.coming[m.Cell] != nil
 	if retiring == "" && !taken {
-		s.coming[m.Cell] = &arrival{}
+		s.coming[m.Cell] = &arrival{room: earlyPayloads * limits.MessageBytes}
 	}
 	s.mu.Unlock()
 	if retiring != "" || taken {

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -200,6 +201,25 @@ func TestHostBlamesAnotherCell(t *testing.T) {
 	}
 }
 
+// A host that has said to have a cell ready and then refuses to give it ends the cell.
+func TestHostBreaksItsWord(t *testing.T) {
+	h, c, _ := impostor(t)
+	h.take(wire.New(0, 0, &wire.Control_PoolState{PoolState: &wire.PoolState{Ready: 1}}, nil))
+	if !h.takeReady() || h.takeReady() {
+		t.Fatal("the host said that one cell is ready")
+	}
+	if err := c.claimReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.take(wire.NewFailed(c.wireID, 1, cell.Errorf(cell.Busy, "no")))
+	if err := c.Exec(t.Context(), cell.Source{}); !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "refused the claim") {
+		t.Errorf("the cell's operations end with %v", err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // FuzzHostMessages has a host say anything at all about its cell, while an operation
 // of that cell is under way.
 func FuzzHostMessages(f *testing.F) {
@@ -219,6 +239,8 @@ func FuzzHostMessages(f *testing.F) {
 	seed(0, &wire.Control_Denial{Denial: &wire.Denial{}})
 	seed(0, &wire.Control_Ended{Ended: &wire.Ended{State: "?"}})
 	seed(0, &wire.Control_Retiring{})
+	seed(2, &wire.Control_Failed{Failed: &wire.Failed{}})
+	seed(2, &wire.Control_Claimed{})
 	seed(7, &wire.Control_Request{Request: &wire.Request{During: 1, Type: 77}})
 	h, c, _ := impostor(f)
 	c.spec.Sink = nil
@@ -227,6 +249,9 @@ func FuzzHostMessages(f *testing.F) {
 		fresh.host, h.cells = h, map[uint64]*handle{c.wireID: fresh}
 		p := &pending{answer: make(chan *wire.Msg, 1), ctx: t.Context()}
 		if _, err := fresh.register(p); err != nil {
+			t.Fatal(err)
+		}
+		if err := fresh.claimReady(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, data := range [][]byte{first, second} {

@@ -48,14 +48,23 @@ type Executor struct {
 	// Started counts workers, Live those not ended.
 	Started, Live atomic.Int32
 
+	held    sync.RWMutex // for writing while starts wait
 	mu      sync.Mutex
 	workers []*Worker
 }
+
+// Hold has starts wait for Release.
+func (e *Executor) Hold() { e.held.Lock() }
+
+// Release ends Hold.
+func (e *Executor) Release() { e.held.Unlock() }
 
 var _ host.Executor = (*Executor)(nil)
 
 // Start begins a worker.
 func (e *Executor) Start(r *ring.Region) (host.Worker, error) {
+	e.held.RLock()
+	defer e.held.RUnlock()
 	if e.FailStarts.Add(-1) >= 0 {
 		return nil, errors.New("hosttest: start refused")
 	}
