@@ -36,7 +36,7 @@ func TestSpawnAndKillLeakNothing(t *testing.T) {
 	}
 	// malloc has an arena for every few threads, and until each has seen its share of
 	// interpreters its high-water marks rise.
-	settle, cycles, slack := 3000, 10_000, 0
+	settle, cycles, slack := 6000, 10_000, 0
 	if testing.Short() {
 		settle, cycles, slack = 200, 300, 4<<10
 	}
