@@ -89,6 +89,7 @@ machine. Without a ROW all are measured, in about two minutes:
   spawn.process    the same with --backend process, forked from the zygote
   rtt.host         1 kB to a function of the guest and back, from within the host
   rtt.node         the same from the node
+  rtt.crowd        the same to 1000 cells of one host in turn
   throughput.host  1 kB messages posted by the guest, one way
   memory.cell      private memory of an idle cell, at 200 cells
   kill.bytecode    from cancelling "while True: pass" to its answer
