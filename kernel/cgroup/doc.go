@@ -1,0 +1,2 @@
+// Package cgroup finds the hierarchies of control groups that this process sees.
+package cgroup
