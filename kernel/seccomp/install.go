@@ -24,6 +24,10 @@ const (
 
 // Install puts the program on, for good, and no_new_privs with it. It fills holes with
 // the calling process's and thread's numbers.
+//
+// It is for threads that run no Go afterwards, for children and for tests: the Go runtime
+// signals its threads to stop them, from whichever thread it is on, and the programs of
+// cells refuse that.
 func (p Program) Install(s Scope) error {
 	if len(p.code) == 0 {
 		return errors.New("seccomp: the program is empty")
