@@ -59,6 +59,6 @@ it does.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newRun(), newVersion(), newBench(), newBenchHost(), newMan())
+	root.AddCommand(newRun(), newDoctor(), newVersion(), newBench(), newBenchHost(), newMan())
 	return root
 }

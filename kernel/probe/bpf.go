@@ -92,11 +92,11 @@ func mapRows() []Row {
 		if err == nil {
 			err = made.Close()
 		}
-		rows = append(rows, row(m.feature, m.tried, err))
+		rows = append(rows, row(m.feature, m.tried, short(err)))
 	}
 	return append(rows,
-		row(BPFMmap, "make an array and map its memory", tryMmap()),
-		row(BPFPin, "pin a map in a bpf file system", tryPin()))
+		row(BPFMmap, "make an array and map its memory", short(tryMmap())),
+		row(BPFPin, "pin a map in a bpf file system", short(tryPin())))
 }
 
 func array(flags uint32) (*ebpf.Map, error) {
