@@ -2,7 +2,10 @@ module github.com/pyisolate/pyisolate
 
 go 1.26.8
 
-tool google.golang.org/protobuf/cmd/protoc-gen-go
+tool (
+	github.com/cilium/ebpf/cmd/bpf2go
+	google.golang.org/protobuf/cmd/protoc-gen-go
+)
 
 require (
 	github.com/cilium/ebpf v0.22.0

@@ -77,7 +77,8 @@ func run(dir string) {
 	name := strings.ReplaceAll(filepath.Base(dir), " ", "_")
 	fmt.Println(vmtest.MarkBegin + name)
 	begin := time.Now()
-	c := exec.Command(filepath.Join(dir, "test"), "-test.v", "-test.timeout=240s")
+	more, _ := os.ReadFile(vmtest.FlagsFile) // there need be none
+	c := exec.Command(filepath.Join(dir, "test"), append([]string{"-test.v", "-test.timeout=240s"}, strings.Fields(string(more))...)...)
 	c.Dir = dir
 	c.Env = []string{"PATH=/bin", "TMPDIR=/tmp", "HOME=/"}
 	c.Stdout, c.Stderr = os.Stdout, os.Stdout

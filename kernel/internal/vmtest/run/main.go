@@ -22,6 +22,7 @@ var (
 	bpf     = flag.String("bpf", "with,without", "with or without bpf among the security modules, or both")
 	only    = flag.String("packages", "", "packages below kernel/ to test; default all that have tests")
 	dir     = flag.String("dir", "bin/test-kernel", "where kernels, test binaries and logs are kept")
+	flags   = flag.String("flags", "", "more flags for the tests, as -test.bench=.; what they print is in the logs")
 	limit   = flag.Duration("timeout", 5*time.Minute, "for each machine")
 )
 
@@ -77,6 +78,7 @@ func build(dir string) ([]byte, error) {
 	if err := a.File("/init", program); err != nil {
 		return nil, err
 	}
+	a.Data(vmtest.FlagsFile, []byte(*flags), false)
 	packages, err := packages()
 	if err != nil {
 		return nil, err
