@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
+	"github.com/pyisolate/pyisolate/kernel/internal/vmtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,6 +36,33 @@ func TestRun(t *testing.T) {
 	for _, name := range []Feature{SeccompFilter, SeccompKill, SeccompNotify, CloseRange} {
 		if !f.Works(name) {
 			t.Errorf("%s: %+v", name, f.Row(name))
+		}
+	}
+}
+
+// TestInside: in a machine of ours the programs are called just where "bpf" is among the
+// active security modules, and all else works but what the kernel is too old for.
+func TestInside(t *testing.T) {
+	if os.Getenv(vmtest.InsideEnv) == "" {
+		t.Skip("only inside `make test-kernel`")
+	}
+	modules, err := os.ReadFile("/sys/kernel/security/lsm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	active := slices.Contains(strings.Split(strings.TrimSpace(string(modules)), ","), "bpf")
+	f := Run()
+	if f.Works(BPFLSM) != active {
+		t.Errorf("active modules %s: %+v", modules, f.Row(BPFLSM))
+	}
+	for _, r := range f.Rows {
+		if !r.Works && r.Feature != BPFLSM && r.Feature != PidfdThread {
+			t.Errorf("%+v", r)
+		}
+	}
+	for _, c := range []Feature{CgroupCPU, CgroupMemory, CgroupTasks} {
+		if f.Value(c) != 2 {
+			t.Errorf("%+v", f.Row(c))
 		}
 	}
 }

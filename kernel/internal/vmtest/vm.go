@@ -29,6 +29,9 @@ type VM struct {
 // TestsDir is where init looks for tests: a directory for each, with a program "test".
 const TestsDir = "/tests"
 
+// InsideEnv is set for tests in a machine of ours, whose kernel is known to refuse nothing.
+const InsideEnv = "PYISOLATE_VM"
+
 // FlagsFile has more flags for all tests.
 const FlagsFile = "/flags"
 

@@ -80,7 +80,7 @@ func run(dir string) {
 	more, _ := os.ReadFile(vmtest.FlagsFile) // there need be none
 	c := exec.Command(filepath.Join(dir, "test"), append([]string{"-test.v", "-test.timeout=240s"}, strings.Fields(string(more))...)...)
 	c.Dir = dir
-	c.Env = []string{"PATH=/bin", "TMPDIR=/tmp", "HOME=/"}
+	c.Env = []string{"PATH=/bin", "TMPDIR=/tmp", "HOME=/", vmtest.InsideEnv + "=1"}
 	c.Stdout, c.Stderr = os.Stdout, os.Stdout
 	err := c.Run()
 	status := -1
