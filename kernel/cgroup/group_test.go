@@ -20,6 +20,7 @@ import (
 )
 
 // roleEnv makes the test binary a process in a group: it reads a line, then acts.
+
 const roleEnv = "PYISOLATE_CGROUP_ROLE"
 
 func TestMain(m *testing.M) {
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // play is what a process does in a group.
+
 func play(role string) int {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return 3
@@ -79,6 +81,7 @@ func soon(t testing.TB) context.Context {
 }
 
 // newTree has a name of its own, and must be empty and closed in the end.
+
 func newTree(t testing.TB, version int) *Tree {
 	t.Helper()
 	tree, err := Open(Options{Name: fmt.Sprintf("pyisolate-test-%d-%d", os.Getpid(), time.Now().UnixNano()), Version: version})
@@ -98,6 +101,7 @@ func newTree(t testing.TB, version int) *Tree {
 }
 
 // withController runs the test in each version that has the controller.
+
 func withController(t *testing.T, c Controller, test func(t *testing.T, tree *Tree)) {
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {
@@ -125,6 +129,7 @@ func create(t testing.TB, tree *Tree, l Limits) *Group {
 }
 
 // actor is a process that acts in a group.
+
 type actor struct {
 	*exec.Cmd
 	out strings.Builder
@@ -220,6 +225,7 @@ func TestTasks(t *testing.T) {
 }
 
 // TestThread: only version 1 separates threads.
+
 func TestThread(t *testing.T) {
 	withController(t, CPU, func(t *testing.T, tree *Tree) {
 		g := create(t, tree, Limits{CPU: time.Millisecond, Period: 10 * time.Millisecond})
@@ -271,6 +277,7 @@ func TestChangeLimits(t *testing.T) {
 }
 
 // TestRestart: another tree of the same name finds, adopts and sweeps the groups.
+
 func TestRestart(t *testing.T) {
 	tree := newTree(t, 0)
 	if len(tree.dirs) == 0 {
@@ -340,6 +347,7 @@ func TestRefusals(t *testing.T) {
 }
 
 // TestNothingLeaks: a group that cannot be made whole leaves no part.
+
 func TestNothingLeaks(t *testing.T) {
 	tree := newTree(t, 0)
 	if tree.Places()[Tasks].Version == 0 {
@@ -355,70 +363,5 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	if list, err := tree.List(); err != nil || len(list) > 0 {
 		t.Errorf("%v, %v", list, err)
-	}
-}
-
-func TestParseCounter(t *testing.T) {
-	for name, c := range map[string]struct {
-		text, key string
-		want      int64
-		ok        bool
-	}{
-		"a number":    {"42\n", "", 42, true},
-		"a key":       {"nr 1\nusage_usec 77\n", "usage_usec", 77, true},
-		"no such key": {"nr 1\n", "usage_usec", 0, false},
-		"no number":   {"max", "", 0, false},
-		"a longer":    {"usage_usec2 77\n", "usage_usec", 0, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := parseCounter(c.text, c.key)
-			if got != c.want || (err == nil) != c.ok {
-				t.Errorf("%d, %v", got, err)
-			}
-		})
-	}
-}
-
-func FuzzParseCounter(f *testing.F) {
-	f.Add("usage_usec 7\n", "usage_usec")
-	f.Add("7", "")
-	f.Fuzz(func(_ *testing.T, text, key string) { _, _ = parseCounter(text, key) })
-}
-
-func BenchmarkCreateRemove(b *testing.B) {
-	tree := newTree(b, 0)
-	for b.Loop() {
-		g, err := tree.Create("bench", Limits{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := g.Remove(context.Background()); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkSet(b *testing.B) {
-	tree := newTree(b, 0)
-	if tree.Places()[CPU].Version == 0 {
-		b.Skip("no processor controller")
-	}
-	g := create(b, tree, Limits{})
-	for b.Loop() {
-		if err := g.Set(Limits{CPU: 50 * time.Millisecond}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkOpen(b *testing.B) {
-	for b.Loop() {
-		tree, err := Open(Options{Name: fmt.Sprintf("pyisolate-bench-%d", os.Getpid())})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := tree.Close(); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

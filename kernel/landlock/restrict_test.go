@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +18,9 @@ import (
 )
 
 // canaries are files that a restricted thread must not read or change. What it could
+
 // read is judged by the content it got, what it could change by what is there after.
+
 type canaries struct{ open, closed string }
 
 const (
@@ -52,6 +52,7 @@ func newCanaries(t *testing.T) canaries {
 }
 
 // intact fails the test unless what is closed is as it was.
+
 func (c canaries) intact(t *testing.T) {
 	t.Helper()
 	entries, err := os.ReadDir(c.closed)
@@ -64,6 +65,7 @@ func (c canaries) intact(t *testing.T) {
 }
 
 // restricted runs f on a thread with the ruleset of p.
+
 func restricted(t testing.TB, p policy.Policy, f func() error) {
 	t.Helper()
 	s, _, err := Compile(p, abiHere(t, 1))
@@ -167,6 +169,7 @@ func openFor(path string, flags int) error {
 }
 
 // TestMoreByRename: a file must not gain rights by being moved where there are more.
+
 func TestMoreByRename(t *testing.T) {
 	abiHere(t, 2)
 	dir := t.TempDir()
@@ -214,84 +217,6 @@ func TestExecuting(t *testing.T) {
 	restricted(t, policy.Policy{Files: files}, run)
 }
 
-func dial(port int) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	return unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
-}
-
-func listen(t *testing.T, network, address string) net.Listener {
-	t.Helper()
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Skipf("cannot listen here: %v", err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return l
-}
-
-func TestNetwork(t *testing.T) {
-	abiHere(t, 4)
-	open := listen(t, "tcp", "127.0.0.1:0").Addr().(*net.TCPAddr).Port
-	closed := listen(t, "tcp", "127.0.0.1:0").Addr().(*net.TCPAddr).Port
-	rule := policy.NetRule{Prefix: netip.MustParsePrefix("127.0.0.0/8"), Ports: []policy.PortRange{{First: uint16(open), Last: uint16(open)}}}
-	restricted(t, policy.Policy{Net: []policy.NetRule{rule}}, func() error {
-		if err := dial(open); err != nil {
-			return fmt.Errorf("the open port: %w", err)
-		}
-		if err := dial(closed); !errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("the closed port: %w", err)
-		}
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = unix.Close(fd) }()
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); !errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("bind: %w", err)
-		}
-		return nil
-	})
-	restricted(t, policy.Policy{}, func() error {
-		if err := dial(open); !errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("no network: %w", err)
-		}
-		return nil
-	})
-}
-
-func TestScope(t *testing.T) {
-	abiHere(t, 6)
-	name := "@pyisolate-landlock-" + strconv.Itoa(os.Getpid())
-	listen(t, "unix", name)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	restricted(t, policy.Policy{Files: []policy.FileRule{{Path: "/", Access: policy.Read | policy.Execute}}}, func() error {
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = unix.Close(fd) }()
-		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: name}); !errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("an abstract socket: %w", err)
-		}
-		// A child, which has the restriction too, signals this process.
-		c := exec.Command(self)
-		c.Env = []string{signalEnv + "=" + strconv.Itoa(os.Getpid())}
-		out, err := c.Output()
-		if err != nil || string(out) != unix.EPERM.Error() {
-			return fmt.Errorf("a signal outside: %q, %w", out, err)
-		}
-		return nil
-	})
-}
-
-// TestDescriptor: one ruleset restricts several threads, and closing it lifts nothing.
 func TestDescriptor(t *testing.T) {
 	c := newCanaries(t)
 	s, _, err := Compile(policy.Policy{Files: []policy.FileRule{{Path: c.open, Access: policy.Read}}}, abiHere(t, 1))
@@ -328,6 +253,7 @@ func TestDescriptor(t *testing.T) {
 }
 
 // TestOlderKernels applies what older versions would get: it must be valid and hold.
+
 func TestOlderKernels(t *testing.T) {
 	here := abiHere(t, 1)
 	for abi := 1; abi <= here && abi <= MaxABI; abi++ {
@@ -374,52 +300,5 @@ func TestOpenRefuses(t *testing.T) {
 				_ = r.Close()
 			}
 		})
-	}
-}
-
-func BenchmarkCompile(b *testing.B) {
-	p := policy.Policy{Files: []policy.FileRule{{Path: "/usr", Access: policy.Read}, {Path: "/tmp", Access: policy.Write}}}
-	for b.Loop() {
-		if _, _, err := Compile(p, 7); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkOpenClose(b *testing.B) {
-	path := b.TempDir() + "/file"
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	for _, with := range []bool{false, true} {
-		b.Run(fmt.Sprintf("restricted=%v", with), func(b *testing.B) {
-			loop := func() error {
-				for b.Loop() {
-					if err := openFor(path, unix.O_RDONLY); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			if !with {
-				if err := osthread.Run(loop); err != nil {
-					b.Fatal(err)
-				}
-				return
-			}
-			restricted(b, policy.Policy{Files: []policy.FileRule{{Path: filepath.Dir(path), Access: policy.Read}}}, loop)
-		})
-	}
-}
-
-func BenchmarkRestrict(b *testing.B) {
-	s, _, err := Compile(policy.Policy{Files: []policy.FileRule{{Path: "/usr", Access: policy.Read}}}, abiHere(b, 1))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if err := osthread.Run(s.Restrict); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
