@@ -30,7 +30,7 @@ type VM struct {
 const TestsDir = "/tests"
 
 // InsideEnv is set for tests in a machine of ours, whose kernel is known to refuse nothing.
-const InsideEnv = "PYISOLATE_VM"
+const InsideEnv = "VMTEST_INSIDE"
 
 // FlagsFile has more flags for all tests.
 const FlagsFile = "/flags"
