@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/kernel/probe"
+	"github.com/pyisolate/pyisolate/kernel/stack"
+)
+
+// diagnosis is what doctor prints: with --json as one object.
+type diagnosis struct {
+	Version string `json:"version"`
+	*probe.Features
+	// Requirements of hardened mode, and Hardened whether all are met.
+	Requirements []stack.Finding `json:"requirements"`
+	Hardened     bool            `json:"hardened"`
+}
+
+func newDoctor() *cobra.Command {
+	var asJSON bool
+	var mode string
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Tell what this kernel can confine cells with",
+		Long: `Tell what this kernel can confine cells with.
+
+Every layer is tried, not looked up: small eBPF programs are loaded and attached,
+filters and rules are put on threads that then end, a control group is made and
+bounded. Each line says what was tried and what the kernel answered. It changes
+nothing and leaves nothing behind. What works depends on the user: run it as the
+user that the node runs as.
+
+With --mode hardened it fails when this kernel lacks something that hardened mode
+needs, and names each.
+
+Exit status:
+    0  the report is made; with --mode, all that the mode needs is there
+    2  the command line is wrong
+    3  something that the mode needs is not there`,
+		Example: `  pyisolate-node doctor
+  pyisolate-node doctor --json | jq '.features[] | select(.works | not)'
+  pyisolate-node doctor --mode hardened || exit`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var wanted stack.Mode
+			if mode != "" {
+				var err error
+				if wanted, err = stack.ParseMode(mode); err != nil {
+					return usageError{err}
+				}
+			}
+			d := diagnose()
+			if err := d.print(c.OutOrStdout(), asJSON); err != nil {
+				return err
+			}
+			if wanted == stack.Hardened && !d.Hardened {
+				d.printUnmet(c.ErrOrStderr())
+				return exitStatus(statusUnmet)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	c.Flags().StringVar(&mode, "mode", "", "fail unless this kernel has what the mode needs: hardened, or dev and compatibility, which need nothing")
+	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func diagnose() diagnosis {
+	d := diagnosis{Version: version, Features: probe.Host()}
+	d.Requirements, d.Hardened = stack.CheckAll(d.Features)
+	return d
+}
+
+func (d diagnosis) print(out io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(d)
+	}
+	var b strings.Builder
+	who := "an ordinary user"
+	if d.Root {
+		who = "root"
+	}
+	fmt.Fprintf(&b, "kernel %s on %s, tried as %s in %s\n\n", d.Kernel, d.Arch, who, d.Took.Round(time.Millisecond))
+	for _, r := range d.Rows {
+		name := string(r.Feature)
+		if r.Value > 0 {
+			name = fmt.Sprintf("%s %d", name, r.Value)
+		}
+		fmt.Fprintf(&b, "%-4s%-26s%s: %s\n", yes(r.Works), name, r.Tried, r.Answer)
+	}
+	b.WriteString("\nwhat hardened mode needs:\n\n")
+	for _, f := range d.Requirements {
+		text := "by " + f.By
+		if !f.Met {
+			text = f.Missing
+		}
+		fmt.Fprintf(&b, "%-4s%-26s%s\n", yes(f.Met), f.Requirement, text)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (d diagnosis) printUnmet(out io.Writer) {
+	for _, f := range d.Requirements {
+		if !f.Met {
+			fmt.Fprintf(out, "pyisolate-node: hardened mode needs %s, or else %s: %s\n", f.Requirement, f.Why, f.Missing)
+		}
+	}
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

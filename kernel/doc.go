@@ -1,0 +1,15 @@
+// Package kernel is the room of what the kernel enforces. It has no code itself:
+//
+//   - probe finds out, by doing it, what this kernel lets this process use
+//   - policy is what a cell may do, as plain data
+//   - seccomp makes the system-call filter of a cell
+//   - landlock makes the file, port and scope rules of a cell's thread
+//   - cgroup makes, finds again and removes the control groups of hosts and cells
+//   - lsm holds the eBPF programs that judge each thread by its cell's policy
+//   - stack compiles a policy into the strongest of these that the kernel has, and
+//     reports what holds and what does not
+//
+// Whoever starts cells uses stack, and probe for its reports; cell/cpython applies
+// what they made as bytes and descriptors, so that C code which must not allocate can.
+// The room builds without cgo and imports nothing else of ours.
+package kernel

@@ -1,0 +1,77 @@
+package vmtest
+
+import (
+	"bytes"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestArchive: cpio, where there is one, reads what was written.
+func TestArchive(t *testing.T) {
+	cpio, err := exec.LookPath("cpio")
+	if err != nil {
+		t.Skipf("there is no cpio to read it with: %v", err)
+	}
+	var a Archive
+	a.Device("/dev/console", 5, 1)
+	a.Data("/tests/a/test", []byte("abc"), true)
+	a.Data("/tests/a/testdata/empty", nil, false)
+	data := a.Bytes()
+	c := exec.Command(cpio, "-itv", "--numeric-uid-gid", "--quiet")
+	c.Stdin = bytes.NewReader(data)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var got []string
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		got = append(got, f[0]+" "+f[len(f)-1])
+	}
+	want := []string{"drwxr-xr-x dev", "crw------- dev/console", "drwxr-xr-x tests", "drwxr-xr-x tests/a", "-rwxr-xr-x tests/a/test",
+		"drwxr-xr-x tests/a/testdata", "-rw-r--r-- tests/a/testdata/empty"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParse(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want []Result
+		done bool
+	}{
+		"nothing": {"[    0.1] Linux\n", nil, false},
+		"passes, skips and fails": {
+			"[1.0] noise=== VM BEGIN a\r\n=== RUN TestX\n--- PASS: TestX (0.00s)\n    --- PASS: TestX/sub (0.00s)\n" +
+				"--- SKIP: TestY (0.00s)\n    --- SKIP: TestZ/sub (0.00s)\n--- FAIL: TestW (0.01s)\nFAIL\n=== VM END a 1 2.5s\n=== VM DONE\n",
+			[]Result{{Name: "a", Status: 1, Took: 2500 * time.Millisecond, Passed: 1,
+				Skips: []string{"--- SKIP: TestY (0.00s)", "--- SKIP: TestZ/sub (0.00s)"}, Fails: []string{"--- FAIL: TestW (0.01s)"}}}, true,
+		},
+		"cut off": {"=== VM BEGIN a\n--- PASS: TestX (0.00s)\n", []Result{{Name: "a", Status: -1, Passed: 1}}, false},
+		"two":     {"=== VM BEGIN a\n=== VM END a 0 1s\n=== VM BEGIN b\npanic: x\n=== VM END b 2 1s\n", []Result{{Name: "a", Took: time.Second}, {Name: "b", Status: 2, Took: time.Second, Fails: []string{"panic: x"}}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, done, err := parse(strings.NewReader(c.text))
+			if diff := cmp.Diff(c.want, got); diff != "" || done != c.done || err != nil {
+				t.Errorf("done %v, %v, %s", done, err, diff)
+			}
+			if c.want != nil && slices.ContainsFunc(got, Result.Failed) != (c.want[len(c.want)-1].Status != 0) {
+				t.Error("Failed")
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("=== VM BEGIN a\n--- PASS: TestX (0.00s)\n=== VM END a 0 1s\n=== VM DONE\n")
+	f.Fuzz(func(_ *testing.T, text string) { _, _, _ = parse(strings.NewReader(text)) })
+}

@@ -1,0 +1,62 @@
+// The kernel's types, as far as the programs read them. Offsets are filled in when a
+// program is loaded (CO-RE), so that only names and types matter here.
+#ifndef PYISOLATE_KERNEL_H
+#define PYISOLATE_KERNEL_H
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef _Bool bool;
+#define true 1
+#define false 0
+
+// What the headers of libbpf call them.
+typedef u8 __u8;
+typedef u16 __u16, __be16;
+typedef u32 __u32, __be32, __wsum;
+typedef u64 __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+
+enum bpf_map_type {
+  BPF_MAP_TYPE_HASH = 1,
+  BPF_MAP_TYPE_ARRAY = 2,
+  BPF_MAP_TYPE_LPM_TRIE = 11,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+  BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1024, BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct qstr { const unsigned char *name; };
+struct dentry { struct qstr d_name; };
+struct vfsmount;
+struct path { struct vfsmount *mnt; struct dentry *dentry; };
+struct file { unsigned int f_mode; struct path f_path; };
+struct task_struct { int pid; int tgid; };
+struct linux_binprm { struct file *file; };
+struct vm_area_struct { struct file *vm_file; };
+struct msghdr { void *msg_name; int msg_namelen; };
+#pragma clang attribute pop
+
+struct socket;
+struct sock;
+struct sockaddr;
+struct cred;
+struct kernel_siginfo;
+union bpf_attr;
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+enum { EPERM = 1, ENOMEM = 12, EACCES = 13 };
+enum { AF_UNSPEC = 0, AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10 };
+enum { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
+enum { PROT_EXEC = 4 };
+enum { FMODE_READ = 1, FMODE_WRITE = 2, FMODE_EXEC = 32 };
+
+#endif

@@ -1,0 +1,236 @@
+package lsm
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/kernel/internal/osthread"
+	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/probe"
+)
+
+// TestSizes holds the sizes of the Go side to those of bpf/maps.h.
+
+func TestSizes(t *testing.T) {
+	spec, err := loadPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][2]uint32{
+		"bindings": {4, uint32(unsafe.Sizeof(binding{}))},
+		"cells":    {4, 8},
+		"usages":   {4, uint32(unsafe.Sizeof(Usage{}))},
+		"claims":   {4, 4},
+	} {
+		m := spec.Maps[name]
+		if m.KeySize != want[0] || m.ValueSize != want[1] {
+			t.Errorf("%s: key %d, value %d, want %v", name, m.KeySize, m.ValueSize, want)
+		}
+	}
+	for name, want := range map[string][2]uint32{
+		"paths": {uint32(len(pathKeyOf("/a"))), 4},
+		"v4":    {uint32(len(prefixKey(netip.MustParsePrefix("10.0.0.0/8")))), uint32(unsafe.Sizeof(netRule{}))},
+		"v6":    {uint32(len(prefixKey(netip.MustParsePrefix("fd00::/8")))), uint32(unsafe.Sizeof(netRule{}))},
+	} {
+		m := spec.Maps[name]
+		if m.MaxEntries != maxSlots || m.InnerMap.KeySize != want[0] || m.InnerMap.ValueSize != want[1] {
+			t.Errorf("%s: %d slots, key %d, value %d, want %v", name, m.MaxEntries, m.InnerMap.KeySize, m.InnerMap.ValueSize, want)
+		}
+	}
+	if spec.Maps["cells"].MaxEntries != maxCells {
+		t.Errorf("%d cells", spec.Maps["cells"].MaxEntries)
+	}
+}
+
+// TestRefusedHere: where the kernel does not let programs in, Load says so.
+
+func TestRefusedHere(t *testing.T) {
+	if r := probe.Host().Row(probe.BPFLSM); r.Works || r.Answer != "operation not permitted" {
+		t.Skip("this kernel does not refuse the programs")
+	}
+	if g, err := Load(Options{}); err == nil {
+		_ = g.Close()
+		t.Error("they were loaded")
+	}
+}
+
+func TestTwoThreads(t *testing.T) {
+	g := guarded(t)
+	tr := newTree(t)
+	a := newCell(t, g, own(policy.FileRule{Path: tr.at("a"), Access: policy.Read}))
+	b := newCell(t, g, own(policy.FileRule{Path: tr.at("b"), Access: policy.Read}))
+	for name, c := range map[string]struct {
+		cell      *Cell
+		mine, not string
+	}{"a": {a, "a/file", "b/file"}, "b": {b, "b/file", "a/file"}} {
+		on(t, c.cell, func() error {
+			if data, err := os.ReadFile(tr.at(c.mine)); err != nil || len(data) == 0 {
+				return fmt.Errorf("thread of %s: its own file: %q, %w", name, data, err)
+			}
+			return denied("thread of "+name+": the other's file", readAs(tr.at(c.not)))
+		})
+		if u := c.cell.Usage(); u.Opens < 2 || u.Denied < 1 {
+			t.Errorf("%s: %+v", name, u)
+		}
+	}
+	if data, err := os.ReadFile(tr.at("b/file")); err != nil || string(data) != secret {
+		t.Errorf("a free thread: %q, %v", data, err)
+	}
+}
+
+// TestPaths: what a thread with write access to a, but not to a/closed and a/readonly,
+
+// may do. changes are those that older kernels refuse whole.
+
+// TestInheritance: a child, and a thread of that child, have their parent's policy.
+
+func TestInheritance(t *testing.T) {
+	g := guarded(t)
+	tr := newTree(t)
+	c := newCell(t, g, tr.policy())
+	on(t, c, func() error {
+		for name, want := range map[string]string{"a/file": public + " worked", "b/file": " denied", "a/closed/file": " denied"} {
+			if out, err := child("read", tr.at(name)); err != nil || out != want {
+				return fmt.Errorf("a child reads %s: %q, %w", name, out, err)
+			}
+		}
+		out, err := child("signal", strconv.Itoa(os.Getpid()))
+		if err != nil || out != "denied" {
+			return fmt.Errorf("a child signals what is not of its cell: %q, %w", out, err)
+		}
+		return nil
+	})
+	if out, err := child("read", tr.at("b/file")); err != nil || out != secret+" worked" {
+		t.Errorf("a child of a free thread: %q, %v", out, err)
+	}
+}
+
+// TestEmptyCell: without a policy nothing is permitted.
+
+func TestEmptyCell(t *testing.T) {
+	g := guarded(t)
+	tr := newTree(t)
+	for name, make := range map[string]func() *Cell{
+		"an empty policy": func() *Cell { return newCell(t, g, policy.Policy{}) },
+		"everything taken away": func() *Cell {
+			c := newCell(t, g, tr.policy())
+			c.DenyAll()
+			return c
+		},
+		"a cell that is not there": func() *Cell { return &Cell{guard: g, index: maxCells + 5, slot: -1} },
+	} {
+		c := make()
+		on(t, c, func() error {
+			if err := denied(name+": open", readAs(tr.at("a/file"))); err != nil {
+				return err
+			}
+			var st unix.Stat_t
+			if err := unix.Stat(tr.at("a/file"), &st); name != "an empty policy" && denied("", err) != nil {
+				return denied(name+": look", err)
+			}
+			if _, err := child("read", tr.at("a/file")); err == nil {
+				return errors.New(name + ": a child started")
+			}
+			return denied(name+": make", unix.Mkdir(tr.at("a/x"), 0o755))
+		})
+	}
+}
+
+func TestRoom(t *testing.T) {
+	g := guarded(t)
+	g.mu.Lock()
+	g.freeCells = g.freeCells[:2]
+	g.mu.Unlock()
+	a, b := newCell(t, g, policy.Policy{}), newCell(t, g, policy.Policy{})
+	if a.Index() == b.Index() {
+		t.Error("two cells are one")
+	}
+	if _, err := g.NewCell(policy.Policy{}); !errors.Is(err, ErrFull) {
+		t.Errorf("a third: %v", err)
+	}
+	if _, err := g.NewCell(policy.Policy{Children: -1}); !errors.Is(err, policy.ErrInvalid) {
+		t.Errorf("a bad policy: %v", err)
+	}
+}
+
+// TestPinned: what is pinned holds when its node has died, until the next one comes.
+
+func TestPinned(t *testing.T) {
+	guarded(t) // or skip
+	var fsys unix.Statfs_t
+	if err := unix.Statfs("/sys/fs/bpf", &fsys); err != nil || fsys.Type != unix.BPF_FS_MAGIC {
+		t.Skipf("no bpf file system is mounted on /sys/fs/bpf (%v)", err)
+	}
+	pin := "/sys/fs/bpf/pyisolate-lsm-test"
+	tr := newTree(t)
+	g, err := Load(Options{Pin: pin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := g.NewCell(own())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = osthread.Run(func() error {
+		if err := c.BindSelf(); err != nil {
+			return err
+		}
+		// As a process that dies does: descriptors and mappings go, pins stay.
+		if err := g.release(); err != nil {
+			return err
+		}
+		return denied("after the node's death", readAs(tr.at("b/file")))
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	again, err := Load(Options{Pin: pin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(pin); err != nil || len(entries) != again.Programs() {
+		t.Errorf("%d pins of %d programs, %v", len(entries), again.Programs(), err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(pin); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the pins are still there: %v", err)
+	}
+}
+
+// TestCost writes how many instructions the verifier looked at.
+
+func TestCost(t *testing.T) {
+	guarded(t)
+	spec, err := loadPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &Guard{spec: spec}
+	if err := g.adapt(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	c, err := ebpf.NewCollection(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	t.Logf("%d programs loaded in %v", len(c.Programs), time.Since(begin))
+	for name, p := range c.Programs {
+		if info, err := p.Info(); err == nil {
+			n, _ := info.VerifiedInstructions()
+			t.Logf("verified %-18s %6d instructions", name, n)
+		}
+	}
+}

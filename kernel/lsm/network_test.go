@@ -1,0 +1,121 @@
+package lsm
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/kernel/policy"
+)
+
+func permit(prefix string, ports ...policy.PortRange) policy.NetRule {
+	return policy.NetRule{Prefix: netip.MustParsePrefix(prefix), Ports: ports}
+}
+
+// to makes a socket and does something with it.
+func to(family, kind int, do func(fd int) error) error {
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return do(fd)
+}
+
+func connect(sa unix.Sockaddr) func(int) error {
+	return func(fd int) error { return unix.Connect(fd, sa) }
+}
+
+func TestNetwork(t *testing.T) {
+	g := guarded(t)
+	open := listener(t, "tcp4", "127.0.0.1:0")
+	closed := listener(t, "tcp4", "127.0.0.1:0")
+	other := listener(t, "tcp4", "127.0.0.9:0")
+	six := listener(t, "tcp6", "[::1]:0")
+	name := "@pyisolate-lsm-" + strconv.Itoa(os.Getpid())
+	listener(t, "unix", name)
+	port := policy.PortRange{First: uint16(open), Last: uint16(open)}
+	p := own()
+	p.Net = []policy.NetRule{
+		permit("127.0.0.0/29", port), {Prefix: netip.MustParsePrefix("127.0.0.2/32"), Deny: true},
+		permit("::1/128", policy.PortRange{First: uint16(six), Last: uint16(six)}),
+	}
+	v4 := func(last byte, port int) unix.Sockaddr {
+		return &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, last}}
+	}
+	v6 := func(port int) unix.Sockaddr { return &unix.SockaddrInet6{Port: port, Addr: [16]byte{15: 1}} }
+	inside := func(last byte, port int) unix.Sockaddr {
+		return &unix.SockaddrInet6{Port: port, Addr: [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: last}}
+	}
+	tcp, udp := unix.SOCK_STREAM, unix.SOCK_DGRAM
+	c := newCell(t, g, p)
+	for what, k := range map[string]struct {
+		do      func() error
+		allowed bool
+	}{
+		"the port":                    {func() error { return to(unix.AF_INET, tcp, connect(v4(1, open))) }, true},
+		"another port":                {func() error { return to(unix.AF_INET, tcp, connect(v4(1, closed))) }, false},
+		"beyond the prefix":           {func() error { return to(unix.AF_INET, tcp, connect(v4(9, other))) }, false},
+		"a longer prefix that denies": {func() error { return to(unix.AF_INET, tcp, connect(v4(2, open))) }, false},
+		"IPv6":                        {func() error { return to(unix.AF_INET6, tcp, connect(v6(six))) }, true},
+		"IPv6, another port":          {func() error { return to(unix.AF_INET6, tcp, connect(v6(open))) }, false},
+		"IPv4 inside IPv6":            {func() error { return to(unix.AF_INET6, tcp, connect(inside(1, open))) }, true},
+		"inside, beyond the prefix":   {func() error { return to(unix.AF_INET6, tcp, connect(inside(9, other))) }, false},
+		"inside, another port":        {func() error { return to(unix.AF_INET6, tcp, connect(inside(1, closed))) }, false},
+		"UDP":                         {func() error { return to(unix.AF_INET, udp, connect(v4(1, open))) }, true},
+		"UDP, beyond":                 {func() error { return to(unix.AF_INET, udp, connect(v4(9, 9))) }, false},
+		"UDP, sent at once": {func() error {
+			return to(unix.AF_INET, udp, func(fd int) error { return unix.Sendto(fd, []byte("x"), 0, v4(9, 9)) })
+		}, false},
+		"TCP fast open": {func() error {
+			return to(unix.AF_INET, tcp, func(fd int) error { return unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, v4(9, other)) })
+		}, false},
+		"bind":            {func() error { return to(unix.AF_INET, tcp, func(fd int) error { return unix.Bind(fd, v4(1, 0)) }) }, false},
+		"listen":          {func() error { return to(unix.AF_INET, tcp, func(fd int) error { return unix.Listen(fd, 1) }) }, false},
+		"raw":             {func() error { return to(unix.AF_INET, unix.SOCK_RAW, func(int) error { return nil }) }, false},
+		"netlink":         {func() error { return to(unix.AF_NETLINK, unix.SOCK_DGRAM, func(int) error { return nil }) }, false},
+		"packets":         {func() error { return to(unix.AF_PACKET, unix.SOCK_DGRAM, func(int) error { return nil }) }, false},
+		"abstract socket": {func() error { return to(unix.AF_UNIX, tcp, connect(&unix.SockaddrUnix{Name: name})) }, false},
+		"a pair": {func() error {
+			pair, err := unix.Socketpair(unix.AF_UNIX, tcp|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
+			_, err = unix.Write(pair[0], []byte("x"))
+			return err
+		}, true},
+	} {
+		on(t, c, func() error {
+			err := k.do()
+			if !k.allowed {
+				return denied(what, err)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			return nil
+		})
+	}
+	if u := c.Usage(); u.Connects < 4 {
+		t.Errorf("%+v", u)
+	}
+}
+
+// TestOthers: what is refused whatever the policy.
+func TestOthers(t *testing.T) {
+	g := guarded(t)
+	c := newCell(t, g, own())
+	for what, do := range map[string]func() error{
+		"bpf":   func() error { _, _, e := unix.Syscall(unix.SYS_BPF, 0, 0, 0); return e },
+		"mount": func() error { return unix.Mount("none", "/tmp", "tmpfs", 0, "") },
+		"trace": func() error { return unix.PtraceAttach(os.Getppid()) },
+		"kill":  func() error { return unix.Kill(os.Getpid(), 0) },
+	} {
+		on(t, c, func() error { return denied(what, do()) })
+	}
+}

@@ -1,0 +1,81 @@
+package lsm
+
+import (
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/kernel/policy"
+)
+
+func TestResolve(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"/real", "/real/sub"} {
+		if err := os.Mkdir(dir+d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, to := range map[string]string{"/link": dir + "/real", "/loop": dir + "/loop"} {
+		if err := os.Symlink(to, dir+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const r, w, x = policy.Read, policy.Write, policy.Execute
+	for name, c := range map[string]struct {
+		rules []policy.FileRule
+		want  map[string]policy.Access
+	}{
+		"as it is":         {[]policy.FileRule{{Path: dir + "/real", Access: r}}, map[string]policy.Access{dir + "/real": r}},
+		"a link":           {[]policy.FileRule{{Path: dir + "/link", Access: r}}, map[string]policy.Access{dir + "/real": r}},
+		"through a link":   {[]policy.FileRule{{Path: dir + "/link/sub", Access: r}}, map[string]policy.Access{dir + "/real/sub": r}},
+		"not there":        {[]policy.FileRule{{Path: dir + "/none", Access: r}}, map[string]policy.Access{dir + "/none": r}},
+		"two of one place": {[]policy.FileRule{{Path: dir + "/real", Access: r | w}, {Path: dir + "/link", Access: r | x}}, map[string]policy.Access{dir + "/real": r}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := resolve(c.rules)
+			if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+				t.Errorf("%v, %s", err, diff)
+			}
+		})
+	}
+	if _, err := resolve([]policy.FileRule{{Path: dir + "/loop", Access: r}}); err == nil {
+		t.Error("a loop was resolved")
+	}
+}
+
+func TestKeys(t *testing.T) {
+	for path, bits := range map[string]byte{"/": 8, "/a": 24, "/usr/lib": 72} {
+		if key := pathKeyOf(path); key[0] != bits || key[4+bits/8-1] != '/' {
+			t.Errorf("%s: %v", path, key[:16])
+		}
+	}
+	if diff := cmp.Diff([]byte{8, 0, 0, 0, 10, 0, 0, 0}, prefixKey(netip.MustParsePrefix("10.0.0.0/8"))); diff != "" {
+		t.Error(diff)
+	}
+	r := policy.NetRule{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Ports: []policy.PortRange{{First: 1, Last: 2}, {First: 443, Last: 443}}}
+	want := netRule{Permit: 1, Ranges: 2, First: [portRange]uint16{1, 443}, Last: [portRange]uint16{2, 443}}
+	if diff := cmp.Diff(want, netRuleOf(r)); diff != "" {
+		t.Error(diff)
+	}
+	if r.Deny = true; netRuleOf(r).Permit != 0 {
+		t.Error("a rule that denies permits")
+	}
+}
+
+func FuzzPathKey(f *testing.F) {
+	f.Add("/usr/lib")
+	f.Add("/")
+	f.Fuzz(func(t *testing.T, path string) {
+		if (policy.Policy{Files: []policy.FileRule{{Path: path}}}).Validate() != nil {
+			return
+		}
+		key := pathKeyOf(path)
+		bits := int(key[0]) | int(key[1])<<8
+		if bits%8 != 0 || bits/8 > pathKey || unix.ByteSliceToString(key[4:]) != string(key[4:4+bits/8]) || key[4+bits/8-1] != '/' {
+			t.Errorf("%q: %d bits, %q", path, bits, key[4:])
+		}
+	})
+}

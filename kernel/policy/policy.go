@@ -1,0 +1,208 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Access is what may be done with files, a set.
+type Access uint8
+
+// The kinds of access. None includes another.
+const (
+	// Read files and list directories.
+	Read Access = 1 << iota
+	// Write files, and make, rename, truncate and remove them and directories.
+	Write
+	// Execute programs.
+	Execute
+)
+
+func (a Access) String() string {
+	var b strings.Builder
+	for i, c := range "rwx" {
+		if a&(1<<i) != 0 {
+			b.WriteRune(c)
+		} else {
+			b.WriteByte('-')
+		}
+	}
+	return b.String()
+}
+
+// Policy is what one cell may do.
+type Policy struct {
+	// Files are rules by path; the longest prefix that fits decides.
+	Files []FileRule `json:"files,omitempty"`
+	// Net are rules by address; the longest prefix that fits decides.
+	Net []NetRule `json:"net,omitempty"`
+	// Children are how many threads the cell may have beside its own.
+	Children int `json:"children,omitempty"`
+	// Quotas bound what it uses.
+	Quotas Quotas `json:"quotas"`
+}
+
+// FileRule gives access to a file, or to a directory and all below it.
+type FileRule struct {
+	// Path is absolute and clean. It is looked up when the policy is compiled, so that
+	// a symbolic link in it counts as where it leads.
+	Path string `json:"path"`
+	// Access is what is permitted there and nothing else; zero takes away what a
+	// shorter prefix gives.
+	Access Access `json:"access"`
+}
+
+// NetRule lets the cell connect to the addresses of a prefix.
+type NetRule struct {
+	Prefix netip.Prefix `json:"prefix"`
+	// Ports are those permitted; none means every port.
+	Ports []PortRange `json:"ports,omitempty"`
+	// Deny takes the prefix away from what a shorter one gives.
+	Deny bool `json:"deny,omitempty"`
+}
+
+// PortRange is the ports First to Last, both included.
+type PortRange struct {
+	First uint16 `json:"first"`
+	Last  uint16 `json:"last"`
+}
+
+// MaxPortRanges are what one rule may have: the kernel looks through them in a loop.
+const MaxPortRanges = 8
+
+// MaxPath bounds the length of a rule's path: the kernel's key has 256 bytes, with a
+// slash at the end.
+const MaxPath = 254
+
+// Quotas bound what a cell uses. Zero is unlimited, but for Memory's own sake.
+type Quotas struct {
+	// CPU is processor time in each CPUPeriod of wall time, which is 100 ms by
+	// default; more than the period is more than one processor.
+	CPU       time.Duration `json:"cpu,omitempty"`
+	CPUPeriod time.Duration `json:"cpu_period,omitempty"`
+	// Memory is in bytes.
+	Memory int64 `json:"memory,omitempty"`
+	// Tasks are threads and processes of the control group.
+	Tasks int64 `json:"tasks,omitempty"`
+}
+
+// DefaultCPUPeriod is that of the kernel.
+const DefaultCPUPeriod = 100 * time.Millisecond
+
+// ErrInvalid is wrapped by every error of Validate.
+var ErrInvalid = errors.New("policy: invalid")
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
+}
+
+// Validate checks that the policy means something.
+func (p Policy) Validate() error {
+	for _, r := range p.Files {
+		if err := r.validate(); err != nil {
+			return err
+		}
+	}
+	seen := map[netip.Prefix]bool{}
+	for _, r := range p.Net {
+		if err := r.validate(); err != nil {
+			return err
+		}
+		if seen[r.Prefix] {
+			return invalid("there are two rules for %s", r.Prefix)
+		}
+		seen[r.Prefix] = true
+	}
+	paths := map[string]bool{}
+	for _, r := range p.Files {
+		if paths[r.Path] {
+			return invalid("there are two rules for %q", r.Path)
+		}
+		paths[r.Path] = true
+	}
+	if p.Children < 0 {
+		return invalid("%d children", p.Children)
+	}
+	return p.Quotas.validate()
+}
+
+func (r FileRule) validate() error {
+	switch {
+	case !strings.HasPrefix(r.Path, "/"):
+		return invalid("path %q is not absolute", r.Path)
+	case r.Path != "/" && strings.HasSuffix(r.Path, "/"):
+		return invalid("path %q ends in a slash", r.Path)
+	case strings.Contains(r.Path, "//"), strings.Contains(r.Path+"/", "/./"), strings.Contains(r.Path+"/", "/../"):
+		return invalid("path %q is not clean", r.Path)
+	case strings.ContainsRune(r.Path, 0):
+		return invalid("path %q has a zero byte", r.Path)
+	case len(r.Path) > MaxPath:
+		return invalid("path %.20q… has %d bytes; %d are allowed", r.Path, len(r.Path), MaxPath)
+	case r.Access&^(Read|Write|Execute) != 0:
+		return invalid("path %q: access %#x is not known", r.Path, uint8(r.Access))
+	}
+	return nil
+}
+
+func (r NetRule) validate() error {
+	switch {
+	case !r.Prefix.IsValid():
+		return invalid("a network rule has no prefix")
+	case r.Prefix != r.Prefix.Masked():
+		return invalid("prefix %s has bits beyond its length; %s is meant, or a longer one", r.Prefix, r.Prefix.Masked())
+	case r.Prefix.Addr().Is4In6():
+		return invalid("prefix %s is IPv4 inside IPv6; write it as IPv4", r.Prefix)
+	case len(r.Ports) > MaxPortRanges:
+		return invalid("prefix %s has %d ranges of ports; %d are allowed", r.Prefix, len(r.Ports), MaxPortRanges)
+	case r.Deny && len(r.Ports) > 0:
+		return invalid("prefix %s is denied for some ports; deny it all, and permit the others in a rule", r.Prefix)
+	}
+	for _, p := range r.Ports {
+		if p.First > p.Last {
+			return invalid("prefix %s: ports %d to %d", r.Prefix, p.First, p.Last)
+		}
+	}
+	return nil
+}
+
+func (q Quotas) validate() error {
+	switch {
+	case q.CPU < 0 || q.Memory < 0 || q.Tasks < 0 || q.CPUPeriod < 0:
+		return invalid("a quota is negative")
+	case q.CPUPeriod > 0 && (q.CPUPeriod < time.Millisecond || q.CPUPeriod > time.Second):
+		return invalid("a processor period of %s; 1ms to 1s are possible", q.CPUPeriod)
+	case q.CPU > 0 && q.CPU < time.Millisecond:
+		return invalid("a processor quota of %s; the kernel gives 1ms at least", q.CPU)
+	case q.CPUPeriod > 0 && q.CPU == 0:
+		return invalid("a processor period without a quota")
+	}
+	return nil
+}
+
+// Writes reports whether the policy lets anything be written.
+func (p Policy) Writes() bool { return p.files(Write) }
+
+// Executes reports whether the policy lets anything be executed.
+func (p Policy) Executes() bool { return p.files(Execute) }
+
+func (p Policy) files(a Access) bool {
+	for _, r := range p.Files {
+		if r.Access&a != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Connects reports whether the policy lets anything be connected to.
+func (p Policy) Connects() bool {
+	for _, r := range p.Net {
+		if !r.Deny {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,258 @@
+package stack
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pyisolate/pyisolate/kernel/cgroup"
+	"github.com/pyisolate/pyisolate/kernel/landlock"
+	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/probe"
+	"github.com/pyisolate/pyisolate/kernel/seccomp"
+)
+
+// Options say for what to compile.
+type Options struct {
+	// Mode is Hardened by default.
+	Mode Mode
+	// Backend is the cell's.
+	Backend seccomp.Backend
+	// Features are the kernel's; nil is what probe.Host found.
+	Features *probe.Features
+	// LSM says that the programs of package lsm are loaded and attached, by evidence;
+	// "" is that they are not.
+	LSM string
+	// Threads are granted beyond what the policy says: a process cell has one that
+	// watches it.
+	Threads bool
+}
+
+// Stack is a compiled policy.
+type Stack struct {
+	// Program is the cell's filter, nil where that layer is not active.
+	Program *seccomp.Program
+	// Ruleset is its Landlock rules, nil where that layer is not active.
+	Ruleset *landlock.Spec
+	// Limits are its control group's, zero where that layer is not active.
+	Limits cgroup.Limits
+	// Bind says that its thread is to be bound to Policy in the LSM.
+	Bind   bool
+	Policy policy.Policy
+	Report Report
+}
+
+// compiler is one compilation.
+type compiler struct {
+	Options
+	p     policy.Policy
+	stack Stack
+	gaps  []landlock.Gap
+}
+
+// Compile makes the stack of p. In hardened mode it fails with ErrUnheld when a duty is
+// not held; the Stack then has the report and nothing to put on.
+func Compile(p policy.Policy, o Options) (Stack, error) {
+	if err := p.Validate(); err != nil {
+		return Stack{}, err
+	}
+	if o.Mode == "" {
+		o.Mode = Hardened
+	}
+	if !slices.Contains(Modes, o.Mode) {
+		return Stack{}, fmt.Errorf("stack: mode %q is not known", o.Mode)
+	}
+	if o.Features == nil {
+		o.Features = probe.Host()
+	}
+	c := &compiler{Options: o, p: p, stack: Stack{Policy: p, Report: Report{Mode: o.Mode}}}
+	for _, layer := range []func() error{c.lsm, c.landlock, c.seccomp, c.cgroup} {
+		if err := layer(); err != nil {
+			return Stack{}, err
+		}
+	}
+	c.duties()
+	if err := c.stack.Report.failure(); err != nil {
+		return Stack{Policy: p, Report: c.stack.Report}, err
+	}
+	return c.stack, nil
+}
+
+func (c *compiler) layer(l Layer, active bool, evidence string, gaps ...string) {
+	c.stack.Report.Layers = append(c.stack.Report.Layers, LayerRow{l, active, evidence, gaps})
+}
+
+const leftOut = "left out on purpose: compatibility mode"
+
+func (c *compiler) lsm() error {
+	evidence := c.LSM
+	if evidence == "" {
+		evidence = "no programs are loaded; " + c.Features.Row(probe.BPFLSM).Answer
+	}
+	c.stack.Bind = c.LSM != ""
+	c.layer(LSM, c.stack.Bind, evidence)
+	return nil
+}
+
+func (c *compiler) landlock() error {
+	row := c.Features.Row(probe.Landlock)
+	if c.Mode == Compatibility || !row.Works {
+		evidence := row.Answer
+		if row.Works {
+			evidence = leftOut
+		}
+		c.layer(Landlock, false, evidence)
+		return nil
+	}
+	spec, gaps, err := landlock.Compile(c.p, row.Value)
+	if err != nil {
+		return err
+	}
+	var texts []string
+	for _, g := range gaps {
+		texts = append(texts, g.Text)
+	}
+	c.gaps, c.stack.Ruleset = gaps, &spec
+	c.layer(Landlock, true, row.Answer, texts...)
+	return nil
+}
+
+func (c *compiler) seccomp() error {
+	row := c.Features.Row(probe.SeccompFilter)
+	switch {
+	case c.Mode == Compatibility:
+		c.layer(Seccomp, false, leftOut)
+		return nil
+	case !c.Features.Works(probe.SeccompFilter, probe.SeccompKill):
+		c.layer(Seccomp, false, row.Answer+"; "+c.Features.Row(probe.SeccompKill).Answer)
+		return nil
+	}
+	o := seccomp.Options{Backend: c.Backend}
+	if c.Threads || c.p.Children > 0 {
+		o.Grants |= seccomp.Threads
+	}
+	if c.p.Connects() {
+		o.Grants |= seccomp.Network
+	}
+	if c.p.Writes() && (c.stack.Bind || c.stack.Ruleset != nil) {
+		o.Grants |= seccomp.Write // somebody judges where
+	}
+	program, err := seccomp.Compile(o)
+	if err != nil {
+		return err
+	}
+	c.stack.Program = &program
+	c.layer(Seccomp, true, row.Answer)
+	return nil
+}
+
+func (c *compiler) cgroup() error {
+	q := c.p.Quotas
+	l := cgroup.Limits{CPU: q.CPU, Period: q.CPUPeriod, Memory: q.Memory, Tasks: q.Tasks}
+	var missing []string
+	for _, want := range []struct {
+		feature probe.Feature
+		wanted  bool
+		drop    func()
+	}{
+		{probe.CgroupCPU, l.CPU > 0, func() { l.CPU, l.Period = 0, 0 }},
+		{probe.CgroupMemory, l.Memory > 0, func() { l.Memory = 0 }},
+		{probe.CgroupTasks, l.Tasks > 0, func() { l.Tasks = 0 }},
+	} {
+		if want.wanted && !c.Features.Works(want.feature) {
+			want.drop()
+			missing = append(missing, string(want.feature))
+		}
+	}
+	c.stack.Limits = l
+	active := l != (cgroup.Limits{})
+	evidence := "the policy has no quotas for it"
+	switch {
+	case active:
+		evidence = "a limit was given to a group"
+	case len(missing) > 0:
+		evidence = "no group can be bounded"
+	}
+	c.layer(Cgroup, active, evidence, missing...)
+	return nil
+}
+
+// duties finds who holds what the policy asks for.
+func (c *compiler) duties() {
+	c.duty(SystemCalls, Seccomp, c.without(Seccomp))
+	if c.stack.Bind {
+		c.duty(Files, LSM, "")
+		c.duty(Network, LSM, "")
+	} else {
+		c.duty(Files, Landlock, c.filesMissing())
+		c.duty(Network, Seccomp, c.networkMissing())
+	}
+	c.duty(Threads, Seccomp, c.without(Seccomp))
+	l, q := c.stack.Limits, c.p.Quotas
+	for _, d := range []struct {
+		duty    Duty
+		wanted  bool
+		held    bool
+		feature probe.Feature
+	}{
+		{Processor, q.CPU > 0, l.CPU > 0, probe.CgroupCPU},
+		{Memory, q.Memory > 0, l.Memory > 0, probe.CgroupMemory},
+		{Tasks, q.Tasks > 0, l.Tasks > 0, probe.CgroupTasks},
+	} {
+		if !d.wanted {
+			continue
+		}
+		missing := ""
+		if !d.held {
+			missing = c.Features.Row(d.feature).Answer
+		}
+		c.duty(d.duty, Cgroup, missing)
+	}
+}
+
+func (c *compiler) duty(d Duty, by Layer, missing string) {
+	row := DutyRow{Duty: d, Held: missing == "", Missing: missing}
+	if row.Held {
+		row.By = by
+	}
+	c.stack.Report.Duties = append(c.stack.Report.Duties, row)
+}
+
+// without says that a layer is not active and why, "" when it is.
+func (c *compiler) without(l Layer) string {
+	for _, row := range c.stack.Report.Layers {
+		if row.Layer == l && !row.Active {
+			return fmt.Sprintf("%s: %s", l, row.Evidence)
+		}
+	}
+	return ""
+}
+
+// filesMissing says why Landlock does not hold the policy's files, "" when it does.
+func (c *compiler) filesMissing() string {
+	if missing := c.without(Landlock); missing != "" {
+		return missing
+	}
+	return c.gapsOf(landlock.GapTruncate, landlock.GapNarrower)
+}
+
+func (c *compiler) gapsOf(kinds ...landlock.GapKind) string {
+	var texts []string
+	for _, g := range c.gaps {
+		if slices.Contains(kinds, g.Kind) {
+			texts = append(texts, g.Text)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+// networkMissing says why there is network beyond the policy's, "" when there is not.
+func (c *compiler) networkMissing() string {
+	if missing := c.without(Seccomp); missing != "" {
+		return missing
+	}
+	if !c.p.Connects() {
+		return "" // no sockets at all
+	}
+	return "only the LSM judges addresses and UDP; " + c.without(LSM)
+}

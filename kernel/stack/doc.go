@@ -1,0 +1,25 @@
+// Package stack compiles a policy into the strongest stack of kernel layers that this
+// kernel has, and says honestly what of the policy they hold.
+//
+// A policy puts duties on the kernel: judge files, judge addresses, bound processor time
+// and so on. Each [Duty] is held by a layer, by the first of its list that is active:
+//
+//   - system calls: seccomp
+//   - files: the LSM, or Landlock where it can hold every rule
+//   - network: the LSM; or seccomp, which gives no sockets, where the policy has no network
+//   - threads: seccomp, and a control group where there is a number
+//   - processor, memory, tasks: a control group
+//
+// The [Mode] says what becomes of a duty that no layer holds. [Hardened] fails with
+// [ErrUnheld] and names it: nothing runs. [Dev] goes on and records it. [Compatibility]
+// leaves out the filters that programs may trip over, seccomp and Landlock, on purpose, and
+// records that, too. The [Report] goes with the cell into its status, logs and metrics.
+//
+// What comes out is plain data: a program and a ruleset for the cell to put on, limits for
+// its group, and whether it is to be bound in the LSM. In this order: descriptors, the LSM's
+// binding, the control group, Landlock, user and capabilities, seccomp last.
+//
+// [Requirements] are what hardened mode needs whatever the policy; doctor checks them.
+//
+// The package starts no goroutine; Compile is safe for concurrent use.
+package stack
