@@ -121,6 +121,26 @@ type Report struct {
 	// UID is the user that the cell's process runs as, on the node.
 	UID     uint32 `json:"uid"`
 	HostPID int    `json:"host_pid"`
+	// Confinement is what the kernel holds the cell by; nil where nobody asked.
+	Confinement *Confinement `json:"confinement,omitempty"`
+}
+
+// Confinement lists the kernel's layers around a cell.
+type Confinement struct {
+	// Mode is what was to become of layers that this kernel lacks: "hardened", "dev"
+	// or "compatibility".
+	Mode   string  `json:"mode"`
+	Layers []Layer `json:"layers"`
+}
+
+// Layer is one mechanism of the kernel.
+type Layer struct {
+	Name   string `json:"layer"`
+	Active bool   `json:"active"`
+	// Evidence is what the kernel answered when it was tried, or why it was left out.
+	Evidence string `json:"evidence"`
+	// Gaps are what it does not judge of what it is about.
+	Gaps []string `json:"gaps,omitempty"`
 }
 
 // LogRecord is one line the guest logged or printed.

@@ -38,6 +38,7 @@ struct cell {
   page_run pages[8];   // whole pages taken before the claim, until the first rest
   size_t n_pages;
   bool collector_waits;
+  uint64_t space; // bytes of address space at the start; 0: not known, or not the cell's alone
 
   // Policy, set once by IN_CLAIM.
   bool claimed, shared, all_imports;

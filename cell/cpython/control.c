@@ -25,10 +25,21 @@ void control_die(const char *why) {
   _exit(1);
 }
 
+static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+
+// In place; an odd character ends it.
+static layer unhex(char *text) {
+  layer l = {text, 0};
+  for (; digit(text[0]) >= 0 && digit(text[1]) >= 0; text += 2) l.p[l.n++] = (char)(digit(text[0]) << 4 | digit(text[1]));
+  return l;
+}
+
 static void read_setting(config *k, const char *key, char *value) {
   if (!strncmp(key, "lib=", 4)) k->lib = value;
   else if (!strncmp(key, "home=", 5)) k->home = value;
   else if (!strncmp(key, "stdlib=", 7)) k->stdlib = value;
+  else if (!strncmp(key, "landlock=", 9)) k->landlock = unhex(value);
+  else if (!strncmp(key, "seccomp=", 8)) k->seccomp = unhex(value);
   else if (!strncmp(key, "uid=", 4)) k->uid = (uint32_t)strtoul(value, NULL, 10);
   else if (!strncmp(key, "preload=", 8))
     for (char *rest = NULL, *m = strtok_r(value, ",", &rest); m && k->preloads < 64; m = strtok_r(NULL, ",", &rest))

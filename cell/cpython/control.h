@@ -1,7 +1,8 @@
 // The control socket between a host and a process it starts for cells: a zygote,
 // or a cell that is executed afresh. SOCK_SEQPACKET, one message a packet, native
 // byte order:
-//   in:  NUL-separated key=value texts: lib, home, stdlib, preload (a,b,c), uid
+//   in:  NUL-separated key=value texts: lib, home, stdlib, preload (a,b,c), uid,
+//        landlock and seccomp (see layers.h) in hexadecimal digits
 //   out: "ready\0" pid "\0" why cells cannot have a user of their own, or
 //        "error\0" text
 //   in:  request with SCM_RIGHTS {region, bell}; a fresh cell takes one
@@ -9,13 +10,17 @@
 //        from a zygote later one of op 2, once per child
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define CONTROL 3
 
+typedef struct { char *p; size_t n; } layer;
+
 typedef struct {
   const char *lib, *home, *stdlib, *preload[64];
   int preloads;
+  layer landlock, seccomp; // n 0: none
   uint32_t uid; // one of the users that cells are to run as; 0: none
 } config;
 

@@ -5,6 +5,7 @@ package cpython
 #cgo LDFLAGS: -ldl -lpthread -Wl,-z,relro,-z,now
 #include <stdlib.h>
 #include "frozen.h"
+#include "layers.h"
 #include "thread.h"
 */
 import "C"
@@ -77,6 +78,23 @@ func Load(lib, home, stdlib string, start Start) (*Runtime, error) {
 	go rt.reap(reaper)
 	load.lib, load.runtime = lib, rt
 	return rt, nil
+}
+
+// Confine has every thread that is started from now on put on Landlock rules and a
+// system-call filter, in the encodings of packages kernel/landlock and kernel/seccomp; an
+// empty one is left out. It is called once, before the first Start.
+func (rt *Runtime) Confine(landlock, seccomp []byte) error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.nextID.Load() > 0 {
+		return errors.New("confine cells: some run already")
+	}
+	var msg [512]C.char
+	if C.layers_prepare(unsafe.Pointer(unsafe.SliceData(landlock)), C.size_t(len(landlock)),
+		unsafe.Pointer(unsafe.SliceData(seccomp)), C.size_t(len(seccomp)), &msg[0], C.size_t(len(msg))) != 0 {
+		return errors.New(C.GoString(&msg[0]))
+	}
+	return nil
 }
 
 // reap runs for the process's life.

@@ -74,14 +74,10 @@ static bool grants_text(cell *c, const char *p, size_t n) {
 }
 
 // In a process of the cell's own the kernel bounds what the accounting cannot
-// see: address space now, plus the limit, plus room for what is not memory.
+// see: the address space it began with, plus the limit, plus room for what is not memory.
 static void tighten(const cell *c) {
-  unsigned long pages = 0;
-  FILE *f = fopen("/proc/self/statm", "re");
-  if (f && fscanf(f, "%lu", &pages) != 1) pages = 0;
-  if (f) fclose(f);
-  rlim_t space = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (rlim_t)c->limit + (64u << 20);
-  if (pages) setrlimit(RLIMIT_AS, &(struct rlimit){space, space});
+  rlim_t space = (rlim_t)c->space + (rlim_t)c->limit + (64u << 20);
+  if (c->space) setrlimit(RLIMIT_AS, &(struct rlimit){space, space});
   setrlimit(RLIMIT_NOFILE, &(struct rlimit){c->files + 8, c->files + 8});
   // The audit hook counts threads to the one; an ended thread counts here a little longer.
   rlim_t threads = 2 * (rlim_t)c->children + 16;

@@ -5,6 +5,7 @@
 #include "cell.h"
 #include "confine.h"
 #include "crash.h"
+#include "layers.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -64,6 +65,14 @@ static bool namespaces_count(void) {
   return !uname(&u) && sscanf(u.release, "%d.%d", &major, &minor) == 2 && (major > 5 || (major == 5 && minor >= 14));
 }
 
+static uint64_t address_space(void) {
+  unsigned long pages = 0;
+  FILE *f = fopen("/proc/self/statm", "re");
+  if (f && fscanf(f, "%lu", &pages) != 1) pages = 0;
+  if (f) fclose(f);
+  return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static void confine(const request *q, uint64_t granted) {
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
   setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
@@ -71,6 +80,7 @@ static void confine(const request *q, uint64_t granted) {
   drop_capabilities();
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   prctl(PR_SET_DUMPABLE, 0);
+  if (layers_seccomp()) _exit(77);
 }
 
 static void on_wake(int signo) { (void)signo; }
@@ -128,6 +138,8 @@ static void reseed(cell *c) {
 
 void process_cell(const request *q, uint64_t granted, int region, int bell, bool forked) {
   prctl(PR_SET_NAME, CELL_COMM);
+  proto->space = address_space(); // may not be read afterwards
+  if (layers_landlock()) _exit(76); // while the ruleset is open
   own_descriptors(&region, &bell);
   struct stat st;
   void *p = fstat(region, &st) ? MAP_FAILED

@@ -7,6 +7,7 @@
 #include "confine.h"
 #include "crash.h"
 #include "frozen.h"
+#include "layers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -123,7 +124,6 @@ typedef struct thread {
 // how many are open. 0 to 2 stay closed until there is an interpreter, so that CPython
 // makes no streams of them: a cell has its own.
 static bool own_descriptors(thread *t) {
-  if (unshare(CLONE_FILES)) return false;
   int lo = t->bell < t->reaper ? t->bell : t->reaper, hi = t->bell < t->reaper ? t->reaper : t->bell;
   syscall(SYS_close_range, hi + 1, ~0u, 0);
   if (hi > lo + 1) syscall(SYS_close_range, lo + 1, hi - 1, 0);
@@ -145,6 +145,12 @@ static void block_signals(void) {
   fault_signals(&set);
   sigdelset(&set, wake_signal);
   pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
+static void send_unconfined(cell *c, const char *what) {
+  char text[128];
+  snprintf(text, sizeof text, "the cell's thread cannot be confined: %s", what);
+  fault_send_text(c, 0, KIND_GONE, "", text);
 }
 
 static bool create_interpreter(cell *c) {
@@ -216,19 +222,28 @@ static void rest(cell *c) {
   give_back_stack();
 }
 
+// Each step needs what the next takes away. NULL, or what failed.
+static const char *confine(thread *t) {
+  if (unshare(CLONE_FILES)) return "a descriptor table";
+  const char *failed = layers_landlock();
+  if (failed) return failed;
+  if (!own_descriptors(t)) return "its descriptors";
+  drop_capabilities();
+  return layers_seccomp();
+}
+
 static void *thread_main(void *arg) {
   thread *t = arg;
   cell *c = t->c;
   block_signals();
   prctl(PR_SET_NAME, CELL_COMM);
-  bool apart = own_descriptors(t);
-  drop_capabilities();
+  const char *open = confine(t);
   c->bell = t->bell;
   c->thread = (unsigned long)pthread_self();
   atomic_store(&c->hdr->tid, (uint32_t)syscall(SYS_gettid));
   cell_bind(c);
-  if (!apart) fault_send_text(c, 0, KIND_GONE, "", "the kernel gives this thread no descriptors of its own");
-  bool born = apart && create_interpreter(c);
+  bool born = !open && create_interpreter(c);
+  if (open) send_unconfined(c, open);
   if (born) loop_run(c);
   atomic_store(&c->dying, true);
   if (c->ts) {

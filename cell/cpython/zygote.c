@@ -7,6 +7,7 @@
 #include "cell.h"
 #include "control.h"
 #include "identity.h"
+#include "layers.h"
 #include "process.h"
 
 #include <errno.h>
@@ -164,6 +165,8 @@ __attribute__((constructor)) static void executor_main(int argc, char **argv, ch
   char no_user[512];
   control_config(&k);
   identity_prepare(&k, no_user, sizeof no_user);
+  char err[512];
+  if (layers_prepare(k.landlock.p, k.landlock.n, k.seccomp.p, k.seccomp.n, err, sizeof err)) control_die(err);
   process_start(&k);
   control_ready(no_user);
   if (zygote) serve();

@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -66,7 +67,8 @@ func (c *control) kill() { _ = c.cmd.Process.Kill() }
 
 func (c *control) configure(d Dist, uid uint32) error {
 	packet := strings.Join([]string{"home=" + d.Home, "lib=" + d.Lib, "stdlib=" + d.Stdlib,
-		"preload=" + strings.Join(d.Preload, ","), "uid=" + strconv.FormatUint(uint64(uid), 10)}, "\x00")
+		"preload=" + strings.Join(d.Preload, ","), "uid=" + strconv.FormatUint(uint64(uid), 10),
+		"landlock=" + hex.EncodeToString(d.Landlock), "seccomp=" + hex.EncodeToString(d.Seccomp)}, "\x00")
 	if err := c.sock.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
 	}

@@ -77,10 +77,13 @@ func (g *guest) origin() (start string, uid uint32) {
 	return "", uint32(os.Getuid())
 }
 
-// Dist says where Python is.
+// Dist says where Python is, and what keeps those in who run it.
 type Dist struct {
 	Home, Lib, Stdlib, Start string
 	Preload                  []string
+	// Landlock and Seccomp are what each cell puts on, as packages kernel/landlock and
+	// kernel/seccomp encode it; empty: nothing.
+	Landlock, Seccomp []byte
 }
 
 // Options is what the program gives the host.
@@ -99,7 +102,8 @@ var errNoThreads = errors.New("host: this binary has no sub-interpreter executor
 
 func newExecutor(hello *wire.Hello, o Options) (Executor, error) {
 	d := hello.GetDist()
-	dist := Dist{Home: d.GetHome(), Lib: d.GetLib(), Stdlib: d.GetStdlib(), Start: d.GetStart(), Preload: d.GetPreload()}
+	dist := Dist{Home: d.GetHome(), Lib: d.GetLib(), Stdlib: d.GetStdlib(), Start: d.GetStart(), Preload: d.GetPreload(),
+		Landlock: hello.GetLayers().GetLandlock(), Seccomp: hello.GetLayers().GetSeccomp()}
 	switch cell.Backend(hello.GetBackend()) {
 	case cell.SubInterpreter:
 		if o.Threads == nil {

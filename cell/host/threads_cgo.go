@@ -17,6 +17,9 @@ func NewThreads(d Dist) (Executor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := rt.Confine(d.Landlock, d.Seccomp); err != nil {
+		return nil, err
+	}
 	return threads{rt}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // Python says where CPython is and how to start it.
@@ -44,6 +45,10 @@ type Config struct {
 	// the socket and Stats says why. Hosts always use the socket: what a ring is asked
 	// to do, a system call filter does not see.
 	BrokerIO transport.Mode
+	// Confinement is what becomes of layers that a cell should put on and this kernel
+	// lacks. Default stack.Dev: it goes without, and its report says so. stack.Hardened:
+	// it does not start. stack.Compatibility: cells put on none.
+	Confinement stack.Mode
 	// KillGrace is from an interrupt to the kill. Default 500 ms.
 	KillGrace time.Duration
 	// RetireGrace is from a stuck cell to its host's end. Default 5 s.
@@ -63,6 +68,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if len(c.Executable) == 0 {
 		c.Executable = []string{"/proc/self/exe", "host"}
+	}
+	if c.Confinement == "" {
+		c.Confinement = stack.Dev
 	}
 	if c.PoolSize == 0 {
 		c.PoolSize = 2

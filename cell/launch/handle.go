@@ -180,6 +180,7 @@ func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
 // identify adds what the node knows better than the host.
 func (c *handle) identify(r cell.Report) cell.Report {
 	r.ID, r.Name, r.Tenant, r.Backend, r.HostPID = c.id, c.spec.Name, c.spec.Tenant, c.spec.Backend, c.host.pid
+	r.Confinement = c.host.confined.report
 	return r
 }
 

@@ -12,14 +12,15 @@ import (
 
 // hostproc is one host process.
 type hostproc struct {
-	backend cell.Backend
-	proc    *process
-	turns   *turns
-	pid     int
-	up      time.Time
-	gone    chan struct{} // closed when it is dead and its cells know
-	changed func(*hostproc)
-	alive   func(cell uint64) bool // in any host
+	backend  cell.Backend
+	confined confinement
+	proc     *process
+	turns    *turns
+	pid      int
+	up       time.Time
+	gone     chan struct{} // closed when it is dead and its cells know
+	changed  func(*hostproc)
+	alive    func(cell uint64) bool // in any host
 
 	mu       sync.Mutex
 	cells    map[uint64]*handle
@@ -56,11 +57,15 @@ func (l *Launcher) startWith(backend cell.Backend, share Users) (*hostproc, erro
 	if err != nil {
 		return nil, err
 	}
-	h := &hostproc{backend: backend, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
+	confined := l.confinement(backend) // while the host starts
+	h := &hostproc{backend: backend, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
 	overdue := time.AfterFunc(l.config.StartTimeout, func() { h.kill("did not become ready in time") })
-	if p.conn, err = p.channel.dial(); err == nil {
+	if err = confined.err; err == nil {
+		p.conn, err = p.channel.dial()
+	}
+	if err == nil {
 		h.turns = newTurns(p.conn)
 		err = l.greet(h, share)
 	}
@@ -78,7 +83,7 @@ func (l *Launcher) greet(h *hostproc, share Users) error {
 	c := l.config
 	hello := &wire.Hello{Backend: string(h.backend), Pool: uint32(max(c.PoolSize, 0)),
 		KillGraceNs: int64(c.KillGrace), RetireGraceNs: int64(c.RetireGrace),
-		NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count,
+		Layers: h.confined.layers, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count,
 		Dist: &wire.Dist{Home: c.Python.Home, Lib: c.Python.Lib, Stdlib: c.Python.Stdlib,
 			Start: c.Python.Start, Preload: c.Python.Preload}}
 	if !c.NoNamespaces {

@@ -25,6 +25,8 @@ type Launcher struct {
 	starts  sync.WaitGroup
 
 	closing chan struct{}
+	// What cells of a backend put on; probing the kernel for it takes a while.
+	confineThread, confineProcess func() confinement
 
 	mu     sync.Mutex
 	closed bool
@@ -64,10 +66,21 @@ func New(c Config) (*Launcher, error) {
 	}
 	c = c.withDefaults()
 	users := newAllot(c)
-	return &Launcher{config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users),
+	backend := func(b cell.Backend) func() confinement {
+		return sync.OnceValue(func() confinement { return confine(b, c.Confinement, c.Python) })
+	}
+	return &Launcher{confineThread: backend(cell.SubInterpreter), confineProcess: backend(cell.Process),
+		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users),
 		users: users, closing: make(chan struct{}),
 		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
+}
+
+func (l *Launcher) confinement(b cell.Backend) confinement {
+	if b == cell.Process {
+		return l.confineProcess()
+	}
+	return l.confineThread()
 }
 
 // Spawn claims a cell. What the caller sends next follows the claim in the same ring, so

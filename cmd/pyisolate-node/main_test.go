@@ -15,6 +15,9 @@ import (
 
 	"github.com/pyisolate/pyisolate/broker/capability/jail"
 	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/seccomp"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // mainEnv makes the test binary behave as the command.
@@ -68,6 +71,17 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PYISOLATE_PYTHON", dist.Lib)
 			e.Setenv("EXAMPLES", wd+"/../../examples")
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "hardened" {
+				return false, fmt.Errorf("condition %q is not known", name)
+			}
+			_, err := stack.Compile(policy.Policy{Files: []policy.FileRule{{Path: "/usr", Access: policy.Read}}},
+				stack.Options{Mode: stack.Hardened, Backend: seccomp.SubInterpreter, Threads: true})
+			if errors.Is(err, stack.ErrUnheld) {
+				return false, nil
+			}
+			return err == nil, err
 		},
 	})
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,12 +147,28 @@ func (p *printer) failure(err error, status int) {
 	}
 }
 
+// layers names those that are active, and those that are not.
+func layers(c cell.Confinement) string {
+	var on, off []string
+	for _, l := range c.Layers {
+		if l.Active {
+			on = append(on, l.Name)
+		} else {
+			off = append(off, l.Name)
+		}
+	}
+	return fmt.Sprintf("%s; without %s (mode %s)", cmp.Or(strings.Join(on, ", "), "nothing"), cmp.Or(strings.Join(off, ", "), "nothing"), c.Mode)
+}
+
 func (p *printer) stats(s statistics) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.asJSON {
 		p.line(event{Type: "stats", Stats: &s})
 		return
+	}
+	if s.Confinement != nil {
+		_, _ = fmt.Fprintf(p.err, "confined by %s\n", layers(*s.Confinement))
 	}
 	_, _ = fmt.Fprintf(p.err, "backend %s, spawn %s, run %s, cpu %s, memory peak %.1f MiB, posts %d, logs %d, denials %d\n",
 		s.Backend, s.Spawn.Round(10*time.Microsecond), s.Run.Round(10*time.Microsecond), s.CPU.Round(10*time.Microsecond),

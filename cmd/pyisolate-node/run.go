@@ -17,6 +17,7 @@ import (
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // computeImports are granted when --allow-import is not given: modules that
@@ -29,13 +30,13 @@ const computeImports = "array,base64,binascii,bisect,calendar,cmath,collections,
 const maxSource = cell.MaxMessageBytes
 
 type runOptions struct {
-	python, code, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO string
-	grants                                                                           []string
-	mem, output                                                                      bytesFlag
-	cpu                                                                              cpuFlag
-	wall                                                                             time.Duration
-	children, files                                                                  int
-	asJSON, stats                                                                    bool
+	python, code, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO, mode string
+	grants                                                                                 []string
+	mem, output                                                                            bytesFlag
+	cpu                                                                                    cpuFlag
+	wall                                                                                   time.Duration
+	children, files                                                                        int
+	asJSON, stats                                                                          bool
 }
 
 func newRun() *cobra.Command {
@@ -79,11 +80,13 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 	f.StringVar(&o.secrets, "secrets", "", "where --grant secrets.get finds them: a directory of files, a JSON file, or env:NAME,…")
 	f.StringVar(&o.store, "store", "", "the file --grant kv keeps values in")
 	f.StringVar(&o.brokerIO, "broker-io", string(transport.ModeAuto), "how this process talks to the cell's: auto, uring or socket")
+	f.StringVar(&o.mode, "mode", string(stack.Dev), "what becomes of a kernel layer that is missing: hardened refuses to run, dev goes without; compatibility leaves them out")
 	f.StringVar(&o.python, "python", "", "another libpython, python or prefix, 3.14 or later (default: the embedded one, or $PYISOLATE_PYTHON)")
 	f.BoolVar(&o.asJSON, "json", false, "print posts, logs, errors and statistics as JSON, one object a line")
 	f.BoolVar(&o.stats, "stats", false, "report time and memory at the end")
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("broker-io", cobra.FixedCompletions([]string{"auto", "uring", "socket"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("dialect", cobra.FixedCompletions([]string{"python", "restricted"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -135,13 +138,25 @@ func (o *runOptions) source(stdin io.Reader, args []string) (cell.Source, error)
 	return src, nil
 }
 
+func (o *runOptions) launchConfig() (launch.Config, error) {
+	broker, err := transport.ParseMode(o.brokerIO)
+	if err != nil {
+		return launch.Config{}, usageError{fmt.Errorf("--broker-io: %w", err)}
+	}
+	mode, err := stack.ParseMode(o.mode)
+	if err != nil {
+		return launch.Config{}, usageError{fmt.Errorf("--mode: %w", err)}
+	}
+	return launch.Config{PoolSize: -1, BrokerIO: broker, Confinement: mode}, nil
+}
+
 func run(c *cobra.Command, o *runOptions, args []string) error {
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	out := &printer{out: c.OutOrStdout(), err: c.ErrOrStderr(), asJSON: o.asJSON}
-	mode, err := transport.ParseMode(o.brokerIO)
+	config, err := o.launchConfig()
 	if err != nil {
-		return usageError{fmt.Errorf("--broker-io: %w", err)}
+		return err
 	}
 	src, err := o.source(c.InOrStdin(), args)
 	if err != nil {
@@ -162,7 +177,7 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 		return err
 	}
 	defer func() { _ = out.effects.close() }()
-	launcher, err := newLauncher(ctx, o.python, launch.Config{PoolSize: -1, BrokerIO: mode})
+	launcher, err := newLauncher(ctx, o.python, config)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,92 @@
+package launch
+
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/landlock"
+	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/probe"
+	"github.com/pyisolate/pyisolate/kernel/seccomp"
+	"github.com/pyisolate/pyisolate/kernel/stack"
+)
+
+// confinement is what the kernel holds the cells of one backend by.
+type confinement struct {
+	layers *wire.Layers
+	report *cell.Confinement
+	err    error // hardened mode, and the kernel lacks a layer
+}
+
+// confine compiles what every cell of the backend puts on. The kernel is probed once a
+// process, which takes some tens of milliseconds.
+func confine(backend cell.Backend, mode stack.Mode, p Python) confinement {
+	o := stack.Options{Mode: mode, Backend: seccomp.SubInterpreter, Features: probe.Host(), Threads: true}
+	if backend == cell.Process {
+		o.Backend = seccomp.Process
+	}
+	s, err := stack.Compile(policy.Policy{Files: pythonFiles(p)}, o)
+	c := confinement{report: confinementReport(s.Report)}
+	if err != nil {
+		c.err = cell.Errorf(cell.PolicyDenied, "%s mode: %v", mode, err)
+		return c
+	}
+	c.layers, err = encodeLayers(s)
+	if err != nil {
+		c.err = cell.Errorf(cell.PolicyDenied, "confine cells: %v", err)
+	}
+	return c
+}
+
+// pythonFiles are what Python reads, as far as they exist: what its own code is made of,
+// and what every program may know. The audit hook has a list of its own for guests; what
+// no guest may open is not here either.
+func pythonFiles(p Python) []policy.FileRule {
+	paths := []string{p.Stdlib, "/usr/share/zoneinfo", "/dev/null", "/dev/urandom"}
+	if filepath.Dir(filepath.Dir(p.Lib)) != p.Home {
+		// One of the system's: its extension modules need the system's libraries.
+		paths = append(paths, "/usr/lib", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+	}
+	var rules []policy.FileRule
+	seen := map[string]bool{}
+	for _, path := range paths {
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil || !filepath.IsAbs(real) || seen[real] {
+			continue
+		}
+		seen[real] = true
+		rules = append(rules, policy.FileRule{Path: real, Access: policy.Read})
+	}
+	return rules
+}
+
+func encodeLayers(s stack.Stack) (*wire.Layers, error) {
+	layers := &wire.Layers{}
+	var err error
+	if s.Ruleset != nil {
+		rules := *s.Ruleset
+		// The null device may be written to; by the policy, that would give the calls that
+		// make and remove files, too.
+		rules.Paths = append(rules.Paths[:len(rules.Paths):len(rules.Paths)],
+			landlock.PathRule{Path: os.DevNull, Access: unix.LANDLOCK_ACCESS_FS_WRITE_FILE & rules.FS})
+		if layers.Landlock, err = rules.MarshalBinary(); err != nil {
+			return nil, err
+		}
+	}
+	if s.Program != nil {
+		layers.Seccomp, err = s.Program.MarshalBinary()
+	}
+	return layers, err
+}
+
+func confinementReport(r stack.Report) *cell.Confinement {
+	c := &cell.Confinement{Mode: string(r.Mode)}
+	for _, l := range r.Layers {
+		c.Layers = append(c.Layers, cell.Layer{Name: string(l.Layer), Active: l.Active, Evidence: l.Evidence, Gaps: l.Gaps})
+	}
+	return c
+}
