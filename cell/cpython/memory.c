@@ -55,7 +55,20 @@ static void *map_pages(size_t n) {
 }
 
 static void remember(cell *c, void *p, size_t n) {
+  if (!c->poking) return; // it will not rest
+  pthread_mutex_lock(c->poking);
   if (c->n_pages < sizeof c->pages / sizeof *c->pages) c->pages[c->n_pages++] = (page_run){p, n};
+  pthread_mutex_unlock(c->poking);
+}
+
+// What is unmapped may be somebody else's at once. The lock keeps that from happening in
+// the middle of a rest: blocks can be freed by any thread.
+static void forget(cell *c, void *p) {
+  if (!c || !c->poking) return;
+  pthread_mutex_lock(c->poking);
+  for (size_t i = 0; i < c->n_pages; i++)
+    if (c->pages[i].p == p) c->pages[i] = c->pages[--c->n_pages];
+  pthread_mutex_unlock(c->poking);
 }
 
 // Takes n bytes, cleared if wanted, for the running cell.
@@ -92,9 +105,13 @@ static void raw_free(void *ctx, void *p) {
   header *h = (header *)p - 1;
   size_t n = h->size & ~PAGED;
   bool paged = h->size & PAGED;
-  credit(h->owner, n);
-  if (paged) syscall(SYS_munmap, h, n + sizeof(header));
-  else free(h);
+  cell *c = h->owner;
+  if (paged) {
+    forget(c, h);
+    syscall(SYS_munmap, h, n + sizeof(header));
+  } else
+    free(h);
+  credit(c, n);
 }
 
 static void *move(void *p, size_t old, size_t n) {
@@ -148,7 +165,9 @@ static void *arena_alloc(void *ctx, size_t n) {
 static void arena_free(void *ctx, void *p, size_t n) {
   (void)ctx;
   if (!p) return; // finalisation frees arenas it never took
-  credit(cell_current(), n);
+  cell *c = cell_current();
+  forget(c, p);
+  credit(c, n);
   syscall(SYS_munmap, p, n);
 }
 
@@ -196,6 +215,7 @@ void memory_hook(void) {
 
 void memory_finish(cell *c) {
   c->hdr = NULL;
+  c->poking = NULL; // the thread's, which ends
   // What is left belongs to process-wide tables of CPython; its headers point
   // here, so a few hundred bytes stay with it.
   if (atomic_load(&c->used) == 0) free(c);
