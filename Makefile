@@ -59,11 +59,12 @@ lint: $(LINT) ## run golangci-lint
 check: fmt-check vet lint ## what to run before a commit: format, vet, lint, fast tests
 	$(GO) test -short -timeout $(TESTTIMEOUT) ./...
 
-test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detector, summary of skips
+test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detector, summary of skips, a kernel in QEMU
 	@status=0; { \
 		$(GO) test -json -timeout $(TESTTIMEOUT) ./... || status=1; \
 		$(GO) test -json -race -short -timeout $(TESTTIMEOUT) ./... || status=1; \
 		exit $$status; } | $(GO) run ./internal/testsummary
+	@tools/kernel-smoke $(GO)
 
 test-kernel: ## the kernel room's tests under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=
 	$(GO) run ./kernel/internal/vmtest/run $(VMFLAGS)
