@@ -127,7 +127,7 @@ type Spec struct {
 	// Tenant and Name match ^[A-Za-z0-9_-]{1,64}$. An empty Tenant is
 	// "default"; an empty Name is made up.
 	Tenant, Name string
-	// Backend defaults to SubInterpreter.
+	// Backend defaults to SubInterpreter, or to what a launcher's mode makes it.
 	Backend Backend
 	// Imports the guest may name, "*" for all but the forbidden ones. A name
 	// grants its submodules.

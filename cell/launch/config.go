@@ -65,6 +65,15 @@ type Config struct {
 	MaxHostsSpare int
 }
 
+// Backend is that of cells which name none: in hardened mode a process of its own, which
+// is confined as a whole.
+func (c Config) Backend() cell.Backend {
+	if c.Confinement == stack.Hardened {
+		return cell.Process
+	}
+	return cell.SubInterpreter
+}
+
 func (c Config) withDefaults() Config {
 	if len(c.Executable) == 0 {
 		c.Executable = []string{"/proc/self/exe", "host"}

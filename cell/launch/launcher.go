@@ -87,6 +87,9 @@ func (l *Launcher) confinement(b cell.Backend) confinement {
 // it does not wait for a host that has said to have a worker ready; otherwise it returns
 // when the host has started one.
 func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) {
+	if spec.Backend == "" {
+		spec.Backend = l.config.Backend()
+	}
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}

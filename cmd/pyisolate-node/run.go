@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 	f.SetInterspersed(true)
 	f.StringVarP(&o.code, "code", "c", "", "program text, instead of a file")
 	f.StringVar(&o.imports, "allow-import", computeImports, "modules the program may import, separated by commas; '*' for all")
-	f.StringVar(&o.backend, "backend", string(cell.SubInterpreter), "how the cell is packed: subinterpreter or process")
+	f.StringVar(&o.backend, "backend", "", "how the cell is packed: subinterpreter or process (default subinterpreter, in hardened mode process)")
 	f.Var(&o.mem, "mem", "memory limit (default 128MiB)")
 	f.Var(&o.cpu, "cpu", "CPU budget in total, or per window as 500ms/1s")
 	f.DurationVar(&o.wall, "wall", 0, "wall-time limit")
@@ -167,6 +168,7 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 		return err
 	}
 	spec := o.spec(out)
+	spec.Backend = cmp.Or(spec.Backend, config.Backend())
 	// A whole program is one message: its size is the user's own business here.
 	spec.Limits.MessageBytes = max(cell.DefaultMessageBytes, len(src.Code)+len(strings.Join(src.Args, ""))+4096)
 	if err := errors.Join(spec.Validate(), src.Validate()); err != nil {
