@@ -12,6 +12,7 @@ import (
 	"github.com/pyisolate/pyisolate/broker/seal"
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/seccomp"
 )
 
 // What a host inherits: its socket to the node, and a pipe with the secret that
@@ -56,6 +57,22 @@ func connect() (wire.Conn, error) {
 	overdue := time.AfterFunc(handshakeTimeout, func() { _ = socket.Close() })
 	defer overdue.Stop()
 	return wire.Accept(socket, seal.Config{Secret: secret})
+}
+
+// confineProcess puts a filter on all threads of this process, for good.
+func confineProcess(filter []byte) error {
+	if len(filter) == 0 {
+		return nil
+	}
+	var p seccomp.Program
+	err := p.UnmarshalBinary(filter)
+	if err == nil {
+		err = p.Install(seccomp.AllThreads)
+	}
+	if err != nil {
+		return fmt.Errorf("host: confine this process: %w", err)
+	}
+	return nil
 }
 
 // hostFiles is the descriptor limit: two a cell, and the guests' own files.

@@ -63,7 +63,9 @@ func Serve(conn wire.Conn, o Options) error {
 		shared:      cell.Backend(hello.GetBackend()) != cell.Process,
 		killGrace:   orDefault(hello.GetKillGraceNs(), defaultKillGrace),
 		retireGrace: orDefault(hello.GetRetireGraceNs(), defaultRetireGrace)}
-	s.exec, err = newExecutor(hello, o)
+	if err = confineProcess(hello.GetLayers().GetHost()); err == nil {
+		s.exec, err = newExecutor(hello, o)
+	}
 	if err != nil {
 		_ = conn.Send(wire.NewFailed(0, 0, err))
 		return err

@@ -36,6 +36,9 @@ func confine(backend cell.Backend, mode stack.Mode, p Python) confinement {
 		return c
 	}
 	c.layers, err = encodeLayers(s)
+	if err == nil && s.Program != nil && backend == cell.SubInterpreter {
+		c.layers.Host, err = hostFilter()
+	}
 	if err != nil {
 		c.err = cell.Errorf(cell.PolicyDenied, "confine cells: %v", err)
 	}
@@ -62,6 +65,15 @@ func pythonFiles(p Python) []policy.FileRule {
 		rules = append(rules, policy.FileRule{Path: real, Access: policy.Read})
 	}
 	return rules
+}
+
+// hostFilter is for the whole process in which cells are threads.
+func hostFilter() ([]byte, error) {
+	p, err := seccomp.CompileHost("")
+	if err != nil {
+		return nil, err
+	}
+	return p.MarshalBinary()
 }
 
 func encodeLayers(s stack.Stack) (*wire.Layers, error) {

@@ -713,11 +713,13 @@ func (x *Hello) GetLayers() *Layers {
 }
 
 // Layers are what every cell of the host puts on, as packages kernel/landlock and
-// kernel/seccomp encode it; an empty one is left out.
+// kernel/seccomp encode it, and host the filter of the host's process itself; an empty one
+// is left out.
 type Layers struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Landlock      []byte                 `protobuf:"bytes,1,opt,name=landlock,proto3" json:"landlock,omitempty"`
 	Seccomp       []byte                 `protobuf:"bytes,2,opt,name=seccomp,proto3" json:"seccomp,omitempty"`
+	Host          []byte                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -762,6 +764,13 @@ func (x *Layers) GetLandlock() []byte {
 func (x *Layers) GetSeccomp() []byte {
 	if x != nil {
 		return x.Seccomp
+	}
+	return nil
+}
+
+func (x *Layers) GetHost() []byte {
+	if x != nil {
+		return x.Host
 	}
 	return nil
 }
@@ -2463,10 +2472,11 @@ const file_wire_proto_rawDesc = "" +
 	"\tfirst_uid\x18\t \x01(\rR\bfirstUid\x12\x12\n" +
 	"\x04uids\x18\n" +
 	" \x01(\rR\x04uids\x12.\n" +
-	"\x06layers\x18\v \x01(\v2\x16.pyisolate.wire.LayersR\x06layers\">\n" +
+	"\x06layers\x18\v \x01(\v2\x16.pyisolate.wire.LayersR\x06layers\"R\n" +
 	"\x06Layers\x12\x1a\n" +
 	"\blandlock\x18\x01 \x01(\fR\blandlock\x12\x18\n" +
-	"\aseccomp\x18\x02 \x01(\fR\aseccomp\"I\n" +
+	"\aseccomp\x18\x02 \x01(\fR\aseccomp\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\fR\x04host\"I\n" +
 	"\x05Ready\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
 	"\x06python\x18\x02 \x01(\tR\x06python\x12\x16\n" +

@@ -1,0 +1,74 @@
+package seccomp
+
+import (
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// hostTable is what the process of a host of "subinterpreter" cells never does, and a guest
+// that has taken it over shall not either. It is the reverse of [table]: here, what is
+// not named is allowed, since a language runtime and a C library live in that process whose
+// calls are not ours to list. What is fatal to a cell is fatal here, too.
+var hostTable = []rule{
+	{why: "other programs and other processes", names: "execve execveat fork vfork", fails: Refused},
+	{why: "threads and no processes, no namespaces", names: "clone", when: []clause{
+		{all(0, threadFlags), clear(0, newNamespaces|unix.CLONE_PTRACE|unix.CLONE_PARENT|unix.CLONE_VFORK)}}},
+	{why: "its flags are in memory; the C library then takes clone", names: "clone3", fails: Missing},
+	{why: "a cell's thread leaves the others' descriptors; no namespaces", names: "unshare", when: []clause{{is(0, unix.CLONE_FILES)}}},
+	{why: "other namespaces and other roots", names: "setns chroot", fails: Refused},
+	{why: "sockets: the one it has is inherited", names: "socket connect bind listen accept accept4", fails: Refused},
+	{why: "event loops have a pair of sockets", names: "socketpair", when: []clause{{is(0, unix.AF_UNIX)}}},
+	{why: "making, renaming and removing files", fails: Refused, names: `creat truncate mkdir mkdirat rmdir unlink unlinkat rename renameat
+		renameat2 link linkat symlink symlinkat mknod mknodat`},
+	{why: "changing whose files are and what they say of themselves", fails: Refused, names: `chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat
+		utime utimes utimensat futimesat setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat`},
+	{why: "opening makes no files and empties none", names: "open", when: []clause{{clear(1, makingFiles)}}},
+	{why: "opening makes no files and empties none", names: "openat", when: []clause{{clear(2, makingFiles)}}},
+	{why: "its flags are in memory; nothing here needs it", names: "openat2", fails: Missing},
+	{why: "code comes from files and is never writable", names: "mmap", when: []clause{
+		{clear(2, unix.PROT_EXEC)}, {clear(3, unix.MAP_ANONYMOUS), clear(2, unix.PROT_WRITE)}}},
+	{why: "data stays data", names: "mprotect", when: []clause{{clear(2, unix.PROT_EXEC)}}},
+	{why: "data stays data", names: "pkey_mprotect", fails: Missing},
+	{why: "signals to itself: abort, and the runtime's own", names: "kill tgkill", when: []clause{{own(0, OwnProcess)}}},
+	{why: "signals to others", names: "tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", fails: Refused},
+	{why: "other users", fails: Refused, names: `setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups`},
+	{why: "the machine's names", names: "sethostname setdomainname", fails: Refused},
+}
+
+// makingFiles are flags of open. O_TMPFILE has O_DIRECTORY's bit beside its own.
+const makingFiles = unix.O_CREAT | unix.O_TRUNC | unix.O_TMPFILE&^unix.O_DIRECTORY
+
+// CompileHost returns the filter of a host of "subinterpreter" cells as a whole; "" is this
+// process's architecture. It is put on with [AllThreads] before the first cell, and cells'
+// own filters come on top of it. Unlike those it is for threads that run Go.
+func CompileHost(a Arch) (Program, error) {
+	if a == "" {
+		var err error
+		if a, err = Here(); err != nil {
+			return Program{}, err
+		}
+	}
+	of := map[int]decision{}
+	for n := range a.last() + 1 {
+		of[n] = decision{action: Allow}
+	}
+	rules := slices.Clone(hostTable)
+	for _, r := range table {
+		if r.never {
+			rules = append(rules, r)
+		}
+	}
+	for _, r := range rules {
+		for name := range fields(r.names) {
+			if _, known := numbers[name]; !known {
+				return Program{}, fmt.Errorf("seccomp: the host's table has a call %q that no architecture has", name)
+			}
+			if n, ok := a.Number(name); ok {
+				of[n] = r.decide(0)
+			}
+		}
+	}
+	return assemble(a, of)
+}

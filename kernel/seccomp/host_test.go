@@ -1,0 +1,77 @@
+package seccomp
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a host's filter says of the calls that matter, on each architecture that has them.
+func TestHostFilter(t *testing.T) {
+	const thread = threadFlags | unix.CLONE_SYSVSEM | unix.CLONE_SETTLS
+	for name, c := range map[string]struct {
+		call string
+		args []uint64
+		want Action
+	}{
+		"reads":                    {"read", nil, Allow},
+		"writes to its channel":    {"write", nil, Allow},
+		"sends on its channel":     {"sendto", nil, Allow},
+		"starts a thread":          {"clone", []uint64{thread}, Allow},
+		"forks":                    {"clone", []uint64{uint64(unix.SIGCHLD)}, Refused},
+		"makes a namespace":        {"clone", []uint64{thread | unix.CLONE_NEWUSER}, Refused},
+		"hides its flags":          {"clone3", nil, Missing},
+		"leaves descriptors":       {"unshare", []uint64{unix.CLONE_FILES}, Allow},
+		"leaves its user":          {"unshare", []uint64{unix.CLONE_NEWUSER}, Refused},
+		"executes":                 {"execve", nil, Refused},
+		"executes a descriptor":    {"execveat", nil, Refused},
+		"opens to read":            {"openat", []uint64{0, 0, unix.O_RDONLY | unix.O_CLOEXEC | unix.O_DIRECTORY}, Allow},
+		"makes a file":             {"openat", []uint64{0, 0, unix.O_WRONLY | unix.O_CREAT}, Refused},
+		"makes one without a name": {"openat", []uint64{0, 0, unix.O_RDWR | unix.O_TMPFILE}, Refused},
+		"empties a file":           {"openat", []uint64{0, 0, unix.O_WRONLY | unix.O_TRUNC}, Refused},
+		"removes a file":           {"unlinkat", nil, Refused},
+		"connects":                 {"connect", nil, Refused},
+		"makes a socket":           {"socket", []uint64{unix.AF_UNIX}, Refused},
+		"makes a pair":             {"socketpair", []uint64{unix.AF_UNIX}, Allow},
+		"preempts its own thread":  {"tgkill", []uint64{me, myThread, uint64(unix.SIGURG)}, Allow},
+		"signals another":          {"tgkill", []uint64{me + 1, me + 1, uint64(unix.SIGKILL)}, Refused},
+		"signals all":              {"kill", []uint64{^uint64(0), uint64(unix.SIGKILL)}, Refused},
+		"loads a library":          {"mmap", []uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC, unix.MAP_PRIVATE}, Allow},
+		"runs what it wrote":       {"mprotect", []uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, Refused},
+		"becomes root":             {"setresuid", nil, Refused},
+		"traces":                   {"ptrace", nil, KillProcess},
+		"loads a program":          {"bpf", nil, KillProcess},
+		"passes filters by":        {"io_uring_setup", nil, KillProcess},
+		"mounts":                   {"mount", nil, KillProcess},
+	} {
+		for _, arch := range Arches {
+			t.Run(name+"-"+string(arch), func(t *testing.T) {
+				n, ok := arch.Number(c.call)
+				if !ok {
+					t.Skipf("%s has no %s", arch, c.call)
+				}
+				p, err := CompileHost(arch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := eval(t, p.Fill(me, myThread), arch.Call(n, c.args...)); got != c.want {
+					t.Errorf("%s gives %s, want %s", c.call, got, c.want)
+				}
+			})
+		}
+	}
+}
+
+// Another architecture's calls, and x32's, end the host as they end a cell.
+func TestHostFilterKnowsOneArchitecture(t *testing.T) {
+	p, err := CompileHost(AMD64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := eval(t, p.Fill(me, myThread), ARM64.Call(0)); got != KillProcess {
+		t.Errorf("arm64: %s", got)
+	}
+	if got := eval(t, p.Fill(me, myThread), AMD64.Call(x32Bit|39)); got != KillProcess {
+		t.Errorf("x32: %s", got)
+	}
+}
