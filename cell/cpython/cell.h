@@ -35,6 +35,7 @@ struct cell {
   int64_t base, limit; // limit 0: not yet claimed, unlimited
   int64_t peak;
   int64_t slack;       // extra room while our own code reports an error
+  int64_t room;        // and while it loads parts of itself
   page_run pages[8];   // whole pages taken before the claim, until the first rest
   size_t n_pages;
   bool collector_waits;

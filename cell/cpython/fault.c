@@ -207,9 +207,13 @@ void fault_send_text(cell *c, uint64_t op, uint8_t kind, const char *type, const
 static uint8_t kind_of(cell *c, PyObject *exc, uint64_t denied_before) {
   // Until they are loaded no guest can raise one of ours.
   PyObject *kinds = c->supported & 1u << SUPPORT_ERRORS ? PyDict_GetItemString(c->guest, "_kind_of") : NULL;
+  // A metaclass of the guest's may be asked for a hash, and take all of this apart.
+  if (kinds) Py_IncRef(kinds);
   PyObject *kind = kinds ? PyDict_GetItemWithError(kinds, Py_TYPE(exc)) : NULL;
-  if (kind) return (uint8_t)PyLong_AsLong(kind);
+  long number = kind ? PyLong_AsLong(kind) : -1;
+  if (kinds) Py_DecRef(kinds);
   PyErr_Clear();
+  if (number >= 0 && number <= UINT8_MAX) return (uint8_t)number;
   if (PyErr_GivenExceptionMatches(exc, PyExc_MemoryError) && atomic_load(&c->hdr->mem_denied) > denied_before)
     return KIND_MEMORY;
   return KIND_GUEST;
@@ -256,14 +260,16 @@ void fault_send(cell *c, uint64_t op) {
 // of what was allowed. word is the broker's finer one, "" when there is none.
 static void raise_kind(cell *c, uint8_t kind, const char *word, size_t word_len, PyObject *message) {
   PyObject *kinds = support_name(c, SUPPORT_ERRORS, "_kinds");
+  if (kinds) Py_IncRef(kinds);
   PyObject *key = kinds ? PyLong_FromLong(kind) : NULL;
   PyObject *type = key ? PyDict_GetItemWithError(kinds, key) : NULL;
   if (!type && key) type = PyDict_GetItemString(c->guest, "RequestFailed");
+  if (type) Py_IncRef(type);
+  if (kinds) Py_DecRef(kinds);
   if (!type) {
     if (key) Py_DecRef(key);
     return;
   }
-  Py_IncRef(type);
   PyObject *exc = PyObject_CallOneArg(type, message);
   PyObject *name = exc && word_len ? PyUnicode_DecodeUTF8(word, (Py_ssize_t)word_len, "replace") : NULL;
   if (exc && (!word_len || (name && !PyObject_SetAttrString(exc, "kind", name)))) PyErr_SetObject(type, exc);

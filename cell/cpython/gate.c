@@ -227,6 +227,11 @@ static PyObject *create(PyObject *real, PyObject *args) {
   const char *text = text_of(name);
   PyObject *module = NULL;
   if (text && !gate_check_import(c, text)) module = PyObject_Call(real, args, NULL);
+  // A module's functions are there from now on, whether anybody executes it or not.
+  PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
+  if (dict) gate_patch(c, text, dict);
+  else if (module) PyErr_Clear();
+  if (dict) Py_DecRef(dict);
   if (name) Py_DecRef(name);
   return module;
 }
@@ -429,6 +434,8 @@ static int wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
   PyObject *f = *real ? PyCFunction_NewEx(def, NULL, NULL) : NULL;
   if (!f) return -1;
   Py_IncRef(*real);
+  // Or gc would hand it out. A built-in function may be untracked; others may not.
+  if (Py_TYPE(*real) == Py_TYPE(f)) PyObject_GC_UnTrack(*real);
   int rc = PyDict_SetItemString(dict, def->ml_name, f);
   Py_DecRef(f);
   return rc;

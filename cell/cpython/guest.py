@@ -52,8 +52,14 @@ _made = {}  # streams by name
 class _Later:
     """A standard stream. What does its work is made when it is first used."""
 
+    closed = False
+
     def __init__(self, name):
         self.name = name
+
+    def flush(self):
+        if self.name in _made:
+            _made[self.name].flush()
 
     def __getattr__(self, name):
         _c.load("streams")
@@ -73,8 +79,6 @@ class _Later:
 
 def _finish():
     for stream in (_sys.stdout, _sys.stderr):
-        if type(stream) is _Later:
-            stream = _made.get(stream.name)
         if stream is not None:
             stream.flush()
 

@@ -121,7 +121,11 @@ static bool remember(cell *c, const char *file, size_t file_len, const char *sou
 
 static PyObject *call_support(cell *c, support_part p, const char *name, PyObject *a, PyObject *b, PyObject *d) {
   PyObject *f = support_name(c, p, name);
-  return f ? PyObject_CallFunctionObjArgs(f, a, b, d, NULL) : NULL;
+  if (!f) return NULL;
+  Py_IncRef(f); // it may be deleted while it runs
+  PyObject *result = PyObject_CallFunctionObjArgs(f, a, b, d, NULL);
+  Py_DecRef(f);
+  return result;
 }
 
 // Sets up what a program expects to find before its first line.

@@ -155,6 +155,7 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(void, PyObject_GetArenaAllocator, (PyObjectArenaAllocator *)) \
   X(void, PyObject_SetArenaAllocator, (PyObjectArenaAllocator *)) \
   X(Py_ssize_t, PyGC_Collect, (void)) \
+  X(void, PyObject_GC_UnTrack, (void *)) \
   X(int, PyGC_Enable, (void)) \
   X(int, PyGC_Disable, (void))
 

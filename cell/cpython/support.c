@@ -64,12 +64,15 @@ static int run(cell *c, support_part p) {
 
 // The guest may delete the names; the types must stay.
 static int keep_types(cell *c) {
-  c->denied = PyDict_GetItemString(c->guest, "PolicyDenied");
-  c->import_denied = PyDict_GetItemString(c->guest, "ImportDenied");
-  if (!c->denied || !c->import_denied) return -1;
-  Py_IncRef(c->denied);
-  Py_IncRef(c->import_denied);
-  return 0;
+  PyObject *denied = PyDict_GetItemString(c->guest, "PolicyDenied");
+  if (denied) Py_IncRef(denied);
+  PyObject *import_denied = PyDict_GetItemString(c->guest, "ImportDenied");
+  if (import_denied) Py_IncRef(import_denied);
+  c->denied = denied;
+  c->import_denied = import_denied;
+  if (denied && import_denied) return 0;
+  PyErr_SetString(PyExc_RuntimeError, "the support module has been taken apart");
+  return -1;
 }
 
 // An interrupt may end it anywhere; then the next one runs it again, from its start.
@@ -77,13 +80,17 @@ int support_load(cell *c, support_part p) {
   if (c->supported & 1u << p) return 0;
   PyErr_Clear();
   if (p > SUPPORT_ERRORS && support_load(c, SUPPORT_ERRORS)) return -1;
+  // Only the outermost load has room of its own, and only one that succeeded keeps it: the
+  // guest may have replaced what our code calls, to fail or to come here again.
+  bool outermost = !c->room;
   int64_t before = atomic_load(&c->used);
-  c->slack += ROOM;
+  if (outermost) c->room = ROOM;
   int rc = run(c, p);
-  c->slack -= ROOM;
+  if (outermost) c->room = 0;
   int64_t kept = atomic_load(&c->used) - before;
-  if (c->claimed && kept > 0) c->base += kept < ROOM ? kept : ROOM;
-  if (!rc && p == SUPPORT_ERRORS) rc = keep_types(c);
+  bool again = c->supported & 1u << p; // what it called has loaded it
+  if (!rc && !again && outermost && c->claimed && kept > 0) c->base += kept < ROOM ? kept : ROOM;
+  if (!rc && !again && p == SUPPORT_ERRORS) rc = keep_types(c);
   if (!rc) c->supported |= 1u << p;
   return rc;
 }

@@ -199,7 +199,8 @@ static void give_back_stack(void) {
   void *lo;
   size_t size, page = (size_t)sysconf(_SC_PAGESIZE);
   if (pthread_getattr_np(pthread_self(), &attr)) return;
-  uintptr_t used = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
+  // This frame and what madvise itself needs may reach into the page below.
+  uintptr_t used = ((uintptr_t)__builtin_frame_address(0) & ~(page - 1)) - page;
   if (!pthread_attr_getstack(&attr, &lo, &size) && used > (uintptr_t)lo) madvise(lo, used - (uintptr_t)lo, MADV_DONTNEED);
   pthread_attr_destroy(&attr);
 }
@@ -263,12 +264,13 @@ static void *thread_main(void *arg) {
   wire_try_send(c, OUT_ENDED, 0, 0, NULL, 0);
   cell_bind(NULL);
   memory_finish(c);
+  int reaper = t->reaper; // once it is on the list, t may be freed
   pthread_mutex_lock(&ended_lock);
   t->ended->next = ended_list;
   ended_list = t->ended;
   pthread_mutex_unlock(&ended_lock);
   uint64_t one = 1;
-  if (write(t->reaper, &one, sizeof one) < 0) return NULL;
+  if (write(reaper, &one, sizeof one) < 0) return NULL;
   return NULL;
 }
 

@@ -314,18 +314,27 @@ static void let_read(cell *c) {
   c->readers_waiting--;
 }
 
-// Where a thread of the guest reads, frames come by way of that.
+// Where a thread of the guest reads, frames come by way of that. Whoever sleeps on in_head
+// is the one reader: the other's flag would be cleared under it.
 bool wire_await(cell *c, long nanoseconds) {
   ring_hdr *h = c->hdr;
   pthread_mutex_lock(&c->inbox);
   bool busy = c->operations || c->reading;
   uint32_t tail = atomic_load(&h->in_tail);
+  if (!busy) c->reading = true;
   pthread_mutex_unlock(&c->inbox);
-  if (busy || spin_for_input(c, tail)) return true;
-  PyThreadState *ts = PyEval_SaveThread();
-  look_for_input(c, tail);
-  sleep_on(&h->in_head, tail, &h->in_parked, &(struct timespec){.tv_nsec = nanoseconds});
-  PyEval_RestoreThread(ts);
+  if (busy) return true;
+  if (!spin_for_input(c, tail)) {
+    PyThreadState *ts = PyEval_SaveThread();
+    look_for_input(c, tail);
+    sleep_on(&h->in_head, tail, &h->in_parked, &(struct timespec){.tv_nsec = nanoseconds});
+    PyEval_RestoreThread(ts);
+  }
+  pthread_mutex_lock(&c->inbox);
+  c->reading = false;
+  atomic_fetch_add(&c->received, 1);
+  if (c->readers_waiting) futex(&c->received, FUTEX_WAKE, INT32_MAX, NULL);
+  pthread_mutex_unlock(&c->inbox);
   return atomic_load(&h->in_head) != tail;
 }
 

@@ -246,8 +246,16 @@ func (c *handle) finish(state cell.State, reason string) {
 	if state != cell.Closed {
 		c.err = cell.Errorf(cell.CellGone, "%s: %s", state, reason)
 	}
+	// The answer to a claim that nobody waits for is still to come, and says whether an end
+	// will follow.
 	waiting := c.pending
 	c.pending = map[uint64]*pending{}
+	for op, p := range waiting {
+		if p.then != nil {
+			c.pending[op] = p
+			delete(waiting, op)
+		}
+	}
 	failure := c.err
 	if failure == nil {
 		failure = cell.Errorf(cell.CellGone, "closed")

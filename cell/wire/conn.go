@@ -242,6 +242,10 @@ func (c *conn) TryRecv() (*Msg, error) {
 
 func (c *conn) Await() {
 	c.reading.Lock()
+	if c.receive.has() { // read by somebody who left it here
+		c.reading.Unlock()
+		return
+	}
 	c.receive.idle()
 	if _, ok := c.t.(*transport.Socket); ok { // a ring has one user at a time
 		c.reading.Unlock()

@@ -26,21 +26,19 @@ type receiver struct {
 	raw  *[readBuffer]byte // nil while idle
 	r, w int               // what is read and not yet opened is raw[r:w]
 	decoder
+
+	kept    *Msg // found by has, for next
+	keptErr error
 }
 
 // next returns the next message. Without wait it returns nil when that has not
 // come in full. ErrClosed is an end between two messages.
 func (c *receiver) next(wait bool) (*Msg, error) {
 	for {
-		if m, err := c.message(); m != nil || err != nil {
+		if c.has() {
+			m, err := c.kept, c.keptErr
+			c.kept, c.keptErr = nil, nil
 			return m, err
-		}
-		opened, err := c.openFrame()
-		if err != nil {
-			return nil, err
-		}
-		if opened {
-			continue
 		}
 		n, err := c.read()
 		switch {
@@ -53,6 +51,20 @@ func (c *receiver) next(wait bool) (*Msg, error) {
 			c.t.Await()
 		}
 	}
+}
+
+// has reports whether the next message, or an error, is here without reading more.
+func (c *receiver) has() bool {
+	for c.kept == nil && c.keptErr == nil {
+		if c.kept, c.keptErr = c.message(); c.kept != nil || c.keptErr != nil {
+			break
+		}
+		opened, err := c.openFrame()
+		if c.keptErr = err; err == nil && !opened {
+			return false
+		}
+	}
+	return true
 }
 
 // openFrame opens the next frame, if it is there in full.
