@@ -136,7 +136,7 @@ void fault_raise(cell *c, const char *body, size_t n);
 
 // ---- guest.c: what guest code can call ----------------------------------------------------
 int guest_install(cell *c); // into the current interpreter; 0, or -1 with an exception
-void guest_release(cell *c); // gives up what guest_install holds
+int guest_hold(cell *c); // sees to it that the interpreter's end gives up what the cell holds; 0 or -1
 
 // ---- policy.c: audit hook; gate.c: imports and removals ------------------------------------
 void policy_init(const char *stdlib); // before initialisation
@@ -145,7 +145,6 @@ int policy_hook(const char *event, PyObject *args, void *unused);
 int policy_deny(cell *c, const char *capability, const char *action);
 bool policy_in_stdlib(const char *path, size_t n);
 int gate_install(cell *c); // wraps import machinery, removes what no guest may have
-void gate_release(cell *c);
 bool gate_trusted_frame(void);
 bool gate_library_names(const char *name);
 int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied

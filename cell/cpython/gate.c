@@ -150,7 +150,7 @@ static asker who(const char *name) {
 static bool harmless(const char *name) { return !strncmp(name, "encodings.", 10) || listed(implicit, name); }
 
 int gate_check_import(cell *c, const char *name) {
-  if (!c->claimed) return 0;
+  if (!c->claimed || (atomic_load(&c->ending) && !PyEval_GetFrame())) return 0; // CPython's own end
   asker a = who(name);
   if (listed(never, name)) {
     if (a != LIBRARY) return policy_deny(c, "import", name);
@@ -188,6 +188,13 @@ static PyObject *argument(PyObject *args, PyObject *kwargs, Py_ssize_t i, const 
   return kwargs ? PyDict_GetItemString(kwargs, key) : NULL;
 }
 
+// At the very end of an interpreter what is wrapped is gone already.
+static PyObject *call_real(PyObject *real, PyObject *args, PyObject *kwargs) {
+  if (real) return PyObject_Call(real, args, kwargs);
+  PyErr_SetString(PyExc_RuntimeError, "the interpreter ends");
+  return NULL;
+}
+
 static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
   (void)self;
   cell *c = cell_current();
@@ -200,13 +207,13 @@ static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
       if (!gate_trusted_frame() && policy_deny(c, "import", "a relative import")) return NULL;
     } else if (from_c(argument(args, kwargs, 3, "fromlist"), name)) {
       c->implicit++;
-      PyObject *module = PyObject_Call(c->real_import, args, kwargs);
+      PyObject *module = call_real(c->real_import, args, kwargs);
       c->implicit--;
       return module;
     } else if (gate_check_import(c, name))
       return NULL;
   }
-  return PyObject_Call(c->real_import, args, kwargs);
+  return call_real(c->real_import, args, kwargs);
 }
 
 static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
@@ -214,7 +221,7 @@ static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
   cell *c = cell_current();
   const char *name = text_of(argument(args, NULL, 0, NULL));
   if (name && gate_check_import(c, name)) return NULL;
-  return PyObject_Call(c->real_find_and_load, args, NULL);
+  return call_real(c->real_find_and_load, args, NULL);
 }
 
 static void gate_patch(cell *c, const char *module, PyObject *dict);
@@ -226,7 +233,7 @@ static PyObject *create(PyObject *real, PyObject *args) {
   PyObject *name = spec ? PyObject_GetAttrString(spec, "name") : NULL;
   const char *text = text_of(name);
   PyObject *module = NULL;
-  if (text && !gate_check_import(c, text)) module = PyObject_Call(real, args, NULL);
+  if (text && !gate_check_import(c, text)) module = call_real(real, args, NULL);
   // A module's functions are there from now on, whether anybody executes it or not.
   PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
   if (dict) gate_patch(c, text, dict);
@@ -250,7 +257,10 @@ static PyObject *gate_create_dynamic(PyObject *self, PyObject *args) {
 // Which ones are built in and which are files is each build's own choice.
 static PyObject *execute(PyObject *real, PyObject *module) {
   cell *c = cell_current();
-  PyObject *done = PyObject_CallOneArg(real, module);
+  PyObject *args = PyTuple_New(1), *done = NULL;
+  Py_IncRef(module);
+  if (args && !PyTuple_SetItem(args, 0, module)) done = call_real(real, args, NULL);
+  if (args) Py_DecRef(args);
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
   const char *text = text_of(name);
   if (text) gate_patch(c, text, PyModule_GetDict(module));
@@ -407,27 +417,6 @@ static PyMethodDef builtin_def = {"create_builtin", gate_create_builtin, METH_VA
 static PyMethodDef dynamic_def = {"create_dynamic", gate_create_dynamic, METH_VARARGS, NULL};
 static PyMethodDef exec_def = {"exec_builtin", gate_exec_builtin, METH_O, NULL};
 static PyMethodDef exec_dynamic_def = {"exec_dynamic", gate_exec_dynamic, METH_O, NULL};
-
-// The interpreter's end still imports: it gets the real functions back.
-void gate_release(cell *c) {
-  PyObject *modules = PyImport_GetModuleDict();
-  const struct { const char *module, *name; PyObject *real; } wrapped[] = {
-      {"builtins", "__import__", c->real_import},
-      {"builtins", "__lazy_import__", c->real_lazy_import},
-      {"_frozen_importlib", "_find_and_load", c->real_find_and_load},
-      {"_imp", "create_builtin", c->real_create_builtin},
-      {"_imp", "create_dynamic", c->real_create_dynamic},
-      {"_imp", "exec_builtin", c->real_exec_builtin},
-      {"_imp", "exec_dynamic", c->real_exec_dynamic},
-  };
-  for (size_t i = 0; i < sizeof wrapped / sizeof *wrapped; i++) {
-    PyObject *m = PyDict_GetItemString(modules, wrapped[i].module);
-    PyObject *d = m ? PyObject_GetAttrString(m, "__dict__") : NULL;
-    if (d && wrapped[i].real) PyDict_SetItemString(d, wrapped[i].name, wrapped[i].real);
-    if (d) Py_DecRef(d);
-    if (wrapped[i].real) Py_DecRef(wrapped[i].real);
-  }
-}
 
 static int wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
   *real = PyDict_GetItemString(dict, def->ml_name);

@@ -12,7 +12,7 @@ static PyObject *none(void) {
 
 // wire_send gave up: raise what ends the guest, unless an injection did already.
 static PyObject *unwind(cell *c) {
-  if (!PyErr_Occurred()) PyErr_SetNone(c->interrupt);
+  if (!PyErr_Occurred()) PyErr_SetNone(c->interrupt ? c->interrupt : PyExc_RuntimeError);
   return NULL;
 }
 
@@ -224,9 +224,30 @@ int guest_install(cell *c) {
   return 0;
 }
 
-void guest_release(cell *c) {
-  c->claimed = false; // what runs from here on is CPython's own
-  PyObject *held[] = {c->interrupt, c->denied, c->import_denied, c->stdout_kept, c->stderr_kept, c->main_module, c->guest_module};
-  for (size_t i = 0; i < sizeof held / sizeof *held; i++)
-    if (held[i]) Py_DecRef(held[i]);
+// ---- what the cell holds of its interpreter -------------------------------------------------
+
+static const char holding[] = "pyisolate.cell";
+
+static void let_go(PyObject *capsule) {
+  cell *c = PyCapsule_GetPointer(capsule, holding);
+  if (!c) return;
+  PyObject **held[] = {&c->interrupt, &c->denied, &c->import_denied, &c->stdout_kept, &c->stderr_kept, &c->main_module,
+                       &c->guest_module, &c->real_import, &c->real_lazy_import, &c->real_find_and_load,
+                       &c->real_create_builtin, &c->real_create_dynamic, &c->real_exec_builtin, &c->real_exec_dynamic};
+  for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
+    PyObject *o = *held[i];
+    *held[i] = NULL;
+    if (o) Py_DecRef(o);
+  }
+}
+
+// All that is held is given up when CPython clears the interpreter's own dictionary: after
+// the modules, and so after most of the guest's finalisers, which the gate still meets.
+int guest_hold(cell *c) {
+  PyObject *dict = PyInterpreterState_GetDict(c->interp);
+  PyObject *capsule = dict ? PyCapsule_New(c, holding, let_go) : NULL;
+  int rc = capsule ? PyDict_SetItemString(dict, holding, capsule) : -1;
+  if (capsule) Py_DecRef(capsule);
+  if (!rc) PyObject_GC_UnTrack(dict); // or gc would hand it out
+  return rc;
 }

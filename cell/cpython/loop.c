@@ -290,9 +290,7 @@ void loop_finish(cell *c) {
   PyErr_Clear();
   PyDict_Clear(c->main_dict);
   PyGC_Collect();
-  atomic_store(&c->ending, true);
-  guest_release(c);
-  gate_release(c);
+  atomic_store(&c->ending, true); // what runs from here on is CPython's own, and finalisers
   PyErr_Clear();
 }
 

@@ -151,6 +151,10 @@ int policy_deny(cell *c, const char *capability, const char *action) {
     // and the counter above still counts them.
     wire_try_send(c, OUT_DENIAL, 0, atomic_load(&c->op), parts, 3);
   }
+  if (atomic_load(&c->ending)) { // our exception classes may be gone
+    PyErr_SetString(PyExc_RuntimeError, "refused while the interpreter ends");
+    return -1;
+  }
   bool import = !strcmp(capability, "import");
   if (support_load(c, SUPPORT_ERRORS)) return -1; // for want of memory: denied all the same
   PyErr_Format(import ? c->import_denied : c->denied, "%s: %s is not allowed by the policy of this cell", capability, clean);
@@ -299,6 +303,7 @@ int policy_hook(const char *event, PyObject *args, void *unused) {
   cell *c = cell_current();
   if (c && c->starting && PyThreadState_GetUnchecked()) memory_hold_collector(c); // the earliest moment there is
   if (!c || !c->claimed) return 0;
+  if (atomic_load(&c->ending) && !PyEval_GetFrame()) return 0; // CPython's own end
   const rule *r = lookup(event);
   return r->verdict == ALLOW ? 0 : judge(c, r, event, args);
 }

@@ -155,6 +155,9 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(void, PyObject_GetArenaAllocator, (PyObjectArenaAllocator *)) \
   X(void, PyObject_SetArenaAllocator, (PyObjectArenaAllocator *)) \
   X(Py_ssize_t, PyGC_Collect, (void)) \
+  X(PyObject *, PyCapsule_New, (void *, const char *, void (*)(PyObject *))) \
+  X(void *, PyCapsule_GetPointer, (PyObject *, const char *)) \
+  X(PyObject *, PyInterpreterState_GetDict, (PyInterpreterState *)) \
   X(void, PyObject_GC_UnTrack, (void *)) \
   X(int, PyGC_Enable, (void)) \
   X(int, PyGC_Disable, (void))

@@ -167,7 +167,7 @@ static bool create_interpreter(cell *c) {
   c->interp = PyInterpreterState_Get();
   cell_register(c);
   loop_stack_bounds(c);
-  if (null_streams() && !frozen_finish() && !gate_install(c) && !guest_install(c)) return true;
+  if (null_streams() && !frozen_finish() && !gate_install(c) && !guest_install(c) && !guest_hold(c)) return true;
   PyErr_Clear();
   fault_send_text(c, 0, KIND_GONE, "", "cannot set up the interpreter");
   return false;

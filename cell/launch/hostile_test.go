@@ -220,6 +220,19 @@ func TestHostBreaksItsWord(t *testing.T) {
 	}
 }
 
+// A cell that was killed before its claim was refused is given back all the same.
+func TestKilledBeforeTheClaimIsRefused(t *testing.T) {
+	h, c, _ := impostor(t)
+	if err := c.claimReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.Kill("no more")
+	h.take(wire.NewFailed(c.wireID, 1, cell.Errorf(cell.Busy, "no")))
+	if err := c.Close(t.Context()); err != nil || len(h.cells) > 0 {
+		t.Errorf("close: %v; the host still has %d cells", err, len(h.cells))
+	}
+}
+
 // FuzzHostMessages has a host say anything at all about its cell, while an operation
 // of that cell is under way.
 func FuzzHostMessages(f *testing.F) {

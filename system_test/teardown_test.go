@@ -1,0 +1,108 @@
+package systemtest
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/kernel/stack"
+)
+
+// What runs when an interpreter is taken apart meets the same gate: a guest's finalisers
+// end no host and make no file, with nothing but Python's gate around them.
+func TestFinalisersMeetTheGate(t *testing.T) {
+	l := newLauncher(t, launch.Config{PoolSize: -1, Confinement: stack.Compatibility})
+	sibling := spawn(t, l, cell.Spec{})
+	canary := filepath.Join(t.TempDir(), "written")
+	for name, program := range map[string]string{
+		"ends the process": "class X:\n    def __del__(s, S=type(sys.implementation), imp=sys.modules['_imp']):\n        imp.create_builtin(S(name='posix'))._exit(7)\n",
+		"writes a file":    "class X:\n    def __del__(s, open=io.open):\n        open(" + strconv.Quote(canary) + ", 'w').write('x')\n",
+		"imports":          "class X:\n    def __del__(s, imp=__import__):\n        imp('os')._exit(7)\n",
+	} {
+		c := spawn(t, l, cell.Spec{Imports: []string{"sys", "io"}})
+		hide := "m = type(sys)('m'); m.x = X(); sys.modules['m'] = m; sys.keep = X(); io.keep = X()"
+		if err := c.Exec(soon(t), source("import sys, io\n%s%s", program, hide)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := c.Close(soon(t)); err != nil {
+			t.Errorf("%s: close: %v", name, err)
+		}
+		if err := sibling.Exec(soon(t), source("pass")); err != nil {
+			t.Fatalf("%s: the sibling: %v", name, err)
+		}
+	}
+	if _, err := os.Stat(canary); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file was written: %v", err)
+	}
+}
+
+// Our own Python code is loaded in the guest's interpreter when it is wanted. A guest that
+// has replaced what that code calls gains no memory, whether the load fails or comes to
+// itself again.
+func TestLoadsOfOurOwnGiveNoMemory(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{Memory: 32 << 20}})
+		err := c.Exec(soon(t), source(`import builtins, pyisolate_guest as g
+keep, real = [], builtins.__build_class__
+def evil(*a, **k):
+    keep.append(bytearray(250 << 10))
+    raise KeyError
+try:
+    for i in range(400):
+        builtins.__build_class__ = evil
+        try: g._c.load("errors")
+        except KeyError: pass
+finally:
+    builtins.__build_class__ = real
+post(sum(map(len, keep)) >> 20)`))
+		if b == cell.SubInterpreter && !errors.Is(err, cell.MemoryExceeded) {
+			t.Errorf("100 MiB in 32: %v, memory %d", err, report(t, c).Memory)
+		}
+	})
+}
+
+// A class may hash itself by the guest's code, and that may delete what we look in.
+func TestErrorsOfHostileClasses(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b})
+		err := c.Exec(soon(t), source(`import pyisolate_guest as g
+g.PolicyDenied
+armed = False
+class M(type):
+    def __hash__(c):
+        if armed:
+            g.__dict__.pop("_kind_of", None)
+            global spray
+            spray = [bytearray(b"A" * 48) for i in range(20000)]
+        return 1
+class E(Exception, metaclass=M): pass
+for i in range(2000): g._kind_of[type("X%%d" %% i, (Exception,), {})] = 1
+armed = True
+raise E()`))
+		if !errors.Is(err, cell.GuestError) || !strings.Contains(err.Error(), "E") {
+			t.Errorf("it ends with %v", err)
+		}
+		alive(t, c)
+	})
+}
+
+// Modules are patched when they are made, and gc does not find what the gate wraps.
+func TestUnexecutedModulesArePatched(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"sys", "gc", "time"}})
+		got := posts(t, c, `import sys, gc
+S = type(sys.implementation)
+sleep = sys.modules["_imp"].create_builtin(S(name="time")).sleep
+import time
+post(sleep.__doc__ == time.sleep.__doc__)
+post([o for o in gc.get_objects() if type(o) is type(len) and o.__name__ == "create_builtin" and o.__self__ is not None])`)
+		if strings.Join(got, " ") != "true []" {
+			t.Errorf("posted %q", got)
+		}
+	})
+}
