@@ -94,7 +94,7 @@ int support_load_named(cell *c, const char *part);
 int support_load_all(cell *c);
 // What a part defines, borrowed, or NULL with an exception.
 PyObject *support_name(cell *c, support_part p, const char *name);
-bool support_unmarshals(void); // on this thread, at this moment
+bool support_has(const char *code, size_t n); // a part, marshalled
 
 // ---- wire.c: frames over the rings -------------------------------------------------------
 typedef struct { const void *p; size_t n; } part;

@@ -133,6 +133,24 @@ int frozen_prepare(frozen_start start, const char *stdlib, char *err, size_t err
   return 0;
 }
 
+// ---- what is frozen ------------------------------------------------------------------------------
+
+static bool among(const entry *table, const char *code, size_t n) {
+  for (; table && table->name; table++)
+    if (table->code && (size_t)table->size == n && !memcmp(table->code, code, n)) return true;
+  return false;
+}
+
+bool frozen_has(const char *code, size_t n) {
+  static const char *const names[] = {"PyImport_FrozenModules", "_PyImport_FrozenBootstrap", "_PyImport_FrozenStdlib",
+                                      "_PyImport_FrozenTest"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const entry **table = dlsym(RTLD_DEFAULT, names[i]);
+    if (table && among(*table, code, n)) return true;
+  }
+  return among(slim_modules, code, n) || among(lazy_modules, code, n) || among(lazy_bootstrap, code, n);
+}
+
 // ---- open() of a lazy interpreter ----------------------------------------------------------------
 
 // self is start.py's stand-in for _io, which wakes the import system when it is asked

@@ -3,6 +3,7 @@
 // start's time and half of its memory; the lazy start does it at the first
 // import that needs it.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef enum {
@@ -21,3 +22,6 @@ int frozen_prepare(frozen_start start, const char *stdlib, char *err, size_t err
 
 // Completes the current, new interpreter. 0, or -1 with an exception.
 int frozen_finish(void);
+
+// Is that the marshalled code of a frozen module?
+bool frozen_has(const char *code, size_t n);

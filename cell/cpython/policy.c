@@ -4,6 +4,7 @@
 // address of CPython's own literals, which never move.
 #define _GNU_SOURCE
 #include "cell.h"
+#include "frozen.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -18,8 +19,8 @@ typedef enum {
   DENY,
   SHARED_DENY,  // other cells live in this process
   TRUSTED_ONLY, // the caller's code is the standard library's
-  MAKE_CODE,    // it also names what makes code objects
-  LOAD_CODE,
+  MAKE_CODE,    // argument 0 is code's bytes, 1 its file
+  LOAD_CODE,    // argument 0 is marshalled code
   READ_PATH,    // argument 0 is a path to look at
   OPEN,         // arguments path, mode, flags
   SOCKET,       // arguments self, family, type, protocol
@@ -60,7 +61,8 @@ static const rule rules[] = {
     {"socket.", DENY, "net"},
     {"ctypes.", DENY, "native"},
     {"code.__new__", MAKE_CODE, "code"},
-    {"marshal.", LOAD_CODE, "code"},
+    {"marshal.loads", LOAD_CODE, "code"},
+    {"marshal.", TRUSTED_ONLY, "code"},
     {"compile", COMPILE, "code"},
     {"sys._getframe", TRUSTED_ONLY, "frames"},
     {"sys._current_*", DENY, "frames"},
@@ -237,17 +239,17 @@ static int check_thread(cell *c) {
   return -1;
 }
 
-// Is source what the file of the standard library says? So may a library without
-// compiled files be imported, and nothing else pass for it.
-static bool is_text_of(PyObject *source, const char *file) {
-  if (!source || !(PyType_GetFlags(Py_TYPE(source)) & TPFLAGS_BYTES)) return false;
+// Is content what the file of the standard library says, behind its first bytes? So a library
+// without compiled files may be imported, and nothing else pass for it.
+static bool is_content_of(PyObject *content, const char *file, long skip) {
+  if (!content || !(PyType_GetFlags(Py_TYPE(content)) & TPFLAGS_BYTES)) return false;
   char *text;
   Py_ssize_t n, at = 0;
-  if (PyBytes_AsStringAndSize(source, &text, &n)) return false;
+  if (PyBytes_AsStringAndSize(content, &text, &n)) return false;
   FILE *f = fopen(file, "re");
   if (!f) return false;
   char buf[8192];
-  bool same = true;
+  bool same = !fseek(f, skip, SEEK_SET);
   for (size_t got; same && (got = fread(buf, 1, sizeof buf, f)); at += (Py_ssize_t)got)
     same = (Py_ssize_t)got <= n - at && !memcmp(buf, text + at, got);
   same = same && !ferror(f) && at == n;
@@ -261,13 +263,56 @@ static int check_compile(cell *c, const rule *r, PyObject *args) {
   if (!file) return 0;
   bool ours = (n >= 7 && !memcmp(file, "<frozen", 7)) || !strcmp(file, "<pyisolate>");
   if (!ours && !policy_in_stdlib(file, n)) return 0;
-  bool genuine = !ours && gate_library_names("compile") && is_text_of(PyTuple_GetItem(args, 0), file);
+  bool genuine = !ours && gate_library_names("compile") && is_content_of(PyTuple_GetItem(args, 0), file, 0);
   return genuine ? 0 : deny_event(c, r, "compile", "as standard library");
 }
 
-// What unmarshals code: importlib, for files and for frozen modules.
-static bool loads_code(void) {
-  return support_unmarshals() || gate_library_names("marshal") || gate_library_names("get_frozen_object");
+// Who unmarshals or makes code says nothing: library code can be made to do it with what a
+// guest gives it. What counts is the code.
+
+// Code that is unmarshalled is ours, or frozen into libpython, or a compiled file of the
+// standard library, whose path importlib's function has.
+static bool loads_known_code(PyObject *args) {
+  PyObject *code = PyTuple_GetItem(args, 0);
+  char *p;
+  Py_ssize_t n;
+  if (!code || !(PyType_GetFlags(Py_TYPE(code)) & TPFLAGS_BYTES) || PyBytes_AsStringAndSize(code, &p, &n)) {
+    PyErr_Clear();
+    return false;
+  }
+  if (support_has(p, (size_t)n) || frozen_has(p, (size_t)n)) return true;
+  PyFrameObject *f = PyEval_GetFrame();
+  PyObject *path = f ? PyFrame_GetVarString(f, "bytecode_path") : NULL;
+  Py_ssize_t len = 0;
+  const char *file = path && (PyType_GetFlags(Py_TYPE(path)) & TPFLAGS_UNICODE) ? PyUnicode_AsUTF8AndSize(path, &len) : NULL;
+  bool known = file && policy_in_stdlib(file, (size_t)len) && is_content_of(code, file, 16); // PEP 552's header
+  if (path) Py_DecRef(path);
+  PyErr_Clear();
+  return known;
+}
+
+enum { EQUAL = 2 }; // Py_EQ
+
+static bool same_attribute(PyObject *o, const char *name, PyObject *value) {
+  PyObject *mine = PyObject_GetAttrString(o, name);
+  bool same = mine && value && PyObject_RichCompareBool(mine, value, EQUAL) == 1;
+  if (mine) Py_DecRef(mine);
+  PyErr_Clear();
+  return same;
+}
+
+// types.coroutine makes code that differs from a function's own in a flag only; asyncio
+// needs it. Its frame has the original.
+static bool flags_known_code(PyObject *args) {
+  if (!gate_library_names("co_flags")) return false;
+  PyFrameObject *f = PyEval_GetFrame();
+  PyObject *co = f ? PyFrame_GetVarString(f, "co") : NULL, *own = f ? (PyObject *)PyFrame_GetCode(f) : NULL;
+  bool known = co && own && Py_TYPE(co) == Py_TYPE(own) && same_attribute(co, "co_code", PyTuple_GetItem(args, 0)) &&
+               same_attribute(co, "co_filename", PyTuple_GetItem(args, 1));
+  if (own) Py_DecRef(own);
+  if (co) Py_DecRef(co);
+  PyErr_Clear();
+  return known;
 }
 
 static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
@@ -278,8 +323,8 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case DENY: return deny_event(c, r, event, path_arg(args, 0, &n));
   case SHARED_DENY: return c->shared ? deny_event(c, r, event, path_arg(args, 0, &n)) : 0;
   case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : deny_event(c, r, event, NULL);
-  case MAKE_CODE: return gate_library_names("co_flags") ? 0 : deny_event(c, r, event, NULL);
-  case LOAD_CODE: return loads_code() ? 0 : deny_event(c, r, event, NULL);
+  case MAKE_CODE: return flags_known_code(args) ? 0 : deny_event(c, r, event, NULL);
+  case LOAD_CODE: return loads_known_code(args) ? 0 : deny_event(c, r, event, NULL);
   case READ_PATH:
     path = path_arg(args, 0, &n);
     return path && readable_path(path, n) ? check_files(c, r, event) : deny_event(c, r, event, path);

@@ -155,6 +155,8 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(void, PyObject_GetArenaAllocator, (PyObjectArenaAllocator *)) \
   X(void, PyObject_SetArenaAllocator, (PyObjectArenaAllocator *)) \
   X(Py_ssize_t, PyGC_Collect, (void)) \
+  X(int, PyObject_RichCompareBool, (PyObject *, PyObject *, int)) \
+  X(PyObject *, PyFrame_GetVarString, (PyFrameObject *, const char *)) \
   X(PyObject *, PyCapsule_New, (void *, const char *, void (*)(PyObject *))) \
   X(void *, PyCapsule_GetPointer, (PyObject *, const char *)) \
   X(PyObject *, PyInterpreterState_GetDict, (PyInterpreterState *)) \

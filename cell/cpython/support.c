@@ -47,15 +47,14 @@ int support_compile(void) {
   return 0;
 }
 
-// The audit hook cannot tell our own bytes from a guest's by who asks for them.
-static __thread bool unmarshalling;
-
-bool support_unmarshals(void) { return unmarshalling; }
+bool support_has(const char *code, size_t n) {
+  for (int p = 0; p < SOURCES; p++)
+    if (sources[p].n == n && !memcmp(sources[p].code, code, n)) return true;
+  return false;
+}
 
 static int run(cell *c, support_part p) {
-  unmarshalling = true; // no code runs meanwhile
   PyObject *code = PyMarshal_ReadObjectFromString(sources[p].code, (Py_ssize_t)sources[p].n);
-  unmarshalling = false;
   PyObject *done = code ? PyEval_EvalCode(code, c->guest, c->guest) : NULL;
   if (code) Py_DecRef(code);
   if (done) Py_DecRef(done);
