@@ -94,11 +94,20 @@ func whenNoneRuns(ctx context.Context, host int) error {
 	return nil
 }
 
-// segfault sends SIGSEGV to the one cell that runs in the host or below it, and returns
-// the process that it was in.
+// settled is more processor time than the start of a cell takes: what has used it and runs
+// is in a loop, and no other cell that does something for a moment.
+const settled = 200 * time.Millisecond
+
+func isLooping(t thread) bool {
+	c, err := t.clocks()
+	return err == nil && t.running && c.ran >= settled
+}
+
+// segfault sends SIGSEGV to the one cell that is in a loop in the host or below it, and
+// returns the process that it was in.
 func segfault(ctx context.Context, host int) (pid int, err error) {
 	waited := until(ctx, host, func(all []thread) bool {
-		i := slices.IndexFunc(all, isRunning)
+		i := slices.IndexFunc(all, isLooping)
 		if i < 0 {
 			return false
 		}

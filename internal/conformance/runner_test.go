@@ -35,6 +35,17 @@ func TestProbes(t *testing.T) {
 	}
 }
 
+// The signal meets the cell that is in a loop and not the one beside it.
+func TestCrashMeetsTheRightCell(t *testing.T) {
+	r := newRunner(t)
+	for range 5 {
+		got := r.Run(t.Context(), Probe{Name: "crash", Backend: cell.Process, trial: tryCrashWithin})
+		if got.Outcome != Pass {
+			t.Fatalf("%s: %s", got.Outcome, got.Evidence)
+		}
+	}
+}
+
 func TestProbesOfOneBackend(t *testing.T) {
 	all := Probes(cell.Process)
 	if len(all) != len(cellProbes)+1 {
