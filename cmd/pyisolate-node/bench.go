@@ -126,7 +126,7 @@ spoils the figures.`,
 			return b.table(ctx, rows, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().StringVar(&python, "python", "", "another libpython, python or prefix, 3.14 or later (default: the embedded one, or $PYISOLATE_PYTHON)")
+	c.Flags().StringVar(&python, "python", "", pythonUsage)
 	c.Flags().IntVar(&samples, "samples", 0, "samples of each row and peer (default: each row's own number)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line, as each row ends")
 	return c
@@ -155,15 +155,10 @@ func (b *bench) table(ctx context.Context, rows []benchRow, out, progress io.Wri
 
 // each runs the rows one after the other; progress is written for a person only.
 func (b *bench) each(ctx context.Context, rows []benchRow, progress io.Writer, show func(benchResult) error) error {
-	watched := isTerminal(progress)
 	for i, row := range rows {
-		if watched {
-			_, _ = fmt.Fprintf(progress, "\r\x1b[Kmeasuring %s (%d of %d)", row.name, i+1, len(rows))
-		}
+		step(progress, "measuring", row.name, i, len(rows))
 		r, err := row.run(ctx, b)
-		if watched {
-			_, _ = io.WriteString(progress, "\r\x1b[K")
-		}
+		clearStep(progress)
 		if err == nil {
 			err = show(r)
 		}
@@ -172,15 +167,6 @@ func (b *bench) each(ctx context.Context, rows []benchRow, progress io.Writer, s
 		}
 	}
 	return nil
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // rounded keeps the digits that mean something.

@@ -16,6 +16,8 @@ import (
 // diagnosis is what doctor prints: with --json as one object.
 type diagnosis struct {
 	Version string `json:"version"`
+	// Provenance is nil without --json: it takes the Python out of its box.
+	Provenance *provenance `json:"provenance,omitempty"`
 	*probe.Features
 	// Requirements of hardened mode, and Hardened whether all are met.
 	Requirements []stack.Finding `json:"requirements"`
@@ -24,7 +26,7 @@ type diagnosis struct {
 
 func newDoctor() *cobra.Command {
 	var asJSON bool
-	var mode string
+	var mode, python string
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what this kernel can confine cells with",
@@ -35,6 +37,10 @@ filters and rules are put on threads that then end, a control group is made and
 bounded. Each line says what was tried and what the kernel answered. It changes
 nothing and leaves nothing behind. What works depends on the user: run it as the
 user that the node runs as.
+
+With --json it also tells the provenance of what runs: the build, the Python with
+its hash, the hardening of both files, and whether there is a compiler for eBPF. For
+that the embedded Python is unpacked, if it has never been.
 
 With --mode hardened it fails when this kernel lacks something that hardened mode
 needs, and names each.
@@ -56,6 +62,9 @@ Exit status:
 				}
 			}
 			d := diagnose()
+			if asJSON {
+				d.Provenance = newProvenance(c.Context(), python)
+			}
 			if err := d.print(c.OutOrStdout(), asJSON); err != nil {
 				return err
 			}
@@ -68,6 +77,8 @@ Exit status:
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	c.Flags().StringVar(&mode, "mode", "", "fail unless this kernel has what the mode needs: hardened, or dev and compatibility, which need nothing")
+	c.Flags().StringVar(&python, "python", "", "the Python whose provenance --json tells")
+	c.AddCommand(newDoctorGIL(), newDoctorExtensions())
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

@@ -82,7 +82,7 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 	f.StringVar(&o.store, "store", "", "the file --grant kv keeps values in")
 	f.StringVar(&o.brokerIO, "broker-io", string(transport.ModeAuto), "how this process talks to the cell's: auto, uring or socket")
 	f.StringVar(&o.mode, "mode", string(stack.Dev), "what becomes of a kernel layer that is missing: hardened refuses to run, dev goes without; compatibility leaves them out")
-	f.StringVar(&o.python, "python", "", "another libpython, python or prefix, 3.14 or later (default: the embedded one, or $PYISOLATE_PYTHON)")
+	f.StringVar(&o.python, "python", "", pythonUsage)
 	f.BoolVar(&o.asJSON, "json", false, "print posts, logs, errors and statistics as JSON, one object a line")
 	f.BoolVar(&o.stats, "stats", false, "report time and memory at the end")
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))

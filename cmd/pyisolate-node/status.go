@@ -13,6 +13,7 @@ const (
 	statusGuest     = 1   // the guest's own exception
 	statusUsage     = 2   // the command line or the input is wrong
 	statusUnmet     = 3   // doctor: the kernel lacks what the mode needs
+	statusFailed    = 4   // conformance: a probe failed
 	statusInternal  = 70  // the node could not do its work
 	statusKindBase  = 10  // plus the cell.Kind for policy and quota errors
 	statusInterrupt = 130 // Ctrl-C
@@ -28,6 +29,7 @@ var exitStatuses = []struct {
 	{statusGuest, "the program raised an exception of its own"},
 	{statusUsage, "the command line or the input is wrong (Invalid)"},
 	{statusUnmet, "doctor: the kernel lacks something that the mode needs"},
+	{statusFailed, "conformance: a probe failed"},
 	{statusOfKind(cell.PolicyDenied), "PolicyDenied: the policy does not allow what was tried"},
 	{statusOfKind(cell.PolicyAuth), "PolicyAuth: reserved, nothing raises it yet"},
 	{statusOfKind(cell.Timeout), "Timeout: the wall-time limit passed"},
