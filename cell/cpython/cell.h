@@ -68,7 +68,8 @@ struct cell {
   PyObject *stdout_kept, *stderr_kept; // the streams it begins with, owned
   unsigned supported; // bits by support_part
   PyObject *real_import, *real_lazy_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
-      *real_exec_builtin, *real_exec_dynamic;
+      *real_exec_builtin, *real_exec_dynamic, *real_loads, *real_frozen;
+  bool unmarshals; // the next event of unmarshalling is permitted
 
   // The source run last, for traceback lines.
   char *file, *source;
@@ -94,6 +95,12 @@ int support_load_all(cell *c);
 // What a part defines, borrowed, or NULL with an exception.
 PyObject *support_name(cell *c, support_part p, const char *name);
 bool support_unmarshals(void); // on this thread, at this moment
+
+// ---- compiled.c: compiled code that comes as bytes ---------------------------------------------
+bool compiled_same(const char *file, long skip, const char *text, size_t n);
+bool compiled_permitted(cell *c); // once
+bool compiled_flags_only(PyObject *args); // of the event code.__new__
+extern PyMethodDef compiled_loads_def, compiled_frozen_def;
 
 // ---- wire.c: frames over the rings -------------------------------------------------------
 typedef struct { const void *p; size_t n; } part;

@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 // No code in a cell gets these, the standard library's included: they reach
-// other interpreters, raw memory, or the process.
+// other interpreters, raw memory, the process or files.
 static const char *const never[] = {
     "_interpreters", "_interpchannels", "_interpqueues", "_ctypes", "_ctypes_test", "_testcapi", "_testlimitedcapi",
     "_testinternalcapi", "_testbuffer", "_testimportmultiple", "_testmultiphase", "_testsinglephase", "_testclinic",
     "_testclinic_limited", "_testexternalinspection", "_remote_debugging", "_xxtestfuzz", "xxsubtype", "xxlimited",
-    "xxlimited_35", "faulthandler", "_posixshmem", "readline", NULL};
+    "xxlimited_35", "faulthandler", "_posixshmem", "readline",
+    // Their C libraries open files by themselves, which no audit event tells of.
+    "pwd", "grp", "_dbm", "_gdbm", NULL};
 
 // The standard library may load these for itself; a guest never names them.
 static const char *const internal[] = {"posix", "_signal", "_imp", "marshal", "_thread", "_posixsubprocess",
@@ -218,6 +220,7 @@ static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
 }
 
 static void gate_patch(cell *c, const char *module, PyObject *dict);
+static int wrap(PyObject *dict, PyMethodDef *def, PyObject **real);
 
 // create_builtin and create_dynamic take a spec whose name is the module's.
 static PyObject *create(PyObject *real, PyObject *args) {
@@ -249,6 +252,7 @@ static PyObject *execute(PyObject *real, PyObject *module) {
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
   const char *text = text_of(name);
   if (text) gate_patch(c, text, PyModule_GetDict(module));
+  if (text && !strcmp(text, "marshal") && !c->real_loads) wrap(PyModule_GetDict(module), &compiled_loads_def, &c->real_loads);
   if (text && !strcmp(text, "gc")) memory_grows(c); // who asks shall find it at work
   if (name) Py_DecRef(name);
   if (done && PyErr_Occurred()) PyErr_Clear();
@@ -326,13 +330,14 @@ static const removal removals[] = {
               "umask nice setpriority sched_setaffinity sched_setscheduler sched_setparam chroot setuid setgid seteuid "
               "setegid setreuid setregid setresuid setresgid setgroups initgroups setsid setpgid tcsetpgrp setns unshare "
               "memfd_create eventfd timerfd_create openpty posix_openpt login_tty wait wait3 wait4 waitpid waitid plock "
-              "setpgrp ctermid", refused, METH_VARARGS | METH_KEYWORDS},
+              "setpgrp ctermid mkfifo mknod", refused, METH_VARARGS | METH_KEYWORDS}, // the last two raise no event
     {"posix", "pidfd_open", NULL, ABSENT}, // subprocess, and so asyncio, tries it when imported
     {"posix", "putenv unsetenv register_at_fork", ignored, METH_VARARGS | METH_KEYWORDS},
     {"_signal", "alarm setitimer raise_signal pthread_kill pthread_sigmask pidfd_send_signal siginterrupt pause sigwait "
                 "sigwaitinfo sigtimedwait set_wakeup_fd", refused, METH_VARARGS | METH_KEYWORDS},
     {"_thread", "interrupt_main", refused, METH_VARARGS | METH_KEYWORDS},
     {"_posixsubprocess", "fork_exec", refused, METH_VARARGS | METH_KEYWORDS},
+    {"_multiprocessing", "SemLock sem_unlink", NULL, ABSENT}, // files in /dev/shm; multiprocessing is ready for it
     {"resource", "setrlimit prlimit", refused, METH_VARARGS | METH_KEYWORDS},
     {"time", "sleep", gate_sleep, METH_O},
     {"time", "clock_settime clock_settime_ns", refused, METH_VARARGS | METH_KEYWORDS},
@@ -414,6 +419,8 @@ void gate_release(cell *c) {
       {"_imp", "create_dynamic", c->real_create_dynamic},
       {"_imp", "exec_builtin", c->real_exec_builtin},
       {"_imp", "exec_dynamic", c->real_exec_dynamic},
+      {"_imp", "get_frozen_object", c->real_frozen},
+      {"marshal", "loads", c->real_loads},
   };
   for (size_t i = 0; i < sizeof wrapped / sizeof *wrapped; i++) {
     PyObject *m = PyDict_GetItemString(modules, wrapped[i].module);
@@ -439,13 +446,16 @@ int gate_install(cell *c) {
   PyObject *builtins = PyDict_GetItemString(modules, "builtins");
   PyObject *imp = PyDict_GetItemString(modules, "_imp");
   PyObject *bootstrap = PyDict_GetItemString(modules, "_frozen_importlib");
+  PyObject *marshal = PyDict_GetItemString(modules, "marshal"); // not before importlib is there for files
   if (!builtins || !imp || !bootstrap) return -1;
+  if (marshal && wrap(PyModule_GetDict(marshal), &compiled_loads_def, &c->real_loads)) return -1;
   PyObject *d = PyModule_GetDict(imp), *b = PyModule_GetDict(builtins);
   // Since 3.15 an import may be put off, and what resolves it later asks nobody.
   if (PyDict_GetItemString(b, "__lazy_import__") && wrap(b, &lazy_def, &c->real_lazy_import)) return -1;
   if (wrap(b, &import_def, &c->real_import) ||
       wrap(PyModule_GetDict(bootstrap), &find_def, &c->real_find_and_load) ||
-      wrap(d, &builtin_def, &c->real_create_builtin) || wrap(d, &exec_def, &c->real_exec_builtin))
+      wrap(d, &builtin_def, &c->real_create_builtin) || wrap(d, &exec_def, &c->real_exec_builtin) ||
+      wrap(d, &compiled_frozen_def, &c->real_frozen))
     return -1;
   if (PyDict_GetItemString(d, "create_dynamic") &&
       (wrap(d, &dynamic_def, &c->real_create_dynamic) || wrap(d, &exec_dynamic_def, &c->real_exec_dynamic)))

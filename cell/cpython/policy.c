@@ -18,7 +18,7 @@ typedef enum {
   DENY,
   SHARED_DENY,  // other cells live in this process
   TRUSTED_ONLY, // the caller's code is the standard library's
-  MAKE_CODE,    // it also names what makes code objects
+  MAKE_CODE,    // argument 0 is the code; only flags change
   LOAD_CODE,
   READ_PATH,    // argument 0 is a path to look at
   OPEN,         // arguments path, mode, flags
@@ -28,6 +28,7 @@ typedef enum {
   MAPPING,      // arguments fileno, …
   DATABASE,     // argument 0 is a path or ":memory:"
   IMPORT,       // argument 0 is a module name
+  CONTROL,      // arguments fd, command
 } verdict;
 
 typedef struct { const char *event; verdict verdict; const char *capability; } rule;
@@ -70,6 +71,7 @@ static const rule rules[] = {
     {"sqlite3.connect", DATABASE, "fs"},
     {"sqlite3.enable_load_extension", DENY, "native"},
     {"sqlite3.load_extension", DENY, "native"},
+    {"fcntl.fcntl", CONTROL, "process"},
     {"fcntl.ioctl", SHARED_DENY, "process"},
     {"resource.", SHARED_DENY, "process"},
     {"syslog.", DENY, "process"},
@@ -238,17 +240,9 @@ static int check_thread(cell *c) {
 static bool is_text_of(PyObject *source, const char *file) {
   if (!source || !(PyType_GetFlags(Py_TYPE(source)) & TPFLAGS_BYTES)) return false;
   char *text;
-  Py_ssize_t n, at = 0;
+  Py_ssize_t n;
   if (PyBytes_AsStringAndSize(source, &text, &n)) return false;
-  FILE *f = fopen(file, "re");
-  if (!f) return false;
-  char buf[8192];
-  bool same = true;
-  for (size_t got; same && (got = fread(buf, 1, sizeof buf, f)); at += (Py_ssize_t)got)
-    same = (Py_ssize_t)got <= n - at && !memcmp(buf, text + at, got);
-  same = same && !ferror(f) && at == n;
-  fclose(f);
-  return same;
+  return compiled_same(file, 0, text, (size_t)n);
 }
 
 static int check_compile(cell *c, const rule *r, PyObject *args) {
@@ -261,9 +255,15 @@ static int check_compile(cell *c, const rule *r, PyObject *args) {
   return genuine ? 0 : deny_event(c, r, "compile", "as standard library");
 }
 
-// What unmarshals code: importlib, for files and for frozen modules.
-static bool loads_code(void) {
-  return support_unmarshals() || gate_library_names("marshal") || gate_library_names("get_frozen_object");
+// Of fcntl, what concerns the descriptor. By the rest the kernel signals any process of
+// the same user, or tells of what others do. kernel/seccomp has the same list.
+static bool harmless_control(long command) {
+  switch (command) {
+  case F_DUPFD: case F_DUPFD_CLOEXEC: case F_GETFD: case F_SETFD: case F_GETFL: case F_SETFL:
+  case F_GETLK: case F_SETLK: case F_SETLKW: case F_OFD_GETLK: case F_OFD_SETLK: case F_OFD_SETLKW:
+  case F_GETPIPE_SZ: case F_GET_SEALS: return true;
+  default: return false;
+  }
 }
 
 static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
@@ -274,8 +274,8 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case DENY: return deny_event(c, r, event, path_arg(args, 0, &n));
   case SHARED_DENY: return c->shared ? deny_event(c, r, event, path_arg(args, 0, &n)) : 0;
   case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : deny_event(c, r, event, NULL);
-  case MAKE_CODE: return gate_library_names("co_flags") ? 0 : deny_event(c, r, event, NULL);
-  case LOAD_CODE: return loads_code() ? 0 : deny_event(c, r, event, NULL);
+  case MAKE_CODE: return compiled_flags_only(args) ? 0 : deny_event(c, r, event, NULL);
+  case LOAD_CODE: return compiled_permitted(c) ? 0 : deny_event(c, r, event, NULL);
   case READ_PATH:
     path = path_arg(args, 0, &n);
     return path && readable_path(path, n) ? check_files(c, r, event) : deny_event(c, r, event, path);
@@ -287,6 +287,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case DATABASE:
     path = path_arg(args, 0, &n);
     return path && n == 8 && !memcmp(path, ":memory:", 8) ? 0 : deny_event(c, r, event, path);
+  case CONTROL: return harmless_control(int_arg(args, 1, -1)) ? 0 : deny_event(c, r, event, NULL);
   case IMPORT:
     path = path_arg(args, 0, &n);
     return path ? gate_check_import(c, path) : 0;

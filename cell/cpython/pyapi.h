@@ -75,6 +75,7 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(PyFrameObject *, PyEval_GetFrame, (void)) \
   X(PyObject *, PyFrame_GetCode, (PyFrameObject *)) \
   X(PyFrameObject *, PyFrame_GetBack, (PyFrameObject *)) \
+  X(PyObject *, PyFrame_GetVarString, (PyFrameObject *, const char *)) \
   X(PyObject *, Py_CompileString, (const char *, const char *, int)) \
   X(PyObject *, PyImport_AddModuleRef, (const char *)) \
   X(PyObject *, PyImport_ImportModule, (const char *)) \
