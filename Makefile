@@ -25,10 +25,10 @@ PURE = CGO_ENABLED=0 $(GO) list -test -f '{{or .ForTest .ImportPath}} {{join .De
 	{ name = $$1; sub(/\.test$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
-.PHONY: help deps build man fmt-check vet check test test-kernel race bench fuzz lint generate hardened clean
+.PHONY: help deps build man fmt-check vet check test test-kernel test-hostile race bench fuzz lint generate hardened clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: $(LINT) ## install what is needed beyond Go and a C compiler (into .bin) and fetch the modules
 	$(GO) mod download
@@ -68,6 +68,9 @@ test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detec
 
 test-kernel: ## the kernel room's tests under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=
 	$(GO) run ./kernel/internal/vmtest/run $(VMFLAGS)
+
+test-hostile: ## attack cells by every known technique, on each backend and stack of layers (docs/hostile-matrix.md)
+	$(GO) test -timeout $(TESTTIMEOUT) -run TestHostile ./system_test/hostile
 
 race: ## all tests under the race detector
 	$(GO) test -race -timeout $(TESTTIMEOUT) ./...

@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 // No code in a cell gets these, the standard library's included: they reach
-// other interpreters, raw memory, or the process.
+// other interpreters, raw memory, the process or files.
 static const char *const never[] = {
     "_interpreters", "_interpchannels", "_interpqueues", "_ctypes", "_ctypes_test", "_testcapi", "_testlimitedcapi",
     "_testinternalcapi", "_testbuffer", "_testimportmultiple", "_testmultiphase", "_testsinglephase", "_testclinic",
     "_testclinic_limited", "_testexternalinspection", "_remote_debugging", "_xxtestfuzz", "xxsubtype", "xxlimited",
-    "xxlimited_35", "faulthandler", "_posixshmem", "readline", NULL};
+    "xxlimited_35", "faulthandler", "_posixshmem", "readline",
+    // Their C libraries open files by themselves, which no audit event tells of.
+    "pwd", "grp", "_dbm", "_gdbm", NULL};
 
 // The standard library may load these for itself; a guest never names them.
 static const char *const internal[] = {"posix", "_signal", "_imp", "marshal", "_thread", "_posixsubprocess",
@@ -341,13 +343,14 @@ static const removal removals[] = {
               "umask nice setpriority sched_setaffinity sched_setscheduler sched_setparam chroot setuid setgid seteuid "
               "setegid setreuid setregid setresuid setresgid setgroups initgroups setsid setpgid tcsetpgrp setns unshare "
               "memfd_create eventfd timerfd_create openpty posix_openpt login_tty wait wait3 wait4 waitpid waitid plock "
-              "setpgrp ctermid", refused, METH_VARARGS | METH_KEYWORDS},
+              "setpgrp ctermid mkfifo mknod", refused, METH_VARARGS | METH_KEYWORDS}, // the last two raise no event
     {"posix", "pidfd_open", NULL, ABSENT}, // subprocess, and so asyncio, tries it when imported
     {"posix", "putenv unsetenv register_at_fork", ignored, METH_VARARGS | METH_KEYWORDS},
     {"_signal", "alarm setitimer raise_signal pthread_kill pthread_sigmask pidfd_send_signal siginterrupt pause sigwait "
                 "sigwaitinfo sigtimedwait set_wakeup_fd", refused, METH_VARARGS | METH_KEYWORDS},
     {"_thread", "interrupt_main", refused, METH_VARARGS | METH_KEYWORDS},
     {"_posixsubprocess", "fork_exec", refused, METH_VARARGS | METH_KEYWORDS},
+    {"_multiprocessing", "SemLock sem_unlink", NULL, ABSENT}, // files in /dev/shm; multiprocessing is ready for it
     {"resource", "setrlimit prlimit", refused, METH_VARARGS | METH_KEYWORDS},
     {"time", "sleep", gate_sleep, METH_O},
     {"time", "clock_settime clock_settime_ns", refused, METH_VARARGS | METH_KEYWORDS},

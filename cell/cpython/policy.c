@@ -29,6 +29,7 @@ typedef enum {
   MAPPING,      // arguments fileno, …
   DATABASE,     // argument 0 is a path or ":memory:"
   IMPORT,       // argument 0 is a module name
+  CONTROL,      // arguments fd, command
 } verdict;
 
 typedef struct { const char *event; verdict verdict; const char *capability; } rule;
@@ -72,6 +73,7 @@ static const rule rules[] = {
     {"sqlite3.connect", DATABASE, "fs"},
     {"sqlite3.enable_load_extension", DENY, "native"},
     {"sqlite3.load_extension", DENY, "native"},
+    {"fcntl.fcntl", CONTROL, "process"},
     {"fcntl.ioctl", SHARED_DENY, "process"},
     {"resource.", SHARED_DENY, "process"},
     {"syslog.", DENY, "process"},
@@ -315,6 +317,17 @@ static bool flags_known_code(PyObject *args) {
   return known;
 }
 
+// Of fcntl, what concerns the descriptor. By the rest the kernel signals any process of
+// the same user, or tells of what others do. kernel/seccomp has the same list.
+static bool harmless_control(long command) {
+  switch (command) {
+  case F_DUPFD: case F_DUPFD_CLOEXEC: case F_GETFD: case F_SETFD: case F_GETFL: case F_SETFL:
+  case F_GETLK: case F_SETLK: case F_SETLKW: case F_OFD_GETLK: case F_OFD_SETLK: case F_OFD_SETLKW:
+  case F_GETPIPE_SZ: case F_GET_SEALS: return true;
+  default: return false;
+  }
+}
+
 static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   size_t n = 0;
   const char *path;
@@ -336,6 +349,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case DATABASE:
     path = path_arg(args, 0, &n);
     return path && n == 8 && !memcmp(path, ":memory:", 8) ? 0 : deny_event(c, r, event, path);
+  case CONTROL: return harmless_control(int_arg(args, 1, -1)) ? 0 : deny_event(c, r, event, NULL);
   case IMPORT:
     path = path_arg(args, 0, &n);
     return path ? gate_check_import(c, path) : 0;

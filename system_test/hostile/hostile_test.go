@@ -1,0 +1,194 @@
+package hostile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// TestHostile runs every probe in every column.
+func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute of attacks; run without -short, or make test-hostile")
+	}
+	m := newMatrix()
+	for _, c := range columns {
+		t.Run(c.String(), func(t *testing.T) { runColumn(t, c, m) })
+	}
+	m.compare(t)
+}
+
+// How many probes of a column run at a time: most wait for something.
+const workers = 4
+
+type job struct {
+	family family
+	probe  probe
+}
+
+func runColumn(t *testing.T, c column, m *matrix) {
+	l := c.launcher(t)
+	neighbour := spawn(t, l, cell.Spec{Backend: c.backend, Tenant: "neighbour"})
+	must(t, m.found(t, c, neighbour))
+	jobs := make(chan job)
+	var group sync.WaitGroup
+	for i := range workers {
+		w := newWorld(t, l, c, fmt.Sprintf("tenant%d", i), neighbour)
+		group.Go(func() {
+			for j := range jobs {
+				t.Run(j.family.name+"/"+j.probe.name, func(t *testing.T) {
+					in := w
+					if j.probe.alone || j.probe.fatal {
+						in = newWorld(t, l, c, "alone"+j.probe.name, neighbour)
+					}
+					m.set(j.family.name, j.probe.name, c, j.probe.run(t, j.family, in))
+				})
+			}
+		})
+	}
+	for _, f := range families {
+		for _, p := range f.probes {
+			jobs <- job{f, p}
+		}
+	}
+	close(jobs)
+	group.Wait()
+}
+
+// run tries the technique once and says what came of it.
+func (p probe) run(t *testing.T, f family, w *world) string {
+	c := w.column
+	if p.only != "" && p.only != c.backend || p.refused && c.stack == gate {
+		return untried
+	}
+	canaries := newCanaries(t)
+	said, err := p.attack(t, f, w, canaries)
+	if errors.Is(err, errNoTracer) {
+		t.Skip(err)
+	}
+	harm := canaries.harm(t, said)
+	if !p.fatal {
+		harm = append(harm, w.harm(t, said)...)
+	}
+	harm = append(harm, p.bounds(t, w)...)
+	if errors.Is(err, errDone) {
+		harm = append(harm, "the kernel did it")
+	}
+	w.heal()
+	t.Logf("ends with %v; harm %q; said %.600q", err, harm, said)
+	why, expected := p.passes(c)
+	switch {
+	case len(harm) > 0 && !expected:
+		t.Errorf("gets through: %q", harm)
+	case len(harm) == 0 && expected:
+		t.Errorf("is held, although %s", why.why)
+	}
+	switch {
+	case len(harm) > 0:
+		return through
+	case isLimit(err):
+		return limited
+	}
+	return held
+}
+
+func (p probe) attack(t *testing.T, f family, w *world, c *canaries) (said []byte, err error) {
+	e := &ear{}
+	imports := p.imports
+	if imports == nil {
+		imports = []string{"*"}
+	}
+	if p.limits.Wall == 0 {
+		p.limits.Wall = 8 * time.Second
+	}
+	guest := spawn(t, w.l, cell.Spec{Backend: w.column.backend, Tenant: w.tenant, Imports: imports, Limits: p.limits, Sink: e})
+	must(t, guest.Exec(soon(t), cell.Source{Code: []byte(c.prelude(w)), File: "prelude.py"}))
+	var left []byte
+	if p.calls != nil {
+		left, err = p.corrupt(t, guest, c)
+	} else {
+		code, readErr := os.ReadFile(filepath.Join("testdata", f.name, p.name+".py"))
+		must(t, readErr)
+		err = guest.Exec(soon(t), cell.Source{Code: code, File: p.name + ".py"})
+		p.isSound(t, err)
+	}
+	return slices.Concat(left, drain(t, guest), []byte(e.text()), traceback(err)), err
+}
+
+// answered is an answer that is no error.
+var answered = regexp.MustCompile(`\b\d+; `)
+
+// corrupt makes the calls on the guest's thread, or on another of its process.
+func (p probe) corrupt(t *testing.T, guest cell.Cell, c *canaries) ([]byte, error) {
+	comm := filepath.Base(c.dir)
+	must(t, guest.Exec(soon(t), cell.Source{Code: fmt.Appendf(nil, "import threading\nthreading.current_thread().name = %q[:15]", comm)}))
+	tid := thread(t, comm[:min(15, len(comm))], guest.Spec().Backend, p.elsewhere)
+	if tid == 0 {
+		t.Fatal("the thread is not found")
+	}
+	answers, left, err := inject(tid, p.calls, c)
+	t.Logf("the kernel answers: %s %v", answers, err)
+	if errors.Is(err, errKilled) {
+		<-guest.Done()
+		return left, err
+	}
+	if err != nil && !errors.Is(err, errNoTracer) {
+		t.Errorf("inject: %v", err)
+	}
+	if p.refused && err == nil && answered.Match(answers) {
+		err = errDone
+	}
+	return left, err
+}
+
+// drain ends the cell and returns what it had posted, its last words included.
+func drain(t *testing.T, c cell.Cell) (out []byte) {
+	t.Helper()
+	_ = c.Close(soon(t))
+	for {
+		item, err := c.Recv(soon(t))
+		if err != nil {
+			return out
+		}
+		out = append(append(out, item.Value.Data...), '\n')
+	}
+}
+
+// isSound fails a probe that ends because it is wrong, and so shows nothing.
+func (p probe) isSound(t *testing.T, err error) {
+	t.Helper()
+	var e *cell.Error
+	if !errors.As(err, &e) || e.Type == p.ends && p.ends != "" {
+		return
+	}
+	switch e.Type {
+	case "NameError", "SyntaxError", "IndentationError", "TypeError", "KeyError", "UnboundLocalError", "IndexError":
+		t.Errorf("the probe is wrong: %v\n%s", err, e.Traceback)
+	}
+}
+
+func isLimit(err error) bool {
+	for _, k := range []cell.Kind{cell.Timeout, cell.MemoryExceeded, cell.CPUExceeded, cell.OutputExceeded, cell.ChildWorkExceeded} {
+		if errors.Is(err, k) {
+			return true
+		}
+	}
+	var e *cell.Error
+	return errors.As(err, &e) && (e.Type == "MemoryError" || e.Type == "RecursionError")
+}
+
+func traceback(err error) []byte {
+	var e *cell.Error
+	if errors.As(err, &e) {
+		return []byte(e.Message + e.Traceback)
+	}
+	return nil
+}

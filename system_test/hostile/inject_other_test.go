@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package hostile
+
+func inject(int, []call, *canaries) (answers, left []byte, err error) {
+	return nil, nil, errNoTracer
+}

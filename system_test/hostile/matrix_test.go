@@ -1,0 +1,148 @@
+package hostile
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+const matrixFile = "../../docs/hostile-matrix.md"
+
+// matrix is what came of every probe in every column.
+type matrix struct {
+	sync.Mutex
+	outcome map[string]string
+	lacks   []string // layers that this machine has not
+}
+
+func newMatrix() *matrix { return &matrix{outcome: map[string]string{}} }
+
+func (m *matrix) set(family, probe string, c column, outcome string) {
+	m.Lock()
+	defer m.Unlock()
+	m.outcome[family+"/"+probe+"/"+c.String()] = outcome
+}
+
+// found notes what the kernel does not give: the committed matrix is of one that gives all.
+func (m *matrix) found(t *testing.T, c column, any cell.Cell) error {
+	t.Helper()
+	r, err := any.Inspect(soon(t))
+	if err != nil || c.stack == gate {
+		return err
+	}
+	for _, layer := range r.Confinement.Layers {
+		if (layer.Name == "landlock" || layer.Name == "seccomp") && !layer.Active {
+			m.lacks = append(m.lacks, fmt.Sprintf("%s: %s", layer.Name, layer.Evidence))
+		}
+	}
+	if c.stack == dev && len(r.Namespaces) == 0 && c.backend == cell.Process {
+		m.lacks = append(m.lacks, "namespaces")
+	}
+	if runtime.GOARCH != "amd64" {
+		m.lacks = append(m.lacks, "the processor that system calls are written for here")
+	}
+	if os.Getuid() != 0 {
+		m.lacks = append(m.lacks, "root, and so a user for each cell")
+	}
+	return nil
+}
+
+func (m *matrix) compare(t *testing.T) {
+	if t.Failed() {
+		return // a matrix of a failed run says nothing
+	}
+	if len(m.lacks) > 0 {
+		t.Skipf("the probes were judged; the matrix is of machines that have what this lacks: %s", strings.Join(m.lacks, "; "))
+	}
+	for _, f := range families {
+		for _, p := range f.probes {
+			for _, c := range columns {
+				if m.outcome[f.name+"/"+p.name+"/"+c.String()] == "" {
+					t.Skipf("not all probes were run: %s/%s was not", f.name, p.name)
+				}
+			}
+		}
+	}
+	text := m.text()
+	if *update {
+		must(t, os.WriteFile(matrixFile, []byte(text), 0o600))
+		return
+	}
+	want, err := os.ReadFile(matrixFile)
+	must(t, err)
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with go test ./system_test/hostile -run TestHostile -update\n%s", diff)
+	}
+}
+
+func (m *matrix) text() string {
+	var b strings.Builder
+	count := 0
+	for _, f := range families {
+		count += len(f.probes)
+	}
+	fmt.Fprintf(&b, header, count, len(families))
+	for _, f := range families {
+		fmt.Fprintf(&b, "\n## %s\n\n| technique | `subinterpreter` dev | bare | gate | `process` dev | bare | gate |\n|---|---|---|---|---|---|---|\n", f.title)
+		for _, p := range f.probes {
+			fmt.Fprintf(&b, "| `%s`: %s |", p.name, strings.ReplaceAll(p.what, "|", `\|`))
+			for _, c := range columns {
+				fmt.Fprintf(&b, " %s |", m.outcome[f.name+"/"+p.name+"/"+c.String()])
+			}
+			b.WriteString("\n")
+		}
+		for _, p := range f.probes {
+			for _, w := range p.through {
+				where := strings.TrimSpace(string(w.backend) + " " + strings.Join(w.stacks, ", "))
+				if where == "" {
+					where = "everywhere"
+				}
+				fmt.Fprintf(&b, "\n- `%s` gets through (%s): %s.", p.name, where, w.why)
+			}
+		}
+		b.WriteString("\n")
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+const header = `# Hostile matrix
+
+What came of %d techniques in %d families, each tried in a cell of its own. Written by
+` + "`go test ./system_test/hostile -run TestHostile -update`" + `; the test fails when a run finds
+something else. Do not edit it.
+
+A probe is judged by canaries outside of the guest, never by an exception: a secret file
+that must not be posted, files that must not change, TCP, UDP and Unix sockets that must not
+be reached, a process that must live, the values of another cell of the tenant and the
+answers of another tenant's, and what the processes use.
+
+| column | what holds |
+|---|---|
+| dev | everything: gate, namespaces, Landlock, system-call filter |
+| bare | the same without namespaces (` + "`NoNamespaces`" + `) |
+| gate | what is above the kernel alone (` + "`compatibility`, `NoNamespaces`" + `) |
+
+The node is root here, so that a process cell has a user of its own in all three columns.
+
+| word | meaning |
+|---|---|
+| held | no canary noticed it |
+| held by limit | the same, and a limit of the cell ended it |
+| **gets through** | a canary noticed; the reason is below the table |
+| n/a | it makes no sense there |
+
+Techniques of guests with corrupted memory are system calls that the test makes on the
+cell's own thread, past Python. In ` + "`subinterpreter`" + ` such a guest can also act through the
+threads of its host that have no filter: the rows that say "another thread" are those. A
+call that ends its process counts as held; there, it ends all cells of its tenant. Where no
+canary would notice a call, the kernel must refuse it; with no layer of the kernel's that is
+nothing to ask for, hence n/a under gate. All traffic stays on this machine, so that metadata
+addresses are not tried. What a guest learns by timing is not tried either: it gets through.
+`

@@ -1,0 +1,10 @@
+import json
+texts = ["import os\nos.system('touch %s/posing')" % DIR]
+for name in ("<frozen os>", json.__file__, "<pyisolate>", "<frozen importlib._bootstrap>"):
+    attempt(lambda: exec(compile(texts[0], name, "exec")))
+    attempt(lambda: exec(texts[0], {"__name__": "json", "__file__": name, "__builtins__": __builtins__}))
+def f():
+    import os
+    os.system("touch %s/posing" % DIR)
+attempt(lambda: setattr(f, "__code__", f.__code__.replace(co_filename=json.__file__)))
+attempt(f)

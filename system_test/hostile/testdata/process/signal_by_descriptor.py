@@ -1,0 +1,11 @@
+import fcntl, os, socket
+a, b = socket.socketpair()
+attempt(fcntl.fcntl, a, fcntl.F_SETOWN, BYSTANDER)
+attempt(fcntl.fcntl, a, 10, 9)
+attempt(fcntl.fcntl, a, fcntl.F_SETFL, fcntl.fcntl(a, fcntl.F_GETFL) | os.O_ASYNC)
+attempt(b.send, b"x")
+r, w = os.pipe()
+attempt(fcntl.fcntl, r, fcntl.F_SETOWN, BYSTANDER)
+attempt(fcntl.fcntl, r, fcntl.F_SETSIG, 9)
+attempt(fcntl.fcntl, r, fcntl.F_SETFL, os.O_ASYNC)
+attempt(os.write, w, b"x")

@@ -1,0 +1,2 @@
+x = 1 << 1000
+while True: x *= x

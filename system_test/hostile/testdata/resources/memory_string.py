@@ -1,0 +1,2 @@
+x = "x"
+while True: x += x

@@ -1,0 +1,1 @@
+while True: post("x" * 1000)

@@ -1,0 +1,3 @@
+while True:
+    try: request("fs.read", "read", {"path": SECRET})
+    except Exception: pass
