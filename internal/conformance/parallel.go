@@ -13,7 +13,7 @@ import (
 
 const (
 	// busy is how long guests compute, in each of the tries.
-	busy  = 300 * time.Millisecond
+	busy  = time.Second
 	tries = 5
 	// Two that wait for each other get one processor at the most, so more than enough is
 	// proof that they do not. On a loaded machine they may get less: then it is proof that
