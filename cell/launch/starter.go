@@ -91,7 +91,7 @@ func (s *starter) startHere(b cell.Backend) (*process, error) {
 }
 
 func namespacesRefused(err error) bool {
-	for _, e := range []error{unix.EPERM, unix.EINVAL, unix.ENOSPC, unix.EUSERS, unix.ENOSYS} {
+	for _, e := range []error{unix.EPERM, unix.EINVAL, unix.ENOSPC, unix.EUSERS, unix.ENOSYS, unix.EACCES} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -77,5 +77,5 @@ func gateOnly(why string) []passage { return []passage{{stacks: []string{gate}, 
 
 const (
 	noLayers = "no layer of the kernel's is on, and the gate is above the kernel"
-	shared   = "a thread of the host without a filter acts for the guest: they share their memory"
+	shared   = "another thread of the host, which has no Landlock rules, acts for the guest: they share their memory"
 )

@@ -140,7 +140,7 @@ The node is root here, so that a process cell has a user of its own in all three
 
 Techniques of guests with corrupted memory are system calls that the test makes on the
 cell's own thread, past Python. In ` + "`subinterpreter`" + ` such a guest can also act through the
-threads of its host that have no filter: the rows that say "another thread" are those. A
+threads of its host that have no Landlock rules: the rows that say "another thread" are those. A
 call that ends its process counts as held; there, it ends all cells of its tenant. Where no
 canary would notice a call, the kernel must refuse it; with no layer of the kernel's that is
 nothing to ask for, hence n/a under gate. All traffic stays on this machine, so that metadata

@@ -88,7 +88,7 @@ var racesFamily = family{
 		{name: "open_elsewhere", what: "another thread opens the file", elsewhere: true, calls: readsBy(call{number: unix.SYS_OPENAT, data: secretPath, args: [6]uint64{cwd, dataArgument}}),
 			through: []passage{{backend: "subinterpreter", why: shared}, {backend: "process", stacks: []string{gate}, why: noLayers}}},
 		{name: "create_elsewhere", what: "another thread makes a file", elsewhere: true, calls: withData(unix.SYS_OPENAT, newPath, cwd, dataArgument, unix.O_CREAT|unix.O_WRONLY, 0o666),
-			through: []passage{{backend: "subinterpreter", why: shared}, {backend: "process", stacks: []string{gate}, why: noLayers}}},
+			through: gateOnly(noLayers)},
 	},
 }
 
@@ -121,9 +121,9 @@ var kernelFamily = family{
 		{name: "keyring", refused: true, what: "the kernel's key ring", fatal: true, calls: one(unix.SYS_KEYCTL, 0, ^uint64(0), 0)},
 		{name: "module", refused: true, what: "load a module", fatal: true, calls: one(unix.SYS_INIT_MODULE, bufferArgument, 0, bufferArgument)},
 		{name: "connect_elsewhere", what: "another thread connects", elsewhere: true, calls: connects(unix.AF_INET, unix.SOCK_STREAM, inet(tcp), 16),
-			through: []passage{{backend: "subinterpreter", stacks: []string{bare, gate}, why: shared}, {backend: "process", stacks: []string{gate}, why: noLayers}}},
+			through: gateOnly(noLayers)},
 		{name: "unix_elsewhere", what: "another thread connects to a socket in the file system", elsewhere: true,
 			calls:   connects(unix.AF_UNIX, unix.SOCK_STREAM, local(func(c *canaries) string { return c.sockets.path }), 110),
-			through: []passage{{backend: "subinterpreter", why: shared}, {backend: "process", stacks: []string{gate}, why: noLayers}}},
+			through: gateOnly(noLayers)},
 	},
 }
