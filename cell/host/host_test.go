@@ -453,10 +453,18 @@ func TestManyCellsAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 	}()
+	// Beside the reading: a node that waits for room while nobody reads may wait for ever.
+	var replies sync.WaitGroup
+	defer replies.Wait()
 	for range cells * each {
 		m := n.await("claimed", func(m *wire.Msg) bool { return m.GetClaimed() != nil })
-		n.runs(m.Cell, 2, 0, "post 1")
-		n.send(m.Cell, 0, &wire.Control_Close{Close: &wire.Close{}}, "")
+		replies.Go(func() {
+			exec := wire.New(m.Cell, 2, &wire.Control_Exec{Exec: &wire.Exec{File: "f.py"}}, []byte("post 1"))
+			end := wire.New(m.Cell, 0, &wire.Control_Close{Close: &wire.Close{}}, nil)
+			if err := errors.Join(n.conn.Send(exec), n.conn.Send(end)); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	for range cells * each {
 		n.await("end", func(m *wire.Msg) bool { return m.GetEnded().GetState() == string(cell.Closed) })

@@ -30,7 +30,7 @@ func TestModuleFiles(t *testing.T) {
 	}
 	file := ""
 	for _, name := range all {
-		if filepath.IsAbs(name) {
+		if filepath.IsAbs(name) && !strings.Contains(name, "dbm") { // which no cell gets
 			file = name
 		}
 	}
