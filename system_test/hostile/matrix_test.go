@@ -78,7 +78,7 @@ func (m *matrix) compare(t *testing.T) {
 	want, err := os.ReadFile(matrixFile)
 	must(t, err)
 	if diff := cmp.Diff(string(want), text); diff != "" {
-		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with go test ./system_test/hostile -run TestHostile -update\n%s", diff)
+		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with PYISOLATE_HOSTILE=1 go test ./system_test/hostile -run TestHostile -update\n%s", diff)
 	}
 }
 
@@ -115,7 +115,7 @@ func (m *matrix) text() string {
 const header = `# Hostile matrix
 
 What came of %d techniques in %d families, each tried in a cell of its own. Written by
-` + "`go test ./system_test/hostile -run TestHostile -update`" + `; the test fails when a run finds
+` + "`PYISOLATE_HOSTILE=1 go test ./system_test/hostile -run TestHostile -update`" + `; the test fails when a run finds
 something else. Do not edit it.
 
 A probe is judged by canaries outside of the guest, never by an exception: a secret file
