@@ -173,13 +173,22 @@ func (b *bench) each(ctx context.Context, rows []benchRow, progress io.Writer, s
 func (r benchResult) rounded() benchResult {
 	for _, v := range []*float64{&r.P50, &r.P99, &r.PeerP50, &r.Ratio, &r.PoolP50, &r.SmallP50,
 		&r.At50, &r.At200, &r.At1000, &r.ProcessChild, &r.ProcessTotal} {
-		if *v < 1e5 {
-			*v = math.Round(*v*100) / 100
-		} else {
-			*v = math.Round(*v)
-		}
+		*v = significant(*v)
 	}
 	return r
+}
+
+// significant rounds to two decimals, large figures to none, and small ones, such as the
+// ratio to a peer that is far better, to two digits that are not zero.
+func significant(v float64) float64 {
+	scale := 100.0
+	switch a := math.Abs(v); {
+	case a >= 1e5:
+		scale = 1
+	case a > 0 && a < 0.1:
+		scale = math.Pow(10, 1-math.Floor(math.Log10(a)))
+	}
+	return math.Round(v*scale) / scale
 }
 
 func (r benchResult) verdict() string {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 
@@ -123,5 +124,16 @@ func TestSumPrivate(t *testing.T) {
 	}
 	if _, err := sumPrivate([]byte("Rss: 90 kB\n")); err == nil {
 		t.Error("a rollup without private fields passes")
+	}
+}
+
+// TestSignificant: a ratio is never rounded away.
+func TestSignificant(t *testing.T) {
+	for _, c := range []struct{ v, want float64 }{
+		{0, 0}, {123456.7, 123457}, {12345.678, 12345.68}, {0.456, 0.46}, {0.0987, 0.099}, {0.00466, 0.0047}, {0.0000123, 0.000012},
+	} {
+		if got := significant(c.v); math.Abs(got-c.want) > c.want*1e-9 {
+			t.Errorf("significant(%g) = %g, not %g", c.v, got, c.want)
+		}
 	}
 }
