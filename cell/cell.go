@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 // State is where a cell is in its life.
@@ -75,6 +77,11 @@ type Cell interface {
 	// Inspect reports without running guest code; it works in every state.
 	Inspect(ctx context.Context) (Report, error)
 
+	// Reload replaces the policy, whatever the guest is doing. It says of every layer
+	// whether it judges by the new one now. In between, what both policies permit is
+	// permitted. Policies are replaced one at a time.
+	Reload(ctx context.Context, p policy.Policy) (Reloaded, error)
+
 	// Quarantine interrupts the guest and lets nothing more run in it.
 	Quarantine(ctx context.Context, reason string) error
 	// Kill ends the cell now; operations under way fail with CellGone and reason.
@@ -141,6 +148,30 @@ type Layer struct {
 	Evidence string `json:"evidence"`
 	// Gaps are what it does not judge of what it is about.
 	Gaps []string `json:"gaps,omitempty"`
+}
+
+// Reloaded is what became of a new policy in each layer.
+type Reloaded struct {
+	Layers []ReloadedLayer `json:"layers"`
+}
+
+// ReloadedLayer is one layer's part.
+type ReloadedLayer struct {
+	Name string `json:"layer"`
+	// Live: it judges by the new policy.
+	Live bool `json:"live"`
+	// Missing is what it still permits or refuses otherwise, until there is a new cell.
+	Missing string `json:"missing,omitempty"`
+}
+
+// NewCell lists what takes effect only in a new cell; empty: nothing does.
+func (r Reloaded) NewCell() (missing []string) {
+	for _, l := range r.Layers {
+		if l.Missing != "" {
+			missing = append(missing, l.Name+": "+l.Missing)
+		}
+	}
+	return missing
 }
 
 // LogRecord is one line the guest logged or printed.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+
+	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 // Backend names how a cell is packed into processes.
@@ -133,6 +135,10 @@ type Spec struct {
 	// grants its submodules.
 	Imports []string
 	Limits  Limits
+	// Policy is what the guest may do by itself, without a request: files by their
+	// paths, addresses that it connects to. Children is taken from Limits, and so is
+	// Quotas.Memory when 0. Nil: Python's own library and nothing else.
+	Policy *policy.Policy
 	// Sink receives what the guest says; nil discards it.
 	Sink Sink
 }
@@ -165,7 +171,13 @@ func (s *Spec) Validate() error {
 		return Errorf(Invalid, "%d imports are allowed at most, not %d", 1024, len(s.Imports))
 	}
 	s.Limits = s.Limits.WithDefaults()
-	return s.Limits.Validate()
+	if err := s.Limits.Validate(); err != nil || s.Policy == nil {
+		return err
+	}
+	if err := s.Policy.Validate(); err != nil {
+		return Errorf(Invalid, "%v", err)
+	}
+	return nil
 }
 
 var importRE = regexp.MustCompile(`^(\*|[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*)$`)

@@ -18,6 +18,7 @@ struct cell {
   // Rings. hdr is NULL once the host has been told that the cell ended.
   ring_hdr *hdr;
   char *in, *out; // cap bytes each
+  const char *rules; // RING_RULES bytes
   uint32_t mask;
   int bell; // eventfd to the host
   _Atomic uint32_t looks_missed, looks_turn; // of looks before sleeping
@@ -144,6 +145,9 @@ int policy_hook(const char *event, PyObject *args, void *unused);
 // Raises PolicyDenied (or its import flavour) and reports it. Always -1.
 int policy_deny(cell *c, const char *capability, const char *action);
 bool policy_in_stdlib(const char *path, size_t n);
+// ---- rules.c: what the cell's policy gives, as the host last wrote it ------------------------
+bool rules_permit(const cell *c, const char *path, size_t n, unsigned access);
+bool rules_network(const cell *c);
 int gate_install(cell *c); // wraps import machinery, removes what no guest may have
 bool gate_trusted_frame(void);
 bool gate_library_names(const char *name);

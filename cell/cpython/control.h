@@ -1,7 +1,7 @@
 // The control socket between a host and a process it starts for cells: a zygote,
 // or a cell that is executed afresh. SOCK_SEQPACKET, one message a packet, native
 // byte order:
-//   in:  NUL-separated key=value texts: lib, home, stdlib, preload (a,b,c), uid,
+//   in:  NUL-separated key=value texts: lib, home, stdlib, preload (a,b,c), uid, writes (0 or 1),
 //        landlock and seccomp (see layers.h) in hexadecimal digits
 //   out: "ready\0" pid "\0" why cells cannot have a user of their own, or
 //        "error\0" text
@@ -21,6 +21,7 @@ typedef struct {
   const char *lib, *home, *stdlib, *preload[64];
   int preloads;
   layer landlock, seccomp; // n 0: none
+  bool writes;   // files may grow
   uint32_t uid; // one of the users that cells are to run as; 0: none
 } config;
 

@@ -5,8 +5,10 @@
 #define _GNU_SOURCE
 #include "cell.h"
 #include "frozen.h"
+#include "policy.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +23,13 @@ typedef enum {
   TRUSTED_ONLY, // the caller's code is the standard library's
   MAKE_CODE,    // argument 0 is code's bytes, 1 its file
   LOAD_CODE,    // argument 0 is marshalled code
-  READ_PATH,    // argument 0 is a path to look at
+  READ_PATH,    // argument 0 is a path to look at, or a descriptor
+  CHANGE_PATH,  // arguments path, directory descriptor
+  MAKE_PATH,    // arguments path, another, and perhaps a directory descriptor
+  RENAME,       // arguments from, to, and a directory descriptor for each
   OPEN,         // arguments path, mode, flags
   SOCKET,       // arguments self, family, type, protocol
+  NETWORK,      // the kernel judges the address
   THREAD,
   COMPILE,      // arguments source, filename
   MAPPING,      // arguments fileno, …
@@ -32,7 +38,7 @@ typedef enum {
   CONTROL,      // arguments fd, command
 } verdict;
 
-typedef struct { const char *event; verdict verdict; const char *capability; } rule;
+struct rule { const char *event; verdict verdict; const char *capability; };
 
 // First match wins; an event that ends in '.' or '*' here is a prefix.
 static const rule rules[] = {
@@ -52,6 +58,11 @@ static const rule rules[] = {
     {"os.spawn", DENY, "process"},
     {"os.system", DENY, "process"},
     {"os.kill*", DENY, "process"},
+    {"os.mkdir", MAKE_PATH, "fs"},
+    {"os.remove", CHANGE_PATH, "fs"},
+    {"os.rmdir", CHANGE_PATH, "fs"},
+    {"os.truncate", MAKE_PATH, "fs"},
+    {"os.rename", RENAME, "fs"},
     {"os.", DENY, "fs"},
     {"subprocess.", DENY, "process"},
     {"pty.spawn", DENY, "process"},
@@ -59,6 +70,9 @@ static const rule rules[] = {
     {"_thread.start_new_thread", THREAD, "thread"},
     {"_thread.start_joinable_thread", THREAD, "thread"},
     {"socket.__new__", SOCKET, "net"},
+    {"socket.connect", NETWORK, "net"},
+    {"socket.send*", NETWORK, "net"},
+    {"socket.get*", NETWORK, "net"},
     {"socket.", DENY, "net"},
     {"ctypes.", DENY, "native"},
     {"code.__new__", MAKE_CODE, "code"},
@@ -82,32 +96,6 @@ static const rule rules[] = {
     {"cpython._PySys_ClearAuditHooks", ALLOW, ""},
     {NULL, ALLOW, ""},
 };
-
-static char stdlib_dir[4096]; // with a trailing '/'
-static size_t stdlib_len;
-// Paths beside the standard library that anyone may read.
-static const char *const readable[] = {"/usr/share/zoneinfo/", "/dev/null", "/dev/urandom"};
-
-void policy_init(const char *stdlib) {
-  snprintf(stdlib_dir, sizeof stdlib_dir - 1, "%s/", stdlib);
-  stdlib_len = strlen(stdlib_dir);
-}
-
-bool policy_in_stdlib(const char *path, size_t n) {
-  if (memmem(path, n, "/..", 3)) return false;
-  if (n + 1 == stdlib_len && !memcmp(path, stdlib_dir, n)) return true;
-  return n >= stdlib_len && !memcmp(path, stdlib_dir, stdlib_len);
-}
-
-static bool readable_path(const char *path, size_t n) {
-  if (policy_in_stdlib(path, n)) return true;
-  for (size_t i = 0; i < sizeof readable / sizeof *readable; i++) {
-    size_t len = strlen(readable[i]);
-    bool dir = readable[i][len - 1] == '/';
-    if (n >= len && !memcmp(path, readable[i], len) && (dir || n == len) && !memmem(path, n, "/..", 3)) return true;
-  }
-  return false;
-}
 
 // ---- rule look-up --------------------------------------------------------------------------
 
@@ -165,14 +153,13 @@ int policy_deny(cell *c, const char *capability, const char *action) {
   return -1;
 }
 
-static int deny_event(cell *c, const rule *r, const char *event, const char *detail) {
+int policy_deny_event(cell *c, const rule *r, const char *event, const char *detail) {
   char action[256];
   snprintf(action, sizeof action, detail && *detail ? "%s %s" : "%s", event, detail ? detail : "");
   return policy_deny(c, r->capability, action);
 }
 
-// The str, bytes or os.PathLike-free path at args[i]; NULL when it is none.
-static const char *path_arg(PyObject *args, Py_ssize_t i, size_t *n) {
+const char *policy_path(PyObject *args, Py_ssize_t i, size_t *n) {
   PyObject *o = PyTuple_GetItem(args, i);
   const char *p = NULL;
   Py_ssize_t len = 0;
@@ -188,7 +175,7 @@ static const char *path_arg(PyObject *args, Py_ssize_t i, size_t *n) {
   return p;
 }
 
-static long int_arg(PyObject *args, Py_ssize_t i, long missing) {
+long policy_int(PyObject *args, Py_ssize_t i, long missing) {
   PyObject *o = PyTuple_GetItem(args, i);
   long v = o && (PyType_GetFlags(Py_TYPE(o)) & TPFLAGS_LONG) ? PyLong_AsLong(o) : missing;
   if (PyErr_Occurred()) {
@@ -196,34 +183,6 @@ static long int_arg(PyObject *args, Py_ssize_t i, long missing) {
     return missing;
   }
   return v;
-}
-
-// Descriptor numbers are given out lowest first, and a cell has a table of its
-// own: the next free number tells how many are in use.
-static bool files_left(cell *c) {
-  int fd = fcntl(c->bell, F_DUPFD_CLOEXEC, 3);
-  if (fd < 0) return false;
-  close(fd);
-  return (uint32_t)fd < c->files + 4; // 0 to 2 and the bell
-}
-
-static int check_files(cell *c, const rule *r, const char *event) {
-  return files_left(c) ? 0 : deny_event(c, r, event, "beyond the limit of open files");
-}
-
-static int check_open(cell *c, const rule *r, const char *event, PyObject *args) {
-  size_t n = 0;
-  const char *path = path_arg(args, 0, &n);
-  long flags = int_arg(args, 2, 0);
-  if (!path && int_arg(args, 0, -1) >= 0 && !c->shared) return 0; // a descriptor of its own
-  bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC));
-  if (path && ((!writes && readable_path(path, n)) || (n == 9 && !memcmp(path, "/dev/null", 9)))) return check_files(c, r, event);
-  if (path && n && path[0] == '<' && path[n - 1] == '>') {
-    // CPython looks for the text of a SyntaxError in a file of the source's name.
-    if (!support_load(c, SUPPORT_ERRORS)) PyErr_SetString(c->denied, "not a file");
-    return -1;
-  }
-  return deny_event(c, r, event, path);
 }
 
 static int check_thread(cell *c) {
@@ -261,12 +220,12 @@ static bool is_content_of(PyObject *content, const char *file, long skip) {
 
 static int check_compile(cell *c, const rule *r, PyObject *args) {
   size_t n = 0;
-  const char *file = path_arg(args, 1, &n);
+  const char *file = policy_path(args, 1, &n);
   if (!file) return 0;
   bool ours = (n >= 7 && !memcmp(file, "<frozen", 7)) || !strcmp(file, "<pyisolate>");
   if (!ours && !policy_in_stdlib(file, n)) return 0;
   bool genuine = !ours && gate_library_names("compile") && is_content_of(PyTuple_GetItem(args, 0), file, 0);
-  return genuine ? 0 : deny_event(c, r, "compile", "as standard library");
+  return genuine ? 0 : policy_deny_event(c, r, "compile", "as standard library");
 }
 
 // Who unmarshals or makes code says nothing: library code can be made to do it with what a
@@ -333,25 +292,28 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   const char *path;
   switch (r->verdict) {
   case ALLOW: return 0;
-  case DENY: return deny_event(c, r, event, path_arg(args, 0, &n));
-  case SHARED_DENY: return c->shared ? deny_event(c, r, event, path_arg(args, 0, &n)) : 0;
-  case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : deny_event(c, r, event, NULL);
-  case MAKE_CODE: return flags_known_code(args) ? 0 : deny_event(c, r, event, NULL);
-  case LOAD_CODE: return loads_known_code(args) ? 0 : deny_event(c, r, event, NULL);
-  case READ_PATH:
-    path = path_arg(args, 0, &n);
-    return path && readable_path(path, n) ? check_files(c, r, event) : deny_event(c, r, event, path);
-  case OPEN: return check_open(c, r, event, args);
-  case SOCKET: return int_arg(args, 1, -1) == AF_UNIX ? check_files(c, r, event) : deny_event(c, r, event, NULL);
+  case DENY: return policy_deny_event(c, r, event, policy_path(args, 0, &n));
+  case SHARED_DENY: return c->shared ? policy_deny_event(c, r, event, policy_path(args, 0, &n)) : 0;
+  case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : policy_deny_event(c, r, event, NULL);
+  case MAKE_CODE: return flags_known_code(args) ? 0 : policy_deny_event(c, r, event, NULL);
+  case LOAD_CODE: return loads_known_code(args) ? 0 : policy_deny_event(c, r, event, NULL);
+  case READ_PATH: return files_check_read(c, r, event, args);
+  case CHANGE_PATH: return files_check_change(c, r, event, args, 1);
+  case MAKE_PATH: return files_check_change(c, r, event, args, 2);
+  case RENAME: return files_check_rename(c, r, event, args);
+  case OPEN: return files_check_open(c, r, event, args);
+  case SOCKET: return files_check_socket(c, r, event, args);
+  case NETWORK: return rules_network(c) ? 0 : policy_deny_event(c, r, event, NULL);
   case THREAD: return check_thread(c);
   case COMPILE: return check_compile(c, r, args);
-  case MAPPING: return int_arg(args, 0, 0) == -1 ? 0 : deny_event(c, r, event, "of a file");
+  case MAPPING: return policy_int(args, 0, 0) == -1 ? 0 : policy_deny_event(c, r, event, "of a file");
   case DATABASE:
-    path = path_arg(args, 0, &n);
-    return path && n == 8 && !memcmp(path, ":memory:", 8) ? 0 : deny_event(c, r, event, path);
-  case CONTROL: return harmless_control(int_arg(args, 1, -1)) ? 0 : deny_event(c, r, event, NULL);
+    path = policy_path(args, 0, &n);
+    if (path && n == 8 && !memcmp(path, ":memory:", 8)) return 0;
+    return path && rules_permit(c, path, n, ACCESS_READ | ACCESS_WRITE) ? 0 : policy_deny_event(c, r, event, path);
+  case CONTROL: return harmless_control(policy_int(args, 1, -1)) ? 0 : policy_deny_event(c, r, event, NULL);
   case IMPORT:
-    path = path_arg(args, 0, &n);
+    path = policy_path(args, 0, &n);
     return path ? gate_check_import(c, path) : 0;
   }
   return 0;

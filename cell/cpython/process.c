@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 static cell *proto; // becomes the cell
+static bool writes; // its files may grow
 
 // ---- start ---------------------------------------------------------------------------------------
 
@@ -38,6 +39,7 @@ static void freeze(void) {
 }
 
 void process_start(const config *k) {
+  writes = k->writes;
   char err[512] = "";
   if (py_load(k->lib, err, sizeof err) || runtime_init(k->home, k->stdlib, err, sizeof err)) control_die(err);
   if (!(proto = calloc(1, sizeof *proto))) control_die("out of memory");
@@ -75,7 +77,7 @@ static uint64_t address_space(void) {
 
 static void confine(const request *q, uint64_t granted) {
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-  setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
+  if (!writes) setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
   proto->counted = q->own || ((granted & CLONE_NEWUSER) && namespaces_count());
   drop_capabilities();
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

@@ -2,7 +2,8 @@
 // package cell/ring are two views of one layout; change them together.
 //
 // A region is one memfd: a header page, then the in-ring (host to cell), then
-// the out-ring (cell to host), `cap` bytes each, a power of two. Heads and tails
+// the out-ring (cell to host), `cap` bytes each, a power of two, then the rules of
+// the cell's policy. Heads and tails
 // are free-running byte counters; a frame is a 16-byte header and its payload,
 // written as a byte stream, so a frame may be larger than the ring.
 #pragma once
@@ -13,6 +14,7 @@
 #define RING_MAGIC 0x31525950u // "PYR1"
 #define RING_HEADER 4096
 #define RING_THREADS 64
+#define RING_RULES 65536
 
 typedef struct {
   uint32_t magic, cap;
@@ -42,6 +44,9 @@ typedef struct {
   // Native ids of threads the guest started, 0 for none: the host adds their CPU time.
   _Alignas(64) _Atomic uint32_t threads[RING_THREADS];
   _Atomic uint64_t threads_cpu; // ns used by those that have ended
+  // The rules, written by the host and replaced at any time: odd while it writes.
+  _Alignas(64) _Atomic uint32_t rules_seq;
+  _Atomic uint32_t rules_len;
 } ring_hdr;
 
 _Static_assert(offsetof(ring_hdr, in_head) == 64, "layout");
@@ -54,6 +59,7 @@ _Static_assert(offsetof(ring_hdr, mem_used) == 384, "layout");
 _Static_assert(offsetof(ring_hdr, denials) == 408, "layout");
 _Static_assert(offsetof(ring_hdr, threads) == 448, "layout");
 _Static_assert(offsetof(ring_hdr, threads_cpu) == 704, "layout");
+_Static_assert(offsetof(ring_hdr, rules_seq) == 768, "layout");
 
 enum ring_state { RING_STARTING = 0, RING_IDLE = 1, RING_BUSY = 2, RING_ENDED = 3, RING_FAILED = 4 };
 
@@ -102,6 +108,11 @@ enum frame_flag {
   FLAG_STDIN = 8,      // IN_EXEC: sys.stdin reads the inbox
   FLAG_RESTRICTED = 16 // IN_EXEC: restricted dialect
 };
+
+// The rules are u8 flags, then for each path: u8 access, u16 length, the path. The longest
+// path that is the judged one, or a directory above it, decides.
+enum { RULES_NETWORK = 1 }; // internet sockets; the kernel judges addresses
+enum { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_EXECUTE = 4 }; // as in kernel/policy
 
 // IN_CLAIM policy flags.
 enum {

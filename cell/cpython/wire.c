@@ -34,11 +34,12 @@ static void relax(void) {
 int wire_attach(cell *c, void *region, size_t size, int bell) {
   ring_hdr *h = region;
   if (size < RING_HEADER || h->magic != RING_MAGIC || (h->cap & (h->cap - 1)) ||
-      size < RING_HEADER + 2 * (size_t)h->cap)
+      size < RING_HEADER + 2 * (size_t)h->cap + RING_RULES)
     return -1;
   c->hdr = h;
   c->in = (char *)region + RING_HEADER;
   c->out = c->in + h->cap;
+  c->rules = c->out + h->cap;
   c->mask = h->cap - 1;
   c->bell = bell;
   return 0;

@@ -66,8 +66,12 @@ func (c *control) abandon() error {
 func (c *control) kill() { _ = c.cmd.Process.Kill() }
 
 func (c *control) configure(d Dist, uid uint32) error {
+	writes := "0"
+	if d.Writes {
+		writes = "1"
+	}
 	packet := strings.Join([]string{"home=" + d.Home, "lib=" + d.Lib, "stdlib=" + d.Stdlib,
-		"preload=" + strings.Join(d.Preload, ","), "uid=" + strconv.FormatUint(uint64(uid), 10),
+		"preload=" + strings.Join(d.Preload, ","), "writes=" + writes, "uid=" + strconv.FormatUint(uint64(uid), 10),
 		"landlock=" + hex.EncodeToString(d.Landlock), "seccomp=" + hex.EncodeToString(d.Seccomp)}, "\x00")
 	if err := c.sock.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)

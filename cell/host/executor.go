@@ -84,6 +84,8 @@ type Dist struct {
 	// Landlock and Seccomp are what each cell puts on, as packages kernel/landlock and
 	// kernel/seccomp encode it; empty: nothing.
 	Landlock, Seccomp []byte
+	// Writes: files may grow.
+	Writes bool
 }
 
 // Options is what the program gives the host.
@@ -103,7 +105,7 @@ var errNoThreads = errors.New("host: this binary has no sub-interpreter executor
 func newExecutor(hello *wire.Hello, o Options) (Executor, error) {
 	d := hello.GetDist()
 	dist := Dist{Home: d.GetHome(), Lib: d.GetLib(), Stdlib: d.GetStdlib(), Start: d.GetStart(), Preload: d.GetPreload(),
-		Landlock: hello.GetLayers().GetLandlock(), Seccomp: hello.GetLayers().GetSeccomp()}
+		Landlock: hello.GetLayers().GetLandlock(), Seccomp: hello.GetLayers().GetSeccomp(), Writes: hello.GetWrites()}
 	switch cell.Backend(hello.GetBackend()) {
 	case cell.SubInterpreter:
 		if o.Threads == nil {

@@ -85,9 +85,20 @@ func (g *guest) dispatch(m *wire.Msg) {
 		g.close()
 	case *wire.Control_Answer:
 		g.answerRequest(m, b.Answer)
+	case *wire.Control_Reload:
+		g.reload(m)
 	case *wire.Control_Credit:
 		g.credit(int(b.Credit.Items), int(b.Credit.Bytes))
 	}
+}
+
+// reload replaces the rules that the cell's gate goes by, whatever runs in it.
+func (g *guest) reload(m *wire.Msg) {
+	if err := g.slot.region.SetRules(m.Payload); err != nil {
+		g.srv.refuse(m, cell.Errorf(cell.Invalid, "reload: %v", err))
+		return
+	}
+	g.srv.send(g.id, m.Op, &wire.Control_Result{Result: &wire.Result{}}, nil)
 }
 
 // quarantine stops the running operation and refuses all later ones.

@@ -137,4 +137,5 @@ func (s Stats) HitRate() float64 {
 type hostKey struct {
 	tenant  string
 	backend cell.Backend
+	fit     fit
 }

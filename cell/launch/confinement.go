@@ -3,6 +3,7 @@ package launch
 import (
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -22,22 +23,22 @@ type confinement struct {
 	err    error // hardened mode, and the kernel lacks a layer
 }
 
-// confine compiles what every cell of the backend puts on. The kernel is probed once a
+// confine compiles what the cells of a host put on by a policy. The kernel is probed once a
 // process, which takes some tens of milliseconds.
-func confine(backend cell.Backend, mode stack.Mode, p Python) confinement {
+func confine(backend cell.Backend, mode stack.Mode, python Python, p policy.Policy) *confinement {
 	o := stack.Options{Mode: mode, Backend: seccomp.SubInterpreter, Features: probe.Host(), Threads: true}
 	if backend == cell.Process {
 		o.Backend = seccomp.Process
 	}
-	s, err := stack.Compile(policy.Policy{Files: pythonFiles(p)}, o)
-	c := confinement{report: confinementReport(s.Report)}
+	s, err := stack.Compile(policy.Policy{Files: merge(pythonFiles(python), p.Files), Net: p.Net}, o)
+	c := &confinement{report: confinementReport(s.Report)}
 	if err != nil {
 		c.err = cell.Errorf(cell.PolicyDenied, "%s mode: %v", mode, err)
 		return c
 	}
 	c.layers, err = encodeLayers(s)
 	if err == nil && s.Program != nil && backend == cell.SubInterpreter {
-		c.layers.Host, err = hostFilter()
+		c.layers.Host, err = hostFilter(p)
 	}
 	if err != nil {
 		c.err = cell.Errorf(cell.PolicyDenied, "confine cells: %v", err)
@@ -67,13 +68,34 @@ func pythonFiles(p Python) []policy.FileRule {
 	return rules
 }
 
+// merge adds a policy's rules to those that Python needs.
+func merge(python, own []policy.FileRule) []policy.FileRule {
+	rules := slices.Clone(python)
+	for _, r := range own {
+		at := slices.IndexFunc(rules, func(has policy.FileRule) bool { return has.Path == r.Path })
+		if at < 0 {
+			rules = append(rules, r)
+		} else {
+			rules[at].Access |= r.Access
+		}
+	}
+	return rules
+}
+
 // hostFilter is for the whole process in which cells are threads.
-func hostFilter() ([]byte, error) {
-	p, err := seccomp.CompileHost("")
+func hostFilter(p policy.Policy) ([]byte, error) {
+	var g seccomp.Grant
+	if p.Connects() {
+		g |= seccomp.Network
+	}
+	if p.Writes() {
+		g |= seccomp.Write
+	}
+	filter, err := seccomp.CompileHost("", g)
 	if err != nil {
 		return nil, err
 	}
-	return p.MarshalBinary()
+	return filter.MarshalBinary()
 }
 
 func encodeLayers(s stack.Stack) (*wire.Layers, error) {

@@ -17,7 +17,8 @@ type handle struct {
 	id       string
 	wireID   uint64
 	spec     cell.Spec
-	released bool // under the launcher's mu
+	rules    []byte // for the guest's gate, at the claim
+	released bool   // under the launcher's mu
 
 	done chan struct{} // closed when the cell has ended
 	back chan struct{} // closed when its resources are given back
@@ -30,6 +31,8 @@ type handle struct {
 	outbox  outbox
 
 	served served
+
+	reloads sync.Mutex // held while the policy is replaced
 }
 
 var _ cell.Cell = (*handle)(nil)
@@ -89,7 +92,7 @@ func (c *handle) claimReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.host.proc.conn.Send(wire.New(c.wireID, op, c.claimBody(true), nil)); err != nil {
+	if err := c.host.proc.conn.Send(wire.New(c.wireID, op, c.claimBody(true), c.rules)); err != nil {
 		return c.unsent(op, err)
 	}
 	return nil
@@ -105,7 +108,7 @@ func (c *handle) claimAnswered(m *wire.Msg) {
 }
 
 func (c *handle) claim(ctx context.Context) error {
-	m, err := c.ask(ctx, 0, c.claimBody(false), nil)
+	m, err := c.ask(ctx, 0, c.claimBody(false), c.rules)
 	if err != nil {
 		_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: "claim withdrawn"}}, nil)
 		return err

@@ -13,7 +13,8 @@ import (
 // hostproc is one host process.
 type hostproc struct {
 	backend  cell.Backend
-	confined confinement
+	fit      fit
+	confined *confinement
 	proc     *process
 	turns    *turns
 	pid      int
@@ -38,9 +39,9 @@ type hostproc struct {
 }
 
 // startHost starts a process and waits until it can take claims.
-func (l *Launcher) startHost(backend cell.Backend) (*hostproc, error) {
+func (l *Launcher) startHost(backend cell.Backend, r ruling) (*hostproc, error) {
 	share, number := l.users.take(backend)
-	h, err := l.startWith(backend, share)
+	h, err := l.startWith(backend, r, share)
 	if err != nil {
 		l.users.give(number)
 		return nil, err
@@ -52,13 +53,13 @@ func (l *Launcher) startHost(backend cell.Backend) (*hostproc, error) {
 	return h, nil
 }
 
-func (l *Launcher) startWith(backend cell.Backend, share Users) (*hostproc, error) {
-	p, err := l.starter.start(backend)
+func (l *Launcher) startWith(backend cell.Backend, r ruling, share Users) (*hostproc, error) {
+	p, err := l.starter.start(backend, r.fit)
 	if err != nil {
 		return nil, err
 	}
-	confined := l.confinement(backend) // while the host starts
-	h := &hostproc{backend: backend, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
+	confined := l.confinement(backend, r) // while the host starts
+	h := &hostproc{backend: backend, fit: r.fit, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
 	overdue := time.AfterFunc(l.config.StartTimeout, func() { h.kill("did not become ready in time") })
@@ -83,11 +84,11 @@ func (l *Launcher) greet(h *hostproc, share Users) error {
 	c := l.config
 	hello := &wire.Hello{Backend: string(h.backend), Pool: uint32(max(c.PoolSize, 0)),
 		KillGraceNs: int64(c.KillGrace), RetireGraceNs: int64(c.RetireGrace),
-		Layers: h.confined.layers, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count,
+		Layers: h.confined.layers, Writes: h.fit.writes, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count,
 		Dist: &wire.Dist{Home: c.Python.Home, Lib: c.Python.Lib, Stdlib: c.Python.Stdlib,
 			Start: c.Python.Start, Preload: c.Python.Preload}}
 	if !c.NoNamespaces {
-		hello.NamespaceFlags = cellNamespaces
+		hello.NamespaceFlags = h.fit.namespaces(cellNamespaces)
 	}
 	if err := h.proc.conn.Send(wire.New(0, 0, &wire.Control_Hello{Hello: hello}, nil)); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 // Launcher starts hosts and cells. Its methods are safe for several goroutines.
@@ -25,8 +26,8 @@ type Launcher struct {
 	starts  sync.WaitGroup
 
 	closing chan struct{}
-	// What cells of a backend put on; probing the kernel for it takes a while.
-	confineThread, confineProcess func() confinement
+	// What cells without a policy put on; probing the kernel for it takes a while.
+	confineThread, confineProcess func() *confinement
 
 	mu     sync.Mutex
 	closed bool
@@ -41,6 +42,7 @@ type Launcher struct {
 
 // place is where a tenant's host of one backend is, or is being started.
 type place struct {
+	ruling  ruling
 	host    *hostproc
 	pending *starting
 	backoff time.Duration
@@ -66,8 +68,8 @@ func New(c Config) (*Launcher, error) {
 	}
 	c = c.withDefaults()
 	users := newAllot(c)
-	backend := func(b cell.Backend) func() confinement {
-		return sync.OnceValue(func() confinement { return confine(b, c.Confinement, c.Python) })
+	backend := func(b cell.Backend) func() *confinement {
+		return sync.OnceValue(func() *confinement { return confine(b, c.Confinement, c.Python, policy.Policy{}) })
 	}
 	return &Launcher{confineThread: backend(cell.SubInterpreter), confineProcess: backend(cell.Process),
 		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users),
@@ -76,11 +78,15 @@ func New(c Config) (*Launcher, error) {
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
 }
 
-func (l *Launcher) confinement(b cell.Backend) confinement {
-	if b == cell.Process {
+func (l *Launcher) confinement(b cell.Backend, r ruling) *confinement {
+	switch {
+	case r.fit != fit{}:
+		return confine(b, l.config.Confinement, l.config.Python, r.policy)
+	case b == cell.Process:
 		return l.confineProcess()
+	default:
+		return l.confineThread()
 	}
-	return l.confineThread()
 }
 
 // Spawn claims a cell. What the caller sends next follows the claim in the same ring, so
@@ -93,12 +99,17 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
+	r, err := rule(spec)
+	if err != nil {
+		return nil, err
+	}
 	c, err := l.reserve(spec)
 	if err != nil {
 		return nil, err
 	}
+	c.rules = r.gate
 	for range 3 { // a host may retire or die between choice and claim
-		h, err := l.hostFor(ctx, hostKey{c.spec.Tenant, c.spec.Backend})
+		h, err := l.hostFor(ctx, hostKey{c.spec.Tenant, c.spec.Backend, r.fit}, r)
 		if err != nil {
 			l.release(c)
 			return nil, err
@@ -168,7 +179,7 @@ func (l *Launcher) alive(id uint64) bool {
 }
 
 // hostFor returns the place's host, waiting for one to start, and holds it.
-func (l *Launcher) hostFor(ctx context.Context, key hostKey) (*hostproc, error) {
+func (l *Launcher) hostFor(ctx context.Context, key hostKey, r ruling) (*hostproc, error) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -176,7 +187,7 @@ func (l *Launcher) hostFor(ctx context.Context, key hostKey) (*hostproc, error) 
 	}
 	p := l.places[key]
 	if p == nil {
-		p = &place{}
+		p = &place{ruling: r}
 		l.places[key] = p
 	}
 	for p.host == nil || !p.host.hold() {
@@ -216,7 +227,7 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 	if p.pending != nil {
 		return p.pending
 	}
-	if spares := l.spares[key.backend]; len(spares) > 0 {
+	if spares := l.spares[key.backend]; len(spares) > 0 && key.fit == (fit{}) {
 		p.host, l.spares[key.backend] = spares[0], spares[1:]
 		l.settle(p.host, 0)
 		l.fillSpares(key.backend)
@@ -234,7 +245,7 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 		case <-time.After(wait):
 		case <-l.closing:
 		}
-		s.host, s.err = l.startUnlessClosed(key.backend)
+		s.host, s.err = l.startUnlessClosed(key.backend, p.ruling)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		p.pending = nil
@@ -250,14 +261,14 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 	return s
 }
 
-func (l *Launcher) startUnlessClosed(backend cell.Backend) (*hostproc, error) {
+func (l *Launcher) startUnlessClosed(backend cell.Backend, r ruling) (*hostproc, error) {
 	l.mu.Lock()
 	closed := l.closed
 	l.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
 	}
-	h, err := l.startHost(backend)
+	h, err := l.startHost(backend, r)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +289,7 @@ func (l *Launcher) fillSpares(backend cell.Backend) {
 		return
 	}
 	l.starts.Go(func() {
-		h, err := l.startUnlessClosed(backend)
+		h, err := l.startUnlessClosed(backend, ruling{})
 		if err != nil {
 			return // the next real start says why
 		}

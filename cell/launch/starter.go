@@ -56,11 +56,11 @@ type process struct {
 	stderr  *lastWords
 }
 
-func (s *starter) start(b cell.Backend) (p *process, err error) {
+func (s *starter) start(b cell.Backend, f fit) (p *process, err error) {
 	answered := make(chan struct{})
 	s.asks <- func() {
 		defer close(answered)
-		p, err = s.startHere(b)
+		p, err = s.startHere(b, f)
 	}
 	<-answered
 	return p, err
@@ -68,8 +68,9 @@ func (s *starter) start(b cell.Backend) (p *process, err error) {
 
 // startHere tries with all namespaces, then within a user namespace of the
 // host's own, then with none.
-func (s *starter) startHere(b cell.Backend) (*process, error) {
-	tries := []uint64{hostNamespaces, hostNamespaces | unix.CLONE_NEWUSER, 0}
+func (s *starter) startHere(b cell.Backend, f fit) (*process, error) {
+	wanted := f.namespaces(hostNamespaces)
+	tries := []uint64{wanted, wanted | unix.CLONE_NEWUSER, 0}
 	if s.config.NoNamespaces {
 		tries = tries[2:]
 	}

@@ -6,6 +6,8 @@ const Magic = 0x31525950
 // Offsets in the header page. They repeat ring.h; a test reads that file.
 const (
 	HeaderSize = 4096
+	// RulesSize is what follows the two rings: see SetRules.
+	RulesSize = 64 << 10
 
 	offMagic      = 0
 	offCap        = 4
@@ -28,6 +30,8 @@ const (
 	offDenials    = 408
 	offThreads    = 448
 	offThreadsCPU = 704
+	offRulesSeq   = 768
+	offRulesLen   = 772
 	maxThreads    = 64
 	frameHdrBytes = 16
 )

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+
+	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 // The C header's assertions are the source; every offset here must agree.
@@ -15,7 +17,7 @@ func TestLayoutMatchesHeader(t *testing.T) {
 	}
 	ours := map[string]int{"in_head": offInHead, "in_tail": offInTail, "out_head": offOutHead,
 		"out_tail": offOutTail, "ctl_seq": offCtlSeq, "ctl_op": offCtlOp, "mem_used": offMemUsed,
-		"denials": offDenials, "threads": offThreads, "threads_cpu": offThreadsCPU}
+		"denials": offDenials, "threads": offThreads, "threads_cpu": offThreadsCPU, "rules_seq": offRulesSeq}
 	re := regexp.MustCompile(`_Static_assert\(offsetof\(ring_hdr, (\w+)\) == (\d+)`)
 	found := re.FindAllSubmatch(text, -1)
 	if len(found) < len(ours) {
@@ -45,7 +47,8 @@ func TestNumbersMatchHeader(t *testing.T) {
 		"FLAG_RAW":  int(Raw), "FLAG_ERROR": int(Error), "FLAG_NONE": int(None),
 		"FLAG_STDIN": int(Stdin), "FLAG_RESTRICTED": int(Restricted),
 		"POLICY_SHARED": PolicyShared, "POLICY_ALL_IMPORTS": PolicyAllImports,
-		"RING_STARTING": int(Starting), "RING_FAILED": int(Failed),
+		"RULES_NETWORK": rulesNetwork, "ACCESS_READ": int(policy.Read), "ACCESS_WRITE": int(policy.Write),
+		"ACCESS_EXECUTE": int(policy.Execute), "RING_STARTING": int(Starting), "RING_FAILED": int(Failed),
 	}
 	for name, want := range ours {
 		re := regexp.MustCompile(`\b` + name + ` = (\d+)`)

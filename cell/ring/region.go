@@ -52,6 +52,7 @@ func (o Options) withDefaults() (Options, error) {
 type Region struct {
 	mem     []byte
 	in, out []byte // the two data areas
+	rules   []byte
 	cap     uint32
 	// max is read by the consumer only; the claim lowers it.
 	max   atomic.Int64
@@ -77,7 +78,7 @@ type Region struct {
 	serveSpin spin.Spinner
 	pollSpin  spin.Spinner
 
-	ctl sync.Mutex // one interrupt at a time
+	ctl sync.Mutex // one interrupt at a time, and one change of the rules
 }
 
 // New makes a region of sealed shared memory, ready to be given to an executor.
@@ -86,7 +87,7 @@ func New(o Options) (*Region, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := HeaderSize + 2*o.Cap
+	size := HeaderSize + 2*o.Cap + RulesSize
 	memfd, mem, err := sealedMemory(size)
 	if err != nil {
 		return nil, err
@@ -97,7 +98,7 @@ func New(o Options) (*Region, error) {
 	}
 	r := &Region{
 		mem: mem, cap: uint32(o.Cap), memfd: memfd, bell: b,
-		in: mem[HeaderSize : HeaderSize+o.Cap], out: mem[HeaderSize+o.Cap : size],
+		in: mem[HeaderSize : HeaderSize+o.Cap], out: mem[HeaderSize+o.Cap : HeaderSize+2*o.Cap], rules: mem[HeaderSize+2*o.Cap : size],
 	}
 	r.max.Store(int64(o.MaxFrame))
 	r.word(offMagic).Store(Magic)
@@ -188,7 +189,7 @@ func (r *Region) Free() error {
 		return nil
 	}
 	err := errors.Join(unix.Munmap(r.mem), unix.Close(r.memfd), r.bell.close())
-	r.mem, r.in, r.out = nil, nil, nil
+	r.mem, r.in, r.out, r.rules = nil, nil, nil, nil
 	if err != nil {
 		return fmt.Errorf("ring: free: %w", err)
 	}

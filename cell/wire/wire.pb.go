@@ -47,6 +47,7 @@ type Control struct {
 	//	*Control_Close
 	//	*Control_Answer
 	//	*Control_Credit
+	//	*Control_Reload
 	//	*Control_Ready
 	//	*Control_Claimed
 	//	*Control_Result
@@ -238,6 +239,15 @@ func (x *Control) GetCredit() *Credit {
 	return nil
 }
 
+func (x *Control) GetReload() *Reload {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Reload); ok {
+			return x.Reload
+		}
+	}
+	return nil
+}
+
 func (x *Control) GetReady() *Ready {
 	if x != nil {
 		if x, ok := x.Body.(*Control_Ready); ok {
@@ -408,6 +418,10 @@ type Control_Credit struct {
 	Credit *Credit `protobuf:"bytes,21,opt,name=credit,proto3,oneof"`
 }
 
+type Control_Reload struct {
+	Reload *Reload `protobuf:"bytes,22,opt,name=reload,proto3,oneof"`
+}
+
 type Control_Ready struct {
 	// host to node
 	Ready *Ready `protobuf:"bytes,40,opt,name=ready,proto3,oneof"`
@@ -484,6 +498,8 @@ func (*Control_Close) isControl_Body() {}
 func (*Control_Answer) isControl_Body() {}
 
 func (*Control_Credit) isControl_Body() {}
+
+func (*Control_Reload) isControl_Body() {}
 
 func (*Control_Ready) isControl_Body() {}
 
@@ -601,6 +617,7 @@ type Hello struct {
 	FirstUid       uint32                 `protobuf:"varint,9,opt,name=first_uid,json=firstUid,proto3" json:"first_uid,omitempty"`                   // users for process cells, uids of them from
 	Uids           uint32                 `protobuf:"varint,10,opt,name=uids,proto3" json:"uids,omitempty"`                                          // this one on; 0: they run as the host does
 	Layers         *Layers                `protobuf:"bytes,11,opt,name=layers,proto3" json:"layers,omitempty"`
+	Writes         bool                   `protobuf:"varint,12,opt,name=writes,proto3" json:"writes,omitempty"` // files may grow
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -710,6 +727,13 @@ func (x *Hello) GetLayers() *Layers {
 		return x.Layers
 	}
 	return nil
+}
+
+func (x *Hello) GetWrites() bool {
+	if x != nil {
+		return x.Writes
+	}
+	return false
 }
 
 // Layers are what every cell of the host puts on, as packages kernel/landlock and
@@ -835,6 +859,7 @@ func (x *Ready) GetReport() string {
 	return ""
 }
 
+// Claim's payload is the rules of the policy, as cell/ring encodes them; empty: none.
 type Claim struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1545,6 +1570,44 @@ func (x *Answer) GetError() *Error {
 	return nil
 }
 
+// Reload's payload is the rules that replace those there are. Answered by Result without
+// a value or Failed.
+type Reload struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reload) Reset() {
+	*x = Reload{}
+	mi := &file_wire_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reload) ProtoMessage() {}
+
+func (x *Reload) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reload.ProtoReflect.Descriptor instead.
+func (*Reload) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{17}
+}
+
 // Credit lets the host forward that much more of the cell's outbox.
 type Credit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1556,7 +1619,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +1631,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +1644,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Credit) GetItems() uint32 {
@@ -1607,7 +1670,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1682,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1695,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Result) GetType() uint32 {
@@ -1651,7 +1714,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1726,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1739,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Failed) GetError() *Error {
@@ -1699,7 +1762,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1774,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1787,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Error) GetKind() uint32 {
@@ -1771,7 +1834,7 @@ type Post struct {
 
 func (x *Post) Reset() {
 	*x = Post{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +1846,7 @@ func (x *Post) String() string {
 func (*Post) ProtoMessage() {}
 
 func (x *Post) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +1859,7 @@ func (x *Post) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Post.ProtoReflect.Descriptor instead.
 func (*Post) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Post) GetType() uint32 {
@@ -1818,7 +1881,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +1893,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +1906,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Log) GetLevel() string {
@@ -1878,7 +1941,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +1953,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +1966,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Metric) GetValue() float64 {
@@ -1933,7 +1996,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2008,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2021,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Request) GetCapability() string {
@@ -2004,7 +2067,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2079,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2092,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Denial) GetCell() string {
@@ -2105,7 +2168,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2180,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2193,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Report) GetState() string {
@@ -2257,7 +2320,7 @@ type Ended struct {
 
 func (x *Ended) Reset() {
 	*x = Ended{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2332,7 @@ func (x *Ended) String() string {
 func (*Ended) ProtoMessage() {}
 
 func (x *Ended) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2345,7 @@ func (x *Ended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ended.ProtoReflect.Descriptor instead.
 func (*Ended) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Ended) GetState() string {
@@ -2317,7 +2380,7 @@ type PoolState struct {
 
 func (x *PoolState) Reset() {
 	*x = PoolState{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2392,7 @@ func (x *PoolState) String() string {
 func (*PoolState) ProtoMessage() {}
 
 func (x *PoolState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2405,7 @@ func (x *PoolState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolState.ProtoReflect.Descriptor instead.
 func (*PoolState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PoolState) GetReady() uint32 {
@@ -2376,7 +2439,7 @@ type Retiring struct {
 
 func (x *Retiring) Reset() {
 	*x = Retiring{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2451,7 @@ func (x *Retiring) String() string {
 func (*Retiring) ProtoMessage() {}
 
 func (x *Retiring) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2464,7 @@ func (x *Retiring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retiring.ProtoReflect.Descriptor instead.
 func (*Retiring) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Retiring) GetReason() string {
@@ -2416,7 +2479,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x0epyisolate.wire\"\xc6\n" +
+	"wire.proto\x12\x0epyisolate.wire\"\xf8\n" +
 	"\n" +
 	"\aControl\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x0e\n" +
@@ -2438,7 +2501,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x04kill\x18\x12 \x01(\v2\x14.pyisolate.wire.KillH\x00R\x04kill\x12-\n" +
 	"\x05close\x18\x13 \x01(\v2\x15.pyisolate.wire.CloseH\x00R\x05close\x120\n" +
 	"\x06answer\x18\x14 \x01(\v2\x16.pyisolate.wire.AnswerH\x00R\x06answer\x120\n" +
-	"\x06credit\x18\x15 \x01(\v2\x16.pyisolate.wire.CreditH\x00R\x06credit\x12-\n" +
+	"\x06credit\x18\x15 \x01(\v2\x16.pyisolate.wire.CreditH\x00R\x06credit\x120\n" +
+	"\x06reload\x18\x16 \x01(\v2\x16.pyisolate.wire.ReloadH\x00R\x06reload\x12-\n" +
 	"\x05ready\x18( \x01(\v2\x15.pyisolate.wire.ReadyH\x00R\x05ready\x123\n" +
 	"\aclaimed\x18) \x01(\v2\x17.pyisolate.wire.ClaimedH\x00R\aclaimed\x120\n" +
 	"\x06result\x18* \x01(\v2\x16.pyisolate.wire.ResultH\x00R\x06result\x120\n" +
@@ -2459,7 +2523,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x03lib\x18\x02 \x01(\tR\x03lib\x12\x16\n" +
 	"\x06stdlib\x18\x03 \x01(\tR\x06stdlib\x12\x14\n" +
 	"\x05start\x18\x04 \x01(\tR\x05start\x12\x18\n" +
-	"\apreload\x18\x05 \x03(\tR\apreload\"\xea\x02\n" +
+	"\apreload\x18\x05 \x03(\tR\apreload\"\x82\x03\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x18\n" +
 	"\abackend\x18\x02 \x01(\tR\abackend\x12(\n" +
@@ -2472,7 +2536,8 @@ const file_wire_proto_rawDesc = "" +
 	"\tfirst_uid\x18\t \x01(\rR\bfirstUid\x12\x12\n" +
 	"\x04uids\x18\n" +
 	" \x01(\rR\x04uids\x12.\n" +
-	"\x06layers\x18\v \x01(\v2\x16.pyisolate.wire.LayersR\x06layers\"R\n" +
+	"\x06layers\x18\v \x01(\v2\x16.pyisolate.wire.LayersR\x06layers\x12\x16\n" +
+	"\x06writes\x18\f \x01(\bR\x06writes\"R\n" +
 	"\x06Layers\x12\x1a\n" +
 	"\blandlock\x18\x01 \x01(\fR\blandlock\x12\x18\n" +
 	"\aseccomp\x18\x02 \x01(\fR\aseccomp\x12\x12\n" +
@@ -2533,7 +2598,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x05Close\"I\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\rR\x04type\x12+\n" +
-	"\x05error\x18\x02 \x01(\v2\x15.pyisolate.wire.ErrorR\x05error\"4\n" +
+	"\x05error\x18\x02 \x01(\v2\x15.pyisolate.wire.ErrorR\x05error\"\b\n" +
+	"\x06Reload\"4\n" +
 	"\x06Credit\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\rR\x05items\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\"\x1c\n" +
@@ -2618,7 +2684,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_wire_proto_goTypes = []any{
 	(*Control)(nil),    // 0: pyisolate.wire.Control
 	(*Dist)(nil),       // 1: pyisolate.wire.Dist
@@ -2637,19 +2703,20 @@ var file_wire_proto_goTypes = []any{
 	(*Kill)(nil),       // 14: pyisolate.wire.Kill
 	(*Close)(nil),      // 15: pyisolate.wire.Close
 	(*Answer)(nil),     // 16: pyisolate.wire.Answer
-	(*Credit)(nil),     // 17: pyisolate.wire.Credit
-	(*Result)(nil),     // 18: pyisolate.wire.Result
-	(*Failed)(nil),     // 19: pyisolate.wire.Failed
-	(*Error)(nil),      // 20: pyisolate.wire.Error
-	(*Post)(nil),       // 21: pyisolate.wire.Post
-	(*Log)(nil),        // 22: pyisolate.wire.Log
-	(*Metric)(nil),     // 23: pyisolate.wire.Metric
-	(*Request)(nil),    // 24: pyisolate.wire.Request
-	(*Denial)(nil),     // 25: pyisolate.wire.Denial
-	(*Report)(nil),     // 26: pyisolate.wire.Report
-	(*Ended)(nil),      // 27: pyisolate.wire.Ended
-	(*PoolState)(nil),  // 28: pyisolate.wire.PoolState
-	(*Retiring)(nil),   // 29: pyisolate.wire.Retiring
+	(*Reload)(nil),     // 17: pyisolate.wire.Reload
+	(*Credit)(nil),     // 18: pyisolate.wire.Credit
+	(*Result)(nil),     // 19: pyisolate.wire.Result
+	(*Failed)(nil),     // 20: pyisolate.wire.Failed
+	(*Error)(nil),      // 21: pyisolate.wire.Error
+	(*Post)(nil),       // 22: pyisolate.wire.Post
+	(*Log)(nil),        // 23: pyisolate.wire.Log
+	(*Metric)(nil),     // 24: pyisolate.wire.Metric
+	(*Request)(nil),    // 25: pyisolate.wire.Request
+	(*Denial)(nil),     // 26: pyisolate.wire.Denial
+	(*Report)(nil),     // 27: pyisolate.wire.Report
+	(*Ended)(nil),      // 28: pyisolate.wire.Ended
+	(*PoolState)(nil),  // 29: pyisolate.wire.PoolState
+	(*Retiring)(nil),   // 30: pyisolate.wire.Retiring
 }
 var file_wire_proto_depIdxs = []int32{
 	2,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
@@ -2663,32 +2730,33 @@ var file_wire_proto_depIdxs = []int32{
 	14, // 8: pyisolate.wire.Control.kill:type_name -> pyisolate.wire.Kill
 	15, // 9: pyisolate.wire.Control.close:type_name -> pyisolate.wire.Close
 	16, // 10: pyisolate.wire.Control.answer:type_name -> pyisolate.wire.Answer
-	17, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
-	4,  // 12: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
-	7,  // 13: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
-	18, // 14: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
-	19, // 15: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
-	21, // 16: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
-	22, // 17: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
-	23, // 18: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
-	24, // 19: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
-	25, // 20: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
-	26, // 21: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
-	27, // 22: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
-	28, // 23: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
-	29, // 24: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
-	1,  // 25: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
-	3,  // 26: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
-	6,  // 27: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
-	20, // 28: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
-	20, // 29: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
-	25, // 30: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
-	26, // 31: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	18, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
+	17, // 12: pyisolate.wire.Control.reload:type_name -> pyisolate.wire.Reload
+	4,  // 13: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
+	7,  // 14: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
+	19, // 15: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
+	20, // 16: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
+	22, // 17: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
+	23, // 18: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
+	24, // 19: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
+	25, // 20: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
+	26, // 21: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
+	27, // 22: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
+	28, // 23: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
+	29, // 24: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
+	30, // 25: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
+	1,  // 26: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
+	3,  // 27: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
+	6,  // 28: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
+	21, // 29: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
+	21, // 30: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
+	26, // 31: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
+	27, // 32: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -2709,6 +2777,7 @@ func file_wire_proto_init() {
 		(*Control_Close)(nil),
 		(*Control_Answer)(nil),
 		(*Control_Credit)(nil),
+		(*Control_Reload)(nil),
 		(*Control_Ready)(nil),
 		(*Control_Claimed)(nil),
 		(*Control_Result)(nil),
@@ -2729,7 +2798,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -18,14 +18,19 @@ var hostTable = []rule{
 	{why: "its flags are in memory; the C library then takes clone", names: "clone3", fails: Missing},
 	{why: "a cell's thread leaves the others' descriptors; no namespaces", names: "unshare", when: []clause{{is(0, unix.CLONE_FILES)}}},
 	{why: "other namespaces and other roots", names: "setns chroot", fails: Refused},
-	{why: "sockets: the one it has is inherited", names: "socket connect bind listen accept accept4", fails: Refused},
+	{why: "TCP and UDP, where cells have the network", names: "socket", needs: Network, when: []clause{
+		{is(0, unix.AF_INET, unix.AF_INET6), test{arg: 1, mask: 0xf, in: []uint32{unix.SOCK_STREAM, unix.SOCK_DGRAM}},
+			is(2, 0, unix.IPPROTO_TCP, unix.IPPROTO_UDP)}}},
+	{why: "its channel is inherited", names: "connect", needs: Network},
+	{why: "nobody is served", names: "bind listen accept accept4", fails: Refused},
 	{why: "event loops have a pair of sockets", names: "socketpair", when: []clause{{is(0, unix.AF_UNIX)}}},
-	{why: "making, renaming and removing files", fails: Refused, names: `creat truncate mkdir mkdirat rmdir unlink unlinkat rename renameat
-		renameat2 link linkat symlink symlinkat mknod mknodat`},
+	{why: "making, renaming and removing files", needs: Write, names: `creat truncate mkdir mkdirat rmdir unlink unlinkat rename renameat
+		renameat2`},
+	{why: "links, devices and pipes", fails: Refused, names: "link linkat symlink symlinkat mknod mknodat"},
 	{why: "changing whose files are and what they say of themselves", fails: Refused, names: `chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat
 		utime utimes utimensat futimesat setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat`},
-	{why: "opening makes no files and empties none", names: "open", when: []clause{{clear(1, makingFiles)}}},
-	{why: "opening makes no files and empties none", names: "openat", when: []clause{{clear(2, makingFiles)}}},
+	{why: "opening makes no files and empties none", names: "open", unless: Write, when: []clause{{clear(1, makingFiles)}}},
+	{why: "opening makes no files and empties none", names: "openat", unless: Write, when: []clause{{clear(2, makingFiles)}}},
 	{why: "its flags are in memory; nothing here needs it", names: "openat2", fails: Missing},
 	{why: "code comes from files and is never writable", names: "mmap", when: []clause{
 		{clear(2, unix.PROT_EXEC)}, {clear(3, unix.MAP_ANONYMOUS), clear(2, unix.PROT_WRITE)}}},
@@ -41,9 +46,9 @@ var hostTable = []rule{
 const makingFiles = unix.O_CREAT | unix.O_TRUNC | unix.O_TMPFILE&^unix.O_DIRECTORY
 
 // CompileHost returns the filter of a host of "subinterpreter" cells as a whole; "" is this
-// process's architecture. It is put on with [AllThreads] before the first cell, and cells'
+// process's architecture. Of the grants, Network and Write are those of its cells together. It is put on with [AllThreads] before the first cell, and cells'
 // own filters come on top of it. Unlike those it is for threads that run Go.
-func CompileHost(a Arch) (Program, error) {
+func CompileHost(a Arch, g Grant) (Program, error) {
 	if a == "" {
 		var err error
 		if a, err = Here(); err != nil {
@@ -61,12 +66,15 @@ func CompileHost(a Arch) (Program, error) {
 		}
 	}
 	for _, r := range rules {
+		if r.unless&g != 0 {
+			continue
+		}
 		for name := range fields(r.names) {
 			if _, known := numbers[name]; !known {
 				return Program{}, fmt.Errorf("seccomp: the host's table has a call %q that no architecture has", name)
 			}
 			if n, ok := a.Number(name); ok {
-				of[n] = r.decide(0)
+				of[n] = r.decide(g)
 			}
 		}
 	}

@@ -50,7 +50,7 @@ func TestHostFilter(t *testing.T) {
 				if !ok {
 					t.Skipf("%s has no %s", arch, c.call)
 				}
-				p, err := CompileHost(arch)
+				p, err := CompileHost(arch, 0)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -64,7 +64,7 @@ func TestHostFilter(t *testing.T) {
 
 // Another architecture's calls, and x32's, end the host as they end a cell.
 func TestHostFilterKnowsOneArchitecture(t *testing.T) {
-	p, err := CompileHost(AMD64)
+	p, err := CompileHost(AMD64, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,5 +73,36 @@ func TestHostFilterKnowsOneArchitecture(t *testing.T) {
 	}
 	if got := eval(t, p.Fill(me, myThread), AMD64.Call(x32Bit|39)); got != KillProcess {
 		t.Errorf("x32: %s", got)
+	}
+}
+
+// What the cells of a host are granted, the host is.
+func TestHostFilterWithGrants(t *testing.T) {
+	for name, c := range map[string]struct {
+		grant Grant
+		call  string
+		args  []uint64
+		want  Action
+	}{
+		"makes a file":     {Write, "openat", []uint64{0, 0, unix.O_WRONLY | unix.O_CREAT}, Allow},
+		"removes one":      {Write, "unlinkat", nil, Allow},
+		"makes a link":     {Write, "symlinkat", nil, Refused},
+		"makes a device":   {Write, "mknodat", nil, Refused},
+		"network by write": {Write, "connect", nil, Refused},
+		"makes a socket":   {Network, "socket", []uint64{unix.AF_INET6, unix.SOCK_STREAM | unix.SOCK_CLOEXEC}, Allow},
+		"a raw one":        {Network, "socket", []uint64{unix.AF_INET, unix.SOCK_RAW}, Refused},
+		"a packet one":     {Network, "socket", []uint64{unix.AF_PACKET, unix.SOCK_DGRAM}, Refused},
+		"connects":         {Network, "connect", nil, Allow},
+		"listens":          {Network, "listen", nil, Refused},
+		"write by network": {Network, "unlinkat", nil, Refused},
+	} {
+		p, err := CompileHost(AMD64, c.grant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := AMD64.Number(c.call)
+		if got := eval(t, p.Fill(me, myThread), AMD64.Call(n, c.args...)); got != c.want {
+			t.Errorf("%s: %s gives %s, want %s", name, c.call, got, c.want)
+		}
 	}
 }

@@ -45,6 +45,8 @@ type rule struct {
 	only Backend
 	// needs are the grants without which the calls are refused.
 	needs Grant
+	// unless is the grant with which the row is left out.
+	unless Grant
 	// when lists the arguments that are let through, one of them sufficing; nil is any.
 	when []clause
 	// otherwise is the answer where no clause fits; zero is Refused.

@@ -20,6 +20,7 @@ import (
 // a mistake in one shows.
 const (
 	header    = 4096
+	rules     = 64 << 10
 	state     = 8
 	inHead    = 64
 	inFull    = 68
@@ -71,9 +72,9 @@ func OpenFDs(memfd, bell int) (*Peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ringtest: map: %w", err)
 	}
-	n := (len(mem) - header) / 2
+	n := (len(mem) - header - rules) / 2
 	return &Peer{mem: mem, bell: bell, cap: uint32(n),
-		in: mem[header : header+n], out: mem[header+n:]}, nil
+		in: mem[header : header+n], out: mem[header+n : header+2*n]}, nil
 }
 
 // Close unmaps; no call may be under way.

@@ -1,0 +1,53 @@
+package launch
+
+import (
+	"context"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/stack"
+)
+
+// gateLayer is the guest's own gate, the one layer that is not the kernel's.
+const gateLayer = "guest"
+
+// Reload replaces the policy of the running cell.
+func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, error) {
+	spec := c.spec
+	spec.Policy = &p
+	if err := spec.Validate(); err != nil {
+		return cell.Reloaded{}, err
+	}
+	next, err := rule(spec)
+	if err != nil {
+		return cell.Reloaded{}, err
+	}
+	c.reloads.Lock()
+	defer c.reloads.Unlock()
+	if _, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Reload{Reload: &wire.Reload{}}, next.gate); err != nil {
+		return cell.Reloaded{}, err
+	}
+	r := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
+	for _, l := range c.host.confined.report.Layers {
+		if l.Active {
+			r.Layers = append(r.Layers, c.settled(stack.Layer(l.Name), next.fit))
+		}
+	}
+	return r, nil
+}
+
+// settled says what a layer that was put on at the start makes of another policy.
+func (c *handle) settled(l stack.Layer, next fit) cell.ReloadedLayer {
+	now := c.host.fit
+	r := cell.ReloadedLayer{Name: string(l), Live: true}
+	switch {
+	case l == stack.Landlock && next.rules != now.rules:
+		r.Live, r.Missing = false, "it keeps the rules that the cell started with: what it refused stays refused, what it permitted is refused by the guest's gate only"
+	case l == stack.Seccomp && next.network && !now.network:
+		r.Live, r.Missing = false, "the cell has no internet sockets"
+	case l == stack.Seccomp && next.writes && !now.writes:
+		r.Live, r.Missing = false, "the cell has no calls that change directories"
+	}
+	return r
+}
