@@ -1,6 +1,9 @@
 package systemtest
 
 import (
+	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -154,6 +157,48 @@ func TestReloadedFiles(t *testing.T) {
 		}
 		if _, err := c.Reload(soon(t), *fileRules(policy.FileRule{Path: "relative"})); cell.KindOf(err) != cell.Invalid {
 			t.Errorf("an invalid policy: %v", err)
+		}
+	})
+}
+
+// TestPolicyOfAddresses: sockets come with a policy that has addresses, and only with it.
+func TestPolicyOfAddresses(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = listener.Close() }()
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Write([]byte(publicText))
+				_ = conn.Close()
+			}
+		}()
+		port := listener.Addr().(*net.TCPAddr).Port
+		to := policy.NetRule{Prefix: netip.MustParsePrefix("127.0.0.1/32"), Ports: []policy.PortRange{{First: uint16(port), Last: uint16(port)}}}
+		connect := fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port)
+		for _, try := range []struct {
+			name       string
+			policy     *policy.Policy
+			what, want string
+		}{
+			{"given", &policy.Policy{Net: []policy.NetRule{to}}, connect, publicText},
+			{"without", nil, connect, "refused by the gate"},
+			{"another port", &policy.Policy{Net: []policy.NetRule{to}}, "socket.create_connection(('127.0.0.1', 9), 5)", "refused by the kernel"},
+			{"served", &policy.Policy{Net: []policy.NetRule{to}}, "socket.socket().bind(('127.0.0.1', 0))", "refused by the gate"},
+			{"raw", &policy.Policy{Net: []policy.NetRule{to}}, "socket.socket(socket.AF_INET, socket.SOCK_RAW)", "refused by the gate"},
+			{"packet", &policy.Policy{Net: []policy.NetRule{to}}, "socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)", "refused by the gate"},
+		} {
+			c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os", "socket"}, Policy: try.policy})
+			posts(t, c, attempts+"\nimport socket")
+			if got := attempt(t, c, try.what); got != try.want {
+				t.Errorf("%s: %s: %s; want %s", try.name, try.what, got, try.want)
+			}
 		}
 	})
 }

@@ -104,7 +104,10 @@ func runClaimed(t *testing.T, p *page, b block, flags []string, inbox []cell.Val
 	t.Helper()
 	o := parseRunFlags(t, flags)
 	said := &recorder{said: map[string][]string{}}
-	spec := o.spec(said)
+	spec, err := o.spec(said)
+	if err != nil {
+		t.Fatalf("%s:%d: %v", b.page, b.line, err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	guest, err := p.cells(t).Spawn(ctx, spec)

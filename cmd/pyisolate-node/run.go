@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
@@ -32,7 +34,7 @@ const maxSource = cell.MaxMessageBytes
 
 type runOptions struct {
 	python, code, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO, mode string
-	grants                                                                                 []string
+	grants, reads, writes, connects                                                        []string
 	mem, output                                                                            bytesFlag
 	cpu                                                                                    cpuFlag
 	wall                                                                                   time.Duration
@@ -67,6 +69,9 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 	f.SetInterspersed(true)
 	f.StringVarP(&o.code, "code", "c", "", "program text, instead of a file")
 	f.StringVar(&o.imports, "allow-import", computeImports, "modules the program may import, separated by commas; '*' for all")
+	f.StringArrayVar(&o.reads, "allow-read", nil, "a file or directory the program may read by itself; repeatable")
+	f.StringArrayVar(&o.writes, "allow-write", nil, "a file or directory it may read and change; repeatable")
+	f.StringArrayVar(&o.connects, "allow-connect", nil, "addresses it may connect to, as ADDRESS[/BITS][:PORTS]; repeatable")
 	f.StringVar(&o.backend, "backend", "", "how the cell is packed: subinterpreter or process (default subinterpreter, in hardened mode process)")
 	f.Var(&o.mem, "mem", "memory limit (default 128MiB)")
 	f.Var(&o.cpu, "cpu", "CPU budget in total, or per window as 500ms/1s")
@@ -92,7 +97,7 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 	return c
 }
 
-func (o *runOptions) spec(sink cell.Sink) cell.Spec {
+func (o *runOptions) spec(sink cell.Sink) (cell.Spec, error) {
 	s := cell.Spec{
 		Tenant: o.tenant, Backend: cell.Backend(o.backend), Sink: sink,
 		Limits: cell.Limits{Memory: int64(o.mem), Wall: o.wall, Output: int64(o.output), Children: o.children, Files: o.files},
@@ -103,7 +108,37 @@ func (o *runOptions) spec(sink cell.Sink) cell.Spec {
 			s.Imports = append(s.Imports, m)
 		}
 	}
-	return s
+	var err error
+	s.Policy, err = o.policy()
+	return s, err
+}
+
+// policy is what the --allow flags give beside imports, nil when they give nothing.
+func (o *runOptions) policy() (*policy.Policy, error) {
+	var p policy.Policy
+	for access, paths := range map[policy.Access][]string{policy.Read: o.reads, policy.Read | policy.Write: o.writes} {
+		for _, path := range paths {
+			whole, err := filepath.Abs(path)
+			if err != nil {
+				return nil, usageError{fmt.Errorf("path %s: %w", path, err)}
+			}
+			p.Files = append(p.Files, policy.FileRule{Path: whole, Access: access})
+		}
+	}
+	for _, text := range o.connects {
+		r, err := policy.ParseNetRule(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--allow-connect: %w", err)}
+		}
+		p.Net = append(p.Net, r)
+	}
+	if p.Files == nil && p.Net == nil {
+		return nil, nil
+	}
+	if err := p.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	return &p, nil
 }
 
 // source reads the program and says what is left of the arguments.
@@ -167,7 +202,10 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	spec := o.spec(out)
+	spec, err := o.spec(out)
+	if err != nil {
+		return err
+	}
 	spec.Backend = cmp.Or(spec.Backend, config.Backend())
 	// A whole program is one message: its size is the user's own business here.
 	spec.Limits.MessageBytes = max(cell.DefaultMessageBytes, len(src.Code)+len(strings.Join(src.Args, ""))+4096)
