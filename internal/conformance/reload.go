@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/pyisolate/pyisolate/kernel/lsm"
+	"github.com/pyisolate/pyisolate/kernel/guard"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/probe"
 )
@@ -18,11 +18,11 @@ func tryReload(context.Context, *scene) (evidence string, err error) {
 	if row := probe.Host().Row(probe.BPFLSM); !row.Works {
 		return "", unavailable("policies are changed in the eBPF-LSM only: %s", row.Answer)
 	}
-	guard, err := lsm.Load(lsm.Options{})
+	programs, err := guard.Load(guard.Options{})
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, guard.Close()) }()
+	defer func() { err = errors.Join(err, programs.Close()) }()
 	dir, err := os.MkdirTemp("", "pyisolate-conformance-")
 	if err != nil {
 		return "", err
@@ -34,7 +34,7 @@ func tryReload(context.Context, *scene) (evidence string, err error) {
 			return "", err
 		}
 	}
-	bound, err := guard.NewCell(readOnly(a))
+	bound, err := programs.NewCell(readOnly(a))
 	if err != nil {
 		return "", err
 	}

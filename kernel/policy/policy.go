@@ -87,6 +87,21 @@ type Quotas struct {
 	Memory int64 `json:"memory,omitempty"`
 	// Tasks are threads and processes of the control group.
 	Tasks int64 `json:"tasks,omitempty"`
+
+	// Those below are totals of the cell's life, not rates. What would pass one is
+	// refused, and counts for nothing; what is used stays used when the policy changes.
+
+	// CPUTotal is processor time. A cell that has used it may do nothing more that the
+	// kernel judges.
+	CPUTotal time.Duration `json:"cpu_total,omitempty"`
+	// Sent and Received are bytes of IP packets, headers included, of the sockets that
+	// the cell made.
+	Sent     int64 `json:"sent,omitempty"`
+	Received int64 `json:"received,omitempty"`
+	// Connects are connections, and datagrams that name their receiver.
+	Connects int64 `json:"connects,omitempty"`
+	// Opens are files and directories opened.
+	Opens int64 `json:"opens,omitempty"`
 }
 
 // DefaultCPUPeriod is that of the kernel.
@@ -170,12 +185,15 @@ func (r NetRule) validate() error {
 
 func (q Quotas) validate() error {
 	switch {
-	case q.CPU < 0 || q.Memory < 0 || q.Tasks < 0 || q.CPUPeriod < 0:
+	case q.CPU < 0 || q.Memory < 0 || q.Tasks < 0 || q.CPUPeriod < 0,
+		q.CPUTotal < 0 || q.Sent < 0 || q.Received < 0 || q.Connects < 0 || q.Opens < 0:
 		return invalid("a quota is negative")
 	case q.CPUPeriod > 0 && (q.CPUPeriod < time.Millisecond || q.CPUPeriod > time.Second):
 		return invalid("a processor period of %s; 1ms to 1s are possible", q.CPUPeriod)
 	case q.CPU > 0 && q.CPU < time.Millisecond:
 		return invalid("a processor quota of %s; the kernel gives 1ms at least", q.CPU)
+	case q.CPUTotal > 0 && q.CPUTotal < time.Millisecond:
+		return invalid("a total of %s of the processor; a cell needs 1ms at least", q.CPUTotal)
 	case q.CPUPeriod > 0 && q.CPU == 0:
 		return invalid("a processor period without a quota")
 	}

@@ -54,6 +54,13 @@ func TestValidate(t *testing.T) {
 		"a period of nothing":   {Policy{Quotas: Quotas{CPUPeriod: time.Millisecond}}, "without a quota"},
 		"too long a period":     {Policy{Quotas: Quotas{CPU: time.Second, CPUPeriod: time.Minute}}, "1ms to 1s"},
 		"negative memory":       {Policy{Quotas: Quotas{Memory: -1}}, "negative"},
+		"totals":                {Policy{Quotas: Quotas{CPUTotal: time.Second, Sent: 1, Received: 1, Connects: 1, Opens: 1}}, ""},
+		"too little in total":   {Policy{Quotas: Quotas{CPUTotal: time.Microsecond}}, "1ms at least"},
+		"negative total":        {Policy{Quotas: Quotas{CPUTotal: -1}}, "negative"},
+		"negative sent":         {Policy{Quotas: Quotas{Sent: -1}}, "negative"},
+		"negative received":     {Policy{Quotas: Quotas{Received: -1}}, "negative"},
+		"negative connects":     {Policy{Quotas: Quotas{Connects: -1}}, "negative"},
+		"negative opens":        {Policy{Quotas: Quotas{Opens: -1}}, "negative"},
 		"a period with a quota": {Policy{Quotas: Quotas{CPU: time.Second, CPUPeriod: 10 * time.Millisecond}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

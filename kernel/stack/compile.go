@@ -20,7 +20,7 @@ type Options struct {
 	Backend seccomp.Backend
 	// Features are the kernel's; nil is what probe.Host found.
 	Features *probe.Features
-	// LSM says that the programs of package lsm are loaded and attached, by evidence;
+	// LSM says that the programs of package guard are loaded and attached, by evidence;
 	// "" is that they are not.
 	LSM string
 	// Threads are granted beyond what the policy says: a process cell has one that

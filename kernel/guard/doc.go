@@ -1,4 +1,4 @@
-// Package lsm holds the eBPF programs that judge, in the kernel, what each thread does by
+// Package guard holds the eBPF programs that judge, in the kernel, what each thread does by
 // the policy of the cell it is bound to. Two threads of one process can have different
 // policies, and a policy can be changed while its threads run.
 //
@@ -36,4 +36,4 @@
 // before the cell's threads have ended, or what is left of them gets the next cell's policy.
 //
 // The package starts no goroutine. A Guard and its Cells are safe for concurrent use.
-package lsm
+package guard

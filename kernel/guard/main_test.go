@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ import (
 )
 
 // roleEnv makes the test binary a child of a bound thread.
-const roleEnv = "PYISOLATE_LSM_ROLE"
+const roleEnv = "PYISOLATE_GUARD_ROLE"
 
 func TestMain(m *testing.M) {
 	if role, arg, ok := strings.Cut(os.Getenv(roleEnv), ":"); ok {

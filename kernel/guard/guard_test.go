@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"errors"
@@ -170,7 +170,7 @@ func TestPinned(t *testing.T) {
 	if err := unix.Statfs("/sys/fs/bpf", &fsys); err != nil || fsys.Type != unix.BPF_FS_MAGIC {
 		t.Skipf("no bpf file system is mounted on /sys/fs/bpf (%v)", err)
 	}
-	pin := "/sys/fs/bpf/pyisolate-lsm-test"
+	pin := "/sys/fs/bpf/pyisolate-guard-test"
 	tr := newTree(t)
 	g, err := Load(Options{Pin: pin})
 	if err != nil {

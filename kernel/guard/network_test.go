@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ func TestNetwork(t *testing.T) {
 	closed := listener(t, "tcp4", "127.0.0.1:0")
 	other := listener(t, "tcp4", "127.0.0.9:0")
 	six := listener(t, "tcp6", "[::1]:0")
-	name := "@pyisolate-lsm-" + strconv.Itoa(os.Getpid())
+	name := "@pyisolate-guard-" + strconv.Itoa(os.Getpid())
 	listener(t, "unix", name)
 	port := policy.PortRange{First: uint16(open), Last: uint16(open)}
 	p := own()

@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"encoding/binary"
@@ -61,9 +61,9 @@ func resolve(rules []policy.FileRule) (map[string]policy.Access, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			path = r.Path // it may come later
 		case err != nil:
-			return nil, fmt.Errorf("lsm: look up %s: %w", r.Path, err)
+			return nil, fmt.Errorf("guard: look up %s: %w", r.Path, err)
 		case len(path) > policy.MaxPath:
-			return nil, fmt.Errorf("lsm: %s leads to a path of %d bytes; %d are possible", r.Path, len(path), policy.MaxPath)
+			return nil, fmt.Errorf("guard: %s leads to a path of %d bytes; %d are possible", r.Path, len(path), policy.MaxPath)
 		}
 		access := r.Access
 		if other, twice := of[path]; twice {
@@ -104,7 +104,7 @@ func (g *Guard) build(slot uint32, p policy.Policy) error {
 	for name, list := range of {
 		outer := map[string]*ebpf.Map{"paths": g.maps.Paths, "v4": g.maps.V4, "v6": g.maps.V6}[name]
 		if err := g.fill(outer, name, slot, list); err != nil {
-			return fmt.Errorf("lsm: build %s of a policy: %w", name, err)
+			return fmt.Errorf("guard: build %s of a policy: %w", name, err)
 		}
 	}
 	return nil
@@ -114,7 +114,7 @@ func (g *Guard) build(slot uint32, p policy.Policy) error {
 func (g *Guard) empty(slot uint32) error {
 	for _, outer := range []*ebpf.Map{g.maps.Paths, g.maps.V4, g.maps.V6} {
 		if err := outer.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("lsm: empty a slot: %w", err)
+			return fmt.Errorf("guard: empty a slot: %w", err)
 		}
 	}
 	return nil

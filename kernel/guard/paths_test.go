@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"fmt"
@@ -41,7 +41,7 @@ func TestPaths(t *testing.T) {
 		{"a file without name", func() error { return open("b", unix.O_TMPFILE|unix.O_RDWR) }, false, false},
 		{"make", func() error { return open("a/new", unix.O_CREAT|unix.O_WRONLY) }, true, true},
 		{"make elsewhere", func() error { return open("b/new", unix.O_CREAT|unix.O_WRONLY) }, false, true},
-		{"make in the root", func() error { return unix.Mkdir("/pyisolate-lsm-test", 0o755) }, false, true},
+		{"make in the root", func() error { return unix.Mkdir("/pyisolate-guard-test", 0o755) }, false, true},
 		{"rename within", func() error { return unix.Rename(tr.at("a/move"), tr.at("a/moved")) }, true, true},
 		{"rename out", func() error { return unix.Rename(tr.at("a/moved"), tr.at("b/moved")) }, false, true},
 		{"rename in", func() error { return unix.Rename(tr.at("b/file"), tr.at("a/stolen")) }, false, true},

@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func TestSources(t *testing.T) {
 		}
 		sum := sha256.Sum256(data)
 		if listed[filepath.Base(file)] != hex.EncodeToString(sum[:]) {
-			t.Errorf("%s has changed since the objects were built: run go generate ./kernel/lsm", file)
+			t.Errorf("%s has changed since the objects were built: run go generate ./kernel/guard", file)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func TestRebuild(t *testing.T) {
 	_, line, _ := strings.Cut(string(text), "//go:generate go tool bpf2go ")
 	line, _, _ = strings.Cut(line, "\n")
 	c := exec.Command("sh", "-c", "go tool bpf2go -output-dir "+out+" "+line)
-	c.Dir, c.Env = here, append(os.Environ(), "GOPACKAGE=lsm")
+	c.Dir, c.Env = here, append(os.Environ(), "GOPACKAGE=guard")
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Skipf("it cannot be built here: %v\n%s", err, out)
 	}

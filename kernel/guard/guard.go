@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"errors"
@@ -63,7 +63,7 @@ type Guard struct {
 func Load(o Options) (*Guard, error) {
 	spec, err := loadPrograms()
 	if err != nil {
-		return nil, fmt.Errorf("lsm: read the programs: %w", err)
+		return nil, fmt.Errorf("guard: read the programs: %w", err)
 	}
 	g := &Guard{spec: spec, pin: o.Pin}
 	if err := g.adapt(); err != nil {
@@ -71,7 +71,7 @@ func Load(o Options) (*Guard, error) {
 	}
 	collection, err := ebpf.NewCollection(spec)
 	if err != nil {
-		return nil, fmt.Errorf("lsm: load the programs: %w", err)
+		return nil, fmt.Errorf("guard: load the programs: %w", err)
 	}
 	defer collection.Close() // links and our clones of the maps stay
 	if err := g.attach(collection); err != nil {
@@ -90,7 +90,7 @@ func Load(o Options) (*Guard, error) {
 func (g *Guard) adapt() error {
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {
-		return fmt.Errorf("lsm: read the kernel's types: %w", err)
+		return fmt.Errorf("guard: read the kernel's types: %w", err)
 	}
 	var f *btf.Func
 	g.changes = kernel.TypeByName("bpf_path_d_path", &f) == nil
@@ -101,7 +101,7 @@ func (g *Guard) adapt() error {
 		case slices.Contains(optional, p.AttachTo):
 			delete(g.spec.Programs, name)
 		default:
-			return fmt.Errorf("lsm: this kernel has no hook %s: %w", p.AttachTo, err)
+			return fmt.Errorf("guard: this kernel has no hook %s: %w", p.AttachTo, err)
 		}
 	}
 	return nil
@@ -112,7 +112,7 @@ func (g *Guard) attach(c *ebpf.Collection) error {
 		&g.maps.Usages: "usages", &g.maps.Paths: "paths", &g.maps.V4: "v4", &g.maps.V6: "v6"} {
 		m, err := c.Maps[name].Clone()
 		if err != nil {
-			return fmt.Errorf("lsm: keep map %s: %w", name, err)
+			return fmt.Errorf("guard: keep map %s: %w", name, err)
 		}
 		*to = m
 	}
@@ -127,7 +127,7 @@ func (g *Guard) attach(c *ebpf.Collection) error {
 	for name, p := range c.Programs {
 		l, err := link.AttachLSM(link.LSMOptions{Program: p})
 		if err != nil {
-			return fmt.Errorf("lsm: attach %s: %w", name, err)
+			return fmt.Errorf("guard: attach %s: %w", name, err)
 		}
 		g.links = append(g.links, l)
 		names = append(names, name)
@@ -141,14 +141,14 @@ func (g *Guard) pinAll(names []string) error {
 		return nil
 	}
 	if err := os.MkdirAll(g.pin, 0o700); err != nil {
-		return fmt.Errorf("lsm: make the directory of pins: %w", err)
+		return fmt.Errorf("guard: make the directory of pins: %w", err)
 	}
 	if err := unpin(g.pin); err != nil {
 		return err
 	}
 	for i, l := range g.links {
 		if err := l.Pin(filepath.Join(g.pin, names[i])); err != nil {
-			return fmt.Errorf("lsm: pin %s (is %s in a bpf file system?): %w", names[i], g.pin, err)
+			return fmt.Errorf("guard: pin %s (is %s in a bpf file system?): %w", names[i], g.pin, err)
 		}
 	}
 	return nil
@@ -158,14 +158,14 @@ func (g *Guard) pinAll(names []string) error {
 func unpin(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("lsm: list pins: %w", err)
+		return fmt.Errorf("guard: list pins: %w", err)
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), "on_") {
 			continue // not of ours
 		}
 		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-			return fmt.Errorf("lsm: remove a pin: %w", err)
+			return fmt.Errorf("guard: remove a pin: %w", err)
 		}
 	}
 	return nil
@@ -174,7 +174,7 @@ func unpin(dir string) error {
 func mapped(m *ebpf.Map, size int) ([]byte, error) {
 	data, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		return nil, fmt.Errorf("lsm: map %s: %w", m, err)
+		return nil, fmt.Errorf("guard: map %s: %w", m, err)
 	}
 	return data, nil
 }

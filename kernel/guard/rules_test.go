@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"net/netip"

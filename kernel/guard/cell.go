@@ -1,4 +1,4 @@
-package lsm
+package guard
 
 import (
 	"errors"
@@ -23,9 +23,9 @@ type Usage struct{ Opens, Connects, Denied uint64 }
 // Errors of binding and of room.
 var (
 	// ErrFull: there are too many cells or policies.
-	ErrFull = errors.New("lsm: there is no room for another cell")
+	ErrFull = errors.New("guard: there is no room for another cell")
 	// ErrClaim: this kernel cannot bind that thread from outside; see Cell.Claim.
-	ErrClaim = errors.New("lsm: the thread must take its binding itself")
+	ErrClaim = errors.New("guard: the thread must take its binding itself")
 )
 
 // NewCell makes a cell with a policy.
@@ -136,12 +136,12 @@ func (c *Cell) Bind(tid int) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("lsm: open a descriptor of thread %d: %w", tid, err)
+		return fmt.Errorf("guard: open a descriptor of thread %d: %w", tid, err)
 	}
 	err = c.guard.maps.Bindings.Put(int32(fd), binding{c.index, 1})
 	_ = unix.Close(fd)
 	if err != nil {
-		return fmt.Errorf("lsm: bind thread %d: %w", tid, err)
+		return fmt.Errorf("guard: bind thread %d: %w", tid, err)
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func (c *Cell) Bind(tid int) error {
 // thread of the same number would take it.
 func (c *Cell) Claim(tid int) error {
 	if err := c.guard.maps.Claims.Put(uint32(tid), c.index); err != nil {
-		return fmt.Errorf("lsm: leave a binding for thread %d: %w", tid, err)
+		return fmt.Errorf("guard: leave a binding for thread %d: %w", tid, err)
 	}
 	return nil
 }
@@ -177,11 +177,11 @@ func (c *Cell) BindSelf() error {
 		return err
 	}
 	if _, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("lsm: take the binding: %w", err)
+		return fmt.Errorf("guard: take the binding: %w", err)
 	}
 	if !c.Claimed(tid) {
 		c.Withdraw(tid)
-		return fmt.Errorf("lsm: thread %d did not get its binding", tid)
+		return fmt.Errorf("guard: thread %d did not get its binding", tid)
 	}
 	return nil
 }
