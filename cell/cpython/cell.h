@@ -54,6 +54,7 @@ struct cell {
   _Atomic bool dying;  // unwind everything and end
   _Atomic bool ending; // inside the interpreter's own end
   bool starting;       // inside the interpreter's own start
+  void (*begin)(cell *c); // called at the claim; may be NULL
   void (*rest)(cell *c); // called when nothing has come for a while; may be NULL
   _Atomic int armed;  // injections queued
   PyThreadState *ts;

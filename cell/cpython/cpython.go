@@ -198,6 +198,9 @@ func (t *Thread) poke() {
 	})
 }
 
+// Task is the cell's thread, as this process's PID namespace numbers it.
+func (t *Thread) Task() int { return t.region.Account().TID }
+
 // Done is closed when the thread is gone and touches its region no more.
 func (t *Thread) Done() <-chan struct{} { return t.done }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -101,6 +102,10 @@ static void do_claim(cell *c, const frame *f) {
   c->all_imports = v[3] & POLICY_ALL_IMPORTS;
   c->base = atomic_load(&c->used);
   c->limit = (int64_t)limit;
+  // By now the node has bound this thread in the kernel, or left a binding for it that it takes
+  // with its next prctl. What it starts from here on is bound with it.
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (c->begin) c->begin(c);
   c->claimed = true;
   if (!c->shared) tighten(c);
   wire_send(c, OUT_RESULT, 0, f->h.id, NULL, 0);

@@ -159,7 +159,7 @@ void process_cell(const request *q, uint64_t granted, int region, int bell, bool
   sigaction(SIGRTMIN + 9, &(struct sigaction){.sa_handler = on_wake}, NULL);
   fault_handlers();
   confine(q, granted); // before there is a second thread, which would keep what this one drops
-  start_watch(proto);
+  proto->begin = start_watch; // no sooner: it is to be bound in the kernel with its cell
   reseed(proto);
   loop_warm(proto);
   loop_run(proto);

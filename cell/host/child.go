@@ -96,6 +96,9 @@ func (c *child) CPU() (time.Duration, error) {
 	return c.cpu, nil
 }
 
+// Task is the process.
+func (c *child) Task() int { return c.pid }
+
 func (c *child) Done() <-chan struct{} { return c.done }
 
 func (c *child) Err() error {

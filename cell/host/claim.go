@@ -57,13 +57,13 @@ func (s *server) claim(m *wire.Msg, c *wire.Claim) {
 		s.refuse(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", retiring))
 		return
 	}
-	if slot := s.pool.take(); slot != nil {
+	if slot := s.pool.take(c.GetWorker()); slot != nil {
 		s.admit(m, c, limits, slot, true)
 		return
 	}
 	s.pool.refill()
 	s.claims.Go(func() {
-		slot, err := s.pool.start()
+		slot, err := s.pool.start(m.Cell)
 		if err != nil {
 			s.turnAway(m, cell.Errorf(cell.CellGone, "%v", err))
 			return

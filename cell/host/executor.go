@@ -29,6 +29,8 @@ type Worker interface {
 	Kill()
 	// CPU is the processor time used so far.
 	CPU() (time.Duration, error)
+	// Task is the thread or process, as this process's PID namespace numbers it.
+	Task() int
 	// Done is closed when the thread or process is gone and touches the region
 	// no more.
 	Done() <-chan struct{}

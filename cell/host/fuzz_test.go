@@ -29,6 +29,7 @@ type dummy struct{}
 
 func (dummy) Interrupt(uint64, cell.Kind) {}
 func (dummy) Kill()                       {}
+func (dummy) Task() int                   { return 0 }
 func (dummy) CPU() (time.Duration, error) { return 0, nil }
 func (dummy) Done() <-chan struct{}       { return nil }
 func (dummy) Err() error                  { return nil }

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 type slot struct {
 	region *ring.Region
 	worker Worker
+	seat   uint64 // its number with the node; 0: it has none
 }
 
 // Times of the pool: how long a worker may take to become ready, and the wait
@@ -31,6 +33,7 @@ type pool struct {
 	exec    Executor
 	size    int
 	changed func(ready, starting int, err error)
+	seats   *seating // nil: workers have no seats
 
 	mu       sync.Mutex
 	ready    []*slot
@@ -41,25 +44,32 @@ type pool struct {
 	wg       sync.WaitGroup
 }
 
-func newPool(exec Executor, size int, changed func(ready, starting int, err error)) *pool {
-	p := &pool{exec: exec, size: size, changed: changed}
+func newPool(exec Executor, size int, seats *seating, changed func(ready, starting int, err error)) *pool {
+	p := &pool{exec: exec, size: size, seats: seats, changed: changed}
 	p.fill()
 	return p
 }
 
-// take returns a ready slot, or nil. The caller sees to refill.
-func (p *pool) take() *slot {
+// take returns a ready slot, or nil: that of a seat or, with 0, any. The caller sees to
+// refill.
+func (p *pool) take(seat uint64) *slot {
 	p.mu.Lock()
 	var dead []*slot
 	var got *slot
-	for len(p.ready) > 0 && got == nil {
-		got, p.ready = p.ready[0], p.ready[1:]
-		if ended(got.worker) {
-			dead, got = append(dead, got), nil
+	p.ready = slices.DeleteFunc(p.ready, func(s *slot) bool {
+		switch {
+		case ended(s.worker):
+			dead = append(dead, s)
+		case got == nil && (seat == 0 || seat == s.seat):
+			got = s
+		default:
+			return false
 		}
-	}
+		return true
+	})
 	p.mu.Unlock()
 	for _, s := range dead {
+		p.seats.leave(s)
 		_ = s.region.Free()
 	}
 	return got
@@ -97,7 +107,7 @@ func (p *pool) fill() {
 }
 
 func (p *pool) addOne() {
-	s, err := p.start()
+	s, err := p.start(0)
 	p.mu.Lock()
 	p.starting--
 	closed := p.closed
@@ -114,7 +124,7 @@ func (p *pool) addOne() {
 	ready, starting := len(p.ready), p.starting
 	p.mu.Unlock()
 	if closed && err == nil {
-		s.discard()
+		s.discard() // the node is gone, and its seats with it
 	}
 	if !closed {
 		p.changed(ready, starting, err)
@@ -131,18 +141,19 @@ func (p *pool) again() {
 // startTries is more than the failures after which a zygote is done without.
 const startTries = restFailures + 1
 
-// start makes one worker and waits until it is ready. A zygote that dies takes the
+// start makes one worker, for a cell or with 0 for the pool, and waits until it is ready and
+// has its seat. A zygote that dies takes the
 // workers along that it was starting: they are started anew.
-func (p *pool) start() (s *slot, err error) {
+func (p *pool) start(cell uint64) (s *slot, err error) {
 	for range startTries {
-		if s, err = p.startOnce(); !errors.Is(err, errZygoteDied) {
+		if s, err = p.startOnce(cell); !errors.Is(err, errZygoteDied) {
 			break
 		}
 	}
 	return s, err
 }
 
-func (p *pool) startOnce() (*slot, error) {
+func (p *pool) startOnce(cell uint64) (*slot, error) {
 	region, err := ring.New(ring.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("host: start a cell: %w", err)
@@ -152,7 +163,11 @@ func (p *pool) startOnce() (*slot, error) {
 		return nil, errors.Join(fmt.Errorf("host: start a cell: %w", err), region.Free())
 	}
 	s := &slot{region: region, worker: worker}
-	if err := s.awaitReady(); err != nil {
+	err = s.awaitReady()
+	if err == nil && p.seats != nil {
+		err = p.seats.take(s, cell)
+	}
+	if err != nil {
 		s.discard()
 		return nil, err
 	}

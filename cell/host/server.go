@@ -34,7 +34,8 @@ type server struct {
 	opt    Options
 	exec   Executor
 	pool   *pool
-	shared bool // cells share this process
+	seats  *seating // nil: the node has none
+	shared bool     // cells share this process
 
 	killGrace, retireGrace time.Duration
 
@@ -71,7 +72,10 @@ func Serve(conn wire.Conn, o Options) error {
 		return err
 	}
 	s.send(0, 0, &wire.Control_Ready{Ready: &wire.Ready{Pid: int32(os.Getpid()), Python: o.Python}}, nil)
-	s.pool = newPool(s.exec, int(min(hello.GetPool(), 1024)), s.poolChanged)
+	if hello.GetSeats() {
+		s.seats = newSeating(func(cell uint64, body wire.Body) { s.send(cell, 0, body, nil) })
+	}
+	s.pool = newPool(s.exec, int(min(hello.GetPool(), 1024)), s.seats, s.poolChanged)
 	return s.run()
 }
 
@@ -103,6 +107,7 @@ func (s *server) run() error {
 	case <-s.retired:
 		err = fmt.Errorf("host: retired: %s", s.retiring)
 	}
+	s.seats.close()
 	s.endAll("the host ends")
 	err = errors.Join(err, s.conn.Close())
 	s.claims.Wait()
@@ -123,6 +128,10 @@ func (s *server) receive() error {
 		}
 		if claim := m.GetClaim(); claim != nil {
 			s.claim(m, claim)
+			continue
+		}
+		if seated := m.GetSeated(); seated != nil && s.seats != nil {
+			s.seats.answered(seated)
 			continue
 		}
 		if g, e := s.addressee(m); g != nil {

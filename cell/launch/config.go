@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
@@ -49,6 +50,9 @@ type Config struct {
 	// lacks. Default stack.Dev: it goes without, and its report says so. stack.Hardened:
 	// it does not start. stack.Compatibility: cells put on none.
 	Confinement stack.Mode
+	// Kernel is the node's half of the kernel's layers; nil: cells have their own half
+	// alone. It is the caller's, to be closed after the launcher.
+	Kernel *enforce.Enforcer
 	// KillGrace is from an interrupt to the kill. Default 500 ms.
 	KillGrace time.Duration
 	// RetireGrace is from a stuck cell to its host's end. Default 5 s.

@@ -68,6 +68,19 @@ func pythonFiles(p Python) []policy.FileRule {
 	return rules
 }
 
+// guardFiles are the same for the guard, which also judges code that is mapped, and the null
+// device's being written to.
+func guardFiles(p Python) []policy.FileRule {
+	rules := pythonFiles(p)
+	for i := range rules {
+		rules[i].Access |= policy.Execute
+		if rules[i].Path == os.DevNull {
+			rules[i].Access |= policy.Write
+		}
+	}
+	return rules
+}
+
 // merge adds a policy's rules to those that Python needs.
 func merge(python, own []policy.FileRule) []policy.FileRule {
 	rules := slices.Clone(python)

@@ -17,7 +17,7 @@ type handle struct {
 	id       string
 	wireID   uint64
 	spec     cell.Spec
-	rules    []byte // for the guest's gate, at the claim
+	ruling   ruling // at the claim
 	released bool   // under the launcher's mu
 
 	done chan struct{} // closed when the cell has ended
@@ -29,6 +29,7 @@ type handle struct {
 	err     error
 	last    cell.Report
 	outbox  outbox
+	seat    *numbered // nil: the kernel judges nothing by cell
 
 	served served
 
@@ -76,15 +77,30 @@ func (c *handle) Err() error {
 	return c.err
 }
 
-func (c *handle) claimBody(unwaited bool) wire.Body {
+func (c *handle) claimBody(unwaited bool, worker uint64) wire.Body {
 	s := c.spec
 	return &wire.Control_Claim{Claim: &wire.Claim{Id: c.id, Tenant: s.Tenant, Name: s.Name, Backend: string(s.Backend),
-		Imports: s.Imports, Limits: wire.FromLimits(s.Limits), Unwaited: unwaited}}
+		Imports: s.Imports, Limits: wire.FromLimits(s.Limits), Unwaited: unwaited, Worker: worker}}
+}
+
+// chooseWorker reports whether the host has a worker ready, as far as is known, and which
+// it is where workers have seats.
+func (c *handle) chooseWorker() (ready bool, worker uint64) {
+	if c.host.seats == nil {
+		return c.host.takeReady(), 0
+	}
+	for s := c.host.takeSeat(); s != nil; s = c.host.takeSeat() {
+		if c.sit(s) == nil {
+			return true, s.worker
+		}
+		s.Close()
+	}
+	return false, 0
 }
 
 // claimReady claims a cell of which the host has said that it is ready. There is nothing
 // to wait for; should the answer be no all the same, it ends the cell.
-func (c *handle) claimReady(ctx context.Context) error {
+func (c *handle) claimReady(ctx context.Context, worker uint64) error {
 	if err := ctx.Err(); err != nil {
 		return cell.Errorf(contextKind(ctx), "before it began: %v", err)
 	}
@@ -92,7 +108,7 @@ func (c *handle) claimReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.host.proc.conn.Send(wire.New(c.wireID, op, c.claimBody(true), c.rules)); err != nil {
+	if err := c.host.proc.conn.Send(wire.New(c.wireID, op, c.claimBody(true, worker), c.ruling.gate)); err != nil {
 		return c.unsent(op, err)
 	}
 	return nil
@@ -108,7 +124,7 @@ func (c *handle) claimAnswered(m *wire.Msg) {
 }
 
 func (c *handle) claim(ctx context.Context) error {
-	m, err := c.ask(ctx, 0, c.claimBody(false), c.rules)
+	m, err := c.ask(ctx, 0, c.claimBody(false, 0), c.ruling.gate)
 	if err != nil {
 		_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: "claim withdrawn"}}, nil)
 		return err
@@ -285,6 +301,12 @@ func (c *handle) end(state cell.State, reason string, last *wire.Report) {
 		c.last = wire.ToReport(last)
 		c.last.State, c.last.Reason = state, reason
 		c.mu.Unlock()
+	}
+	c.mu.Lock()
+	s := c.seat
+	c.mu.Unlock()
+	if s != nil {
+		s.Close()
 	}
 	close(c.back)
 }

@@ -208,7 +208,7 @@ func TestHostBreaksItsWord(t *testing.T) {
 	if !h.takeReady() || h.takeReady() {
 		t.Fatal("the host said that one cell is ready")
 	}
-	if err := c.claimReady(t.Context()); err != nil {
+	if err := c.claimReady(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	h.take(wire.NewFailed(c.wireID, 1, cell.Errorf(cell.Busy, "no")))
@@ -223,7 +223,7 @@ func TestHostBreaksItsWord(t *testing.T) {
 // A cell that was killed before its claim was refused is given back all the same.
 func TestKilledBeforeTheClaimIsRefused(t *testing.T) {
 	h, c, _ := impostor(t)
-	if err := c.claimReady(t.Context()); err != nil {
+	if err := c.claimReady(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	c.Kill("no more")
@@ -264,7 +264,7 @@ func FuzzHostMessages(f *testing.F) {
 		if _, err := fresh.register(p); err != nil {
 			t.Fatal(err)
 		}
-		if err := fresh.claimReady(t.Context()); err != nil {
+		if err := fresh.claimReady(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
 		for _, data := range [][]byte{first, second} {

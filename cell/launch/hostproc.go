@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 // hostproc is one host process.
@@ -25,7 +27,8 @@ type hostproc struct {
 
 	mu       sync.Mutex
 	cells    map[uint64]*handle
-	ready    int // workers it has said to have ready, less those claimed since
+	ready    int    // workers it has said to have ready, less those claimed since
+	seats    *seats // nil: the node's half of the kernel has nothing
 	retiring bool
 	dead     bool
 	verdict  string // why we killed it
@@ -62,8 +65,12 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, share Users) (*host
 	h := &hostproc{backend: backend, fit: r.fit, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
+	if l.config.Kernel.Seats() {
+		h.seats = &seats{enforcer: l.config.Kernel, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
+		err = l.config.Kernel.Enroll(h.pid)
+	}
 	overdue := time.AfterFunc(l.config.StartTimeout, func() { h.kill("did not become ready in time") })
-	if err = confined.err; err == nil {
+	if err = cmp.Or(err, confined.err); err == nil {
 		p.conn, err = p.channel.dial()
 	}
 	if err == nil {
@@ -77,6 +84,9 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, share Users) (*host
 		return nil, fmt.Errorf("launch: start host: %w (%s)", errors.Join(err, exit), p.stderr)
 	}
 	h.up = time.Now()
+	if h.seats != nil {
+		l.waiters.Go(h.attendSeats)
+	}
 	return h, nil
 }
 
@@ -84,7 +94,7 @@ func (l *Launcher) greet(h *hostproc, share Users) error {
 	c := l.config
 	hello := &wire.Hello{Backend: string(h.backend), Pool: uint32(max(c.PoolSize, 0)),
 		KillGraceNs: int64(c.KillGrace), RetireGraceNs: int64(c.RetireGrace),
-		Layers: h.confined.layers, Writes: h.fit.writes, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count,
+		Layers: h.confined.layers, Seats: h.seats != nil, Writes: h.fit.writes, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count,
 		Dist: &wire.Dist{Home: c.Python.Home, Lib: c.Python.Lib, Stdlib: c.Python.Stdlib,
 			Start: c.Python.Start, Preload: c.Python.Preload}}
 	if !c.NoNamespaces {
@@ -128,6 +138,9 @@ func (l *Launcher) attend(h *hostproc) {
 	orphans := h.cells
 	h.cells = map[uint64]*handle{}
 	h.mu.Unlock()
+	if h.seats != nil {
+		close(h.seats.said) // by who has filled it
+	}
 	l.hostChanged(h)
 	for _, c := range orphans {
 		c.end(cell.Crashed, reason, nil)
@@ -160,6 +173,9 @@ func (h *hostproc) take(m *wire.Msg) {
 		h.changed(h)
 		return
 	}
+	if h.hear(m) {
+		return
+	}
 	h.mu.Lock()
 	if pool := m.GetPoolState(); pool != nil {
 		h.ready = int(pool.Ready)
@@ -177,10 +193,15 @@ func (h *hostproc) take(m *wire.Msg) {
 // kill ends the process; attend does the rest.
 func (h *hostproc) kill(verdict string) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.condemn(verdict)
+}
+
+// condemn is kill under mu.
+func (h *hostproc) condemn(verdict string) {
 	if h.verdict == "" {
 		h.verdict = verdict
 	}
-	h.mu.Unlock()
 	_ = h.proc.cmd.Process.Kill()
 }
 

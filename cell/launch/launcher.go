@@ -107,7 +107,7 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 	if err != nil {
 		return nil, err
 	}
-	c.rules = r.gate
+	c.ruling = r
 	for range 3 { // a host may retire or die between choice and claim
 		h, err := l.hostFor(ctx, hostKey{c.spec.Tenant, c.spec.Backend, r.fit}, r)
 		if err != nil {
@@ -118,8 +118,8 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 			continue
 		}
 		c.host = h
-		if h.takeReady() {
-			err = c.claimReady(ctx)
+		if ready, worker := c.chooseWorker(); ready {
+			err = c.claimReady(ctx, worker)
 		} else {
 			err = c.claim(ctx)
 		}

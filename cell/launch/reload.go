@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
@@ -29,6 +30,14 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 		return cell.Reloaded{}, err
 	}
 	r := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
+	c.mu.Lock()
+	s := c.seat
+	c.mu.Unlock()
+	if s != nil {
+		if err := s.Put(c.kernelPolicy(next.policy), c.kernelLimits(next.policy)); err != nil {
+			return r, fmt.Errorf("launch: reload: %w", err)
+		}
+	}
 	for _, l := range c.host.confined.report.Layers {
 		if l.Active {
 			r.Layers = append(r.Layers, c.settled(stack.Layer(l.Name), next.fit))

@@ -48,6 +48,7 @@ type Control struct {
 	//	*Control_Answer
 	//	*Control_Credit
 	//	*Control_Reload
+	//	*Control_Seated
 	//	*Control_Ready
 	//	*Control_Claimed
 	//	*Control_Result
@@ -61,6 +62,8 @@ type Control struct {
 	//	*Control_Ended
 	//	*Control_PoolState
 	//	*Control_Retiring
+	//	*Control_Started
+	//	*Control_Left
 	Body          isControl_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -248,6 +251,15 @@ func (x *Control) GetReload() *Reload {
 	return nil
 }
 
+func (x *Control) GetSeated() *Seated {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Seated); ok {
+			return x.Seated
+		}
+	}
+	return nil
+}
+
 func (x *Control) GetReady() *Ready {
 	if x != nil {
 		if x, ok := x.Body.(*Control_Ready); ok {
@@ -365,6 +377,24 @@ func (x *Control) GetRetiring() *Retiring {
 	return nil
 }
 
+func (x *Control) GetStarted() *Started {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Started); ok {
+			return x.Started
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetLeft() *Left {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Left); ok {
+			return x.Left
+		}
+	}
+	return nil
+}
+
 type isControl_Body interface {
 	isControl_Body()
 }
@@ -422,6 +452,10 @@ type Control_Reload struct {
 	Reload *Reload `protobuf:"bytes,22,opt,name=reload,proto3,oneof"`
 }
 
+type Control_Seated struct {
+	Seated *Seated `protobuf:"bytes,23,opt,name=seated,proto3,oneof"`
+}
+
 type Control_Ready struct {
 	// host to node
 	Ready *Ready `protobuf:"bytes,40,opt,name=ready,proto3,oneof"`
@@ -475,6 +509,14 @@ type Control_Retiring struct {
 	Retiring *Retiring `protobuf:"bytes,52,opt,name=retiring,proto3,oneof"`
 }
 
+type Control_Started struct {
+	Started *Started `protobuf:"bytes,53,opt,name=started,proto3,oneof"`
+}
+
+type Control_Left struct {
+	Left *Left `protobuf:"bytes,54,opt,name=left,proto3,oneof"`
+}
+
 func (*Control_Hello) isControl_Body() {}
 
 func (*Control_Claim) isControl_Body() {}
@@ -501,6 +543,8 @@ func (*Control_Credit) isControl_Body() {}
 
 func (*Control_Reload) isControl_Body() {}
 
+func (*Control_Seated) isControl_Body() {}
+
 func (*Control_Ready) isControl_Body() {}
 
 func (*Control_Claimed) isControl_Body() {}
@@ -526,6 +570,10 @@ func (*Control_Ended) isControl_Body() {}
 func (*Control_PoolState) isControl_Body() {}
 
 func (*Control_Retiring) isControl_Body() {}
+
+func (*Control_Started) isControl_Body() {}
+
+func (*Control_Left) isControl_Body() {}
 
 // Dist says where Python is and how to start it.
 type Dist struct {
@@ -618,6 +666,7 @@ type Hello struct {
 	Uids           uint32                 `protobuf:"varint,10,opt,name=uids,proto3" json:"uids,omitempty"`                                          // this one on; 0: they run as the host does
 	Layers         *Layers                `protobuf:"bytes,11,opt,name=layers,proto3" json:"layers,omitempty"`
 	Writes         bool                   `protobuf:"varint,12,opt,name=writes,proto3" json:"writes,omitempty"` // files may grow
+	Seats          bool                   `protobuf:"varint,13,opt,name=seats,proto3" json:"seats,omitempty"`   // each worker waits for the node to bind it: see Started
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -732,6 +781,13 @@ func (x *Hello) GetLayers() *Layers {
 func (x *Hello) GetWrites() bool {
 	if x != nil {
 		return x.Writes
+	}
+	return false
+}
+
+func (x *Hello) GetSeats() bool {
+	if x != nil {
+		return x.Seats
 	}
 	return false
 }
@@ -869,6 +925,7 @@ type Claim struct {
 	Imports       []string               `protobuf:"bytes,5,rep,name=imports,proto3" json:"imports,omitempty"`
 	Limits        *Limits                `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
 	Unwaited      bool                   `protobuf:"varint,7,opt,name=unwaited,proto3" json:"unwaited,omitempty"` // the answer may leave with the next one
+	Worker        uint64                 `protobuf:"varint,8,opt,name=worker,proto3" json:"worker,omitempty"`     // the seated one that is meant; 0: any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -950,6 +1007,13 @@ func (x *Claim) GetUnwaited() bool {
 		return x.Unwaited
 	}
 	return false
+}
+
+func (x *Claim) GetWorker() uint64 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
 }
 
 type Limits struct {
@@ -2429,6 +2493,158 @@ func (x *PoolState) GetError() string {
 	return ""
 }
 
+// Started: a worker is there, for the pool or for the cell of the message, and waits for
+// Seated. task is its thread or process, in the host's PID namespace.
+type Started struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        uint64                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Task          uint32                 `protobuf:"varint,2,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Started) Reset() {
+	*x = Started{}
+	mi := &file_wire_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Started) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Started) ProtoMessage() {}
+
+func (x *Started) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Started.ProtoReflect.Descriptor instead.
+func (*Started) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Started) GetWorker() uint64 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *Started) GetTask() uint32 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+// Seated: the kernel judges the worker from now on; with an error it is not to be used.
+type Seated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        uint64                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seated) Reset() {
+	*x = Seated{}
+	mi := &file_wire_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seated) ProtoMessage() {}
+
+func (x *Seated) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seated.ProtoReflect.Descriptor instead.
+func (*Seated) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Seated) GetWorker() uint64 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *Seated) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// Left: a seated worker that nobody has claimed is gone.
+type Left struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        uint64                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Left) Reset() {
+	*x = Left{}
+	mi := &file_wire_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Left) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Left) ProtoMessage() {}
+
+func (x *Left) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Left.ProtoReflect.Descriptor instead.
+func (*Left) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Left) GetWorker() uint64 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
 // Retiring: the host takes no more claims and ends soon.
 type Retiring struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2439,7 +2655,7 @@ type Retiring struct {
 
 func (x *Retiring) Reset() {
 	*x = Retiring{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2667,7 @@ func (x *Retiring) String() string {
 func (*Retiring) ProtoMessage() {}
 
 func (x *Retiring) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2680,7 @@ func (x *Retiring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retiring.ProtoReflect.Descriptor instead.
 func (*Retiring) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Retiring) GetReason() string {
@@ -2479,8 +2695,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x0epyisolate.wire\"\xf8\n" +
-	"\n" +
+	"wire.proto\x12\x0epyisolate.wire\"\x8b\f\n" +
 	"\aControl\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\x04R\x02op\x12\x1f\n" +
@@ -2502,7 +2717,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x05close\x18\x13 \x01(\v2\x15.pyisolate.wire.CloseH\x00R\x05close\x120\n" +
 	"\x06answer\x18\x14 \x01(\v2\x16.pyisolate.wire.AnswerH\x00R\x06answer\x120\n" +
 	"\x06credit\x18\x15 \x01(\v2\x16.pyisolate.wire.CreditH\x00R\x06credit\x120\n" +
-	"\x06reload\x18\x16 \x01(\v2\x16.pyisolate.wire.ReloadH\x00R\x06reload\x12-\n" +
+	"\x06reload\x18\x16 \x01(\v2\x16.pyisolate.wire.ReloadH\x00R\x06reload\x120\n" +
+	"\x06seated\x18\x17 \x01(\v2\x16.pyisolate.wire.SeatedH\x00R\x06seated\x12-\n" +
 	"\x05ready\x18( \x01(\v2\x15.pyisolate.wire.ReadyH\x00R\x05ready\x123\n" +
 	"\aclaimed\x18) \x01(\v2\x17.pyisolate.wire.ClaimedH\x00R\aclaimed\x120\n" +
 	"\x06result\x18* \x01(\v2\x16.pyisolate.wire.ResultH\x00R\x06result\x120\n" +
@@ -2516,14 +2732,16 @@ const file_wire_proto_rawDesc = "" +
 	"\x05ended\x182 \x01(\v2\x15.pyisolate.wire.EndedH\x00R\x05ended\x12:\n" +
 	"\n" +
 	"pool_state\x183 \x01(\v2\x19.pyisolate.wire.PoolStateH\x00R\tpoolState\x126\n" +
-	"\bretiring\x184 \x01(\v2\x18.pyisolate.wire.RetiringH\x00R\bretiringB\x06\n" +
+	"\bretiring\x184 \x01(\v2\x18.pyisolate.wire.RetiringH\x00R\bretiring\x123\n" +
+	"\astarted\x185 \x01(\v2\x17.pyisolate.wire.StartedH\x00R\astarted\x12*\n" +
+	"\x04left\x186 \x01(\v2\x14.pyisolate.wire.LeftH\x00R\x04leftB\x06\n" +
 	"\x04body\"t\n" +
 	"\x04Dist\x12\x12\n" +
 	"\x04home\x18\x01 \x01(\tR\x04home\x12\x10\n" +
 	"\x03lib\x18\x02 \x01(\tR\x03lib\x12\x16\n" +
 	"\x06stdlib\x18\x03 \x01(\tR\x06stdlib\x12\x14\n" +
 	"\x05start\x18\x04 \x01(\tR\x05start\x12\x18\n" +
-	"\apreload\x18\x05 \x03(\tR\apreload\"\x82\x03\n" +
+	"\apreload\x18\x05 \x03(\tR\apreload\"\x98\x03\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x18\n" +
 	"\abackend\x18\x02 \x01(\tR\abackend\x12(\n" +
@@ -2537,7 +2755,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x04uids\x18\n" +
 	" \x01(\rR\x04uids\x12.\n" +
 	"\x06layers\x18\v \x01(\v2\x16.pyisolate.wire.LayersR\x06layers\x12\x16\n" +
-	"\x06writes\x18\f \x01(\bR\x06writes\"R\n" +
+	"\x06writes\x18\f \x01(\bR\x06writes\x12\x14\n" +
+	"\x05seats\x18\r \x01(\bR\x05seats\"R\n" +
 	"\x06Layers\x12\x1a\n" +
 	"\blandlock\x18\x01 \x01(\fR\blandlock\x12\x18\n" +
 	"\aseccomp\x18\x02 \x01(\fR\aseccomp\x12\x12\n" +
@@ -2545,7 +2764,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x05Ready\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
 	"\x06python\x18\x02 \x01(\tR\x06python\x12\x16\n" +
-	"\x06report\x18\x03 \x01(\tR\x06report\"\xc3\x01\n" +
+	"\x06report\x18\x03 \x01(\tR\x06report\"\xdb\x01\n" +
 	"\x05Claim\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -2553,7 +2772,8 @@ const file_wire_proto_rawDesc = "" +
 	"\abackend\x18\x04 \x01(\tR\abackend\x12\x18\n" +
 	"\aimports\x18\x05 \x03(\tR\aimports\x12.\n" +
 	"\x06limits\x18\x06 \x01(\v2\x16.pyisolate.wire.LimitsR\x06limits\x12\x1a\n" +
-	"\bunwaited\x18\a \x01(\bR\bunwaited\"\xaf\x02\n" +
+	"\bunwaited\x18\a \x01(\bR\bunwaited\x12\x16\n" +
+	"\x06worker\x18\b \x01(\x04R\x06worker\"\xaf\x02\n" +
 	"\x06Limits\x12\x16\n" +
 	"\x06memory\x18\x01 \x01(\x03R\x06memory\x12\x15\n" +
 	"\x06cpu_ns\x18\x02 \x01(\x03R\x05cpuNs\x12\"\n" +
@@ -2668,7 +2888,15 @@ const file_wire_proto_rawDesc = "" +
 	"\tPoolState\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\rR\x05ready\x12\x1a\n" +
 	"\bstarting\x18\x02 \x01(\rR\bstarting\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"\"\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"5\n" +
+	"\aStarted\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\x04R\x06worker\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\rR\x04task\"6\n" +
+	"\x06Seated\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\x04R\x06worker\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\x1e\n" +
+	"\x04Left\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\x04R\x06worker\"\"\n" +
 	"\bRetiring\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reasonB*Z(github.com/pyisolate/pyisolate/cell/wireb\x06proto3"
 
@@ -2684,7 +2912,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_wire_proto_goTypes = []any{
 	(*Control)(nil),    // 0: pyisolate.wire.Control
 	(*Dist)(nil),       // 1: pyisolate.wire.Dist
@@ -2716,7 +2944,10 @@ var file_wire_proto_goTypes = []any{
 	(*Report)(nil),     // 27: pyisolate.wire.Report
 	(*Ended)(nil),      // 28: pyisolate.wire.Ended
 	(*PoolState)(nil),  // 29: pyisolate.wire.PoolState
-	(*Retiring)(nil),   // 30: pyisolate.wire.Retiring
+	(*Started)(nil),    // 30: pyisolate.wire.Started
+	(*Seated)(nil),     // 31: pyisolate.wire.Seated
+	(*Left)(nil),       // 32: pyisolate.wire.Left
+	(*Retiring)(nil),   // 33: pyisolate.wire.Retiring
 }
 var file_wire_proto_depIdxs = []int32{
 	2,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
@@ -2732,31 +2963,34 @@ var file_wire_proto_depIdxs = []int32{
 	16, // 10: pyisolate.wire.Control.answer:type_name -> pyisolate.wire.Answer
 	18, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
 	17, // 12: pyisolate.wire.Control.reload:type_name -> pyisolate.wire.Reload
-	4,  // 13: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
-	7,  // 14: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
-	19, // 15: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
-	20, // 16: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
-	22, // 17: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
-	23, // 18: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
-	24, // 19: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
-	25, // 20: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
-	26, // 21: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
-	27, // 22: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
-	28, // 23: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
-	29, // 24: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
-	30, // 25: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
-	1,  // 26: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
-	3,  // 27: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
-	6,  // 28: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
-	21, // 29: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
-	21, // 30: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
-	26, // 31: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
-	27, // 32: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	31, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
+	4,  // 14: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
+	7,  // 15: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
+	19, // 16: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
+	20, // 17: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
+	22, // 18: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
+	23, // 19: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
+	24, // 20: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
+	25, // 21: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
+	26, // 22: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
+	27, // 23: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
+	28, // 24: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
+	29, // 25: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
+	33, // 26: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
+	30, // 27: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
+	32, // 28: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
+	1,  // 29: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
+	3,  // 30: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
+	6,  // 31: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
+	21, // 32: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
+	21, // 33: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
+	26, // 34: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
+	27, // 35: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -2778,6 +3012,7 @@ func file_wire_proto_init() {
 		(*Control_Answer)(nil),
 		(*Control_Credit)(nil),
 		(*Control_Reload)(nil),
+		(*Control_Seated)(nil),
 		(*Control_Ready)(nil),
 		(*Control_Claimed)(nil),
 		(*Control_Result)(nil),
@@ -2791,6 +3026,8 @@ func file_wire_proto_init() {
 		(*Control_Ended)(nil),
 		(*Control_PoolState)(nil),
 		(*Control_Retiring)(nil),
+		(*Control_Started)(nil),
+		(*Control_Left)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2798,7 +3035,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

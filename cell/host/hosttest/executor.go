@@ -135,6 +135,9 @@ func (w *Worker) CPU() (time.Duration, error) {
 // Done is closed at the worker's end.
 func (w *Worker) Done() <-chan struct{} { return w.done }
 
+// Task is this process: the worker is a goroutine.
+func (w *Worker) Task() int { return os.Getpid() }
+
 // Err is why, after Done.
 func (w *Worker) Err() error { return w.err }
 

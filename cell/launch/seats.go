@@ -1,0 +1,187 @@
+package launch
+
+import (
+	"errors"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/cgroup"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
+	"github.com/pyisolate/pyisolate/kernel/policy"
+)
+
+// seats are the workers of one host that the kernel judges, or bounds, by cell. The host
+// announces each and waits for its seat before it uses it; a claim names the seat it wants,
+// whose policy has been put in place before.
+type seats struct {
+	enforcer *enforce.Enforcer
+	base     policy.Policy  // what a worker needs before it is claimed
+	said     chan *wire.Msg // what the host says of workers, in order; closed at its end
+
+	// Under the host's mu:
+	free []*numbered
+}
+
+type numbered struct {
+	worker uint64
+	*enforce.Seat
+}
+
+// maxSaid is how many messages about workers may wait. A host starts no more workers than
+// its pool and its claims need.
+const maxSaid = 4096
+
+// attendSeats works beside the host's reader, which must not wait.
+func (h *hostproc) attendSeats() {
+	for m := range h.seats.said {
+		if s := m.GetStarted(); s != nil {
+			h.announced(m.Cell, s)
+		} else {
+			h.left(m.GetLeft().GetWorker())
+		}
+	}
+	h.clear()
+}
+
+// hear takes a message about workers, and reports whether it was one.
+func (h *hostproc) hear(m *wire.Msg) bool {
+	if h.seats == nil || (m.GetStarted() == nil && m.GetLeft() == nil) {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.dead { // said is closed
+		return true
+	}
+	select {
+	case h.seats.said <- m:
+	default:
+		h.condemn("said too much about workers")
+	}
+	return true
+}
+
+// announced seats a worker that the host has started, for one of its cells or for its pool.
+func (h *hostproc) announced(id uint64, m *wire.Started) {
+	seated := &wire.Seated{Worker: m.GetWorker()}
+	if err := h.seat(id, m); err != nil {
+		seated.Error = wire.Text(err.Error(), 1024)
+	}
+	_ = h.send(0, 0, &wire.Control_Seated{Seated: seated}, nil) // fails when the host is dead
+}
+
+func (h *hostproc) seat(id uint64, m *wire.Started) error {
+	task, err := enforce.Find(h.pid, int(m.GetTask()), h.backend == cell.Process)
+	if err != nil {
+		return err
+	}
+	taken, err := h.seats.enforcer.Seat(h.pid, task, h.seats.base)
+	if err != nil {
+		return err
+	}
+	s := &numbered{m.GetWorker(), taken}
+	h.mu.Lock()
+	c := h.cells[id]
+	switch {
+	case id != 0 && c == nil:
+		err = errors.New("nobody waits for the worker")
+	case id == 0 && len(h.seats.free) >= maxSaid:
+		err = errors.New("there are too many workers")
+	case id == 0:
+		h.seats.free = append(h.seats.free, s)
+	}
+	h.mu.Unlock()
+	if err == nil && id != 0 {
+		err = c.sit(s)
+	}
+	if err != nil {
+		s.Close()
+	}
+	return err
+}
+
+// left is told of a worker of the pool that is gone.
+func (h *hostproc) left(worker uint64) {
+	h.mu.Lock()
+	var gone *numbered
+	for i, s := range h.seats.free {
+		if s.worker == worker {
+			gone = s
+			h.seats.free = append(h.seats.free[:i:i], h.seats.free[i+1:]...)
+			break
+		}
+	}
+	h.mu.Unlock()
+	if gone != nil {
+		gone.Close()
+	}
+}
+
+// takeSeat returns the seat of a worker that is ready, nil when there is none.
+func (h *hostproc) takeSeat() *numbered {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.seats.free) == 0 {
+		return nil
+	}
+	s := h.seats.free[0]
+	h.seats.free = h.seats.free[1:]
+	return s
+}
+
+// clear gives back the seats of workers that died with their host.
+func (h *hostproc) clear() {
+	h.mu.Lock()
+	free := h.seats.free
+	h.seats.free = nil
+	h.mu.Unlock()
+	for _, s := range free {
+		s.Close()
+	}
+}
+
+// sit gives the cell a seat, and the seat the cell's policy.
+func (c *handle) sit(s *numbered) error {
+	if err := s.Put(c.kernelPolicy(c.ruling.policy), c.kernelLimits(c.ruling.policy)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	before := c.seat
+	c.seat = s
+	ended := c.last.State != cell.Running
+	c.mu.Unlock()
+	if before != nil {
+		before.Close() // its worker was gone when it was claimed
+	}
+	if ended {
+		s.Close()
+	}
+	return nil
+}
+
+// kernelPolicy is what the guard judges by: the cell's policy, and what Python needs.
+func (c *handle) kernelPolicy(p policy.Policy) policy.Policy {
+	p.Files = merge(c.host.seats.base.Files, p.Files)
+	p.Quotas.Memory = 0
+	return p
+}
+
+// What a process may have beyond the limit that its allocator keeps: Python itself, and
+// threads that have ended and are counted a moment longer.
+const (
+	memorySlack = 64 << 20
+	tasksSlack  = 16
+)
+
+// kernelLimits bound the cell's process as a whole.
+func (c *handle) kernelLimits(p policy.Policy) cgroup.Limits {
+	q := p.Quotas
+	l := cgroup.Limits{CPU: q.CPU, Period: q.CPUPeriod, Memory: q.Memory, Tasks: q.Tasks}
+	if l.Memory == 0 {
+		l.Memory = c.spec.Limits.Memory + memorySlack
+	}
+	if l.Tasks == 0 {
+		l.Tasks = 2*int64(c.spec.Limits.Children) + tasksSlack
+	}
+	return l
+}

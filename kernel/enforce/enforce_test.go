@@ -1,0 +1,239 @@
+package enforce
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/kernel/cgroup"
+	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/probe"
+)
+
+const roleEnv = "PYISOLATE_ENFORCE_ROLE"
+
+// TestMain: with a role, the test binary is a host, or what a host starts.
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleEnv) {
+	case "host":
+		os.Exit(playHost())
+	case "cell":
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the host is gone
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// playHost starts a cell, and says how it numbers itself, its thread and the cell.
+func playHost() int {
+	in, out, err := os.Pipe()
+	if err != nil {
+		return 1
+	}
+	defer func() { _ = out.Close() }()
+	c := exec.Command("/proc/self/exe")
+	c.Env = []string{roleEnv + "=cell"}
+	c.Stdin = in
+	if err := c.Start(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println(os.Getpid(), unix.Gettid(), c.Process.Pid)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// host is a running host.
+type host struct {
+	pid                  int // here
+	own, thread, process int // as it numbers them
+}
+
+func startHost(t *testing.T, flags uintptr) host {
+	t.Helper()
+	c := exec.Command("/proc/self/exe")
+	c.Env = []string{roleEnv + "=host"}
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	stdin, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Skipf("a host in a PID namespace: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = c.Wait()
+	})
+	h := host{pid: c.Process.Pid}
+	if _, err := fmt.Fscan(stdout, &h.own, &h.thread, &h.process); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestFind(t *testing.T) {
+	for name, flags := range map[string]uintptr{"own namespace": unix.CLONE_NEWPID, "shared namespace": 0} {
+		t.Run(name, func(t *testing.T) {
+			h := startHost(t, flags)
+			if (h.own == h.pid) != (flags == 0) {
+				t.Fatalf("the host numbers itself %d, we %d", h.own, h.pid)
+			}
+			process, err := Find(h.pid, h.process, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", process.TID))
+			if err != nil || !strings.Contains(string(environ), roleEnv+"=cell") {
+				t.Errorf("%d is not the cell: %q, %v", process.TID, environ, err)
+			}
+			thread, err := Find(h.pid, h.thread, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", h.pid, thread.TID)); err != nil {
+				t.Errorf("%d is no thread of the host: %v", thread.TID, err)
+			}
+			if !process.alive(h.pid) || !thread.alive(h.pid) {
+				t.Error("they are not alive")
+			}
+			// What is not the host's: this process, and numbers of nobody.
+			for _, n := range []int{os.Getpid(), 1, 0, -1, 1 << 22} {
+				if got, err := Find(h.pid, n, true); err == nil && n != h.process {
+					t.Errorf("%d is the host's %+v", n, got)
+				}
+			}
+			if got, err := Find(h.pid, h.process, false); err == nil {
+				t.Errorf("the cell's process is a thread of the host: %+v", got)
+			}
+		})
+	}
+}
+
+func newTree(t *testing.T) *cgroup.Tree {
+	t.Helper()
+	if r := probe.Host().Row(probe.CgroupMemory); !r.Works {
+		t.Skipf("no control groups here: %s", r.Answer)
+	}
+	tree, err := cgroup.Open(cgroup.Options{Name: "pyisolate-enforce-" + strconv.Itoa(os.Getpid())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := tree.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return tree
+}
+
+// groups lists those of cells.
+func groups(t *testing.T, tree *cgroup.Tree) (list []string) {
+	t.Helper()
+	all, err := tree.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		if strings.HasPrefix(name, "cell-") {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// TestGroups: a cell's process is bounded in a group of its own, which lives until the
+// process has ended.
+func TestGroups(t *testing.T) {
+	tree := newTree(t)
+	e := New(Options{Groups: tree})
+	h := startHost(t, 0)
+	if !e.Seats() {
+		t.Fatal("there are no seats")
+	}
+	if err := e.Enroll(h.pid); err != nil {
+		t.Fatal(err)
+	}
+	task, err := Find(h.pid, h.process, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := e.Seat(h.pid, task, policy.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(policy.Policy{}, cgroup.Limits{Memory: 64 << 20, Tasks: 9}); err != nil {
+		t.Fatal(err)
+	}
+	list := groups(t, tree)
+	if len(list) != 1 {
+		t.Fatalf("groups %q", list)
+	}
+	g, err := tree.Adopt(list[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, err := g.Processes(); err != nil || len(in) != 1 || in[0] != task.TID {
+		t.Errorf("the group has %v, %v; the cell is %d", in, err, task.TID)
+	}
+	if u, err := g.Usage(); err != nil || u.Memory < 0 || u.Tasks < 1 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	s.Close()
+	if list := groups(t, tree); len(list) != 1 {
+		t.Errorf("the group of a living process: %q", list)
+	}
+	if err := unix.Kill(task.TID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for task.alive(h.pid) { // the kernel takes a moment
+		runtime.Gosched()
+	}
+	e.collect()
+	if list := groups(t, tree); len(list) != 0 {
+		t.Errorf("left: %q", list)
+	}
+	s.Close() // again
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestThreadHasNoGroup: version 1 and 2 differ in what they do with threads.
+func TestThreadHasNoGroup(t *testing.T) {
+	tree := newTree(t)
+	e := New(Options{Groups: tree})
+	h := startHost(t, 0)
+	task, err := Find(h.pid, h.thread, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := e.Seat(h.pid, task, policy.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := groups(t, tree); len(list) != 0 {
+		t.Errorf("groups %q", list)
+	}
+	s.Close()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Find(h.pid+1<<20, 1, false); err == nil || errors.Is(err, ErrNoTask) {
+		t.Errorf("a host that is not there: %v", err)
+	}
+}
