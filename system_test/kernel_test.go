@@ -2,8 +2,6 @@ package systemtest
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -21,16 +19,13 @@ func newGroups(tb testing.TB) *cgroup.Tree {
 			tb.Skipf("no control groups here: %s: %s", f, r.Answer)
 		}
 	}
-	tree, err := cgroup.Open(cgroup.Options{Name: fmt.Sprintf("pyisolate-test-%d", os.Getpid())})
+	tree, err := cgroup.Open(cgroup.Options{Name: cgroup.OwnName("pyisolate-test")})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
+	tb.Cleanup(func() { // after the enforcer's end
 		if list, err := tree.List(); err != nil || len(list) > 0 {
 			tb.Errorf("groups are left: %q, %v", list, err)
-		}
-		if err := tree.Close(); err != nil {
-			tb.Error(err)
 		}
 	})
 	return tree

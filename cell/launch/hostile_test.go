@@ -3,6 +3,7 @@ package launch
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 )
 
 // void is a connection that takes everything and says nothing.
@@ -283,4 +285,33 @@ func FuzzHostMessages(f *testing.F) {
 		default:
 		}
 	})
+}
+
+// A host that announces workers it does not have, or another's, gets no seats for them; one
+// that announces without end is cut off.
+func TestHostAnnouncesFalseWorkers(t *testing.T) {
+	h, c, _ := impostor(t)
+	h.backend, h.pid = cell.Process, h.proc.cmd.Process.Pid
+	h.seats = &seats{enforcer: enforce.New(enforce.Options{}), said: make(chan *wire.Msg, maxSaid)}
+	for name, m := range map[string]*wire.Started{
+		"this process": {Worker: 1, Task: uint32(os.Getpid())}, "nobody": {Worker: 2, Task: 1 << 22}, "zero": {Worker: 3}, "init": {Worker: 4, Task: 1},
+	} {
+		if err := h.seat(0, m); err == nil {
+			t.Errorf("%s has a seat", name)
+		}
+		if err := h.seat(c.wireID, m); err == nil || c.seat != nil {
+			t.Errorf("%s has the cell's seat", name)
+		}
+	}
+	announced := wire.New(0, 0, &wire.Control_Started{Started: &wire.Started{Worker: 1}}, nil)
+	for range maxSaid {
+		h.take(announced)
+	}
+	if h.verdict != "" {
+		t.Fatalf("cut off early: %s", h.verdict)
+	}
+	h.take(announced)
+	if !strings.Contains(h.verdict, "workers") {
+		t.Errorf("not cut off: %q", h.verdict)
+	}
 }

@@ -17,12 +17,14 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 )
 
 // bench is one invocation: one Python for all rows and their peers.
 type bench struct {
 	dist    pydist.Dist
 	samples int // of each row; 0: the row's own number
+	kernel  *enforce.Enforcer
 }
 
 func (b *bench) count(standard int) int {
@@ -34,7 +36,7 @@ func (b *bench) count(standard int) int {
 
 // launcher is new for each row, so that rows do not share hosts.
 func (b *bench) launcher(poolSize int) (*launch.Launcher, error) {
-	return launch.New(launch.Config{PoolSize: poolSize, Python: launch.Python{
+	return launch.New(launch.Config{PoolSize: poolSize, Kernel: b.kernel, Python: launch.Python{
 		Home: b.dist.Home, Lib: b.dist.Lib, Stdlib: b.dist.Stdlib, Preload: preloads}})
 }
 
@@ -119,7 +121,8 @@ spoils the figures.`,
 			if err != nil {
 				return err
 			}
-			b := &bench{dist: dist, samples: samples}
+			b := &bench{dist: dist, samples: samples, kernel: openKernel(ctx, c.ErrOrStderr())}
+			defer closeKernel(b.kernel)
 			if asJSON {
 				return b.json(ctx, rows, c.OutOrStdout(), c.ErrOrStderr())
 			}

@@ -63,7 +63,9 @@ Exit status:
 			if err != nil {
 				return err
 			}
-			r := &conformance.Runner{Config: launch.Config{Python: python}}
+			kernel := openKernel(ctx, c.ErrOrStderr())
+			defer closeKernel(kernel)
+			r := &conformance.Runner{Config: launch.Config{Python: python, Kernel: kernel}}
 			if o.grade {
 				return grade(ctx, r, o.asJSON, c.OutOrStdout(), c.ErrOrStderr())
 			}

@@ -217,6 +217,8 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 		return err
 	}
 	defer func() { _ = out.effects.close() }()
+	config.Kernel = openKernel(ctx, c.ErrOrStderr())
+	defer closeKernel(config.Kernel)
 	launcher, err := newLauncher(ctx, o.python, config)
 	if err != nil {
 		return err

@@ -90,6 +90,16 @@ func (t *Tree) Places() map[Controller]Place {
 	return of
 }
 
+// Bounds reports whether groups can have limits of any kind.
+func (t *Tree) Bounds() bool {
+	for _, c := range Controllers {
+		if t.places[c].Version > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Unified returns the tree's directory in the version 2 hierarchy, which eBPF programs
 // attach to whether it has controllers or not; "" where there is none.
 func (t *Tree) Unified() string { return t.unified }

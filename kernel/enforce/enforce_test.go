@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,15 +128,10 @@ func newTree(t *testing.T) *cgroup.Tree {
 	if r := probe.Host().Row(probe.CgroupMemory); !r.Works {
 		t.Skipf("no control groups here: %s", r.Answer)
 	}
-	tree, err := cgroup.Open(cgroup.Options{Name: "pyisolate-enforce-" + strconv.Itoa(os.Getpid())})
+	tree, err := cgroup.Open(cgroup.Options{Name: cgroup.OwnName("pyisolate-enforce")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := tree.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return tree
 }
 

@@ -14,9 +14,9 @@ import (
 
 // Options say what an Enforcer works with.
 type Options struct {
-	// Guard has the programs; nil: there are none.
-	Guard *guard.Guard
-	// Groups is the tree of control groups; nil: there is none.
+	// Guard has the programs; nil: there are none. Groups is the tree of control groups, which
+	// should be this node's alone; nil: there is none.
+	Guard  *guard.Guard
 	Groups *cgroup.Tree
 }
 
@@ -31,8 +31,28 @@ type Enforcer struct {
 	left []*Seat
 }
 
-// New makes an Enforcer of what there is. It takes over neither.
+// New makes an Enforcer of what there is, and takes both over.
 func New(o Options) *Enforcer { return &Enforcer{guard: o.Guard, groups: o.Groups} }
+
+// Name begins the names of what nodes have in the kernel.
+const Name = "pyisolate"
+
+// Open makes an Enforcer of what this kernel gives this user, and removes what nodes that
+// were killed have left. Where nothing is to be had it has nothing: see Seats.
+func Open(ctx context.Context) (*Enforcer, error) {
+	if err := cgroup.SweepStale(ctx, Name); err != nil {
+		return nil, fmt.Errorf("enforce: remove what a node left: %w", err)
+	}
+	groups, err := cgroup.Open(cgroup.Options{Name: cgroup.OwnName(Name)})
+	if err != nil {
+		return nil, err
+	}
+	if !groups.Bounds() {
+		err := groups.Close()
+		return New(Options{}), err
+	}
+	return New(Options{Groups: groups}), nil
+}
 
 // Seats reports whether there is anything to seat a cell in.
 func (e *Enforcer) Seats() bool { return e != nil && (e.guard != nil || e.groups != nil) }
@@ -202,7 +222,7 @@ func (s *Seat) release() error {
 	return s.group.Remove(ctx)
 }
 
-// Close gives back what is left. All hosts must have ended.
+// Close gives back everything. All hosts must have ended.
 func (e *Enforcer) Close() error {
 	if e == nil {
 		return nil
@@ -221,5 +241,5 @@ func (e *Enforcer) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), groupGrace)
 	defer cancel()
 	_, err := e.groups.Sweep(ctx, nil)
-	return errors.Join(failed, err)
+	return errors.Join(failed, err, e.groups.Close())
 }

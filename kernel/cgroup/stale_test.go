@@ -1,0 +1,66 @@
+package cgroup
+
+import (
+	"context"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// TestSweepStale: a tree whose process is gone goes, with what runs in it; those of living
+// processes and others' stay.
+func TestSweepStale(t *testing.T) {
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	const prefix = "pyisolate-stale-test"
+	open := func(name string) *Tree {
+		tree, err := Open(Options{Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(tree.dirs) == 0 {
+			t.Skip("no control groups here")
+		}
+		t.Cleanup(func() { _ = tree.Close() })
+		return tree
+	}
+	left := open(ownName(prefix, dead.Process.Pid))
+	own := open(OwnName(prefix))
+	other := open(prefix + "-of-somebody")
+	g, err := left.Create("cell-1", Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lingering := exec.Command("sleep", "600")
+	if err := lingering.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- lingering.Wait() }()
+	t.Cleanup(func() { _ = lingering.Process.Kill() })
+	if err := g.AddProcess(lingering.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := SweepStale(ctx, prefix); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		t.Error("what ran in the tree still runs")
+	}
+	for name, c := range map[string]struct {
+		tree *Tree
+		want bool
+	}{"left": {left, false}, "own": {own, true}, "other": {other, true}} {
+		for _, dir := range c.tree.dirs {
+			if there := exec.Command("test", "-d", dir).Run() == nil; there != c.want {
+				t.Errorf("%s: %s is there: %v", name, dir, there)
+			}
+		}
+	}
+}
