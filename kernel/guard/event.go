@@ -69,13 +69,14 @@ type Event struct {
 
 // rawEvent is struct event.
 type rawEvent struct {
-	Time                uint64
-	Cell, Thread        uint32
-	Kind, Hook          uint16
-	Value               uint32
-	Family, Port, _, _2 uint16
-	Address             [16]byte
-	Path                [128]byte
+	Time         uint64
+	Cell, Thread uint32
+	Kind, Hook   uint16
+	Value        uint32
+	Family, Port uint16
+	_            uint32
+	Address      [16]byte
+	Path         [128]byte
 }
 
 // errEvent: what the ring has is not an event.
