@@ -4,15 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
@@ -29,146 +26,118 @@ const (
 
 // Options say how to load.
 type Options struct {
+	// Kind is how to attach; Auto by default, which is the strongest that works.
+	Kind Kind
+	// Cgroup is a directory of a version 2 hierarchy that exists, with all processes
+	// below it that have bound threads, from before they make their first socket: a
+	// socket stays of the group it was made in. Kind Cgroup needs it. With LSM it
+	// adds the counting of bytes and processor time, and their quotas.
+	Cgroup string
 	// Pin is a directory in a bpf file system that keeps the programs attached when
 	// this process dies. It is made, and emptied of what an earlier node left. "" pins
 	// nothing: then the programs go with the process, and what it confined is free.
 	Pin string
-}
 
-// optional are hooks that younger kernels have; what they guard older ones lack, or
-// seccomp refuses it.
-var optional = []string{"userns_create", "uring_override_creds", "uring_sqpoll", "uring_cmd"}
+	// by thread number rather than task storage, as on kernels before 6.7.
+	byThread bool
+	// how many threads fit then; 0 is what the object says.
+	maxThreads uint32
+}
 
 // A Guard is the loaded and attached programs.
 type Guard struct {
-	spec  *ebpf.CollectionSpec
-	maps  programsMaps
-	links []link.Link
-	pin   string
+	kind     Kind
+	cgroup   string
+	pin      string
+	byThread bool
 	// changes: the kernel tells paths to the hooks that change directories.
 	changes bool
+	// weaker says why it is not of the stronger kind.
+	weaker error
+
+	spec  *ebpf.CollectionSpec
+	maps  map[string]*ebpf.Map
+	links map[string]link.Link
 
 	cells  []byte // mapped: a word for each cell
 	usages []byte // mapped: a usage for each cell
 
-	mu         sync.Mutex
+	// building is held while a slot is filled; it is taken before mu.
+	building sync.Mutex
+	mu       sync.Mutex
+	// generation counts what was published.
 	generation uint32
 	freeCells  []uint32
-	freeSlots  []uint32
-	// retired slots were published until a moment ago: a program may be reading them.
-	retired []uint32
+	slots      slots
 }
 
-// Load loads the programs and attaches them.
+// Load loads the programs and attaches them. The zero Options find the strongest kind.
 func Load(o Options) (*Guard, error) {
-	spec, err := loadPrograms()
-	if err != nil {
-		return nil, fmt.Errorf("guard: read the programs: %w", err)
+	switch o.Kind {
+	case LSM:
+		return load(o, LSM)
+	case Cgroup:
+		return loadWeaker(o)
 	}
-	g := &Guard{spec: spec, pin: o.Pin}
-	if err := g.adapt(); err != nil {
-		return nil, err
+	g, err := load(o, LSM)
+	if err == nil {
+		return g, nil
 	}
-	collection, err := ebpf.NewCollection(spec)
-	if err != nil {
-		return nil, fmt.Errorf("guard: load the programs: %w", err)
+	if o.Cgroup == "" {
+		return nil, fmt.Errorf("%w; and no control group is given for programs of the other kind", err)
 	}
-	defer collection.Close() // links and our clones of the maps stay
-	if err := g.attach(collection); err != nil {
-		return nil, errors.Join(err, g.Close())
+	weaker, other := loadWeaker(o)
+	if other != nil {
+		return nil, errors.Join(err, other)
 	}
-	for cell := range uint32(maxCells) {
-		g.freeCells = append(g.freeCells, cell)
+	weaker.weaker = err
+	return weaker, nil
+}
+
+// loadWeaker finds bindings in task storage where the kernel lets programs of control
+// groups read it (since 6.7), and by thread number elsewhere.
+func loadWeaker(o Options) (*Guard, error) {
+	if o.Cgroup == "" {
+		return nil, errors.New("guard: programs of kind cgroup need a control group: set Options.Cgroup")
 	}
-	for slot := range uint32(maxSlots) {
-		g.freeSlots = append(g.freeSlots, slot)
+	g, err := load(o, Cgroup)
+	if err == nil || o.byThread || !errors.As(err, new(*ebpf.VerifierError)) {
+		return g, err
+	}
+	o.byThread = true
+	g, other := load(o, Cgroup)
+	if other != nil {
+		return nil, errors.Join(err, other)
 	}
 	return g, nil
 }
 
-// adapt leaves out what this kernel has no hook for, and fails when that is needed.
-func (g *Guard) adapt() error {
-	kernel, err := btf.LoadKernelSpec()
+func load(o Options, kind Kind) (*Guard, error) {
+	g := &Guard{kind: kind, cgroup: o.Cgroup, pin: o.Pin, byThread: o.byThread, links: map[string]link.Link{}, maps: map[string]*ebpf.Map{}}
+	if err := g.prepare(o); err != nil {
+		return nil, err
+	}
+	c, err := ebpf.NewCollection(g.spec)
 	if err != nil {
-		return fmt.Errorf("guard: read the kernel's types: %w", err)
+		return nil, fmt.Errorf("guard: load the programs of kind %s: %w", kind, err)
 	}
-	var f *btf.Func
-	g.changes = kernel.TypeByName("bpf_path_d_path", &f) == nil
-	for name, p := range g.spec.Programs {
-		err := kernel.TypeByName("bpf_lsm_"+p.AttachTo, &f)
-		switch {
-		case err == nil:
-		case slices.Contains(optional, p.AttachTo):
-			delete(g.spec.Programs, name)
-		default:
-			return fmt.Errorf("guard: this kernel has no hook %s: %w", p.AttachTo, err)
+	defer c.Close() // links and our clones of the maps stay
+	for cell := range uint32(maxCells) {
+		g.freeCells = append(g.freeCells, cell)
+	}
+	g.slots = newSlots(maxSlots)
+	for _, step := range []func(*ebpf.Collection) error{g.keepMaps, g.setRefusals, g.attach} {
+		if err := step(c); err != nil {
+			return nil, errors.Join(err, g.release())
 		}
 	}
-	return nil
-}
-
-func (g *Guard) attach(c *ebpf.Collection) error {
-	for to, name := range map[**ebpf.Map]string{&g.maps.Bindings: "bindings", &g.maps.Claims: "claims", &g.maps.Cells: "cells",
-		&g.maps.Usages: "usages", &g.maps.Paths: "paths", &g.maps.V4: "v4", &g.maps.V6: "v6"} {
-		m, err := c.Maps[name].Clone()
-		if err != nil {
-			return fmt.Errorf("guard: keep map %s: %w", name, err)
-		}
-		*to = m
+	if err := g.try(); err != nil {
+		return nil, errors.Join(err, g.release())
 	}
-	var err error
-	if g.cells, err = mapped(g.maps.Cells, maxCells*8); err != nil {
-		return err
+	if err := g.pinAll(); err != nil {
+		return nil, errors.Join(err, g.Close())
 	}
-	if g.usages, err = mapped(g.maps.Usages, maxCells*int(unsafe.Sizeof(Usage{}))); err != nil {
-		return err
-	}
-	names := make([]string, 0, len(c.Programs))
-	for name, p := range c.Programs {
-		l, err := link.AttachLSM(link.LSMOptions{Program: p})
-		if err != nil {
-			return fmt.Errorf("guard: attach %s: %w", name, err)
-		}
-		g.links = append(g.links, l)
-		names = append(names, name)
-	}
-	return g.pinAll(names)
-}
-
-// pinAll pins the links, once those of an earlier node are away.
-func (g *Guard) pinAll(names []string) error {
-	if g.pin == "" {
-		return nil
-	}
-	if err := os.MkdirAll(g.pin, 0o700); err != nil {
-		return fmt.Errorf("guard: make the directory of pins: %w", err)
-	}
-	if err := unpin(g.pin); err != nil {
-		return err
-	}
-	for i, l := range g.links {
-		if err := l.Pin(filepath.Join(g.pin, names[i])); err != nil {
-			return fmt.Errorf("guard: pin %s (is %s in a bpf file system?): %w", names[i], g.pin, err)
-		}
-	}
-	return nil
-}
-
-// unpin removes the pins of links in a directory.
-func unpin(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("guard: list pins: %w", err)
-	}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), "on_") {
-			continue // not of ours
-		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-			return fmt.Errorf("guard: remove a pin: %w", err)
-		}
-	}
-	return nil
+	return g, nil
 }
 
 func mapped(m *ebpf.Map, size int) ([]byte, error) {
@@ -179,23 +148,29 @@ func mapped(m *ebpf.Map, size int) ([]byte, error) {
 	return data, nil
 }
 
-// JudgesChanges reports whether making, renaming and removing files is judged by path.
-// Where it is not, all of it is refused.
-func (g *Guard) JudgesChanges() bool { return g.changes }
-
 // Programs returns how many are attached.
 func (g *Guard) Programs() int { return len(g.links) }
 
 // Evidence says in words what is attached, for reports.
 func (g *Guard) Evidence() string {
-	text := fmt.Sprintf("%d programs are attached", len(g.links))
+	parts := []string{fmt.Sprintf("%d programs of kind %s are attached", len(g.links), g.kind)}
+	if g.cgroup != "" {
+		parts[0] += " to " + g.cgroup
+	}
 	if g.pin != "" {
-		text += " and pinned in " + g.pin
+		parts[0] += " and pinned in " + g.pin
 	}
-	if !g.changes {
-		text += "; this kernel cannot judge changes of directories, so all are refused"
+	if g.kind == LSM && !g.changes {
+		parts = append(parts, "this kernel cannot judge changes of directories, so all are refused")
 	}
-	return text
+	if g.byThread {
+		parts = append(parts, "this kernel has programs of control groups find threads by their number")
+	}
+	if g.weaker != nil {
+		why, _, _ := strings.Cut(g.weaker.Error(), "\n")
+		parts = append(parts, "the stronger kind: "+why)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // word is a cell's policy, shared with the programs.
@@ -203,12 +178,27 @@ func (g *Guard) word(cell uint32) *atomic.Uint64 {
 	return (*atomic.Uint64)(unsafe.Pointer(&g.cells[cell*8]))
 }
 
+// Orphans returns how many children of bound threads were not bound, for want of memory,
+// and could not be killed either. While there are any, no thread in the control group may
+// connect. Only kind Cgroup has them, before Linux 6.13; their host is to be killed.
+func (g *Guard) Orphans() (uint64, error) {
+	m := g.maps["orphans"]
+	if m == nil {
+		return 0, nil
+	}
+	var n uint64
+	if err := m.Lookup(uint32(0), &n); err != nil {
+		return 0, fmt.Errorf("guard: look for orphans: %w", err)
+	}
+	return n, nil
+}
+
 // Close detaches the programs, pinned or not.
 func (g *Guard) Close() error {
 	var failed error
 	if g.pin != "" {
 		if _, err := os.Stat(g.pin); err == nil {
-			failed = errors.Join(unpin(g.pin), os.Remove(g.pin))
+			failed = errors.Join(unpin(g.pin, nil), os.Remove(g.pin))
 		}
 	}
 	return errors.Join(failed, g.release())
@@ -220,17 +210,16 @@ func (g *Guard) release() error {
 	for _, l := range g.links {
 		failed = errors.Join(failed, l.Close())
 	}
-	g.links = nil
+	clear(g.links)
 	for _, data := range []*[]byte{&g.cells, &g.usages} {
 		if *data != nil {
 			failed = errors.Join(failed, unix.Munmap(*data))
 			*data = nil
 		}
 	}
-	for _, m := range []*ebpf.Map{g.maps.Bindings, g.maps.Claims, g.maps.Cells, g.maps.Usages, g.maps.Paths, g.maps.V4, g.maps.V6} {
-		if m != nil {
-			failed = errors.Join(failed, m.Close())
-		}
+	for _, m := range g.maps {
+		failed = errors.Join(failed, m.Close())
 	}
+	clear(g.maps)
 	return failed
 }

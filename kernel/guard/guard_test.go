@@ -7,13 +7,11 @@ import (
 	"os"
 	"strconv"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/pyisolate/pyisolate/kernel/internal/osthread"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/probe"
 )
@@ -21,33 +19,42 @@ import (
 // TestSizes holds the sizes of the Go side to those of bpf/maps.h.
 
 func TestSizes(t *testing.T) {
-	spec, err := loadPrograms()
+	lsm, err := loadLsm()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string][2]uint32{
-		"bindings": {4, uint32(unsafe.Sizeof(binding{}))},
-		"cells":    {4, 8},
-		"usages":   {4, uint32(unsafe.Sizeof(Usage{}))},
-		"claims":   {4, 4},
-	} {
-		m := spec.Maps[name]
-		if m.KeySize != want[0] || m.ValueSize != want[1] {
-			t.Errorf("%s: key %d, value %d, want %v", name, m.KeySize, m.ValueSize, want)
+	cgroup, err := loadCgroup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range []*ebpf.CollectionSpec{lsm, cgroup} {
+		for name, want := range map[string][2]uint32{
+			"bindings": {4, uint32(unsafe.Sizeof(binding{}))},
+			"cells":    {4, 8},
+			"usages":   {4, uint32(unsafe.Sizeof(Usage{}))},
+			"limits":   {4, uint32(unsafe.Sizeof(limits{}))},
+			"sockets":  {4, 4},
+		} {
+			m := spec.Maps[name]
+			if m.KeySize != want[0] || m.ValueSize != want[1] {
+				t.Errorf("%s: key %d, value %d, want %v", name, m.KeySize, m.ValueSize, want)
+			}
+		}
+		for name, want := range map[string][2]uint32{
+			"v4": {uint32(len(prefixKey(netip.MustParsePrefix("10.0.0.0/8")))), uint32(unsafe.Sizeof(netRule{}))},
+			"v6": {uint32(len(prefixKey(netip.MustParsePrefix("fd00::/8")))), uint32(unsafe.Sizeof(netRule{}))},
+		} {
+			m := spec.Maps[name]
+			if m.MaxEntries != maxSlots || m.InnerMap.KeySize != want[0] || m.InnerMap.ValueSize != want[1] {
+				t.Errorf("%s: %d slots, key %d, value %d, want %v", name, m.MaxEntries, m.InnerMap.KeySize, m.InnerMap.ValueSize, want)
+			}
+		}
+		if spec.Maps["cells"].MaxEntries != maxCells {
+			t.Errorf("%d cells", spec.Maps["cells"].MaxEntries)
 		}
 	}
-	for name, want := range map[string][2]uint32{
-		"paths": {uint32(len(pathKeyOf("/a"))), 4},
-		"v4":    {uint32(len(prefixKey(netip.MustParsePrefix("10.0.0.0/8")))), uint32(unsafe.Sizeof(netRule{}))},
-		"v6":    {uint32(len(prefixKey(netip.MustParsePrefix("fd00::/8")))), uint32(unsafe.Sizeof(netRule{}))},
-	} {
-		m := spec.Maps[name]
-		if m.MaxEntries != maxSlots || m.InnerMap.KeySize != want[0] || m.InnerMap.ValueSize != want[1] {
-			t.Errorf("%s: %d slots, key %d, value %d, want %v", name, m.MaxEntries, m.InnerMap.KeySize, m.InnerMap.ValueSize, want)
-		}
-	}
-	if spec.Maps["cells"].MaxEntries != maxCells {
-		t.Errorf("%d cells", spec.Maps["cells"].MaxEntries)
+	if m := lsm.Maps["paths"]; m.InnerMap.KeySize != uint32(len(pathKeyOf("/a"))) || m.InnerMap.ValueSize != 4 {
+		t.Errorf("paths: key %d, value %d", m.InnerMap.KeySize, m.InnerMap.ValueSize)
 	}
 }
 
@@ -57,7 +64,7 @@ func TestRefusedHere(t *testing.T) {
 	if r := probe.Host().Row(probe.BPFLSM); r.Works || r.Answer != "operation not permitted" {
 		t.Skip("this kernel does not refuse the programs")
 	}
-	if g, err := Load(Options{}); err == nil {
+	if g, err := Load(Options{Kind: LSM}); err == nil {
 		_ = g.Close()
 		t.Error("they were loaded")
 	}
@@ -78,7 +85,7 @@ func TestTwoThreads(t *testing.T) {
 			}
 			return denied("thread of "+name+": the other's file", readAs(tr.at(c.not)))
 		})
-		if u := c.cell.Usage(); u.Opens < 2 || u.Denied < 1 {
+		if u := c.cell.Usage(); u.Opens < 1 || u.Denied < 1 {
 			t.Errorf("%s: %+v", name, u)
 		}
 	}
@@ -126,7 +133,7 @@ func TestEmptyCell(t *testing.T) {
 			c.DenyAll()
 			return c
 		},
-		"a cell that is not there": func() *Cell { return &Cell{guard: g, index: maxCells + 5, slot: -1} },
+		"a cell that is not there": func() *Cell { return &Cell{guard: g, index: maxCells + 5} },
 	} {
 		c := make()
 		on(t, c, func() error {
@@ -146,10 +153,12 @@ func TestEmptyCell(t *testing.T) {
 }
 
 func TestRoom(t *testing.T) {
-	g := guarded(t)
+	g := shared.get(t, ways["cgroup"])
 	g.mu.Lock()
-	g.freeCells = g.freeCells[:2]
+	rest := g.freeCells[2:]
+	g.freeCells = g.freeCells[:2:2]
 	g.mu.Unlock()
+	t.Cleanup(func() { g.freeCells = append(g.freeCells, rest...) })
 	a, b := newCell(t, g, policy.Policy{}), newCell(t, g, policy.Policy{})
 	if a.Index() == b.Index() {
 		t.Error("two cells are one")
@@ -159,78 +168,5 @@ func TestRoom(t *testing.T) {
 	}
 	if _, err := g.NewCell(policy.Policy{Children: -1}); !errors.Is(err, policy.ErrInvalid) {
 		t.Errorf("a bad policy: %v", err)
-	}
-}
-
-// TestPinned: what is pinned holds when its node has died, until the next one comes.
-
-func TestPinned(t *testing.T) {
-	guarded(t) // or skip
-	var fsys unix.Statfs_t
-	if err := unix.Statfs("/sys/fs/bpf", &fsys); err != nil || fsys.Type != unix.BPF_FS_MAGIC {
-		t.Skipf("no bpf file system is mounted on /sys/fs/bpf (%v)", err)
-	}
-	pin := "/sys/fs/bpf/pyisolate-guard-test"
-	tr := newTree(t)
-	g, err := Load(Options{Pin: pin})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := g.NewCell(own())
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = osthread.Run(func() error {
-		if err := c.BindSelf(); err != nil {
-			return err
-		}
-		// As a process that dies does: descriptors and mappings go, pins stay.
-		if err := g.release(); err != nil {
-			return err
-		}
-		return denied("after the node's death", readAs(tr.at("b/file")))
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	again, err := Load(Options{Pin: pin})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if entries, err := os.ReadDir(pin); err != nil || len(entries) != again.Programs() {
-		t.Errorf("%d pins of %d programs, %v", len(entries), again.Programs(), err)
-	}
-	if err := again.Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(pin); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the pins are still there: %v", err)
-	}
-}
-
-// TestCost writes how many instructions the verifier looked at.
-
-func TestCost(t *testing.T) {
-	guarded(t)
-	spec, err := loadPrograms()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &Guard{spec: spec}
-	if err := g.adapt(); err != nil {
-		t.Fatal(err)
-	}
-	begin := time.Now()
-	c, err := ebpf.NewCollection(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	t.Logf("%d programs loaded in %v", len(c.Programs), time.Since(begin))
-	for name, p := range c.Programs {
-		if info, err := p.Info(); err == nil {
-			n, _ := info.VerifiedInstructions()
-			t.Logf("verified %-18s %6d instructions", name, n)
-		}
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -26,7 +28,13 @@ func TestMain(m *testing.M) {
 	if role, arg, ok := strings.Cut(os.Getenv(roleEnv), ":"); ok {
 		os.Exit(play(role, arg))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		if err := shared.close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+		os.Exit(status)
+	}))
 }
 
 // play does one thing and prints what came of it.
@@ -45,8 +53,28 @@ func play(role, arg string) int {
 			err = unix.Kill(pid, 0)
 		}
 		fmt.Print(reason(err))
+	case "connect": // the process and a thread of it
+		err := udp(arg)
+		fmt.Print(reason(err), " ", reason(osthread.Run(func() error { return udp(arg) })))
+	case "hold":
+		if err := hold(arg); err != nil {
+			fmt.Println(err)
+		}
+	case "die": // by the kernel, when it starts a thread
+		for range 100 {
+			_ = osthread.Run(func() error { return nil })
+		}
 	}
 	return 0
+}
+
+// udp connects a socket, which sends nothing.
+func udp(address string) error {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	return to(unix.AF_INET, unix.SOCK_DGRAM, connect(&unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}))
 }
 
 func reason(err error) string {
@@ -60,13 +88,110 @@ func reason(err error) string {
 	}
 }
 
-// guarded loads the programs, or skips where the kernel does not call them.
-func guarded(t testing.TB) *Guard {
+// guards are loaded once for all tests: attaching and detaching takes seconds where the
+// processor is interpreted.
+type guards struct {
+	of     map[Options]*Guard
+	cgroup string
+	parent string
+}
+
+var shared = guards{of: map[Options]*Guard{}}
+
+// ways are how programs can be attached.
+var ways = map[string]Options{
+	"lsm":              {Kind: LSM},
+	"cgroup":           {Kind: Cgroup},
+	"cgroup by number": {Kind: Cgroup, byThread: true},
+}
+
+// get loads the programs for o in the tests' group, or skips where that is not possible.
+func (s *guards) get(t testing.TB, o Options) *Guard {
 	t.Helper()
-	if r := probe.Host().Row(probe.BPFLSM); !r.Works {
+	if r := probe.Host().Row(probe.BPFLSM); o.Kind == LSM && !r.Works {
 		t.Skipf("no eBPF-LSM here: %s", r.Answer)
 	}
-	g, err := Load(Options{})
+	if r := probe.Host().Row(probe.BPFConnect4); !r.Works {
+		t.Skipf("no eBPF for control groups here: %s", r.Answer)
+	}
+	if g := s.of[o]; g != nil {
+		return g
+	}
+	with := o
+	with.Cgroup = s.group(t)
+	g, err := Load(with)
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	s.of[o] = g
+	return g
+}
+
+// group is a control group with this process in it, as hosts are.
+func (s *guards) group(t testing.TB) string {
+	t.Helper()
+	if s.cgroup != "" {
+		return s.cgroup
+	}
+	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		var st unix.Statfs_t
+		if unix.Statfs(dir, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
+			s.parent = dir
+		}
+	}
+	if s.parent == "" {
+		t.Skip("no control groups of version 2 are mounted")
+	}
+	dir := fmt.Sprintf("%s/pyisolate-guard-test-%d", s.parent, os.Getpid())
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skipf("cannot make a control group: %v", err)
+	}
+	if err := enter(dir); err != nil {
+		t.Skipf("cannot enter a control group: %v", err)
+	}
+	s.cgroup = dir
+	return dir
+}
+
+func enter(group string) error { return os.WriteFile(group+"/cgroup.procs", []byte("0"), 0) }
+
+func (s *guards) close() error {
+	var failed error
+	for _, g := range s.of {
+		failed = errors.Join(failed, g.Close())
+	}
+	if s.cgroup != "" {
+		failed = errors.Join(failed, enter(s.parent), os.Remove(s.cgroup))
+	}
+	return failed
+}
+
+// guarded has the LSM's programs, or skips.
+func guarded(t testing.TB) *Guard {
+	t.Helper()
+	return shared.get(t, ways["lsm"])
+}
+
+// each runs a test with each way to attach.
+func each(t *testing.T, f func(*testing.T, *Guard)) {
+	for name, o := range ways {
+		t.Run(name, func(t *testing.T) { f(t, shared.get(t, o)) })
+	}
+}
+
+// eventually waits up to ten seconds until something is so.
+func eventually(so func() bool) bool {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if so() {
+			return true
+		}
+	}
+	return false
+}
+
+func loaded(t testing.TB, o Options) *Guard {
+	t.Helper()
+	g, err := Load(o)
 	if err != nil {
 		t.Fatalf("%+v", err)
 	}

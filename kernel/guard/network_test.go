@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -30,8 +32,9 @@ func connect(sa unix.Sockaddr) func(int) error {
 	return func(fd int) error { return unix.Connect(fd, sa) }
 }
 
-func TestNetwork(t *testing.T) {
-	g := guarded(t)
+func TestNetwork(t *testing.T) { each(t, testNetwork) }
+
+func testNetwork(t *testing.T, g *Guard) {
 	open := listener(t, "tcp4", "127.0.0.1:0")
 	closed := listener(t, "tcp4", "127.0.0.1:0")
 	other := listener(t, "tcp4", "127.0.0.9:0")
@@ -53,6 +56,8 @@ func TestNetwork(t *testing.T) {
 	}
 	tcp, udp := unix.SOCK_STREAM, unix.SOCK_DGRAM
 	c := newCell(t, g, p)
+	// sockets are those that only the LSM judges.
+	sockets := []string{"listen", "netlink", "packets", "abstract socket"}
 	for what, k := range map[string]struct {
 		do      func() error
 		allowed bool
@@ -71,12 +76,35 @@ func TestNetwork(t *testing.T) {
 		"UDP, sent at once": {func() error {
 			return to(unix.AF_INET, udp, func(fd int) error { return unix.Sendto(fd, []byte("x"), 0, v4(9, 9)) })
 		}, false},
+		"UDP, connected, sent elsewhere": {func() error {
+			return to(unix.AF_INET, udp, func(fd int) error {
+				if err := unix.Connect(fd, v4(1, open)); err != nil {
+					return fmt.Errorf("connect: %v", err)
+				}
+				return unix.Sendto(fd, []byte("x"), 0, v4(9, 9))
+			})
+		}, false},
+		"UDP, inside, sent at once": {func() error {
+			return to(unix.AF_INET6, udp, func(fd int) error { return unix.Sendto(fd, []byte("x"), 0, inside(9, 9)) })
+		}, false},
+		"UDP, inside, sent": {func() error {
+			return to(unix.AF_INET6, udp, func(fd int) error { return unix.Sendto(fd, []byte("x"), 0, inside(1, open)) })
+		}, true},
+		"UDP, disconnected": {func() error {
+			return to(unix.AF_INET, udp, func(fd int) error {
+				_, _, e := unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unix.RawSockaddr{})), unix.SizeofSockaddrInet4)
+				if e != 0 {
+					return e
+				}
+				return nil
+			})
+		}, true},
 		"TCP fast open": {func() error {
 			return to(unix.AF_INET, tcp, func(fd int) error { return unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, v4(9, other)) })
 		}, false},
 		"bind":            {func() error { return to(unix.AF_INET, tcp, func(fd int) error { return unix.Bind(fd, v4(1, 0)) }) }, false},
 		"listen":          {func() error { return to(unix.AF_INET, tcp, func(fd int) error { return unix.Listen(fd, 1) }) }, false},
-		"raw":             {func() error { return to(unix.AF_INET, unix.SOCK_RAW, func(int) error { return nil }) }, false},
+		"raw":             {func() error { _, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP); return err }, false},
 		"netlink":         {func() error { return to(unix.AF_NETLINK, unix.SOCK_DGRAM, func(int) error { return nil }) }, false},
 		"packets":         {func() error { return to(unix.AF_PACKET, unix.SOCK_DGRAM, func(int) error { return nil }) }, false},
 		"abstract socket": {func() error { return to(unix.AF_UNIX, tcp, connect(&unix.SockaddrUnix{Name: name})) }, false},
@@ -90,6 +118,9 @@ func TestNetwork(t *testing.T) {
 			return err
 		}, true},
 	} {
+		if slices.Contains(sockets, what) && !g.Judges(Sockets) {
+			continue
+		}
 		on(t, c, func() error {
 			err := k.do()
 			if !k.allowed {

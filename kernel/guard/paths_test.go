@@ -62,7 +62,7 @@ func TestPaths(t *testing.T) {
 		{"look", func() error { var st unix.Stat_t; return unix.Stat(tr.at("b/file"), &st) }, true, false},
 	}
 	for _, k := range cases { // in order: some need what others made
-		allowed := k.allowed && (!k.changes || g.JudgesChanges())
+		allowed := k.allowed && (!k.changes || g.Judges(Changes))
 		on(t, c, func() error {
 			err := k.do()
 			if allowed && err != nil {
@@ -71,7 +71,7 @@ func TestPaths(t *testing.T) {
 			if allowed {
 				return nil
 			}
-			if k.changes && !g.JudgesChanges() && err != nil {
+			if k.changes && !g.Judges(Changes) && err != nil {
 				return nil // what it acts on was not made
 			}
 			return denied(k.name, err)

@@ -1,18 +1,28 @@
 package guard
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
+
+// ruleMaps have a slot's rules, each in an inner map.
+var ruleMaps = []string{"paths", "v4", "v6"}
+
+// limits is struct limits.
+type limits struct{ Opens, Connects, Sent, Received, CPU, Contracts uint64 }
 
 // netRule is struct net_rule.
 type netRule struct {
@@ -94,16 +104,65 @@ func entries(p policy.Policy) (map[string][]entry, error) {
 	return of, nil
 }
 
-// build puts the rules of p into a slot that nobody reads. The kernel waits at each for
-// the programs that run, which takes milliseconds.
-func (g *Guard) build(slot uint32, p policy.Policy) error {
+// limitsOf is struct limits, without the contracts.
+func limitsOf(q policy.Quotas) limits {
+	return limits{Opens: uint64(q.Opens), Connects: uint64(q.Connects), Sent: uint64(q.Sent), Received: uint64(q.Received), CPU: uint64(q.CPUTotal)}
+}
+
+// compiled is what a slot is filled with.
+type compiled struct {
+	entries   map[string][]entry
+	limits    limits
+	contracts Contracts
+}
+
+func (g *Guard) compile(p policy.Policy, contracts Contracts) (compiled, error) {
+	if err := p.Validate(); err != nil {
+		return compiled{}, err
+	}
 	of, err := entries(p)
 	if err != nil {
+		return compiled{}, err
+	}
+	c := compiled{entries: of, limits: limitsOf(p.Quotas), contracts: contracts}
+	c.limits.Contracts, err = g.contractBits(contracts)
+	return c, err
+}
+
+// key is the same for policies that judge the same.
+func (c compiled) key() (slotKey, error) {
+	h := sha256.New()
+	for _, name := range ruleMaps {
+		list := slices.Clone(c.entries[name])
+		slices.SortFunc(list, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
+		fmt.Fprintln(h, name, len(list))
+		for _, e := range list {
+			fmt.Fprintf(h, "%x %v\n", e.key, e.value)
+		}
+	}
+	fmt.Fprintln(h, c.limits)
+	for _, name := range slices.Sorted(maps.Keys(c.contracts)) {
+		info, err := c.contracts[name].Info()
+		if err != nil {
+			return slotKey{}, fmt.Errorf("guard: look at the contract for %s: %w", name, err)
+		}
+		id, _ := info.ID()
+		fmt.Fprintln(h, name, id)
+	}
+	return slotKey(h.Sum(nil)), nil
+}
+
+// fill puts a policy into a slot that nobody reads. The kernel waits at each map for the
+// programs that run, which takes milliseconds.
+func (g *Guard) fill(slot uint32, c compiled) error {
+	if err := g.setContracts(slot, c.contracts); err != nil {
 		return err
 	}
-	for name, list := range of {
-		outer := map[string]*ebpf.Map{"paths": g.maps.Paths, "v4": g.maps.V4, "v6": g.maps.V6}[name]
-		if err := g.fill(outer, name, slot, list); err != nil {
+	if err := g.maps["limits"].Put(slot, c.limits); err != nil {
+		return fmt.Errorf("guard: put a policy's limits: %w", err)
+	}
+	for _, name := range ruleMaps {
+		if err := g.fillMap(name, slot, c.entries[name]); err != nil {
 			return fmt.Errorf("guard: build %s of a policy: %w", name, err)
 		}
 	}
@@ -112,15 +171,15 @@ func (g *Guard) build(slot uint32, p policy.Policy) error {
 
 // empty takes the rules out of a slot.
 func (g *Guard) empty(slot uint32) error {
-	for _, outer := range []*ebpf.Map{g.maps.Paths, g.maps.V4, g.maps.V6} {
-		if err := outer.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	for _, name := range ruleMaps {
+		if err := g.maps[name].Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("guard: empty a slot: %w", err)
 		}
 	}
 	return nil
 }
 
-func (g *Guard) fill(outer *ebpf.Map, name string, slot uint32, list []entry) error {
+func (g *Guard) fillMap(name string, slot uint32, list []entry) error {
 	inner, err := ebpf.NewMap(g.spec.Maps[name].InnerMap)
 	if err != nil {
 		return err
@@ -131,5 +190,5 @@ func (g *Guard) fill(outer *ebpf.Map, name string, slot uint32, list []entry) er
 			return err
 		}
 	}
-	return outer.Put(slot, inner)
+	return g.maps[name].Put(slot, inner)
 }

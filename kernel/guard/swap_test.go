@@ -69,8 +69,10 @@ func TestSwap(t *testing.T) {
 func TestManySwaps(t *testing.T) {
 	g := guarded(t)
 	g.mu.Lock()
-	g.freeSlots = g.freeSlots[:3]
+	rest := g.slots.free[3:]
+	g.slots.free = g.slots.free[:3:3]
 	g.mu.Unlock()
+	t.Cleanup(func() { g.slots.free = append(g.slots.free, rest...) })
 	tr := newTree(t)
 	c := newCell(t, g, policy.Policy{})
 	other := newCell(t, g, own(policy.FileRule{Path: tr.at("b"), Access: policy.Read}))

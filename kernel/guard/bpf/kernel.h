@@ -24,11 +24,14 @@ typedef long long __s64;
 enum bpf_map_type {
   BPF_MAP_TYPE_HASH = 1,
   BPF_MAP_TYPE_ARRAY = 2,
+  BPF_MAP_TYPE_PROG_ARRAY = 3,
   BPF_MAP_TYPE_LPM_TRIE = 11,
   BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+  BPF_MAP_TYPE_SK_STORAGE = 24,
+  BPF_MAP_TYPE_RINGBUF = 27,
   BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
-enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1024, BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_CLONE = 512, BPF_F_MMAPABLE = 1024, BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct qstr { const unsigned char *name; };
@@ -40,14 +43,24 @@ struct task_struct { int pid; int tgid; };
 struct linux_binprm { struct file *file; };
 struct vm_area_struct { struct file *vm_file; };
 struct msghdr { void *msg_name; int msg_namelen; };
+struct sock { unsigned short sk_protocol; };
+struct socket { struct sock *sk; };
 #pragma clang attribute pop
 
-struct socket;
-struct sock;
 struct sockaddr;
 struct cred;
 struct kernel_siginfo;
 union bpf_attr;
+
+// What programs of control groups are given. These are the kernel's interface: they do
+// not move.
+struct bpf_sock_addr {
+  u32 user_family, user_ip4, user_ip6[4], user_port, family, type, protocol, msg_src_ip4, msg_src_ip6[4];
+};
+struct bpf_sock { u32 bound_dev_if, family, type, protocol; };
+struct __sk_buff { u32 len; u32 other[11]; u32 cb[5]; u32 more[25]; struct bpf_sock *sk; };
+_Static_assert(__builtin_offsetof(struct __sk_buff, cb) == 48, "cb");
+_Static_assert(__builtin_offsetof(struct __sk_buff, sk) == 168, "sk");
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -56,6 +69,9 @@ union bpf_attr;
 enum { EPERM = 1, ENOMEM = 12, EACCES = 13 };
 enum { AF_UNSPEC = 0, AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10 };
 enum { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
+enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
+enum { ENOSYS = 38, SIGKILL = 9 };
+enum pid_type { PIDTYPE_PID, PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID, PIDTYPE_MAX };
 enum { PROT_EXEC = 4 };
 enum { FMODE_READ = 1, FMODE_WRITE = 2, FMODE_EXEC = 32 };
 

@@ -1,0 +1,88 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// binding is struct binding.
+type binding struct{ Cell, Bound uint32 }
+
+// ErrClaim: this kernel cannot bind that thread from outside; see Cell.Claim.
+var ErrClaim = errors.New("guard: the thread must take its binding itself")
+
+// Bind binds a thread, by its number in the first PID namespace; what it starts later is
+// bound, too. It fails with ErrClaim where the kernel (before 6.9) cannot name the thread.
+func (c *Cell) Bind(tid int) error {
+	if c.guard.byThread {
+		if err := c.guard.maps["threads"].Put(uint32(tid), binding{c.index, 1}); err != nil {
+			return fmt.Errorf("guard: bind thread %d: %w", tid, err)
+		}
+		return nil
+	}
+	fd, err := unix.PidfdOpen(tid, unix.PIDFD_THREAD)
+	if errors.Is(err, unix.EINVAL) { // no such flag: only processes have descriptors
+		fd, err = unix.PidfdOpen(tid, 0)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+			return ErrClaim
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("guard: open a descriptor of thread %d: %w", tid, err)
+	}
+	err = c.guard.maps["bindings"].Put(int32(fd), binding{c.index, 1})
+	_ = unix.Close(fd)
+	if err != nil {
+		return fmt.Errorf("guard: bind thread %d: %w", tid, err)
+	}
+	return nil
+}
+
+// Claim leaves a binding for a thread, which takes it with its next prctl, whatever that
+// asks. Claimed tells whether it has. A claim that nobody took is to be withdrawn: a later
+// thread of the same number would take it. Only LSM programs give it to the thread.
+func (c *Cell) Claim(tid int) error {
+	m := c.guard.maps["claims"]
+	if m == nil {
+		return fmt.Errorf("guard: no program of kind %s gives thread %d a binding that is left for it", c.guard.kind, tid)
+	}
+	if err := m.Put(uint32(tid), c.index); err != nil {
+		return fmt.Errorf("guard: leave a binding for thread %d: %w", tid, err)
+	}
+	return nil
+}
+
+// Claimed reports whether the thread has taken its binding.
+func (c *Cell) Claimed(tid int) bool {
+	var cell uint32
+	m := c.guard.maps["claims"]
+	return m != nil && m.Lookup(uint32(tid), &cell) != nil
+}
+
+// Withdraw takes back a claim.
+func (c *Cell) Withdraw(tid int) {
+	if m := c.guard.maps["claims"]; m != nil {
+		_ = m.Delete(uint32(tid)) // it may have been taken just now
+	}
+}
+
+// BindSelf binds the calling thread, which must be locked, however the kernel allows.
+func (c *Cell) BindSelf() error {
+	tid := unix.Gettid()
+	if err := c.Bind(tid); !errors.Is(err, ErrClaim) {
+		return err
+	}
+	if err := c.Claim(tid); err != nil {
+		return err
+	}
+	if _, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("guard: take the binding: %w", err)
+	}
+	if !c.Claimed(tid) {
+		c.Withdraw(tid)
+		return fmt.Errorf("guard: thread %d did not get its binding", tid)
+	}
+	return nil
+}

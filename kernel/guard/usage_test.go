@@ -1,0 +1,341 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/kernel/policy"
+)
+
+// headers of IPv4 and UDP.
+const udpHeaders = 20 + 8
+
+// sink is a UDP socket of a free thread, which answers nothing.
+func sink(t testing.TB) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func addressOf(c *net.UDPConn) *unix.SockaddrInet4 {
+	return &unix.SockaddrInet4{Port: c.LocalAddr().(*net.UDPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}
+}
+
+// anywhere permits the loopback network and what own does.
+func anywhere(q policy.Quotas) policy.Policy {
+	p := own()
+	p.Net = []policy.NetRule{permit("127.0.0.0/8")}
+	p.Quotas = q
+	return p
+}
+
+// sent writes datagrams of size bytes until one is refused or there were n, and returns how
+// many went.
+func sent(sa unix.Sockaddr, n, size int) (went int, err error) {
+	err = to(unix.AF_INET, unix.SOCK_DGRAM, func(fd int) error {
+		if err := unix.Connect(fd, sa); err != nil {
+			return err
+		}
+		for ; went < n; went++ {
+			if _, err := unix.Write(fd, make([]byte, size)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return went, err
+}
+
+func TestBytes(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		c := newCell(t, g, anywhere(policy.Quotas{}))
+		peer := sink(t)
+		on(t, c, func() error {
+			_, err := sent(addressOf(peer), 50, 1000)
+			return err
+		})
+		if u := c.Usage(); u.Sent != 50*(1000+udpHeaders) || u.Received != 0 || u.Connects != 1 {
+			t.Errorf("50 datagrams of 1000 bytes: %+v", u)
+		}
+		on(t, c, func() error {
+			return to(unix.AF_INET, unix.SOCK_DGRAM, func(fd int) error {
+				if err := unix.Connect(fd, addressOf(peer)); err != nil {
+					return err
+				}
+				local, err := unix.Getsockname(fd)
+				if err != nil {
+					return err
+				}
+				port := local.(*unix.SockaddrInet4).Port
+				answered := make(chan error, 1)
+				go func() { // a free thread answers
+					_, err := peer.WriteToUDPAddrPort(make([]byte, 500), netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)))
+					answered <- err
+				}()
+				_, err = unix.Read(fd, make([]byte, 1000))
+				return errors.Join(err, <-answered)
+			})
+		})
+		if u := c.Usage(); u.Received != 500+udpHeaders {
+			t.Errorf("an answer of 500 bytes: %+v", u)
+		}
+	})
+}
+
+// TestStreamBytes: packets that the kernel sends for a thread, in whatever context, are
+// charged to its cell.
+func TestStreamBytes(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		c := newCell(t, g, anywhere(policy.Quotas{}))
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		got := make(chan int, 1)
+		go func() {
+			n := 0
+			defer func() { got <- n }()
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			for buf := make([]byte, 1<<16); ; {
+				m, err := conn.Read(buf)
+				if n += m; err != nil {
+					return
+				}
+			}
+		}()
+		const total = 4 << 20
+		on(t, c, func() error {
+			return to(unix.AF_INET, unix.SOCK_STREAM, func(fd int) error {
+				if err := unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+					return err
+				}
+				for left := total; left > 0; {
+					n, err := unix.Write(fd, make([]byte, min(left, 1<<16)))
+					if err != nil {
+						return err
+					}
+					left -= n
+				}
+				return nil
+			})
+		})
+		if n := <-got; n != total {
+			t.Fatalf("%d bytes came of %d", n, total)
+		}
+		// Headers are at most some hundredths of it.
+		if u := c.Usage(); u.Sent < total || u.Sent > total*105/100 || u.Received == 0 || u.Received > total/10 {
+			t.Errorf("%d bytes sent: %+v", total, u)
+		}
+	})
+}
+
+// spin uses the processor for so long by this thread's clock.
+func spin(d time.Duration) time.Duration {
+	used := func() time.Duration {
+		var ts unix.Timespec
+		_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts)
+		return time.Duration(ts.Nano())
+	}
+	begin := used()
+	for used()-begin < d {
+	}
+	return used() - begin
+}
+
+func TestProcessorTime(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		c := newCell(t, g, anywhere(policy.Quotas{}))
+		var real time.Duration
+		on(t, c, func() error {
+			real = spin(200 * time.Millisecond)
+			return nil
+		})
+		// Charged by the thread's end, which is a switch.
+		if !eventually(func() bool { return c.Usage().CPU > real*95/100 }) || c.Usage().CPU > real*105/100 {
+			t.Errorf("%v were used and %v charged", real, c.Usage().CPU)
+		}
+	})
+}
+
+// TestQuotas: each holds at its number, and is told once.
+func TestQuotas(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		events := collect(t, g)
+		peer := addressOf(sink(t))
+		for quota, k := range map[string]struct {
+			quotas policy.Quotas
+			try    func(*Cell) error
+		}{
+			"connects": {policy.Quotas{Connects: 3}, func(c *Cell) error {
+				for i := range 5 {
+					err := to(unix.AF_INET, unix.SOCK_DGRAM, connect(peer))
+					if i < 3 && err != nil {
+						return err
+					}
+					if i >= 3 && denied("a connection too many", err) != nil {
+						return denied("a connection too many", err)
+					}
+				}
+				return nil
+			}},
+			"sent": {policy.Quotas{Sent: 10 * (100 + udpHeaders)}, func(c *Cell) error {
+				if n, err := sent(peer, 20, 100); n != 10 || denied("", err) != nil {
+					return fmt.Errorf("%d datagrams of 10 went: %w", n, err)
+				}
+				if u := c.Usage(); u.Sent != 10*(100+udpHeaders) {
+					return fmt.Errorf("charged %d", u.Sent)
+				}
+				return nil
+			}},
+			"cpu_total": {policy.Quotas{CPUTotal: 20 * time.Millisecond}, func(c *Cell) error {
+				if err := to(unix.AF_INET, unix.SOCK_DGRAM, connect(peer)); err != nil {
+					return err
+				}
+				spin(60 * time.Millisecond)
+				return denied("when its time is used up", to(unix.AF_INET, unix.SOCK_DGRAM, connect(peer)))
+			}},
+		} {
+			c := newCell(t, g, anywhere(k.quotas))
+			on(t, c, func() error { return k.try(c) })
+			if !events.has(func(e Event) bool { return e.Cell == c.Index() && e.Kind == OverQuota && e.Quota == quota }) {
+				t.Errorf("nobody was told that %s are used up", quota)
+			}
+			if n := events.count(func(e Event) bool { return e.Cell == c.Index() && e.Kind == OverQuota }); n != 1 {
+				t.Errorf("%s: %d were told", quota, n)
+			}
+			// More is given, and the cell goes on with what it has used.
+			if err := c.Swap(anywhere(policy.Quotas{})); err != nil {
+				t.Fatal(err)
+			}
+			on(t, c, func() error { return to(unix.AF_INET, unix.SOCK_DGRAM, connect(peer)) })
+		}
+	})
+}
+
+// TestReceived: what would be too much is dropped.
+func TestReceived(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		c := newCell(t, g, anywhere(policy.Quotas{Received: 3 * (100 + udpHeaders)}))
+		peer := sink(t)
+		on(t, c, func() error {
+			return to(unix.AF_INET, unix.SOCK_DGRAM, func(fd int) error {
+				if err := unix.Connect(fd, addressOf(peer)); err != nil {
+					return err
+				}
+				local, err := unix.Getsockname(fd)
+				if err != nil {
+					return err
+				}
+				answered := make(chan error, 1)
+				go func() {
+					var failed error
+					for range 5 {
+						_, err := peer.WriteToUDPAddrPort(make([]byte, 100), netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(local.(*unix.SockaddrInet4).Port)))
+						failed = errors.Join(failed, err)
+					}
+					answered <- failed
+				}()
+				if err := <-answered; err != nil {
+					return err
+				}
+				came := 0
+				for ; ; came++ {
+					if _, _, err := unix.Recvfrom(fd, make([]byte, 1000), unix.MSG_DONTWAIT); err != nil {
+						break
+					}
+				}
+				if came != 3 {
+					return fmt.Errorf("%d datagrams came of 3", came)
+				}
+				return nil
+			})
+		})
+		if u := c.Usage(); u.Received != 3*(100+udpHeaders) || u.Denied != 2 {
+			t.Errorf("%+v", u)
+		}
+	})
+}
+
+func TestOpensQuota(t *testing.T) {
+	g := guarded(t)
+	tr := newTree(t)
+	p := tr.policy()
+	p.Quotas.Opens = 2
+	c := newCell(t, g, p)
+	on(t, c, func() error {
+		for range 2 {
+			if err := readAs(tr.at("a/file")); err != nil {
+				return err
+			}
+		}
+		return denied("a file too many", readAs(tr.at("a/file")))
+	})
+	if u := c.Usage(); u.Opens != 2 || u.Denied != 1 {
+		t.Errorf("%+v", u)
+	}
+}
+
+// TestChildren: what a bound thread starts is bound and counted.
+func TestChildren(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		peer := sink(t).LocalAddr().String()
+		c := newCell(t, g, anywhere(policy.Quotas{}))
+		none := newCell(t, g, own())
+		for _, k := range []struct {
+			cell *Cell
+			want string
+		}{{c, "worked worked"}, {none, "denied denied"}} {
+			on(t, k.cell, func() error {
+				if out, err := child("connect", peer); err != nil || out != k.want {
+					return fmt.Errorf("a child connects: %q, %w, want %q", out, err, k.want)
+				}
+				return nil
+			})
+			if u := k.cell.Usage(); u.Children < 2 {
+				t.Errorf("%+v", u)
+			}
+		}
+		if out, err := child("connect", peer); err != nil || out != "worked worked" {
+			t.Errorf("a child of a free thread: %q, %v", out, err)
+		}
+	})
+}
+
+// TestOrphan: a child that cannot be bound is killed, or at least nobody may connect then.
+func TestOrphan(t *testing.T) {
+	shared.get(t, ways["cgroup by number"]) // or skip
+	o := Options{Kind: Cgroup, Cgroup: shared.group(t), byThread: true, maxThreads: 1}
+	g := loaded(t, o)
+	c := newCell(t, g, own())
+	events := collect(t, g)
+	ended := make(chan error, 1)
+	on(t, c, func() error {
+		_, err := child("die", "")
+		ended <- err
+		return nil
+	})
+	if err := <-ended; err == nil {
+		t.Error("a child lives that is not bound")
+	}
+	if !events.has(func(e Event) bool { return e.Kind == Orphan && e.Cell == c.Index() }) {
+		t.Error("nobody was told")
+	}
+	if n, err := g.Orphans(); err != nil || n > 0 && udp("127.0.0.1:9") == nil {
+		t.Errorf("there are %d orphans (%v), and who is not bound may connect", n, err)
+	}
+}
