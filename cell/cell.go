@@ -128,8 +128,25 @@ type Report struct {
 	// UID is the user that the cell's process runs as, on the node.
 	UID     uint32 `json:"uid"`
 	HostPID int    `json:"host_pid"`
+	// Kernel is what the kernel has counted; nil where nobody counts by cell.
+	Kernel *KernelUsage `json:"kernel,omitempty"`
 	// Confinement is what the kernel holds the cell by; nil where nobody asked.
 	Confinement *Confinement `json:"confinement,omitempty"`
+}
+
+// KernelUsage is counted by the kernel's programs, which no guest can reach. What is not
+// counted on this kernel is 0: Confinement tells which programs there are.
+type KernelUsage struct {
+	CPU time.Duration `json:"cpu_ns"`
+	// Opens are files opened; Connects connections, and datagrams that name a receiver.
+	Opens    uint64 `json:"opens"`
+	Connects uint64 `json:"connects"`
+	// Sent and Received are bytes of IP packets, headers included.
+	Sent     uint64 `json:"sent"`
+	Received uint64 `json:"received"`
+	// Children are threads and processes started, Denied what was refused.
+	Children uint64 `json:"children"`
+	Denied   uint64 `json:"denied"`
 }
 
 // Confinement lists the kernel's layers around a cell.

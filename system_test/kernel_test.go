@@ -1,13 +1,21 @@
 package systemtest
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/enforce"
+	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/probe"
 )
 
@@ -68,4 +76,177 @@ func TestGroupOfACell(t *testing.T) {
 	if err := modest.Close(soon(t)); err != nil && !errors.Is(err, cell.CellGone) {
 		t.Error(err)
 	}
+}
+
+// newKernel is the node's half of the kernel, with programs of the strongest kind.
+func newKernel(tb testing.TB) *enforce.Enforcer {
+	tb.Helper()
+	e, err := enforce.Open(tb.Context(), true)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { // after the launcher's end
+		if err := e.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	if err := e.Refused(); err != nil {
+		tb.Skipf("no eBPF programs here: %v", err)
+	}
+	return e
+}
+
+// listen is a TCP server on a loopback address, which greets and hangs up.
+func listen(tb testing.TB) (port uint16) {
+	tb.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte(publicText))
+			_ = conn.Close()
+		}
+	}()
+	return uint16(listener.Addr().(*net.TCPAddr).Port)
+}
+
+func connects(port uint16) *policy.Policy {
+	return &policy.Policy{Net: []policy.NetRule{{Prefix: netip.MustParsePrefix("127.0.0.1/32"),
+		Ports: []policy.PortRange{{First: port, Last: port}}}}}
+}
+
+// TestTwoCellsOfOneHost: of two cells that share a process one reaches A and not B, the other
+// B and not A; their policies are exchanged while they run, and it is the other way round.
+func TestTwoCellsOfOneHost(t *testing.T) {
+	kernel := newKernel(t)
+	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
+		t.Run(string(b), func(t *testing.T) {
+			l := newLauncher(t, launch.Config{Kernel: kernel})
+			ports := [2]uint16{listen(t), listen(t)}
+			policies := [2]*policy.Policy{connects(ports[0]), connects(ports[1])}
+			var cells [2]cell.Cell
+			for i := range cells {
+				cells[i] = spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os", "socket"}, Policy: policies[i]})
+				posts(t, cells[i], attempts+"\nimport socket")
+			}
+			hosts := map[int]bool{}
+			for _, c := range cells {
+				r, err := c.Inspect(soon(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				hosts[r.HostPID] = true
+			}
+			if len(hosts) != 1 {
+				t.Errorf("they have hosts %v", hosts)
+			}
+			reaches := func(want [2][2]bool) {
+				t.Helper()
+				for i, c := range cells {
+					for j, port := range ports {
+						got := attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port))
+						if (got == publicText) != want[i][j] {
+							t.Errorf("cell %d, server %d: %s", i, j, got)
+						}
+					}
+				}
+			}
+			reaches([2][2]bool{{true, false}, {false, true}})
+			for i, c := range cells {
+				r, err := c.Reload(soon(t), *policies[1-i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if missing := r.NewCell(); len(missing) > 0 {
+					t.Errorf("only in a new cell: %q", missing)
+				}
+			}
+			reaches([2][2]bool{{false, true}, {true, false}})
+		})
+	}
+}
+
+// TestQuotasOfTheKernel: the kernel counts what a cell does to the network, and stops it.
+func TestQuotasOfTheKernel(t *testing.T) {
+	kernel := newKernel(t)
+	heard := &denials{}
+	l := newLauncher(t, launch.Config{Kernel: kernel})
+	p := connects(listen(t))
+	p.Quotas.Connects = 3
+	c := spawn(t, l, cell.Spec{Imports: []string{"os", "socket"}, Policy: p, Sink: heard})
+	posts(t, c, attempts+"\nimport socket")
+	for i := range 5 {
+		got := attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", p.Net[0].Ports[0].First))
+		if want := i < 3; (got == publicText) != want {
+			t.Errorf("connection %d: %s", i+1, got)
+		}
+	}
+	r, err := c.Inspect(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := r.Kernel; u == nil || u.Connects != 3 || u.Denied != 2 || u.Received == 0 || u.CPU == 0 {
+		t.Errorf("%+v", u)
+	}
+	if got := heard.await(t, "quota connects"); got.Kernel != "over quota" || got.Capability != "net" || got.Cell != c.ID() {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestProcessorInTotal: a cell that has used up the processor time of its life ends, though
+// what runs in it asks nothing of the kernel.
+func TestProcessorInTotal(t *testing.T) {
+	kernel := newKernel(t)
+	l := newLauncher(t, launch.Config{Kernel: kernel})
+	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
+		t.Run(string(b), func(t *testing.T) {
+			c := spawn(t, l, cell.Spec{Backend: b, Policy: &policy.Policy{Quotas: policy.Quotas{CPUTotal: 200 * time.Millisecond}}})
+			alive(t, c)
+			err := c.Exec(soon(t), source("while True: pass"))
+			if !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "cpu_total") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// denials is a sink that keeps them.
+type denials struct {
+	mu   sync.Mutex
+	list []cell.Denial
+}
+
+func (*denials) Log(cell.LogRecord) {}
+func (*denials) Metric(cell.Sample) {}
+func (*denials) Request(context.Context, cell.Request) (cell.Value, error) {
+	return cell.Null(), cell.Errorf(cell.PolicyDenied, "none is served")
+}
+func (d *denials) Denied(got cell.Denial) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.list = append(d.list, got)
+}
+
+// await polls for the denial by a rule: the kernel tells it beside the refusal.
+func (d *denials) await(tb testing.TB, rule string) cell.Denial {
+	tb.Helper()
+	for ctx := soon(tb); ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		d.mu.Lock()
+		for _, got := range d.list {
+			if got.Rule == rule {
+				d.mu.Unlock()
+				return got
+			}
+		}
+		d.mu.Unlock()
+	}
+	tb.Fatalf("no denial by %s: %+v", rule, d.list)
+	return cell.Denial{}
 }

@@ -2,8 +2,6 @@ package systemtest
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,35 +162,20 @@ func TestReloadedFiles(t *testing.T) {
 // TestPolicyOfAddresses: sockets come with a policy that has addresses, and only with it.
 func TestPolicyOfAddresses(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = listener.Close() }()
-		go func() {
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				_, _ = conn.Write([]byte(publicText))
-				_ = conn.Close()
-			}
-		}()
-		port := listener.Addr().(*net.TCPAddr).Port
-		to := policy.NetRule{Prefix: netip.MustParsePrefix("127.0.0.1/32"), Ports: []policy.PortRange{{First: uint16(port), Last: uint16(port)}}}
+		port := listen(t)
+		given := connects(port)
 		connect := fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port)
 		for _, try := range []struct {
 			name       string
 			policy     *policy.Policy
 			what, want string
 		}{
-			{"given", &policy.Policy{Net: []policy.NetRule{to}}, connect, publicText},
+			{"given", given, connect, publicText},
 			{"without", nil, connect, "refused by the gate"},
-			{"another port", &policy.Policy{Net: []policy.NetRule{to}}, "socket.create_connection(('127.0.0.1', 9), 5)", "refused by the kernel"},
-			{"served", &policy.Policy{Net: []policy.NetRule{to}}, "socket.socket().bind(('127.0.0.1', 0))", "refused by the gate"},
-			{"raw", &policy.Policy{Net: []policy.NetRule{to}}, "socket.socket(socket.AF_INET, socket.SOCK_RAW)", "refused by the gate"},
-			{"packet", &policy.Policy{Net: []policy.NetRule{to}}, "socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)", "refused by the gate"},
+			{"another port", given, "socket.create_connection(('127.0.0.1', 9), 5)", "refused by the kernel"},
+			{"served", given, "socket.socket().bind(('127.0.0.1', 0))", "refused by the gate"},
+			{"raw", given, "socket.socket(socket.AF_INET, socket.SOCK_RAW)", "refused by the gate"},
+			{"packet", given, "socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)", "refused by the gate"},
 		} {
 			c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os", "socket"}, Policy: try.policy})
 			posts(t, c, attempts+"\nimport socket")

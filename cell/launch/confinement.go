@@ -25,12 +25,14 @@ type confinement struct {
 
 // confine compiles what the cells of a host put on by a policy. The kernel is probed once a
 // process, which takes some tens of milliseconds.
-func confine(backend cell.Backend, mode stack.Mode, python Python, p policy.Policy) *confinement {
-	o := stack.Options{Mode: mode, Backend: seccomp.SubInterpreter, Features: probe.Host(), Threads: true}
+func confine(backend cell.Backend, config Config, r ruling) *confinement {
+	mode, p := config.Confinement, r.policy
+	o := stack.Options{Mode: mode, Backend: seccomp.SubInterpreter, Features: probe.Host(), Threads: true,
+		Guard: config.Kernel.Facts(), Live: r.fit.own}
 	if backend == cell.Process {
 		o.Backend = seccomp.Process
 	}
-	s, err := stack.Compile(policy.Policy{Files: merge(pythonFiles(python), p.Files), Net: p.Net}, o)
+	s, err := stack.Compile(policy.Policy{Files: merge(pythonFiles(config.Python), p.Files), Net: p.Net, Quotas: p.Quotas}, o)
 	c := &confinement{report: confinementReport(s.Report)}
 	if err != nil {
 		c.err = cell.Errorf(cell.PolicyDenied, "%s mode: %v", mode, err)

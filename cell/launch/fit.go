@@ -4,22 +4,26 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
 	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // fit is what a policy needs of a host that is settled when the host starts: cells that
 // differ in it do not share one. The zero fit is that of cells without a policy.
 type fit struct {
+	// own: they have a policy at all.
+	own bool
 	// network: the host has the node's network, and its cells may have internet sockets.
 	network bool
 	// writes: its cells may make files, and files may grow.
 	writes bool
-	// rules are a hash of the policy, where layers hold it that cannot be changed.
+	// rules are a hash of what of the policy is held by layers that cannot be changed.
 	rules [sha256.Size]byte
 }
 
@@ -33,13 +37,14 @@ func (f fit) namespaces(wanted uint64) uint64 {
 
 // ruling is a cell's policy and what comes of it before there is a host.
 type ruling struct {
-	fit    fit
-	policy policy.Policy
-	gate   []byte // the rules for the guest's gate
+	fit      fit
+	policy   policy.Policy
+	gate     []byte       // the rules for the guest's gate
+	confined *confinement // nil: what cells without a policy put on
 }
 
-// rule works out what a policy needs.
-func rule(spec cell.Spec) (ruling, error) {
+// rule works out what a policy needs beside the guard.
+func rule(spec cell.Spec, g stack.Guard) (ruling, error) {
 	if spec.Policy == nil {
 		return ruling{}, nil
 	}
@@ -49,11 +54,60 @@ func rule(spec cell.Spec) (ruling, error) {
 	if err != nil {
 		return ruling{}, cell.Errorf(cell.Invalid, "policy: %v", err)
 	}
-	r := ruling{fit: fit{network: p.Connects(), writes: p.Writes()}, policy: p, gate: gate}
-	text, err := json.Marshal(policy.Policy{Files: p.Files, Net: p.Net})
-	if err != nil {
-		return ruling{}, fmt.Errorf("launch: hash a policy: %w", err)
+	r := ruling{fit: fit{own: true, network: p.Connects(), writes: p.Writes()}, policy: p, gate: gate}
+	var fixed policy.Policy
+	if !g.Files {
+		fixed.Files = p.Files
 	}
-	r.fit.rules = sha256.Sum256(text)
-	return r, nil
+	if !g.Network {
+		fixed.Net = p.Net
+	}
+	r.fit.rules, err = hash(fixed)
+	return r, err
+}
+
+func hash(p policy.Policy) ([sha256.Size]byte, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return [sha256.Size]byte{}, fmt.Errorf("launch: hash a policy: %w", err)
+	}
+	return sha256.Sum256(text), nil
+}
+
+// compiled keeps what policies compile to: many cells have few policies.
+type compiled struct {
+	mu sync.Mutex
+	of map[compiledKey]*confinement
+}
+
+type compiledKey struct {
+	backend cell.Backend
+	policy  [sha256.Size]byte
+}
+
+// maxCompiled bounds them; beyond it all are compiled anew.
+const maxCompiled = 1024
+
+// compile adds to the ruling what its cell puts on, or fails where that is not enough.
+func (l *Launcher) compile(spec cell.Spec, r *ruling) error {
+	if !r.fit.own {
+		return nil
+	}
+	sum, err := hash(r.policy)
+	if err != nil {
+		return err
+	}
+	key := compiledKey{spec.Backend, sum}
+	l.compiled.mu.Lock()
+	defer l.compiled.mu.Unlock()
+	c := l.compiled.of[key]
+	if c == nil {
+		if len(l.compiled.of) >= maxCompiled {
+			clear(l.compiled.of)
+		}
+		c = confine(spec.Backend, l.config, *r)
+		l.compiled.of[key] = c
+	}
+	r.confined = c
+	return c.err
 }

@@ -3,11 +3,13 @@ package launch
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // handle is the node's hold on one cell.
@@ -199,8 +201,38 @@ func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
 // identify adds what the node knows better than the host.
 func (c *handle) identify(r cell.Report) cell.Report {
 	r.ID, r.Name, r.Tenant, r.Backend, r.HostPID = c.id, c.spec.Name, c.spec.Tenant, c.spec.Backend, c.host.pid
-	r.Confinement = c.host.confined.report
+	r.Confinement = c.confinement()
+	c.mu.Lock()
+	s := c.seat
+	c.mu.Unlock()
+	if s.judged() {
+		u := s.Usage()
+		r.Kernel = &cell.KernelUsage{CPU: u.CPU, Opens: u.Opens, Connects: u.Connects, Sent: u.Sent, Received: u.Received,
+			Children: u.Children, Denied: u.Denied}
+	}
 	return r
+}
+
+// confinement is what the kernel holds the cell by.
+func (c *handle) confinement() *cell.Confinement {
+	report := c.host.confined.report
+	if c.ruling.confined != nil {
+		report = c.ruling.confined.report
+	}
+	c.mu.Lock()
+	s := c.seat
+	c.mu.Unlock()
+	if s == nil || report == nil {
+		return report
+	}
+	copied := *report
+	copied.Layers = slices.Clone(report.Layers)
+	for i, l := range copied.Layers {
+		if words := s.Bounded(); l.Name == string(stack.Cgroup) && words != "" {
+			copied.Layers[i].Active, copied.Layers[i].Evidence = true, words
+		}
+	}
+	return &copied
 }
 
 // Quarantine stops the guest for good; Inspect goes on working.

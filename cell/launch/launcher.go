@@ -13,7 +13,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/wire"
-	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // Launcher starts hosts and cells. Its methods are safe for several goroutines.
@@ -25,7 +25,9 @@ type Launcher struct {
 	waiters sync.WaitGroup // attends
 	starts  sync.WaitGroup
 
-	closing chan struct{}
+	closing  chan struct{}
+	guard    stack.Guard // what the node's programs hold
+	compiled compiled
 	// What cells without a policy put on; probing the kernel for it takes a while.
 	confineThread, confineProcess func() *confinement
 
@@ -69,19 +71,19 @@ func New(c Config) (*Launcher, error) {
 	c = c.withDefaults()
 	users := newAllot(c)
 	backend := func(b cell.Backend) func() *confinement {
-		return sync.OnceValue(func() *confinement { return confine(b, c.Confinement, c.Python, policy.Policy{}) })
+		return sync.OnceValue(func() *confinement { return confine(b, c, ruling{}) })
 	}
 	return &Launcher{confineThread: backend(cell.SubInterpreter), confineProcess: backend(cell.Process),
 		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users),
-		users: users, closing: make(chan struct{}),
+		users: users, closing: make(chan struct{}), guard: c.Kernel.Facts(), compiled: compiled{of: map[compiledKey]*confinement{}},
 		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
 }
 
 func (l *Launcher) confinement(b cell.Backend, r ruling) *confinement {
 	switch {
-	case r.fit != fit{}:
-		return confine(b, l.config.Confinement, l.config.Python, r.policy)
+	case r.confined != nil:
+		return r.confined
 	case b == cell.Process:
 		return l.confineProcess()
 	default:
@@ -99,7 +101,10 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	r, err := rule(spec)
+	r, err := rule(spec, l.guard)
+	if err == nil {
+		err = l.compile(spec, &r)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,10 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 	if err := spec.Validate(); err != nil {
 		return cell.Reloaded{}, err
 	}
-	next, err := rule(spec)
+	next, err := rule(spec, c.launcher.guard)
+	if err == nil {
+		err = c.launcher.compile(spec, &next)
+	}
 	if err != nil {
 		return cell.Reloaded{}, err
 	}
@@ -38,7 +41,7 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 			return r, fmt.Errorf("launch: reload: %w", err)
 		}
 	}
-	for _, l := range c.host.confined.report.Layers {
+	for _, l := range c.confinement().Layers {
 		if l.Active {
 			r.Layers = append(r.Layers, c.settled(stack.Layer(l.Name), next.fit))
 		}

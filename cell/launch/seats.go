@@ -61,6 +61,9 @@ func (h *hostproc) hear(m *wire.Msg) bool {
 	return true
 }
 
+// judged reports whether the guard judges the seat; s may be nil.
+func (s *numbered) judged() bool { return s != nil && s.Judged() }
+
 // announced seats a worker that the host has started, for one of its cells or for its pool.
 func (h *hostproc) announced(id uint64, m *wire.Started) {
 	seated := &wire.Seated{Worker: m.GetWorker()}
@@ -145,6 +148,7 @@ func (c *handle) sit(s *numbered) error {
 	if err := s.Put(c.kernelPolicy(c.ruling.policy), c.kernelLimits(c.ruling.policy)); err != nil {
 		return err
 	}
+	s.Tell(c.kernelSays)
 	c.mu.Lock()
 	before := c.seat
 	c.seat = s

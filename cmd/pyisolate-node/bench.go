@@ -121,7 +121,7 @@ spoils the figures.`,
 			if err != nil {
 				return err
 			}
-			b := &bench{dist: dist, samples: samples, kernel: openKernel(ctx, c.ErrOrStderr())}
+			b := &bench{dist: dist, samples: samples, kernel: openKernel(ctx, true, c.ErrOrStderr())}
 			defer closeKernel(b.kernel)
 			if asJSON {
 				return b.json(ctx, rows, c.OutOrStdout(), c.ErrOrStderr())

@@ -63,7 +63,7 @@ Exit status:
 			if err != nil {
 				return err
 			}
-			kernel := openKernel(ctx, c.ErrOrStderr())
+			kernel := openKernel(ctx, true, c.ErrOrStderr())
 			defer closeKernel(kernel)
 			r := &conformance.Runner{Config: launch.Config{Python: python, Kernel: kernel}}
 			if o.grade {

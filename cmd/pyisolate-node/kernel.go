@@ -9,12 +9,12 @@ import (
 )
 
 // openKernel takes what the kernel gives this node: nil, with a warning, where that fails.
-// Where it gives nothing, or not to this user, the cells' reports say so. It is to be closed
+// Programs are loaded if they are wanted. Where it gives nothing, or not to this user, the cells' reports say so. It is to be closed
 // when all hosts have ended.
-func openKernel(ctx context.Context, warnings io.Writer) *enforce.Enforcer {
-	kernel, err := enforce.Open(ctx)
+func openKernel(ctx context.Context, programs bool, warnings io.Writer) *enforce.Enforcer {
+	kernel, err := enforce.Open(ctx, programs)
 	if err != nil {
-		_, _ = fmt.Fprintf(warnings, "pyisolate-node: without control groups: %v\n", err)
+		_, _ = fmt.Fprintf(warnings, "pyisolate-node: without the node's half of the kernel's layers: %v\n", err)
 		return nil
 	}
 	return kernel

@@ -217,7 +217,7 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 		return err
 	}
 	defer func() { _ = out.effects.close() }()
-	config.Kernel = openKernel(ctx, c.ErrOrStderr())
+	config.Kernel = openKernel(ctx, spec.Policy != nil || config.Confinement == stack.Hardened, c.ErrOrStderr())
 	defer closeKernel(config.Kernel)
 	launcher, err := newLauncher(ctx, o.python, config)
 	if err != nil {

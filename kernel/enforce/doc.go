@@ -15,5 +15,6 @@
 // [Seat.Close] takes everything away. The cell's number in the guard is used again only when
 // its task is gone; until then it denies everything.
 //
-// The package starts no goroutine. An Enforcer and its Seats are safe for concurrent use.
+// An Enforcer with programs owns a goroutine that reads their events, until Close. An Enforcer and
+// its Seats are safe for concurrent use.
 package enforce

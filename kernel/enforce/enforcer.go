@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/guard"
-	"github.com/pyisolate/pyisolate/kernel/policy"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // Options say what an Enforcer works with.
@@ -22,24 +21,53 @@ type Options struct {
 
 // Enforcer puts the node's half of the layers around cells.
 type Enforcer struct {
-	guard  *guard.Guard
-	groups *cgroup.Tree
+	guard   *guard.Guard
+	groups  *cgroup.Tree
+	refused error // why no programs are loaded
+	broken  error // why events are not read any more; once reading has ended
 
-	mu   sync.Mutex
-	next uint64 // of groups' names
+	stopReading context.CancelFunc
+	reading     sync.WaitGroup
+
+	mu    sync.Mutex
+	next  uint64           // of groups' names
+	bound map[uint32]*Seat // by the number of the guard's cell
 	// left are seats that were closed while their task was still there.
 	left []*Seat
 }
 
 // New makes an Enforcer of what there is, and takes both over.
-func New(o Options) *Enforcer { return &Enforcer{guard: o.Guard, groups: o.Groups} }
+func New(o Options) *Enforcer {
+	e := &Enforcer{guard: o.Guard, groups: o.Groups, bound: map[uint32]*Seat{}}
+	var ctx context.Context
+	ctx, e.stopReading = context.WithCancel(context.Background())
+	if e.guard != nil {
+		e.reading.Go(func() { e.broken = e.guard.ReadEvents(ctx, e.hear) })
+	}
+	return e
+}
+
+// hear passes an event on to the seat it is about.
+func (e *Enforcer) hear(event guard.Event) {
+	e.mu.Lock()
+	s := e.bound[event.Cell]
+	e.mu.Unlock()
+	if s == nil {
+		return
+	}
+	if tell := s.tell.Load(); tell != nil {
+		(*tell)(event)
+	}
+}
 
 // Name begins the names of what nodes have in the kernel.
 const Name = "pyisolate"
 
 // Open makes an Enforcer of what this kernel gives this user, and removes what nodes that
-// were killed have left. Where nothing is to be had it has nothing: see Seats.
-func Open(ctx context.Context) (*Enforcer, error) {
+// were killed have left. Where nothing is to be had it has nothing: see Seats. Programs are
+// loaded only if they are wanted, which takes some tens of milliseconds; why they could not be
+// is in Refused.
+func Open(ctx context.Context, programs bool) (*Enforcer, error) {
 	if err := cgroup.SweepStale(ctx, Name); err != nil {
 		return nil, fmt.Errorf("enforce: remove what a node left: %w", err)
 	}
@@ -47,11 +75,42 @@ func Open(ctx context.Context) (*Enforcer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !groups.Bounds() {
-		err := groups.Close()
-		return New(Options{}), err
+	var o Options
+	var refused error
+	if programs {
+		o.Guard, refused = guard.Load(guard.Options{Cgroup: groups.Unified()})
 	}
-	return New(Options{Groups: groups}), nil
+	if groups.Bounds() || (o.Guard != nil && groups.Unified() != "") {
+		o.Groups = groups
+	} else if err := groups.Close(); err != nil {
+		return nil, err
+	}
+	e := New(o)
+	e.refused = refused
+	return e, nil
+}
+
+// Facts are what the programs hold, for package stack.
+func (e *Enforcer) Facts() stack.Guard {
+	if e == nil || e.guard == nil {
+		return stack.Guard{}
+	}
+	g := e.guard
+	facts := stack.Guard{Layer: stack.Programs, Evidence: g.Evidence(), Files: g.Judges(guard.Files), Changes: g.Judges(guard.Changes),
+		Network: g.Judges(guard.Network), Opens: g.Judges(guard.Opens), Connects: g.Judges(guard.Connects), Bytes: g.Judges(guard.Bytes),
+		CPU: g.Judges(guard.CPU)}
+	if g.Kind() == guard.LSM {
+		facts.Layer = stack.LSM
+	}
+	return facts
+}
+
+// Refused is why no programs are loaded, nil where they are or none were wanted.
+func (e *Enforcer) Refused() error {
+	if e == nil {
+		return nil
+	}
+	return e.refused
 }
 
 // Seats reports whether there is anything to seat a cell in.
@@ -77,118 +136,6 @@ func (e *Enforcer) Enroll(pid int) error {
 	return g.AddProcess(pid)
 }
 
-// A Seat is where one cell is to be, or is.
-type Seat struct {
-	enforcer *Enforcer
-	host     int
-	task     Task
-	cell     *guard.Cell   // nil: nothing judges
-	group    *cgroup.Group // nil: nothing bounds
-	closing  sync.Once
-}
-
-// Seat takes in a task of a host under a policy that gives what it needs before a guest is
-// in it. The host must not let a guest run there before Seat has returned.
-func (e *Enforcer) Seat(host int, task Task, base policy.Policy) (*Seat, error) {
-	e.collect()
-	s := &Seat{enforcer: e, host: host, task: task}
-	if err := s.bind(base); err != nil {
-		return nil, errors.Join(err, s.release())
-	}
-	if err := s.enter(); err != nil {
-		return nil, errors.Join(err, s.release())
-	}
-	return s, nil
-}
-
-func (s *Seat) bind(base policy.Policy) error {
-	g := s.enforcer.guard
-	if g == nil {
-		return nil
-	}
-	var err error
-	if s.cell, err = g.NewCell(base); err != nil {
-		return err
-	}
-	tids := []int{s.task.TID}
-	if s.task.Process {
-		if tids, err = threads(s.task.TID); err != nil {
-			return err
-		}
-	}
-	for _, tid := range tids {
-		err := s.cell.Bind(tid)
-		if errors.Is(err, guard.ErrClaim) {
-			err = s.cell.Claim(tid) // it takes it at the cell's claim
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// enter puts a process into a group of its own.
-func (s *Seat) enter() error {
-	e := s.enforcer
-	if e.groups == nil || !s.task.Process {
-		return nil
-	}
-	e.mu.Lock()
-	e.next++
-	name := fmt.Sprintf("cell-%d", e.next)
-	e.mu.Unlock()
-	g, err := e.groups.Create(name, cgroup.Limits{})
-	if err != nil {
-		return err
-	}
-	s.group = g
-	return g.AddProcess(s.task.TID)
-}
-
-// Put replaces the policy, and the limits of the process. They hold when it returns.
-func (s *Seat) Put(p policy.Policy, l cgroup.Limits) error {
-	if s == nil {
-		return nil
-	}
-	if s.group != nil {
-		if err := s.group.Set(l); err != nil {
-			return err
-		}
-	}
-	if s.cell != nil {
-		return s.cell.Swap(p)
-	}
-	return nil
-}
-
-// Judged reports whether the guard judges the seat.
-func (s *Seat) Judged() bool { return s != nil && s.cell != nil }
-
-// Usage is what the guard has counted.
-func (s *Seat) Usage() guard.Usage {
-	if !s.Judged() {
-		return guard.Usage{}
-	}
-	return s.cell.Usage()
-}
-
-// Close denies everything at once, and gives the seat back when its task has gone.
-func (s *Seat) Close() {
-	if s == nil {
-		return
-	}
-	s.closing.Do(func() {
-		if s.cell != nil {
-			s.cell.DenyAll()
-		}
-		s.enforcer.mu.Lock()
-		s.enforcer.left = append(s.enforcer.left, s)
-		s.enforcer.mu.Unlock()
-		s.enforcer.collect()
-	})
-}
-
 // collect gives back the seats whose tasks are gone.
 func (e *Enforcer) collect() {
 	e.mu.Lock()
@@ -207,21 +154,6 @@ func (e *Enforcer) collect() {
 	}
 }
 
-// groupGrace is how long the kernel may take to empty a group of what was killed in it.
-const groupGrace = time.Second
-
-func (s *Seat) release() error {
-	if s.cell != nil {
-		s.cell.Close()
-	}
-	if s.group == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), groupGrace)
-	defer cancel()
-	return s.group.Remove(ctx)
-}
-
 // Close gives back everything. All hosts must have ended.
 func (e *Enforcer) Close() error {
 	if e == nil {
@@ -231,9 +163,14 @@ func (e *Enforcer) Close() error {
 	left := e.left
 	e.left = nil
 	e.mu.Unlock()
-	var failed error
+	e.stopReading()
+	e.reading.Wait()
+	failed := e.broken
 	for _, s := range left {
 		failed = errors.Join(failed, s.release())
+	}
+	if e.guard != nil {
+		failed = errors.Join(failed, e.guard.Close())
 	}
 	if e.groups == nil {
 		return failed

@@ -1,9 +1,12 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/landlock"
@@ -20,12 +23,27 @@ type Options struct {
 	Backend seccomp.Backend
 	// Features are the kernel's; nil is what probe.Host found.
 	Features *probe.Features
-	// LSM says that the programs of package guard are loaded and attached, by evidence;
-	// "" is that they are not.
-	LSM string
+	// Guard says what the node's programs hold. The zero Guard is none.
+	Guard Guard
+	// Live says that the policy may be replaced while the cell runs: where the guard
+	// judges a subject, rules that cannot be changed are left out of the other layers.
+	Live bool
 	// Threads are granted beyond what the policy says: a process cell has one that
 	// watches it.
 	Threads bool
+}
+
+// Guard is what the programs of package guard hold, as that tells.
+type Guard struct {
+	// Layer is LSM or Programs; "" where none are loaded.
+	Layer    Layer
+	Evidence string
+	// Files are judged by path; Changes, too: making, renaming and removing them.
+	Files, Changes bool
+	// Network is judged by address and port.
+	Network bool
+	// What is counted, and bounded.
+	Opens, Connects, Bytes, CPU bool
 }
 
 // Stack is a compiled policy.
@@ -36,7 +54,7 @@ type Stack struct {
 	Ruleset *landlock.Spec
 	// Limits are its control group's, zero where that layer is not active.
 	Limits cgroup.Limits
-	// Bind says that its thread is to be bound to Policy in the LSM.
+	// Bind says that its thread is to be bound to Policy in the guard.
 	Bind   bool
 	Policy policy.Policy
 	Report Report
@@ -66,7 +84,7 @@ func Compile(p policy.Policy, o Options) (Stack, error) {
 		o.Features = probe.Host()
 	}
 	c := &compiler{Options: o, p: p, stack: Stack{Policy: p, Report: Report{Mode: o.Mode}}}
-	for _, layer := range []func() error{c.lsm, c.landlock, c.seccomp, c.cgroup} {
+	for _, layer := range []func() error{c.guard, c.landlock, c.seccomp, c.cgroup} {
 		if err := layer(); err != nil {
 			return Stack{}, err
 		}
@@ -84,29 +102,44 @@ func (c *compiler) layer(l Layer, active bool, evidence string, gaps ...string) 
 
 const leftOut = "left out on purpose: compatibility mode"
 
-func (c *compiler) lsm() error {
-	evidence := c.LSM
-	if evidence == "" {
-		evidence = "no programs are loaded; " + c.Features.Row(probe.BPFLSM).Answer
+func (c *compiler) guard() error {
+	c.stack.Bind = c.Guard.Layer != ""
+	if c.Guard.Layer != LSM {
+		c.layer(LSM, false, "no programs are loaded; "+c.Features.Row(probe.BPFLSM).Answer)
 	}
-	c.stack.Bind = c.LSM != ""
-	c.layer(LSM, c.stack.Bind, evidence)
+	if c.stack.Bind {
+		c.layer(c.Guard.Layer, true, c.Guard.Evidence)
+	}
 	return nil
 }
 
+// filesLive and networkLive: the guard judges by rules that may be replaced.
+func (c *compiler) filesLive() bool   { return c.Live && c.Guard.Files }
+func (c *compiler) networkLive() bool { return c.Live && c.Guard.Network }
+
+// leftToGuard is why Landlock has no rules for files.
+const leftToGuard = "left out: the programs judge files, by rules that may be replaced"
+
 func (c *compiler) landlock() error {
 	row := c.Features.Row(probe.Landlock)
-	if c.Mode == Compatibility || !row.Works {
-		evidence := row.Answer
-		if row.Works {
-			evidence = leftOut
-		}
-		c.layer(Landlock, false, evidence)
+	switch {
+	case !row.Works:
+		c.layer(Landlock, false, row.Answer)
+		return nil
+	case c.Mode == Compatibility:
+		c.layer(Landlock, false, leftOut)
+		return nil
+	case c.filesLive():
+		c.layer(Landlock, false, leftToGuard)
 		return nil
 	}
 	spec, gaps, err := landlock.Compile(c.p, row.Value)
 	if err != nil {
 		return err
+	}
+	if c.networkLive() {
+		spec.Net &^= unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+		spec.Ports = nil
 	}
 	var texts []string
 	for _, g := range gaps {
@@ -134,7 +167,7 @@ func (c *compiler) seccomp() error {
 	if c.p.Connects() {
 		o.Grants |= seccomp.Network
 	}
-	if c.p.Writes() && (c.stack.Bind || c.stack.Ruleset != nil) {
+	if c.p.Writes() && (c.Guard.Changes || c.stack.Ruleset != nil) {
 		o.Grants |= seccomp.Write // somebody judges where
 	}
 	program, err := seccomp.Compile(o)
@@ -149,6 +182,9 @@ func (c *compiler) seccomp() error {
 func (c *compiler) cgroup() error {
 	q := c.p.Quotas
 	l := cgroup.Limits{CPU: q.CPU, Period: q.CPUPeriod, Memory: q.Memory, Tasks: q.Tasks}
+	if c.Backend == seccomp.SubInterpreter {
+		l = cgroup.Limits{} // a thread is in its process's group
+	}
 	var missing []string
 	for _, want := range []struct {
 		feature probe.Feature
@@ -180,14 +216,23 @@ func (c *compiler) cgroup() error {
 // duties finds who holds what the policy asks for.
 func (c *compiler) duties() {
 	c.duty(SystemCalls, Seccomp, c.without(Seccomp))
-	if c.stack.Bind {
-		c.duty(Files, LSM, "")
-		c.duty(Network, LSM, "")
+	if c.Guard.Files && (c.Guard.Changes || !c.p.Writes()) {
+		c.duty(Files, c.Guard.Layer, "")
 	} else {
 		c.duty(Files, Landlock, c.filesMissing())
+	}
+	if c.Guard.Network && (c.Guard.Layer == LSM || c.without(Seccomp) == "") { // seccomp refuses the other families
+		c.duty(Network, c.Guard.Layer, "")
+	} else {
 		c.duty(Network, Seccomp, c.networkMissing())
 	}
 	c.duty(Threads, Seccomp, c.without(Seccomp))
+	c.quotas()
+	c.totals()
+}
+
+// quotas are those that control groups hold.
+func (c *compiler) quotas() {
 	l, q := c.stack.Limits, c.p.Quotas
 	for _, d := range []struct {
 		duty    Duty
@@ -203,10 +248,35 @@ func (c *compiler) duties() {
 			continue
 		}
 		missing := ""
-		if !d.held {
+		switch {
+		case d.held:
+		case c.Backend == seccomp.SubInterpreter:
+			missing = "cells that are threads of one process have no control group each; use backend process"
+		default:
 			missing = c.Features.Row(d.feature).Answer
 		}
 		c.duty(d.duty, Cgroup, missing)
+	}
+}
+
+// totals are those that programs hold.
+func (c *compiler) totals() {
+	q, g := c.p.Quotas, c.Guard
+	for _, d := range []struct {
+		duty         Duty
+		wanted, held bool
+	}{
+		{TotalOpens, q.Opens > 0, g.Opens}, {TotalConnects, q.Connects > 0, g.Connects},
+		{TotalBytes, q.Sent > 0 || q.Received > 0, g.Bytes}, {TotalCPU, q.CPUTotal > 0, g.CPU},
+	} {
+		if !d.wanted {
+			continue
+		}
+		missing := ""
+		if !d.held {
+			missing = cmp.Or(c.without(LSM), "the programs that are loaded do not count it")
+		}
+		c.duty(d.duty, g.Layer, missing)
 	}
 }
 
@@ -254,5 +324,5 @@ func (c *compiler) networkMissing() string {
 	if !c.p.Connects() {
 		return "" // no sockets at all
 	}
-	return "only the LSM judges addresses and UDP; " + c.without(LSM)
+	return "only programs judge addresses and UDP; " + c.without(LSM)
 }

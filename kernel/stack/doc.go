@@ -5,10 +5,12 @@
 // and so on. Each [Duty] is held by a layer, by the first of its list that is active:
 //
 //   - system calls: seccomp
-//   - files: the LSM, or Landlock where it can hold every rule
-//   - network: the LSM; or seccomp, which gives no sockets, where the policy has no network
+//   - files: the guard's LSM programs, or Landlock where it can hold every rule
+//   - network: the guard's programs; or seccomp, which gives no sockets, where the policy has
+//     no network
 //   - threads: seccomp, and a control group where there is a number
-//   - processor, memory, tasks: a control group
+//   - processor, memory, tasks: a control group, which a thread does not have to itself
+//   - opens, connections, bytes and processor in total: the guard's programs
 //
 // The [Mode] says what becomes of a duty that no layer holds. [Hardened] fails with
 // [ErrUnheld] and names it: nothing runs. [Dev] goes on and records it. [Compatibility]
@@ -16,7 +18,7 @@
 // records that, too. The [Report] goes with the cell into its status, logs and metrics.
 //
 // What comes out is plain data: a program and a ruleset for the cell to put on, limits for
-// its group, and whether it is to be bound in the LSM. In this order: descriptors, the LSM's
+// its group, and whether it is to be bound in the guard. In this order: descriptors, the guard's
 // binding, the control group, Landlock, user and capabilities, seccomp last.
 //
 // [Requirements] are what hardened mode needs whatever the policy; doctor checks them.

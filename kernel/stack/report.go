@@ -12,6 +12,8 @@ type Layer string
 // The layers, in the order of the confinement report.
 const (
 	LSM      Layer = "bpf-lsm"
+	Programs Layer = "cgroup-bpf"
+	Notify   Layer = "seccomp-notify"
 	Landlock Layer = "landlock"
 	Seccomp  Layer = "seccomp"
 	Cgroup   Layer = "cgroup"
@@ -29,6 +31,11 @@ const (
 	Processor   Duty = "processor"
 	Memory      Duty = "memory"
 	Tasks       Duty = "tasks"
+	// The totals of a cell's life.
+	TotalOpens    Duty = "opens in total"
+	TotalConnects Duty = "connections in total"
+	TotalBytes    Duty = "bytes in total"
+	TotalCPU      Duty = "processor in total"
 )
 
 // Report is a cell's confinement.

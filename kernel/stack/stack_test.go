@@ -8,11 +8,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/probe"
 	"github.com/pyisolate/pyisolate/kernel/seccomp"
 )
+
+// loaded are programs of kind LSM that judge and count everything.
+var loaded = Guard{Layer: LSM, Evidence: "loaded", Files: true, Changes: true, Network: true, Opens: true, Connects: true, Bytes: true, CPU: true}
 
 // everything is a kernel that has all but what is named.
 func everything(without ...probe.Feature) *probe.Features {
@@ -115,7 +119,7 @@ func TestCompile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Backend: seccomp.Process, Features: c.features}
 			if c.lsm {
-				o.LSM = "loaded"
+				o.Guard = loaded
 			}
 			s, err := Compile(c.policy, o)
 			if (err == nil) != (c.unheld == nil) || (err != nil && !errors.Is(err, ErrUnheld)) {
@@ -189,7 +193,7 @@ func TestGrants(t *testing.T) {
 		"no writing":             {readUsr, Options{}, "unlinkat", false},
 		"writing":                {writes, Options{}, "unlinkat", true},
 		"writing, nobody judges": {writes, Options{Features: everything(probe.Landlock, probe.BPFLSM)}, "unlinkat", false},
-		"writing, the LSM":       {writes, Options{Features: everything(probe.Landlock), LSM: "loaded"}, "unlinkat", true},
+		"writing, the LSM":       {writes, Options{Features: everything(probe.Landlock), Guard: loaded}, "unlinkat", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.o.Backend, c.o.Mode = seccomp.SubInterpreter, Dev
@@ -257,5 +261,73 @@ func BenchmarkCompile(b *testing.B) {
 		if _, err := Compile(readUsr, Options{Backend: seccomp.Process, Features: f}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// counting are programs that judge addresses and count, and no more.
+var counting = Guard{Layer: Programs, Evidence: "attached", Network: true, Connects: true, Bytes: true, CPU: true}
+
+// TestPrograms: what each kind of programs holds, and on whom the rest falls.
+func TestPrograms(t *testing.T) {
+	totals := policy.Policy{Quotas: policy.Quotas{Opens: 1, Connects: 1, Sent: 1, CPUTotal: time.Second}}
+	for name, c := range map[string]struct {
+		policy policy.Policy
+		o      Options
+		unheld []Duty
+		by     map[Duty]Layer
+	}{
+		"addresses":            {connects, Options{Guard: counting}, nil, map[Duty]Layer{Network: Programs, Files: Landlock}},
+		"addresses, no filter": {connects, Options{Guard: counting, Features: everything(probe.SeccompFilter)}, []Duty{SystemCalls, Network, Threads}, nil},
+		"totals":               {totals, Options{Guard: loaded}, nil, map[Duty]Layer{TotalOpens: LSM, TotalConnects: LSM, TotalBytes: LSM, TotalCPU: LSM}},
+		"but opens":            {totals, Options{Guard: counting}, []Duty{TotalOpens}, map[Duty]Layer{TotalBytes: Programs}},
+		"no totals":            {totals, Options{}, []Duty{TotalOpens, TotalConnects, TotalBytes, TotalCPU}, nil},
+		"changes refused":      {writes, Options{Guard: Guard{Layer: LSM, Files: true, Network: true}, Features: everything(probe.Landlock)}, []Duty{Files}, nil},
+		"a thread's quotas":    {bounded, Options{Backend: seccomp.SubInterpreter}, []Duty{Processor, Memory, Tasks}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.o.Features == nil {
+				c.o.Features = everything()
+			}
+			c.o.Mode = Dev
+			if c.o.Backend == "" {
+				c.o.Backend = seccomp.Process
+			}
+			s, err := Compile(c.policy, c.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var unheld []Duty
+			by := map[Duty]Layer{}
+			for _, d := range s.Report.Duties {
+				if !d.Held {
+					unheld = append(unheld, d.Duty)
+				}
+				by[d.Duty] = d.By
+			}
+			if diff := cmp.Diff(c.unheld, unheld); diff != "" {
+				t.Error(diff)
+			}
+			for duty, layer := range c.by {
+				if by[duty] != layer {
+					t.Errorf("%s is held by %q, want %q", duty, by[duty], layer)
+				}
+			}
+		})
+	}
+}
+
+// TestLive: rules that may be replaced are not in a layer that keeps what it was given.
+func TestLive(t *testing.T) {
+	s, err := Compile(connects, Options{Backend: seccomp.Process, Guard: loaded, Live: true, Features: everything()})
+	if err != nil || s.Ruleset != nil || s.Report.Active(Landlock) {
+		t.Errorf("beside LSM programs: %+v, %v", s.Ruleset, err)
+	}
+	s, err = Compile(connects, Options{Backend: seccomp.Process, Guard: counting, Live: true, Features: everything()})
+	if err != nil || s.Ruleset == nil || s.Ruleset.Net&unix.LANDLOCK_ACCESS_NET_CONNECT_TCP != 0 || len(s.Ruleset.Ports) > 0 {
+		t.Errorf("beside programs for addresses: %+v, %v", s.Ruleset, err)
+	}
+	s, err = Compile(connects, Options{Backend: seccomp.Process, Guard: loaded, Features: everything()})
+	if err != nil || s.Ruleset == nil {
+		t.Errorf("not to be replaced: %+v, %v", s.Ruleset, err)
 	}
 }
