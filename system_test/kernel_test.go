@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -128,49 +129,104 @@ func TestTwoCellsOfOneHost(t *testing.T) {
 	kernel := newKernel(t)
 	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
 		t.Run(string(b), func(t *testing.T) {
-			l := newLauncher(t, launch.Config{Kernel: kernel})
 			ports := [2]uint16{listen(t), listen(t)}
-			policies := [2]*policy.Policy{connects(ports[0]), connects(ports[1])}
-			var cells [2]cell.Cell
-			for i := range cells {
-				cells[i] = spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os", "socket"}, Policy: policies[i]})
-				posts(t, cells[i], attempts+"\nimport socket")
-			}
-			hosts := map[int]bool{}
-			for _, c := range cells {
-				r, err := c.Inspect(soon(t))
-				if err != nil {
-					t.Fatal(err)
-				}
-				hosts[r.HostPID] = true
-			}
-			if len(hosts) != 1 {
-				t.Errorf("they have hosts %v", hosts)
-			}
-			reaches := func(want [2][2]bool) {
-				t.Helper()
-				for i, c := range cells {
-					for j, port := range ports {
-						got := attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port))
-						if (got == publicText) != want[i][j] {
-							t.Errorf("cell %d, server %d: %s", i, j, got)
-						}
-					}
-				}
-			}
-			reaches([2][2]bool{{true, false}, {false, true}})
-			for i, c := range cells {
-				r, err := c.Reload(soon(t), *policies[1-i])
-				if err != nil {
-					t.Fatal(err)
-				}
-				if missing := r.NewCell(); len(missing) > 0 {
-					t.Errorf("only in a new cell: %q", missing)
-				}
-			}
-			reaches([2][2]bool{{false, true}, {true, false}})
+			twoCells{
+				spec:     cell.Spec{Backend: b, Imports: []string{"os", "socket"}},
+				policies: [2]*policy.Policy{connects(ports[0]), connects(ports[1])},
+				what: func(j int) string {
+					return fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", ports[j])
+				},
+				texts: [2]string{publicText, publicText},
+			}.exchange(t, newLauncher(t, launch.Config{Kernel: kernel}))
 		})
 	}
+}
+
+// TestTwoCellsOfOneHostRead: the same of files. Both may follow links to A and to B, as the
+// gate judges them; what they lead to is for the kernel to judge.
+func TestTwoCellsOfOneHostRead(t *testing.T) {
+	kernel := newKernel(t)
+	if facts := kernel.Facts(); !facts.Files {
+		t.Skipf("the programs judge no files here: %s", facts.Evidence)
+	}
+	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
+		t.Run(string(b), func(t *testing.T) {
+			root := newTree(t)
+			names := [2]string{"a", "b"}
+			links := root + "/links"
+			if err := os.Mkdir(links, 0o755); err != nil { // a rule for a link itself would be one for where it leads
+				t.Fatal(err)
+			}
+			var policies [2]*policy.Policy
+			for i, name := range names {
+				if err := os.Symlink(root+"/"+name+"/file", links+"/"+name); err != nil {
+					t.Fatal(err)
+				}
+				policies[i] = fileRules(policy.FileRule{Path: links, Access: policy.Read}, policy.FileRule{Path: root + "/" + name, Access: policy.Read})
+			}
+			twoCells{
+				spec:     cell.Spec{Backend: b, Imports: []string{"os"}},
+				policies: policies,
+				what:     func(j int) string { return "open(" + pyString(links+"/"+names[j]) + ").read()" },
+				texts:    [2]string{publicText, secretText},
+			}.exchange(t, newLauncher(t, launch.Config{Kernel: kernel}))
+		})
+	}
+}
+
+// twoCells are two of one host: what is to reach A, then B, and what it gives.
+type twoCells struct {
+	spec     cell.Spec
+	policies [2]*policy.Policy
+	what     func(j int) string
+	texts    [2]string
+}
+
+// exchange sees that each reaches its own, changes the policies over, and sees the reverse.
+func (two twoCells) exchange(t *testing.T, l *launch.Launcher) {
+	t.Helper()
+	var cells [2]cell.Cell
+	hosts := map[int]bool{}
+	for i := range cells {
+		spec := two.spec
+		spec.Policy = two.policies[i]
+		cells[i] = spawn(t, l, spec)
+		setup := attempts
+		for _, module := range spec.Imports {
+			setup += "\nimport " + module
+		}
+		posts(t, cells[i], setup)
+		r, err := cells[i].Inspect(soon(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hosts[r.HostPID] = true
+	}
+	if len(hosts) != 1 {
+		t.Errorf("they have hosts %v", hosts)
+	}
+	reach := func(own func(i int) int) {
+		t.Helper()
+		for i, c := range cells {
+			for j, text := range two.texts {
+				want := map[bool]string{true: text, false: "refused by the kernel"}[j == own(i)]
+				if got := attempt(t, c, two.what(j)); got != want {
+					t.Errorf("cell %d, %s: %s; want %s", i, two.what(j), got, want)
+				}
+			}
+		}
+	}
+	reach(func(i int) int { return i })
+	for i, c := range cells {
+		r, err := c.Reload(soon(t), *two.policies[1-i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if missing := r.NewCell(); len(missing) > 0 {
+			t.Errorf("only in a new cell: %q", missing)
+		}
+	}
+	reach(func(i int) int { return 1 - i })
 }
 
 // TestQuotasOfTheKernel: the kernel counts what a cell does to the network, and stops it.

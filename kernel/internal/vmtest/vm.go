@@ -3,11 +3,13 @@ package vmtest
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,6 +22,8 @@ type VM struct {
 	Files []byte
 	// Modules are the active security modules, in order: the kernel's lsm=.
 	Modules []string
+	// Memory is how much it has, in MiB; default 1536.
+	Memory int
 	// Log gets all that the machine prints.
 	Log io.Writer
 	// QEMU is the program, "qemu-system-x86_64" by default.
@@ -32,8 +36,19 @@ const TestsDir = "/tests"
 // InsideEnv is set for tests in a machine of ours, whose kernel is known to refuse nothing.
 const InsideEnv = "VMTEST_INSIDE"
 
-// FlagsFile has more flags for all tests.
+// FlagsFile has more flags for all tests that have no CommandFile.
 const FlagsFile = "/flags"
+
+// CommandFile, beside a test's program, is a Command; without it the program is a test
+// binary that wants no flags of its own.
+const CommandFile = "command.json"
+
+// Command is how a test's program is run.
+type Command struct {
+	Args []string `json:"args"`
+	// Env is added to what all tests have.
+	Env []string `json:"env"`
+}
 
 // Marks that init prints on lines of their own, followed by the test's name.
 const (
@@ -52,6 +67,8 @@ type Result struct {
 	// last two as they were printed.
 	Passed       int
 	Skips, Fails []string
+	// Objects are lines that are JSON objects, as a program prints that is no test.
+	Objects []string
 }
 
 // Run boots the machine and waits until it is off, or ctx ends, which is an error, as is a
@@ -70,9 +87,12 @@ func (v VM) Run(ctx context.Context) ([]Result, error) {
 	if qemu == "" {
 		qemu = "qemu-system-x86_64"
 	}
+	if v.Memory == 0 {
+		v.Memory = 1536
+	}
 	// One thread for both processors: with two, the kernel's patching of its own code
 	// now and then meets a processor that interprets the old bytes.
-	c := exec.CommandContext(ctx, qemu, "-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-smp", "2", "-m", "1536",
+	c := exec.CommandContext(ctx, qemu, "-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-smp", "2", "-m", strconv.Itoa(v.Memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", v.Kernel, "-initrd", files, "-append", v.commandLine())
 	c.Stderr = v.Log
@@ -153,10 +173,12 @@ func parse(r io.Reader) (results []Result, done bool, err error) {
 	return results, done, lines.Err()
 }
 
-// read takes a line of `go test -v`.
+// read takes a line of `go test -v`, or of another program.
 func (r *Result) read(line string) {
 	bare := strings.TrimLeft(line, " ")
 	switch {
+	case strings.HasPrefix(line, "{") && json.Valid([]byte(line)):
+		r.Objects = append(r.Objects, line)
 	case strings.HasPrefix(line, "--- PASS:"):
 		r.Passed++
 	case strings.HasPrefix(bare, "--- SKIP:"):

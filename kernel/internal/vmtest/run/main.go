@@ -20,7 +20,8 @@ import (
 var (
 	kernels = flag.String("kernels", "6.1,6.12", "the kernels' versions")
 	bpf     = flag.String("bpf", "with,without", "with or without bpf among the security modules, or both")
-	only    = flag.String("packages", "", "packages below kernel/ to test; default all that have tests")
+	names   = flag.String("suites", "kernel,system", "what to run: kernel is the room's packages; see suite.go")
+	only    = flag.String("packages", "", "packages below kernel/ that suite kernel tests; default all that have tests")
 	dir     = flag.String("dir", "bin/test-kernel", "where kernels, test binaries and logs are kept")
 	flags   = flag.String("flags", "", "more flags for the tests, as -test.bench=.; what they print is in the logs")
 	limit   = flag.Duration("timeout", 5*time.Minute, "for each machine")
@@ -38,14 +39,36 @@ func main() {
 	}
 }
 
+// machine is one that is booted.
+type machine struct {
+	version, image string
+	bpf            bool // is among its security modules
+}
+
+func (m machine) modules() []string {
+	list := []string{"landlock", "lockdown", "yama"}
+	if m.bpf {
+		list = append(list, "bpf")
+	}
+	return list
+}
+
+func (m machine) String() string {
+	return fmt.Sprintf("%s, lsm=%s", filepath.Base(m.image), strings.Join(m.modules(), ","))
+}
+
 func run() (failed bool, err error) {
 	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
 		return false, fmt.Errorf("%w (Debian: apt-get install --no-install-recommends qemu-system-x86)", err)
 	}
+	chosen, err := choose(*names)
+	if err != nil {
+		return false, err
+	}
 	if err := os.MkdirAll(*dir, 0o755); err != nil {
 		return false, err
 	}
-	files, err := build(*dir)
+	files, err := build(*dir, chosen)
 	if err != nil {
 		return false, err
 	}
@@ -55,7 +78,7 @@ func run() (failed bool, err error) {
 			return false, err
 		}
 		for _, with := range strings.Split(*bpf, ",") {
-			bad, err := boot(image, version, with, files)
+			bad, err := boot(machine{version, image, with == "with"}, with, files)
 			if err != nil {
 				return true, err
 			}
@@ -65,79 +88,13 @@ func run() (failed bool, err error) {
 	return failed, nil
 }
 
-// build makes the initial file system: init and a test binary for each package.
-func build(dir string) ([]byte, error) {
-	var a vmtest.Archive
-	a.Dir("/dev")
-	a.Device("/dev/console", 5, 1)
-	a.Device("/dev/null", 1, 3)
-	program := filepath.Join(dir, "init")
-	if err := compile("build", "-o", program, "./kernel/internal/vmtest/init"); err != nil {
-		return nil, err
-	}
-	if err := a.File("/init", program); err != nil {
-		return nil, err
-	}
-	a.Data(vmtest.FlagsFile, []byte(*flags), false)
-	packages, err := packages()
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range packages {
-		name := strings.ReplaceAll(p, "/", "-")
-		program := filepath.Join(dir, name+".test")
-		if err := compile("test", "-c", "-o", program, "./kernel/"+p); err != nil {
-			return nil, err
-		}
-		at := vmtest.TestsDir + "/" + name
-		if err := a.File(at+"/test", program); err != nil {
-			return nil, err
-		}
-		if err := a.Tree(at+"/testdata", filepath.Join("kernel", p, "testdata")); err != nil {
-			return nil, err
-		}
-	}
-	return a.Bytes(), nil
-}
+// memory is what a machine has, in MiB: its files, once as the archive and once unpacked,
+// and what cells take.
+func memory(files []byte) int { return 1536 + 3*len(files)>>20 }
 
-// compile runs go without cgo and without what a test binary does not need.
-func compile(command string, args ...string) error {
-	c := exec.Command("go", append([]string{command, "-trimpath", "-ldflags=-s -w"}, args...)...)
-	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	if err := c.Run(); err != nil {
-		return fmt.Errorf("go %s %v: %w", command, args, err)
-	}
-	return nil
-}
-
-// packages are those below kernel/ that have tests, but this one.
-func packages() ([]string, error) {
-	if *only != "" {
-		return strings.Split(*only, ","), nil
-	}
-	out, err := exec.Command("go", "list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}", "./kernel/...").Output()
-	if err != nil {
-		return nil, fmt.Errorf("list the packages: %w", err)
-	}
-	var list []string
-	for path := range strings.FieldsSeq(string(out)) {
-		_, inside, _ := strings.Cut(path, "/kernel/")
-		if inside != "internal/vmtest" {
-			list = append(list, inside)
-		}
-	}
-	slices.Sort(list)
-	return list, nil
-}
-
-// boot runs one machine and prints a line for each package.
-func boot(image, version, with string, files []byte) (failed bool, err error) {
-	modules := []string{"landlock", "lockdown", "yama"}
-	if with == "with" {
-		modules = append(modules, "bpf")
-	}
-	path := filepath.Join(*dir, fmt.Sprintf("%s-%s-bpf.log", version, with))
+// boot runs one machine and prints a line for each test binary.
+func boot(m machine, with string, files []byte) (failed bool, err error) {
+	path := filepath.Join(*dir, fmt.Sprintf("%s-%s-bpf.log", m.version, with))
 	log, err := os.Create(path)
 	if err != nil {
 		return false, err
@@ -146,17 +103,10 @@ func boot(image, version, with string, files []byte) (failed bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), *limit)
 	defer cancel()
 	begin := time.Now()
-	results, err := vmtest.VM{Kernel: image, Files: files, Modules: modules, Log: log}.Run(ctx)
-	fmt.Printf("%s, lsm=%s, %s (%s)\n", filepath.Base(image), strings.Join(modules, ","), time.Since(begin).Round(time.Second), path)
+	results, err := vmtest.VM{Kernel: m.image, Files: files, Modules: m.modules(), Memory: memory(files), Log: log}.Run(ctx)
+	fmt.Printf("%s, in %s (%s)\n", m, time.Since(begin).Round(time.Second), path)
 	for _, r := range results {
-		word := "ok  "
-		if r.Failed() {
-			word, failed = "FAIL", true
-		}
-		fmt.Printf("%s %-20s %4d passed %3d skipped %3d failed  %s\n", word, r.Name, r.Passed, len(r.Skips), len(r.Fails), r.Took)
-		for _, line := range r.Fails {
-			fmt.Println("       ", line)
-		}
+		failed = report(m, r) || failed
 	}
 	if err != nil {
 		return true, fmt.Errorf("%w; the last of %s says more", err, path)
@@ -165,4 +115,24 @@ func boot(image, version, with string, files []byte) (failed bool, err error) {
 		return true, fmt.Errorf("no tests ran; %s says more", path)
 	}
 	return failed, nil
+}
+
+// report prints how a test binary ended.
+func report(m machine, r vmtest.Result) (failed bool) {
+	failed = r.Failed()
+	summary := fmt.Sprintf("%4d passed %3d skipped %3d failed", r.Passed, len(r.Skips), len(r.Fails))
+	at := slices.IndexFunc(suites, func(s suite) bool { return s.name == r.Name })
+	if at >= 0 && suites[at].check != nil && !failed {
+		said, err := suites[at].check(m, r)
+		if err != nil {
+			failed, said = true, err.Error()
+		}
+		summary = said
+	}
+	word := map[bool]string{true: "FAIL", false: "ok"}[failed]
+	fmt.Printf("%-4s %-20s %s  %s\n", word, r.Name, summary, r.Took)
+	for _, line := range r.Fails {
+		fmt.Println("       ", line)
+	}
+	return failed
 }
