@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,15 +26,9 @@ type traced struct {
 func inject(tid int, calls []call, c *canaries) (answers, left []byte, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := unix.PtraceAttach(tid); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errNoTracer, err)
-	}
 	v := &traced{tid: tid}
-	if err := v.stopped(); err != nil {
+	if err := v.attach(); err != nil {
 		return nil, nil, err
-	}
-	if err := unix.PtraceGetRegs(tid, &v.before); err != nil {
-		return nil, nil, fmt.Errorf("read registers: %w", err)
 	}
 	v.page = (v.before.Rsp - 8192) &^ 4095
 	for _, one := range calls {
@@ -45,6 +40,30 @@ func inject(tid int, calls []call, c *canaries) (answers, left []byte, err error
 	_, err = unix.PtracePeekData(tid, uintptr(v.page+2048), left)
 	err = errors.Join(err, unix.PtraceSetRegs(tid, &v.before), unix.PtraceDetach(tid))
 	return v.text(), left, err
+}
+
+// attach stops the thread when it is in a system call: until it has nothing to do it
+// computes, and on a slow machine for long.
+func (v *traced) attach() error {
+	for range 1000 {
+		if err := unix.PtraceAttach(v.tid); err != nil {
+			return fmt.Errorf("%w: %w", errNoTracer, err)
+		}
+		if err := v.stopped(); err != nil {
+			return err
+		}
+		if err := unix.PtraceGetRegs(v.tid, &v.before); err != nil {
+			return fmt.Errorf("read registers: %w", err)
+		}
+		if int64(v.before.Orig_rax) >= 0 {
+			return nil
+		}
+		if err := unix.PtraceDetach(v.tid); err != nil {
+			return fmt.Errorf("let the thread go: %w", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("the thread never sleeps")
 }
 
 func (v *traced) text() []byte {
