@@ -6,8 +6,7 @@
 // whose index the hook has put into skb->cb[0]. A per-CPU map will not do: programs run
 // with migration disabled but can be preempted, and the next thread's event would be judged.
 //
-// The map's values may be longer than this struct. The event need not be their beginning's
-// only use, but it is their beginning.
+// The map's values may be longer than this struct, which comes first in them.
 #ifndef PYISOLATE_CONTRACT_EVENT_H
 #define PYISOLATE_CONTRACT_EVENT_H
 
