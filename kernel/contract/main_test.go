@@ -53,12 +53,12 @@ func newMap(t testing.TB, spec *ebpf.MapSpec) *ebpf.Map {
 func load(t testing.TB, c *Contract, h Hook, target Target) *ebpf.Program {
 	t.Helper()
 	p, err := c.Load(h, target)
-	if errors.Is(err, fs.ErrPermission) && !errors.As(err, new(*RejectedError)) {
-		t.Skipf("eBPF programs are refused here: %v", err)
-	}
-	if err != nil {
-		var refused *RejectedError
-		if errors.As(err, &refused) {
+	var refused *RejectedError
+	switch rejected := errors.As(err, &refused); {
+	case errors.Is(err, fs.ErrPermission) && !rejected, errors.Is(err, ErrTarget) && rejected:
+		t.Skipf("such programs are refused here: %v", err)
+	case err != nil:
+		if rejected {
 			t.Logf("%.4000q", refused.Log)
 		}
 		t.Fatalf("%v\nin\n%.500s", err, c)

@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer handler.Close()
+	t.Cleanup(func() { _ = handler.Close() })
 	if err := b.target.Refusals.Put(uint32(5), handler); err != nil {
 		t.Fatal(err)
 	}

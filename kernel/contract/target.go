@@ -36,7 +36,9 @@ func SockAddr(attach ebpf.AttachType, events *ebpf.Map) Target {
 	return Target{Type: ebpf.CGroupSockAddr, AttachType: attach, Events: events}
 }
 
-// ErrTarget is wrapped by errors of a target that cannot work.
+// ErrTarget is wrapped by errors of a target that cannot work, here or anywhere. Task
+// storage is for the LSM on every kernel; for control groups Linux 6.18 has it and 6.12 has
+// not.
 var ErrTarget = errors.New("contract: target")
 
 // packets are the types of programs whose context is a struct __sk_buff.
@@ -76,8 +78,8 @@ func (t Target) validate() error {
 }
 
 // Load makes the program of a hook and loads it. Its error is an [Error] if the program is
-// too long, a [RejectedError] if the kernel refuses it, and otherwise about the target or
-// what this process may do. The caller closes the program.
+// too long, a [RejectedError] if the kernel refuses it, and otherwise about the target
+// ([ErrTarget]) or what this process may do. The caller closes the program.
 func (c *Contract) Load(h Hook, t Target) (*ebpf.Program, error) {
 	p, err := c.compile(h, t)
 	if err != nil {
@@ -93,7 +95,7 @@ func (p *program) load(h Hook, t Target) (*ebpf.Program, error) {
 	})
 	var refused *ebpf.VerifierError
 	if errors.As(err, &refused) && len(refused.Log) > 0 {
-		return nil, p.rejected(h, refused)
+		return nil, p.rejected(h, t, refused)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("contract: load the program for %s: %w", h, err)

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,6 +16,10 @@ var (
 	// What it finds before it walks names the instruction: "unreachable insn 12".
 	named = regexp.MustCompile(`\binsn (\d+)`)
 )
+
+// lacks says that programs of this type cannot have task storage, in the words of newer
+// kernels and of older ones.
+var lacks = regexp.MustCompile(`cannot use helper|unknown func`)
 
 func isStatistics(line string) bool {
 	for _, p := range []string{"processed ", "verification time", "stack depth", "mark_precise"} {
@@ -43,10 +48,13 @@ func instruction(log []string) int {
 	return -1
 }
 
-func (p *program) rejected(h Hook, refused *ebpf.VerifierError) *RejectedError {
+func (p *program) rejected(h Hook, t Target, refused *ebpf.VerifierError) error {
 	e := &RejectedError{Hook: h, Instruction: instruction(refused.Log), Log: refused.Log, Err: refused.Cause}
 	if e.Instruction >= 0 && e.Instruction < len(p.places) {
 		e.Position = p.places[e.Instruction]
+	}
+	if e.Position == (Position{}) && lacks.MatchString(e.reason()) {
+		return fmt.Errorf("%w: on this kernel programs of type %s cannot find their thread's event: %w", ErrTarget, t.Type, e)
 	}
 	return e
 }
