@@ -22,7 +22,9 @@ func serveSeated(t *testing.T, pool uint32) *node {
 	}()
 	t.Cleanup(func() {
 		_ = n.conn.Close()
-		<-n.err
+		if err := <-n.err; err != nil {
+			t.Logf("the host ended with %v", err)
+		}
 		if live := n.exec.Live.Load(); live != 0 {
 			t.Errorf("%d workers are left", live)
 		}

@@ -37,8 +37,11 @@ func TestSweepStale(t *testing.T) {
 	if err := lingering.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- lingering.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = lingering.Wait() // killed, if all is well
+		close(ended)
+	}()
 	t.Cleanup(func() { _ = lingering.Process.Kill() })
 	if err := g.AddProcess(lingering.Process.Pid); err != nil {
 		t.Fatal(err)

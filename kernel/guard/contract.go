@@ -19,20 +19,20 @@ var ErrContract = errors.New("guard: no such contract")
 type ContractPoint struct {
 	// Name is the key in Contracts.
 	Name string
-	// Event is what happens there: open, connect, send or fork. In a connection of kind
-	// LSM sending is judged before the kernel, else as the packets go.
+	// Event is what happens there: open, connect, send or fork. With kind
+	// LSM messages are judged, else each packet.
 	Event string
-	// Type, Attach and AttachTo are the program's.
-	Type     ebpf.ProgramType
-	Attach   ebpf.AttachType
-	AttachTo string
+	// Type, AttachType and AttachTo are the program's.
+	Type       ebpf.ProgramType
+	AttachType ebpf.AttachType
+	AttachTo   string
 	// Events has the event: the calling thread's, or where it is an array that of the
 	// packet's cb[0]. See kernel/contract/bpf/event.h.
 	Events *ebpf.Map
-	// Refusals is the array that a program which refuses goes on to, at index Refusal,
+	// Refusals is the array that a program which refuses goes on to, at RefusalIndex,
 	// so that the event is not charged, and is told. It is the guard's.
-	Refusals *ebpf.Map
-	Refusal  uint32
+	Refusals     *ebpf.Map
+	RefusalIndex uint32
 }
 
 // point is what is known of a contract's point when programs are built.
@@ -74,8 +74,8 @@ func (g *Guard) ContractPoints() []ContractPoint {
 		if !here {
 			continue
 		}
-		list = append(list, ContractPoint{Name: name, Event: p.event, Type: spec.Type, Attach: spec.AttachType, AttachTo: spec.AttachTo,
-			Events: g.maps[p.events], Refusals: g.maps[p.array], Refusal: maxSlots})
+		list = append(list, ContractPoint{Name: name, Event: p.event, Type: spec.Type, AttachType: spec.AttachType, AttachTo: spec.AttachTo,
+			Events: g.maps[p.events], Refusals: g.maps[p.array], RefusalIndex: maxSlots})
 	}
 	return list
 }

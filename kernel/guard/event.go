@@ -48,8 +48,7 @@ var quotas = [...]string{1: "opens", "connects", "sent", "received", "cpu_total"
 type Event struct {
 	// Time is by CLOCK_MONOTONIC.
 	Time time.Duration
-	// Cell is the number of the cell, Thread that of the thread that was running; of a
-	// packet it may be another's.
+	// Cell is the number of the cell, Thread that of the thread, 0 for a packet.
 	Cell, Thread uint32
 	Kind         EventKind
 	// Hook is what was tried: open, execute, look, change, map, socket, connect, send,

@@ -60,9 +60,9 @@ func play(role, arg string) int {
 		if err := hold(arg); err != nil {
 			fmt.Println(err)
 		}
-	case "die": // by the kernel, when it starts a thread
-		for range 100 {
-			_ = osthread.Run(func() error { return nil })
+	case "parent":
+		if parent() != nil {
+			return 1
 		}
 	}
 	return 0

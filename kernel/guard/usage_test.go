@@ -1,15 +1,20 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/kernel/internal/osthread"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -316,26 +321,71 @@ func TestChildren(t *testing.T) {
 	})
 }
 
-// TestOrphan: a child that cannot be bound is killed, or at least nobody may connect then.
+// TestOrphan: a child that cannot be bound is killed; where the kernel can only kill its
+// parent, nobody may connect who may be such a child.
 func TestOrphan(t *testing.T) {
 	shared.get(t, ways["cgroup by number"]) // or skip
-	o := Options{Kind: Cgroup, Cgroup: shared.group(t), byThread: true, maxThreads: 1}
-	g := loaded(t, o)
+	g := loaded(t, Options{Kind: Cgroup, Cgroup: shared.group(t), byThread: true, maxThreads: 1})
 	c := newCell(t, g, own())
 	events := collect(t, g)
-	ended := make(chan error, 1)
-	on(t, c, func() error {
-		_, err := child("die", "")
-		ended <- err
-		return nil
-	})
-	if err := <-ended; err == nil {
-		t.Error("a child lives that is not bound")
+	parent, tid, goOn := startParent(t)
+	if err := c.Bind(tid); err != nil {
+		t.Fatal(err)
 	}
-	if !events.has(func(e Event) bool { return e.Kind == Orphan && e.Cell == c.Index() }) {
+	goOn()
+	err := parent.Wait()
+	if !events.has(func(e Event) bool { return e.Kind == Orphan && e.Cell == c.Index() && e.Thread == uint32(tid) }) {
 		t.Error("nobody was told")
 	}
-	if n, err := g.Orphans(); err != nil || n > 0 && udp("127.0.0.1:9") == nil {
-		t.Errorf("there are %d orphans (%v), and who is not bound may connect", n, err)
+	n, failed := g.Orphans()
+	switch {
+	case failed != nil:
+		t.Error(failed)
+	case n == 0 && err != nil:
+		t.Errorf("the parent: %v; its child was not killed", err)
+	case n > 0 && err == nil:
+		t.Error("the parent lives, and its child is not bound")
+	case n > 0 && udp("127.0.0.1:9") == nil:
+		t.Error("who is not bound may connect, with orphans about")
 	}
+}
+
+// startParent starts a process whose thread tid starts a child when it is told to go on.
+func startParent(t *testing.T) (c *exec.Cmd, tid int, goOn func()) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = exec.CommandContext(context.Background(), self)
+	c.Env = []string{roleEnv + "=parent:"}
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fscan(out, &tid); err != nil {
+		t.Fatal(err)
+	}
+	return c, tid, func() { _ = in.Close() }
+}
+
+// parent starts a child from the thread that it tells, and fails unless that is killed.
+func parent() error {
+	return osthread.Run(func() error {
+		fmt.Println(unix.Gettid())
+		_, _ = os.Stdin.Read(make([]byte, 1)) // until it is closed
+		_, err := child("read", os.DevNull)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+			return fmt.Errorf("the child ended with %w", err)
+		}
+		return nil
+	})
 }

@@ -160,11 +160,11 @@ int on_egress(struct __sk_buff *skb) {
   struct cell c;
   if (!tagged(skb, &c)) return PERMIT;
   if (!has_policy(&c)) {
-    deny(&c, HOOK_SEND);
+    deny(&c, HOOK_SEND | PACKET);
     return REFUSE;
   }
   if (!charge(&c, &c.usage->sent, skb->len, c.limits->sent)) {
-    over(&c, HOOK_SEND, QUOTA_SENT);
+    over(&c, HOOK_SEND | PACKET, QUOTA_SENT);
     return REFUSE;
   }
   if (!has_contract(&c, HOOK_EGRESS)) return PERMIT;
@@ -174,7 +174,7 @@ int on_egress(struct __sk_buff *skb) {
     e->counters.bytes_sent = c.now;
     bpf_tail_call(skb, &contracts_egress, c.slot);
   }
-  deny(&c, HOOK_SEND);
+  deny(&c, HOOK_SEND | PACKET);
   return REFUSE;
 }
 
@@ -185,7 +185,7 @@ int refused_egress(struct __sk_buff *skb) {
   struct contract_event *e = bpf_map_lookup_elem(&sends, &at);
   if (!e || !tagged(skb, &c) || !c.usage) return REFUSE;
   __sync_fetch_and_add(&c.usage->sent, -(u64)skb->len);
-  refused(c.index, HOOK_SEND, e, 0);
+  refused(c.index, HOOK_SEND | PACKET, e, 0);
   return REFUSE;
 }
 
@@ -194,11 +194,11 @@ int on_ingress(struct __sk_buff *skb) {
   struct cell c;
   if (!tagged(skb, &c)) return PERMIT;
   if (!has_policy(&c)) {
-    deny(&c, HOOK_RECEIVE);
+    deny(&c, HOOK_RECEIVE | PACKET);
     return REFUSE;
   }
   if (charge(&c, &c.usage->received, skb->len, c.limits->received)) return PERMIT;
-  over(&c, HOOK_RECEIVE, QUOTA_RECEIVED);
+  over(&c, HOOK_RECEIVE | PACKET, QUOTA_RECEIVED);
   return REFUSE;
 }
 

@@ -34,6 +34,9 @@ static __always_inline bool is_mapped(const u8 *v6) {
   return !w[0] && !w[1] && w[2] == __builtin_bswap32(0xffff); // ::ffff:a.b.c.d
 }
 
+// A flag of hooks: the program is called for a packet, in anybody's context.
+#define PACKET 0x8000
+
 static __noinline int tell(u32 cell, u32 kind_hook, u32 value, const struct address *a, const char *path) {
   u32 kind = kind_hook >> 16;
   struct told *t = bpf_map_lookup_elem(&tolds, &cell);
@@ -52,9 +55,9 @@ static __noinline int tell(u32 cell, u32 kind_hook, u32 value, const struct addr
   __builtin_memset(e, 0, sizeof *e);
   e->time = now;
   e->cell = cell;
-  e->thread = (u32)bpf_get_current_pid_tgid();
+  if (!(kind_hook & PACKET)) e->thread = (u32)bpf_get_current_pid_tgid();
   e->kind = kind;
-  e->hook = (u16)kind_hook;
+  e->hook = kind_hook & (PACKET - 1);
   e->value = value;
   if (a) {
     e->family = a->family;
@@ -70,7 +73,7 @@ lost:
   return 0;
 }
 
-static __always_inline int deny_with(struct cell *c, enum hook hook, u32 value, const struct address *a, const char *path) {
+static __always_inline int deny_with(struct cell *c, u32 hook, u32 value, const struct address *a, const char *path) {
   if (c->usage) {
     __sync_fetch_and_add(&c->usage->denied, 1);
     tell(c->index, EVENT_DENIED << 16 | hook, value, a, path);
@@ -78,7 +81,7 @@ static __always_inline int deny_with(struct cell *c, enum hook hook, u32 value, 
   return -EACCES;
 }
 
-static __always_inline int deny(struct cell *c, enum hook hook) { return deny_with(c, hook, 0, 0, 0); }
+static __always_inline int deny(struct cell *c, u32 hook) { return deny_with(c, hook, 0, 0, 0); }
 
 // Tells once for each policy that a quota is used up.
 static __noinline int tell_over(u32 cell, u32 hook, u32 quota) {
@@ -95,7 +98,7 @@ static __noinline int tell_over(u32 cell, u32 hook, u32 quota) {
   return 0;
 }
 
-static __always_inline int over(struct cell *c, enum hook hook, enum quota quota) {
+static __always_inline int over(struct cell *c, u32 hook, enum quota quota) {
   if (c->usage) __sync_fetch_and_add(&c->usage->denied, 1);
   tell_over(c->index, hook, quota);
   return -EACCES;
@@ -147,7 +150,7 @@ static __always_inline struct net_rule *rule_v6(u32 slot, const u8 *address) {
 }
 
 // May the cell talk to a? Counts a connection when it may.
-static __noinline int judge_address(struct cell *c, struct address *a, enum hook hook) {
+static __noinline int judge_address(struct cell *c, struct address *a, u32 hook) {
   if (!c || !a) return -EACCES;
   if (!has_policy(c)) return deny_with(c, hook, 0, a, 0);
   struct net_rule *r = a->family == AF_INET ? rule_v4(c->slot, a->v4) : a->family == AF_INET6 ? rule_v6(c->slot, a->v6.address) : 0;
@@ -162,7 +165,7 @@ static __noinline int judge_address(struct cell *c, struct address *a, enum hook
 
 // ---- contracts -------------------------------------------------------------------------------------
 
-static __always_inline bool has_contract(struct cell *c, enum hook hook) { return c->limits && c->limits->contracts >> hook & 1; }
+static __always_inline bool has_contract(struct cell *c, u32 hook) { return c->limits && c->limits->contracts >> hook & 1; }
 
 // Everything of an event that is not about what is opened or reached.
 static __always_inline void fill_event(struct contract_event *e, struct cell *c, enum contract_hook hook) {
@@ -194,7 +197,7 @@ static __always_inline void fill_address(struct contract_event *e, const struct 
 }
 
 // Takes back what the refused event was charged, counts and tells. usage may be 0.
-static __always_inline int refused(u32 index, enum hook hook, const struct contract_event *e, const char *path) {
+static __always_inline int refused(u32 index, u32 hook, const struct contract_event *e, const char *path) {
   struct usage *u = bpf_map_lookup_elem(&usages, &index);
   if (!u) return -EACCES;
   if (hook == HOOK_OPEN) __sync_fetch_and_add(&u->opens, -1);
