@@ -30,10 +30,15 @@ var systemTests = []string{
 	"TestWaysAroundTheGate", "TestGrantedImportsWork",
 }
 
+// guardEnv has the tests of system_test put every cell under the guard, where it loads.
+const guardEnv = "PYISOLATE_TEST_GUARD=1"
+
 var suites = []suite{
 	{name: "kernel", add: addRoom},
-	{name: "cells", python: true, add: addTests("cells", "system_test", "TestTwoCells")},
-	{name: "system", python: true, add: addTests("system", "system_test", strings.Join(systemTests, "|"))},
+	{name: "cells", python: true, add: addTests("cells", "system_test", "TestTwoCells", guardEnv)},
+	{name: "system", python: true, add: addTests("system", "system_test", strings.Join(systemTests, "|"), guardEnv)},
+	{name: "doctor", python: true, add: addNode("doctor", "doctor", "--json"), check: checkDoctor},
+	{name: "grade", python: true, add: addNode("grade", "conformance", "--grade", "--json"), check: checkGrade},
 }
 
 // choose picks suites by their names.
