@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -67,8 +68,14 @@ type Result struct {
 	// last two as they were printed.
 	Passed       int
 	Skips, Fails []string
+	// Reasons are why tests were skipped, each once, with how often.
+	Reasons map[string]int
 	// Objects are lines that are JSON objects, as a program prints that is no test.
 	Objects []string
+
+	// test is whose log the lines are, and said what each said last.
+	test string
+	said map[string]string
 }
 
 // Run boots the machine and waits until it is off, or ctx ends, which is an error, as is a
@@ -120,7 +127,7 @@ func (v VM) Run(ctx context.Context) ([]Result, error) {
 }
 
 func (v VM) commandLine() string {
-	line := "console=ttyS0 quiet panic=-1 cgroup_no_v1=all lsm=" + strings.Join(v.Modules, ",")
+	line := "console=ttyS0 quiet loglevel=3 panic=-1 cgroup_no_v1=all lsm=" + strings.Join(v.Modules, ",")
 	if khz := tscKHz(); khz > 0 { // without it the kernel measures an interpreted clock
 		line += fmt.Sprintf(" tsc_early_khz=%d", khz)
 	}
@@ -181,11 +188,36 @@ func (r *Result) read(line string) {
 		r.Objects = append(r.Objects, line)
 	case strings.HasPrefix(line, "--- PASS:"):
 		r.Passed++
+	case strings.HasPrefix(line, "=== "): // RUN, NAME or CONT
+		_, r.test, _ = strings.Cut(strings.TrimPrefix(line, "=== "), " ")
+		r.test = strings.TrimSpace(r.test)
 	case strings.HasPrefix(bare, "--- SKIP:"):
 		r.Skips = append(r.Skips, bare)
+		name, _, _ := strings.Cut(strings.TrimPrefix(bare, "--- SKIP: "), " ")
+		r.skipped(name)
+	case logged.MatchString(line):
+		if r.said == nil {
+			r.said = map[string]string{}
+		}
+		r.said[r.test] = logged.ReplaceAllString(line, "")
 	case strings.HasPrefix(bare, "--- FAIL:"), strings.HasPrefix(line, "panic:"):
 		r.Fails = append(r.Fails, bare)
 	}
+}
+
+// logged begins a line of a test's log.
+var logged = regexp.MustCompile(`^ +\S+\.go:\d+: `)
+
+// skipped counts the test's reason, which is the last that it said.
+func (r *Result) skipped(name string) {
+	why := r.said[name]
+	if why == "" {
+		return
+	}
+	if r.Reasons == nil {
+		r.Reasons = map[string]int{}
+	}
+	r.Reasons[why]++
 }
 
 // Failed reports whether the test did anything but pass.

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,7 +85,10 @@ func run(dir string) {
 	c := exec.Command(filepath.Join(dir, "test"), command.Args...)
 	c.Dir = dir
 	c.Env = append([]string{"PATH=/bin", "TMPDIR=/tmp", "HOME=/", vmtest.InsideEnv + "=1"}, command.Env...)
-	c.Stdout, c.Stderr = os.Stdout, os.Stdout
+	// Through a pipe: programs show their progress on a terminal.
+	out := struct{ io.Writer }{os.Stdout}
+	c.Stdout, c.Stderr = out, out
+	c.WaitDelay = 5 * time.Second // what it has left running has the pipe, too
 	err := c.Run()
 	status := -1
 	if c.ProcessState != nil {

@@ -33,7 +33,7 @@ func object(r vmtest.Result, into any) error {
 }
 
 // checkDoctor: the program finds what the machine was booted with.
-func checkDoctor(m machine, r vmtest.Result) (string, error) {
+func checkDoctor(m *machine, r vmtest.Result) (string, error) {
 	var d struct {
 		Features []probe.Row `json:"features"`
 		Hardened bool        `json:"hardened"`
@@ -61,7 +61,7 @@ const lsmGuarantee = "eBPF-LSM"
 
 // checkGrade: where eBPF-LSM is among the security modules all of it is met, elsewhere
 // nothing.
-func checkGrade(m machine, r vmtest.Result) (string, error) {
+func checkGrade(m *machine, r vmtest.Result) (string, error) {
 	var card conformance.Card
 	if err := object(r, &card); err != nil {
 		return "", err

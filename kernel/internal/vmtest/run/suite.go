@@ -19,7 +19,7 @@ type suite struct {
 	// python: it runs cells, and so needs Python and what it runs on.
 	python bool
 	// check looks at what it printed, beside its status; nil: there is nothing to see.
-	check func(m machine, r vmtest.Result) (summary string, err error)
+	check func(m *machine, r vmtest.Result) (summary string, err error)
 }
 
 // systemTests are those about what the kernel does to cells. The others are of what is
@@ -30,13 +30,11 @@ var systemTests = []string{
 	"TestWaysAroundTheGate", "TestGrantedImportsWork",
 }
 
-// guardEnv has the tests of system_test put every cell under the guard, where it loads.
-const guardEnv = "PYISOLATE_TEST_GUARD=1"
-
 var suites = []suite{
 	{name: "kernel", add: addRoom},
-	{name: "cells", python: true, add: addTests("cells", "system_test", "TestTwoCells", guardEnv)},
-	{name: "system", python: true, add: addTests("system", "system_test", strings.Join(systemTests, "|"), guardEnv)},
+	{name: "cells", python: true, add: addSystem("cells", "TestTwoCells")},
+	{name: "system", python: true, add: addSystem("system", strings.Join(systemTests, "|"))},
+	{name: "hostile", python: true, add: addHostile, check: checkHostile},
 	{name: "doctor", python: true, add: addNode("doctor", "doctor", "--json"), check: checkDoctor},
 	{name: "grade", python: true, add: addNode("grade", "conformance", "--grade", "--json"), check: checkGrade},
 }
@@ -57,19 +55,25 @@ func choose(names string) ([]suite, error) {
 	return list, nil
 }
 
-// addTests adds the tests of a package that needs cgo, as a test of a name.
-func addTests(name, pkg, run string, env ...string) func(string, *vmtest.Archive) error {
+// addSystem adds tests of system_test, which put every cell under the guard where it loads.
+func addSystem(name, run string) func(string, *vmtest.Archive) error {
 	return func(dir string, a *vmtest.Archive) error {
-		program := filepath.Join(dir, filepath.Base(pkg)+".cgo.test")
-		if err := compile(dynamic, "test", "-c", "-o", program, "./"+pkg); err != nil {
-			return err
-		}
-		command := vmtest.Command{Args: []string{"-test.v", "-test.timeout=270s", "-test.run=" + run}, Env: append(env, pythonEnv)}
-		if err := addCommand(a, name, program, command); err != nil {
-			return err
-		}
-		return a.Tree(vmtest.TestsDir+"/"+name+"/testdata", filepath.Join(pkg, "testdata"))
+		return addTests(dir, a, name, "system_test", vmtest.Command{Args: []string{"-test.run=" + run}, Env: []string{"PYISOLATE_TEST_GUARD=1"}})
 	}
+}
+
+// addTests adds the tests of a package that needs cgo, as a test of a name.
+func addTests(dir string, a *vmtest.Archive, name, pkg string, command vmtest.Command) error {
+	program := filepath.Join(dir, filepath.Base(pkg)+".cgo.test")
+	if err := compile(dynamic, "test", "-c", "-o", program, "./"+pkg); err != nil {
+		return err
+	}
+	command.Args = append([]string{"-test.v", "-test.timeout=" + limit.String()}, command.Args...)
+	command.Env = append(command.Env, pythonEnv)
+	if err := addCommand(a, name, program, command); err != nil {
+		return err
+	}
+	return a.Tree(vmtest.TestsDir+"/"+name+"/testdata", filepath.Join(pkg, "testdata"))
 }
 
 // Where Python is in a machine, unpacked: under emulation that takes a minute.
