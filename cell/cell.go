@@ -155,6 +155,9 @@ type Confinement struct {
 	// or "compatibility".
 	Mode   string  `json:"mode"`
 	Layers []Layer `json:"layers"`
+	// Unheld is what the cell's policy asks for and no layer holds, and why. In hardened
+	// mode it is empty.
+	Unheld []string `json:"unheld,omitempty"`
 }
 
 // Layer is one mechanism of the kernel.

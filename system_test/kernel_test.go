@@ -200,6 +200,45 @@ func TestQuotasOfTheKernel(t *testing.T) {
 	}
 }
 
+// TestContract: assertions beside the rules, judged in the kernel and replaced while the cell runs.
+func TestContract(t *testing.T) {
+	kernel := newKernel(t)
+	heard := &denials{}
+	l := newLauncher(t, launch.Config{Kernel: kernel})
+	one, two := listen(t), listen(t)
+	anywhere := policy.Policy{Net: []policy.NetRule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}}
+	p := anywhere
+	p.Contract = fmt.Sprintf("connect.port == %d", one)
+	c := spawn(t, l, cell.Spec{Imports: []string{"os", "socket"}, Policy: &p, Sink: heard})
+	posts(t, c, attempts+"\nimport socket")
+	reaches := func(port uint16) bool {
+		return attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port)) == publicText
+	}
+	if !reaches(one) || reaches(two) {
+		t.Error("the contract does not hold")
+	}
+	if got := heard.await(t, "contract, line 1 column 1"); got.Capability != "net" {
+		t.Errorf("%+v", got)
+	}
+	p.Contract = fmt.Sprintf("connect.port == %d\nconnects <= 3", two)
+	if _, err := c.Reload(soon(t), p); err != nil {
+		t.Fatal(err)
+	}
+	if reaches(one) || !reaches(two) || !reaches(two) || reaches(two) {
+		t.Error("the new contract does not hold")
+	}
+	if _, err := c.Reload(soon(t), anywhere); err != nil {
+		t.Fatal(err)
+	}
+	if !reaches(one) || !reaches(two) {
+		t.Error("without a contract something is refused")
+	}
+	p.Contract = "connect.prot == 1"
+	if _, err := c.Reload(soon(t), p); cell.KindOf(err) != cell.Invalid || !strings.Contains(err.Error(), "1:1") {
+		t.Errorf("a contract that means nothing: %v", err)
+	}
+}
+
 // TestProcessorInTotal: a cell that has used up the processor time of its life ends, though
 // what runs in it asks nothing of the kernel.
 func TestProcessorInTotal(t *testing.T) {

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,7 +33,7 @@ func confine(backend cell.Backend, config Config, r ruling) *confinement {
 	if backend == cell.Process {
 		o.Backend = seccomp.Process
 	}
-	s, err := stack.Compile(policy.Policy{Files: merge(pythonFiles(config.Python), p.Files), Net: p.Net, Quotas: p.Quotas}, o)
+	s, err := stack.Compile(policy.Policy{Files: merge(pythonFiles(config.Python), p.Files), Net: p.Net, Quotas: p.Quotas, Contract: p.Contract}, o)
 	c := &confinement{report: confinementReport(s.Report)}
 	if err != nil {
 		c.err = cell.Errorf(cell.PolicyDenied, "%s mode: %v", mode, err)
@@ -136,6 +137,9 @@ func confinementReport(r stack.Report) *cell.Confinement {
 	c := &cell.Confinement{Mode: string(r.Mode)}
 	for _, l := range r.Layers {
 		c.Layers = append(c.Layers, cell.Layer{Name: string(l.Layer), Active: l.Active, Evidence: l.Evidence, Gaps: l.Gaps})
+	}
+	for _, d := range r.Unheld() {
+		c.Unheld = append(c.Unheld, fmt.Sprintf("%s: %s", d.Duty, d.Missing))
 	}
 	return c
 }

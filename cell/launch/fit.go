@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
+	"github.com/pyisolate/pyisolate/kernel/contract"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
@@ -47,6 +48,9 @@ type ruling struct {
 func rule(spec cell.Spec, g stack.Guard) (ruling, error) {
 	if spec.Policy == nil {
 		return ruling{}, nil
+	}
+	if _, err := contract.Parse(spec.Policy.Contract); err != nil {
+		return ruling{}, cell.Errorf(cell.Invalid, "policy: contract: %v", err)
 	}
 	p := *spec.Policy
 	p.Children = spec.Limits.Children

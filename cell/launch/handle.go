@@ -189,8 +189,9 @@ func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
 	m, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Inspect{Inspect: &wire.Inspect{}}, nil)
 	if errors.Is(err, cell.CellGone) {
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.identify(c.last), nil
+		last := c.last
+		c.mu.Unlock()
+		return c.identify(last), nil
 	}
 	if err != nil {
 		return cell.Report{}, err
@@ -202,10 +203,7 @@ func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
 func (c *handle) identify(r cell.Report) cell.Report {
 	r.ID, r.Name, r.Tenant, r.Backend, r.HostPID = c.id, c.spec.Name, c.spec.Tenant, c.spec.Backend, c.host.pid
 	r.Confinement = c.confinement()
-	c.mu.Lock()
-	s := c.seat
-	c.mu.Unlock()
-	if s.judged() {
+	if s := c.seated(); s.judged() {
 		u := s.Usage()
 		r.Kernel = &cell.KernelUsage{CPU: u.CPU, Opens: u.Opens, Connects: u.Connects, Sent: u.Sent, Received: u.Received,
 			Children: u.Children, Denied: u.Denied}
@@ -213,14 +211,21 @@ func (c *handle) identify(r cell.Report) cell.Report {
 	return r
 }
 
+// seated is the cell's seat, nil where the kernel judges nothing by cell.
+func (c *handle) seated() *numbered {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seat
+}
+
 // confinement is what the kernel holds the cell by.
 func (c *handle) confinement() *cell.Confinement {
 	report := c.host.confined.report
+	c.mu.Lock()
+	s := c.seat
 	if c.ruling.confined != nil {
 		report = c.ruling.confined.report
 	}
-	c.mu.Lock()
-	s := c.seat
 	c.mu.Unlock()
 	if s == nil || report == nil {
 		return report
@@ -334,10 +339,7 @@ func (c *handle) end(state cell.State, reason string, last *wire.Report) {
 		c.last.State, c.last.Reason = state, reason
 		c.mu.Unlock()
 	}
-	c.mu.Lock()
-	s := c.seat
-	c.mu.Unlock()
-	if s != nil {
+	if s := c.seated(); s != nil {
 		s.Close()
 	}
 	close(c.back)

@@ -34,7 +34,7 @@ const maxSource = cell.MaxMessageBytes
 
 type runOptions struct {
 	python, code, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO, mode string
-	grants, reads, writes, connects                                                        []string
+	grants, reads, writes, connects, contracts                                             []string
 	mem, output                                                                            bytesFlag
 	cpu                                                                                    cpuFlag
 	wall                                                                                   time.Duration
@@ -72,6 +72,7 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 	f.StringArrayVar(&o.reads, "allow-read", nil, "a file or directory the program may read by itself; repeatable")
 	f.StringArrayVar(&o.writes, "allow-write", nil, "a file or directory it may read and change; repeatable")
 	f.StringArrayVar(&o.connects, "allow-connect", nil, "addresses it may connect to, as ADDRESS[/BITS][:PORTS]; repeatable")
+	f.StringArrayVar(&o.contracts, "contract", nil, "an assertion about what it does, as \"connects <= 10\"; repeatable")
 	f.StringVar(&o.backend, "backend", "", "how the cell is packed: subinterpreter or process (default subinterpreter, in hardened mode process)")
 	f.Var(&o.mem, "mem", "memory limit (default 128MiB)")
 	f.Var(&o.cpu, "cpu", "CPU budget in total, or per window as 500ms/1s")
@@ -132,7 +133,8 @@ func (o *runOptions) policy() (*policy.Policy, error) {
 		}
 		p.Net = append(p.Net, r)
 	}
-	if p.Files == nil && p.Net == nil {
+	p.Contract = strings.Join(o.contracts, "\n")
+	if p.Files == nil && p.Net == nil && p.Contract == "" {
 		return nil, nil
 	}
 	if err := p.Validate(); err != nil {

@@ -21,10 +21,11 @@ type Options struct {
 
 // Enforcer puts the node's half of the layers around cells.
 type Enforcer struct {
-	guard   *guard.Guard
-	groups  *cgroup.Tree
-	refused error // why no programs are loaded
-	broken  error // why events are not read any more; once reading has ended
+	guard     *guard.Guard
+	contracts contracts
+	groups    *cgroup.Tree
+	refused   error // why no programs are loaded
+	broken    error // why events are not read any more; once reading has ended
 
 	stopReading context.CancelFunc
 	reading     sync.WaitGroup
@@ -38,7 +39,7 @@ type Enforcer struct {
 
 // New makes an Enforcer of what there is, and takes both over.
 func New(o Options) *Enforcer {
-	e := &Enforcer{guard: o.Guard, groups: o.Groups, bound: map[uint32]*Seat{}}
+	e := &Enforcer{guard: o.Guard, contracts: contracts{guard: o.Guard, loaded: map[string]guard.Contracts{}}, groups: o.Groups, bound: map[uint32]*Seat{}}
 	var ctx context.Context
 	ctx, e.stopReading = context.WithCancel(context.Background())
 	if e.guard != nil {
@@ -98,7 +99,7 @@ func (e *Enforcer) Facts() stack.Guard {
 	g := e.guard
 	facts := stack.Guard{Layer: stack.Programs, Evidence: g.Evidence(), Files: g.Judges(guard.Files), Changes: g.Judges(guard.Changes),
 		Network: g.Judges(guard.Network), Opens: g.Judges(guard.Opens), Connects: g.Judges(guard.Connects), Bytes: g.Judges(guard.Bytes),
-		CPU: g.Judges(guard.CPU)}
+		CPU: g.Judges(guard.CPU), Contracts: hooksOf(g)}
 	if g.Kind() == guard.LSM {
 		facts.Layer = stack.LSM
 	}
@@ -170,7 +171,7 @@ func (e *Enforcer) Close() error {
 		failed = errors.Join(failed, s.release())
 	}
 	if e.guard != nil {
-		failed = errors.Join(failed, e.guard.Close())
+		failed = errors.Join(failed, e.contracts.close(), e.guard.Close())
 	}
 	if e.groups == nil {
 		return failed

@@ -86,20 +86,40 @@ func (s *Seat) enter() error {
 	return g.AddProcess(s.task.TID)
 }
 
-// Put replaces the policy, and the limits of the process. They hold when it returns.
+// Put replaces the policy, and the limits of the process. They hold when it returns; when it
+// fails those before hold.
 func (s *Seat) Put(p policy.Policy, l cgroup.Limits) error {
 	if s == nil {
 		return nil
+	}
+	rules, err := s.build(p)
+	if err != nil {
+		return err
+	}
+	if rules != nil {
+		defer rules.Release() // in the end the cell has them
 	}
 	if s.group != nil {
 		if err := s.group.Set(l); err != nil {
 			return err
 		}
 	}
-	if s.cell != nil {
-		return s.cell.Swap(p)
+	if rules == nil {
+		return nil
 	}
-	return nil
+	return s.cell.Publish(rules)
+}
+
+// build puts a policy into the kernel, aside; nil where nobody judges.
+func (s *Seat) build(p policy.Policy) (*guard.Rules, error) {
+	if s.cell == nil {
+		return nil, nil
+	}
+	programs, err := s.enforcer.contracts.load(p.Contract)
+	if err != nil {
+		return nil, err
+	}
+	return s.enforcer.guard.Build(p, programs)
 }
 
 // Tell has f called, from one goroutine for all seats, with each event of the cell; it must not

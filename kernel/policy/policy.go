@@ -43,6 +43,8 @@ type Policy struct {
 	Children int `json:"children,omitempty"`
 	// Quotas bound what it uses.
 	Quotas Quotas `json:"quotas"`
+	// Contract is assertions about what it does, in the language of package contract.
+	Contract string `json:"contract,omitempty"`
 }
 
 // FileRule gives access to a file, or to a directory and all below it.

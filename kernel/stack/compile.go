@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
+	"github.com/pyisolate/pyisolate/kernel/contract"
 	"github.com/pyisolate/pyisolate/kernel/landlock"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/probe"
@@ -44,6 +45,8 @@ type Guard struct {
 	Network bool
 	// What is counted, and bounded.
 	Opens, Connects, Bytes, CPU bool
+	// Contracts are the hooks where they are called.
+	Contracts []contract.Hook
 }
 
 // Stack is a compiled policy.
@@ -64,6 +67,7 @@ type Stack struct {
 type compiler struct {
 	Options
 	p     policy.Policy
+	terms *contract.Contract
 	stack Stack
 	gaps  []landlock.Gap
 }
@@ -83,7 +87,11 @@ func Compile(p policy.Policy, o Options) (Stack, error) {
 	if o.Features == nil {
 		o.Features = probe.Host()
 	}
-	c := &compiler{Options: o, p: p, stack: Stack{Policy: p, Report: Report{Mode: o.Mode}}}
+	terms, err := contract.Parse(p.Contract)
+	if err != nil {
+		return Stack{}, fmt.Errorf("stack: contract: %w", err)
+	}
+	c := &compiler{Options: o, terms: terms, p: p, stack: Stack{Policy: p, Report: Report{Mode: o.Mode}}}
 	for _, layer := range []func() error{c.guard, c.landlock, c.seccomp, c.cgroup} {
 		if err := layer(); err != nil {
 			return Stack{}, err
@@ -229,6 +237,25 @@ func (c *compiler) duties() {
 	c.duty(Threads, Seccomp, c.without(Seccomp))
 	c.quotas()
 	c.totals()
+	c.contracts()
+}
+
+// contracts is held where each hook that it concerns calls it.
+func (c *compiler) contracts() {
+	if c.terms.Len() == 0 {
+		return
+	}
+	var missing []string
+	for _, h := range contract.Hooks {
+		if c.terms.Concerns(h) && !slices.Contains(c.Guard.Contracts, h) {
+			missing = append(missing, h.String())
+		}
+	}
+	words := ""
+	if len(missing) > 0 {
+		words = fmt.Sprintf("nothing calls it at %s; %s", strings.Join(missing, ", "), c.without(LSM))
+	}
+	c.duty(Contracts, c.Guard.Layer, words)
 }
 
 // quotas are those that control groups hold.
