@@ -184,9 +184,9 @@ func (r NetRule) validate() error {
 }
 
 func (q Quotas) validate() error {
+	least := min(int64(q.CPU), int64(q.CPUPeriod), int64(q.CPUTotal), q.Memory, q.Tasks, q.Sent, q.Received, q.Connects, q.Opens)
 	switch {
-	case q.CPU < 0 || q.Memory < 0 || q.Tasks < 0 || q.CPUPeriod < 0,
-		q.CPUTotal < 0 || q.Sent < 0 || q.Received < 0 || q.Connects < 0 || q.Opens < 0:
+	case least < 0:
 		return invalid("a quota is negative")
 	case q.CPUPeriod > 0 && (q.CPUPeriod < time.Millisecond || q.CPUPeriod > time.Second):
 		return invalid("a processor period of %s; 1ms to 1s are possible", q.CPUPeriod)
