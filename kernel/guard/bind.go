@@ -80,7 +80,10 @@ func (c *Cell) BindSelf() error {
 	if _, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("guard: take the binding: %w", err)
 	}
-	if !c.Claimed(tid) {
+	// Asked by another thread: this one may not speak to eBPF any more.
+	claimed := make(chan bool)
+	go func() { claimed <- c.Claimed(tid) }()
+	if !<-claimed {
 		c.Withdraw(tid)
 		return fmt.Errorf("guard: thread %d did not get its binding", tid)
 	}

@@ -38,7 +38,7 @@ type Options struct {
 	// nothing: then the programs go with the process, and what it confined is free.
 	Pin string
 
-	// by thread number rather than task storage, as on kernels before 6.7.
+	// by thread number rather than task storage, where the kernel has it for the LSM only.
 	byThread bool
 	// how many threads fit then; 0 is what the object says.
 	maxThreads uint32
@@ -95,7 +95,7 @@ func Load(o Options) (*Guard, error) {
 }
 
 // loadWeaker finds bindings in task storage where the kernel lets programs of control
-// groups read it (since 6.7), and by thread number elsewhere.
+// groups read it (6.18 does, 6.12 does not), and by thread number elsewhere.
 func loadWeaker(o Options) (*Guard, error) {
 	if o.Cgroup == "" {
 		return nil, errors.New("guard: programs of kind cgroup need a control group: set Options.Cgroup")

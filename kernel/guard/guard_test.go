@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -168,5 +169,28 @@ func TestRoom(t *testing.T) {
 	}
 	if _, err := g.NewCell(policy.Policy{Children: -1}); !errors.Is(err, policy.ErrInvalid) {
 		t.Errorf("a bad policy: %v", err)
+	}
+}
+
+// TestAuto: the stronger kind where it works, and why not where it does not.
+func TestAuto(t *testing.T) {
+	shared.get(t, ways["cgroup"]) // or skip
+	g := loaded(t, Options{Cgroup: shared.group(t)})
+	want := Cgroup
+	if probe.Host().Row(probe.BPFLSM).Works {
+		want = LSM
+	}
+	if g.Kind() != want || strings.Contains(g.Evidence(), "the stronger kind") != (want == Cgroup) {
+		t.Errorf("%s: %s", g.Kind(), g.Evidence())
+	}
+	if !g.Judges(Network) || !g.Judges(Bytes) || !g.Judges(CPU) || g.Judges(Files) != (want == LSM) {
+		t.Errorf("judges %v, %v, %v, %v", g.Judges(Network), g.Judges(Bytes), g.Judges(CPU), g.Judges(Files))
+	}
+	t.Log(g.Evidence())
+	if _, err := Load(Options{Kind: Cgroup}); err == nil {
+		t.Error("programs of a control group were attached to none")
+	}
+	if _, err := Load(Options{Kind: Cgroup, Cgroup: t.TempDir()}); err == nil {
+		t.Error("a directory that is no control group was taken")
 	}
 }

@@ -109,7 +109,11 @@ func TestFlips(t *testing.T) {
 					return nil
 				})
 			}()
-			t.Cleanup(func() { close(ports); <-answers })
+			t.Cleanup(func() {
+				close(ports)
+				for range answers { // until its thread has ended
+				}
+			})
 			return c, ports, answers
 		}
 		one, toOne, fromOne := ask(a)

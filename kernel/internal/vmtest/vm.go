@@ -52,6 +52,8 @@ type Result struct {
 	// last two as they were printed.
 	Passed       int
 	Skips, Fails []string
+	// Costs are what tests logged of programs that they loaded.
+	Costs []Cost
 }
 
 // Run boots the machine and waits until it is off, or ctx ends, which is an error, as is a
@@ -156,6 +158,9 @@ func parse(r io.Reader) (results []Result, done bool, err error) {
 // read takes a line of `go test -v`.
 func (r *Result) read(line string) {
 	bare := strings.TrimLeft(line, " ")
+	if c, ok := readCost(bare); ok {
+		r.Costs = append(r.Costs, c)
+	}
 	switch {
 	case strings.HasPrefix(line, "--- PASS:"):
 		r.Passed++

@@ -56,6 +56,10 @@ func TestParse(t *testing.T) {
 			[]Result{{Name: "a", Status: 1, Took: 2500 * time.Millisecond, Passed: 1,
 				Skips: []string{"--- SKIP: TestY (0.00s)", "--- SKIP: TestZ/sub (0.00s)"}, Fails: []string{"--- FAIL: TestW (0.01s)"}}}, true,
 		},
+		"costs": {
+			"=== VM BEGIN a\n    cost_test.go:44: verified bpf-lsm on_open 1224\n    cost_test.go:45: verified nothing\n=== VM END a 0 1s\n",
+			[]Result{{Name: "a", Took: time.Second, Costs: []Cost{{"bpf-lsm", "on_open", 1224}}}}, false,
+		},
 		"cut off": {"=== VM BEGIN a\n--- PASS: TestX (0.00s)\n", []Result{{Name: "a", Status: -1, Passed: 1}}, false},
 		"two":     {"=== VM BEGIN a\n=== VM END a 0 1s\n=== VM BEGIN b\npanic: x\n=== VM END b 2 1s\n", []Result{{Name: "a", Took: time.Second}, {Name: "b", Status: 2, Took: time.Second, Fails: []string{"panic: x"}}}, false},
 	} {

@@ -22,6 +22,7 @@ var (
 	bpf     = flag.String("bpf", "with,without", "with or without bpf among the security modules, or both")
 	only    = flag.String("packages", "", "packages below kernel/ to test; default all that have tests")
 	dir     = flag.String("dir", "bin/test-kernel", "where kernels, test binaries and logs are kept")
+	table   = flag.String("costs", "docs/verifier-cost.md", "where to write what the verifier looked at, when all kernels were asked for")
 	flags   = flag.String("flags", "", "more flags for the tests, as -test.bench=.; what they print is in the logs")
 	limit   = flag.Duration("timeout", 5*time.Minute, "for each machine")
 )
@@ -49,20 +50,24 @@ func run() (failed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	c := costs{}
 	for _, version := range strings.Split(*kernels, ",") {
 		image, err := kernel(*dir, version)
 		if err != nil {
 			return false, err
 		}
 		for _, with := range strings.Split(*bpf, ",") {
-			bad, err := boot(image, version, with, files)
+			bad, err := boot(image, version, with, files, c)
 			if err != nil {
 				return true, err
 			}
 			failed = failed || bad
 		}
 	}
-	return failed, nil
+	if *kernels != flag.Lookup("kernels").DefValue || len(c) == 0 || failed {
+		return failed, nil // a table with less in it than there was
+	}
+	return false, os.WriteFile(*table, c.table(), 0o644)
 }
 
 // build makes the initial file system: init and a test binary for each package.
@@ -123,7 +128,7 @@ func packages() ([]string, error) {
 	var list []string
 	for path := range strings.FieldsSeq(string(out)) {
 		_, inside, _ := strings.Cut(path, "/kernel/")
-		if inside != "internal/vmtest" {
+		if !strings.HasPrefix(inside, "internal/vmtest") {
 			list = append(list, inside)
 		}
 	}
@@ -132,7 +137,7 @@ func packages() ([]string, error) {
 }
 
 // boot runs one machine and prints a line for each package.
-func boot(image, version, with string, files []byte) (failed bool, err error) {
+func boot(image, version, with string, files []byte, c costs) (failed bool, err error) {
 	modules := []string{"landlock", "lockdown", "yama"}
 	if with == "with" {
 		modules = append(modules, "bpf")
@@ -149,6 +154,7 @@ func boot(image, version, with string, files []byte) (failed bool, err error) {
 	results, err := vmtest.VM{Kernel: image, Files: files, Modules: modules, Log: log}.Run(ctx)
 	fmt.Printf("%s, lsm=%s, %s (%s)\n", filepath.Base(image), strings.Join(modules, ","), time.Since(begin).Round(time.Second), path)
 	for _, r := range results {
+		c.add(strings.TrimPrefix(filepath.Base(image), "vmlinuz-"), r.Costs)
 		word := "ok  "
 		if r.Failed() {
 			word, failed = "FAIL", true
