@@ -7,6 +7,7 @@
 //   - cgroup makes, finds again and removes the control groups of hosts and cells
 //   - lsm holds the eBPF programs that judge each thread by its cell's policy
 //   - notify judges, where there is no lsm, what a thread opens and changes by path
+//   - numa places hosts on the nodes of a machine
 //   - stack compiles a policy into the strongest of these that the kernel has, and
 //     reports what holds and what does not
 //
