@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,10 +21,10 @@ func child() int {
 	others := make(chan string)
 	go func() {
 		runtime.LockOSThread()
-		others <- where()
+		others <- andPage(where())
 	}()
 	runtime.LockOSThread()
-	fmt.Printf("%s\n%s\n", where(), <-others)
+	fmt.Printf("%s\n%s\n", andPage(where()), <-others)
 	return 0
 }
 
@@ -47,6 +48,23 @@ func where() string {
 	return fmt.Sprintf("cpus %s, nodes %s, mode %d of %b", told[0], told[1], s.mode, s.nodes[0])
 }
 
+// andPage adds the node of a page that the thread touches.
+func andPage(where string) string {
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = unix.Munmap(page) }()
+	page[0] = 1
+	node := int32(-1)
+	_, _, e := unix.Syscall6(unix.SYS_GET_MEMPOLICY, uintptr(unsafe.Pointer(&node)), 0, 0, uintptr(unsafe.Pointer(&page[0])),
+		unix.MPOL_F_NODE|unix.MPOL_F_ADDR, 0)
+	if e != 0 {
+		return e.Error()
+	}
+	return fmt.Sprintf("%s, page on %d", where, node)
+}
+
 func here(t testing.TB) Topology {
 	t.Helper()
 	topology, err := Read()
@@ -59,22 +77,40 @@ func here(t testing.TB) Topology {
 	return topology
 }
 
-// TestOn starts a process on part of a node: all its threads are there, and this one is not
-// any more.
+// TestOn starts a process on each node, on one processor of it: all its threads and what
+// they touch are there, and this thread is not any more.
 func TestOn(t *testing.T) {
 	topology := here(t)
-	n, err := topology.Pick(Placement{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(n.CPUs) < 2 || n.Memory == 0 {
-		t.Skipf("node %d has %d processors and %d bytes; a part of it cannot be told from all of it", n.ID, len(n.CPUs), n.Memory)
-	}
-	last := n.CPUs[len(n.CPUs)-1]
-	part := Topology{Nodes: []Node{{ID: n.ID, CPUs: []int{last}, Memory: n.Memory}}}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before := where()
+	_, nodes, _ := strings.Cut(before, ", ")
+	nodes, _, _ = strings.Cut(nodes, ", ")
+	processors, tried := 0, 0
+	for _, n := range topology.Nodes {
+		if processors += len(n.CPUs); len(n.CPUs) == 0 || n.Memory == 0 {
+			continue
+		}
+		tried++
+		last := n.CPUs[len(n.CPUs)-1]
+		want := fmt.Sprintf("cpus %d, %s, mode %d of %b, page on %d", last, nodes, unix.MPOL_PREFERRED, 1<<n.ID, n.ID)
+		during, told := startOn(t, Node{ID: n.ID, CPUs: []int{last}, Memory: n.Memory})
+		if during != want || told != want+"\n"+want+"\n" {
+			t.Errorf("it was\n%s\nand its child\n%swant\n%s", during, told, want)
+		}
+		if after := where(); after != before {
+			t.Errorf("the thread is %s and was %s", after, before)
+		}
+	}
+	t.Logf("%d nodes of %d", tried, len(topology.Nodes))
+	if tried == 0 || processors < 2 {
+		t.Skipf("%d nodes and %d processors: there is nothing to choose from", tried, processors)
+	}
+}
+
+// startOn starts the child, and returns where the thread was then and what the child told.
+func startOn(t *testing.T, n Node) (during, told string) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -83,9 +119,8 @@ func TestOn(t *testing.T) {
 	c.Env = append(os.Environ(), childEnv+"=1")
 	var out strings.Builder
 	c.Stdout, c.Stderr = &out, os.Stderr
-	var during string
-	err = part.On(n.ID, func() error {
-		during = where()
+	err = Topology{Nodes: []Node{n}}.On(n.ID, func() error {
+		during = andPage(where())
 		return c.Start()
 	})
 	if err != nil {
@@ -94,15 +129,7 @@ func TestOn(t *testing.T) {
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	_, nodes, _ := strings.Cut(before, ", ")
-	nodes, _, _ = strings.Cut(nodes, ", ")
-	want := fmt.Sprintf("cpus %d, %s, mode %d of %b", last, nodes, unix.MPOL_PREFERRED, 1<<n.ID)
-	if during != want || out.String() != want+"\n"+want+"\n" {
-		t.Errorf("it was\n%s\nand its child\n%swant\n%s", during, &out, want)
-	}
-	if after := where(); after != before {
-		t.Errorf("the thread is %s and was %s", after, before)
-	}
+	return during, out.String()
 }
 
 func TestOnFails(t *testing.T) {
