@@ -52,12 +52,16 @@
 // another thread has by now, is found out before anything is done in its name.
 //
 // Listeners come from hosts that may be anybody's: what is no listener is refused without a
-// call into it that might wait. A host that keeps a copy of its listener can answer its own
-// threads, which its own threads' filters are not there to prevent, and it can make one
-// thread of the node wait, until its own end (since Linux 6.11; before, until the node's).
-// It is bounded by how many listeners are accepted.
+// call into it that might wait. This layer confines cells and not their host: a host that
+// keeps a copy of its listener can answer its threads itself. By taking a notification that
+// the supervisor is about to receive, it can also make one thread of the node wait for each
+// of its listeners, until its own end (since Linux 6.11; before, until the node's).
+// [Options].MaxListeners bounds that.
 //
 // # Lifetime
+//
+// The program comes before a thread's Landlock rules and its own filter. A ruleset must have
+// been opened by then, since looking rules up takes O_PATH.
 //
 // Each [Watched] has a goroutine, which sleeps in the runtime's poller until its thread calls;
 // so calls of one listener are served one after the other. It ends with Close, or when the
