@@ -276,3 +276,38 @@ func TestOtherFilter(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// One call that takes its time holds up nobody else, as long as there are places, and then
+// the others are refused.
+func TestSlow(t *testing.T) {
+	for places, want := range map[int]error{2: nil, 1: unix.EACCES} {
+		t.Run(fmt.Sprintf("%d places", places), func(t *testing.T) {
+			slow, goOn := make(chan struct{}), make(chan struct{})
+			s := supervisor(t, Options{MaxOpen: places, Denied: func(Denial) {
+				close(slow)
+				<-goOn
+			}})
+			tr := newTree(t)
+			rules := compiled(t, tr.rules()...)
+			first := make(chan error, 1)
+			go func() {
+				first <- onThread(s, Target{Rules: rules}, func(*Watched) error { return open(tr.at("b/file"), 0) })
+			}()
+			select {
+			case <-slow:
+			case err := <-first:
+				t.Skip(err)
+			}
+			on(t, s, Target{Rules: rules}, func(*Watched) error {
+				if err := open(tr.at("a/file"), 0); !errors.Is(err, want) {
+					return fmt.Errorf("beside a slow one: %w", err)
+				}
+				return nil
+			})
+			close(goOn)
+			if err := <-first; !errors.Is(err, unix.EACCES) {
+				t.Errorf("the slow one: %v", err)
+			}
+		})
+	}
+}

@@ -39,7 +39,7 @@ type Options struct {
 // How long a call waits for a place, and Close for a call that is worked on.
 const (
 	placeWait = time.Second
-	closeWait = time.Second
+	closeWait = 5 * time.Second
 )
 
 // A Supervisor answers the notifications of many listeners.
@@ -179,36 +179,33 @@ func (s *Supervisor) watch(listener *os.File, t Target) (*Watched, error) {
 	return w, nil
 }
 
-// Close ends the service: calls that wait, and later ones, fail with ENOSYS. It fails when a
-// call is still worked on after a second, as [Watched.Close] does.
+// Close ends the service: calls that wait, and later ones, fail with ENOSYS. It waits five
+// seconds at most for calls that are worked on, and fails when one goes on.
 func (s *Supervisor) Close() error {
 	s.lock.Lock()
 	already := s.closed
 	s.closed = true
-	var all []*Watched
 	for w := range s.watched {
-		all = append(all, w)
 		w.begone()
 	}
 	s.lock.Unlock()
 	if already {
 		return nil
 	}
-	var failed error
-	for _, w := range all {
-		failed = errors.Join(failed, w.Close())
+	over := make(chan struct{})
+	go func() {
+		s.watchers.Wait()
+		s.closeDirectories() // which who is still at work uses
+		close(over)
+	}()
+	late := time.NewTimer(closeWait)
+	defer late.Stop()
+	select {
+	case <-over:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("notify: calls are still worked on after %s", closeWait)
 	}
-	if failed != nil {
-		// Who is still at work uses the directories.
-		go func() {
-			s.watchers.Wait()
-			s.closeDirectories()
-		}()
-		return failed
-	}
-	s.watchers.Wait()
-	s.closeDirectories()
-	return nil
 }
 
 // enter takes a place to work in, and says whether there was one.

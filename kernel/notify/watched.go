@@ -55,7 +55,7 @@ func (w *Watched) Swap(r *Rules) {
 func (w *Watched) Done() <-chan struct{} { return w.done }
 
 // Close denies everything and gives the listener up: its calls fail with ENOSYS. It waits
-// a second at most for one that is worked on, and fails when that goes on; what it does is
+// five seconds at most for one that is worked on, and fails when that goes on; what it does is
 // by the rules that were valid when it began.
 func (w *Watched) Close() error {
 	w.begone()
