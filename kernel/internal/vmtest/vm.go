@@ -75,6 +75,9 @@ func (v VM) Run(ctx context.Context) ([]Result, error) {
 	// One thread for both processors: with two, the kernel's patching of its own code
 	// now and then meets a processor that interprets the old bytes.
 	c := exec.CommandContext(ctx, qemu, "-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-smp", "2", "-m", "1536",
+		// Two nodes, so that package numa has something to choose from.
+		"-object", "memory-backend-ram,id=near,size=1024M", "-object", "memory-backend-ram,id=far,size=512M",
+		"-numa", "node,cpus=0,memdev=near", "-numa", "node,cpus=1,memdev=far",
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", v.Kernel, "-initrd", files, "-append", v.commandLine())
 	c.Stderr = v.Log
