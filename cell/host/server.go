@@ -45,7 +45,11 @@ type server struct {
 	retired  chan struct{}       // closed when there is nothing left to wait for
 	running  atomic.Int32        // operations
 	reading  spin.Spinner
-	fresh    []*guest // the reader's: claimed, and without goroutines yet
+
+	// The reader's: guests that are claimed and without goroutines yet, and how long
+	// they may stay so.
+	fresh      []*guest
+	freshUntil time.Time
 
 	claims sync.WaitGroup
 	guests sync.WaitGroup
@@ -96,7 +100,8 @@ func orDefault(ns int64, d time.Duration) time.Duration {
 // run reads the connection until it or the host ends, then ends everything.
 func (s *server) run() error {
 	broken := make(chan error, 1)
-	go func() { broken <- s.receive() }()
+	var reader sync.WaitGroup
+	reader.Go(func() { broken <- s.receive() })
 	var err error
 	select {
 	case err = <-broken:
@@ -105,6 +110,7 @@ func (s *server) run() error {
 	}
 	s.endAll("the host ends")
 	err = errors.Join(err, s.conn.Close())
+	reader.Wait() // it starts claims
 	s.claims.Wait()
 	s.pool.close()
 	return errors.Join(err, s.exec.Close())
@@ -125,6 +131,9 @@ func (s *server) receive() error {
 			s.claim(m, claim)
 			continue
 		}
+		if s.withdraw(m) {
+			continue
+		}
 		if g, e := s.addressee(m); g != nil {
 			g.dispatch(m)
 		} else if e != nil {
@@ -137,8 +146,11 @@ func (s *server) receive() error {
 // claim always.
 func (s *server) next() (*wire.Msg, error) {
 	if len(s.fresh) > 0 {
-		if m, err := wire.RecvSoon(s.conn, new(spin.Spinner), freshPatience); m != nil || err != nil {
-			return m, err
+		// Not beyond that: there may always be a message, and the cells need their watch.
+		if rest := time.Until(s.freshUntil); rest > 0 {
+			if m, err := wire.RecvSoon(s.conn, new(spin.Spinner), rest); m != nil || err != nil {
+				return m, err
+			}
 		}
 		s.settle()
 	}
