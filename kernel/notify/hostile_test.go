@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -191,7 +192,7 @@ func TestOtherRoot(t *testing.T) {
 // Many listeners at once, each by its own rules.
 func TestMany(t *testing.T) {
 	const many = 200
-	s := supervisor(t, Options{MaxListeners: many, MaxOpen: 4})
+	s := supervisor(t, Options{MaxListeners: many, MaxOpen: 4, MaxWait: time.Minute})
 	tr := newTree(t)
 	for _, d := range []string{"own0", "own1"} {
 		if err := os.Mkdir(tr.at(d), 0o755); err != nil {
@@ -283,7 +284,7 @@ func TestSlow(t *testing.T) {
 	for places, want := range map[int]error{2: nil, 1: unix.EACCES} {
 		t.Run(fmt.Sprintf("%d places", places), func(t *testing.T) {
 			slow, goOn := make(chan struct{}), make(chan struct{})
-			s := supervisor(t, Options{MaxOpen: places, Denied: func(Denial) {
+			s := supervisor(t, Options{MaxOpen: places, MaxWait: 100 * time.Millisecond, Denied: func(Denial) {
 				close(slow)
 				<-goOn
 			}})

@@ -31,16 +31,15 @@ type Options struct {
 	// MaxListeners bounds those that are served at one time; 0 is 4096.
 	MaxListeners int
 	// MaxOpen bounds the calls that are worked on at one time, which is how many threads the
-	// node may lose to a file system that hangs; 0 is 256. One that finds no place for a
-	// second fails with EACCES.
+	// node may lose to a file system that hangs; 0 is 256. Others wait for a place.
 	MaxOpen int
+	// MaxWait is how long a call waits for a place before it fails with EACCES; 0 is 10 s. A
+	// machine that is merely busy should not get there.
+	MaxWait time.Duration
 }
 
-// How long a call waits for a place, and Close for a call that is worked on.
-const (
-	placeWait = time.Second
-	closeWait = 5 * time.Second
-)
+// closeWait is how long Close waits for a call that is worked on.
+const closeWait = 5 * time.Second
 
 // A Supervisor answers the notifications of many listeners.
 type Supervisor struct {
@@ -73,6 +72,9 @@ func New(o Options) (*Supervisor, error) {
 	}
 	if o.MaxOpen <= 0 {
 		o.MaxOpen = 256
+	}
+	if o.MaxWait <= 0 {
+		o.MaxWait = 10 * time.Second
 	}
 	s := &Supervisor{options: o, arch: arch.Call(0).Arch, calls: operationsOf(arch), rootDir: -1, self: -1,
 		places: make(chan struct{}, o.MaxOpen), watched: map[*Watched]struct{}{}}
@@ -215,7 +217,7 @@ func (s *Supervisor) enter() bool {
 		return true
 	default:
 	}
-	late := time.NewTimer(placeWait)
+	late := time.NewTimer(s.options.MaxWait)
 	defer late.Stop()
 	select {
 	case s.places <- struct{}{}:
