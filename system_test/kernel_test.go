@@ -136,17 +136,7 @@ func TestTwoCellsOfOneHost(t *testing.T) {
 				cells[i] = spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os", "socket"}, Policy: policies[i]})
 				posts(t, cells[i], attempts+"\nimport socket")
 			}
-			hosts := map[int]bool{}
-			for _, c := range cells {
-				r, err := c.Inspect(soon(t))
-				if err != nil {
-					t.Fatal(err)
-				}
-				hosts[r.HostPID] = true
-			}
-			if len(hosts) != 1 {
-				t.Errorf("they have hosts %v", hosts)
-			}
+			sameHost(t, cells[:]...)
 			reaches := func(want [2][2]bool) {
 				t.Helper()
 				for i, c := range cells {
@@ -170,6 +160,79 @@ func TestTwoCellsOfOneHost(t *testing.T) {
 			}
 			reaches([2][2]bool{{false, true}, {true, false}})
 		})
+	}
+}
+
+// TestTwoCellsReadDifferently is the same with files: of two cells of one host one reads A and
+// not B, the other B and not A.
+func TestTwoCellsReadDifferently(t *testing.T) {
+	kernel := newKernel(t)
+	if !kernel.Facts().Files && kernel.Watches() == "" {
+		t.Skip("nothing here judges files by rules that can be replaced")
+	}
+	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
+		t.Run(string(b), func(t *testing.T) {
+			root := newTree(t)
+			l := newLauncher(t, launch.Config{Kernel: kernel})
+			var policies [2]*policy.Policy
+			var cells [2]cell.Cell
+			for i, name := range []string{"a", "b"} {
+				// The gate lets both through: what decides is the kernel.
+				policies[i] = fileRules(policy.FileRule{Path: root + "/" + name, Access: policy.Read | policy.Write},
+					policy.FileRule{Path: root + "/links", Access: policy.Read})
+			}
+			for i := range cells {
+				cells[i] = spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os"}, Policy: policies[i]})
+				posts(t, cells[i], attempts)
+			}
+			sameHost(t, cells[:]...)
+			reads := func(want [2][2]bool) {
+				t.Helper()
+				for i, c := range cells {
+					for j, name := range []string{"a", "b"} {
+						for path, refused := range map[string]string{"/" + name + "/file": "refused by the gate", "/links/" + name: "refused by the kernel"} {
+							got := attempt(t, c, "open('"+root+path+"').read()")
+							if read := got == publicText || got == secretText; read != want[i][j] || (!read && got != refused) {
+								t.Errorf("cell %d, %s: %s", i, path, got)
+							}
+						}
+					}
+				}
+			}
+			reads([2][2]bool{{true, false}, {false, true}})
+			for i, c := range cells {
+				r, err := c.Reload(soon(t), *policies[1-i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if missing := r.NewCell(); len(missing) > 0 {
+					t.Errorf("only in a new cell: %q", missing)
+				}
+			}
+			reads([2][2]bool{{false, true}, {true, false}})
+			// What is given is given to change, too, and belongs to the cell.
+			for _, try := range []string{"open('ROOT/b/new', 'w').write('x')", "os.rename('ROOT/b/new', 'ROOT/b/other')", "os.remove('ROOT/b/other')"} {
+				if got := attempt(t, cells[0], strings.ReplaceAll(try, "ROOT", root)); got != "done" {
+					t.Errorf("%s: %s", try, got)
+				}
+			}
+		})
+	}
+}
+
+// sameHost fails unless the cells share their host.
+func sameHost(tb testing.TB, cells ...cell.Cell) {
+	tb.Helper()
+	hosts := map[int]bool{}
+	for _, c := range cells {
+		r, err := c.Inspect(soon(tb))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		hosts[r.HostPID] = true
+	}
+	if len(hosts) != 1 {
+		tb.Errorf("they have hosts %v", hosts)
 	}
 }
 

@@ -41,6 +41,7 @@ static void read_setting(config *k, const char *key, char *value) {
   else if (!strncmp(key, "landlock=", 9)) k->landlock = unhex(value);
   else if (!strncmp(key, "seccomp=", 8)) k->seccomp = unhex(value);
   else if (!strncmp(key, "writes=", 7)) k->writes = *value == '1';
+  else if (!strncmp(key, "notify=", 7)) k->notify = unhex(value);
   else if (!strncmp(key, "uid=", 4)) k->uid = (uint32_t)strtoul(value, NULL, 10);
   else if (!strncmp(key, "preload=", 8))
     for (char *rest = NULL, *m = strtok_r(value, ",", &rest); m && k->preloads < 64; m = strtok_r(NULL, ",", &rest))

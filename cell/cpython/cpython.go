@@ -80,20 +80,36 @@ func Load(lib, home, stdlib string, start Start) (*Runtime, error) {
 	return rt, nil
 }
 
-// Confine has every thread that is started from now on put on Landlock rules and a
-// system-call filter, in the encodings of packages kernel/landlock and kernel/seccomp; an
-// empty one is left out. It is called once, before the first Start.
-func (rt *Runtime) Confine(landlock, seccomp []byte) error {
+// Layers are what threads put on, in the encodings of packages kernel/landlock and
+// kernel/seccomp; an empty one is left out.
+type Layers struct {
+	Landlock, Seccomp []byte
+	// Notify is the filter that leaves paths to a supervisor, which takes each thread's
+	// listener at the socket Listeners.
+	Notify    []byte
+	Listeners int
+}
+
+// Confine has every thread that is started from now on put on these layers. It is called
+// once, before the first Start.
+func (rt *Runtime) Confine(l Layers) error {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.nextID.Load() > 0 {
 		return errors.New("confine cells: some run already")
 	}
+	bytes := func(b []byte) (unsafe.Pointer, C.size_t) {
+		return unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))
+	}
+	landlock, landlockN := bytes(l.Landlock)
+	seccomp, seccompN := bytes(l.Seccomp)
+	notify, notifyN := bytes(l.Notify)
 	var msg [512]C.char
-	if C.layers_prepare(unsafe.Pointer(unsafe.SliceData(landlock)), C.size_t(len(landlock)),
-		unsafe.Pointer(unsafe.SliceData(seccomp)), C.size_t(len(seccomp)), &msg[0], C.size_t(len(msg))) != 0 {
+	if C.layers_prepare(landlock, landlockN, seccomp, seccompN, &msg[0], C.size_t(len(msg))) != 0 ||
+		C.layers_prepare_notify(notify, notifyN, &msg[0], C.size_t(len(msg))) != 0 {
 		return errors.New(C.GoString(&msg[0]))
 	}
+	C.thread_listeners = C.int(l.Listeners)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -66,8 +67,12 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, share Users) (*host
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
 	if l.config.Kernel.Seats() {
-		h.seats = &seats{enforcer: l.config.Kernel, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
+		h.seats = &seats{enforcer: l.config.Kernel, watches: map[uint64]*enforce.Watch{}, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
 		err = l.config.Kernel.Enroll(h.pid)
+	}
+	if p.channel.listeners != nil {
+		h.seats.library = []string{l.config.Python.Stdlib}
+		l.waiters.Go(h.attendListeners)
 	}
 	overdue := time.AfterFunc(l.config.StartTimeout, func() { h.kill("did not become ready in time") })
 	if err = cmp.Or(err, confined.err); err == nil {
@@ -129,6 +134,7 @@ func (l *Launcher) attend(h *hostproc) {
 	}
 	exit := h.proc.cmd.Wait()
 	_ = h.proc.conn.Close()
+	h.proc.channel.deaf()
 	reason := h.epitaph(exit)
 	h.mu.Lock()
 	h.dead = true

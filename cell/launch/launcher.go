@@ -27,6 +27,7 @@ type Launcher struct {
 
 	closing  chan struct{}
 	guard    stack.Guard // what the node's programs hold
+	watches  bool        // files of cells with a policy are the node's to open
 	compiled compiled
 	// What cells without a policy put on; probing the kernel for it takes a while.
 	confineThread, confineProcess func() *confinement
@@ -75,7 +76,7 @@ func New(c Config) (*Launcher, error) {
 	}
 	return &Launcher{confineThread: backend(cell.SubInterpreter), confineProcess: backend(cell.Process),
 		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users),
-		users: users, closing: make(chan struct{}), guard: c.Kernel.Facts(), compiled: compiled{of: map[compiledKey]*confinement{}},
+		users: users, closing: make(chan struct{}), guard: c.Kernel.Facts(), watches: c.Kernel.Watches() != "" && c.Confinement != stack.Compatibility, compiled: compiled{of: map[compiledKey]*confinement{}},
 		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
 }
@@ -101,7 +102,7 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	r, err := rule(spec, l.guard)
+	r, err := rule(spec, l.guard, l.watches)
 	if err == nil {
 		err = l.compile(spec, &r)
 	}

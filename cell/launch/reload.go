@@ -20,7 +20,7 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 	if err := spec.Validate(); err != nil {
 		return cell.Reloaded{}, err
 	}
-	next, err := rule(spec, c.launcher.guard)
+	next, err := rule(spec, c.launcher.guard, c.launcher.watches)
 	if err == nil {
 		err = c.launcher.compile(spec, &next)
 	}
@@ -55,7 +55,7 @@ func (c *handle) settled(l stack.Layer, next fit) cell.ReloadedLayer {
 	now := c.host.fit
 	r := cell.ReloadedLayer{Name: string(l), Live: true}
 	switch {
-	case l == stack.Landlock && next.rules != now.rules:
+	case l == stack.Landlock && next.rules != now.rules || l == stack.Landlock && next.own != now.own:
 		r.Live, r.Missing = false, "it keeps the rules that the cell started with: what it refused stays refused, what it permitted is refused by the guest's gate only"
 	case l == stack.Seccomp && next.network && !now.network:
 		r.Live, r.Missing = false, "the cell has no internet sockets"

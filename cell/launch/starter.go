@@ -76,7 +76,7 @@ func (s *starter) startHere(b cell.Backend, f fit) (*process, error) {
 	}
 	var refused error
 	for _, flags := range tries {
-		p, err := s.startWith(b, flags)
+		p, err := s.startWith(b, flags, f.watched)
 		if err == nil {
 			s.mu.Lock()
 			s.flags, s.denied = flags, refused
@@ -100,8 +100,8 @@ func namespacesRefused(err error) bool {
 	return false
 }
 
-func (s *starter) startWith(b cell.Backend, flags uint64) (*process, error) {
-	way, err := newChannel(s.config.BrokerIO)
+func (s *starter) startWith(b cell.Backend, flags uint64, watched bool) (*process, error) {
+	way, err := newChannel(s.config.BrokerIO, watched)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/guard"
+	"github.com/pyisolate/pyisolate/kernel/notify"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -20,6 +21,7 @@ type Seat struct {
 	task     Task
 	cell     *guard.Cell   // nil: nothing judges
 	group    *cgroup.Group // nil: nothing bounds
+	watch    *Watch        // nil: nobody watches its paths
 	closing  sync.Once
 	tell     atomic.Pointer[func(guard.Event)]
 }
@@ -96,6 +98,10 @@ func (s *Seat) Put(p policy.Policy, l cgroup.Limits) error {
 	if err != nil {
 		return err
 	}
+	paths, err := notify.Compile(p.Files)
+	if err != nil {
+		return err
+	}
 	if rules != nil {
 		defer rules.Release() // in the end the cell has them
 	}
@@ -103,6 +109,9 @@ func (s *Seat) Put(p policy.Policy, l cgroup.Limits) error {
 		if err := s.group.Set(l); err != nil {
 			return err
 		}
+	}
+	if s.watch != nil {
+		s.watch.watched.Swap(paths)
 	}
 	if rules == nil {
 		return nil
@@ -158,6 +167,9 @@ func (s *Seat) Close() {
 		if s.cell != nil {
 			s.cell.DenyAll()
 		}
+		if s.watch != nil {
+			s.watch.watched.Swap(nil)
+		}
 		s.enforcer.mu.Lock()
 		s.enforcer.left = append(s.enforcer.left, s)
 		s.enforcer.mu.Unlock()
@@ -175,10 +187,17 @@ func (s *Seat) release() error {
 		s.enforcer.mu.Unlock()
 		s.cell.Close()
 	}
+	var failed error
+	if s.watch != nil {
+		s.enforcer.mu.Lock()
+		delete(s.enforcer.watched, s.watch.id)
+		s.enforcer.mu.Unlock()
+		failed = s.watch.Close()
+	}
 	if s.group == nil {
-		return nil
+		return failed
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), groupGrace)
 	defer cancel()
-	return s.group.Remove(ctx)
+	return errors.Join(failed, s.group.Remove(ctx))
 }
