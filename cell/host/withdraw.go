@@ -60,17 +60,20 @@ func (s *server) withdrawClaim(id uint64, state cell.State, reason string) bool 
 	if a == nil {
 		return false
 	}
-	e := cell.Errorf(cell.CellGone, "%s: %s", state, reason)
-	if !a.claim.GetClaim().GetUnwaited() {
-		s.turnAway(a.claim, e)
-		return true
-	}
 	arrived := s.forgetArrival(a.claim)
 	if arrived == nil {
 		return false // its worker has come meanwhile
 	}
-	for _, m := range arrived[1:] {
+	e := cell.Errorf(cell.CellGone, "%s: %s", state, reason)
+	waited := !a.claim.GetClaim().GetUnwaited()
+	if !waited {
+		arrived = arrived[1:]
+	}
+	for _, m := range arrived {
 		s.refuse(m, e)
+	}
+	if waited {
+		return true
 	}
 	report := cell.Report{State: state, Reason: reason}
 	s.send(id, 0, &wire.Control_Ended{Ended: &wire.Ended{State: string(state), Reason: wire.Text(reason, 4096), Report: wire.FromReport(report)}}, nil)
