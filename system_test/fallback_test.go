@@ -98,7 +98,7 @@ func TestExecutedCell(t *testing.T) {
 }
 
 func TestExecutedCellEnds(t *testing.T) {
-	l := newLauncher(t, launch.Config{NoZygote: true, PoolSize: -1})
+	l := newLauncher(t, launch.Config{NoZygote: true, PoolSize: -1, KillGrace: patient})
 	t.Run("limits", func(t *testing.T) {
 		c := spawn(t, l, cell.Spec{Backend: cell.Process, Limits: cell.Limits{Memory: 32 << 20, CPU: 200 * time.Millisecond}})
 		if err := c.Exec(soon(t), source("x = bytes(10**9)")); !errors.Is(err, cell.MemoryExceeded) {
@@ -119,6 +119,7 @@ func TestExecutedCellEnds(t *testing.T) {
 		alive(t, c)
 	})
 	t.Run("stuck in C", func(t *testing.T) {
+		l := newLauncher(t, launch.Config{NoZygote: true, PoolSize: -1})
 		c := spawn(t, l, cell.Spec{Backend: cell.Process, Limits: cell.Limits{Wall: 50 * time.Millisecond}})
 		if err := c.Exec(soon(t), source("sum(range(10**12))")); !errors.Is(err, cell.Timeout) {
 			t.Errorf("got %v", err)
