@@ -52,6 +52,22 @@ func zygoteThatCannotFork() int {
 	return 1
 }
 
+// What does not reach a process of cells whole confines nobody: it does not start.
+func TestConfigurationThatIsCutOff(t *testing.T) {
+	p, err := python()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := host.Dist{Home: p.Home, Lib: p.Lib, Stdlib: p.Stdlib, Seccomp: make([]byte, 40_000)}
+	z, err := host.NewZygote(host.ZygoteConfig{Dist: d})
+	if err == nil {
+		_ = z.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "larger than 64 KiB") {
+		t.Errorf("a configuration of more than 80 000 bytes: %v", err)
+	}
+}
+
 // Everything a forked cell does, one that is executed does too.
 func TestExecutedCell(t *testing.T) {
 	l := newLauncher(t, launch.Config{NoZygote: true})

@@ -150,7 +150,7 @@ func (s *server) welcome(g *guest) {
 // awaited reports, under mu, whether the claim has neither a worker nor an end yet.
 func (s *server) awaited(claim *wire.Msg) bool {
 	a := s.coming[claim.Cell]
-	return a != nil && a.claim == claim
+	return a != nil && a.claim == claim && s.cells[claim.Cell] == nil
 }
 
 // turnAway refuses a claim, and whatever followed it, unless it has been withdrawn.
