@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -184,15 +185,25 @@ func inject(t *testing.T, tid int, call uint64, path string, args [4]uint64) (sy
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := unix.PtraceAttach(tid); err != nil {
-		t.Skipf("nobody may trace here: %v", err)
-	}
-	if err := stopped(tid); err != nil {
-		return 0, err
-	}
 	var before, now unix.PtraceRegs
-	if err := unix.PtraceGetRegs(tid, &before); err != nil {
-		return 0, fmt.Errorf("read registers: %w", err)
+	// It may have been on its way to sleep: only in a system call there is an instruction
+	// before the next that makes one.
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if err := unix.PtraceAttach(tid); err != nil {
+			t.Skipf("nobody may trace here: %v", err)
+		}
+		if err := stopped(tid); err != nil {
+			return 0, err
+		}
+		if err := unix.PtraceGetRegs(tid, &before); err != nil {
+			return 0, fmt.Errorf("read registers: %w", err)
+		}
+		if before.Orig_rax != ^uint64(0) {
+			break
+		}
+		if err := unix.PtraceDetach(tid); err != nil || time.Now().After(deadline) {
+			return 0, fmt.Errorf("the thread makes no system call: %w", err)
+		}
 	}
 	scratch := (before.Rsp - 8192) &^ 4095
 	if _, err := unix.PtracePokeData(tid, uintptr(scratch), append([]byte(path), 0)); err != nil {

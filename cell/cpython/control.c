@@ -50,8 +50,10 @@ static void read_setting(config *k, const char *key, char *value) {
 
 void control_config(config *k) {
   static char text[65536];
-  ssize_t n = recv(CONTROL, text, sizeof text - 1, 0);
+  ssize_t n = recv(CONTROL, text, sizeof text - 1, MSG_TRUNC); // the packet's length, not what was read
   if (n <= 0) _exit(1);
+  // The last settings are those that confine: a part of them must not do.
+  if (n > (ssize_t)sizeof text - 1) control_die("the configuration is larger than 64 KiB");
   for (char *p = text; p < text + n;) {
     size_t step = strlen(p) + 1; // before the value is cut up
     char *value = strchr(p, '=');
@@ -68,7 +70,7 @@ int control_receive(request *q, int *region, int *bell) {
   ssize_t n = recvmsg(CONTROL, &m, MSG_CMSG_CLOEXEC);
   if (n < 0 && errno == EINTR) return 0;
   if (n <= 0) return -1;
-  if (n != sizeof *q || q->op != 1 || m.msg_controllen < CMSG_LEN(2 * sizeof(int))) return 0;
+  if (n != sizeof *q || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || q->op != 1 || m.msg_controllen < CMSG_LEN(2 * sizeof(int))) return 0;
   int fds[2];
   memcpy(fds, CMSG_DATA(&c.head), sizeof fds);
   *region = fds[0];

@@ -196,11 +196,14 @@ func (g *guest) look(op *operation) {
 	_ = g.slot.region.Poll(pollPatience, enough, g.frame)
 }
 
+// cancelHaste is how much less than the kill grace a guest has whose caller waits no more.
+const cancelHaste = 5
+
 // cancel withdraws operation id, waiting or running.
 func (g *guest) cancel(id uint64, kind cell.Kind) {
-	e, grace := withdrawn(kind), cancelGrace
-	if kind == cell.Timeout {
-		grace = g.srv.killGrace
+	e, grace := withdrawn(kind), g.srv.killGrace
+	if kind == cell.Cancelled {
+		grace /= cancelHaste
 	}
 	g.mu.Lock()
 	for i, op := range g.queue {

@@ -17,7 +17,6 @@ import (
 // end before it counts as stuck.
 const (
 	defaultKillGrace   = 500 * time.Millisecond
-	cancelGrace        = 100 * time.Millisecond
 	defaultRetireGrace = 5 * time.Second
 	stuckAfter         = 500 * time.Millisecond
 	// recvPatience is how long the reader looks for the next message: about as

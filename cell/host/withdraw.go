@@ -23,17 +23,17 @@ func (s *server) withdraw(m *wire.Msg) bool {
 // withdrawOne answers a message that waits, or the claim and all that follows it.
 func (s *server) withdrawOne(m *wire.Msg, kind cell.Kind) bool {
 	s.mu.Lock()
-	a := s.coming[m.Cell]
+	a, begun := s.coming[m.Cell], s.cells[m.Cell] != nil
 	var op *wire.Msg
 	if a != nil {
 		op = a.remove(m.Op)
 	}
 	s.mu.Unlock()
 	switch {
-	case a == nil:
-		return false
 	case op != nil:
 		s.refuse(op, withdrawn(kind))
+	case a == nil || begun:
+		return false
 	case m.Op == a.claim.Op:
 		s.turnAway(a.claim, withdrawn(kind))
 	}
@@ -64,15 +64,14 @@ func (s *server) withdrawClaim(id uint64, state cell.State, reason string) bool 
 	if arrived == nil {
 		return false // its worker has come meanwhile
 	}
-	e := cell.Errorf(cell.CellGone, "%s: %s", state, reason)
-	waited := !a.claim.GetClaim().GetUnwaited()
-	if !waited {
-		arrived = arrived[1:]
+	unwaited := a.claim.GetClaim().GetUnwaited()
+	if unwaited {
+		arrived = arrived[1:] // the end is the answer
 	}
 	for _, m := range arrived {
-		s.refuse(m, e)
+		s.refuse(m, cell.Errorf(cell.CellGone, "%s: %s", state, reason))
 	}
-	if waited {
+	if !unwaited {
 		return true
 	}
 	report := cell.Report{State: state, Reason: reason}

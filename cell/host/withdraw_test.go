@@ -70,3 +70,15 @@ func TestWithdrawnCellDoesNotComeBack(t *testing.T) {
 		}
 	}
 }
+
+// A worker that comes at the same moment gets the cell or does not; the cell ends anyhow.
+func TestClosedWhileTheWorkerComes(t *testing.T) {
+	n := serve(t, 0)
+	for id := uint64(1); id < 200; id++ {
+		n.claimsWithoutWaiting(id)
+		n.runs(id, 2, 0, "post 1")
+		n.send(id, 0, &wire.Control_Close{Close: &wire.Close{}}, "")
+		_ = n.outcome(id, 2)
+		n.ended(id)
+	}
+}

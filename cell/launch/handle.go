@@ -119,7 +119,13 @@ func (c *handle) claimReady(ctx context.Context, worker uint64) error {
 func (c *handle) claimAnswered(m *wire.Msg) {
 	if f := m.GetFailed(); f != nil {
 		c.host.forget(c)
-		c.end(cell.Crashed, "the host refused the claim: "+wire.ToError(f.Error).Error(), nil)
+		e := wire.ToError(f.Error)
+		if e.Kind == cell.Busy && c.gone() == nil { // of a host that retires: the next attempt meets another
+			c.mu.Lock()
+			c.err = e
+			c.mu.Unlock()
+		}
+		c.end(cell.Crashed, "the host refused the claim: "+e.Error(), nil)
 		return
 	}
 	c.launcher.claimed(m.GetClaimed())
@@ -299,7 +305,7 @@ func (c *handle) finish(state cell.State, reason string) {
 	default:
 	}
 	c.last.State, c.last.Reason, c.last.Busy = state, reason, false
-	if state != cell.Closed {
+	if state != cell.Closed && c.err == nil {
 		c.err = cell.Errorf(cell.CellGone, "%s: %s", state, reason)
 	}
 	// The answer to a claim that nobody waits for is still to come, and says whether an end

@@ -16,8 +16,8 @@ import (
 
 // TestHostile runs every probe in every column.
 func TestHostile(t *testing.T) {
-	if os.Getenv("PYISOLATE_HOSTILE") == "" {
-		t.Skip("a minute of attacks, which a machine that does other things besides makes fail: make test-hostile")
+	if testing.Short() {
+		t.Skip("a minute of attacks")
 	}
 	m := newMatrix()
 	for _, c := range columns {
@@ -107,7 +107,7 @@ func (p probe) attack(t *testing.T, f family, w *world, c *canaries) (said []byt
 		imports = []string{"*"}
 	}
 	if p.limits.Wall == 0 {
-		p.limits.Wall = 8 * time.Second
+		p.limits.Wall = 15 * time.Second
 	}
 	guest := spawn(t, w.l, cell.Spec{Backend: w.column.backend, Tenant: w.tenant, Imports: imports, Limits: p.limits, Sink: e})
 	must(t, guest.Exec(soon(t), cell.Source{Code: []byte(c.prelude(w)), File: "prelude.py"}))

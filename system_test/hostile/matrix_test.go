@@ -77,9 +77,15 @@ func (m *matrix) compare(t *testing.T) {
 	}
 	want, err := os.ReadFile(matrixFile)
 	must(t, err)
-	if diff := cmp.Diff(string(want), text); diff != "" {
-		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with PYISOLATE_HOSTILE=1 go test ./system_test/hostile -run TestHostile -update\n%s", diff)
+	if diff := cmp.Diff(timeless(string(want)), timeless(text)); diff != "" {
+		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with go test ./system_test/hostile -run TestHostile -update\n%s", diff)
 	}
+}
+
+// timeless is the matrix without what a busy machine changes: whether a probe that is held
+// came to its own end before its limit.
+func timeless(matrix string) string {
+	return strings.ReplaceAll(matrix, " "+limited+" |", " "+held+" |")
 }
 
 func (m *matrix) text() string {
@@ -115,8 +121,8 @@ func (m *matrix) text() string {
 const header = `# Hostile matrix
 
 What came of %d techniques in %d families, each tried in a cell of its own. Written by
-` + "`PYISOLATE_HOSTILE=1 go test ./system_test/hostile -run TestHostile -update`" + `; the test fails when a run finds
-something else. Do not edit it.
+` + "`go test ./system_test/hostile -run TestHostile -update`" + `; the test fails when a run finds
+something else, a limit that was or was not needed aside. Do not edit it.
 
 A probe is judged by canaries outside of the guest, never by an exception: a secret file
 that must not be posted, files that must not change, TCP, UDP and Unix sockets that must not
