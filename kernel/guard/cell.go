@@ -12,7 +12,10 @@ import (
 type Cell struct {
 	guard *Guard
 	index uint32
-	rules *Rules // nil when it has none; guard.mu guards it
+	life  uint32 // tells it from others of its index; never 0
+	// guard.mu guards those below.
+	rules  *Rules // nil when it has none
+	closed bool
 }
 
 // Usage is what a cell has done and used in its life. What was refused counts as denied
@@ -54,12 +57,14 @@ func (g *Guard) NewCellOf(r *Rules) (*Cell, error) {
 	if len(g.freeCells) == 0 {
 		return nil, ErrFull
 	}
-	c := &Cell{guard: g, index: g.freeCells[0]}
+	g.lives++
+	c := &Cell{guard: g, index: g.freeCells[0], life: g.lives}
 	*(*Usage)(g.usage(c.index)) = Usage{}
 	if err := c.publish(r); err != nil {
 		return nil, err
 	}
 	g.freeCells = g.freeCells[1:]
+	g.shared(c.index).life.Store(c.life)
 	return c, nil
 }
 
@@ -102,7 +107,7 @@ func (c *Cell) point(r *Rules) {
 	if r != nil {
 		word |= uint64(r.slot) + 1
 	}
-	g.word(c.index).Store(word)
+	g.shared(c.index).word.Store(word)
 	g.drop(c.rules)
 	c.rules = r
 }
@@ -115,11 +120,18 @@ func (c *Cell) DenyAll() {
 	c.point(nil)
 }
 
-// Close denies everything and gives the cell's number back, once its threads have ended.
+// Close denies everything and gives the cell's number back. What is left of its threads may
+// do nothing any more, and what its sockets have not sent is not sent. A second Close is
+// none.
 func (c *Cell) Close() {
 	c.guard.mu.Lock()
 	defer c.guard.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
 	c.point(nil)
+	c.guard.shared(c.index).life.Store(0)
 	c.guard.freeCells = append(c.guard.freeCells, c.index)
 }
 
