@@ -1,12 +1,16 @@
 package guard
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
+
+// ErrClosed: the cell is closed.
+var ErrClosed = errors.New("guard: the cell is closed")
 
 // A Cell is a policy that threads are bound to, and what they have used.
 type Cell struct {
@@ -91,7 +95,10 @@ func (c *Cell) Publish(r *Rules) error {
 
 // publish is Publish for who holds mu.
 func (c *Cell) publish(r *Rules) error {
-	if r.holders == 0 {
+	switch {
+	case c.closed:
+		return ErrClosed
+	case r.holders == 0:
 		return ErrReleased
 	}
 	r.holders++
@@ -117,7 +124,9 @@ func (c *Cell) point(r *Rules) {
 func (c *Cell) DenyAll() {
 	c.guard.mu.Lock()
 	defer c.guard.mu.Unlock()
-	c.point(nil)
+	if !c.closed {
+		c.point(nil)
+	}
 }
 
 // Close denies everything and gives the cell's number back. What is left of its threads may
@@ -135,7 +144,8 @@ func (c *Cell) Close() {
 	c.guard.freeCells = append(c.guard.freeCells, c.index)
 }
 
-// Usage returns the counters. Each is as it is now; they are not of one moment.
+// Usage returns the counters, until the cell is closed. Each is as it is now; they are not
+// of one moment.
 func (c *Cell) Usage() Usage {
 	var u Usage
 	words := (*[unsafe.Sizeof(u) / 8]uint64)(unsafe.Pointer(&u))

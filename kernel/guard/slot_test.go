@@ -236,6 +236,13 @@ func TestClosed(t *testing.T) {
 				}
 				_, err := unix.Write(fd, []byte("x"))
 				err = errors.Join(denied("send as the next cell", err), denied("connect as the next cell", dial(9)))
+				old.DenyAll()
+				if swap := old.Swap(anywhere(policy.Quotas{})); g.Kind() == Cgroup && !errors.Is(swap, ErrClosed) {
+					t.Errorf("a closed cell is swapped: %v", swap)
+				}
+				if g.shared(c.Index()).word.Load()&0xffffffff == 0 {
+					t.Error("a closed cell's DenyAll is the next one's")
+				}
 				if u := c.Usage(); u != (Usage{}) {
 					t.Errorf("the next cell's usage: %+v", u)
 				}
