@@ -3,7 +3,9 @@ package guard
 import (
 	"context"
 	"net"
+	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,46 +41,99 @@ func measure(b *testing.B, c *Cell, f func() error) {
 	}
 }
 
+// worker runs f in batches on a thread of its own, and tells how long each took.
+func worker(b *testing.B, c *Cell, f func() error) (batch func() time.Duration) {
+	b.Helper()
+	begin, took, ended := make(chan struct{}), make(chan time.Duration), make(chan error, 1)
+	go func() {
+		ended <- osthread.Run(func() error {
+			if c != nil {
+				if err := c.BindSelf(); err != nil {
+					return err
+				}
+			}
+			for range begin {
+				start := time.Now()
+				for range batchSize {
+					if err := f(); err != nil {
+						close(took)
+						return err
+					}
+				}
+				took <- time.Since(start)
+			}
+			return nil
+		})
+	}()
+	b.Cleanup(func() {
+		close(begin)
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	})
+	return func() time.Duration {
+		begin <- struct{}{}
+		return <-took
+	}
+}
+
+const batchSize = 50
+
+// compare runs f by turns on a free thread and on one that is bound to c, so that whatever
+// else the machine does is the same for both, and reports the medians and their ratio.
+func compare(b *testing.B, c *Cell, f func() error) {
+	b.Helper()
+	free, bound := worker(b, nil, f), worker(b, c, f)
+	var frees, bounds []time.Duration
+	for b.Loop() {
+		frees, bounds = append(frees, free()), append(bounds, bound())
+	}
+	median := func(list []time.Duration) float64 {
+		slices.Sort(list)
+		return float64(list[len(list)/2]) / batchSize
+	}
+	b.ReportMetric(median(frees), "free-ns/op")
+	b.ReportMetric(median(bounds), "bound-ns/op")
+	b.ReportMetric(median(bounds)/median(frees), "times")
+}
+
 func BenchmarkOpenClose(b *testing.B) {
 	g := guarded(b)
 	tr := newTree(b)
-	c := newCell(b, g, tr.policy())
-	open := func() error {
+	compare(b, newCell(b, g, tr.policy()), func() error {
 		fd, err := unix.Open(tr.at("a/file"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		return unix.Close(fd)
-	}
-	b.Run("free", func(b *testing.B) { measure(b, nil, open) })
-	b.Run("bound", func(b *testing.B) { measure(b, c, open) })
+	})
 }
 
 // BenchmarkConnect is of UDP, which is all judgement and no handshake, and of TCP. "outside"
-// is before any program is attached, where that can be had: run it alone.
+// is before any program is attached.
 func BenchmarkConnect(b *testing.B) {
 	peer := addressOf(sink(b))
 	l := acceptor(b)
-	datagram := func() error { return to(unix.AF_INET, unix.SOCK_DGRAM, connect(peer)) }
-	stream := func() error {
-		return to(unix.AF_INET, unix.SOCK_STREAM, func(fd int) error {
-			if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
-				return err
-			}
-			return unix.Connect(fd, &unix.SockaddrInet4{Port: l, Addr: [4]byte{127, 0, 0, 1}})
-		})
+	kinds := map[string]func() error{
+		"udp": func() error { return to(unix.AF_INET, unix.SOCK_DGRAM, connect(peer)) },
+		"tcp": func() error {
+			return to(unix.AF_INET, unix.SOCK_STREAM, func(fd int) error {
+				if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+					return err
+				}
+				return unix.Connect(fd, &unix.SockaddrInet4{Port: l, Addr: [4]byte{127, 0, 0, 1}})
+			})
+		},
 	}
-	if len(shared.of) == 0 {
-		b.Run("outside/udp", func(b *testing.B) { measure(b, nil, datagram) })
-		b.Run("outside/tcp", func(b *testing.B) { measure(b, nil, stream) })
+	for of, f := range kinds {
+		b.Run("outside/"+of, func(b *testing.B) { measure(b, nil, f) })
 	}
 	for _, name := range []string{"cgroup", "cgroup by number", "lsm"} {
 		b.Run(name, func(b *testing.B) {
 			g := loaded(b, with(b, ways[name]))
 			c := newCell(b, g, anywhere(policy.Quotas{}))
-			for of, f := range map[string]func() error{"udp": datagram, "tcp": stream} {
-				b.Run("free/"+of, func(b *testing.B) { measure(b, nil, f) })
-				b.Run("bound/"+of, func(b *testing.B) { measure(b, c, f) })
+			for of, f := range kinds {
+				b.Run(of, func(b *testing.B) { compare(b, c, f) })
 			}
 		})
 	}

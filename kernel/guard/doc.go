@@ -70,9 +70,8 @@
 // # Lifetime
 //
 // [Guard.Close] detaches and unpins everything: threads that are still bound are free then.
-// [Cell.Close] denies everything and gives the cell's number back; it must not be called
-// before the cell's threads have ended, or what is left of them gets the next cell's policy.
-// What its sockets have not sent by then is not sent.
+// [Cell.Close] denies everything and gives the cell's number back. What is left of its threads
+// and sockets is of no cell any more, also when the number is used again, and is denied all.
 //
 // A bound thread may not speak to eBPF, where LSM programs judge: Build, Bind and all else
 // of this package that asks the kernel is for other threads. Publish, DenyAll and Usage ask

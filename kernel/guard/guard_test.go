@@ -31,10 +31,10 @@ func TestSizes(t *testing.T) {
 	for _, spec := range []*ebpf.CollectionSpec{lsm, cgroup} {
 		for name, want := range map[string][2]uint32{
 			"bindings": {4, uint32(unsafe.Sizeof(binding{}))},
-			"cells":    {4, 8},
+			"cells":    {4, uint32(unsafe.Sizeof(sharedPolicy{}))},
 			"usages":   {4, uint32(unsafe.Sizeof(Usage{}))},
 			"limits":   {4, uint32(unsafe.Sizeof(limits{}))},
-			"sockets":  {4, 4},
+			"sockets":  {4, uint32(unsafe.Sizeof(binding{}))},
 		} {
 			m := spec.Maps[name]
 			if m.KeySize != want[0] || m.ValueSize != want[1] {
@@ -134,7 +134,7 @@ func TestEmptyCell(t *testing.T) {
 			c.DenyAll()
 			return c
 		},
-		"a cell that is not there": func() *Cell { return &Cell{guard: g, index: maxCells + 5} },
+		"a cell that is not there": func() *Cell { return &Cell{guard: g, index: maxCells + 5, life: 1} },
 	} {
 		c := make()
 		on(t, c, func() error {
