@@ -208,6 +208,9 @@ func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
 // identify adds what the node knows better than the host.
 func (c *handle) identify(r cell.Report) cell.Report {
 	r.ID, r.Name, r.Tenant, r.Backend, r.HostPID = c.id, c.spec.Name, c.spec.Tenant, c.spec.Backend, c.host.pid
+	if node := c.host.node; node != anywhere {
+		r.NUMANode = &node
+	}
 	r.Confinement = c.confinement()
 	if s := c.seated(); s.judged() {
 		u := s.Usage()
