@@ -66,11 +66,11 @@ test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detec
 		exit $$status; } | $(GO) run ./internal/testsummary
 	@tools/kernel-smoke $(GO)
 
-test-kernel: ## kernel tests, real cells and attacks on them under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=
+test-kernel: ## kernel tests, real cells and attacks on them under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=; writes docs/verifier-cost.md
 	$(GO) run ./kernel/internal/vmtest/run $(VMFLAGS)
 
 test-hostile: ## attack cells by every known technique, on each backend and stack of layers (docs/hostile-matrix.md)
-	PYISOLATE_HOSTILE=1 $(GO) test -timeout $(TESTTIMEOUT) -run TestHostile ./system_test/hostile
+	$(GO) test -count=1 -timeout $(TESTTIMEOUT) -run TestHostile ./system_test/hostile
 
 race: ## all tests under the race detector
 	$(GO) test -race -timeout $(TESTTIMEOUT) ./...

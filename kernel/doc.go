@@ -5,8 +5,11 @@
 //   - seccomp makes the system-call filter of a cell
 //   - landlock makes the file, port and scope rules of a cell's thread
 //   - cgroup makes, finds again and removes the control groups of hosts and cells
-//   - lsm holds the eBPF programs that judge each thread by its cell's policy
+//   - guard holds the eBPF programs that judge each thread by its cell's policy
 //   - contract compiles assertions about what a cell does to eBPF programs for those hooks
+//   - notify judges, where the guard does not, what a thread opens and changes by path
+//   - numa places hosts on the nodes of a machine
+//   - enforce is the node's half: it binds cells to the guard and puts them into groups
 //   - stack compiles a policy into the strongest of these that the kernel has, and
 //     reports what holds and what does not
 //

@@ -52,6 +52,22 @@ func zygoteThatCannotFork() int {
 	return 1
 }
 
+// What does not reach a process of cells whole confines nobody: it does not start.
+func TestConfigurationThatIsCutOff(t *testing.T) {
+	p, err := python()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := host.Dist{Home: p.Home, Lib: p.Lib, Stdlib: p.Stdlib, Seccomp: make([]byte, 40_000)}
+	z, err := host.NewZygote(host.ZygoteConfig{Dist: d})
+	if err == nil {
+		_ = z.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "larger than 64 KiB") {
+		t.Errorf("a configuration of more than 80 000 bytes: %v", err)
+	}
+}
+
 // Everything a forked cell does, one that is executed does too.
 func TestExecutedCell(t *testing.T) {
 	l := newLauncher(t, launch.Config{NoZygote: true})
@@ -98,7 +114,7 @@ func TestExecutedCell(t *testing.T) {
 }
 
 func TestExecutedCellEnds(t *testing.T) {
-	l := newLauncher(t, launch.Config{NoZygote: true, PoolSize: -1})
+	l := newLauncher(t, launch.Config{NoZygote: true, PoolSize: -1, KillGrace: patient})
 	t.Run("limits", func(t *testing.T) {
 		c := spawn(t, l, cell.Spec{Backend: cell.Process, Limits: cell.Limits{Memory: 32 << 20, CPU: 200 * time.Millisecond}})
 		if err := c.Exec(soon(t), source("x = bytes(10**9)")); !errors.Is(err, cell.MemoryExceeded) {
@@ -119,6 +135,7 @@ func TestExecutedCellEnds(t *testing.T) {
 		alive(t, c)
 	})
 	t.Run("stuck in C", func(t *testing.T) {
+		l := newLauncher(t, launch.Config{NoZygote: true, PoolSize: -1})
 		c := spawn(t, l, cell.Spec{Backend: cell.Process, Limits: cell.Limits{Wall: 50 * time.Millisecond}})
 		if err := c.Exec(soon(t), source("sum(range(10**12))")); !errors.Is(err, cell.Timeout) {
 			t.Errorf("got %v", err)

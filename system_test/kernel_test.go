@@ -136,104 +136,112 @@ func TestTwoCellsOfOneHost(t *testing.T) {
 	kernel := newKernel(t)
 	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
 		t.Run(string(b), func(t *testing.T) {
+			l := newLauncher(t, launch.Config{Kernel: kernel})
 			ports := [2]uint16{listen(t), listen(t)}
-			twoCells{
-				spec:     cell.Spec{Backend: b, Imports: []string{"os", "socket"}},
-				policies: [2]*policy.Policy{connects(ports[0]), connects(ports[1])},
-				what: func(j int) string {
-					return fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", ports[j])
-				},
-				texts: [2]string{publicText, publicText},
-			}.exchange(t, newLauncher(t, launch.Config{Kernel: kernel}))
+			policies := [2]*policy.Policy{connects(ports[0]), connects(ports[1])}
+			var cells [2]cell.Cell
+			for i := range cells {
+				cells[i] = spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os", "socket"}, Policy: policies[i]})
+				posts(t, cells[i], attempts+"\nimport socket")
+			}
+			sameHost(t, cells[:]...)
+			reaches := func(want [2][2]bool) {
+				t.Helper()
+				for i, c := range cells {
+					for j, port := range ports {
+						got := attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port))
+						if (got == publicText) != want[i][j] {
+							t.Errorf("cell %d, server %d: %s", i, j, got)
+						}
+					}
+				}
+			}
+			reaches([2][2]bool{{true, false}, {false, true}})
+			for i, c := range cells {
+				r, err := c.Reload(soon(t), *policies[1-i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if missing := r.NewCell(); len(missing) > 0 {
+					t.Errorf("only in a new cell: %q", missing)
+				}
+			}
+			reaches([2][2]bool{{false, true}, {true, false}})
 		})
 	}
 }
 
-// TestTwoCellsOfOneHostRead: the same of files. Both may follow links to A and to B, as the
-// gate judges them; what they lead to is for the kernel to judge.
-func TestTwoCellsOfOneHostRead(t *testing.T) {
+// TestTwoCellsReadDifferently is the same with files: of two cells of one host one reads A and
+// not B, the other B and not A.
+func TestTwoCellsReadDifferently(t *testing.T) {
 	kernel := newKernel(t)
-	if facts := kernel.Facts(); !facts.Files {
-		t.Skipf("the programs judge no files here: %s", facts.Evidence)
+	if !kernel.Facts().Files && kernel.Watches() == "" {
+		t.Skip("nothing here judges files by rules that can be replaced")
 	}
 	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
 		t.Run(string(b), func(t *testing.T) {
 			root := newTree(t)
-			names := [2]string{"a", "b"}
-			links := root + "/links"
-			if err := os.Mkdir(links, 0o755); err != nil { // a rule for a link itself would be one for where it leads
-				t.Fatal(err)
-			}
+			l := newLauncher(t, launch.Config{Kernel: kernel})
 			var policies [2]*policy.Policy
-			for i, name := range names {
-				if err := os.Symlink(root+"/"+name+"/file", links+"/"+name); err != nil {
+			var cells [2]cell.Cell
+			for i, name := range []string{"a", "b"} {
+				// The gate lets both through: what decides is the kernel.
+				policies[i] = fileRules(policy.FileRule{Path: root + "/" + name, Access: policy.Read | policy.Write},
+					policy.FileRule{Path: root + "/links", Access: policy.Read})
+			}
+			for i := range cells {
+				cells[i] = spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os"}, Policy: policies[i]})
+				posts(t, cells[i], attempts)
+			}
+			sameHost(t, cells[:]...)
+			reads := func(want [2][2]bool) {
+				t.Helper()
+				for i, c := range cells {
+					for j, name := range []string{"a", "b"} {
+						for path, refused := range map[string]string{"/" + name + "/file": "refused by the gate", "/links/" + name: "refused by the kernel"} {
+							got := attempt(t, c, "open('"+root+path+"').read()")
+							if read := got == publicText || got == secretText; read != want[i][j] || (!read && got != refused) {
+								t.Errorf("cell %d, %s: %s", i, path, got)
+							}
+						}
+					}
+				}
+			}
+			reads([2][2]bool{{true, false}, {false, true}})
+			for i, c := range cells {
+				r, err := c.Reload(soon(t), *policies[1-i])
+				if err != nil {
 					t.Fatal(err)
 				}
-				policies[i] = fileRules(policy.FileRule{Path: links, Access: policy.Read}, policy.FileRule{Path: root + "/" + name, Access: policy.Read})
+				if missing := r.NewCell(); len(missing) > 0 {
+					t.Errorf("only in a new cell: %q", missing)
+				}
 			}
-			twoCells{
-				spec:     cell.Spec{Backend: b, Imports: []string{"os"}},
-				policies: policies,
-				what:     func(j int) string { return "open(" + pyString(links+"/"+names[j]) + ").read()" },
-				texts:    [2]string{publicText, secretText},
-			}.exchange(t, newLauncher(t, launch.Config{Kernel: kernel}))
+			reads([2][2]bool{{false, true}, {true, false}})
+			// What is given is given to change, too, and belongs to the cell.
+			for _, try := range []string{"open('ROOT/b/new', 'w').write('x')", "os.rename('ROOT/b/new', 'ROOT/b/other')", "os.remove('ROOT/b/other')"} {
+				if got := attempt(t, cells[0], strings.ReplaceAll(try, "ROOT", root)); got != "done" {
+					t.Errorf("%s: %s", try, got)
+				}
+			}
 		})
 	}
 }
 
-// twoCells are two of one host: what is to reach A, then B, and what it gives.
-type twoCells struct {
-	spec     cell.Spec
-	policies [2]*policy.Policy
-	what     func(j int) string
-	texts    [2]string
-}
-
-// exchange sees that each reaches its own, changes the policies over, and sees the reverse.
-func (two twoCells) exchange(t *testing.T, l *launch.Launcher) {
-	t.Helper()
-	var cells [2]cell.Cell
+// sameHost fails unless the cells share their host.
+func sameHost(tb testing.TB, cells ...cell.Cell) {
+	tb.Helper()
 	hosts := map[int]bool{}
-	for i := range cells {
-		spec := two.spec
-		spec.Policy = two.policies[i]
-		cells[i] = spawn(t, l, spec)
-		setup := attempts
-		for _, module := range spec.Imports {
-			setup += "\nimport " + module
-		}
-		posts(t, cells[i], setup)
-		r, err := cells[i].Inspect(soon(t))
+	for _, c := range cells {
+		r, err := c.Inspect(soon(tb))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		hosts[r.HostPID] = true
 	}
 	if len(hosts) != 1 {
-		t.Errorf("they have hosts %v", hosts)
+		tb.Errorf("they have hosts %v", hosts)
 	}
-	reach := func(own func(i int) int) {
-		t.Helper()
-		for i, c := range cells {
-			for j, text := range two.texts {
-				want := map[bool]string{true: text, false: "refused by the kernel"}[j == own(i)]
-				if got := attempt(t, c, two.what(j)); got != want {
-					t.Errorf("cell %d, %s: %s; want %s", i, two.what(j), got, want)
-				}
-			}
-		}
-	}
-	reach(func(i int) int { return i })
-	for i, c := range cells {
-		r, err := c.Reload(soon(t), *two.policies[1-i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if missing := r.NewCell(); len(missing) > 0 {
-			t.Errorf("only in a new cell: %q", missing)
-		}
-	}
-	reach(func(i int) int { return 1 - i })
 }
 
 // TestQuotasOfTheKernel: the kernel counts what a cell does to the network, and stops it.
@@ -260,6 +268,45 @@ func TestQuotasOfTheKernel(t *testing.T) {
 	}
 	if got := heard.await(t, "quota connects"); got.Kernel != "over quota" || got.Capability != "net" || got.Cell != c.ID() {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestContract: assertions beside the rules, judged in the kernel and replaced while the cell runs.
+func TestContract(t *testing.T) {
+	kernel := newKernel(t)
+	heard := &denials{}
+	l := newLauncher(t, launch.Config{Kernel: kernel})
+	one, two := listen(t), listen(t)
+	anywhere := policy.Policy{Net: []policy.NetRule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}}
+	p := anywhere
+	p.Contract = fmt.Sprintf("connect.port == %d", one)
+	c := spawn(t, l, cell.Spec{Imports: []string{"os", "socket"}, Policy: &p, Sink: heard})
+	posts(t, c, attempts+"\nimport socket")
+	reaches := func(port uint16) bool {
+		return attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port)) == publicText
+	}
+	if !reaches(one) || reaches(two) {
+		t.Error("the contract does not hold")
+	}
+	if got := heard.await(t, "contract, line 1 column 1"); got.Capability != "net" {
+		t.Errorf("%+v", got)
+	}
+	p.Contract = fmt.Sprintf("connect.port == %d\nconnects <= 3", two)
+	if _, err := c.Reload(soon(t), p); err != nil {
+		t.Fatal(err)
+	}
+	if reaches(one) || !reaches(two) || !reaches(two) || reaches(two) {
+		t.Error("the new contract does not hold")
+	}
+	if _, err := c.Reload(soon(t), anywhere); err != nil {
+		t.Fatal(err)
+	}
+	if !reaches(one) || !reaches(two) {
+		t.Error("without a contract something is refused")
+	}
+	p.Contract = "connect.prot == 1"
+	if _, err := c.Reload(soon(t), p); cell.KindOf(err) != cell.Invalid || !strings.Contains(err.Error(), "1:1") {
+		t.Errorf("a contract that means nothing: %v", err)
 	}
 }
 

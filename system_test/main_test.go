@@ -64,6 +64,9 @@ func pythonAt(path string) (pydist.Dist, launch.Python, error) {
 		Preload: []string{"json", "re", "math", "random"}}, err
 }
 
+// patient is a KillGrace for guests that are to obey, on a machine that is busy with others.
+const patient = 20 * time.Second
+
 // newLauncher is closed, and must close in time, when the test ends.
 func newLauncher(tb testing.TB, c launch.Config) *launch.Launcher {
 	tb.Helper()

@@ -192,7 +192,8 @@ func TestFailureIsAlsoAnItem(t *testing.T) {
 }
 
 func TestDeadlinesAndCancelling(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackend(t, func(t *testing.T, _ *launch.Launcher, b cell.Backend) {
+		l := newLauncher(t, launch.Config{KillGrace: patient})
 		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"time"}})
 		for _, src := range []string{"while True: pass", "recv()", "import time\ntime.sleep(60)",
 			"while True:\n try:\n  while True: pass\n except BaseException: pass"} {

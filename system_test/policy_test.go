@@ -17,7 +17,8 @@ const (
 	publicText = "what all may know"
 )
 
-// newTree has directories a and b with a file each, which every user may read and change.
+// newTree has directories a and b with a file each, which every user may read and change, and
+// links to them.
 func newTree(tb testing.TB) string {
 	tb.Helper()
 	root := tb.TempDir()
@@ -39,8 +40,13 @@ func newTree(tb testing.TB) string {
 			tb.Fatal(err)
 		}
 	}
-	if err := os.Symlink(root+"/b/file", root+"/a/link"); err != nil {
+	if err := os.Mkdir(root+"/links", 0o755); err != nil {
 		tb.Fatal(err)
+	}
+	for link, to := range map[string]string{"/a/link": "/b/file", "/links/a": "/a/file", "/links/b": "/b/file"} {
+		if err := os.Symlink(root+to, root+link); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	return root
 }

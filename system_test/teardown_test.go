@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
@@ -105,4 +106,38 @@ post([o for o in gc.get_objects() if type(o) is type(len) and o.__name__ == "cre
 			t.Errorf("posted %q", got)
 		}
 	})
+}
+
+// A guest whose last words never end costs what SECURITY.md says: its own cell in backend
+// process; in the other its tenant's host, if C code is what does not end. No other tenant notices, and its own goes on.
+func TestEndThatNeverEnds(t *testing.T) {
+	const loops = "class Last:\n def __del__(self):\n  while True: pass"
+	const defies = "class Last:\n def __del__(self):\n  while True:\n   try:\n    while True: pass\n   except BaseException: pass"
+	const inC = "import functools\nclass Last: __del__ = staticmethod(functools.partial(sum, range(10**12)))"
+	for _, tc := range []struct {
+		backend cell.Backend
+		last    string
+		retires bool
+	}{
+		{cell.SubInterpreter, loops, false}, {cell.SubInterpreter, defies, false}, {cell.SubInterpreter, inC, true},
+		{cell.Process, loops, false}, {cell.Process, defies, false}, {cell.Process, inC, false},
+	} {
+		l := newLauncher(t, launch.Config{PoolSize: -1, RetireGrace: 100 * time.Millisecond})
+		neighbour := spawn(t, l, cell.Spec{Backend: tc.backend, Tenant: "neighbour"})
+		sibling := spawn(t, l, cell.Spec{Backend: tc.backend})
+		c := spawn(t, l, cell.Spec{Backend: tc.backend, Imports: []string{"functools"}})
+		if err := c.Exec(soon(t), source("%s\nkept = Last()", tc.last)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(soon(t)); err != nil {
+			t.Errorf("%s: close: %v", tc.backend, err)
+		}
+		if tc.retires {
+			<-sibling.Done()
+		} else {
+			alive(t, sibling)
+		}
+		alive(t, neighbour)
+		alive(t, spawn(t, l, cell.Spec{Backend: tc.backend}))
+	}
 }

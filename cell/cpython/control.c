@@ -41,6 +41,7 @@ static void read_setting(config *k, const char *key, char *value) {
   else if (!strncmp(key, "landlock=", 9)) k->landlock = unhex(value);
   else if (!strncmp(key, "seccomp=", 8)) k->seccomp = unhex(value);
   else if (!strncmp(key, "writes=", 7)) k->writes = *value == '1';
+  else if (!strncmp(key, "notify=", 7)) k->notify = unhex(value);
   else if (!strncmp(key, "uid=", 4)) k->uid = (uint32_t)strtoul(value, NULL, 10);
   else if (!strncmp(key, "preload=", 8))
     for (char *rest = NULL, *m = strtok_r(value, ",", &rest); m && k->preloads < 64; m = strtok_r(NULL, ",", &rest))
@@ -49,8 +50,10 @@ static void read_setting(config *k, const char *key, char *value) {
 
 void control_config(config *k) {
   static char text[65536];
-  ssize_t n = recv(CONTROL, text, sizeof text - 1, 0);
+  ssize_t n = recv(CONTROL, text, sizeof text - 1, MSG_TRUNC); // the packet's length, not what was read
   if (n <= 0) _exit(1);
+  // The last settings are those that confine: a part of them must not do.
+  if (n > (ssize_t)sizeof text - 1) control_die("the configuration is larger than 64 KiB");
   for (char *p = text; p < text + n;) {
     size_t step = strlen(p) + 1; // before the value is cut up
     char *value = strchr(p, '=');
@@ -67,7 +70,7 @@ int control_receive(request *q, int *region, int *bell) {
   ssize_t n = recvmsg(CONTROL, &m, MSG_CMSG_CLOEXEC);
   if (n < 0 && errno == EINTR) return 0;
   if (n <= 0) return -1;
-  if (n != sizeof *q || q->op != 1 || m.msg_controllen < CMSG_LEN(2 * sizeof(int))) return 0;
+  if (n != sizeof *q || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || q->op != 1 || m.msg_controllen < CMSG_LEN(2 * sizeof(int))) return 0;
   int fds[2];
   memcpy(fds, CMSG_DATA(&c.head), sizeof fds);
   *region = fds[0];

@@ -2,7 +2,7 @@
 // or a cell that is executed afresh. SOCK_SEQPACKET, one message a packet, native
 // byte order:
 //   in:  NUL-separated key=value texts: lib, home, stdlib, preload (a,b,c), uid, writes (0 or 1),
-//        landlock and seccomp (see layers.h) in hexadecimal digits
+//        landlock, seccomp and notify (see layers.h) in hexadecimal digits
 //   out: "ready\0" pid "\0" why cells cannot have a user of their own, or
 //        "error\0" text
 //   in:  request with SCM_RIGHTS {region, bell}; a fresh cell takes one
@@ -14,13 +14,14 @@
 #include <stdint.h>
 
 #define CONTROL 3
+#define LISTENERS 4 // where the supervisor of notify takes them
 
 typedef struct { char *p; size_t n; } layer;
 
 typedef struct {
   const char *lib, *home, *stdlib, *preload[64];
   int preloads;
-  layer landlock, seccomp; // n 0: none
+  layer landlock, seccomp, notify; // n 0: none
   bool writes;   // files may grow
   uint32_t uid; // one of the users that cells are to run as; 0: none
 } config;

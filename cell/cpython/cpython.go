@@ -80,20 +80,36 @@ func Load(lib, home, stdlib string, start Start) (*Runtime, error) {
 	return rt, nil
 }
 
-// Confine has every thread that is started from now on put on Landlock rules and a
-// system-call filter, in the encodings of packages kernel/landlock and kernel/seccomp; an
-// empty one is left out. It is called once, before the first Start.
-func (rt *Runtime) Confine(landlock, seccomp []byte) error {
+// Layers are what threads put on, in the encodings of packages kernel/landlock and
+// kernel/seccomp; an empty one is left out.
+type Layers struct {
+	Landlock, Seccomp []byte
+	// Notify is the filter that leaves paths to a supervisor, which takes each thread's
+	// listener at the socket Listeners.
+	Notify    []byte
+	Listeners int
+}
+
+// Confine has every thread that is started from now on put on these layers. It is called
+// once, before the first Start.
+func (rt *Runtime) Confine(l Layers) error {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.nextID.Load() > 0 {
 		return errors.New("confine cells: some run already")
 	}
+	bytes := func(b []byte) (unsafe.Pointer, C.size_t) {
+		return unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))
+	}
+	landlock, landlockN := bytes(l.Landlock)
+	seccomp, seccompN := bytes(l.Seccomp)
+	notify, notifyN := bytes(l.Notify)
 	var msg [512]C.char
-	if C.layers_prepare(unsafe.Pointer(unsafe.SliceData(landlock)), C.size_t(len(landlock)),
-		unsafe.Pointer(unsafe.SliceData(seccomp)), C.size_t(len(seccomp)), &msg[0], C.size_t(len(msg))) != 0 {
+	if C.layers_prepare(landlock, landlockN, seccomp, seccompN, &msg[0], C.size_t(len(msg))) != 0 ||
+		C.layers_prepare_notify(notify, notifyN, &msg[0], C.size_t(len(msg))) != 0 {
 		return errors.New(C.GoString(&msg[0]))
 	}
+	C.thread_listeners = C.int(l.Listeners)
 	return nil
 }
 
@@ -139,9 +155,10 @@ type Thread struct {
 
 	mu     sync.Mutex
 	c      unsafe.Pointer // nil once ended
-	killed bool
-	poking bool          // a timer is running
-	cpu    time.Duration // as last seen
+	killed time.Time      // when it was first; zero: it was not
+	before time.Duration  // what it had used of the processor then
+	poking bool           // a timer is running
+	cpu    time.Duration  // as last seen
 }
 
 func (t *Thread) finish() {
@@ -167,7 +184,9 @@ func (t *Thread) Interrupt(op uint64, reason cell.Kind) {
 func (t *Thread) Kill() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.killed = true
+	if t.killed.IsZero() && t.c != nil {
+		t.killed, t.before = time.Now(), t.used()
+	}
 	t.poke()
 }
 
@@ -181,7 +200,7 @@ func (t *Thread) poke() {
 		return
 	}
 	again := false
-	if t.killed {
+	if !t.killed.IsZero() {
 		again = C.thread_kill(t.c) != 0
 	} else {
 		again = C.thread_interrupt(t.c) != 0
@@ -207,12 +226,23 @@ func (t *Thread) Done() <-chan struct{} { return t.done }
 // Err is always nil: a thread ends in order or not at all.
 func (t *Thread) Err() error { return nil }
 
-// Stuck reports that the thread was killed and has not ended. Only the end of
-// the process will end it; meanwhile it runs at idle priority.
+// What makes a thread that was killed count as stuck: so much of a processor, which is
+// more than an end takes, or so much time, in which a busy machine gives it one.
+const (
+	stuckCPU  = 200 * time.Millisecond
+	stuckTime = 3 * time.Second
+)
+
+// Stuck reports that the thread was killed and will not end: it has said so, or has had
+// the processor or the time to. Only the end of the process will end it; meanwhile it runs
+// at idle priority.
 func (t *Thread) Stuck() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.c == nil || !t.killed {
+	if t.c == nil || t.killed.IsZero() {
+		return false
+	}
+	if t.region.Account().State != ring.Failed && t.used()-t.before < stuckCPU && time.Since(t.killed) < stuckTime {
 		return false
 	}
 	for _, tid := range t.region.Threads() {
@@ -226,8 +256,13 @@ func (t *Thread) Stuck() bool {
 func (t *Thread) CPU() (time.Duration, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.used(), nil
+}
+
+// used is called under mu.
+func (t *Thread) used() time.Duration {
 	if t.c == nil {
-		return t.cpu, nil
+		return t.cpu
 	}
 	sum := t.region.ThreadsCPU()
 	for _, tid := range t.region.Threads() {
@@ -237,7 +272,7 @@ func (t *Thread) CPU() (time.Duration, error) {
 		}
 	}
 	t.cpu = max(t.cpu, sum) // a thread may end between the two readings
-	return t.cpu, nil
+	return t.cpu
 }
 
 const schedIdle = 5 // SCHED_IDLE

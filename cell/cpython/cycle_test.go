@@ -41,13 +41,18 @@ func TestSpawnAndKillLeakNothing(t *testing.T) {
 		settle, cycles, slack = 200, 300, 4<<10
 	}
 	spawnAndKill(t, rt, settle)
-	before := rss(t)
-	spawnAndKill(t, rt, cycles)
-	after := rss(t)
-	t.Logf("%d cycles after %d: %d KiB before, %d KiB after", cycles, settle, before, after)
-	if after > before+before/20+slack {
-		t.Errorf("resident memory grew from %d to %d KiB", before, after)
+	// A leak grows in every round; a high-water mark that a busy machine had not reached
+	// before is reached in one of them.
+	for round := range 3 {
+		before := rss(t)
+		spawnAndKill(t, rt, cycles)
+		after := rss(t)
+		t.Logf("round %d, %d cycles after %d: %d KiB before, %d KiB after", round, cycles, settle, before, after)
+		if after <= before+before/20+slack {
+			return
+		}
 	}
+	t.Error("resident memory grows in every round")
 }
 
 func spawnAndKill(t *testing.T, rt *cpython.Runtime, cycles int) {

@@ -138,9 +138,15 @@ static void reseed(cell *c) {
   PyErr_Clear();
 }
 
+static uint64_t worker_of(int region) {
+  uint64_t worker = 0;
+  return pread(region, &worker, sizeof worker, offsetof(ring_hdr, worker)) == sizeof worker ? worker : 0;
+}
+
 void process_cell(const request *q, uint64_t granted, int region, int bell, bool forked) {
   prctl(PR_SET_NAME, CELL_COMM);
   proto->space = address_space(); // may not be read afterwards
+  if (layers_notify(LISTENERS, worker_of(region))) _exit(78); // while the socket is open
   if (layers_landlock()) _exit(76); // while the ruleset is open
   own_descriptors(&region, &bell);
   struct stat st;

@@ -47,6 +47,7 @@ typedef struct {
   // The rules, written by the host and replaced at any time: odd while it writes.
   _Alignas(64) _Atomic uint32_t rules_seq;
   _Atomic uint32_t rules_len;
+  uint64_t worker; // its number with the node, written before the cell begins; 0: none
 } ring_hdr;
 
 _Static_assert(offsetof(ring_hdr, in_head) == 64, "layout");
@@ -60,6 +61,7 @@ _Static_assert(offsetof(ring_hdr, denials) == 408, "layout");
 _Static_assert(offsetof(ring_hdr, threads) == 448, "layout");
 _Static_assert(offsetof(ring_hdr, threads_cpu) == 704, "layout");
 _Static_assert(offsetof(ring_hdr, rules_seq) == 768, "layout");
+_Static_assert(offsetof(ring_hdr, worker) == 776, "layout");
 
 enum ring_state { RING_STARTING = 0, RING_IDLE = 1, RING_BUSY = 2, RING_ENDED = 3, RING_FAILED = 4 };
 

@@ -32,6 +32,7 @@
 #define THREADS_GRACE_MS 300
 
 static int wake_signal;
+int thread_listeners = -1;
 
 static void on_wake(int signo) { (void)signo; } // its only use is EINTR
 
@@ -226,7 +227,8 @@ static void rest(cell *c) {
 // Each step needs what the next takes away. NULL, or what failed.
 static const char *confine(thread *t) {
   if (unshare(CLONE_FILES)) return "a descriptor table";
-  const char *failed = layers_landlock();
+  const char *failed = layers_notify(thread_listeners, t->c->hdr->worker);
+  if (!failed) failed = layers_landlock();
   if (failed) return failed;
   if (!own_descriptors(t)) return "its descriptors";
   drop_capabilities();

@@ -6,6 +6,8 @@
 // Loads libpython and starts it on a thread of its own. 0, or -1 with err.
 // start: a frozen_start.
 int thread_runtime(const char *lib, const char *home, const char *stdlib, int start, char *err, size_t errlen);
+// Where cells' threads send the listener of a supervisor's filter, if they have one.
+extern int thread_listeners;
 // Starts a cell thread on a mapped region; takes a duplicate of bell. NULL: errno.
 void *thread_start(void *region, size_t size, int bell, uint64_t id);
 // Both return 1 while there is something left to stop: a guest may sleep where

@@ -166,7 +166,9 @@ __attribute__((constructor)) static void executor_main(int argc, char **argv, ch
   control_config(&k);
   identity_prepare(&k, no_user, sizeof no_user);
   char err[512];
-  if (layers_prepare(k.landlock.p, k.landlock.n, k.seccomp.p, k.seccomp.n, err, sizeof err)) control_die(err);
+  if (layers_prepare(k.landlock.p, k.landlock.n, k.seccomp.p, k.seccomp.n, err, sizeof err) ||
+      layers_prepare_notify(k.notify.p, k.notify.n, err, sizeof err))
+    control_die(err);
   process_start(&k);
   control_ready(no_user);
   if (zygote) serve();

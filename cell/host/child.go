@@ -28,21 +28,24 @@ type child struct {
 	pid     int
 	uid     uint32 // on the node
 	granted uint64
+	pidfd   int // the child's own, until it is reaped
 	region  atomic.Pointer[ring.Region]
 	done    chan struct{}
 
-	mu    sync.Mutex
-	kill  func()   // safe until ended
-	ends  []func() // called once it has ended
-	ended bool
-	err   error
-	cpu   time.Duration
+	mu     sync.Mutex
+	killed bool
+	ended  bool // runs no code any more, and done is closed
+	reaped bool
+	ends   []func() // called once it is reaped
+	err    error
+	cpu    time.Duration
 }
 
 var _ Worker = (*child)(nil)
 
-func newChild(start string, pid int, granted uint64, kill func()) *child {
-	return &child{start: start, pid: pid, uid: uint32(os.Getuid()), granted: granted, kill: kill, done: make(chan struct{})}
+// newChild takes pidfd over.
+func newChild(start string, pid, pidfd int, granted uint64) *child {
+	return &child{start: start, pid: pid, pidfd: pidfd, uid: uint32(os.Getuid()), granted: granted, done: make(chan struct{})}
 }
 
 // belongTo is called before the child is anybody's.
@@ -53,11 +56,11 @@ func (c *child) belongTo(z *Zygote, o order) {
 	}
 }
 
-// onEnd has f called when the child ends, or now when it has.
+// onEnd has f called when the child is reaped, or now when it has been.
 func (c *child) onEnd(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
+	if c.reaped {
 		f()
 		return
 	}
@@ -75,8 +78,13 @@ func (c *child) Interrupt(op uint64, reason cell.Kind) {
 func (c *child) Kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.ended {
-		c.kill()
+	if c.ended {
+		return
+	}
+	_ = unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+	if !c.killed {
+		c.killed = true
+		c.awaitDeath()
 	}
 }
 
@@ -110,18 +118,27 @@ func (c *child) Err() error {
 // Stuck is always false: SIGKILL needs no cooperation.
 func (c *child) Stuck() bool { return false }
 
-// bury is called once, when the process has been reaped or its zygote is dead.
+// over is, under mu, that nothing of the process runs any more. The first reason counts.
+func (c *child) over(err error) {
+	if !c.ended {
+		c.ended, c.err = true, err
+		close(c.done)
+	}
+}
+
+// bury is called when the process has been reaped or its zygote is dead.
 func (c *child) bury(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
+	if c.reaped {
 		return
 	}
-	c.ended, c.err = true, err
+	c.reaped = true
+	c.over(err)
+	closeFD(c.pidfd)
 	for _, f := range c.ends {
 		f()
 	}
-	close(c.done)
 }
 
 // Namespaces names those the kernel granted.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
@@ -12,6 +13,7 @@ import (
 // arrival holds what the node sends a cell that has no worker yet: a node that has
 // been told of a ready worker does not wait for the answer to its claim.
 type arrival struct {
+	claim *wire.Msg
 	early []*wire.Msg
 	room  int // bytes of payload that may still come
 }
@@ -50,7 +52,7 @@ func (s *server) claim(m *wire.Msg, c *wire.Claim) {
 	s.mu.Lock()
 	retiring, taken := s.retiring, s.cells[m.Cell] != nil || s.coming[m.Cell] != nil
 	if retiring == "" && !taken {
-		s.coming[m.Cell] = &arrival{room: earlyPayloads * limits.MessageBytes}
+		s.coming[m.Cell] = &arrival{claim: m, room: earlyPayloads * limits.MessageBytes}
 	}
 	s.mu.Unlock()
 	if retiring != "" || taken {
@@ -83,10 +85,10 @@ func (s *server) admit(m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slo
 	}
 	g := newGuest(s, m, c, limits, slot)
 	s.mu.Lock()
-	if s.retiring != "" {
+	if retiring := s.retiring; retiring != "" || !s.awaited(m) {
 		s.mu.Unlock()
 		slot.discard()
-		s.turnAway(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", s.retiring))
+		s.turnAway(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", retiring))
 		return
 	}
 	s.cells[m.Cell] = g
@@ -95,6 +97,9 @@ func (s *server) admit(m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slo
 	claimed := &wire.Control_Claimed{Claimed: g.describe(hit)}
 	if hit && c.GetUnwaited() {
 		_ = s.conn.Queue(wire.New(m.Cell, m.Op, claimed, nil))
+		if len(s.fresh) == 0 {
+			s.freshUntil = time.Now().Add(freshPatience)
+		}
 		s.fresh = append(s.fresh, g)
 	} else {
 		s.send(m.Cell, m.Op, claimed, nil)
@@ -145,13 +150,27 @@ func (s *server) welcome(g *guest) {
 	}
 }
 
-// turnAway refuses a claim, and whatever followed it.
+// awaited reports, under mu, whether the claim has neither a worker nor an end yet.
+func (s *server) awaited(claim *wire.Msg) bool {
+	a := s.coming[claim.Cell]
+	return a != nil && a.claim == claim && s.cells[claim.Cell] == nil
+}
+
+// turnAway refuses a claim, and whatever followed it, unless it has been withdrawn.
 func (s *server) turnAway(claim *wire.Msg, e *cell.Error) {
-	s.mu.Lock()
-	early := s.coming[claim.Cell].early
-	delete(s.coming, claim.Cell)
-	s.mu.Unlock()
-	for _, m := range append([]*wire.Msg{claim}, early...) {
+	for _, m := range s.forgetArrival(claim) {
 		s.refuse(m, e)
 	}
+}
+
+// forgetArrival returns the claim and what waits behind it; nil when it is not awaited.
+func (s *server) forgetArrival(claim *wire.Msg) []*wire.Msg {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.awaited(claim) {
+		return nil
+	}
+	early := s.coming[claim.Cell].early
+	delete(s.coming, claim.Cell)
+	return append([]*wire.Msg{claim}, early...)
 }

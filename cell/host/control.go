@@ -45,6 +45,14 @@ func startControl(cmd *exec.Cmd, d Dist, uid uint32) (*control, error) {
 	}
 	c := &control{cmd: cmd, sock: os.NewFile(uintptr(fds[0]), "control")}
 	cmd.ExtraFiles = []*os.File{theirs}
+	if len(d.Notify) > 0 {
+		listeners, err := duplicate(NotifyFD)
+		if err != nil {
+			return nil, errors.Join(err, theirs.Close(), c.sock.Close())
+		}
+		defer func() { _ = listeners.Close() }()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, listeners)
+	}
 	err = cmd.Start()
 	_ = theirs.Close() // held here, it would keep the socket from telling of the process's death
 	if err != nil {
@@ -54,6 +62,14 @@ func startControl(cmd *exec.Cmd, d Dist, uid uint32) (*control, error) {
 		return nil, errors.Join(err, c.abandon())
 	}
 	return c, nil
+}
+
+func duplicate(fd int) (*os.File, error) {
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate descriptor %d: %w", fd, err)
+	}
+	return os.NewFile(uintptr(n), "listeners"), nil
 }
 
 // abandon kills the process and says how it ended.
@@ -72,7 +88,8 @@ func (c *control) configure(d Dist, uid uint32) error {
 	}
 	packet := strings.Join([]string{"home=" + d.Home, "lib=" + d.Lib, "stdlib=" + d.Stdlib,
 		"preload=" + strings.Join(d.Preload, ","), "writes=" + writes, "uid=" + strconv.FormatUint(uint64(uid), 10),
-		"landlock=" + hex.EncodeToString(d.Landlock), "seccomp=" + hex.EncodeToString(d.Seccomp)}, "\x00")
+		"landlock=" + hex.EncodeToString(d.Landlock), "seccomp=" + hex.EncodeToString(d.Seccomp),
+		"notify=" + hex.EncodeToString(d.Notify)}, "\x00")
 	if err := c.sock.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
 	}

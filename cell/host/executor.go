@@ -86,6 +86,9 @@ type Dist struct {
 	// Landlock and Seccomp are what each cell puts on, as packages kernel/landlock and
 	// kernel/seccomp encode it; empty: nothing.
 	Landlock, Seccomp []byte
+	// Notify is the filter that leaves paths to the node, which takes its listeners at
+	// NotifyFD; empty: none.
+	Notify []byte
 	// Writes: files may grow.
 	Writes bool
 }
@@ -107,7 +110,7 @@ var errNoThreads = errors.New("host: this binary has no sub-interpreter executor
 func newExecutor(hello *wire.Hello, o Options) (Executor, error) {
 	d := hello.GetDist()
 	dist := Dist{Home: d.GetHome(), Lib: d.GetLib(), Stdlib: d.GetStdlib(), Start: d.GetStart(), Preload: d.GetPreload(),
-		Landlock: hello.GetLayers().GetLandlock(), Seccomp: hello.GetLayers().GetSeccomp(), Writes: hello.GetWrites()}
+		Landlock: hello.GetLayers().GetLandlock(), Seccomp: hello.GetLayers().GetSeccomp(), Notify: hello.GetLayers().GetNotify(), Writes: hello.GetWrites()}
 	switch cell.Backend(hello.GetBackend()) {
 	case cell.SubInterpreter:
 		if o.Threads == nil {

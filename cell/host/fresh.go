@@ -63,11 +63,15 @@ func (z *Zygote) execute(r *ring.Region) (Worker, error) {
 	}
 	o.begun = f.begun
 	answer, err := f.become(o, r)
+	pidfd := -1
+	if err == nil {
+		pidfd, err = unix.PidfdOpen(f.cmd.Process.Pid, 0)
+	}
 	if err != nil {
 		z.uids.give(o.uid)
 		return nil, fmt.Errorf("host: execute a cell: %w", errors.Join(err, f.abandon()))
 	}
-	c := newChild(startExec, f.cmd.Process.Pid, answer.granted, f.kill)
+	c := newChild(startExec, f.cmd.Process.Pid, pidfd, answer.granted)
 	c.belongTo(z, o)
 	z.attend(f, c)
 	c.region.Store(r)
@@ -102,11 +106,14 @@ func (z *Zygote) attend(f *fresh, c *child) {
 		c.Kill()
 	}
 	z.attending.Go(func() {
-		_ = f.cmd.Wait()
+		exit := f.cmd.Wait()
 		_ = f.sock.Close()
 		z.mu.Lock()
 		delete(z.executed, c)
 		z.mu.Unlock()
-		c.bury(describeStatus(unix.WaitStatus(f.cmd.ProcessState.Sys().(syscall.WaitStatus))))
+		if f.cmd.ProcessState != nil { // else somebody reaped it before us
+			exit = describeStatus(unix.WaitStatus(f.cmd.ProcessState.Sys().(syscall.WaitStatus)))
+		}
+		c.bury(exit)
 	})
 }

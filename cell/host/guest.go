@@ -3,7 +3,6 @@ package host
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
@@ -235,14 +234,12 @@ func (g *guest) dismiss() {
 
 // awaitWorker reports whether the worker ended; false means it is stuck.
 func (g *guest) awaitWorker() bool {
-	for wait := stuckAfter; ; wait = min(2*wait, 5*time.Second) {
-		if awaitEnd(g.slot.worker, wait) {
-			return true
-		}
+	for !awaitEnd(g.slot.worker, stuckAfter) {
 		if g.slot.worker.Stuck() {
 			return false
 		}
 	}
+	return true
 }
 
 // later runs, under mu, a send that may block in a goroutine of the cell's, which

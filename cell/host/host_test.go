@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 		os.Exit(fakeChild())
 	case "fake-fresh":
 		os.Exit(fakeFresh())
+	case "fake-tracer":
+		os.Exit(fakeTracer())
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -15,11 +15,13 @@ import (
 	"github.com/pyisolate/pyisolate/kernel/seccomp"
 )
 
-// What a host inherits: its socket to the node, and a pipe with the secret that
-// the channel on it is sealed by.
+// What a host inherits: its socket to the node, a pipe with the secret that the
+// channel on it is sealed by, and where the node watches what cells do with paths, the
+// socket for their listeners.
 const (
 	ConnFD   = 3
 	SecretFD = 4
+	NotifyFD = 5
 )
 
 // handshakeTimeout is how long the node may take to prove itself.

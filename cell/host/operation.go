@@ -178,23 +178,32 @@ func (g *guest) run(m *wire.Msg, op *operation) {
 	}
 }
 
+// lookFrames is how many frames of one cell the reader handles before it looks after
+// the others.
+const lookFrames = 64
+
 // look gives op's answer a moment to come, in the calling goroutine. It ends
-// before a post would have to wait for credit, which only the reader can bring.
+// before a post would have to wait for credit, which only the reader can bring, and
+// when the guest has more to say than the moment is for.
 func (g *guest) look(op *operation) {
+	seen := -1
 	enough := func() bool {
+		seen++
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		return op.answered || !g.outbox.open()
+		return op.answered || !g.outbox.open() || seen >= lookFrames
 	}
 	_ = g.slot.region.Poll(pollPatience, enough, g.frame)
 }
 
+// cancelHaste is how much less than the kill grace a guest has whose caller waits no more.
+const cancelHaste = 5
+
 // cancel withdraws operation id, waiting or running.
 func (g *guest) cancel(id uint64, kind cell.Kind) {
-	e := cell.Errorf(kind, "the caller withdrew")
-	grace := cancelGrace
-	if kind == cell.Timeout {
-		e, grace = cell.Errorf(kind, "the deadline passed"), g.srv.killGrace
+	e, grace := withdrawn(kind), g.srv.killGrace
+	if kind == cell.Cancelled {
+		grace /= cancelHaste
 	}
 	g.mu.Lock()
 	for i, op := range g.queue {

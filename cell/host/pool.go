@@ -158,11 +158,13 @@ func (p *pool) startOnce(cell uint64) (*slot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host: start a cell: %w", err)
 	}
+	number := p.seats.number()
+	region.SetWorker(number)
 	worker, err := p.exec.Start(region)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("host: start a cell: %w", err), region.Free())
 	}
-	s := &slot{region: region, worker: worker}
+	s := &slot{region: region, worker: worker, seat: number}
 	err = s.awaitReady()
 	if err == nil && p.seats != nil {
 		err = p.seats.take(s, cell)

@@ -28,6 +28,17 @@ func newSeating(send func(cell uint64, body wire.Body)) *seating {
 	return &seating{send: send, waiting: map[uint64]chan error{}}
 }
 
+// number gives the next worker its number; a nil t gives 0.
+func (t *seating) number() uint64 {
+	if t == nil {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last++
+	return t.last
+}
+
 // take waits until the worker has its seat, for the cell or, with 0, for the pool.
 func (t *seating) take(s *slot, cell uint64) error {
 	answer := make(chan error, 1)
@@ -36,8 +47,6 @@ func (t *seating) take(s *slot, cell uint64) error {
 		t.mu.Unlock()
 		return errNotSeated
 	}
-	t.last++
-	s.seat = t.last
 	t.waiting[s.seat] = answer
 	t.mu.Unlock()
 	t.send(cell, &wire.Control_Started{Started: &wire.Started{Worker: s.seat, Task: uint32(s.worker.Task())}})

@@ -17,7 +17,6 @@ import (
 // end before it counts as stuck.
 const (
 	defaultKillGrace   = 500 * time.Millisecond
-	cancelGrace        = 100 * time.Millisecond
 	defaultRetireGrace = 5 * time.Second
 	stuckAfter         = 500 * time.Millisecond
 	// recvPatience is how long the reader looks for the next message: about as
@@ -46,7 +45,11 @@ type server struct {
 	retired  chan struct{}       // closed when there is nothing left to wait for
 	running  atomic.Int32        // operations
 	reading  spin.Spinner
-	fresh    []*guest // the reader's: claimed, and without goroutines yet
+
+	// The reader's: guests that are claimed and without goroutines yet, and how long
+	// they may stay so.
+	fresh      []*guest
+	freshUntil time.Time
 
 	claims sync.WaitGroup
 	guests sync.WaitGroup
@@ -100,7 +103,8 @@ func orDefault(ns int64, d time.Duration) time.Duration {
 // run reads the connection until it or the host ends, then ends everything.
 func (s *server) run() error {
 	broken := make(chan error, 1)
-	go func() { broken <- s.receive() }()
+	var reader sync.WaitGroup
+	reader.Go(func() { broken <- s.receive() })
 	var err error
 	select {
 	case err = <-broken:
@@ -110,6 +114,7 @@ func (s *server) run() error {
 	s.seats.close()
 	s.endAll("the host ends")
 	err = errors.Join(err, s.conn.Close())
+	reader.Wait() // it starts claims
 	s.claims.Wait()
 	s.pool.close()
 	return errors.Join(err, s.exec.Close())
@@ -126,12 +131,7 @@ func (s *server) receive() error {
 		if err != nil {
 			return fmt.Errorf("host: receive from node: %w", err)
 		}
-		if claim := m.GetClaim(); claim != nil {
-			s.claim(m, claim)
-			continue
-		}
-		if seated := m.GetSeated(); seated != nil && s.seats != nil {
-			s.seats.answered(seated)
+		if s.takes(m) {
 			continue
 		}
 		if g, e := s.addressee(m); g != nil {
@@ -142,12 +142,28 @@ func (s *server) receive() error {
 	}
 }
 
+// takes handles what is not for a cell that there is, and reports whether m was that.
+func (s *server) takes(m *wire.Msg) bool {
+	if claim := m.GetClaim(); claim != nil {
+		s.claim(m, claim)
+		return true
+	}
+	if seated := m.GetSeated(); seated != nil && s.seats != nil {
+		s.seats.answered(seated)
+		return true
+	}
+	return s.withdraw(m)
+}
+
 // next looks for a message before it sleeps, where that has paid lately, and behind a
 // claim always.
 func (s *server) next() (*wire.Msg, error) {
 	if len(s.fresh) > 0 {
-		if m, err := wire.RecvSoon(s.conn, new(spin.Spinner), freshPatience); m != nil || err != nil {
-			return m, err
+		// Not beyond that: there may always be a message, and the cells need their watch.
+		if rest := time.Until(s.freshUntil); rest > 0 {
+			if m, err := wire.RecvSoon(s.conn, new(spin.Spinner), rest); m != nil || err != nil {
+				return m, err
+			}
 		}
 		s.settle()
 	}

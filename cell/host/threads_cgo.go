@@ -17,7 +17,7 @@ func NewThreads(d Dist) (Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := rt.Confine(d.Landlock, d.Seccomp); err != nil {
+	if err := rt.Confine(cpython.Layers{Landlock: d.Landlock, Seccomp: d.Seccomp, Notify: d.Notify, Listeners: NotifyFD}); err != nil {
 		return nil, err
 	}
 	return threads{rt}, nil

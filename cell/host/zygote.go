@@ -334,8 +334,7 @@ func (b *brood) packet(r reply) {
 		closeFD(r.pidfd)
 		f.errno = cmp.Or(r.errno, int(unix.EPROTO))
 	} else {
-		f.child = newChild(startFork, r.value, r.granted, func() { _ = unix.PidfdSendSignal(r.pidfd, unix.SIGKILL, nil, 0) })
-		f.child.onEnd(func() { closeFD(r.pidfd) })
+		f.child = newChild(startFork, r.value, r.pidfd, r.granted)
 		b.children[r.id] = f.child
 		if answer == nil { // the asker has given up
 			f.child.Kill()

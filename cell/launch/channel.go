@@ -3,7 +3,10 @@ package launch
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/broker/seal"
 	"github.com/pyisolate/pyisolate/broker/transport"
@@ -15,13 +18,15 @@ import (
 type channel struct {
 	socket transport.Transport
 	secret *seal.Secret
-	// theirs become host.ConnFD and host.SecretFD.
+	// theirs become host.ConnFD, host.SecretFD and perhaps host.NotifyFD.
 	theirs []*os.File
+	// listeners of the filters that leave paths to the node come here; nil: none do.
+	listeners *net.UnixConn
 	// noUring is why the socket is not a ring, although one was asked for.
 	noUring error
 }
 
-func newChannel(mode transport.Mode) (c *channel, err error) {
+func newChannel(mode transport.Mode, watched bool) (c *channel, err error) {
 	c = new(channel)
 	defer func() {
 		if err != nil {
@@ -48,7 +53,27 @@ func newChannel(mode transport.Mode) (c *channel, err error) {
 		return c, err
 	}
 	c.theirs = append(c.theirs, out)
-	return c, errors.Join(seal.WriteSecret(in, c.secret), in.Close())
+	if err := errors.Join(seal.WriteSecret(in, c.secret), in.Close()); err != nil || !watched {
+		return c, err
+	}
+	return c, c.listen()
+}
+
+// listen makes the socket that listeners come over.
+func (c *channel) listen() error {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	c.theirs = append(c.theirs, os.NewFile(uintptr(fds[1]), "listeners"))
+	ours := os.NewFile(uintptr(fds[0]), "listeners")
+	defer func() { _ = ours.Close() }()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return err
+	}
+	c.listeners = conn.(*net.UnixConn)
+	return nil
 }
 
 // started gives up the host's ends, which the host has now.
@@ -65,9 +90,17 @@ func (c *channel) dial() (wire.Conn, error) {
 	return wire.Dial(c.socket, seal.Config{Secret: c.secret})
 }
 
+// deaf ends the reading of listeners.
+func (c *channel) deaf() {
+	if c.listeners != nil {
+		_ = c.listeners.Close()
+	}
+}
+
 func (c *channel) close() error {
 	c.secret.Destroy()
 	c.started()
+	c.deaf()
 	if c.socket == nil {
 		return nil
 	}

@@ -53,11 +53,15 @@ type Config struct {
 	// Kernel is the node's half of the kernel's layers; nil: cells have their own half
 	// alone. It is the caller's, to be closed after the launcher.
 	Kernel *enforce.Enforcer
+	// NUMA is where cells are whose specs do not say it. Default "auto": on machines of
+	// several nodes the one with the fewest hosts; one host a tenant and node.
+	NUMA string
 	// KillGrace is from an interrupt to the kill. Default 500 ms.
 	KillGrace time.Duration
 	// RetireGrace is from a stuck cell to its host's end. Default 5 s.
 	RetireGrace time.Duration
-	// AnswerGrace is how much later than it must a host may answer. Default 3 s.
+	// AnswerGrace is how much later than it must a host may answer: as long as a busy
+	// machine may keep a sound one from its processors. Default 10 s.
 	AnswerGrace time.Duration
 	// BackoffFirst and BackoffMost bound the wait before a host that died is
 	// started again. Default 50 ms, doubling to 5 s.
@@ -93,7 +97,7 @@ func (c Config) withDefaults() Config {
 		value time.Duration
 	}{
 		{&c.KillGrace, 500 * time.Millisecond}, {&c.RetireGrace, 5 * time.Second},
-		{&c.AnswerGrace, 3 * time.Second}, {&c.BackoffFirst, 50 * time.Millisecond},
+		{&c.AnswerGrace, 10 * time.Second}, {&c.BackoffFirst, 50 * time.Millisecond},
 		{&c.BackoffMost, 5 * time.Second}, {&c.StartTimeout, 30 * time.Second},
 		{&c.IdleTimeout, 5 * time.Minute},
 	} {
@@ -142,4 +146,5 @@ type hostKey struct {
 	tenant  string
 	backend cell.Backend
 	fit     fit
+	node    int
 }

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,11 +29,11 @@ type confinement struct {
 func confine(backend cell.Backend, config Config, r ruling) *confinement {
 	mode, p := config.Confinement, r.policy
 	o := stack.Options{Mode: mode, Backend: seccomp.SubInterpreter, Features: probe.Host(), Threads: true,
-		Guard: config.Kernel.Facts(), Live: r.fit.own}
+		Guard: config.Kernel.Facts(), Watched: config.Kernel.Watches(), Python: pythonFiles(config.Python), Live: r.fit.own}
 	if backend == cell.Process {
 		o.Backend = seccomp.Process
 	}
-	s, err := stack.Compile(policy.Policy{Files: merge(pythonFiles(config.Python), p.Files), Net: p.Net, Quotas: p.Quotas}, o)
+	s, err := stack.Compile(policy.Policy{Files: merge(o.Python, p.Files), Net: p.Net, Quotas: p.Quotas, Contract: p.Contract}, o)
 	c := &confinement{report: confinementReport(s.Report)}
 	if err != nil {
 		c.err = cell.Errorf(cell.PolicyDenied, "%s mode: %v", mode, err)
@@ -116,6 +117,11 @@ func hostFilter(p policy.Policy) ([]byte, error) {
 func encodeLayers(s stack.Stack) (*wire.Layers, error) {
 	layers := &wire.Layers{}
 	var err error
+	if s.Notify != nil {
+		if layers.Notify, err = s.Notify.MarshalBinary(); err != nil {
+			return nil, err
+		}
+	}
 	if s.Ruleset != nil {
 		rules := *s.Ruleset
 		// The null device may be written to; by the policy, that would give the calls that
@@ -136,6 +142,9 @@ func confinementReport(r stack.Report) *cell.Confinement {
 	c := &cell.Confinement{Mode: string(r.Mode)}
 	for _, l := range r.Layers {
 		c.Layers = append(c.Layers, cell.Layer{Name: string(l.Layer), Active: l.Active, Evidence: l.Evidence, Gaps: l.Gaps})
+	}
+	for _, d := range r.Unheld() {
+		c.Unheld = append(c.Unheld, fmt.Sprintf("%s: %s", d.Duty, d.Missing))
 	}
 	return c
 }

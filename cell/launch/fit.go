@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
+	"github.com/pyisolate/pyisolate/kernel/contract"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
@@ -23,6 +24,8 @@ type fit struct {
 	network bool
 	// writes: its cells may make files, and files may grow.
 	writes bool
+	// watched: the node watches what they do with paths.
+	watched bool
 	// rules are a hash of what of the policy is held by layers that cannot be changed.
 	rules [sha256.Size]byte
 }
@@ -44,9 +47,12 @@ type ruling struct {
 }
 
 // rule works out what a policy needs beside the guard.
-func rule(spec cell.Spec, g stack.Guard) (ruling, error) {
+func rule(spec cell.Spec, g stack.Guard, watched bool) (ruling, error) {
 	if spec.Policy == nil {
 		return ruling{}, nil
+	}
+	if _, err := contract.Parse(spec.Policy.Contract); err != nil {
+		return ruling{}, cell.Errorf(cell.Invalid, "policy: contract: %v", err)
 	}
 	p := *spec.Policy
 	p.Children = spec.Limits.Children
@@ -54,9 +60,9 @@ func rule(spec cell.Spec, g stack.Guard) (ruling, error) {
 	if err != nil {
 		return ruling{}, cell.Errorf(cell.Invalid, "policy: %v", err)
 	}
-	r := ruling{fit: fit{own: true, network: p.Connects(), writes: p.Writes()}, policy: p, gate: gate}
+	r := ruling{fit: fit{own: true, watched: watched, network: p.Connects(), writes: p.Writes()}, policy: p, gate: gate}
 	var fixed policy.Policy
-	if !g.Files {
+	if !g.Files && !watched {
 		fixed.Files = p.Files
 	}
 	if !g.Network {

@@ -119,7 +119,13 @@ func (c *handle) claimReady(ctx context.Context, worker uint64) error {
 func (c *handle) claimAnswered(m *wire.Msg) {
 	if f := m.GetFailed(); f != nil {
 		c.host.forget(c)
-		c.end(cell.Crashed, "the host refused the claim: "+wire.ToError(f.Error).Error(), nil)
+		e := wire.ToError(f.Error)
+		if e.Kind == cell.Busy && c.gone() == nil { // of a host that retires: the next attempt meets another
+			c.mu.Lock()
+			c.err = e
+			c.mu.Unlock()
+		}
+		c.end(cell.Crashed, "the host refused the claim: "+e.Error(), nil)
 		return
 	}
 	c.launcher.claimed(m.GetClaimed())
@@ -189,8 +195,9 @@ func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
 	m, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Inspect{Inspect: &wire.Inspect{}}, nil)
 	if errors.Is(err, cell.CellGone) {
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.identify(c.last), nil
+		last := c.last
+		c.mu.Unlock()
+		return c.identify(last), nil
 	}
 	if err != nil {
 		return cell.Report{}, err
@@ -201,11 +208,11 @@ func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
 // identify adds what the node knows better than the host.
 func (c *handle) identify(r cell.Report) cell.Report {
 	r.ID, r.Name, r.Tenant, r.Backend, r.HostPID = c.id, c.spec.Name, c.spec.Tenant, c.spec.Backend, c.host.pid
+	if node := c.host.node; node != anywhere {
+		r.NUMANode = &node
+	}
 	r.Confinement = c.confinement()
-	c.mu.Lock()
-	s := c.seat
-	c.mu.Unlock()
-	if s.judged() {
+	if s := c.seated(); s.judged() {
 		u := s.Usage()
 		r.Kernel = &cell.KernelUsage{CPU: u.CPU, Opens: u.Opens, Connects: u.Connects, Sent: u.Sent, Received: u.Received,
 			Children: u.Children, Denied: u.Denied}
@@ -213,14 +220,21 @@ func (c *handle) identify(r cell.Report) cell.Report {
 	return r
 }
 
+// seated is the cell's seat, nil where the kernel judges nothing by cell.
+func (c *handle) seated() *numbered {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seat
+}
+
 // confinement is what the kernel holds the cell by.
 func (c *handle) confinement() *cell.Confinement {
 	report := c.host.confined.report
+	c.mu.Lock()
+	s := c.seat
 	if c.ruling.confined != nil {
 		report = c.ruling.confined.report
 	}
-	c.mu.Lock()
-	s := c.seat
 	c.mu.Unlock()
 	if s == nil || report == nil {
 		return report
@@ -294,7 +308,7 @@ func (c *handle) finish(state cell.State, reason string) {
 	default:
 	}
 	c.last.State, c.last.Reason, c.last.Busy = state, reason, false
-	if state != cell.Closed {
+	if state != cell.Closed && c.err == nil {
 		c.err = cell.Errorf(cell.CellGone, "%s: %s", state, reason)
 	}
 	// The answer to a claim that nobody waits for is still to come, and says whether an end
@@ -334,10 +348,7 @@ func (c *handle) end(state cell.State, reason string, last *wire.Report) {
 		c.last.State, c.last.Reason = state, reason
 		c.mu.Unlock()
 	}
-	c.mu.Lock()
-	s := c.seat
-	c.mu.Unlock()
-	if s != nil {
+	if s := c.seated(); s != nil {
 		s.Close()
 	}
 	close(c.back)

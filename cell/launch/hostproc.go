@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -16,6 +17,7 @@ import (
 type hostproc struct {
 	backend  cell.Backend
 	fit      fit
+	node     int
 	confined *confinement
 	proc     *process
 	turns    *turns
@@ -42,9 +44,9 @@ type hostproc struct {
 }
 
 // startHost starts a process and waits until it can take claims.
-func (l *Launcher) startHost(backend cell.Backend, r ruling) (*hostproc, error) {
+func (l *Launcher) startHost(backend cell.Backend, r ruling, node int) (*hostproc, error) {
 	share, number := l.users.take(backend)
-	h, err := l.startWith(backend, r, share)
+	h, err := l.startWith(backend, r, node, share)
 	if err != nil {
 		l.users.give(number)
 		return nil, err
@@ -56,18 +58,22 @@ func (l *Launcher) startHost(backend cell.Backend, r ruling) (*hostproc, error) 
 	return h, nil
 }
 
-func (l *Launcher) startWith(backend cell.Backend, r ruling, share Users) (*hostproc, error) {
-	p, err := l.starter.start(backend, r.fit)
+func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Users) (*hostproc, error) {
+	p, err := l.starter.start(backend, r.fit, node)
 	if err != nil {
 		return nil, err
 	}
 	confined := l.confinement(backend, r) // while the host starts
-	h := &hostproc{backend: backend, fit: r.fit, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
+	h := &hostproc{backend: backend, fit: r.fit, node: node, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
 	if l.config.Kernel.Seats() {
-		h.seats = &seats{enforcer: l.config.Kernel, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
+		h.seats = &seats{enforcer: l.config.Kernel, watches: map[uint64]*enforce.Watch{}, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
 		err = l.config.Kernel.Enroll(h.pid)
+	}
+	if p.channel.listeners != nil {
+		h.seats.library = []string{l.config.Python.Stdlib}
+		l.waiters.Go(h.attendListeners)
 	}
 	overdue := time.AfterFunc(l.config.StartTimeout, func() { h.kill("did not become ready in time") })
 	if err = cmp.Or(err, confined.err); err == nil {
@@ -129,6 +135,7 @@ func (l *Launcher) attend(h *hostproc) {
 	}
 	exit := h.proc.cmd.Wait()
 	_ = h.proc.conn.Close()
+	h.proc.channel.deaf()
 	reason := h.epitaph(exit)
 	h.mu.Lock()
 	h.dead = true

@@ -27,6 +27,8 @@ type Launcher struct {
 
 	closing  chan struct{}
 	guard    stack.Guard // what the node's programs hold
+	watches  bool        // files of cells with a policy are the node's to open
+	machine  machine
 	compiled compiled
 	// What cells without a policy put on; probing the kernel for it takes a while.
 	confineThread, confineProcess func() *confinement
@@ -69,13 +71,16 @@ func New(c Config) (*Launcher, error) {
 		return nil, fmt.Errorf("launch: make an id: %w", err)
 	}
 	c = c.withDefaults()
-	users := newAllot(c)
+	users, nodes := newAllot(c), readMachine()
+	if _, _, err := nodes.placement(c.NUMA); err != nil {
+		return nil, err
+	}
 	backend := func(b cell.Backend) func() *confinement {
 		return sync.OnceValue(func() *confinement { return confine(b, c, ruling{}) })
 	}
 	return &Launcher{confineThread: backend(cell.SubInterpreter), confineProcess: backend(cell.Process),
-		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users),
-		users: users, closing: make(chan struct{}), guard: c.Kernel.Facts(), compiled: compiled{of: map[compiledKey]*confinement{}},
+		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users, nodes), machine: nodes,
+		users: users, closing: make(chan struct{}), guard: c.Kernel.Facts(), watches: c.Kernel.Watches() != "" && c.Confinement != stack.Compatibility, compiled: compiled{of: map[compiledKey]*confinement{}},
 		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
 }
@@ -101,7 +106,7 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	r, err := rule(spec, l.guard)
+	r, err := rule(spec, l.guard, l.watches)
 	if err == nil {
 		err = l.compile(spec, &r)
 	}
@@ -114,7 +119,12 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 	}
 	c.ruling = r
 	for range 3 { // a host may retire or die between choice and claim
-		h, err := l.hostFor(ctx, hostKey{c.spec.Tenant, c.spec.Backend, r.fit}, r)
+		node, err := l.nodeFor(c.spec, r.fit)
+		if err != nil {
+			l.release(c)
+			return nil, err
+		}
+		h, err := l.hostFor(ctx, hostKey{c.spec.Tenant, c.spec.Backend, r.fit, node}, r)
 		if err != nil {
 			l.release(c)
 			return nil, err
@@ -232,7 +242,7 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 	if p.pending != nil {
 		return p.pending
 	}
-	if spares := l.spares[key.backend]; len(spares) > 0 && key.fit == (fit{}) {
+	if spares := l.spares[key.backend]; len(spares) > 0 && key.fit == (fit{}) && key.node == anywhere {
 		p.host, l.spares[key.backend] = spares[0], spares[1:]
 		l.settle(p.host, 0)
 		l.fillSpares(key.backend)
@@ -250,7 +260,7 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 		case <-time.After(wait):
 		case <-l.closing:
 		}
-		s.host, s.err = l.startUnlessClosed(key.backend, p.ruling)
+		s.host, s.err = l.startUnlessClosed(key.backend, p.ruling, key.node)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		p.pending = nil
@@ -266,14 +276,14 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 	return s
 }
 
-func (l *Launcher) startUnlessClosed(backend cell.Backend, r ruling) (*hostproc, error) {
+func (l *Launcher) startUnlessClosed(backend cell.Backend, r ruling, node int) (*hostproc, error) {
 	l.mu.Lock()
 	closed := l.closed
 	l.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
 	}
-	h, err := l.startHost(backend, r)
+	h, err := l.startHost(backend, r, node)
 	if err != nil {
 		return nil, err
 	}
@@ -294,7 +304,7 @@ func (l *Launcher) fillSpares(backend cell.Backend) {
 		return
 	}
 	l.starts.Go(func() {
-		h, err := l.startUnlessClosed(backend, ruling{})
+		h, err := l.startUnlessClosed(backend, ruling{}, anywhere)
 		if err != nil {
 			return // the next real start says why
 		}

@@ -20,7 +20,7 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 	if err := spec.Validate(); err != nil {
 		return cell.Reloaded{}, err
 	}
-	next, err := rule(spec, c.launcher.guard)
+	next, err := rule(spec, c.launcher.guard, c.launcher.watches)
 	if err == nil {
 		err = c.launcher.compile(spec, &next)
 	}
@@ -29,18 +29,19 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 	}
 	c.reloads.Lock()
 	defer c.reloads.Unlock()
+	// What can fail comes first, and then nothing has changed.
+	if s := c.seated(); s != nil {
+		if err := s.Put(c.kernelPolicy(next.policy), c.kernelLimits(next.policy)); err != nil {
+			return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
+		}
+	}
 	if _, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Reload{Reload: &wire.Reload{}}, next.gate); err != nil {
 		return cell.Reloaded{}, err
 	}
-	r := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
 	c.mu.Lock()
-	s := c.seat
+	c.ruling.confined = next.confined
 	c.mu.Unlock()
-	if s != nil {
-		if err := s.Put(c.kernelPolicy(next.policy), c.kernelLimits(next.policy)); err != nil {
-			return r, fmt.Errorf("launch: reload: %w", err)
-		}
-	}
+	r := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
 	for _, l := range c.confinement().Layers {
 		if l.Active {
 			r.Layers = append(r.Layers, c.settled(stack.Layer(l.Name), next.fit))
@@ -54,7 +55,7 @@ func (c *handle) settled(l stack.Layer, next fit) cell.ReloadedLayer {
 	now := c.host.fit
 	r := cell.ReloadedLayer{Name: string(l), Live: true}
 	switch {
-	case l == stack.Landlock && next.rules != now.rules:
+	case l == stack.Landlock && next.rules != now.rules || l == stack.Landlock && next.own != now.own:
 		r.Live, r.Missing = false, "it keeps the rules that the cell started with: what it refused stays refused, what it permitted is refused by the guest's gate only"
 	case l == stack.Seccomp && next.network && !now.network:
 		r.Live, r.Missing = false, "the cell has no internet sockets"

@@ -2,11 +2,16 @@ package launch
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/enforce"
+	"github.com/pyisolate/pyisolate/kernel/notify"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -18,8 +23,11 @@ type seats struct {
 	base     policy.Policy  // what a worker needs before it is claimed
 	said     chan *wire.Msg // what the host says of workers, in order; closed at its end
 
+	library []string // where the node watches paths: what workers open themselves
+
 	// Under the host's mu:
-	free []*numbered
+	free    []*numbered
+	watches map[uint64]*enforce.Watch // of workers without a seat yet, by their numbers
 }
 
 type numbered struct {
@@ -41,6 +49,48 @@ func (h *hostproc) attendSeats() {
 		}
 	}
 	h.clear()
+}
+
+// attendListeners watches the paths of workers from their first call on. A worker that is not
+// watched gets no answer to that call until its host is dead: it does not begin.
+func (h *hostproc) attendListeners() {
+	for {
+		listener, worker, err := notify.Receive(h.proc.channel.listeners)
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
+			return
+		}
+		if err == nil {
+			err = h.watch(listener, worker)
+		}
+		if err != nil {
+			h.kill(fmt.Sprintf("sent a listener that cannot be served: %v", err))
+			return
+		}
+	}
+}
+
+// watch keeps the worker's watch until it has a seat.
+func (h *hostproc) watch(listener *os.File, worker uint64) error {
+	w, err := h.seats.enforcer.Watch(listener, h.seats.base.Files, h.seats.library)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.dead || h.seats.watches[worker] != nil || len(h.seats.watches) >= maxSaid {
+		return errors.Join(errors.New("it is not the worker's"), w.Close())
+	}
+	h.seats.watches[worker] = w
+	return nil
+}
+
+// takeWatch returns the worker's watch, nil where nobody watches.
+func (h *hostproc) takeWatch(worker uint64) *enforce.Watch {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := h.seats.watches[worker]
+	delete(h.seats.watches, worker)
+	return w
 }
 
 // hear takes a message about workers, and reports whether it was one.
@@ -83,6 +133,12 @@ func (h *hostproc) seat(id uint64, m *wire.Started) error {
 		return err
 	}
 	s := &numbered{m.GetWorker(), taken}
+	if w := h.takeWatch(s.worker); w != nil {
+		s.Watched(w)
+	} else if h.fit.watched {
+		s.Close()
+		return errors.New("the worker has sent no listener")
+	}
 	h.mu.Lock()
 	c := h.cells[id]
 	switch {
@@ -135,9 +191,12 @@ func (h *hostproc) takeSeat() *numbered {
 // clear gives back the seats of workers that died with their host.
 func (h *hostproc) clear() {
 	h.mu.Lock()
-	free := h.seats.free
-	h.seats.free = nil
+	free, watches := h.seats.free, h.seats.watches
+	h.seats.free, h.seats.watches = nil, nil
 	h.mu.Unlock()
+	for _, w := range watches {
+		_ = w.Close()
+	}
 	for _, s := range free {
 		s.Close()
 	}

@@ -32,6 +32,7 @@ const (
 	offThreadsCPU = 704
 	offRulesSeq   = 768
 	offRulesLen   = 772
+	offWorker     = 776
 	maxThreads    = 64
 	frameHdrBytes = 16
 )

@@ -28,6 +28,10 @@ func EncodeRules(p policy.Policy) ([]byte, error) {
 	return b, nil
 }
 
+// SetWorker gives the region's cell its number with the node. It is called before the region
+// is given to an executor.
+func (r *Region) SetWorker(n uint64) { r.long(offWorker).Store(n) }
+
 // SetRules replaces the rules that the cell's gate goes by. The cell sees the old ones or
 // the new ones, whole.
 func (r *Region) SetRules(rules []byte) error {

@@ -794,12 +794,14 @@ func (x *Hello) GetSeats() bool {
 
 // Layers are what every cell of the host puts on, as packages kernel/landlock and
 // kernel/seccomp encode it, and host the filter of the host's process itself; an empty one
-// is left out.
+// is left out. notify is the filter that leaves paths to a supervisor: with it the host has
+// inherited a socket for listeners.
 type Layers struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Landlock      []byte                 `protobuf:"bytes,1,opt,name=landlock,proto3" json:"landlock,omitempty"`
 	Seccomp       []byte                 `protobuf:"bytes,2,opt,name=seccomp,proto3" json:"seccomp,omitempty"`
 	Host          []byte                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	Notify        []byte                 `protobuf:"bytes,4,opt,name=notify,proto3" json:"notify,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -851,6 +853,13 @@ func (x *Layers) GetSeccomp() []byte {
 func (x *Layers) GetHost() []byte {
 	if x != nil {
 		return x.Host
+	}
+	return nil
+}
+
+func (x *Layers) GetNotify() []byte {
+	if x != nil {
+		return x.Notify
 	}
 	return nil
 }
@@ -2756,11 +2765,12 @@ const file_wire_proto_rawDesc = "" +
 	" \x01(\rR\x04uids\x12.\n" +
 	"\x06layers\x18\v \x01(\v2\x16.pyisolate.wire.LayersR\x06layers\x12\x16\n" +
 	"\x06writes\x18\f \x01(\bR\x06writes\x12\x14\n" +
-	"\x05seats\x18\r \x01(\bR\x05seats\"R\n" +
+	"\x05seats\x18\r \x01(\bR\x05seats\"j\n" +
 	"\x06Layers\x12\x1a\n" +
 	"\blandlock\x18\x01 \x01(\fR\blandlock\x12\x18\n" +
 	"\aseccomp\x18\x02 \x01(\fR\aseccomp\x12\x12\n" +
-	"\x04host\x18\x03 \x01(\fR\x04host\"I\n" +
+	"\x04host\x18\x03 \x01(\fR\x04host\x12\x16\n" +
+	"\x06notify\x18\x04 \x01(\fR\x06notify\"I\n" +
 	"\x05Ready\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
 	"\x06python\x18\x02 \x01(\tR\x06python\x12\x16\n" +

@@ -169,6 +169,9 @@ func (p *printer) stats(s statistics) {
 	}
 	if s.Confinement != nil {
 		_, _ = fmt.Fprintf(p.err, "confined by %s\n", layers(*s.Confinement))
+		for _, words := range s.Confinement.Unheld {
+			_, _ = fmt.Fprintf(p.err, "not held: %s\n", words)
+		}
 	}
 	_, _ = fmt.Fprintf(p.err, "backend %s, spawn %s, run %s, cpu %s, memory peak %.1f MiB, posts %d, logs %d, denials %d\n",
 		s.Backend, s.Spawn.Round(10*time.Microsecond), s.Run.Round(10*time.Microsecond), s.CPU.Round(10*time.Microsecond),

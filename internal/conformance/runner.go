@@ -83,7 +83,7 @@ func (r *Runner) try(ctx context.Context, b cell.Backend, t trial) (string, erro
 		return "", err
 	}
 	evidence, err := t(ctx, &scene{launcher: l, backend: b, python: config.Python})
-	ending, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ending, done := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer done()
 	return strings.TrimSpace(evidence), errors.Join(err, l.Close(ending))
 }

@@ -40,6 +40,9 @@ func (h Hook) String() string {
 // hooks is a set.
 type hooks uint8
 
+// Hooks are all.
+var Hooks = []Hook{Open, Connect, Send, Fork}
+
 const allHooks hooks = 1<<Open | 1<<Connect | 1<<Send | 1<<Fork
 
 func hooksOf(h Hook) hooks          { return 1 << h }

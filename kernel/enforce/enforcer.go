@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/guard"
+	"github.com/pyisolate/pyisolate/kernel/notify"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
@@ -21,10 +22,13 @@ type Options struct {
 
 // Enforcer puts the node's half of the layers around cells.
 type Enforcer struct {
-	guard   *guard.Guard
-	groups  *cgroup.Tree
-	refused error // why no programs are loaded
-	broken  error // why events are not read any more; once reading has ended
+	guard     *guard.Guard
+	contracts contracts
+	groups    *cgroup.Tree
+	watch     *notify.Supervisor // nil: nobody watches paths
+	refused   error              // why no programs are loaded
+	unwatched error              // how the watch ended
+	broken    error              // why events are not read any more; once reading has ended
 
 	stopReading context.CancelFunc
 	reading     sync.WaitGroup
@@ -32,13 +36,16 @@ type Enforcer struct {
 	mu    sync.Mutex
 	next  uint64           // of groups' names
 	bound map[uint32]*Seat // by the number of the guard's cell
+	// watched are the seats whose paths are watched, by the number of the watch.
+	watched map[uint64]*Seat
+	watches uint64
 	// left are seats that were closed while their task was still there.
 	left []*Seat
 }
 
 // New makes an Enforcer of what there is, and takes both over.
 func New(o Options) *Enforcer {
-	e := &Enforcer{guard: o.Guard, groups: o.Groups, bound: map[uint32]*Seat{}}
+	e := &Enforcer{guard: o.Guard, contracts: contracts{guard: o.Guard, loaded: map[string]guard.Contracts{}}, groups: o.Groups, bound: map[uint32]*Seat{}, watched: map[uint64]*Seat{}}
 	var ctx context.Context
 	ctx, e.stopReading = context.WithCancel(context.Background())
 	if e.guard != nil {
@@ -87,6 +94,9 @@ func Open(ctx context.Context, programs bool) (*Enforcer, error) {
 	}
 	e := New(o)
 	e.refused = refused
+	if err := e.watchPaths(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	return e, nil
 }
 
@@ -98,7 +108,7 @@ func (e *Enforcer) Facts() stack.Guard {
 	g := e.guard
 	facts := stack.Guard{Layer: stack.Programs, Evidence: g.Evidence(), Files: g.Judges(guard.Files), Changes: g.Judges(guard.Changes),
 		Network: g.Judges(guard.Network), Opens: g.Judges(guard.Opens), Connects: g.Judges(guard.Connects), Bytes: g.Judges(guard.Bytes),
-		CPU: g.Judges(guard.CPU)}
+		CPU: g.Judges(guard.CPU), Contracts: hooksOf(g)}
 	if g.Kind() == guard.LSM {
 		facts.Layer = stack.LSM
 	}
@@ -114,7 +124,9 @@ func (e *Enforcer) Refused() error {
 }
 
 // Seats reports whether there is anything to seat a cell in.
-func (e *Enforcer) Seats() bool { return e != nil && (e.guard != nil || e.groups != nil) }
+func (e *Enforcer) Seats() bool {
+	return e != nil && (e.guard != nil || e.groups != nil || e.watch != nil)
+}
 
 // hosts is the group that hosts are in, where there is version 2: programs of that hierarchy
 // see what their sockets do.
@@ -163,14 +175,17 @@ func (e *Enforcer) Close() error {
 	left := e.left
 	e.left = nil
 	e.mu.Unlock()
+	if e.watch != nil {
+		e.unwatched = e.watch.Close()
+	}
 	e.stopReading()
 	e.reading.Wait()
-	failed := e.broken
+	failed := errors.Join(e.broken, e.unwatched)
 	for _, s := range left {
 		failed = errors.Join(failed, s.release())
 	}
 	if e.guard != nil {
-		failed = errors.Join(failed, e.guard.Close())
+		failed = errors.Join(failed, e.contracts.close(), e.guard.Close())
 	}
 	if e.groups == nil {
 		return failed

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/guard"
+	"github.com/pyisolate/pyisolate/kernel/notify"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -20,6 +21,7 @@ type Seat struct {
 	task     Task
 	cell     *guard.Cell   // nil: nothing judges
 	group    *cgroup.Group // nil: nothing bounds
+	watch    *Watch        // nil: nobody watches its paths
 	closing  sync.Once
 	tell     atomic.Pointer[func(guard.Event)]
 }
@@ -86,20 +88,47 @@ func (s *Seat) enter() error {
 	return g.AddProcess(s.task.TID)
 }
 
-// Put replaces the policy, and the limits of the process. They hold when it returns.
+// Put replaces the policy, and the limits of the process. They hold when it returns; when it
+// fails those before hold.
 func (s *Seat) Put(p policy.Policy, l cgroup.Limits) error {
 	if s == nil {
 		return nil
+	}
+	rules, err := s.build(p)
+	if err != nil {
+		return err
+	}
+	paths, err := notify.Compile(p.Files)
+	if err != nil {
+		return err
+	}
+	if rules != nil {
+		defer rules.Release() // in the end the cell has them
 	}
 	if s.group != nil {
 		if err := s.group.Set(l); err != nil {
 			return err
 		}
 	}
-	if s.cell != nil {
-		return s.cell.Swap(p)
+	if s.watch != nil {
+		s.watch.watched.Swap(paths)
 	}
-	return nil
+	if rules == nil {
+		return nil
+	}
+	return s.cell.Publish(rules)
+}
+
+// build puts a policy into the kernel, aside; nil where nobody judges.
+func (s *Seat) build(p policy.Policy) (*guard.Rules, error) {
+	if s.cell == nil {
+		return nil, nil
+	}
+	programs, err := s.enforcer.contracts.load(p.Contract)
+	if err != nil {
+		return nil, err
+	}
+	return s.enforcer.guard.Build(p, programs)
 }
 
 // Tell has f called, from one goroutine for all seats, with each event of the cell; it must not
@@ -138,6 +167,9 @@ func (s *Seat) Close() {
 		if s.cell != nil {
 			s.cell.DenyAll()
 		}
+		if s.watch != nil {
+			s.watch.watched.Swap(nil)
+		}
 		s.enforcer.mu.Lock()
 		s.enforcer.left = append(s.enforcer.left, s)
 		s.enforcer.mu.Unlock()
@@ -155,10 +187,17 @@ func (s *Seat) release() error {
 		s.enforcer.mu.Unlock()
 		s.cell.Close()
 	}
+	var failed error
+	if s.watch != nil {
+		s.enforcer.mu.Lock()
+		delete(s.enforcer.watched, s.watch.id)
+		s.enforcer.mu.Unlock()
+		failed = s.watch.Close()
+	}
 	if s.group == nil {
-		return nil
+		return failed
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), groupGrace)
 	defer cancel()
-	return s.group.Remove(ctx)
+	return errors.Join(failed, s.group.Remove(ctx))
 }

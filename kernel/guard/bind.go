@@ -8,7 +8,9 @@ import (
 )
 
 // binding is struct binding.
-type binding struct{ Cell, Bound uint32 }
+type binding struct{ Cell, Life uint32 }
+
+func (c *Cell) binding() binding { return binding{c.index, c.life} }
 
 // ErrClaim: this kernel cannot bind that thread from outside; see Cell.Claim.
 var ErrClaim = errors.New("guard: the thread must take its binding itself")
@@ -17,7 +19,7 @@ var ErrClaim = errors.New("guard: the thread must take its binding itself")
 // bound, too. It fails with ErrClaim where the kernel (before 6.9) cannot name the thread.
 func (c *Cell) Bind(tid int) error {
 	if c.guard.byThread {
-		if err := c.guard.maps["threads"].Put(uint32(tid), binding{c.index, 1}); err != nil {
+		if err := c.guard.maps["threads"].Put(uint32(tid), c.binding()); err != nil {
 			return fmt.Errorf("guard: bind thread %d: %w", tid, err)
 		}
 		return nil
@@ -32,7 +34,7 @@ func (c *Cell) Bind(tid int) error {
 	if err != nil {
 		return fmt.Errorf("guard: open a descriptor of thread %d: %w", tid, err)
 	}
-	err = c.guard.maps["bindings"].Put(int32(fd), binding{c.index, 1})
+	err = c.guard.maps["bindings"].Put(int32(fd), c.binding())
 	_ = unix.Close(fd)
 	if err != nil {
 		return fmt.Errorf("guard: bind thread %d: %w", tid, err)
@@ -48,7 +50,7 @@ func (c *Cell) Claim(tid int) error {
 	if m == nil {
 		return fmt.Errorf("guard: no program of kind %s gives thread %d a binding that is left for it", c.guard.kind, tid)
 	}
-	if err := m.Put(uint32(tid), c.index); err != nil {
+	if err := m.Put(uint32(tid), c.binding()); err != nil {
 		return fmt.Errorf("guard: leave a binding for thread %d: %w", tid, err)
 	}
 	return nil
@@ -56,9 +58,9 @@ func (c *Cell) Claim(tid int) error {
 
 // Claimed reports whether the thread has taken its binding.
 func (c *Cell) Claimed(tid int) bool {
-	var cell uint32
+	var claim binding
 	m := c.guard.maps["claims"]
-	return m != nil && m.Lookup(uint32(tid), &cell) != nil
+	return m != nil && m.Lookup(uint32(tid), &claim) != nil
 }
 
 // Withdraw takes back a claim.
@@ -80,7 +82,10 @@ func (c *Cell) BindSelf() error {
 	if _, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("guard: take the binding: %w", err)
 	}
-	if !c.Claimed(tid) {
+	// Asked by another thread: this one may not speak to eBPF any more.
+	claimed := make(chan bool)
+	go func() { claimed <- c.Claimed(tid) }()
+	if !<-claimed {
 		c.Withdraw(tid)
 		return fmt.Errorf("guard: thread %d did not get its binding", tid)
 	}

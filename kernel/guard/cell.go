@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -8,11 +9,17 @@ import (
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
+// ErrClosed: the cell is closed.
+var ErrClosed = errors.New("guard: the cell is closed")
+
 // A Cell is a policy that threads are bound to, and what they have used.
 type Cell struct {
 	guard *Guard
 	index uint32
-	rules *Rules // nil when it has none; guard.mu guards it
+	life  uint32 // tells it from others of its index; never 0
+	// guard.mu guards those below.
+	rules  *Rules // nil when it has none
+	closed bool
 }
 
 // Usage is what a cell has done and used in its life. What was refused counts as denied
@@ -54,12 +61,14 @@ func (g *Guard) NewCellOf(r *Rules) (*Cell, error) {
 	if len(g.freeCells) == 0 {
 		return nil, ErrFull
 	}
-	c := &Cell{guard: g, index: g.freeCells[0]}
+	g.lives++
+	c := &Cell{guard: g, index: g.freeCells[0], life: g.lives}
 	*(*Usage)(g.usage(c.index)) = Usage{}
 	if err := c.publish(r); err != nil {
 		return nil, err
 	}
 	g.freeCells = g.freeCells[1:]
+	g.shared(c.index).life.Store(c.life)
 	return c, nil
 }
 
@@ -86,7 +95,10 @@ func (c *Cell) Publish(r *Rules) error {
 
 // publish is Publish for who holds mu.
 func (c *Cell) publish(r *Rules) error {
-	if r.holders == 0 {
+	switch {
+	case c.closed:
+		return ErrClosed
+	case r.holders == 0:
 		return ErrReleased
 	}
 	r.holders++
@@ -102,7 +114,7 @@ func (c *Cell) point(r *Rules) {
 	if r != nil {
 		word |= uint64(r.slot) + 1
 	}
-	g.word(c.index).Store(word)
+	g.shared(c.index).word.Store(word)
 	g.drop(c.rules)
 	c.rules = r
 }
@@ -112,18 +124,28 @@ func (c *Cell) point(r *Rules) {
 func (c *Cell) DenyAll() {
 	c.guard.mu.Lock()
 	defer c.guard.mu.Unlock()
-	c.point(nil)
+	if !c.closed {
+		c.point(nil)
+	}
 }
 
-// Close denies everything and gives the cell's number back, once its threads have ended.
+// Close denies everything and gives the cell's number back. What is left of its threads may
+// do nothing any more, and what its sockets have not sent is not sent. A second Close is
+// none.
 func (c *Cell) Close() {
 	c.guard.mu.Lock()
 	defer c.guard.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
 	c.point(nil)
+	c.guard.shared(c.index).life.Store(0)
 	c.guard.freeCells = append(c.guard.freeCells, c.index)
 }
 
-// Usage returns the counters. Each is as it is now; they are not of one moment.
+// Usage returns the counters, until the cell is closed. Each is as it is now; they are not
+// of one moment.
 func (c *Cell) Usage() Usage {
 	var u Usage
 	words := (*[unsafe.Sizeof(u) / 8]uint64)(unsafe.Pointer(&u))

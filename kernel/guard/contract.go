@@ -62,7 +62,7 @@ var points = map[string]point{
 func (g *Guard) point(name string) (point, *ebpf.ProgramSpec, bool) {
 	p, known := points[name]
 	spec := g.spec.Programs[p.refused]
-	return p, spec, known && spec != nil && !(g.byThread && p.events == "scratches")
+	return p, spec, known && spec != nil && (!g.byThread || p.events != "scratches")
 }
 
 // ContractPoints returns where this guard calls contracts. Programs of kind LSM judge

@@ -38,7 +38,7 @@ type Options struct {
 	// nothing: then the programs go with the process, and what it confined is free.
 	Pin string
 
-	// by thread number rather than task storage, as on kernels before 6.7.
+	// by thread number rather than task storage, where the kernel has it for the LSM only.
 	byThread bool
 	// how many threads fit then; 0 is what the object says.
 	maxThreads uint32
@@ -59,14 +59,15 @@ type Guard struct {
 	maps  map[string]*ebpf.Map
 	links map[string]link.Link
 
-	cells  []byte // mapped: a word for each cell
+	cells  []byte // mapped: a sharedPolicy for each cell
 	usages []byte // mapped: a usage for each cell
 
 	// building is held while a slot is filled; it is taken before mu.
 	building sync.Mutex
 	mu       sync.Mutex
-	// generation counts what was published.
+	// generation counts what was published, lives the cells there were.
 	generation uint32
+	lives      uint32
 	freeCells  []uint32
 	slots      slots
 }
@@ -95,7 +96,7 @@ func Load(o Options) (*Guard, error) {
 }
 
 // loadWeaker finds bindings in task storage where the kernel lets programs of control
-// groups read it (since 6.7), and by thread number elsewhere.
+// groups read it (6.18 does, 6.12 does not), and by thread number elsewhere.
 func loadWeaker(o Options) (*Guard, error) {
 	if o.Cgroup == "" {
 		return nil, errors.New("guard: programs of kind cgroup need a control group: set Options.Cgroup")
@@ -173,9 +174,16 @@ func (g *Guard) Evidence() string {
 	return strings.Join(parts, "; ")
 }
 
-// word is a cell's policy, shared with the programs.
-func (g *Guard) word(cell uint32) *atomic.Uint64 {
-	return (*atomic.Uint64)(unsafe.Pointer(&g.cells[cell*8]))
+// sharedPolicy is struct policy.
+type sharedPolicy struct {
+	word atomic.Uint64
+	life atomic.Uint32
+	_    uint32
+}
+
+// shared is a cell's policy, shared with the programs.
+func (g *Guard) shared(cell uint32) *sharedPolicy {
+	return (*sharedPolicy)(unsafe.Pointer(&g.cells[cell*uint32(unsafe.Sizeof(sharedPolicy{}))]))
 }
 
 // Orphans returns how many children of bound threads were not bound, for want of memory,

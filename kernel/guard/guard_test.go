@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -30,10 +31,10 @@ func TestSizes(t *testing.T) {
 	for _, spec := range []*ebpf.CollectionSpec{lsm, cgroup} {
 		for name, want := range map[string][2]uint32{
 			"bindings": {4, uint32(unsafe.Sizeof(binding{}))},
-			"cells":    {4, 8},
+			"cells":    {4, uint32(unsafe.Sizeof(sharedPolicy{}))},
 			"usages":   {4, uint32(unsafe.Sizeof(Usage{}))},
 			"limits":   {4, uint32(unsafe.Sizeof(limits{}))},
-			"sockets":  {4, 4},
+			"sockets":  {4, uint32(unsafe.Sizeof(binding{}))},
 		} {
 			m := spec.Maps[name]
 			if m.KeySize != want[0] || m.ValueSize != want[1] {
@@ -133,7 +134,7 @@ func TestEmptyCell(t *testing.T) {
 			c.DenyAll()
 			return c
 		},
-		"a cell that is not there": func() *Cell { return &Cell{guard: g, index: maxCells + 5} },
+		"a cell that is not there": func() *Cell { return &Cell{guard: g, index: maxCells + 5, life: 1} },
 	} {
 		c := make()
 		on(t, c, func() error {
@@ -168,5 +169,28 @@ func TestRoom(t *testing.T) {
 	}
 	if _, err := g.NewCell(policy.Policy{Children: -1}); !errors.Is(err, policy.ErrInvalid) {
 		t.Errorf("a bad policy: %v", err)
+	}
+}
+
+// TestAuto: the stronger kind where it works, and why not where it does not.
+func TestAuto(t *testing.T) {
+	shared.get(t, ways["cgroup"]) // or skip
+	g := loaded(t, Options{Cgroup: shared.group(t)})
+	want := Cgroup
+	if probe.Host().Row(probe.BPFLSM).Works {
+		want = LSM
+	}
+	if g.Kind() != want || strings.Contains(g.Evidence(), "the stronger kind") != (want == Cgroup) {
+		t.Errorf("%s: %s", g.Kind(), g.Evidence())
+	}
+	if !g.Judges(Network) || !g.Judges(Bytes) || !g.Judges(CPU) || g.Judges(Files) != (want == LSM) {
+		t.Errorf("judges %v, %v, %v, %v", g.Judges(Network), g.Judges(Bytes), g.Judges(CPU), g.Judges(Files))
+	}
+	t.Log(g.Evidence())
+	if _, err := Load(Options{Kind: Cgroup}); err == nil {
+		t.Error("programs of a control group were attached to none")
+	}
+	if _, err := Load(Options{Kind: Cgroup, Cgroup: t.TempDir()}); err == nil {
+		t.Error("a directory that is no control group was taken")
 	}
 }

@@ -101,7 +101,7 @@ func (g *Guard) keepMaps(c *ebpf.Collection) error {
 		g.maps[name] = kept
 	}
 	var err error
-	if g.cells, err = mapped(g.maps["cells"], maxCells*8); err != nil {
+	if g.cells, err = mapped(g.maps["cells"], maxCells*int(unsafe.Sizeof(sharedPolicy{}))); err != nil {
 		return err
 	}
 	g.usages, err = mapped(g.maps["usages"], maxCells*int(unsafe.Sizeof(Usage{})))

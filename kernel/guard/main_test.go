@@ -105,8 +105,8 @@ var ways = map[string]Options{
 	"cgroup by number": {Kind: Cgroup, byThread: true},
 }
 
-// get loads the programs for o in the tests' group, or skips where that is not possible.
-func (s *guards) get(t testing.TB, o Options) *Guard {
+// possible skips where the kernel does not take o's programs.
+func (s *guards) possible(t testing.TB, o Options) {
 	t.Helper()
 	if r := probe.Host().Row(probe.BPFLSM); o.Kind == LSM && !r.Works {
 		t.Skipf("no eBPF-LSM here: %s", r.Answer)
@@ -114,6 +114,12 @@ func (s *guards) get(t testing.TB, o Options) *Guard {
 	if r := probe.Host().Row(probe.BPFConnect4); !r.Works {
 		t.Skipf("no eBPF for control groups here: %s", r.Answer)
 	}
+}
+
+// get loads the programs for o in the tests' group, or skips where that is not possible.
+func (s *guards) get(t testing.TB, o Options) *Guard {
+	t.Helper()
+	s.possible(t, o)
 	if g := s.of[o]; g != nil {
 		return g
 	}

@@ -152,8 +152,8 @@ func (c compiled) key() (slotKey, error) {
 	return slotKey(h.Sum(nil)), nil
 }
 
-// fill puts a policy into a slot that nobody reads. The kernel waits at each map for the
-// programs that run, which takes milliseconds.
+// fill puts a policy into a slot that nobody reads. The kernel waits at each map of rules for
+// the programs that run, which takes milliseconds: for all at once.
 func (g *Guard) fill(slot uint32, c compiled) error {
 	if err := g.setContracts(slot, c.contracts); err != nil {
 		return err
@@ -161,12 +161,15 @@ func (g *Guard) fill(slot uint32, c compiled) error {
 	if err := g.maps["limits"].Put(slot, c.limits); err != nil {
 		return fmt.Errorf("guard: put a policy's limits: %w", err)
 	}
+	results := make(chan error, len(ruleMaps))
 	for _, name := range ruleMaps {
-		if err := g.fillMap(name, slot, c.entries[name]); err != nil {
-			return fmt.Errorf("guard: build %s of a policy: %w", name, err)
-		}
+		go func() { results <- g.fillMap(name, slot, c.entries[name]) }()
 	}
-	return nil
+	var failed error
+	for range ruleMaps {
+		failed = errors.Join(failed, <-results)
+	}
+	return failed
 }
 
 // empty takes the rules out of a slot.
@@ -182,13 +185,16 @@ func (g *Guard) empty(slot uint32) error {
 func (g *Guard) fillMap(name string, slot uint32, list []entry) error {
 	inner, err := ebpf.NewMap(g.spec.Maps[name].InnerMap)
 	if err != nil {
-		return err
+		return fmt.Errorf("guard: make %s of a policy: %w", name, err)
 	}
 	defer func() { _ = inner.Close() }() // the outer map has its own hold on it
 	for _, e := range list {
 		if err := inner.Put(e.key, e.value); err != nil {
-			return err
+			return fmt.Errorf("guard: put a rule into %s of a policy: %w", name, err)
 		}
 	}
-	return g.maps[name].Put(slot, inner)
+	if err := g.maps[name].Put(slot, inner); err != nil {
+		return fmt.Errorf("guard: put %s of a policy: %w", name, err)
+	}
+	return nil
 }

@@ -109,7 +109,11 @@ func TestFlips(t *testing.T) {
 					return nil
 				})
 			}()
-			t.Cleanup(func() { close(ports); <-answers })
+			t.Cleanup(func() {
+				close(ports)
+				for range answers { // until its thread has ended
+				}
+			})
 			return c, ports, answers
 		}
 		one, toOne, fromOne := ask(a)
@@ -204,5 +208,46 @@ func TestBoundBuilds(t *testing.T) {
 			t.Errorf("a bound thread builds: %v", err)
 		}
 		return nil
+	})
+}
+
+// TestClosed: what is left of a closed cell may do nothing, nor has it what the next cell of
+// the same number has.
+func TestClosed(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		g.mu.Lock()
+		rest := g.freeCells[1:]
+		g.freeCells = g.freeCells[:1:1]
+		g.mu.Unlock()
+		t.Cleanup(func() { g.freeCells = append(g.freeCells, rest...) })
+		old := newCell(t, g, anywhere(policy.Quotas{}))
+		peer := addressOf(sink(t))
+		on(t, old, func() error {
+			return to(unix.AF_INET, unix.SOCK_DGRAM, func(fd int) error {
+				if err := errors.Join(unix.Connect(fd, peer), unix.Sendto(fd, []byte("x"), 0, nil)); err != nil {
+					return err
+				}
+				old.Close()
+				next := make(chan *Cell)
+				go func() { next <- newCell(t, g, anywhere(policy.Quotas{})) }() // a bound thread may not build
+				c := <-next
+				if c.Index() != old.Index() {
+					t.Errorf("cell %d after cell %d", c.Index(), old.Index())
+				}
+				_, err := unix.Write(fd, []byte("x"))
+				err = errors.Join(denied("send as the next cell", err), denied("connect as the next cell", dial(9)))
+				old.DenyAll()
+				if swap := old.Swap(anywhere(policy.Quotas{})); g.Kind() == Cgroup && !errors.Is(swap, ErrClosed) {
+					t.Errorf("a closed cell is swapped: %v", swap)
+				}
+				if g.shared(c.Index()).word.Load()&0xffffffff == 0 {
+					t.Error("a closed cell's DenyAll is the next one's")
+				}
+				if u := c.Usage(); u != (Usage{}) {
+					t.Errorf("the next cell's usage: %+v", u)
+				}
+				return err
+			})
+		})
 	})
 }

@@ -43,6 +43,8 @@ type Policy struct {
 	Children int `json:"children,omitempty"`
 	// Quotas bound what it uses.
 	Quotas Quotas `json:"quotas"`
+	// Contract is assertions about what it does, in the language of package contract.
+	Contract string `json:"contract,omitempty"`
 }
 
 // FileRule gives access to a file, or to a directory and all below it.
@@ -184,12 +186,10 @@ func (r NetRule) validate() error {
 }
 
 func (q Quotas) validate() error {
-	for _, n := range []int64{int64(q.CPU), int64(q.CPUPeriod), q.Memory, q.Tasks, int64(q.CPUTotal), q.Sent, q.Received, q.Connects, q.Opens} {
-		if n < 0 {
-			return invalid("a quota is negative")
-		}
-	}
+	least := min(int64(q.CPU), int64(q.CPUPeriod), int64(q.CPUTotal), q.Memory, q.Tasks, q.Sent, q.Received, q.Connects, q.Opens)
 	switch {
+	case least < 0:
+		return invalid("a quota is negative")
 	case q.CPUPeriod > 0 && (q.CPUPeriod < time.Millisecond || q.CPUPeriod > time.Second):
 		return invalid("a processor period of %s; 1ms to 1s are possible", q.CPUPeriod)
 	case q.CPU > 0 && q.CPU < time.Millisecond:

@@ -14,6 +14,8 @@ type Action uint32
 const (
 	Allow       = Action(unix.SECCOMP_RET_ALLOW)
 	KillProcess = Action(unix.SECCOMP_RET_KILL_PROCESS)
+	// Notify leaves the call to the supervisor; without one it fails with ENOSYS.
+	Notify = Action(unix.SECCOMP_RET_USER_NOTIF)
 	// Refused is for what a program may well try, and must do without.
 	Refused = Action(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
 	// Missing is for what must look as if the kernel were older.
@@ -34,6 +36,8 @@ func (a Action) String() string {
 		return "allow"
 	case a == KillProcess:
 		return "kill"
+	case a == Notify:
+		return "notify"
 	case a.Errno() != 0:
 		return strings.ToLower(unix.ErrnoName(a.Errno()))
 	default:

@@ -1,7 +1,6 @@
 package seccomp
 
 import (
-	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -55,28 +54,11 @@ func CompileHost(a Arch, g Grant) (Program, error) {
 			return Program{}, err
 		}
 	}
-	of := map[int]decision{}
-	for n := range a.last() + 1 {
-		of[n] = decision{action: Allow}
-	}
 	rules := slices.Clone(hostTable)
 	for _, r := range table {
 		if r.never {
 			rules = append(rules, r)
 		}
 	}
-	for _, r := range rules {
-		if r.unless&g != 0 {
-			continue
-		}
-		for name := range fields(r.names) {
-			if _, known := numbers[name]; !known {
-				return Program{}, fmt.Errorf("seccomp: the host's table has a call %q that no architecture has", name)
-			}
-			if n, ok := a.Number(name); ok {
-				of[n] = r.decide(g)
-			}
-		}
-	}
-	return assemble(a, of)
+	return compileAllowing(a, rules, g)
 }

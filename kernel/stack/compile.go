@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
+	"github.com/pyisolate/pyisolate/kernel/contract"
 	"github.com/pyisolate/pyisolate/kernel/landlock"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/probe"
@@ -25,6 +26,12 @@ type Options struct {
 	Features *probe.Features
 	// Guard says what the node's programs hold. The zero Guard is none.
 	Guard Guard
+	// Watched says that the node watches what cells do with paths, by evidence (package
+	// notify); "" is that it does not.
+	Watched string
+	// Python are the rules that Python itself needs. Where the node watches, they are all
+	// that Landlock gives.
+	Python []policy.FileRule
 	// Live says that the policy may be replaced while the cell runs: where the guard
 	// judges a subject, rules that cannot be changed are left out of the other layers.
 	Live bool
@@ -44,12 +51,16 @@ type Guard struct {
 	Network bool
 	// What is counted, and bounded.
 	Opens, Connects, Bytes, CPU bool
+	// Contracts are the hooks where they are called.
+	Contracts []contract.Hook
 }
 
 // Stack is a compiled policy.
 type Stack struct {
 	// Program is the cell's filter, nil where that layer is not active.
 	Program *seccomp.Program
+	// Notify is the filter that leaves paths to the node, nil where that layer is not active.
+	Notify *seccomp.Program
 	// Ruleset is its Landlock rules, nil where that layer is not active.
 	Ruleset *landlock.Spec
 	// Limits are its control group's, zero where that layer is not active.
@@ -64,6 +75,7 @@ type Stack struct {
 type compiler struct {
 	Options
 	p     policy.Policy
+	terms *contract.Contract
 	stack Stack
 	gaps  []landlock.Gap
 }
@@ -83,8 +95,12 @@ func Compile(p policy.Policy, o Options) (Stack, error) {
 	if o.Features == nil {
 		o.Features = probe.Host()
 	}
-	c := &compiler{Options: o, p: p, stack: Stack{Policy: p, Report: Report{Mode: o.Mode}}}
-	for _, layer := range []func() error{c.guard, c.landlock, c.seccomp, c.cgroup} {
+	terms, err := contract.Parse(p.Contract)
+	if err != nil {
+		return Stack{}, fmt.Errorf("stack: contract: %w", err)
+	}
+	c := &compiler{Options: o, terms: terms, p: p, stack: Stack{Policy: p, Report: Report{Mode: o.Mode}}}
+	for _, layer := range []func() error{c.guard, c.notify, c.landlock, c.seccomp, c.cgroup} {
 		if err := layer(); err != nil {
 			return Stack{}, err
 		}
@@ -133,7 +149,11 @@ func (c *compiler) landlock() error {
 		c.layer(Landlock, false, leftToGuard)
 		return nil
 	}
-	spec, gaps, err := landlock.Compile(c.p, row.Value)
+	p := c.p
+	if c.stack.Notify != nil {
+		p.Files = c.Python // the node opens what else there is
+	}
+	spec, gaps, err := landlock.Compile(p, row.Value)
 	if err != nil {
 		return err
 	}
@@ -147,6 +167,21 @@ func (c *compiler) landlock() error {
 	}
 	c.gaps, c.stack.Ruleset = gaps, &spec
 	c.layer(Landlock, true, row.Answer, texts...)
+	return nil
+}
+
+// notify is needed where rules for files may be replaced and no programs judge them.
+func (c *compiler) notify() error {
+	row := c.Features.Row(probe.SeccompFilter)
+	if !c.Live || c.Guard.Files || c.Watched == "" || c.Mode == Compatibility || !row.Works {
+		return nil
+	}
+	program, err := seccomp.CompileNotify("")
+	if err != nil {
+		return err
+	}
+	c.stack.Notify = &program
+	c.layer(Notify, true, c.Watched)
 	return nil
 }
 
@@ -167,7 +202,7 @@ func (c *compiler) seccomp() error {
 	if c.p.Connects() {
 		o.Grants |= seccomp.Network
 	}
-	if c.p.Writes() && (c.Guard.Changes || c.stack.Ruleset != nil) {
+	if c.p.Writes() && (c.Guard.Changes || c.stack.Notify != nil || c.stack.Ruleset != nil) {
 		o.Grants |= seccomp.Write // somebody judges where
 	}
 	program, err := seccomp.Compile(o)
@@ -216,9 +251,12 @@ func (c *compiler) cgroup() error {
 // duties finds who holds what the policy asks for.
 func (c *compiler) duties() {
 	c.duty(SystemCalls, Seccomp, c.without(Seccomp))
-	if c.Guard.Files && (c.Guard.Changes || !c.p.Writes()) {
+	switch {
+	case c.Guard.Files && (c.Guard.Changes || !c.p.Writes()):
 		c.duty(Files, c.Guard.Layer, "")
-	} else {
+	case c.stack.Notify != nil:
+		c.duty(Files, Notify, c.without(Landlock)) // without it the node's rules would be all
+	default:
 		c.duty(Files, Landlock, c.filesMissing())
 	}
 	if c.Guard.Network && (c.Guard.Layer == LSM || c.without(Seccomp) == "") { // seccomp refuses the other families
@@ -229,6 +267,25 @@ func (c *compiler) duties() {
 	c.duty(Threads, Seccomp, c.without(Seccomp))
 	c.quotas()
 	c.totals()
+	c.contracts()
+}
+
+// contracts is held where each hook that it concerns calls it.
+func (c *compiler) contracts() {
+	if c.terms.Len() == 0 {
+		return
+	}
+	var missing []string
+	for _, h := range contract.Hooks {
+		if c.terms.Concerns(h) && !slices.Contains(c.Guard.Contracts, h) {
+			missing = append(missing, h.String())
+		}
+	}
+	words := ""
+	if len(missing) > 0 {
+		words = fmt.Sprintf("nothing calls it at %s; %s", strings.Join(missing, ", "), c.without(LSM))
+	}
+	c.duty(Contracts, c.Guard.Layer, words)
 }
 
 // quotas are those that control groups hold.

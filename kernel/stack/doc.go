@@ -5,7 +5,8 @@
 // and so on. Each [Duty] is held by a layer, by the first of its list that is active:
 //
 //   - system calls: seccomp
-//   - files: the guard's LSM programs, or Landlock where it can hold every rule
+//   - files: the guard's LSM programs; or the node, asked by a filter, where rules may be
+//     replaced; or Landlock where it can hold every rule
 //   - network: the guard's programs; or seccomp, which gives no sockets, where the policy has
 //     no network
 //   - threads: seccomp, and a control group where there is a number

@@ -36,6 +36,7 @@ const (
 	TotalConnects Duty = "connections in total"
 	TotalBytes    Duty = "bytes in total"
 	TotalCPU      Duty = "processor in total"
+	Contracts     Duty = "contract"
 )
 
 // Report is a cell's confinement.

@@ -30,6 +30,7 @@ func inject(tid int, calls []call, c *canaries) (answers, left []byte, err error
 	if err := v.attach(); err != nil {
 		return nil, nil, err
 	}
+	defer func() { err = errors.Join(err, v.letGo(err)) }()
 	v.page = (v.before.Rsp - 8192) &^ 4095
 	for _, one := range calls {
 		if err := v.call(one, c); err != nil {
@@ -38,32 +39,39 @@ func inject(tid int, calls []call, c *canaries) (answers, left []byte, err error
 	}
 	left = make([]byte, 2048)
 	_, err = unix.PtracePeekData(tid, uintptr(v.page+2048), left)
-	err = errors.Join(err, unix.PtraceSetRegs(tid, &v.before), unix.PtraceDetach(tid))
 	return v.text(), left, err
 }
 
-// attach stops the thread when it is in a system call: until it has nothing to do it
-// computes, and on a slow machine for long.
+// attach stops the thread in a system call, where the instruction before its next one is
+// what makes another. It may have been on its way to sleep.
 func (v *traced) attach() error {
-	for range 1000 {
+	for deadline := time.Now().Add(10 * time.Second); ; {
 		if err := unix.PtraceAttach(v.tid); err != nil {
 			return fmt.Errorf("%w: %w", errNoTracer, err)
 		}
 		if err := v.stopped(); err != nil {
 			return err
 		}
-		if err := unix.PtraceGetRegs(v.tid, &v.before); err != nil {
-			return fmt.Errorf("read registers: %w", err)
-		}
-		if int64(v.before.Orig_rax) >= 0 {
+		err := unix.PtraceGetRegs(v.tid, &v.before)
+		if err == nil && v.before.Orig_rax != ^uint64(0) {
 			return nil
 		}
-		if err := unix.PtraceDetach(v.tid); err != nil {
-			return fmt.Errorf("let the thread go: %w", err)
+		if err = errors.Join(err, unix.PtraceDetach(v.tid)); err != nil {
+			return fmt.Errorf("read registers: %w", err)
 		}
-		time.Sleep(10 * time.Millisecond)
+		if time.Now().After(deadline) {
+			return errors.New("the thread makes no system call")
+		}
 	}
-	return errors.New("the thread never sleeps")
+}
+
+// letGo has the thread go on as it was, also when a call failed: whoever is traced cannot be
+// reaped by its parent. Nothing is left to let go of when the kernel has ended it.
+func (v *traced) letGo(failed error) error {
+	if errors.Is(failed, errKilled) {
+		return nil
+	}
+	return errors.Join(unix.PtraceSetRegs(v.tid, &v.before), unix.PtraceDetach(v.tid))
 }
 
 func (v *traced) text() []byte {

@@ -95,6 +95,6 @@ func TestKernelMatrix(t *testing.T) {
 		t.Skip("no outcomes of such a machine are committed")
 	}
 	if !strings.HasSuffix(string(text), kernelText(t)) {
-		t.Errorf("docs/hostile-matrix.md does not end with what %s says; renew it with PYISOLATE_HOSTILE=1 go test ./system_test/hostile -run TestHostile -update", kernelFile)
+		t.Errorf("docs/hostile-matrix.md does not end with what %s says; renew it with go test ./system_test/hostile -run TestHostile -update", kernelFile)
 	}
 }

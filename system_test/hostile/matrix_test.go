@@ -36,6 +36,9 @@ func (o outcomes) of(f family, p probe, c column) string {
 func (m *matrix) set(family, probe string, c column, outcome string) {
 	m.Lock()
 	defer m.Unlock()
+	if m.plan.kernel && outcome == limited {
+		outcome = held // none of its limits is tried: the machine was slow
+	}
 	m.outcome[family+"/"+probe+"/"+c.String()] = outcome
 }
 
@@ -90,9 +93,15 @@ func (m *matrix) compare(t *testing.T) {
 	}
 	want, err := os.ReadFile(matrixFile)
 	must(t, err)
-	if diff := cmp.Diff(string(want), text); diff != "" {
-		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with PYISOLATE_HOSTILE=1 go test ./system_test/hostile -run TestHostile -update\n%s", diff)
+	if diff := cmp.Diff(timeless(string(want)), timeless(text)); diff != "" {
+		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with go test ./system_test/hostile -run TestHostile -update\n%s", diff)
 	}
+}
+
+// timeless is the matrix without what a busy machine changes: whether a probe that is held
+// came to its own end before its limit.
+func timeless(matrix string) string {
+	return strings.ReplaceAll(matrix, " "+limited+" |", " "+held+" |")
 }
 
 func (m *matrix) text(t *testing.T) string {
@@ -147,8 +156,8 @@ func reasons(b *strings.Builder, f family) {
 const header = `# Hostile matrix
 
 What came of %d techniques in %d families, each tried in a cell of its own. Written by
-` + "`PYISOLATE_HOSTILE=1 go test ./system_test/hostile -run TestHostile -update`" + `; the test fails when a run finds
-something else. Do not edit it.
+` + "`go test ./system_test/hostile -run TestHostile -update`" + `; the test fails when a run finds
+something else, a limit that was or was not needed aside. Do not edit it.
 
 A probe is judged by canaries outside of the guest, never by an exception: a secret file
 that must not be posted, files that must not change, TCP, UDP and Unix sockets that must not

@@ -6,8 +6,7 @@
 // whose index the hook has put into skb->cb[0]. A per-CPU map will not do: programs run
 // with migration disabled but can be preempted, and the next thread's event would be judged.
 //
-// The map's values may be longer than this struct. The event need not be their beginning's
-// only use, but it is their beginning.
+// The map's values may be longer than this struct, which comes first in them.
 #ifndef PYISOLATE_CONTRACT_EVENT_H
 #define PYISOLATE_CONTRACT_EVENT_H
 
@@ -62,7 +61,9 @@ struct contract_event {
 // A hook refuses by itself what it cannot tell: a path or an address that is not there.
 //
 // When an assertion does not hold, the contract's program writes line and column, tail-calls
-// the hook's program for refusals, if it was given one, and refuses. That program is the place
-// to count `denied` and to tell the node; it returns a refusal, too.
+// the hook's program for refusals, if it was given one, and refuses. The hook does not go on
+// after a tail call, so that program takes back what the hook has counted, counts `denied`,
+// tells the node, and returns a refusal, too. If the count stayed, one connection too many
+// would stop the sending on all others.
 
 #endif

@@ -63,7 +63,7 @@ static __always_inline struct scratch *scratch(void) {
     struct binding *b = mine();                                                        \
     if (!b) return unbound();                                                          \
     struct cell c;                                                                     \
-    look_up(b->cell, b->bound, &c);                                                    \
+    look_up(b, &c);                                                    \
     struct address a = {.port = (u16)ctx->user_port};                                  \
     fill(&a, ctx);                                                                     \
     if (judge_address(&c, &a, hook)) return REFUSE;                                    \
@@ -83,7 +83,10 @@ static __always_inline struct scratch *scratch(void) {
   int refused_##array(struct bpf_sock_addr *ctx) {                                     \
     struct binding *b = mine();                                                        \
     struct scratch *s = by_thread ? 0 : scratch();                                     \
-    if (b && s) refused(b->cell, hook, &s->event, 0);                                  \
+    if (!b || !s) return REFUSE;                                                       \
+    struct cell c;                                                                     \
+    look_up(b, &c);                                                                    \
+    refused(&c, hook, &s->event, 0);                                                   \
     return REFUSE;                                                                     \
   }
 
@@ -108,7 +111,7 @@ static __always_inline int refuse_bound(void) {
   struct binding *b = mine();
   if (!b) return unbound();
   struct cell c;
-  look_up(b->cell, b->bound, &c);
+  look_up(b, &c);
   deny(&c, HOOK_SERVE);
   return REFUSE;
 }
@@ -122,14 +125,14 @@ int on_sock_create(struct bpf_sock *sock) {
   struct binding *b = mine();
   if (!b) return unbound();
   struct cell c;
-  look_up(b->cell, b->bound, &c);
+  look_up(b, &c);
   u32 type = sock->type, protocol = sock->protocol;
   bool known = (type == SOCK_STREAM && protocol == IPPROTO_TCP) || (type == SOCK_DGRAM && protocol == IPPROTO_UDP);
   if (!known || !has_policy(&c)) {
     deny(&c, HOOK_SOCKET);
     return REFUSE;
   }
-  return bpf_sk_storage_get(&sockets, sock, &c.index, BPF_LOCAL_STORAGE_GET_F_CREATE) ? PERMIT : REFUSE;
+  return bpf_sk_storage_get(&sockets, sock, &c.self, BPF_LOCAL_STORAGE_GET_F_CREATE) ? PERMIT : REFUSE;
 }
 
 // ---- bytes -------------------------------------------------------------------------------------------
@@ -140,9 +143,9 @@ static __always_inline bool tagged(struct __sk_buff *skb, struct cell *c) {
   if (!sock) return false;
   sock = bpf_sk_fullsock(sock);
   if (!sock) return false;
-  u32 *cell = bpf_sk_storage_get(&sockets, sock, 0, 0);
-  if (!cell) return false;
-  look_up(*cell, true, c);
+  struct binding *maker = bpf_sk_storage_get(&sockets, sock, 0, 0);
+  if (!maker) return false;
+  look_up(maker, c);
   return true;
 }
 
@@ -185,7 +188,7 @@ int refused_egress(struct __sk_buff *skb) {
   struct contract_event *e = bpf_map_lookup_elem(&sends, &at);
   if (!e || !tagged(skb, &c) || !c.usage) return REFUSE;
   __sync_fetch_and_add(&c.usage->sent, -(u64)skb->len);
-  refused(c.index, HOOK_SEND | PACKET, e, 0);
+  refused(&c, HOOK_SEND | PACKET, e, 0);
   return REFUSE;
 }
 
@@ -212,8 +215,7 @@ static __always_inline bool inherit(struct task_struct *task, struct binding *b)
   }
   struct binding *n = bpf_task_storage_get(&bindings, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!n) return false;
-  n->cell = b->cell;
-  n->bound = b->bound;
+  *n = *b;
   return true;
 }
 
@@ -223,11 +225,12 @@ SEC("tp_btf/task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *task) {
   struct binding *b = mine();
   if (!b) return 0;
-  u32 cell = b->cell, zero = 0;
-  struct usage *u = bpf_map_lookup_elem(&usages, &cell);
-  if (u) __sync_fetch_and_add(&u->children, 1);
+  struct cell c;
+  u32 zero = 0;
+  look_up(b, &c);
+  if (c.usage) __sync_fetch_and_add(&c.usage->children, 1);
   if (inherit(task, b)) return 0;
-  tell(cell, EVENT_ORPHAN << 16 | HOOK_FORK, 0, 0, 0);
+  tell(b->cell, EVENT_ORPHAN << 16 | HOOK_FORK, 0, 0, 0);
   if (bpf_send_signal_task && !bpf_send_signal_task(task, SIGKILL, PIDTYPE_TGID, 0)) return 0;
   u64 *lost = bpf_map_lookup_elem(&orphans, &zero);
   if (lost) __sync_fetch_and_add(lost, 1);
@@ -248,9 +251,9 @@ int BPF_PROG(on_runtime, struct task_struct *task, u64 runtime) {
   struct binding *b = binding_of(task);
   if (!b) return 0;
   struct cell c;
-  look_up(b->cell, b->bound, &c);
+  look_up(b, &c);
   if (!c.usage) return 0;
   u64 now = __sync_fetch_and_add(&c.usage->cpu, runtime) + runtime;
-  if (c.limits && c.limits->cpu && now >= c.limits->cpu) tell_over(c.index, HOOK_CPU, QUOTA_CPU);
+  if (c.limits && c.limits->cpu && now >= c.limits->cpu) tell_over(c.self.cell, HOOK_CPU, QUOTA_CPU);
   return 0;
 }

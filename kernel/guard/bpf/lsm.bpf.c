@@ -19,7 +19,7 @@ extern int bpf_path_d_path(const struct path *path, char *buf, unsigned long buf
 static __always_inline bool bound(struct cell *c) {
   struct binding *b = bpf_task_storage_get(&bindings, (void *)bpf_get_current_task_btf(), 0, 0);
   if (!b) return false;
-  look_up(b->cell, b->bound, c);
+  look_up(b, c);
   return true;
 }
 
@@ -200,7 +200,7 @@ int BPF_PROG(on_socket_made, struct socket *sock, int family, int type, int prot
   struct cell c;
   if (kern || !internet(family) || !bound(&c)) return 0;
   struct sock *sk = sock->sk;
-  return sk && bpf_sk_storage_get(&sockets, sk, &c.index, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -ENOMEM;
+  return sk && bpf_sk_storage_get(&sockets, sk, &c.self, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -ENOMEM;
 }
 
 SEC("lsm/socket_connect")
@@ -268,7 +268,7 @@ REFUSE(uring_cmd, on_ring_command, HOOK_OTHER)
 
 static __always_inline int same_cell(struct cell *c, struct task_struct *other, enum hook hook) {
   struct binding *o = bpf_task_storage_get(&bindings, other, 0, 0);
-  return o && o->cell == c->index ? 0 : deny(c, hook);
+  return o && o->cell == c->self.cell && o->life == c->self.life ? 0 : deny(c, hook);
 }
 
 SEC("lsm/task_kill")
@@ -289,11 +289,10 @@ int BPF_PROG(on_fork, struct task_struct *task) {
   struct cell c;
   struct binding *b = bpf_task_storage_get(&bindings, (void *)bpf_get_current_task_btf(), 0, 0);
   if (!b) return 0;
-  look_up(b->cell, b->bound, &c);
+  look_up(b, &c);
   struct binding *n = bpf_task_storage_get(&bindings, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!n) return -ENOMEM;
-  n->cell = b->cell;
-  n->bound = b->bound;
+  *n = *b;
   if (!c.usage) return 0;
   charge(&c, &c.usage->children, 1, 0);
   if (!has_contract(&c, HOOK_FORK)) return 0;
@@ -310,12 +309,11 @@ SEC("lsm/task_prctl")
 int BPF_PROG(on_prctl, int option) {
   struct task_struct *me = (void *)bpf_get_current_task_btf();
   u32 tid = (u32)bpf_get_current_pid_tgid();
-  u32 *cell = bpf_map_lookup_elem(&claims, &tid);
-  if (!cell) return -ENOSYS; // not ours to answer
+  struct binding *claim = bpf_map_lookup_elem(&claims, &tid);
+  if (!claim) return -ENOSYS; // not ours to answer
   struct binding *n = bpf_task_storage_get(&bindings, me, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!n) return -ENOMEM;
-  n->cell = *cell;
-  n->bound = 1;
+  *n = *claim;
   bpf_map_delete_elem(&claims, &tid);
   return -ENOSYS;
 }
@@ -330,7 +328,7 @@ int BPF_PROG(on_prctl, int option) {
     struct cell c;                                                             \
     struct scratch *s = scratch();                                             \
     if (!s || !bound(&c)) return -EACCES;                                      \
-    return refused(c.index, what, &s->event, path);                            \
+    return refused(&c, what, &s->event, path);                            \
   }
 REFUSED(file_open, refused_open, HOOK_OPEN, PATH_OF(s))
 REFUSED(socket_connect, refused_connect, HOOK_CONNECT, 0)

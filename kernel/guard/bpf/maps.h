@@ -16,8 +16,13 @@
 // Kinds of access, as in package policy.
 enum { READ = 1, WRITE = 2, EXECUTE = 4 };
 
-// A thread's binding. It is made by the node, or inherited.
-struct binding { u32 cell; u32 bound; };
+// What a thread is bound to, or a socket was made by. Cells' numbers are used again, lives
+// never: a binding of another life than the cell's is to nothing. 0 is none.
+struct binding { u32 cell; u32 life; };
+
+// A cell's policy in one word: generation in the upper half, slot + 1 in the lower; 0 denies
+// everything.
+struct policy { u64 word; u32 life; u32 spare; };
 
 // What a cell did, readable through a mapping. What was refused counts as denied only.
 struct usage {
@@ -103,7 +108,7 @@ struct {
   __uint(type, BPF_MAP_TYPE_SK_STORAGE);
   __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
   __type(key, int);
-  __type(value, u32);
+  __type(value, struct binding);
 } sockets SEC(".maps");
 
 struct {
@@ -119,17 +124,16 @@ struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, CELLS);
   __type(key, u32);
-  __type(value, u32);
+  __type(value, struct binding);
 } claims SEC(".maps");
 
-// Each cell's policy in one word: generation in the upper half, slot + 1 in the lower;
-// 0 denies everything. The node stores it through a mapping.
+// The node stores cells' policies through a mapping.
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
   __uint(max_entries, CELLS);
   __type(key, u32);
-  __type(value, u64);
+  __type(value, struct policy);
 } cells SEC(".maps");
 
 struct {

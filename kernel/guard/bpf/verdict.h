@@ -10,9 +10,10 @@
 #define SECOND 1000000000ull
 
 // A cell as one verdict sees it. The slot is read once: all rules are of one policy.
-// usage is 0 where there is no such cell, limits where it has no policy.
+// usage is 0 where the cell is no more, limits where it has no policy.
 struct cell {
-  u32 index, slot;
+  struct binding self;
+  u32 slot;
   struct usage *usage;
   struct limits *limits;
   u64 now; // what is used of what was charged last
@@ -76,7 +77,7 @@ lost:
 static __always_inline int deny_with(struct cell *c, u32 hook, u32 value, const struct address *a, const char *path) {
   if (c->usage) {
     __sync_fetch_and_add(&c->usage->denied, 1);
-    tell(c->index, EVENT_DENIED << 16 | hook, value, a, path);
+    tell(c->self.cell, EVENT_DENIED << 16 | hook, value, a, path);
   }
   return -EACCES;
 }
@@ -86,9 +87,9 @@ static __always_inline int deny(struct cell *c, u32 hook) { return deny_with(c, 
 // Tells once for each policy that a quota is used up.
 static __noinline int tell_over(u32 cell, u32 hook, u32 quota) {
   struct told *t = bpf_map_lookup_elem(&tolds, &cell);
-  u64 *word = bpf_map_lookup_elem(&cells, &cell);
-  if (!t || !word) return 0;
-  u32 generation = *(volatile u64 *)word >> 32;
+  struct policy *p = bpf_map_lookup_elem(&cells, &cell);
+  if (!t || !p) return 0;
+  u32 generation = *(volatile u64 *)&p->word >> 32;
   if (t->generation != generation) { // of two that see it here both may tell
     t->generation = generation;
     t->quotas = 0;
@@ -100,20 +101,23 @@ static __noinline int tell_over(u32 cell, u32 hook, u32 quota) {
 
 static __always_inline int over(struct cell *c, u32 hook, enum quota quota) {
   if (c->usage) __sync_fetch_and_add(&c->usage->denied, 1);
-  tell_over(c->index, hook, quota);
+  tell_over(c->self.cell, hook, quota);
   return -EACCES;
 }
 
 // ---- cells -----------------------------------------------------------------------------------------
 
-static __always_inline void look_up(u32 index, bool bound, struct cell *c) {
-  c->index = index;
+static __always_inline void look_up(const struct binding *b, struct cell *c) {
+  c->self = *b;
   c->slot = SLOTS;
   c->limits = 0;
+  c->usage = 0;
+  u32 index = b->cell;
+  struct policy *p = bpf_map_lookup_elem(&cells, &index);
+  if (!p || !b->life || *(volatile u32 *)&p->life != b->life) return;
   c->usage = bpf_map_lookup_elem(&usages, &index);
-  u64 *word = bpf_map_lookup_elem(&cells, &index);
-  if (!bound || !word || !c->usage) return;
-  u32 slot = (u32) * (volatile u64 *)word - 1;
+  if (!c->usage) return;
+  u32 slot = (u32) * (volatile u64 *)&p->word - 1;
   c->limits = bpf_map_lookup_elem(&limits, &slot);
   if (!c->limits || (c->limits->cpu && c->usage->cpu >= c->limits->cpu)) return;
   c->slot = slot;
@@ -196,15 +200,15 @@ static __always_inline void fill_address(struct contract_event *e, const struct 
   __builtin_memcpy(e->address + 12, a->v4, 4);
 }
 
-// Takes back what the refused event was charged, counts and tells. usage may be 0.
-static __always_inline int refused(u32 index, u32 hook, const struct contract_event *e, const char *path) {
-  struct usage *u = bpf_map_lookup_elem(&usages, &index);
+// Takes back what the refused event was charged, counts and tells.
+static __always_inline int refused(struct cell *c, u32 hook, const struct contract_event *e, const char *path) {
+  struct usage *u = c->usage;
   if (!u) return -EACCES;
   if (hook == HOOK_OPEN) __sync_fetch_and_add(&u->opens, -1);
   else if (hook == HOOK_FORK) __sync_fetch_and_add(&u->children, -1);
   else if (e->family) __sync_fetch_and_add(&u->connects, -1);
   __sync_fetch_and_add(&u->denied, 1);
-  tell(index, EVENT_CONTRACT << 16 | hook, e->line << 16 | (e->column & 0xffff), 0, path);
+  tell(c->self.cell, EVENT_CONTRACT << 16 | hook, e->line << 16 | (e->column & 0xffff), 0, path);
   return -EACCES;
 }
 

@@ -68,6 +68,8 @@ type Result struct {
 	// last two as they were printed.
 	Passed       int
 	Skips, Fails []string
+	// Costs are what tests logged of programs that they loaded.
+	Costs []Cost
 	// Reasons are why tests were skipped, each once, with how often.
 	Reasons map[string]int
 	// Objects are lines that are JSON objects, as a program prints that is no test.
@@ -97,9 +99,13 @@ func (v VM) Run(ctx context.Context) ([]Result, error) {
 	if v.Memory == 0 {
 		v.Memory = 1536
 	}
+	const far = 512
 	// One thread for both processors: with two, the kernel's patching of its own code
 	// now and then meets a processor that interprets the old bytes.
 	c := exec.CommandContext(ctx, qemu, "-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-smp", "2", "-m", strconv.Itoa(v.Memory),
+		// Two nodes, so that package numa has something to choose from.
+		"-object", "memory-backend-ram,id=near,size="+strconv.Itoa(v.Memory-far)+"M", "-object", "memory-backend-ram,id=far,size="+strconv.Itoa(far)+"M",
+		"-numa", "node,cpus=0,memdev=near", "-numa", "node,cpus=1,memdev=far",
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", v.Kernel, "-initrd", files, "-append", v.commandLine())
 	c.Stderr = v.Log
@@ -183,6 +189,9 @@ func parse(r io.Reader) (results []Result, done bool, err error) {
 // read takes a line of `go test -v`, or of another program.
 func (r *Result) read(line string) {
 	bare := strings.TrimLeft(line, " ")
+	if c, ok := readCost(bare); ok {
+		r.Costs = append(r.Costs, c)
+	}
 	switch {
 	case strings.HasPrefix(line, "{") && json.Valid([]byte(line)):
 		r.Objects = append(r.Objects, line)

@@ -75,6 +75,10 @@ func TestParse(t *testing.T) {
 			[]Result{{Name: "a", Took: time.Second, Passed: 1, Skips: []string{"--- SKIP: TestX/sub (0.00s)"},
 				Reasons: map[string]int{"no such thing": 1}, Objects: []string{`{"points": 3}`}}}, true,
 		},
+		"costs": {
+			"=== VM BEGIN a\n    cost_test.go:44: verified bpf-lsm on_open 1224\n    cost_test.go:45: verified nothing\n=== VM END a 0 1s\n",
+			[]Result{{Name: "a", Took: time.Second, Costs: []Cost{{"bpf-lsm", "on_open", 1224}}}}, false,
+		},
 		"cut off": {"=== VM BEGIN a\n--- PASS: TestX (0.00s)\n", []Result{{Name: "a", Status: -1, Passed: 1}}, false},
 		"two":     {"=== VM BEGIN a\n=== VM END a 0 1s\n=== VM BEGIN b\npanic: x\n=== VM END b 2 1s\n", []Result{{Name: "a", Took: time.Second}, {Name: "b", Status: 2, Took: time.Second, Fails: []string{"panic: x"}}}, false},
 	} {

@@ -21,6 +21,7 @@ var (
 	names   = flag.String("suites", "kernel,doctor,grade/system/hostile", "what to run, see suite.go; after a slash, in a machine of its own")
 	only    = flag.String("packages", "", "packages below kernel/ that suite kernel tests; default all that have tests")
 	dir     = flag.String("dir", "bin/test-kernel", "where kernels, test binaries and logs are kept")
+	table   = flag.String("costs", "docs/verifier-cost.md", "where to write what the verifier looked at, when all kernels were asked for")
 	flags   = flag.String("flags", "", "more flags for the tests, as -test.bench=.; what they print is in the logs")
 	update  = flag.Bool("update", false, "keep what the hostile suite finds, and compare it with nothing")
 	limit   = flag.Duration("timeout", 5*time.Minute, "for each machine")
@@ -67,7 +68,16 @@ func run() (failed bool, err error) {
 		failed = m.report(os.Stdout) || failed
 	}
 	running.Wait()
-	return failed, nil
+	c := costs{}
+	for _, m := range list {
+		for _, r := range m.results {
+			c.add(strings.TrimPrefix(filepath.Base(m.image), "vmlinuz-"), r.Costs)
+		}
+	}
+	if *kernels != flag.Lookup("kernels").DefValue || len(c) == 0 || failed {
+		return failed, nil // a table with less in it than there was
+	}
+	return false, os.WriteFile(*table, c.table(), 0o644)
 }
 
 // machines are those to boot: for each kernel, with and without bpf, and for each part of

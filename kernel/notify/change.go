@@ -1,0 +1,140 @@
+package notify
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/kernel/policy"
+)
+
+func (e *errand) makeDirectory(dir int32, at, mode uint64) error {
+	n, err := e.nameAt(dir, at)
+	if errors.Is(err, unix.EINVAL) {
+		return unix.EEXIST // dots, and the root
+	}
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if err := e.permit(n.path, policy.Write); err != nil {
+		return err
+	}
+	o, err := e.from.owner()
+	if err != nil {
+		return err
+	}
+	if err := e.still(); err != nil {
+		return err
+	}
+	if err := unix.Mkdirat(n.dir.fd, n.last, 0o700); err != nil {
+		return err
+	}
+	return o.takeDirectory(n, uint32(mode)&modeBits)
+}
+
+// takeDirectory gives a directory that was just made to its owner. It has been a name for a
+// moment: who may write here could have put another of the node's directories there, in
+// which it may write, too.
+func (o owner) takeDirectory(n name, mode uint32) error {
+	fd, err := unix.Openat(n.dir.fd, n.last, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != unix.Geteuid() {
+		return unix.EACCES
+	}
+	return o.take(fd, mode)
+}
+
+func (e *errand) remove(dir int32, at uint64, flags uint32) error {
+	if flags&^unix.AT_REMOVEDIR != 0 {
+		return unix.EINVAL
+	}
+	n, err := e.nameAt(dir, at)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if err := e.permit(n.path, policy.Write); err != nil {
+		return err
+	}
+	if err := e.still(); err != nil {
+		return err
+	}
+	return unix.Unlinkat(n.dir.fd, n.last, int(flags))
+}
+
+func (e *errand) rename(fromDir int32, fromAt uint64, toDir int32, toAt uint64, flags uint32) error {
+	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
+		return unix.EINVAL
+	}
+	from, err := e.nameAt(fromDir, fromAt)
+	if err != nil {
+		return err
+	}
+	defer from.close()
+	to, err := e.nameAt(toDir, toAt)
+	if err != nil {
+		return err
+	}
+	defer to.close()
+	if err := e.permitMove(from.path, to.path); err != nil {
+		return err
+	}
+	if flags&unix.RENAME_EXCHANGE != 0 {
+		if err := e.permitMove(to.path, from.path); err != nil {
+			return err
+		}
+	}
+	if err := e.still(); err != nil {
+		return err
+	}
+	return unix.Renameat2(from.dir.fd, from.last, to.dir.fd, to.last, uint(flags))
+}
+
+// permitMove refuses, beyond what may not be written, to move something to where more may
+// be done with it, and to move it away from a rule, or under one, that is about its inside.
+func (e *errand) permitMove(from, to string) error {
+	for _, path := range []string{from, to} {
+		if err := e.permit(path, policy.Write); err != nil {
+			return err
+		}
+		if e.rules.below(path) {
+			return e.deny(path, policy.Write)
+		}
+	}
+	had, _ := e.rules.judge(from)
+	if given, _ := e.rules.judge(to); given&^had != 0 {
+		return e.deny(to, given&^had)
+	}
+	return nil
+}
+
+// link makes a symbolic link. Where it leads is judged when it is followed.
+func (e *errand) link(textAt uint64, dir int32, at uint64) error {
+	text, err := e.from.text(textAt)
+	if err != nil {
+		return err
+	}
+	n, err := e.nameAt(dir, at)
+	if errors.Is(err, unix.EINVAL) {
+		return unix.EEXIST
+	}
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if err := e.permit(n.path, policy.Write); err != nil {
+		return err
+	}
+	if err := e.still(); err != nil {
+		return err
+	}
+	return unix.Symlinkat(text, n.dir.fd, n.last)
+}
