@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -8,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/kernel/stack"
@@ -93,7 +94,7 @@ func (m *matrix) compare(t *testing.T) {
 	}
 	want, err := os.ReadFile(matrixFile)
 	must(t, err)
-	if diff := cmp.Diff(timeless(string(want)), timeless(text)); diff != "" {
+	if diff := gocmp.Diff(timeless(string(want)), timeless(text)); diff != "" {
 		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with go test ./system_test/hostile -run TestHostile -update\n%s", diff)
 	}
 }
@@ -133,7 +134,7 @@ func table(b *strings.Builder, f family, columns []column, o outcomes) {
 	for _, p := range f.probes {
 		fmt.Fprintf(b, "| `%s`: %s |", p.name, strings.ReplaceAll(p.what, "|", `\|`))
 		for _, c := range columns {
-			fmt.Fprintf(b, " %s |", o.of(f, p, c))
+			fmt.Fprintf(b, " %s |", cmp.Or(o.of(f, p, c), "–"))
 		}
 		b.WriteString("\n")
 	}

@@ -34,7 +34,8 @@ var suites = []suite{
 	{name: "kernel", add: addRoom},
 	{name: "cells", python: true, add: addSystem("cells", "TestTwoCells")},
 	{name: "system", python: true, add: addSystem("system", strings.Join(systemTests, "|"))},
-	{name: "hostile", python: true, add: addHostile, check: checkHostile},
+	{name: "threads", python: true, add: addHostile("threads", "subinterpreter"), check: checkHostile},
+	{name: "processes", python: true, add: addHostile("processes", "process"), check: checkHostile},
 	{name: "doctor", python: true, add: addNode("doctor", "doctor", "--json"), check: checkDoctor},
 	{name: "grade", python: true, add: addNode("grade", "conformance", "--grade", "--json"), check: checkGrade},
 }
