@@ -85,7 +85,8 @@ the kernel's security hooks. No policy permits these cells anything but Python i
 | bpf-lsm | gate, and the node's programs in the LSM: nothing else of the kernel's |
 | all | everything: gate, namespaces, Landlock, system-call filter, the node's programs |
 
-A dash: bpf-lsm alone holds it, so that it is not tried with more on.
+A dash: bpf-lsm alone holds it, so that it is not tried with more on. Why something gets through
+is said with the same technique above.
 `
 
 // kernelText is the last part of docs/hostile-matrix.md.

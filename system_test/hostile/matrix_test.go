@@ -187,6 +187,7 @@ cell's own thread, past Python. In ` + "`subinterpreter`" + ` such a guest can a
 threads of its host that have no Landlock rules: the rows that say "another thread" are those. A
 call that ends its process counts as held; there, it ends all cells of its tenant. Where no
 canary would notice a call, the kernel must refuse it; without a filter of system calls that is
-nothing to ask for, hence n/a under gate and under programs alone. All traffic stays on this machine, so that metadata
-addresses are not tried. What a guest learns by timing is not tried either: it gets through.
+nothing to ask for, hence n/a under gate and under programs alone. All traffic stays on this
+machine, so that metadata addresses are not tried. What a guest learns by timing is not tried
+either: it gets through.
 `
