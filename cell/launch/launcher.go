@@ -122,6 +122,7 @@ func (l *Launcher) settleCell(ctx context.Context, c *handle) error {
 			continue
 		}
 		c.host = h
+		c.seatIn(h)
 		if ready, worker := c.chooseWorker(); ready {
 			err = c.claimReady(ctx, worker)
 		} else {
@@ -131,6 +132,7 @@ func (l *Launcher) settleCell(ctx context.Context, c *handle) error {
 			return nil
 		}
 		h.forget(c)
+		c.seatIn(nil)
 		if !errors.Is(err, cell.Busy) {
 			return err
 		}
