@@ -40,8 +40,8 @@ func (c column) launcher(t *testing.T) *launch.Launcher {
 	t.Helper()
 	config := stacks[c.stack]
 	config.PoolSize = 1
-	// A stuck cell's host shall not make everybody wait.
-	config.KillGrace, config.RetireGrace = 200*time.Millisecond, 200*time.Millisecond
+	// The sibling of a cell that is stuck in C ends with their host: not before it was asked.
+	config.KillGrace, config.RetireGrace = 200*time.Millisecond, 20*time.Second
 	var err error
 	if config.Python, err = python(); err != nil {
 		t.Fatal(err)
