@@ -62,8 +62,8 @@ func (c column) launcher(t *testing.T, kernel *enforce.Enforcer, patience time.D
 		config.Kernel = kernel
 	}
 	config.PoolSize = 1
-	// A stuck cell's host shall not make everybody wait.
-	config.KillGrace, config.RetireGrace = patience*200*time.Millisecond, patience*200*time.Millisecond
+	// The sibling of a cell that is stuck in C ends with their host: not before it was asked.
+	config.KillGrace, config.RetireGrace = patience*200*time.Millisecond, 20*time.Second
 	var err error
 	if config.Python, err = python(); err != nil {
 		t.Fatal(err)
