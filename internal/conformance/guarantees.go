@@ -20,8 +20,8 @@ var guarantees = []guarantee{
 	{"eBPF-LSM", []check{
 		{"the kernel calls a program of ours", 3, "", tryLSM},
 		{"a thread's policy is enforced, and changed while it runs", 3, "", tryReload},
-		{"cells are bound to it", 2, threads, hasLayer(stack.LSM)},
-		{"cells are bound to it", 2, processes, hasLayer(stack.LSM)},
+		{"a cell is bound to it, and its policy changed while it runs", 2, threads, tryBound},
+		{"a cell is bound to it, and its policy changed while it runs", 2, processes, tryBound},
 	}},
 	{"cgroup v2", []check{
 		{"a group can be made", 2, "", tryGroup},

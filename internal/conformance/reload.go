@@ -12,8 +12,8 @@ import (
 	"github.com/pyisolate/pyisolate/kernel/probe"
 )
 
-// tryReload gives a thread one policy and then another, while it runs. Cells are not bound
-// to policies yet, so it is a thread of this process.
+// tryReload gives a thread of this process one policy and then another, while it runs: what
+// the programs do without a cell. tryBound does it with one.
 func tryReload(context.Context, *scene) (evidence string, err error) {
 	if row := probe.Host().Row(probe.BPFLSM); !row.Works {
 		return "", unavailable("policies are changed in the eBPF-LSM only: %s", row.Answer)
@@ -54,7 +54,7 @@ func tryReload(context.Context, *scene) (evidence string, err error) {
 		}
 		return errors.Join(opens(b), refused(a))
 	})
-	return "a thread that could open one file and not another could do the reverse as soon as its policy was changed; cells are not bound yet", err
+	return "a thread that could open one file and not another could do the reverse as soon as its policy was changed", err
 }
 
 func readOnly(path string) policy.Policy {
