@@ -73,6 +73,7 @@ func TestTake(t *testing.T) {
 			if len(f.Samples) != n || f.By == "" || (f.Free != nil) != c.compared || (c.compared && len(f.Free) != n) {
 				t.Errorf("%+v", f)
 			}
+			t.Logf("by %s: %.3g; free %.3g", f.By, f.Samples, f.Free)
 			for _, took := range append(f.Free, f.Samples...) {
 				if took <= 0 {
 					t.Errorf("a sample of %g", took)
