@@ -66,7 +66,7 @@ test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detec
 		exit $$status; } | $(GO) run ./internal/testsummary
 	@tools/kernel-smoke $(GO)
 
-test-kernel: ## the kernel room's tests under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=; writes docs/verifier-cost.md
+test-kernel: ## kernel tests, real cells and attacks on them under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=; writes docs/verifier-cost.md
 	$(GO) run ./kernel/internal/vmtest/run $(VMFLAGS)
 
 test-hostile: ## attack cells by every known technique, on each backend and stack of layers (docs/hostile-matrix.md)

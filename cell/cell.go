@@ -128,6 +128,9 @@ type Report struct {
 	// UID is the user that the cell's process runs as, on the node.
 	UID     uint32 `json:"uid"`
 	HostPID int    `json:"host_pid"`
+	// NUMANode is that of the machine's nodes that its host was started on; nil where none
+	// was chosen.
+	NUMANode *int `json:"numa_node,omitempty"`
 	// Kernel is what the kernel has counted; nil where nobody counts by cell.
 	Kernel *KernelUsage `json:"kernel,omitempty"`
 	// Confinement is what the kernel holds the cell by; nil where nobody asked.

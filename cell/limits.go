@@ -139,6 +139,10 @@ type Spec struct {
 	// paths, addresses that it connects to. Children is taken from Limits, and so is
 	// Quotas.Memory when 0. Nil: Python's own library and nothing else.
 	Policy *policy.Policy
+	// NUMA is the node of the machine that its host is to be on: "node 1", or "auto" for
+	// the launcher's choice, which is the default. The tenant's cells on one node share a
+	// host, as far as their policies permit.
+	NUMA string
 	// Sink receives what the guest says; nil discards it.
 	Sink Sink
 }

@@ -150,8 +150,11 @@ func TestExecutedCellEnds(t *testing.T) {
 			t.Error(err)
 		}
 		for _, pid := range pids {
-			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-				t.Errorf("process %d is still there: %v", pid, err)
+			// It runs no more; its parent may be a little later to reap it.
+			for deadline := time.Now().Add(20 * time.Second); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("process %d is still there", pid)
+				}
 			}
 		}
 	})

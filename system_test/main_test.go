@@ -13,6 +13,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 )
 
 func TestMain(m *testing.M) {
@@ -26,8 +27,30 @@ func TestMain(m *testing.M) {
 			os.Exit(zygoteThatCannotFork())
 		}
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if os.Getenv(guardEnv) != "" {
+		if e, _ := guarded(); e != nil {
+			if err := e.Close(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				status = 1
+			}
+		}
+	}
+	os.Exit(status)
 }
+
+// guardEnv has every cell judged by the strongest programs that load, in whatever test: what
+// works without them must work with them.
+const guardEnv = "PYISOLATE_TEST_GUARD"
+
+// guarded has the programs for all tests: loading them takes a while.
+var guarded = sync.OnceValues(func() (*enforce.Enforcer, error) {
+	e, err := enforce.Open(context.Background(), true)
+	if err == nil {
+		err = e.Refused()
+	}
+	return e, err
+})
 
 var python = sync.OnceValues(func() (launch.Python, error) {
 	_, p, err := pythonAt("")
@@ -50,6 +73,11 @@ func newLauncher(tb testing.TB, c launch.Config) *launch.Launcher {
 	var err error
 	if c.Python.Lib == "" {
 		if c.Python, err = python(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if c.Kernel == nil && os.Getenv(guardEnv) != "" {
+		if c.Kernel, err = guarded(); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -140,7 +140,7 @@ void fault_raise(cell *c, const char *body, size_t n);
 int guest_install(cell *c); // into the current interpreter; 0, or -1 with an exception
 int guest_hold(cell *c); // sees to it that the interpreter's end gives up what the cell holds; 0 or -1
 
-// ---- policy.c: audit hook; gate.c: imports and removals ------------------------------------
+// ---- policy.c: audit hook; gate.c: imports; removals.c -------------------------------------
 void policy_init(const char *stdlib); // before initialisation
 int policy_hook(const char *event, PyObject *args, void *unused);
 // Raises PolicyDenied (or its import flavour) and reports it. Always -1.
@@ -154,6 +154,8 @@ bool gate_trusted_frame(void);
 bool gate_library_names(const char *name);
 int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied
 int gate_check_guest(cell *c, const char *name);  // the same, judged as the guest's own wish
+const char *gate_text(PyObject *o); // of a str, borrowed; else NULL, without an exception
+void removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it
 
 // ---- memory.c ------------------------------------------------------------------------------
 void memory_hook(void); // before initialisation

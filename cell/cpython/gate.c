@@ -1,17 +1,13 @@
-// The import allow-list, below Python, and the removals. Every way to a module
+// The import allow-list, below Python. Every way to a module
 // ends at one check: builtins.__import__ (what is loaded already),
 // _find_and_load (what is not, whoever asks), and the _imp functions that make
 // builtin and native modules. Who asks is the innermost frame outside importlib.
 #define _GNU_SOURCE
 #include "cell.h"
 
-#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 // No code in a cell gets these, the standard library's included: they reach
 // other interpreters, raw memory, the process or files.
@@ -172,7 +168,7 @@ int gate_check_guest(cell *c, const char *name) {
 
 // ---- the wrapped functions -------------------------------------------------------------------
 
-static const char *text_of(PyObject *o) {
+const char *gate_text(PyObject *o) {
   if (!o || !(PyType_GetFlags(Py_TYPE(o)) & TPFLAGS_UNICODE)) return NULL;
   const char *p = PyUnicode_AsUTF8AndSize(o, NULL);
   if (!p) PyErr_Clear();
@@ -200,7 +196,7 @@ static PyObject *call_real(PyObject *real, PyObject *args, PyObject *kwargs) {
 static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
   (void)self;
   cell *c = cell_current();
-  const char *name = text_of(argument(args, kwargs, 0, "name"));
+  const char *name = gate_text(argument(args, kwargs, 0, "name"));
   PyObject *level = argument(args, kwargs, 4, "level");
   if (c && c->claimed && name) {
     bool relative = level && PyObject_IsTrue(level) == 1;
@@ -221,24 +217,22 @@ static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
 static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
   (void)self;
   cell *c = cell_current();
-  const char *name = text_of(argument(args, NULL, 0, NULL));
+  const char *name = gate_text(argument(args, NULL, 0, NULL));
   if (name && gate_check_import(c, name)) return NULL;
   return call_real(c->real_find_and_load, args, NULL);
 }
-
-static void gate_patch(cell *c, const char *module, PyObject *dict);
 
 // create_builtin and create_dynamic take a spec whose name is the module's.
 static PyObject *create(PyObject *real, PyObject *args) {
   cell *c = cell_current();
   PyObject *spec = argument(args, NULL, 0, NULL);
   PyObject *name = spec ? PyObject_GetAttrString(spec, "name") : NULL;
-  const char *text = text_of(name);
+  const char *text = gate_text(name);
   PyObject *module = NULL;
   if (text && !gate_check_import(c, text)) module = call_real(real, args, NULL);
   // A module's functions are there from now on, whether anybody executes it or not.
   PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
-  if (dict) gate_patch(c, text, dict);
+  if (dict) removals_apply(text, dict);
   else if (module) PyErr_Clear();
   if (dict) Py_DecRef(dict);
   if (name) Py_DecRef(name);
@@ -264,8 +258,8 @@ static PyObject *execute(PyObject *real, PyObject *module) {
   if (args && !PyTuple_SetItem(args, 0, module)) done = call_real(real, args, NULL);
   if (args) Py_DecRef(args);
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
-  const char *text = text_of(name);
-  if (text) gate_patch(c, text, PyModule_GetDict(module));
+  const char *text = gate_text(name);
+  if (text) removals_apply(text, PyModule_GetDict(module));
   if (text && !strcmp(text, "gc")) memory_grows(c); // who asks shall find it at work
   if (name) Py_DecRef(name);
   if (done && PyErr_Occurred()) PyErr_Clear();
@@ -280,133 +274,6 @@ static PyObject *gate_exec_builtin(PyObject *self, PyObject *module) {
 static PyObject *gate_exec_dynamic(PyObject *self, PyObject *module) {
   (void)self;
   return execute(cell_current()->real_exec_dynamic, module);
-}
-
-// ---- removals --------------------------------------------------------------------------------
-
-static PyObject *refused(PyObject *self, PyObject *args) {
-  (void)args;
-  cell *c = cell_current();
-  const char *name = text_of(self);
-  if (c) policy_deny(c, "process", name ? name : "this function");
-  return NULL;
-}
-
-static PyObject *ignored(PyObject *self, PyObject *args) {
-  (void)self;
-  (void)args;
-  Py_IncRef(Py_None);
-  return Py_None;
-}
-
-// time.sleep that an interrupt can end: CPython's own sleeps through it.
-static PyObject *gate_sleep(PyObject *self, PyObject *arg) {
-  (void)self;
-  cell *c = cell_current();
-  double seconds = PyFloat_AsDouble(arg);
-  if (seconds == -1 && PyErr_Occurred()) return NULL;
-  if (!(seconds >= 0) || seconds > 1e9) {
-    PyErr_SetString(PyExc_ValueError, seconds < 0 ? "sleep length must be non-negative" : "sleep length is too long");
-    return NULL;
-  }
-  struct timespec now, end;
-  clock_gettime(CLOCK_MONOTONIC, &end);
-  end.tv_sec += (time_t)seconds;
-  end.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
-  if (end.tv_nsec >= 1000000000) end.tv_sec++, end.tv_nsec -= 1000000000;
-  PyThreadState *ts = PyEval_SaveThread();
-  for (;;) {
-    uint32_t seq = atomic_load(&c->hdr->ctl_seq);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t left = (end.tv_sec - now.tv_sec) * 1000000000ll + (end.tv_nsec - now.tv_nsec);
-    if (left <= 0 || wire_interrupted(c)) break;
-    struct timespec wait = {left / 1000000000, left % 1000000000};
-    syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAIT, seq, &wait, NULL, 0);
-  }
-  PyEval_RestoreThread(ts);
-  if (wire_interrupted(c)) {
-    PyErr_SetNone(c->interrupt);
-    return NULL;
-  }
-  return ignored(NULL, NULL);
-}
-
-enum { ABSENT = -1 }; // in flags: code that does without it is not ready for a refusal
-
-typedef struct { const char *module, *names; PyCFunction replacement; int flags; } removal;
-
-static const removal removals[] = {
-    {"sys", "_current_frames _current_exceptions remote_exec setswitchinterval setdlopenflags activate_stack_trampoline "
-            "_debugmallocstats _clear_internal_caches _clear_type_cache _dump_tracelets "
-            "set_lazy_imports set_lazy_imports_filter", refused, METH_VARARGS | METH_KEYWORDS},
-    {"posix", "_exit abort kill killpg fork fork1 forkpty vfork execv execve posix_spawn posix_spawnp system "
-              "umask nice setpriority sched_setaffinity sched_setscheduler sched_setparam chroot setuid setgid seteuid "
-              "setegid setreuid setregid setresuid setresgid setgroups initgroups setsid setpgid tcsetpgrp setns unshare "
-              "memfd_create eventfd timerfd_create openpty posix_openpt login_tty wait wait3 wait4 waitpid waitid plock "
-              "setpgrp ctermid mkfifo mknod", refused, METH_VARARGS | METH_KEYWORDS}, // the last two raise no event
-    {"posix", "pidfd_open", NULL, ABSENT}, // subprocess, and so asyncio, tries it when imported
-    {"posix", "putenv unsetenv register_at_fork", ignored, METH_VARARGS | METH_KEYWORDS},
-    {"_signal", "alarm setitimer raise_signal pthread_kill pthread_sigmask pidfd_send_signal siginterrupt pause sigwait "
-                "sigwaitinfo sigtimedwait set_wakeup_fd", refused, METH_VARARGS | METH_KEYWORDS},
-    {"_thread", "interrupt_main", refused, METH_VARARGS | METH_KEYWORDS},
-    {"_posixsubprocess", "fork_exec", refused, METH_VARARGS | METH_KEYWORDS},
-    {"_multiprocessing", "SemLock sem_unlink", NULL, ABSENT}, // files in /dev/shm; multiprocessing is ready for it
-    {"resource", "setrlimit prlimit", refused, METH_VARARGS | METH_KEYWORDS},
-    {"time", "sleep", gate_sleep, METH_O},
-    {"time", "clock_settime clock_settime_ns", refused, METH_VARARGS | METH_KEYWORDS},
-    {"time", "tzset", ignored, METH_VARARGS | METH_KEYWORDS}, // the zone is the process's; strptime asks for it
-    {"_locale", "setlocale", NULL, 0}, // see gate_setlocale
-    {NULL, NULL, NULL, 0},
-};
-
-// The locale is the process's: cells see "C.UTF-8" and may set what is set already.
-static PyObject *gate_setlocale(PyObject *self, PyObject *args) {
-  (void)self;
-  PyObject *wanted = PyTuple_Size(args) > 1 ? PyTuple_GetItem(args, 1) : Py_None;
-  const char *name = text_of(wanted);
-  if (!name || !*name || !strcmp(name, "C") || !strcmp(name, "POSIX") || !strcmp(name, "C.UTF-8"))
-    return PyUnicode_FromStringAndSize("C", 1);
-  cell *c = cell_current();
-  if (c) policy_deny(c, "process", "setlocale");
-  return NULL;
-}
-
-static PyMethodDef refused_def = {"refused", (PyCFunction)refused, METH_VARARGS | METH_KEYWORDS, NULL};
-static PyMethodDef ignored_def = {"ignored", (PyCFunction)ignored, METH_VARARGS | METH_KEYWORDS, NULL};
-static PyMethodDef sleep_def = {"sleep", gate_sleep, METH_O, "Sleeps for some seconds."};
-static PyMethodDef setlocale_def = {"setlocale", gate_setlocale, METH_VARARGS, NULL};
-
-static PyMethodDef *definition(const removal *r) {
-  if (r->flags == ABSENT) return NULL;
-  if (r->replacement == gate_sleep) return &sleep_def;
-  if (r->replacement == ignored) return &ignored_def;
-  return r->replacement ? &refused_def : &setlocale_def;
-}
-
-static void replace(PyObject *dict, const char *module, const char *name, PyMethodDef *def) {
-  if (!PyDict_GetItemString(dict, name)) return;
-  if (!def) {
-    PyDict_DelItemString(dict, name);
-    return;
-  }
-  char full[96];
-  int n = snprintf(full, sizeof full, "%s.%s", module, name);
-  PyObject *self = PyUnicode_FromStringAndSize(full, n);
-  PyObject *f = self ? PyCFunction_NewEx(def, self, NULL) : NULL;
-  if (f) PyDict_SetItemString(dict, name, f);
-  if (f) Py_DecRef(f);
-  if (self) Py_DecRef(self);
-}
-
-static void gate_patch(cell *c, const char *module, PyObject *dict) {
-  (void)c;
-  for (const removal *r = removals; r->module; r++) {
-    if (strcmp(r->module, module)) continue;
-    char list[1024], *rest = NULL;
-    snprintf(list, sizeof list, "%s", r->names);
-    for (char *name = strtok_r(list, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
-      replace(dict, module, name, definition(r));
-  }
 }
 
 // ---- installation ----------------------------------------------------------------------------
@@ -451,11 +318,11 @@ int gate_install(cell *c) {
     return -1;
   Py_ssize_t pos = 0;
   while (PyDict_Next(modules, &pos, &name, &module)) {
-    const char *text = text_of(name);
+    const char *text = gate_text(name);
     if (!text) continue;
     PyObject *dict = PyObject_GetAttrString(module, "__dict__");
     if (dict) {
-      gate_patch(c, text, dict);
+      removals_apply(text, dict);
       Py_DecRef(dict);
     } else
       PyErr_Clear();

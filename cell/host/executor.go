@@ -31,8 +31,8 @@ type Worker interface {
 	CPU() (time.Duration, error)
 	// Task is the thread or process, as this process's PID namespace numbers it.
 	Task() int
-	// Done is closed when the thread or process is gone and touches the region
-	// no more.
+	// Done is closed when the thread or process runs no code any more and touches the
+	// region no more. A process may still be to be reaped.
 	Done() <-chan struct{}
 	// Err is how it ended, once Done is closed; nil when orderly.
 	Err() error

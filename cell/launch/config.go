@@ -53,6 +53,9 @@ type Config struct {
 	// Kernel is the node's half of the kernel's layers; nil: cells have their own half
 	// alone. It is the caller's, to be closed after the launcher.
 	Kernel *enforce.Enforcer
+	// NUMA is where cells are whose specs do not say it. Default "auto": on machines of
+	// several nodes the one with the fewest hosts; one host a tenant and node.
+	NUMA string
 	// KillGrace is from an interrupt to the kill. Default 500 ms.
 	KillGrace time.Duration
 	// RetireGrace is from a stuck cell to its host's end. Default 5 s.
@@ -143,4 +146,5 @@ type hostKey struct {
 	tenant  string
 	backend cell.Backend
 	fit     fit
+	node    int
 }

@@ -32,6 +32,7 @@ type handle struct {
 	last    cell.Report
 	outbox  outbox
 	seat    *numbered // nil: the kernel judges nothing by cell
+	sitsIn  *hostproc // the host that its seat is to be in
 
 	served served
 
@@ -92,7 +93,7 @@ func (c *handle) chooseWorker() (ready bool, worker uint64) {
 		return c.host.takeReady(), 0
 	}
 	for s := c.host.takeSeat(); s != nil; s = c.host.takeSeat() {
-		if c.sit(s) == nil {
+		if c.sit(c.host, s) == nil {
 			return true, s.worker
 		}
 		s.Close()
@@ -208,11 +209,12 @@ func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
 // identify adds what the node knows better than the host.
 func (c *handle) identify(r cell.Report) cell.Report {
 	r.ID, r.Name, r.Tenant, r.Backend, r.HostPID = c.id, c.spec.Name, c.spec.Tenant, c.spec.Backend, c.host.pid
+	if node := c.host.node; node != anywhere {
+		r.NUMANode = &node
+	}
 	r.Confinement = c.confinement()
-	if s := c.seated(); s.judged() {
-		u := s.Usage()
-		r.Kernel = &cell.KernelUsage{CPU: u.CPU, Opens: u.Opens, Connects: u.Connects, Sent: u.Sent, Received: u.Received,
-			Children: u.Children, Denied: u.Denied}
+	if u := c.seated().kernelUsage(); u != nil {
+		r.Kernel = u
 	}
 	return r
 }
@@ -345,8 +347,10 @@ func (c *handle) end(state cell.State, reason string, last *wire.Report) {
 		c.last.State, c.last.Reason = state, reason
 		c.mu.Unlock()
 	}
-	if s := c.seated(); s != nil {
-		s.Close()
-	}
+	used := c.seated().kernelUsage()
+	c.mu.Lock()
+	c.last.Kernel = used
+	c.mu.Unlock()
+	c.seatIn(nil)
 	close(c.back)
 }

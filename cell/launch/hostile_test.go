@@ -203,7 +203,8 @@ func TestHostBlamesAnotherCell(t *testing.T) {
 	}
 }
 
-// A host that has said to have a cell ready and then refuses to give it ends the cell.
+// A host that has said to have a cell ready and then refuses to give it ends the cell. Busy
+// is what it says when it retires: trying again is of use, as refused_test.go has it.
 func TestHostBreaksItsWord(t *testing.T) {
 	h, c, _ := impostor(t)
 	h.take(wire.New(0, 0, &wire.Control_PoolState{PoolState: &wire.PoolState{Ready: 1}}, nil))
@@ -213,7 +214,7 @@ func TestHostBreaksItsWord(t *testing.T) {
 	if err := c.claimReady(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	h.take(wire.NewFailed(c.wireID, 1, cell.Errorf(cell.Busy, "no")))
+	h.take(wire.NewFailed(c.wireID, 1, cell.Errorf(cell.CellGone, "no")))
 	if err := c.Exec(t.Context(), cell.Source{}); !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "refused the claim") {
 		t.Errorf("the cell's operations end with %v", err)
 	}

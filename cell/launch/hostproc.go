@@ -17,6 +17,7 @@ import (
 type hostproc struct {
 	backend  cell.Backend
 	fit      fit
+	node     int
 	confined *confinement
 	proc     *process
 	turns    *turns
@@ -43,9 +44,9 @@ type hostproc struct {
 }
 
 // startHost starts a process and waits until it can take claims.
-func (l *Launcher) startHost(backend cell.Backend, r ruling) (*hostproc, error) {
+func (l *Launcher) startHost(backend cell.Backend, r ruling, node int) (*hostproc, error) {
 	share, number := l.users.take(backend)
-	h, err := l.startWith(backend, r, share)
+	h, err := l.startWith(backend, r, node, share)
 	if err != nil {
 		l.users.give(number)
 		return nil, err
@@ -57,13 +58,13 @@ func (l *Launcher) startHost(backend cell.Backend, r ruling) (*hostproc, error) 
 	return h, nil
 }
 
-func (l *Launcher) startWith(backend cell.Backend, r ruling, share Users) (*hostproc, error) {
-	p, err := l.starter.start(backend, r.fit)
+func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Users) (*hostproc, error) {
+	p, err := l.starter.start(backend, r.fit, node)
 	if err != nil {
 		return nil, err
 	}
 	confined := l.confinement(backend, r) // while the host starts
-	h := &hostproc{backend: backend, fit: r.fit, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
+	h := &hostproc{backend: backend, fit: r.fit, node: node, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
 	if l.config.Kernel.Seats() {

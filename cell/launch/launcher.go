@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host"
@@ -28,6 +27,7 @@ type Launcher struct {
 	closing  chan struct{}
 	guard    stack.Guard // what the node's programs hold
 	watches  bool        // files of cells with a policy are the node's to open
+	machine  machine
 	compiled compiled
 	// What cells without a policy put on; probing the kernel for it takes a while.
 	confineThread, confineProcess func() *confinement
@@ -43,23 +43,6 @@ type Launcher struct {
 	stats  Stats
 }
 
-// place is where a tenant's host of one backend is, or is being started.
-type place struct {
-	ruling  ruling
-	host    *hostproc
-	pending *starting
-	backoff time.Duration
-	notYet  time.Time // no start before
-	tried   bool
-}
-
-type starting struct {
-	waiting int // spawns; under the launcher's mu
-	done    chan struct{}
-	host    *hostproc // it, and err, once done is closed
-	err     error
-}
-
 // ErrClosed is returned by a launcher that was closed.
 var ErrClosed = errors.New("launch: closed")
 
@@ -70,12 +53,15 @@ func New(c Config) (*Launcher, error) {
 		return nil, fmt.Errorf("launch: make an id: %w", err)
 	}
 	c = c.withDefaults()
-	users := newAllot(c)
+	users, nodes := newAllot(c), readMachine()
+	if _, _, err := nodes.placement(c.NUMA); err != nil {
+		return nil, err
+	}
 	backend := func(b cell.Backend) func() *confinement {
 		return sync.OnceValue(func() *confinement { return confine(b, c, ruling{}) })
 	}
 	return &Launcher{confineThread: backend(cell.SubInterpreter), confineProcess: backend(cell.Process),
-		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users),
+		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users, nodes), machine: nodes,
 		users: users, closing: make(chan struct{}), guard: c.Kernel.Facts(), watches: c.Kernel.Watches() != "" && c.Confinement != stack.Compatibility, compiled: compiled{of: map[compiledKey]*confinement{}},
 		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
@@ -114,32 +100,44 @@ func (l *Launcher) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 		return nil, err
 	}
 	c.ruling = r
+	if err := l.settleCell(ctx, c); err != nil {
+		l.release(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// settleCell finds the cell a host that takes its claim.
+func (l *Launcher) settleCell(ctx context.Context, c *handle) error {
 	for range 3 { // a host may retire or die between choice and claim
-		h, err := l.hostFor(ctx, hostKey{c.spec.Tenant, c.spec.Backend, r.fit}, r)
+		node, err := l.nodeFor(c.spec, c.ruling.fit)
 		if err != nil {
-			l.release(c)
-			return nil, err
+			return err
+		}
+		h, err := l.hostFor(ctx, hostKey{c.spec.Tenant, c.spec.Backend, c.ruling.fit, node}, c.ruling)
+		if err != nil {
+			return err
 		}
 		if !h.admit(c) {
 			continue
 		}
 		c.host = h
+		c.seatIn(h)
 		if ready, worker := c.chooseWorker(); ready {
 			err = c.claimReady(ctx, worker)
 		} else {
 			err = c.claim(ctx)
 		}
 		if err == nil {
-			return c, nil
+			return nil
 		}
 		h.forget(c)
+		c.seatIn(nil)
 		if !errors.Is(err, cell.Busy) {
-			l.release(c)
-			return nil, err
+			return err
 		}
 	}
-	l.release(c)
-	return nil, cell.Errorf(cell.Busy, "no host of tenant %s takes claims; try again later", c.spec.Tenant)
+	return cell.Errorf(cell.Busy, "no host of tenant %s takes claims; try again later", c.spec.Tenant)
 }
 
 // reserve gives the cell an ID and its name.
@@ -182,162 +180,6 @@ func (l *Launcher) alive(id uint64) bool {
 	defer l.mu.Unlock()
 	_, ok := l.live[id]
 	return ok
-}
-
-// hostFor returns the place's host, waiting for one to start, and holds it.
-func (l *Launcher) hostFor(ctx context.Context, key hostKey, r ruling) (*hostproc, error) {
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return nil, ErrClosed
-	}
-	p := l.places[key]
-	if p == nil {
-		p = &place{ruling: r}
-		l.places[key] = p
-	}
-	for p.host == nil || !p.host.hold() {
-		if s := l.startIn(p, key); s != nil {
-			s.waiting++
-			l.mu.Unlock()
-			return l.await(ctx, s, key)
-		}
-	}
-	h := p.host
-	l.mu.Unlock()
-	return h, nil
-}
-
-func (l *Launcher) await(ctx context.Context, s *starting, key hostKey) (*hostproc, error) {
-	select {
-	case <-s.done:
-		return s.host, s.err
-	case <-ctx.Done():
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.waiting--
-	select {
-	case <-s.done:
-		if s.host != nil {
-			s.host.unhold()
-		}
-	default:
-	}
-	return nil, cell.Errorf(contextKind(ctx), "waiting for a host of tenant %s: %v", key.tenant, ctx.Err())
-}
-
-// startIn sees to it, under mu, that the place gets a host: at once a spare, then
-// it returns nil, or a new one after the place's backoff.
-func (l *Launcher) startIn(p *place, key hostKey) *starting {
-	if p.pending != nil {
-		return p.pending
-	}
-	if spares := l.spares[key.backend]; len(spares) > 0 && key.fit == (fit{}) {
-		p.host, l.spares[key.backend] = spares[0], spares[1:]
-		l.settle(p.host, 0)
-		l.fillSpares(key.backend)
-		return nil
-	}
-	s := &starting{done: make(chan struct{})}
-	p.pending = s
-	wait := time.Until(p.notYet)
-	if p.tried {
-		l.stats.Restarts++
-	}
-	p.tried = true
-	l.starts.Go(func() {
-		select {
-		case <-time.After(wait):
-		case <-l.closing:
-		}
-		s.host, s.err = l.startUnlessClosed(key.backend, p.ruling)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		p.pending = nil
-		p.host = s.host
-		if s.err != nil {
-			l.backOff(p)
-		} else {
-			l.settle(s.host, s.waiting)
-			l.fillSpares(key.backend)
-		}
-		close(s.done)
-	})
-	return s
-}
-
-func (l *Launcher) startUnlessClosed(backend cell.Backend, r ruling) (*hostproc, error) {
-	l.mu.Lock()
-	closed := l.closed
-	l.mu.Unlock()
-	if closed {
-		return nil, ErrClosed
-	}
-	h, err := l.startHost(backend, r)
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.hosts[h] = struct{}{}
-	return h, nil
-}
-
-func (l *Launcher) backOff(p *place) {
-	p.backoff = min(max(2*p.backoff, l.config.BackoffFirst), l.config.BackoffMost)
-	p.notYet = time.Now().Add(p.backoff)
-}
-
-// fillSpares starts, under mu, the spare hosts that are missing.
-func (l *Launcher) fillSpares(backend cell.Backend) {
-	if l.closed || len(l.spares[backend]) >= l.config.MaxHostsSpare {
-		return
-	}
-	l.starts.Go(func() {
-		h, err := l.startUnlessClosed(backend, ruling{})
-		if err != nil {
-			return // the next real start says why
-		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.spares[backend] = append(l.spares[backend], h)
-		l.fillSpares(backend)
-	})
-}
-
-// hostChanged is called when a host retires or has died.
-func (l *Launcher) hostChanged(h *hostproc) {
-	h.mu.Lock()
-	dead, retiring := h.dead, h.retiring
-	h.mu.Unlock()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if dead {
-		delete(l.hosts, h)
-	}
-	for i, s := range l.spares[h.backend] {
-		if s == h {
-			l.spares[h.backend] = append(l.spares[h.backend][:i:i], l.spares[h.backend][i+1:]...)
-			break
-		}
-	}
-	for key, p := range l.places {
-		if p.host != h || l.closed {
-			continue
-		}
-		p.host = nil
-		switch {
-		case retiring:
-			p.notYet = time.Time{}
-		case time.Since(h.up) > l.config.BackoffMost:
-			p.backoff = 0
-			fallthrough
-		default:
-			l.backOff(p)
-		}
-		l.startIn(p, key)
-	}
 }
 
 // Stats counts hosts, cells and claims.

@@ -31,7 +31,7 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 	defer c.reloads.Unlock()
 	// What can fail comes first, and then nothing has changed.
 	if s := c.seated(); s != nil {
-		if err := s.Put(c.kernelPolicy(next.policy), c.kernelLimits(next.policy)); err != nil {
+		if err := s.Put(c.host.kernelPolicy(next.policy), c.kernelLimits(next.policy)); err != nil {
 			return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
 		}
 	}

@@ -111,8 +111,15 @@ func (h *hostproc) hear(m *wire.Msg) bool {
 	return true
 }
 
-// judged reports whether the guard judges the seat; s may be nil.
-func (s *numbered) judged() bool { return s != nil && s.Judged() }
+// kernelUsage is what the guard has counted, nil where it does not judge; s may be nil.
+func (s *numbered) kernelUsage() *cell.KernelUsage {
+	if s == nil || !s.Judged() {
+		return nil
+	}
+	u := s.Usage()
+	return &cell.KernelUsage{CPU: u.CPU, Opens: u.Opens, Connects: u.Connects, Sent: u.Sent, Received: u.Received,
+		Children: u.Children, Denied: u.Denied}
+}
 
 // announced seats a worker that the host has started, for one of its cells or for its pool.
 func (h *hostproc) announced(id uint64, m *wire.Started) {
@@ -151,7 +158,7 @@ func (h *hostproc) seat(id uint64, m *wire.Started) error {
 	}
 	h.mu.Unlock()
 	if err == nil && id != 0 {
-		err = c.sit(s)
+		err = c.sit(h, s)
 	}
 	if err != nil {
 		s.Close()
@@ -202,29 +209,42 @@ func (h *hostproc) clear() {
 	}
 }
 
-// sit gives the cell a seat, and the seat the cell's policy.
-func (c *handle) sit(s *numbered) error {
-	if err := s.Put(c.kernelPolicy(c.ruling.policy), c.kernelLimits(c.ruling.policy)); err != nil {
+// sit gives the cell a seat in a host, and the seat the cell's policy. The seat is the
+// caller's when it fails.
+func (c *handle) sit(h *hostproc, s *numbered) error {
+	if err := s.Put(h.kernelPolicy(c.ruling.policy), c.kernelLimits(c.ruling.policy)); err != nil {
 		return err
 	}
 	s.Tell(c.kernelSays)
 	c.mu.Lock()
+	if c.sitsIn != h || c.last.State != cell.Running {
+		c.mu.Unlock()
+		return errors.New("the cell is not to be there any more")
+	}
 	before := c.seat
 	c.seat = s
-	ended := c.last.State != cell.Running
 	c.mu.Unlock()
 	if before != nil {
 		before.Close() // its worker was gone when it was claimed
 	}
-	if ended {
-		s.Close()
-	}
 	return nil
 }
 
-// kernelPolicy is what the guard judges by: the cell's policy, and what Python needs.
-func (c *handle) kernelPolicy(p policy.Policy) policy.Policy {
-	p.Files = merge(c.host.seats.base.Files, p.Files)
+// seatIn says in which host the cell is to have its seat, nil for none, and gives up one that it
+// has elsewhere.
+func (c *handle) seatIn(h *hostproc) {
+	c.mu.Lock()
+	before := c.seat
+	c.seat, c.sitsIn = nil, h
+	c.mu.Unlock()
+	if before != nil {
+		before.Close()
+	}
+}
+
+// kernelPolicy is what the guard judges by: a cell's policy, and what Python needs.
+func (h *hostproc) kernelPolicy(p policy.Policy) policy.Policy {
+	p.Files = merge(h.seats.base.Files, p.Files)
 	p.Quotas.Memory = 0
 	return p
 }

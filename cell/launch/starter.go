@@ -21,6 +21,7 @@ import (
 type starter struct {
 	config Config
 	users  Users // of process cells; none: they have their host's
+	nodes  machine
 	asks   chan func()
 	done   chan struct{}
 
@@ -30,8 +31,8 @@ type starter struct {
 	noUring string // why the last host's channel is not the ring that was asked for
 }
 
-func newStarter(c Config, u Users) *starter {
-	s := &starter{config: c, users: u, asks: make(chan func()), done: make(chan struct{})}
+func newStarter(c Config, u Users, m machine) *starter {
+	s := &starter{config: c, users: u, nodes: m, asks: make(chan func()), done: make(chan struct{})}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		defer close(s.done)
@@ -56,11 +57,14 @@ type process struct {
 	stderr  *lastWords
 }
 
-func (s *starter) start(b cell.Backend, f fit) (p *process, err error) {
+func (s *starter) start(b cell.Backend, f fit, node int) (p *process, err error) {
 	answered := make(chan struct{})
 	s.asks <- func() {
 		defer close(answered)
-		p, err = s.startHere(b, f)
+		err = s.nodes.on(node, func() (err error) {
+			p, err = s.startHere(b, f)
+			return err
+		})
 	}
 	<-answered
 	return p, err

@@ -33,13 +33,13 @@ const computeImports = "array,base64,binascii,bisect,calendar,cmath,collections,
 const maxSource = cell.MaxMessageBytes
 
 type runOptions struct {
-	python, code, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO, mode string
-	grants, reads, writes, connects, contracts                                             []string
-	mem, output                                                                            bytesFlag
-	cpu                                                                                    cpuFlag
-	wall                                                                                   time.Duration
-	children, files                                                                        int
-	asJSON, stats                                                                          bool
+	python, code, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO, mode, numa string
+	grants, reads, writes, connects, contracts                                                   []string
+	mem, output                                                                                  bytesFlag
+	cpu                                                                                          cpuFlag
+	wall                                                                                         time.Duration
+	children, files                                                                              int
+	asJSON, stats                                                                                bool
 }
 
 func newRun() *cobra.Command {
@@ -88,6 +88,7 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 	f.StringVar(&o.store, "store", "", "the file --grant kv keeps values in")
 	f.StringVar(&o.brokerIO, "broker-io", string(transport.ModeAuto), "how this process talks to the cell's: auto, uring or socket")
 	f.StringVar(&o.mode, "mode", string(stack.Dev), "what becomes of a kernel layer that is missing: hardened refuses to run, dev goes without; compatibility leaves them out")
+	f.StringVar(&o.numa, "numa", "auto", "the node of the machine to run on: auto or its number")
 	f.StringVar(&o.python, "python", "", pythonUsage)
 	f.BoolVar(&o.asJSON, "json", false, "print posts, logs, errors and statistics as JSON, one object a line")
 	f.BoolVar(&o.stats, "stats", false, "report time and memory at the end")
@@ -100,7 +101,7 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 
 func (o *runOptions) spec(sink cell.Sink) (cell.Spec, error) {
 	s := cell.Spec{
-		Tenant: o.tenant, Backend: cell.Backend(o.backend), Sink: sink,
+		Tenant: o.tenant, Backend: cell.Backend(o.backend), Sink: sink, NUMA: o.numa,
 		Limits: cell.Limits{Memory: int64(o.mem), Wall: o.wall, Output: int64(o.output), Children: o.children, Files: o.files},
 	}
 	o.cpu.apply(&s.Limits)

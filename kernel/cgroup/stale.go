@@ -40,7 +40,7 @@ func SweepStale(ctx context.Context, prefix string) error {
 	stale := map[string]*Tree{}
 	for _, m := range mounts {
 		for _, parent := range (&Tree{}).parents(m) {
-			for _, name := range staleIn(parent, prefix) {
+			for _, name := range Stale(parent, prefix) {
 				t := stale[name]
 				if t == nil {
 					t = &Tree{options: Options{Name: name}}
@@ -61,8 +61,9 @@ func SweepStale(ctx context.Context, prefix string) error {
 	return failed
 }
 
-// staleIn lists the trees in a directory whose processes are gone.
-func staleIn(dir, prefix string) (names []string) {
+// Stale lists what lies in a directory under the OwnName of a process of this PID namespace that
+// is gone.
+func Stale(dir, prefix string) (names []string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil // not for us to see

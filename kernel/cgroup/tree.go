@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Options say where a tree is.
@@ -270,7 +272,7 @@ func (t *Tree) List() ([]string, error) {
 	var list []string
 	for _, dir := range t.dirs {
 		entries, err := os.ReadDir(dir)
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) { // it is being removed
 			continue
 		}
 		if err != nil {

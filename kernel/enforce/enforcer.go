@@ -75,9 +75,7 @@ const Name = "pyisolate"
 // loaded only if they are wanted, which takes some tens of milliseconds; why they could not be
 // is in Refused.
 func Open(ctx context.Context, programs bool) (*Enforcer, error) {
-	if err := cgroup.SweepStale(ctx, Name); err != nil {
-		return nil, fmt.Errorf("enforce: remove what a node left: %w", err)
-	}
+	sweep(ctx)
 	groups, err := cgroup.Open(cgroup.Options{Name: cgroup.OwnName(Name)})
 	if err != nil {
 		return nil, err
@@ -85,7 +83,7 @@ func Open(ctx context.Context, programs bool) (*Enforcer, error) {
 	var o Options
 	var refused error
 	if programs {
-		o.Guard, refused = guard.Load(guard.Options{Cgroup: groups.Unified()})
+		o.Guard, refused = guard.Load(guard.Options{Cgroup: groups.Unified(), Pin: pinDir()})
 	}
 	if groups.Bounds() || (o.Guard != nil && groups.Unified() != "") {
 		o.Groups = groups
@@ -98,6 +96,15 @@ func Open(ctx context.Context, programs bool) (*Enforcer, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// sweep removes what nodes that were killed have left. What it cannot remove is in nobody's way,
+// and the next node tries again.
+func sweep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, groupGrace)
+	defer cancel()
+	_ = cgroup.SweepStale(ctx, Name)
+	_ = sweepPins()
 }
 
 // Facts are what the programs hold, for package stack.

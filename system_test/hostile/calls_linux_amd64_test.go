@@ -72,10 +72,20 @@ var mapped = [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1}
 
 const x32 = 0x40000000
 
-// gateOnly: nothing of the kernel's holds a guest with corrupted memory in compatibility.
-func gateOnly(why string) []passage { return []passage{{stacks: []string{gate}, why: why}} }
+// unjudged: without Landlock, and without programs that judge files, nothing holds a guest
+// with corrupted memory.
+func unjudged() []passage { return []passage{{stacks: []string{gate, programs}, why: noLayers}} }
+
+// unnamed: without a filter, and without programs that judge addresses.
+func unnamed() []passage { return []passage{{stacks: []string{gate}, why: noLayers}} }
+
+// unreached: neither do programs hold another thread of the host, which is bound to no cell.
+func unreached() []passage {
+	return append(unjudged(), passage{backend: "subinterpreter", stacks: []string{lsm}, why: unbound})
+}
 
 const (
-	noLayers = "no layer of the kernel's is on, and the gate is above the kernel"
+	noLayers = "no layer of the kernel's judges it, and the gate is above the kernel"
+	unbound  = "another thread of the host, which is bound to no cell, acts for the guest: they share their memory"
 	shared   = "another thread of the host, which has no Landlock rules, acts for the guest: they share their memory"
 )

@@ -14,13 +14,13 @@ var filesFamily = family{
 		{name: "odd_paths", what: "paths as bytes, with NUL, too long, or of a class of its own"},
 		{
 			name: "sqlite_attach", what: "ATTACH and VACUUM INTO write a file from a database in memory",
-			through: []passage{{stacks: []string{gate}, why: "SQLite opens what SQL names, and no audit event tells of it; the limits and the authorizer that could forbid it are the guest's to change"}},
+			through: []passage{{stacks: []string{gate, programs}, why: "SQLite opens what SQL names, and no audit event tells of it; the limits and the authorizer that could forbid it are the guest's to change"}},
 		},
 		{name: "sqlite_open", what: "other ways of SQLite to a file"},
 		{name: "dbm", what: "database libraries that open files themselves"},
 		{
 			name: "openssl_files", what: "OpenSSL reads the files that it is named",
-			through: []passage{{stacks: []string{gate}, why: "OpenSSL opens the files that it is named, and no audit event tells of it: what is a certificate or a key can be read"}},
+			through: []passage{{stacks: []string{gate, programs}, why: "OpenSSL opens the files that it is named, and no audit event tells of it: what is a certificate or a key can be read"}},
 		},
 		{name: "semaphores", what: "named semaphores are files in /dev/shm"},
 		{name: "shared_memory", what: "shared memory of POSIX and System V"},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 )
 
 // TestHostile runs every probe in every column.
@@ -19,28 +20,46 @@ func TestHostile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a minute of attacks")
 	}
-	m := newMatrix()
-	for _, c := range columns {
-		t.Run(c.String(), func(t *testing.T) { runColumn(t, c, m) })
+	kernel := openKernel(t)
+	p := choose(kernel.Facts())
+	m := newMatrix(p)
+	for _, c := range p.columns {
+		t.Run(c.String(), func(t *testing.T) {
+			if want, has := guards[c.stack], kernel.Facts().Layer; want != "" && want != has {
+				m.lacks = append(m.lacks, string(want))
+				t.Skipf("the programs here are of kind %q: %v", has, kernel.Refused())
+			}
+			runColumn(t, c, m, kernel)
+		})
 	}
 	m.compare(t)
 }
 
-// How many probes of a column run at a time: most wait for something.
-const workers = 4
+// openKernel has the strongest programs that load.
+func openKernel(t *testing.T) *enforce.Enforcer {
+	t.Helper()
+	kernel, err := enforce.Open(t.Context(), true)
+	must(t, err)
+	t.Cleanup(func() {
+		if err := kernel.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return kernel
+}
 
 type job struct {
 	family family
 	probe  probe
 }
 
-func runColumn(t *testing.T, c column, m *matrix) {
-	l := c.launcher(t)
+func runColumn(t *testing.T, c column, m *matrix, kernel *enforce.Enforcer) {
+	l := c.launcher(t, kernel, m.plan.patience())
 	neighbour := spawn(t, l, cell.Spec{Backend: c.backend, Tenant: "neighbour"})
 	must(t, m.found(t, c, neighbour))
 	jobs := make(chan job)
 	var group sync.WaitGroup
-	for i := range workers {
+	for i := range m.plan.workers() {
 		w := newWorld(t, l, c, fmt.Sprintf("tenant%d", i), neighbour)
 		group.Go(func() {
 			for j := range jobs {
@@ -49,14 +68,16 @@ func runColumn(t *testing.T, c column, m *matrix) {
 					if j.probe.alone || j.probe.fatal {
 						in = newWorld(t, l, c, "alone"+j.probe.name, neighbour)
 					}
-					m.set(j.family.name, j.probe.name, c, j.probe.run(t, j.family, in))
+					m.set(j.family.name, j.probe.name, c, j.probe.run(t, j.family, in, m.plan.patience()))
 				})
 			}
 		})
 	}
-	for _, f := range families {
+	for _, f := range m.plan.families {
 		for _, p := range f.probes {
-			jobs <- job{f, p}
+			if m.plan.tries(p, c) {
+				jobs <- job{f, p}
+			}
 		}
 	}
 	close(jobs)
@@ -64,11 +85,15 @@ func runColumn(t *testing.T, c column, m *matrix) {
 }
 
 // run tries the technique once and says what came of it.
-func (p probe) run(t *testing.T, f family, w *world) string {
+func (p probe) run(t *testing.T, f family, w *world, patience time.Duration) string {
 	c := w.column
-	if p.only != "" && p.only != c.backend || p.refused && c.stack == gate {
+	if p.only != "" && p.only != c.backend || p.refused && !c.filtered() {
 		return untried
 	}
+	if p.limits.Wall == 0 {
+		p.limits.Wall = 15 * time.Second
+	}
+	p.limits.Wall *= patience
 	canaries := newCanaries(t)
 	said, err := p.attack(t, f, w, canaries)
 	if errors.Is(err, errNoTracer) {
@@ -105,9 +130,6 @@ func (p probe) attack(t *testing.T, f family, w *world, c *canaries) (said []byt
 	imports := p.imports
 	if imports == nil {
 		imports = []string{"*"}
-	}
-	if p.limits.Wall == 0 {
-		p.limits.Wall = 15 * time.Second
 	}
 	guest := spawn(t, w.l, cell.Spec{Backend: w.column.backend, Tenant: w.tenant, Imports: imports, Limits: p.limits, Sink: e})
 	must(t, guest.Exec(soon(t), cell.Source{Code: []byte(c.prelude(w)), File: "prelude.py"}))

@@ -37,7 +37,7 @@ var python = sync.OnceValues(func() (launch.Python, error) {
 })
 
 func soon(tb testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	tb.Cleanup(cancel)
 	return ctx
 }

@@ -11,22 +11,34 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 const matrixFile = "../../docs/hostile-matrix.md"
 
-// matrix is what came of every probe in every column.
+// matrix is what came of every probe in every column of a plan.
 type matrix struct {
 	sync.Mutex
-	outcome map[string]string
+	plan    plan
+	outcome outcomes
 	lacks   []string // layers that this machine has not
 }
 
-func newMatrix() *matrix { return &matrix{outcome: map[string]string{}} }
+// outcomes are words, by family/probe/column.
+type outcomes map[string]string
+
+func newMatrix(p plan) *matrix { return &matrix{plan: p, outcome: outcomes{}} }
+
+func (o outcomes) of(f family, p probe, c column) string {
+	return o[f.name+"/"+p.name+"/"+c.String()]
+}
 
 func (m *matrix) set(family, probe string, c column, outcome string) {
 	m.Lock()
 	defer m.Unlock()
+	if m.plan.kernel && outcome == limited {
+		outcome = held // none of its limits is tried: the machine was slow
+	}
 	m.outcome[family+"/"+probe+"/"+c.String()] = outcome
 }
 
@@ -34,11 +46,11 @@ func (m *matrix) set(family, probe string, c column, outcome string) {
 func (m *matrix) found(t *testing.T, c column, any cell.Cell) error {
 	t.Helper()
 	r, err := any.Inspect(soon(t))
-	if err != nil || c.stack == gate {
+	if err != nil || !c.filtered() {
 		return err
 	}
 	for _, layer := range r.Confinement.Layers {
-		if (layer.Name == "landlock" || layer.Name == "seccomp") && !layer.Active {
+		if (layer.Name == string(stack.Landlock) || layer.Name == string(stack.Seccomp)) && !layer.Active {
 			m.lacks = append(m.lacks, fmt.Sprintf("%s: %s", layer.Name, layer.Evidence))
 		}
 	}
@@ -58,19 +70,23 @@ func (m *matrix) compare(t *testing.T) {
 	if t.Failed() {
 		return // a matrix of a failed run says nothing
 	}
-	if len(m.lacks) > 0 {
-		t.Skipf("the probes were judged; the matrix is of machines that have what this lacks: %s", strings.Join(m.lacks, "; "))
-	}
-	for _, f := range families {
+	for _, f := range m.plan.families {
 		for _, p := range f.probes {
-			for _, c := range columns {
-				if m.outcome[f.name+"/"+p.name+"/"+c.String()] == "" {
+			for _, c := range m.plan.columns {
+				if guards[c.stack] == "" && m.plan.tries(p, c) && m.outcome.of(f, p, c) == "" {
 					t.Skipf("not all probes were run: %s/%s was not", f.name, p.name)
 				}
 			}
 		}
 	}
-	text := m.text()
+	if m.plan.kernel {
+		m.outcome.compareKernel(t, m.plan)
+		return
+	}
+	if len(m.lacks) > 0 {
+		t.Skipf("the probes were judged; the matrix is of machines that have what this lacks: %s", strings.Join(m.lacks, "; "))
+	}
+	text := m.text(t)
 	if *update {
 		must(t, os.WriteFile(matrixFile, []byte(text), 0o600))
 		return
@@ -88,34 +104,53 @@ func timeless(matrix string) string {
 	return strings.ReplaceAll(matrix, " "+limited+" |", " "+held+" |")
 }
 
-func (m *matrix) text() string {
+func (m *matrix) text(t *testing.T) string {
 	var b strings.Builder
 	count := 0
 	for _, f := range families {
 		count += len(f.probes)
 	}
 	fmt.Fprintf(&b, header, count, len(families))
-	for _, f := range families {
-		fmt.Fprintf(&b, "\n## %s\n\n| technique | `subinterpreter` dev | bare | gate | `process` dev | bare | gate |\n|---|---|---|---|---|---|---|\n", f.title)
-		for _, p := range f.probes {
-			fmt.Fprintf(&b, "| `%s`: %s |", p.name, strings.ReplaceAll(p.what, "|", `\|`))
-			for _, c := range columns {
-				fmt.Fprintf(&b, " %s |", m.outcome[f.name+"/"+p.name+"/"+c.String()])
-			}
-			b.WriteString("\n")
+	for _, f := range m.plan.families {
+		fmt.Fprintf(&b, "\n## %s\n\n", f.title)
+		table(&b, f, m.plan.columns, m.outcome)
+		reasons(&b, f)
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n\n" + kernelText(t)
+}
+
+func table(b *strings.Builder, f family, columns []column, o outcomes) {
+	b.WriteString("| technique |")
+	last := cell.Backend("")
+	for _, c := range columns {
+		if c.backend != last {
+			fmt.Fprintf(b, " `%s`", c.backend)
+			last = c.backend
 		}
-		for _, p := range f.probes {
-			for _, w := range p.through {
-				where := strings.TrimSpace(string(w.backend) + " " + strings.Join(w.stacks, ", "))
-				if where == "" {
-					where = "everywhere"
-				}
-				fmt.Fprintf(&b, "\n- `%s` gets through (%s): %s.", p.name, where, w.why)
-			}
+		fmt.Fprintf(b, " %s |", c.stack)
+	}
+	b.WriteString("\n|---" + strings.Repeat("|---", len(columns)) + "|\n")
+	for _, p := range f.probes {
+		fmt.Fprintf(b, "| `%s`: %s |", p.name, strings.ReplaceAll(p.what, "|", `\|`))
+		for _, c := range columns {
+			fmt.Fprintf(b, " %s |", o.of(f, p, c))
 		}
 		b.WriteString("\n")
 	}
-	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// reasons say why what gets through does.
+func reasons(b *strings.Builder, f family) {
+	for _, p := range f.probes {
+		for _, w := range p.through {
+			where := strings.TrimSpace(string(w.backend) + " " + strings.Join(w.stacks, ", "))
+			if where == "" {
+				where = "everywhere"
+			}
+			fmt.Fprintf(b, "\n- `%s` gets through (%s): %s.", p.name, where, w.why)
+		}
+	}
+	b.WriteString("\n")
 }
 
 const header = `# Hostile matrix
@@ -134,8 +169,10 @@ answers of another tenant's, and what the processes use.
 | dev | everything: gate, namespaces, Landlock, system-call filter |
 | bare | the same without namespaces (` + "`NoNamespaces`" + `) |
 | gate | what is above the kernel alone (` + "`compatibility`, `NoNamespaces`" + `) |
+| cgroup-bpf | gate, and the node's programs in the host's control group, which judge addresses |
 
-The node is root here, so that a process cell has a user of its own in all three columns.
+What eBPF-LSM programs hold is tried on another kernel: the last part of this page. The node is
+root here, so that a process cell has a user of its own in all columns.
 
 | word | meaning |
 |---|---|
@@ -148,7 +185,7 @@ Techniques of guests with corrupted memory are system calls that the test makes 
 cell's own thread, past Python. In ` + "`subinterpreter`" + ` such a guest can also act through the
 threads of its host that have no Landlock rules: the rows that say "another thread" are those. A
 call that ends its process counts as held; there, it ends all cells of its tenant. Where no
-canary would notice a call, the kernel must refuse it; with no layer of the kernel's that is
-nothing to ask for, hence n/a under gate. All traffic stays on this machine, so that metadata
+canary would notice a call, the kernel must refuse it; without a filter of system calls that is
+nothing to ask for, hence n/a under gate and under programs alone. All traffic stays on this machine, so that metadata
 addresses are not tried. What a guest learns by timing is not tried either: it gets through.
 `

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
@@ -21,27 +22,48 @@ const (
 	dev  = "dev"  // all layers of this kernel
 	bare = "bare" // dev, without namespaces
 	gate = "gate" // compatibility, without namespaces: what holds is above the kernel
+	// gate, and the node's programs in the kernel: of control groups, or of the LSM.
+	programs = "cgroup-bpf"
+	lsm      = "bpf-lsm"
+	all      = "all" // dev, and the LSM's programs
 )
 
 var stacks = map[string]launch.Config{
 	dev:  {Confinement: stack.Dev},
 	bare: {Confinement: stack.Dev, NoNamespaces: true},
 	gate: {Confinement: stack.Compatibility, NoNamespaces: true},
+
+	programs: {Confinement: stack.Compatibility, NoNamespaces: true},
+	lsm:      {Confinement: stack.Compatibility, NoNamespaces: true},
+	all:      {Confinement: stack.Dev},
 }
 
-var columns = []column{
-	{cell.SubInterpreter, dev}, {cell.SubInterpreter, bare}, {cell.SubInterpreter, gate},
-	{cell.Process, dev}, {cell.Process, bare}, {cell.Process, gate},
+// guards says which programs a stack needs.
+var guards = map[string]stack.Layer{programs: stack.Programs, lsm: stack.LSM, all: stack.LSM}
+
+// filtered: the stack has a filter of system calls.
+func (c column) filtered() bool { return stacks[c.stack].Confinement != stack.Compatibility }
+
+func columnsOf(names ...string) (list []column) {
+	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
+		for _, name := range names {
+			list = append(list, column{b, name})
+		}
+	}
+	return list
 }
 
 func (c column) String() string { return string(c.backend) + " " + c.stack }
 
-func (c column) launcher(t *testing.T) *launch.Launcher {
+func (c column) launcher(t *testing.T, kernel *enforce.Enforcer, patience time.Duration) *launch.Launcher {
 	t.Helper()
 	config := stacks[c.stack]
+	if guards[c.stack] != "" {
+		config.Kernel = kernel
+	}
 	config.PoolSize = 1
-	// A stuck cell's host shall not make everybody wait.
-	config.KillGrace, config.RetireGrace = 200*time.Millisecond, 200*time.Millisecond
+	// The sibling of a cell that is stuck in C ends with their host: not before it was asked.
+	config.KillGrace, config.RetireGrace = patience*200*time.Millisecond, 20*time.Second
 	var err error
 	if config.Python, err = python(); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,8 @@ type Archive struct {
 	b     bytes.Buffer
 	inode int
 	dirs  map[string]bool
+	// libraries are those that were added, by path.
+	libraries map[string]bool
 }
 
 // Modes of files in the archive, as in stat(2).
@@ -24,6 +26,7 @@ const (
 	modeFile   = 0o100644
 	modeExec   = 0o100755
 	modeDevice = 0o020600
+	modeLink   = 0o120777
 )
 
 func (a *Archive) entry(name string, mode, major, minor int, data []byte) {
@@ -81,7 +84,13 @@ func (a *Archive) File(name, source string) error {
 	return nil
 }
 
-// Tree adds a copy of a directory, where there is one.
+// Link adds a symbolic link.
+func (a *Archive) Link(name, target string) {
+	a.Dir(path.Dir(name))
+	a.entry(name, modeLink, 0, 0, []byte(target))
+}
+
+// Tree adds a copy of a directory, where there is one: its files and symbolic links.
 func (a *Archive) Tree(name, source string) error {
 	if _, err := os.Stat(source); os.IsNotExist(err) {
 		return nil
@@ -94,12 +103,27 @@ func (a *Archive) Tree(name, source string) error {
 		if err != nil {
 			return err
 		}
-		data, err := os.ReadFile(p)
+		return a.copyOf(path.Join(name, filepath.ToSlash(inside)), p, d)
+	})
+}
+
+func (a *Archive) copyOf(name, source string, d fs.DirEntry) error {
+	if d.Type()&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(source)
 		if err == nil {
-			a.Data(path.Join(name, filepath.ToSlash(inside)), data, false)
+			a.Link(name, target)
 		}
 		return err
-	})
+	}
+	info, err := d.Info()
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(source)
+	if err == nil {
+		a.Data(name, data, info.Mode()&0o111 != 0)
+	}
+	return err
 }
 
 // Bytes ends the archive and returns it.

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +20,7 @@ import (
 
 // mounts are made in this order.
 var mounts = []struct{ kind, at string }{
-	{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}, {"tmpfs", "/tmp"},
+	{"devtmpfs", "/dev"}, {"tmpfs", "/dev/shm"}, {"proc", "/proc"}, {"sysfs", "/sys"}, {"tmpfs", "/tmp"},
 	{"securityfs", "/sys/kernel/security"}, {"cgroup2", "/sys/fs/cgroup"}, {"bpf", "/sys/fs/bpf"},
 }
 
@@ -40,7 +42,9 @@ func prepare() {
 		}
 	}
 	_ = os.Symlink("/proc/self/fd", "/dev/fd")
-	_ = unix.Chmod("/tmp", 0o1777)
+	for _, dir := range []string{"/tmp", "/dev/shm"} {
+		_ = unix.Chmod(dir, 0o1777)
+	}
 	if err := loopback(); err != nil {
 		fmt.Println("switch the loopback interface on:", err)
 	}
@@ -77,11 +81,14 @@ func run(dir string) {
 	name := strings.ReplaceAll(filepath.Base(dir), " ", "_")
 	fmt.Println(vmtest.MarkBegin + name)
 	begin := time.Now()
-	more, _ := os.ReadFile(vmtest.FlagsFile) // there need be none
-	c := exec.Command(filepath.Join(dir, "test"), append([]string{"-test.v", "-test.timeout=240s"}, strings.Fields(string(more))...)...)
+	command := commandOf(dir)
+	c := exec.Command(filepath.Join(dir, "test"), command.Args...)
 	c.Dir = dir
-	c.Env = []string{"PATH=/bin", "TMPDIR=/tmp", "HOME=/", vmtest.InsideEnv + "=1"}
-	c.Stdout, c.Stderr = os.Stdout, os.Stdout
+	c.Env = append([]string{"PATH=/bin", "TMPDIR=/tmp", "HOME=/", vmtest.InsideEnv + "=1"}, command.Env...)
+	// Through a pipe: programs show their progress on a terminal.
+	out := struct{ io.Writer }{os.Stdout}
+	c.Stdout, c.Stderr = out, out
+	c.WaitDelay = 5 * time.Second // what it has left running has the pipe, too
 	err := c.Run()
 	status := -1
 	if c.ProcessState != nil {
@@ -91,4 +98,21 @@ func run(dir string) {
 		fmt.Println(err)
 	}
 	fmt.Printf("\n%s%s %d %s\n", vmtest.MarkEnd, name, status, time.Since(begin).Round(time.Millisecond))
+}
+
+// commandOf is what the test says, or as test binaries are run.
+func commandOf(dir string) vmtest.Command {
+	var command vmtest.Command
+	text, err := os.ReadFile(filepath.Join(dir, vmtest.CommandFile))
+	if err == nil {
+		err = json.Unmarshal(text, &command)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		fmt.Println(err)
+	}
+	if err != nil {
+		more, _ := os.ReadFile(vmtest.FlagsFile) // there need be none
+		command.Args = append([]string{"-test.v", "-test.timeout=240s"}, strings.Fields(string(more))...)
+	}
+	return command
 }
