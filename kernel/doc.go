@@ -10,6 +10,7 @@
 //   - notify judges, where the guard does not, what a thread opens and changes by path
 //   - numa places hosts on the nodes of a machine
 //   - enforce is the node's half: it binds cells to the guard and puts them into groups
+//   - measure takes figures of what the guard and notify cost
 //   - stack compiles a policy into the strongest of these that the kernel has, and
 //     reports what holds and what does not
 //

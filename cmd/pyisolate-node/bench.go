@@ -24,7 +24,11 @@ import (
 type bench struct {
 	dist    pydist.Dist
 	samples int // of each row; 0: the row's own number
-	kernel  *enforce.Enforcer
+
+	// enforcer of rows with cells, once one needs it; nil also where it cannot be had.
+	enforcer *enforce.Enforcer
+	opened   bool
+	warnings io.Writer
 }
 
 func (b *bench) count(standard int) int {
@@ -35,9 +39,24 @@ func (b *bench) count(standard int) int {
 }
 
 // launcher is new for each row, so that rows do not share hosts.
-func (b *bench) launcher(poolSize int) (*launch.Launcher, error) {
-	return launch.New(launch.Config{PoolSize: poolSize, Kernel: b.kernel, Python: launch.Python{
+func (b *bench) launcher(ctx context.Context, poolSize int) (*launch.Launcher, error) {
+	return launch.New(launch.Config{PoolSize: poolSize, Kernel: b.kernel(ctx), Python: launch.Python{
 		Home: b.dist.Home, Lib: b.dist.Lib, Stdlib: b.dist.Stdlib, Preload: preloads}})
+}
+
+// kernel is the node's half of the kernel, the same for all rows until withoutKernel.
+func (b *bench) kernel(ctx context.Context) *enforce.Enforcer {
+	if !b.opened {
+		b.enforcer, b.opened = openKernel(ctx, true, b.warnings), true
+	}
+	return b.enforcer
+}
+
+// withoutKernel takes it away, for rows that load programs of their own: those that are there
+// already would be called beside them.
+func (b *bench) withoutKernel() {
+	closeKernel(b.enforcer)
+	b.enforcer, b.opened = nil, false
 }
 
 // benchResult is one line of bench --json. Fields may be added, never renamed.
@@ -69,6 +88,23 @@ type benchResult struct {
 	Note string `json:"note,omitempty"`
 }
 
+// skippedResult is the line of a row that this machine cannot have: no figures, and why.
+type skippedResult struct {
+	Name string `json:"name"`
+	Unit string `json:"unit"`
+	N    int    `json:"n"`
+	Bar  string `json:"bar,omitempty"`
+	Note string `json:"note"`
+}
+
+// line is what --json prints.
+func (r benchResult) line() any {
+	if r.N == 0 {
+		return skippedResult{r.Name, r.Unit, r.N, r.Bar, r.Note}
+	}
+	return r.rounded()
+}
+
 func (r *benchResult) addNote(words string) {
 	if r.Note != "" {
 		r.Note += "; "
@@ -76,15 +112,9 @@ func (r *benchResult) addNote(words string) {
 	r.Note += words
 }
 
-func newBench() *cobra.Command {
-	var python string
-	var samples int
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "bench [flags] [ROW...]",
-		Short: "Measure cells beside Python's own means, on this machine",
-		Long: `Measure cells beside what the same Python offers itself, in one run on this
-machine. Without a ROW all are measured, in about two minutes:
+const benchHelp = `Measure cells beside what the same Python offers itself, and calls of a thread that
+the kernel judges beside those of one that it does not, in one run on this machine.
+Without a ROW all are measured, in about two minutes:
 
   spawn.warm       claim from a full pool, until the first result
   spawn.cold       the same without a pool, in a host that runs already
@@ -102,13 +132,33 @@ machine. Without a ROW all are measured, in about two minutes:
   channel.host     memory of an idle host's channel, at each end
   channel.cell     memory that the node keeps of an idle cell
   idle.cpu         processor time of the node and its host, with 200 idle cells
+  kernel.load      load and attach the eBPF programs, as a node does when it starts
+  kernel.bind      bind a thread to its policy
+  kernel.publish   replace the policy of a cell by another that is in the kernel already
+  kernel.reload    the same by Cell.Reload, end to end, while the cell lives
+  kernel.open      open and close a file, judged by the eBPF-LSM
+  kernel.open.notify   the same, opened by the node (seccomp user notification)
+  kernel.connect   connect to a loopback address and close, judged by eBPF programs
+
+A row whose layer this kernel, or this user, has not got has no figures, and its note
+says why.
 
 The ratio is how many times better than the peer the row is: 2 is twice as fast,
 or half the memory. p99 is the worse end of the samples; for memory.cell it is
 the highest of the figures at 50, 200 and 1000 cells. Other work on the machine
-spoils the figures.`,
+spoils the figures.`
+
+func newBench() *cobra.Command {
+	var python string
+	var samples int
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "bench [flags] [ROW...]",
+		Short: "Measure cells beside Python's own means, on this machine",
+		Long:  benchHelp,
 		Example: `  pyisolate-node bench
-  pyisolate-node bench spawn.warm rtt.node --json`,
+  pyisolate-node bench spawn.warm rtt.node --json
+  sudo pyisolate-node bench kernel.load kernel.open kernel.connect`,
 		ValidArgs: rowNames(),
 		RunE: func(c *cobra.Command, args []string) error {
 			rows, err := chosenRows(args)
@@ -121,8 +171,8 @@ spoils the figures.`,
 			if err != nil {
 				return err
 			}
-			b := &bench{dist: dist, samples: samples, kernel: openKernel(ctx, true, c.ErrOrStderr())}
-			defer closeKernel(b.kernel)
+			b := &bench{dist: dist, samples: samples, warnings: c.ErrOrStderr()}
+			defer b.withoutKernel()
 			if asJSON {
 				return b.json(ctx, rows, c.OutOrStdout(), c.ErrOrStderr())
 			}
@@ -138,7 +188,7 @@ spoils the figures.`,
 func (b *bench) json(ctx context.Context, rows []benchRow, out, progress io.Writer) error {
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
-	return b.each(ctx, rows, progress, func(r benchResult) error { return lines.Encode(r.rounded()) })
+	return b.each(ctx, rows, progress, func(r benchResult) error { return lines.Encode(r.line()) })
 }
 
 func (b *bench) table(ctx context.Context, rows []benchRow, out, progress io.Writer) error {

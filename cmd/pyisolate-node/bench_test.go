@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +98,65 @@ func TestBarMet(t *testing.T) {
 	}
 	if got := (benchBar{p50: 5}).met(benchRow{more: true}, benchResult{P50: 4}); got {
 		t.Error("a throughput below its bar meets it")
+	}
+	for ratio, want := range map[float64]bool{0: false, 0.7: false, 0.8: true, 2: true} {
+		if got := (benchBar{times: 1.3}).met(benchRow{}, benchResult{Ratio: ratio}); got != want {
+			t.Errorf("ratio %g, where 1.3 times the peer's is allowed: met is %t", ratio, got)
+		}
+	}
+}
+
+func TestBarText(t *testing.T) {
+	for want, c := range map[string]struct {
+		bar  benchBar
+		more bool
+	}{
+		"":                            {},
+		"p50 <= 5 us, ratio >= 2":     {bar: benchBar{p50: 5, ratio: 2}},
+		"p50 >= 5 us":                 {bar: benchBar{p50: 5}, more: true},
+		"p99 <= 7 us":                 {bar: benchBar{p99: 7}},
+		"p50 <= 1.3 times the peer's": {bar: benchBar{times: 1.3}},
+	} {
+		if got := c.bar.text(benchRow{unit: "us", more: c.more}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A row that cannot be measured here has no figures, and does not end the run.
+func TestBenchSkips(t *testing.T) {
+	row := benchRow{name: "kernel.none", unit: "us", bar: benchBar{p50: 1}, peer: freeThread,
+		measure: func(context.Context, *bench, int, *benchResult) ([]float64, error) {
+			return nil, missingError{"operation not permitted"}
+		}}
+	rows := []benchRow{row, row}
+	var out, progress bytes.Buffer
+	if err := new(bench).json(t.Context(), rows, &out, &progress); err != nil {
+		t.Fatal(err)
+	}
+	const line = `{"name":"kernel.none","unit":"us","n":0,"bar":"p50 <= 1 us","note":"not measured: operation not permitted"}` + "\n"
+	if got := out.String(); got != line+line {
+		t.Errorf("got\n%swant twice\n%s", got, line)
+	}
+	out.Reset()
+	if err := new(bench).table(t.Context(), rows, &out, &progress); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Fields(strings.Split(out.String(), "\n")[1]); !slices.Equal(got[:9], []string{"kernel.none", "-", "-", "us", "0", "-", "-", "-", "-"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// What is measured together with its peer is compared with that.
+func TestBenchMeasuredTogether(t *testing.T) {
+	row := benchRow{name: "kernel.some", unit: "us", bar: benchBar{times: 1.35}, peer: freeThread,
+		measure: func(_ context.Context, _ *bench, _ int, r *benchResult) ([]float64, error) {
+			r.PeerP50 = 3
+			return []float64{4, 4, 4}, nil
+		}}
+	r, err := row.run(t.Context(), new(bench))
+	if err != nil || r.Peer != freeThread || r.Ratio != 0.75 || r.BarMet == nil || !*r.BarMet {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

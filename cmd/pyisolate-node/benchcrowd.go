@@ -14,7 +14,7 @@ const crowdCells = 1000
 // asked when it has been idle for as long as all the others take. Every cell answers,
 // or the row fails.
 func tripCrowd(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, error) {
-	l, err := b.launcher(noPool)
+	l, err := b.launcher(ctx, noPool)
 	if err != nil {
 		return nil, err
 	}

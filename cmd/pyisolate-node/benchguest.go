@@ -18,7 +18,7 @@ const tripWarmup = 500
 const echoSource = "def echo(b): return b"
 
 func tripNode(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, error) {
-	l, err := b.launcher(noPool)
+	l, err := b.launcher(ctx, noPool)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ const settleTime = 2 * time.Millisecond
 // killBytecode times the withdrawal of a busy loop. The cell lives on, and runs
 // the next one.
 func killBytecode(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, error) {
-	l, err := b.launcher(noPool)
+	l, err := b.launcher(ctx, noPool)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ const (
 // idleCPU is the percentage of one processor that node and host use together while
 // all cells are idle.
 func idleCPU(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, error) {
-	l, err := b.launcher(noPool)
+	l, err := b.launcher(ctx, noPool)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func idleChannel() (node, host wire.Conn, err error) {
 
 // idleSeats is KiB that the node keeps of an idle cell, of 200 whatever n is.
 func idleSeats(ctx context.Context, b *bench, _ int, r *benchResult) ([]float64, error) {
-	l, err := b.launcher(noPool)
+	l, err := b.launcher(ctx, noPool)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func memoryCell(ctx context.Context, b *bench, n int, r *benchResult) ([]float64
 		cells int
 		field *float64
 	}{{50, &r.At50}, {200, &r.At200}, {1000, &r.At1000}}
-	l, err := b.launcher(noPool)
+	l, err := b.launcher(ctx, noPool)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func memoryCell(ctx context.Context, b *bench, n int, r *benchResult) ([]float64
 }
 
 func processMemory(ctx context.Context, b *bench, n int, r *benchResult) error {
-	l, err := b.launcher(noPool)
+	l, err := b.launcher(ctx, noPool)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func spawnProcess(ctx context.Context, b *bench, n int, r *benchResult) ([]float
 // pooled spawns from a pool that is full again before each sample, and says
 // which part of the samples it served.
 func (b *bench) pooled(ctx context.Context, backend cell.Backend, n int) (samples []float64, rate float64, err error) {
-	l, err := b.launcher(warmPool)
+	l, err := b.launcher(ctx, warmPool)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -62,7 +62,7 @@ func (b *bench) pooled(ctx context.Context, backend cell.Backend, n int) (sample
 
 // unpooled spawns in a host that runs already and keeps no cells ready.
 func (b *bench) unpooled(ctx context.Context, backend cell.Backend, n int) ([]float64, error) {
-	l, err := b.launcher(noPool)
+	l, err := b.launcher(ctx, noPool)
 	if err != nil {
 		return nil, err
 	}

@@ -68,28 +68,12 @@ func (c canaries) reads(ctx context.Context, guest cell.Cell, i int) error {
 	return nil
 }
 
-// tryBound gives a cell one file, then the other, where its thread is bound to the guard
-// and the guard's rules are the only ones that may change.
+// tryBound replaces the rules for files of a running cell, by the eBPF-LSM and nothing less.
 func tryBound(ctx context.Context, s *scene) (string, error) {
-	return withCanaries(func(c canaries) (string, error) {
-		guest, err := s.spawn(ctx, cell.Spec{Policy: c.policy(0)})
-		if err != nil {
-			return "", err
-		}
-		r, err := guest.Inspect(ctx)
-		if err != nil {
-			return "", err
-		}
-		if l := layer(r, stack.LSM); !l.Active {
-			return "", errors.New(l.Evidence)
-		}
-		if err := c.reads(ctx, guest, 0); err != nil {
-			return "", err
-		}
-		if _, err := guest.Reload(ctx, *c.policy(1)); err != nil {
-			return "", err
-		}
-		return "by links that its gate permits the cell read one file and was refused the other, and the reverse as soon as its policy was changed: " +
-			layer(r, stack.LSM).Evidence, c.reads(ctx, guest, 1)
-	})
+	return withCanaries(func(c canaries) (string, error) { return s.exchange(ctx, c, stack.LSM) })
+}
+
+// tryBoundNetwork does it with the rules for addresses.
+func tryBoundNetwork(ctx context.Context, s *scene) (string, error) {
+	return withServers(func(v servers) (string, error) { return s.exchange(ctx, v, stack.LSM) })
 }

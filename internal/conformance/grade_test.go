@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/kernel/contract"
 	"github.com/pyisolate/pyisolate/kernel/probe"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // What the project has built is met on every machine; what the machine lacks is not, and
@@ -42,13 +44,25 @@ func TestGrade(t *testing.T) {
 	if sum != card.Points {
 		t.Errorf("%d points are said to be %d", sum, card.Points)
 	}
-	for name, want := range map[string]int{"parallel cells": 8, "extension safety": 10, "broker crypto": 10, "quota enforcement": 9, "crash isolation": 7} {
+	facts, host := r.Config.Kernel.Facts(), probe.Host()
+	count := func(has ...bool) (sum int) {
+		for _, b := range has {
+			if b {
+				sum++
+			}
+		}
+		return sum
+	}
+	quotas := 5 + count(facts.Connects, facts.Bytes, facts.CPU, slices.Contains(facts.Contracts, contract.Connect))
+	for name, want := range map[string]int{
+		"parallel cells": 8, "extension safety": 10, "broker crypto": 10, "quota enforcement": quotas, "crash isolation": 7,
+		"eBPF-LSM":          10 * count(facts.Layer == stack.LSM),
+		"Landlock fallback": 7*count(host.Value(probe.Landlock) >= 1) + 3*count(host.Value(probe.Landlock) >= 3),
+		"Landlock network":  10 * count(host.Value(probe.Landlock) >= 4),
+	} {
 		if points[name] != want {
 			t.Errorf("%s has %d points, want %d: %+v", name, points[name], want, card.Guarantees[slices.Index(told, name)])
 		}
-	}
-	if lsm := map[bool]int{true: 6, false: 0}[probe.Host().Works(probe.BPFLSM)]; points["eBPF-LSM"] != lsm {
-		t.Errorf("eBPF-LSM has %d points, want %d", points["eBPF-LSM"], lsm)
 	}
 	if points["microVM readiness"] > 6 {
 		t.Errorf("microVM readiness has %d points", points["microVM readiness"])
@@ -166,7 +180,7 @@ func TestKernelChecks(t *testing.T) {
 		works bool
 	}{
 		"LSM":      {tryLSM, all.Works(probe.BPFLSM)},
-		"reload":   {tryReload, all.Works(probe.BPFLSM)},
+		"thread":   {tryThread, all.Works(probe.BPFLSM)},
 		"file":     {tryLandlockFile, all.Value(probe.Landlock) >= 1},
 		"truncate": {tryLandlockTruncate, all.Value(probe.Landlock) >= 3},
 		"connect":  {tryLandlockConnect, all.Value(probe.Landlock) >= 4},

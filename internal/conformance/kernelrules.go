@@ -8,14 +8,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/kernel/landlock"
 	"github.com/pyisolate/pyisolate/kernel/policy"
-	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 // restricted calls f on a thread that has put on Landlock rules for the policy.
@@ -90,8 +87,7 @@ func tryLandlockConnect(context.Context, *scene) (string, error) {
 		defer func() { _ = l.Close() }()
 		ports[i] = l.Addr().(*net.TCPAddr).AddrPort().Port()
 	}
-	rule := policy.NetRule{Prefix: netip.PrefixFrom(loopback, 32), Ports: []policy.PortRange{{First: ports[0], Last: ports[0]}}}
-	err := restricted(policy.Policy{Net: []policy.NetRule{rule}}, func() error {
+	err := restricted(*toPorts(ports[0]), func() error {
 		if err := connect(ports[0]); err != nil {
 			return fmt.Errorf("connect to the port of the rule: %w", err)
 		}
@@ -121,35 +117,4 @@ func onSocket(f func(fd int, at *unix.SockaddrInet4) error) error {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	return f(fd, &unix.SockaddrInet4{Addr: loopback.As4()})
-}
-
-// tryCellTCP reads from the cell's report whether its rules judge TCP.
-func tryCellTCP(ctx context.Context, s *scene) (string, error) {
-	c, err := s.exec(ctx, cell.Spec{}, "post(1)")
-	if err != nil {
-		return "", err
-	}
-	r, err := c.Inspect(ctx)
-	if err != nil {
-		return "", err
-	}
-	l := layer(r, stack.Landlock)
-	switch {
-	case !l.Active:
-		return "", errors.New(l.Evidence)
-	case slices.ContainsFunc(l.Gaps, func(gap string) bool { return gap == tcpGap() }):
-		return "", errors.New(tcpGap())
-	}
-	return "the cell has put on rules without a gap for TCP: " + l.Evidence, nil
-}
-
-// tcpGap is how package landlock says that TCP is not judged.
-func tcpGap() string {
-	_, gaps, _ := landlock.Compile(policy.Policy{}, 1)
-	for _, g := range gaps {
-		if g.Kind == landlock.GapTCP {
-			return g.Text
-		}
-	}
-	return ""
 }

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,23 +70,4 @@ func layer(r cell.Report, name stack.Layer) cell.Layer {
 		}
 	}
 	return cell.Layer{Name: string(name), Evidence: "the report does not speak of it"}
-}
-
-// hasLayer fails unless the cell's report says that a layer is on.
-func hasLayer(name stack.Layer) trial {
-	return func(ctx context.Context, s *scene) (string, error) {
-		c, err := s.exec(ctx, cell.Spec{}, "post(1)")
-		if err != nil {
-			return "", err
-		}
-		r, err := c.Inspect(ctx)
-		if err != nil {
-			return "", err
-		}
-		l := layer(r, name)
-		if !l.Active {
-			return "", errors.New(l.Evidence)
-		}
-		return "the cell has put it on: " + l.Evidence, nil
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
 func tryCPU(ctx context.Context, s *scene) (string, error) {
@@ -72,28 +73,41 @@ func tryOutput(ctx context.Context, s *scene) (string, error) {
 // beyond is memory that SQLite takes from malloc, past the allocator that counts.
 const beyond = 256 << 20
 
-// tryLibraryMemory takes more memory than the limit by a C library.
+// tryLibraryMemory takes more memory than the limit by a C library, after a little.
 func tryLibraryMemory(ctx context.Context, s *scene) (string, error) {
-	c, err := s.spawn(ctx, cell.Spec{Imports: []string{"sqlite3"}, Limits: cell.Limits{Memory: 32 << 20}})
+	other, err := s.spawn(ctx, cell.Spec{Tenant: bystander})
 	if err != nil {
 		return "", err
 	}
-	err = c.Exec(ctx, source(fmt.Sprintf(`
-import sqlite3
-db = sqlite3.connect(":memory:")
-db.execute("create table t (b)")
-db.execute("insert into t values (zeroblob(%d))", ())
-`, beyond)))
+	c, err := s.spawn(ctx, cell.Spec{Tenant: victim, Imports: []string{"sqlite3"}, Limits: cell.Limits{Memory: 32 << 20}})
+	if err != nil {
+		return "", err
+	}
+	r, err := c.Inspect(ctx)
+	if err != nil {
+		return "", err
+	}
+	take := func(size int) error {
+		return c.Exec(ctx, source(fmt.Sprintf("db.execute('insert into t values (zeroblob(%d))')", size)))
+	}
+	err = c.Exec(ctx, source("import sqlite3\ndb = sqlite3.connect(':memory:')\ndb.execute('create table t (b)')"))
+	if err == nil {
+		err = take(1 << 20)
+	}
 	var guest *cell.Error
+	if errors.As(err, &guest) && guest.Type == "ModuleNotFoundError" {
+		return "", unavailable("this Python has no SQLite to take memory with: %s", guest.Message)
+	}
+	if err != nil {
+		return "", fmt.Errorf("take 1 MiB: %w", err)
+	}
+	err = take(beyond)
 	switch {
 	case err == nil:
 		return "", fmt.Errorf("SQLite took %d MiB in a cell with a limit of 32 MiB", beyond>>20)
-	case !errors.As(err, &guest):
+	case !errors.As(err, &guest), guest.Type != "MemoryError" && guest.Kind != cell.MemoryExceeded && guest.Kind != cell.CellGone:
 		return "", err
-	case guest.Type == "ModuleNotFoundError":
-		return "", unavailable("this Python has no SQLite to take memory with: %s", guest.Message)
-	case guest.Type == "MemoryError", guest.Kind == cell.MemoryExceeded, guest.Kind == cell.CellGone:
-		return fmt.Sprintf("SQLite was refused %d MiB: %v", beyond>>20, err), nil
 	}
-	return "", err
+	return fmt.Sprintf("SQLite took 1 MiB and was refused %d: %v; another cell answers; control groups: %s",
+		beyond>>20, err, layer(r, stack.Cgroup).Evidence), answers(ctx, other)
 }

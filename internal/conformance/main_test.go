@@ -10,6 +10,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 )
 
 func TestMain(m *testing.M) {
@@ -25,5 +26,14 @@ func newRunner(t *testing.T) *Runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Runner{Config: launch.Config{Python: launch.Python{Home: d.Home, Lib: d.Lib, Stdlib: d.Stdlib, Preload: []string{"json"}}}}
+	kernel, err := enforce.Open(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := kernel.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &Runner{Config: launch.Config{Kernel: kernel, Python: launch.Python{Home: d.Home, Lib: d.Lib, Stdlib: d.Stdlib, Preload: []string{"json"}}}}
 }

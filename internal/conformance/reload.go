@@ -12,9 +12,9 @@ import (
 	"github.com/pyisolate/pyisolate/kernel/probe"
 )
 
-// tryReload gives a thread of this process one policy and then another, while it runs: what
+// tryThread gives a thread of this process one policy and then another, while it runs: what
 // the programs do without a cell. tryBound does it with one.
-func tryReload(context.Context, *scene) (evidence string, err error) {
+func tryThread(context.Context, *scene) (evidence string, err error) {
 	if row := probe.Host().Row(probe.BPFLSM); !row.Works {
 		return "", unavailable("policies are changed in the eBPF-LSM only: %s", row.Answer)
 	}

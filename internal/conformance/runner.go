@@ -40,13 +40,14 @@ var cellProbes = []struct {
 	{"metric", tryMetric}, {"request-denied", tryRequest}, {"import-denied", tryImport},
 	{"cpu-limit", tryCPU}, {"wall-limit-in-c", tryWall}, {"memory-limit", tryMemory},
 	{"output-limit", tryOutput}, {"kill", tryKill}, {"quarantine", tryQuarantine},
-	{"crash", tryCrash}, {"layers", tryLayers},
+	{"crash", tryCrash}, {"layers", tryLayers}, {"reload", tryReload}, {"reload-network", tryReloadNetwork},
+	{"quota-connects", tryConnects}, {"quota-bytes", tryBytes}, {"quota-cpu-total", tryLifeCPU}, {"contract", tryContract},
 }
 
 // Backends are those that are probed by default.
 var Backends = []cell.Backend{cell.SubInterpreter, cell.Process}
 
-// Probes lists the probes of these backends, and those that need none.
+// Probes lists the probes of these backends.
 func Probes(backends ...cell.Backend) []Probe {
 	var list []Probe
 	for _, b := range backends {
@@ -54,7 +55,7 @@ func Probes(backends ...cell.Backend) []Probe {
 			list = append(list, Probe{Name: p.name, Backend: b, trial: p.trial})
 		}
 	}
-	return append(list, Probe{Name: "reload", trial: tryReload})
+	return list
 }
 
 // Run runs one probe.
@@ -72,17 +73,22 @@ func (r *Runner) Run(ctx context.Context, p Probe) Result {
 	return result
 }
 
-// try gives the trial a launcher and takes it away again.
+// try bounds the trial.
 func (r *Runner) try(ctx context.Context, b cell.Backend, t trial) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	config := r.Config
 	config.PoolSize = -1 // no cell but those of the probe
+	return onStage(ctx, config, b, t)
+}
+
+// onStage runs the trial with a launcher of its own.
+func onStage(ctx context.Context, config launch.Config, b cell.Backend, t trial) (string, error) {
 	l, err := launch.New(config)
 	if err != nil {
 		return "", err
 	}
-	evidence, err := t(ctx, &scene{launcher: l, backend: b, python: config.Python})
+	evidence, err := t(ctx, &scene{launcher: l, config: config, backend: b})
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer done()
 	return strings.TrimSpace(evidence), errors.Join(err, l.Close(ending))

@@ -15,8 +15,8 @@ import (
 // scene is what a trial works in.
 type scene struct {
 	launcher *launch.Launcher
+	config   launch.Config // of the launcher
 	backend  cell.Backend
-	python   launch.Python
 }
 
 // The tenants of trials with two.
