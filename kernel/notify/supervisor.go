@@ -26,7 +26,8 @@ var (
 // Options are how a supervisor serves. The zero value is for a node.
 type Options struct {
 	// Denied is told of each refusal by the rules, on the goroutine of the thread that was
-	// refused: while it takes its time, only that thread waits. Nil: nobody is told.
+	// refused: while it takes its time, only that thread waits. It is told of 100 a second and
+	// target at most; the others are counted as Lost. Nil: nobody is told.
 	Denied func(Denial)
 	// MaxListeners bounds those that are served at one time; 0 is 4096.
 	MaxListeners int
