@@ -61,7 +61,7 @@
 // keeps a copy of its listener can answer its threads itself. By taking a notification that
 // the supervisor is about to receive, it can also make one thread of the node wait for each
 // of its listeners, until its own end (since Linux 6.11; before, until the node's).
-// [Options].MaxListeners bounds that.
+// [Options].MaxListeners bounds that, and MaxPerOwner what one host has of it.
 //
 // # Lifetime
 //
