@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ type diagnosis struct {
 	// Provenance is nil without --json: it takes the Python out of its box.
 	Provenance *provenance `json:"provenance,omitempty"`
 	*probe.Features
+	// Node is what a node puts around cells, of what the kernel has.
+	Node []probe.Row `json:"node"`
 	// Requirements of hardened mode, and Hardened whether all are met.
 	Requirements []stack.Finding `json:"requirements"`
 	Hardened     bool            `json:"hardened"`
@@ -34,9 +37,10 @@ func newDoctor() *cobra.Command {
 
 Every layer is tried, not looked up: small eBPF programs are loaded and attached,
 filters and rules are put on threads that then end, a control group is made and
-bounded. Each line says what was tried and what the kernel answered. It changes
-nothing and leaves nothing behind. What works depends on the user: run it as the
-user that the node runs as.
+bounded, and what a node loads when it starts is loaded and taken away again. Each
+line says what was tried and what the kernel answered. It leaves nothing behind, and
+changes nothing but to remove what nodes that were killed have left. What works
+depends on the user: run it as the user that the node runs as.
 
 With --json it also tells the provenance of what runs: the build, the Python with
 its hash, the hardening of both files, and whether there is a compiler for eBPF. For
@@ -61,7 +65,7 @@ Exit status:
 					return usageError{err}
 				}
 			}
-			d := diagnose()
+			d := diagnose(c.Context())
 			if asJSON {
 				d.Provenance = newProvenance(c.Context(), python)
 			}
@@ -83,8 +87,8 @@ Exit status:
 	return c
 }
 
-func diagnose() diagnosis {
-	d := diagnosis{Version: version, Features: probe.Host()}
+func diagnose(ctx context.Context) diagnosis {
+	d := diagnosis{Version: version, Features: probe.Host(), Node: nodeRows(ctx)}
 	d.Requirements, d.Hardened = stack.CheckAll(d.Features)
 	return d
 }
@@ -99,13 +103,9 @@ func (d diagnosis) print(out io.Writer, asJSON bool) error {
 		who = "root"
 	}
 	fmt.Fprintf(&b, "kernel %s on %s, tried as %s in %s\n\n", d.Kernel, d.Arch, who, d.Took.Round(time.Millisecond))
-	for _, r := range d.Rows {
-		name := string(r.Feature)
-		if r.Value > 0 {
-			name = fmt.Sprintf("%s %d", name, r.Value)
-		}
-		fmt.Fprintf(&b, "%-4s%-26s%s: %s\n", yes(r.Works), name, r.Tried, r.Answer)
-	}
+	printRows(&b, d.Rows)
+	b.WriteString("\nwhat a node puts around cells:\n\n")
+	printRows(&b, d.Node)
 	b.WriteString("\nwhat hardened mode needs:\n\n")
 	for _, f := range d.Requirements {
 		text := "by " + f.By
@@ -116,6 +116,16 @@ func (d diagnosis) print(out io.Writer, asJSON bool) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+func printRows(out io.Writer, rows []probe.Row) {
+	for _, r := range rows {
+		name := string(r.Feature)
+		if r.Value > 0 {
+			name = fmt.Sprintf("%s %d", name, r.Value)
+		}
+		_, _ = fmt.Fprintf(out, "%-4s%-26s%s: %s\n", yes(r.Works), name, r.Tried, r.Answer)
+	}
 }
 
 func (d diagnosis) printUnmet(out io.Writer) {

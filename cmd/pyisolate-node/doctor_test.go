@@ -6,9 +6,49 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pyisolate/pyisolate/kernel/contract"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 	"github.com/pyisolate/pyisolate/kernel/probe"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
+
+// TestNodeRows: what a node loads here, or why it does not, is what a node finds that starts.
+func TestNodeRows(t *testing.T) {
+	kernel, err := enforce.Open(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, watches := kernel.Facts(), kernel.Watches()
+	if err := kernel.Close(); err != nil {
+		t.Fatal(err)
+	}
+	works := map[probe.Feature]bool{}
+	for _, r := range nodeRows(t.Context()) {
+		works[r.Feature] = r.Works
+		if r.Tried == "" || r.Answer == "" {
+			t.Errorf("%+v", r)
+		}
+	}
+	want := map[probe.Feature]bool{nodePrograms: facts.Layer != ""}
+	if facts.Layer != "" {
+		want[nodeJudges] = true
+	}
+	if !facts.Files {
+		want[nodeWatch] = watches != ""
+	}
+	if diff := cmp.Diff(want, works); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestJudgesRow(t *testing.T) {
+	r := judgesRow(stack.Guard{Network: true, Connects: true, Contracts: []contract.Hook{contract.Connect}})
+	if want := "network, total connects, contracts at connect; not files, changes of directories, total opens, total bytes, total processor"; !r.Works || r.Answer != want {
+		t.Errorf("%+v", r)
+	}
+}
 
 // TestDoctorNames: each unmet requirement is named, with what the kernel answered.
 func TestDoctorNames(t *testing.T) {
