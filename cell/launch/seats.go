@@ -83,7 +83,7 @@ func (h *hostproc) attendListeners() {
 
 // watch keeps the worker's watch until it has a seat.
 func (h *hostproc) watch(listener *os.File, worker uint64) error {
-	w, err := h.seats.enforcer.Watch(listener, h.seats.base.Files, h.seats.library)
+	w, err := h.seats.enforcer.Watch(h.pid, listener, h.seats.base.Files, h.seats.library)
 	if err != nil {
 		return err
 	}

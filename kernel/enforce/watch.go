@@ -43,9 +43,9 @@ func (e *Enforcer) Watches() string {
 }
 
 // Watch serves the listener of a worker that has no seat yet, by the rules that Python itself
-// needs, and takes the listener over. Files below the directories of library are opened by the
+// needs, and takes the listener over. One host does not have all that can be served. Files below the directories of library are opened by the
 // worker itself, by its Landlock rules.
-func (e *Enforcer) Watch(listener *os.File, base []policy.FileRule, library []string) (*Watch, error) {
+func (e *Enforcer) Watch(host int, listener *os.File, base []policy.FileRule, library []string) (*Watch, error) {
 	if e.watch == nil {
 		return nil, errors.Join(errors.New("enforce: nobody watches paths"), listener.Close())
 	}
@@ -57,7 +57,7 @@ func (e *Enforcer) Watch(listener *os.File, base []policy.FileRule, library []st
 	e.watches++
 	id := e.watches
 	e.mu.Unlock()
-	w, err := e.watch.Add(listener, notify.Target{ID: id, Rules: rules, Continue: library})
+	w, err := e.watch.Add(listener, notify.Target{ID: id, Owner: uint64(host), Rules: rules, Continue: library})
 	if err != nil {
 		return nil, fmt.Errorf("enforce: watch a worker: %w", err)
 	}
