@@ -3,6 +3,7 @@ package launch
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
@@ -66,17 +67,25 @@ func (c *handle) putRuling(next ruling) (before ruling, err error) {
 func (c *handle) settled(l stack.Layer, next fit) cell.ReloadedLayer {
 	now := c.host.fit
 	missing := ""
-	switch {
-	case l == stack.Landlock && (next.rules != now.rules || next.own != now.own):
-		missing = "it keeps the rules that the cell started with: what it refused stays refused, what it permitted is refused by the other layers only"
-	case l == stack.Seccomp && next.network && !now.network:
-		missing = "the cell has no internet sockets"
-	case l == stack.Seccomp && next.writes && !now.writes:
-		missing = "the cell has no calls that change directories"
-	case l == stack.Seccomp && now.network && !next.network:
-		missing = "the cell keeps the calls that make sockets: that they reach nobody is held by the other layers only"
-	case l == stack.Seccomp && now.writes && !next.writes:
-		missing = "the cell keeps the calls that change directories: that they change nothing is held by the other layers only"
+	switch l {
+	case stack.Landlock:
+		if next.rules != now.rules || next.own != now.own {
+			missing = "it keeps the rules that the cell started with: what it refused stays refused, what it permitted is refused by the other layers only"
+		}
+	case stack.Seccomp:
+		missing = strings.TrimSpace(keptCalls("make sockets", now.network, next.network) + keptCalls("change directories", now.writes, next.writes))
 	}
 	return cell.ReloadedLayer{Name: string(l), Live: missing == "", Missing: missing}
+}
+
+// keptCalls says that a filter cannot follow a policy.
+func keptCalls(what string, now, next bool) string {
+	switch {
+	case next && !now:
+		return fmt.Sprintf("the cell has no calls that %s. ", what)
+	case now && !next:
+		return fmt.Sprintf("the cell keeps the calls that %s: that they do nothing is held by the other layers only. ", what)
+	default:
+		return ""
+	}
 }
