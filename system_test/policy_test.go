@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -78,6 +79,13 @@ func pyString(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`).Replace(s) + "'"
 }
 
+// changes reports whether cells may change files where their policy says so: programs that
+// judge files and are not told the paths of changes refuse all of them.
+func changes(kernel *enforce.Enforcer) bool {
+	facts := kernel.Facts()
+	return !facts.Files || facts.Changes
+}
+
 func TestPolicyOfFiles(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		root := newTree(t)
@@ -107,8 +115,12 @@ func TestPolicyOfFiles(t *testing.T) {
 			{"os.listdir('ROOT/b')", "refused by the gate"},
 			{"open('ROOT/b/new', 'w').write('x')", "refused by the gate"},
 		} {
-			if got := attempt(t, c, strings.ReplaceAll(try.what, "ROOT", root)); got != try.want {
-				t.Errorf("%s: %s; want %s", try.what, got, try.want)
+			want := try.want
+			if want == "done" && os.Getenv(guardEnv) != "" && !changes(newKernel(t)) {
+				want = "refused by the kernel"
+			}
+			if got := attempt(t, c, strings.ReplaceAll(try.what, "ROOT", root)); got != want {
+				t.Errorf("%s: %s; want %s", try.what, got, want)
 			}
 		}
 	})

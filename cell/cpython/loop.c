@@ -104,7 +104,10 @@ static void do_claim(cell *c, const frame *f) {
   c->limit = (int64_t)limit;
   // By now the node has bound this thread in the kernel, or left a binding for it that it takes
   // with its next prctl. What it starts from here on is bound with it.
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
+    fault_send_text(c, f->h.id, KIND_GONE, "", "the cell's thread did not get its binding in the kernel");
+    return;
+  }
   if (c->begin) c->begin(c);
   c->claimed = true;
   if (!c->shared) tighten(c);

@@ -29,7 +29,8 @@ typedef enum {
   RENAME,       // arguments from, to, and a directory descriptor for each
   OPEN,         // arguments path, mode, flags
   SOCKET,       // arguments self, family, type, protocol
-  NETWORK,      // the kernel judges the address
+  REACH,        // arguments self, address: the kernel judges it
+  NETWORK,      // look-ups of names
   THREAD,
   COMPILE,      // arguments source, filename
   MAPPING,      // arguments fileno, …
@@ -70,8 +71,8 @@ static const rule rules[] = {
     {"_thread.start_new_thread", THREAD, "thread"},
     {"_thread.start_joinable_thread", THREAD, "thread"},
     {"socket.__new__", SOCKET, "net"},
-    {"socket.connect", NETWORK, "net"},
-    {"socket.send*", NETWORK, "net"},
+    {"socket.connect", REACH, "net"},
+    {"socket.send*", REACH, "net"},
     {"socket.get*", NETWORK, "net"},
     {"socket.", DENY, "net"},
     {"ctypes.", DENY, "native"},
@@ -287,6 +288,14 @@ static bool harmless_control(long command) {
   }
 }
 
+// Addresses of the internet are tuples; those of Unix sockets are not. None is what a socket is
+// connected to already.
+static bool reaches_internet(PyObject *args) {
+  PyObject *address = PyTuple_GetItem(args, 1);
+  if (!address) PyErr_Clear();
+  return address && (address == Py_None || (PyType_GetFlags(Py_TYPE(address)) & TPFLAGS_TUPLE));
+}
+
 static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   size_t n = 0;
   const char *path;
@@ -303,6 +312,8 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case RENAME: return files_check_rename(c, r, event, args);
   case OPEN: return files_check_open(c, r, event, args);
   case SOCKET: return files_check_socket(c, r, event, args);
+  case REACH:
+    return rules_network(c) && reaches_internet(args) ? 0 : policy_deny_event(c, r, event, NULL);
   case NETWORK: return rules_network(c) ? 0 : policy_deny_event(c, r, event, NULL);
   case THREAD: return check_thread(c);
   case COMPILE: return check_compile(c, r, args);

@@ -72,7 +72,7 @@ int files_check_open(cell *c, const rule *r, const char *event, PyObject *args) 
 static bool permits_at(const cell *c, const char *path, size_t n, long dir, unsigned access) {
   char link[64], whole[PATH_MAX];
   if (dir < 0 || (n && path[0] == '/')) return rules_permit(c, path, n, access);
-  snprintf(link, sizeof link, "/proc/self/fd/%ld", dir);
+  snprintf(link, sizeof link, "/proc/thread-self/fd/%ld", dir);
   ssize_t at = readlink(link, whole, sizeof whole - 1);
   if (at <= 0 || (size_t)at + n + 2 > sizeof whole) return false;
   whole[at++] = '/';

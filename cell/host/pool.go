@@ -50,9 +50,12 @@ func newPool(exec Executor, size int, seats *seating, changed func(ready, starti
 	return p
 }
 
-// take returns a ready slot, or nil: that of a seat or, with 0, any. The caller sees to
-// refill.
+// take returns a ready slot, or nil: that of a seat, or where workers have none any. One with a
+// seat is nobody's who does not name it: its policy is another's. The caller sees to refill.
 func (p *pool) take(seat uint64) *slot {
+	if p.seats != nil && seat == 0 {
+		return nil
+	}
 	p.mu.Lock()
 	var dead []*slot
 	var got *slot
@@ -165,8 +168,9 @@ func (p *pool) startOnce(cell uint64) (*slot, error) {
 		return nil, errors.Join(fmt.Errorf("host: start a cell: %w", err), region.Free())
 	}
 	s := &slot{region: region, worker: worker, seat: number}
-	err = s.awaitReady()
-	if err == nil && p.seats != nil {
+	if err = s.awaitReady(); err != nil {
+		p.seats.leave(s) // the node may watch it already
+	} else if p.seats != nil {
 		err = p.seats.take(s, cell)
 	}
 	if err != nil {

@@ -75,6 +75,19 @@ func TestSeats(t *testing.T) {
 	}
 }
 
+// A claim that names no worker gets none that has a seat, which is for another policy, though
+// there is one.
+func TestClaimOfNoSeat(t *testing.T) {
+	n := serveSeated(t, 1)
+	n.seats(n.started(0).Worker, "")
+	n.await("pool", func(m *wire.Msg) bool { return m.GetPoolState().GetReady() == 1 })
+	n.claimsSeat(7, 0)
+	n.seats(n.started(7).Worker, "")
+	if m := n.await("claimed", func(m *wire.Msg) bool { return m.Cell == 7 && m.Op == 1 }); m.GetClaimed() == nil || m.GetClaimed().Hit {
+		t.Errorf("%v", m)
+	}
+}
+
 // A claim without a worker waits for the seat of the one that is started for it, and fails
 // with it.
 func TestRefusedSeat(t *testing.T) {

@@ -29,7 +29,7 @@ type confinement struct {
 func confine(backend cell.Backend, config Config, r ruling) *confinement {
 	mode, p := config.Confinement, r.policy
 	o := stack.Options{Mode: mode, Backend: seccomp.SubInterpreter, Features: probe.Host(), Threads: true,
-		Guard: config.Kernel.Facts(), Watched: config.Kernel.Watches(), Python: pythonFiles(config.Python), Live: r.fit.own}
+		Guard: config.Kernel.Facts(), Groups: config.Kernel.Controllers(), Watched: config.Kernel.Watches(), Python: pythonFiles(config.Python), Live: r.fit.own}
 	if backend == cell.Process {
 		o.Backend = seccomp.Process
 	}
@@ -41,7 +41,7 @@ func confine(backend cell.Backend, config Config, r ruling) *confinement {
 	}
 	c.layers, err = encodeLayers(s)
 	if err == nil && s.Program != nil && backend == cell.SubInterpreter {
-		c.layers.Host, err = hostFilter(p)
+		c.layers.Host, err = hostFilter(s.Grants)
 	}
 	if err != nil {
 		c.err = cell.Errorf(cell.PolicyDenied, "confine cells: %v", err)
@@ -99,14 +99,7 @@ func merge(python, own []policy.FileRule) []policy.FileRule {
 }
 
 // hostFilter is for the whole process in which cells are threads.
-func hostFilter(p policy.Policy) ([]byte, error) {
-	var g seccomp.Grant
-	if p.Connects() {
-		g |= seccomp.Network
-	}
-	if p.Writes() {
-		g |= seccomp.Write
-	}
+func hostFilter(g seccomp.Grant) ([]byte, error) {
 	filter, err := seccomp.CompileHost("", g)
 	if err != nil {
 		return nil, err

@@ -33,10 +33,12 @@ type handle struct {
 	outbox  outbox
 	seat    *numbered // nil: the kernel judges nothing by cell
 	sitsIn  *hostproc // the host that its seat is to be in
+	claimed bool      // its host has said so: it is in its seat
 
 	served served
 
-	reloads sync.Mutex // held while the policy is replaced
+	reloads sync.Mutex // held while the policy is replaced, by the host's answer
+	seating sync.Mutex // held while a policy is put into the seat, and guards ruling
 }
 
 var _ cell.Cell = (*handle)(nil)
@@ -88,17 +90,19 @@ func (c *handle) claimBody(unwaited bool, worker uint64) wire.Body {
 
 // chooseWorker reports whether the host has a worker ready, as far as is known, and which
 // it is where workers have seats.
-func (c *handle) chooseWorker() (ready bool, worker uint64) {
+func (c *handle) chooseWorker() (ready bool, worker uint64, err error) {
 	if c.host.seats == nil {
-		return c.host.takeReady(), 0
+		return c.host.takeReady(), 0, nil
 	}
-	for s := c.host.takeSeat(); s != nil; s = c.host.takeSeat() {
-		if c.sit(c.host, s) == nil {
-			return true, s.worker
-		}
-		s.Close()
+	s := c.host.takeSeat()
+	if s == nil {
+		return false, 0, nil
 	}
-	return false, 0
+	if err := c.sit(c.host, s); err != nil {
+		c.host.keepSeat(s) // the policy's fault
+		return false, 0, cell.Errorf(cell.PolicyDenied, "put the policy in place: %v", err)
+	}
+	return true, s.worker, nil
 }
 
 // claimReady claims a cell of which the host has said that it is ready. There is nothing
@@ -129,6 +133,7 @@ func (c *handle) claimAnswered(m *wire.Msg) {
 		c.end(cell.Crashed, "the host refused the claim: "+e.Error(), nil)
 		return
 	}
+	c.sits()
 	c.launcher.claimed(m.GetClaimed())
 }
 
@@ -138,6 +143,7 @@ func (c *handle) claim(ctx context.Context) error {
 		_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: "claim withdrawn"}}, nil)
 		return err
 	}
+	c.sits()
 	c.launcher.claimed(m.GetClaimed())
 	return nil
 }
@@ -229,20 +235,24 @@ func (c *handle) seated() *numbered {
 // confinement is what the kernel holds the cell by.
 func (c *handle) confinement() *cell.Confinement {
 	report := c.host.confined.report
-	c.mu.Lock()
-	s := c.seat
-	if c.ruling.confined != nil {
-		report = c.ruling.confined.report
-	}
-	c.mu.Unlock()
-	if s == nil || report == nil {
+	s := c.seated()
+	c.seating.Lock()
+	now := c.ruling.confined
+	c.seating.Unlock()
+	if report == nil || (s == nil && now == nil) {
 		return report
 	}
 	copied := *report
+	if now != nil { // the layers are those that it has put on; what they hold is of the policy
+		copied.Unheld = now.report.Unheld
+	}
+	if s == nil || s.Bounded() == "" {
+		return &copied
+	}
 	copied.Layers = slices.Clone(report.Layers)
 	for i, l := range copied.Layers {
-		if words := s.Bounded(); l.Name == string(stack.Cgroup) && words != "" {
-			copied.Layers[i].Active, copied.Layers[i].Evidence = true, words
+		if l.Name == string(stack.Cgroup) {
+			copied.Layers[i].Active, copied.Layers[i].Evidence = true, s.Bounded()
 		}
 	}
 	return &copied

@@ -293,7 +293,13 @@ func FuzzHostMessages(f *testing.F) {
 func TestHostAnnouncesFalseWorkers(t *testing.T) {
 	h, c, _ := impostor(t)
 	h.backend, h.pid = cell.Process, h.proc.cmd.Process.Pid
-	h.seats = &seats{enforcer: enforce.New(enforce.Options{}), said: make(chan *wire.Msg, maxSaid)}
+	kernel := enforce.New(enforce.Options{})
+	defer func() {
+		if err := kernel.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	h.seats = &seats{enforcer: kernel, leave: func() {}, said: make(chan *wire.Msg, maxSaid)}
 	for name, m := range map[string]*wire.Started{
 		"this process": {Worker: 1, Task: uint32(os.Getpid())}, "nobody": {Worker: 2, Task: 1 << 22}, "zero": {Worker: 3}, "init": {Worker: 4, Task: 1},
 	} {

@@ -68,11 +68,13 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
 	if l.config.Kernel.Seats() {
-		h.seats = &seats{enforcer: l.config.Kernel, watches: map[uint64]*enforce.Watch{}, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
-		err = l.config.Kernel.Enroll(h.pid)
+		h.seats = &seats{enforcer: l.config.Kernel, pool: max(l.config.PoolSize, 0), watches: map[uint64]*enforce.Watch{}, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
+		h.seats.leave, err = l.config.Kernel.Enroll(h.pid)
 	}
 	if p.channel.listeners != nil {
-		h.seats.library = []string{l.config.Python.Stdlib}
+		if len(confined.layers.GetLandlock()) > 0 { // which judges again what they open
+			h.seats.library = []string{l.config.Python.Stdlib}
+		}
 		l.waiters.Go(h.attendListeners)
 	}
 	overdue := time.AfterFunc(l.config.StartTimeout, func() { h.kill("did not become ready in time") })
@@ -86,6 +88,9 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 	if !overdue.Stop() || err != nil {
 		h.kill("did not start")
 		exit := p.cmd.Wait()
+		if h.seats != nil {
+			h.seats.leave()
+		}
 		_ = p.channel.close()
 		return nil, fmt.Errorf("launch: start host: %w (%s)", errors.Join(err, exit), p.stderr)
 	}
@@ -221,6 +226,7 @@ func (h *hostproc) admit(c *handle) bool {
 	if h.dead || h.retiring {
 		return false
 	}
+	c.host = h // before anybody can find the cell
 	h.cells[c.wireID] = c
 	return true
 }

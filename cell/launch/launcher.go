@@ -121,14 +121,7 @@ func (l *Launcher) settleCell(ctx context.Context, c *handle) error {
 		if !h.admit(c) {
 			continue
 		}
-		c.host = h
-		c.seatIn(h)
-		if ready, worker := c.chooseWorker(); ready {
-			err = c.claimReady(ctx, worker)
-		} else {
-			err = c.claim(ctx)
-		}
-		if err == nil {
+		if err = c.claimIn(ctx, h); err == nil {
 			return nil
 		}
 		h.forget(c)
@@ -138,6 +131,23 @@ func (l *Launcher) settleCell(ctx context.Context, c *handle) error {
 		}
 	}
 	return cell.Errorf(cell.Busy, "no host of tenant %s takes claims; try again later", c.spec.Tenant)
+}
+
+// claimIn has the host make a worker the cell's.
+func (c *handle) claimIn(ctx context.Context, h *hostproc) error {
+	if err := ctx.Err(); err != nil { // before a seat is taken in vain
+		return cell.Errorf(contextKind(ctx), "before it began: %v", err)
+	}
+	c.seatIn(h)
+	ready, worker, err := c.chooseWorker()
+	switch {
+	case err != nil:
+		return err
+	case ready:
+		return c.claimReady(ctx, worker)
+	default:
+		return c.claim(ctx)
+	}
 }
 
 // reserve gives the cell an ID and its name.

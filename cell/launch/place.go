@@ -98,6 +98,9 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 		p.host = s.host
 		if s.err != nil {
 			l.backOff(p)
+			if key.fit.own { // there may be as many as policies
+				delete(l.places, key)
+			}
 		} else {
 			l.settle(s.host, s.waiting)
 			l.fillSpares(key.backend)

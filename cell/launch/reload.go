@@ -29,18 +29,16 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 	}
 	c.reloads.Lock()
 	defer c.reloads.Unlock()
-	// What can fail comes first, and then nothing has changed.
-	if s := c.seated(); s != nil {
-		if err := s.Put(c.host.kernelPolicy(next.policy), c.kernelLimits(next.policy)); err != nil {
-			return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
-		}
+	before, err := c.putRuling(next)
+	if err != nil {
+		return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
 	}
 	if _, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Reload{Reload: &wire.Reload{}}, next.gate); err != nil {
+		// Where the gate is not known to have it, nothing is to have it. A cell that is gone
+		// needs nothing.
+		_, _ = c.putRuling(before)
 		return cell.Reloaded{}, err
 	}
-	c.mu.Lock()
-	c.ruling.confined = next.confined
-	c.mu.Unlock()
 	r := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
 	for _, l := range c.confinement().Layers {
 		if l.Active {
@@ -50,17 +48,35 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 	return r, nil
 }
 
+// putRuling makes the policy the one that the cell's seat is judged by, whichever seat that is
+// now, and returns the one before. When it fails nothing has changed.
+func (c *handle) putRuling(next ruling) (before ruling, err error) {
+	c.seating.Lock()
+	defer c.seating.Unlock()
+	if s := c.seated(); s != nil {
+		if err := s.Put(c.host.kernelPolicy(next.policy), c.kernelLimits(next.policy)); err != nil {
+			return ruling{}, err
+		}
+	}
+	before, c.ruling = c.ruling, next
+	return before, nil
+}
+
 // settled says what a layer that was put on at the start makes of another policy.
 func (c *handle) settled(l stack.Layer, next fit) cell.ReloadedLayer {
 	now := c.host.fit
-	r := cell.ReloadedLayer{Name: string(l), Live: true}
+	missing := ""
 	switch {
-	case l == stack.Landlock && next.rules != now.rules || l == stack.Landlock && next.own != now.own:
-		r.Live, r.Missing = false, "it keeps the rules that the cell started with: what it refused stays refused, what it permitted is refused by the guest's gate only"
+	case l == stack.Landlock && (next.rules != now.rules || next.own != now.own):
+		missing = "it keeps the rules that the cell started with: what it refused stays refused, what it permitted is refused by the other layers only"
 	case l == stack.Seccomp && next.network && !now.network:
-		r.Live, r.Missing = false, "the cell has no internet sockets"
+		missing = "the cell has no internet sockets"
 	case l == stack.Seccomp && next.writes && !now.writes:
-		r.Live, r.Missing = false, "the cell has no calls that change directories"
+		missing = "the cell has no calls that change directories"
+	case l == stack.Seccomp && now.network && !next.network:
+		missing = "the cell keeps the calls that make sockets: that they reach nobody is held by the other layers only"
+	case l == stack.Seccomp && now.writes && !next.writes:
+		missing = "the cell keeps the calls that change directories: that they change nothing is held by the other layers only"
 	}
-	return r
+	return cell.ReloadedLayer{Name: string(l), Live: missing == "", Missing: missing}
 }

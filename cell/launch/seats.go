@@ -24,6 +24,8 @@ type seats struct {
 	said     chan *wire.Msg // what the host says of workers, in order; closed at its end
 
 	library []string // where the node watches paths: what workers open themselves
+	leave   func()   // when the host is dead
+	pool    int      // workers that the host keeps ready
 
 	// Under the host's mu:
 	free    []*numbered
@@ -35,9 +37,16 @@ type numbered struct {
 	*enforce.Seat
 }
 
-// maxSaid is how many messages about workers may wait. A host starts no more workers than
-// its pool and its claims need.
+// maxSaid is how many messages about workers may wait.
 const maxSaid = 4096
+
+// spareWorkers is how many more workers than it needs a host may have at one time, since those
+// that are discarded take a moment to go.
+const spareWorkers = 32
+
+// crowded reports, under the host's mu, whether n workers are more than it needs for its pool
+// and its cells.
+func (h *hostproc) crowded(n int) bool { return n >= h.seats.pool+len(h.cells)+spareWorkers }
 
 // attendSeats works beside the host's reader, which must not wait.
 func (h *hostproc) attendSeats() {
@@ -62,6 +71,9 @@ func (h *hostproc) attendListeners() {
 		if err == nil {
 			err = h.watch(listener, worker)
 		}
+		if errors.Is(err, notify.ErrFull) {
+			continue // the worker fails, and says so; it may be others who have filled it
+		}
 		if err != nil {
 			h.kill(fmt.Sprintf("sent a listener that cannot be served: %v", err))
 			return
@@ -77,8 +89,8 @@ func (h *hostproc) watch(listener *os.File, worker uint64) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.dead || h.seats.watches[worker] != nil || len(h.seats.watches) >= maxSaid {
-		return errors.Join(errors.New("it is not the worker's"), w.Close())
+	if h.dead || h.seats.watches[worker] != nil || h.crowded(len(h.seats.watches)) {
+		return errors.Join(errors.New("there is no such worker"), w.Close())
 	}
 	h.seats.watches[worker] = w
 	return nil
@@ -131,11 +143,10 @@ func (h *hostproc) announced(id uint64, m *wire.Started) {
 }
 
 func (h *hostproc) seat(id uint64, m *wire.Started) error {
-	task, err := enforce.Find(h.pid, int(m.GetTask()), h.backend == cell.Process)
-	if err != nil {
+	if err := h.expects(id); err != nil {
 		return err
 	}
-	taken, err := h.seats.enforcer.Seat(h.pid, task, h.seats.base)
+	taken, err := h.seats.enforcer.Seat(h.pid, int(m.GetTask()), h.backend == cell.Process, h.seats.base)
 	if err != nil {
 		return err
 	}
@@ -151,8 +162,6 @@ func (h *hostproc) seat(id uint64, m *wire.Started) error {
 	switch {
 	case id != 0 && c == nil:
 		err = errors.New("nobody waits for the worker")
-	case id == 0 && len(h.seats.free) >= maxSaid:
-		err = errors.New("there are too many workers")
 	case id == 0:
 		h.seats.free = append(h.seats.free, s)
 	}
@@ -166,8 +175,25 @@ func (h *hostproc) seat(id uint64, m *wire.Started) error {
 	return err
 }
 
+// expects reports whether a worker may come for the cell or, with 0, for the pool.
+func (h *hostproc) expects(id uint64) error {
+	h.mu.Lock()
+	c, crowded := h.cells[id], h.crowded(len(h.seats.free))
+	h.mu.Unlock()
+	switch {
+	case id == 0 && crowded:
+		return errors.New("there are too many workers")
+	case id != 0 && (c == nil || !c.awaitsSeat(h)):
+		return errors.New("nobody waits for the worker")
+	}
+	return nil
+}
+
 // left is told of a worker of the pool that is gone.
 func (h *hostproc) left(worker uint64) {
+	if w := h.takeWatch(worker); w != nil {
+		_ = w.Close()
+	}
 	h.mu.Lock()
 	var gone *numbered
 	for i, s := range h.seats.free {
@@ -195,6 +221,18 @@ func (h *hostproc) takeSeat() *numbered {
 	return s
 }
 
+// keepSeat puts a seat that its cell could not take back among the free ones. What was put into
+// it goes.
+func (h *hostproc) keepSeat(s *numbered) {
+	if s.Put(h.seats.base, cgroup.Limits{}) != nil {
+		s.Close() // its worker stays with the host, and nobody names it
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seats.free = append(h.seats.free, s)
+}
+
 // clear gives back the seats of workers that died with their host.
 func (h *hostproc) clear() {
 	h.mu.Lock()
@@ -207,17 +245,20 @@ func (h *hostproc) clear() {
 	for _, s := range free {
 		s.Close()
 	}
+	h.seats.leave()
 }
 
 // sit gives the cell a seat in a host, and the seat the cell's policy. The seat is the
 // caller's when it fails.
 func (c *handle) sit(h *hostproc, s *numbered) error {
+	c.seating.Lock()
+	defer c.seating.Unlock()
 	if err := s.Put(h.kernelPolicy(c.ruling.policy), c.kernelLimits(c.ruling.policy)); err != nil {
 		return err
 	}
 	s.Tell(c.kernelSays)
 	c.mu.Lock()
-	if c.sitsIn != h || c.last.State != cell.Running {
+	if c.sitsIn != h || c.claimed || c.last.State != cell.Running {
 		c.mu.Unlock()
 		return errors.New("the cell is not to be there any more")
 	}
@@ -230,15 +271,33 @@ func (c *handle) sit(h *hostproc, s *numbered) error {
 	return nil
 }
 
+// awaitsSeat reports whether the host is to give the cell a seat: until its claim is answered.
+func (c *handle) awaitsSeat(h *hostproc) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sitsIn == h && !c.claimed
+}
+
 // seatIn says in which host the cell is to have its seat, nil for none, and gives up one that it
 // has elsewhere.
 func (c *handle) seatIn(h *hostproc) {
 	c.mu.Lock()
 	before := c.seat
-	c.seat, c.sitsIn = nil, h
+	c.seat, c.sitsIn, c.claimed = nil, h, false
 	c.mu.Unlock()
 	if before != nil {
 		before.Close()
+	}
+}
+
+// sits is called when the host says that the cell is claimed. It must be in its seat by then.
+func (c *handle) sits() {
+	c.mu.Lock()
+	c.claimed = true
+	s := c.seat
+	c.mu.Unlock()
+	if c.host.seats != nil && (s == nil || !s.Taken()) {
+		c.host.kill("put a cell where the kernel does not judge it")
 	}
 }
 

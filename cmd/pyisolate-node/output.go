@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/effect"
@@ -119,7 +122,17 @@ func (p *printer) Denied(d cell.Denial) {
 		p.line(event{Type: "denial", Denial: &d})
 		return
 	}
-	_, _ = fmt.Fprintf(p.err, "denied: %s: %s\n", d.Capability, d.Action)
+	_, _ = fmt.Fprintf(p.err, "denied: %s: %s\n", plain(d.Capability), plain(d.Action))
+}
+
+// plain is text of a guest's on a line of our own: what would end the line or move the cursor
+// is escaped.
+func plain(s string) string {
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
 }
 
 // Request implements cell.Sink.

@@ -38,7 +38,8 @@ func hooksOf(g *guard.Guard) []contract.Hook {
 	return list
 }
 
-// load returns the programs of a text, for all points where it has something to say.
+// load returns the programs of a text, for all points where it has something to say. The caller
+// closes them.
 func (c *contracts) load(text string) (guard.Contracts, error) {
 	if text == "" {
 		return nil, nil
@@ -47,7 +48,7 @@ func (c *contracts) load(text string) (guard.Contracts, error) {
 	defer c.mu.Unlock()
 	if of, ok := c.loaded[text]; ok {
 		c.recent = append(slices.DeleteFunc(c.recent, func(t string) bool { return t == text }), text)
-		return of, nil
+		return cloneAll(of)
 	}
 	parsed, err := contract.Parse(text)
 	if err != nil {
@@ -73,7 +74,19 @@ func (c *contracts) load(text string) (guard.Contracts, error) {
 		_ = closeAll(c.loaded[oldest]) // its programs live on where they are in use
 		delete(c.loaded, oldest)
 	}
-	return of, nil
+	return cloneAll(of)
+}
+
+func cloneAll(of guard.Contracts) (guard.Contracts, error) {
+	clones := guard.Contracts{}
+	for name, p := range of {
+		clone, err := p.Clone()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("enforce: hold a contract: %w", err), closeAll(clones))
+		}
+		clones[name] = clone
+	}
+	return clones, nil
 }
 
 func (c *contracts) close() error {

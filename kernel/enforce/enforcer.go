@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/guard"
 	"github.com/pyisolate/pyisolate/kernel/notify"
+	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
@@ -25,13 +28,13 @@ type Enforcer struct {
 	guard     *guard.Guard
 	contracts contracts
 	groups    *cgroup.Tree
-	watch     *notify.Supervisor // nil: nobody watches paths
-	refused   error              // why no programs are loaded
-	unwatched error              // how the watch ended
-	broken    error              // why events are not read any more; once reading has ended
+	watch     *notify.Supervisor    // nil: nobody watches paths
+	refused   error                 // why no programs are loaded
+	broken    atomic.Pointer[error] // why events are not read any more
 
-	stopReading context.CancelFunc
-	reading     sync.WaitGroup
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	wake    chan struct{} // of the collector
 
 	mu    sync.Mutex
 	next  uint64           // of groups' names
@@ -39,17 +42,24 @@ type Enforcer struct {
 	// watched are the seats whose paths are watched, by the number of the watch.
 	watched map[uint64]*Seat
 	watches uint64
-	// left are seats that were closed while their task was still there.
+	// tasks are those that have a seat, closed or not.
+	tasks map[int]*Seat
+	// left are seats that were closed and not given back yet.
 	left []*Seat
 }
 
 // New makes an Enforcer of what there is, and takes both over.
 func New(o Options) *Enforcer {
-	e := &Enforcer{guard: o.Guard, contracts: contracts{guard: o.Guard, loaded: map[string]guard.Contracts{}}, groups: o.Groups, bound: map[uint32]*Seat{}, watched: map[uint64]*Seat{}}
+	e := &Enforcer{guard: o.Guard, contracts: contracts{guard: o.Guard, loaded: map[string]guard.Contracts{}}, groups: o.Groups, bound: map[uint32]*Seat{}, watched: map[uint64]*Seat{}, tasks: map[int]*Seat{}, wake: make(chan struct{}, 1)}
 	var ctx context.Context
-	ctx, e.stopReading = context.WithCancel(context.Background())
+	ctx, e.stop = context.WithCancel(context.Background())
+	e.running.Go(func() { e.collect(ctx) })
 	if e.guard != nil {
-		e.reading.Go(func() { e.broken = e.guard.ReadEvents(ctx, e.hear) })
+		e.running.Go(func() {
+			if err := e.guard.ReadEvents(ctx, e.hear); err != nil {
+				e.broken.Store(&err)
+			}
+		})
 	}
 	return e
 }
@@ -116,6 +126,9 @@ func (e *Enforcer) Facts() stack.Guard {
 	facts := stack.Guard{Layer: stack.Programs, Evidence: g.Evidence(), Files: g.Judges(guard.Files), Changes: g.Judges(guard.Changes),
 		Network: g.Judges(guard.Network), Opens: g.Judges(guard.Opens), Connects: g.Judges(guard.Connects), Bytes: g.Judges(guard.Bytes),
 		CPU: g.Judges(guard.CPU), Contracts: hooksOf(g)}
+	if broken := e.broken.Load(); broken != nil {
+		facts.Evidence += fmt.Sprintf("; nobody hears what they refuse any more: %v", *broken)
+	}
 	if g.Kind() == guard.LSM {
 		facts.Layer = stack.LSM
 	}
@@ -135,15 +148,70 @@ func (e *Enforcer) Seats() bool {
 	return e != nil && (e.guard != nil || e.groups != nil || e.watch != nil)
 }
 
+// Controllers are those that groups of this node have.
+func (e *Enforcer) Controllers() (list []cgroup.Controller) {
+	if e == nil || e.groups == nil {
+		return nil
+	}
+	places := e.groups.Places()
+	for _, c := range cgroup.Controllers {
+		if places[c].Version > 0 {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// possible leaves out of the limits what there is no controller for. That is in the cell's report.
+func (e *Enforcer) possible(l cgroup.Limits) cgroup.Limits {
+	has := e.Controllers()
+	if !slices.Contains(has, cgroup.CPU) {
+		l.CPU, l.Period = 0, 0
+	}
+	if !slices.Contains(has, cgroup.Memory) {
+		l.Memory = 0
+	}
+	if !slices.Contains(has, cgroup.Tasks) {
+		l.Tasks = 0
+	}
+	return l
+}
+
 // hosts is the group that hosts are in, where there is version 2: programs of that hierarchy
 // see what their sockets do.
 const hosts = "hosts"
 
-// Enroll takes in the process of a host, and all that it starts from now on.
-func (e *Enforcer) Enroll(pid int) error {
-	if e == nil || e.groups == nil || e.groups.Unified() == "" {
-		return nil
+// Enroll takes in the process of a host, and all that it starts from now on, until leave is
+// called, when the host is dead. What it does outside of its cells reaches no network, where
+// programs of kind cgroup judge it.
+func (e *Enforcer) Enroll(pid int) (leave func(), err error) {
+	leave = func() {}
+	if e == nil {
+		return leave, nil
 	}
+	if e.groups != nil && e.groups.Unified() != "" {
+		if err := e.enter(pid); err != nil {
+			return leave, err
+		}
+	}
+	// LSM programs would judge all that a host and its zygote do, mounts and signals to cells
+	// among it.
+	if e.guard == nil || e.guard.Kind() != guard.Cgroup {
+		return leave, nil
+	}
+	nothing, err := e.guard.NewCell(policy.Policy{})
+	if err != nil {
+		return leave, err
+	}
+	tids, err := threads(pid)
+	for _, tid := range tids { // those that they start meanwhile inherit it
+		err = errors.Join(err, nothing.Bind(tid))
+	}
+	return nothing.Close, err
+}
+
+// enter puts a host into the group of hosts.
+func (e *Enforcer) enter(pid int) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g, err := e.groups.Adopt(hosts)
@@ -155,41 +223,22 @@ func (e *Enforcer) Enroll(pid int) error {
 	return g.AddProcess(pid)
 }
 
-// collect gives back the seats whose tasks are gone.
-func (e *Enforcer) collect() {
-	e.mu.Lock()
-	var gone, left []*Seat
-	for _, s := range e.left {
-		if s.task.alive(s.host) {
-			left = append(left, s)
-		} else {
-			gone = append(gone, s)
-		}
-	}
-	e.left = left
-	e.mu.Unlock()
-	for _, s := range gone {
-		_ = s.release() // a group that is not empty is swept with the tree
-	}
-}
-
 // Close gives back everything. All hosts must have ended.
 func (e *Enforcer) Close() error {
 	if e == nil {
 		return nil
 	}
-	e.mu.Lock()
-	left := e.left
-	e.left = nil
-	e.mu.Unlock()
-	if e.watch != nil {
-		e.unwatched = e.watch.Close()
+	e.stop()
+	e.running.Wait()
+	var failed error
+	if broken := e.broken.Load(); broken != nil {
+		failed = *broken
 	}
-	e.stopReading()
-	e.reading.Wait()
-	failed := errors.Join(e.broken, e.unwatched)
-	for _, s := range left {
+	for _, s := range e.left {
 		failed = errors.Join(failed, s.release())
+	}
+	if e.watch != nil {
+		failed = errors.Join(failed, e.watch.Close())
 	}
 	if e.guard != nil {
 		failed = errors.Join(failed, e.contracts.close(), e.guard.Close())

@@ -20,24 +20,60 @@ type Seat struct {
 	host     int
 	task     Task
 	cell     *guard.Cell   // nil: nothing judges
+	claimed  []int         // threads that take their binding themselves
 	group    *cgroup.Group // nil: nothing bounds
 	watch    *Watch        // nil: nobody watches its paths
-	closing  sync.Once
 	tell     atomic.Pointer[func(guard.Event)]
+
+	mu     sync.Mutex // held while the policy is replaced
+	closed bool
 }
 
-// Seat takes in a task of a host under a policy that gives what it needs before a guest is
-// in it. The host must not let a guest run there before Seat has returned.
-func (e *Enforcer) Seat(host int, task Task, base policy.Policy) (*Seat, error) {
-	e.collect()
-	s := &Seat{enforcer: e, host: host, task: task}
-	if err := s.bind(base); err != nil {
-		return nil, errors.Join(err, s.release())
+// Errors of seats.
+var (
+	// ErrSeated: the task has a seat, or had one that is not given back yet.
+	ErrSeated = errors.New("enforce: the task has a seat already")
+	// ErrClosed: the seat was closed.
+	ErrClosed = errors.New("enforce: the seat is closed")
+)
+
+// Seat takes in a task of a host, as that numbers it, under a policy that gives what it needs
+// before a guest is in it. The host must not let a guest run there before Seat has returned.
+func (e *Enforcer) Seat(host, n int, process bool, base policy.Policy) (*Seat, error) {
+	task, err := Find(host, n, process)
+	if err != nil {
+		return nil, err
 	}
-	if err := s.enter(); err != nil {
+	s := &Seat{enforcer: e, host: host, task: task}
+	if err := e.occupy(s); err != nil {
+		return nil, err
+	}
+	err = s.bind(base)
+	if err == nil {
+		err = s.enter()
+	}
+	if err == nil {
+		// A number may have become another's meanwhile.
+		var again Task
+		if again, err = Find(host, n, process); err == nil && again != task {
+			err = ErrNoTask
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.release())
 	}
 	return s, nil
+}
+
+// occupy makes the task the seat's.
+func (e *Enforcer) occupy(s *Seat) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.tasks[s.task.TID] != nil {
+		return ErrSeated
+	}
+	e.tasks[s.task.TID] = s
+	return nil
 }
 
 func (s *Seat) bind(base policy.Policy) error {
@@ -61,6 +97,7 @@ func (s *Seat) bind(base policy.Policy) error {
 	for _, tid := range tids {
 		err := s.cell.Bind(tid)
 		if errors.Is(err, guard.ErrClaim) {
+			s.claimed = append(s.claimed, tid)
 			err = s.cell.Claim(tid) // it takes it at the cell's claim
 		}
 		if err != nil {
@@ -68,6 +105,20 @@ func (s *Seat) bind(base policy.Policy) error {
 		}
 	}
 	return nil
+}
+
+// Taken reports whether all its threads have their binding: before Linux 6.9 they take it
+// themselves, when the cell is claimed.
+func (s *Seat) Taken() bool {
+	if s == nil || s.cell == nil {
+		return true
+	}
+	for _, tid := range s.claimed {
+		if !s.cell.Claimed(tid) {
+			return false
+		}
+	}
+	return true
 }
 
 // enter puts a process into a group of its own.
@@ -88,35 +139,44 @@ func (s *Seat) enter() error {
 	return g.AddProcess(s.task.TID)
 }
 
-// Put replaces the policy, and the limits of the process. They hold when it returns; when it
-// fails those before hold.
+// Put replaces the policy, and the limits of the process as far as there are controllers for
+// them. They hold when it returns; when it fails those before hold.
 func (s *Seat) Put(p policy.Policy, l cgroup.Limits) error {
 	if s == nil {
 		return nil
 	}
-	rules, err := s.build(p)
-	if err != nil {
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
 	}
-	paths, err := notify.Compile(p.Files)
+	rules, err := s.build(p)
 	if err != nil {
 		return err
 	}
 	if rules != nil {
 		defer rules.Release() // in the end the cell has them
 	}
+	var paths *notify.Rules
+	if s.watch != nil {
+		if paths, err = notify.Compile(p.Files); err != nil {
+			return err
+		}
+	}
 	if s.group != nil {
-		if err := s.group.Set(l); err != nil {
+		if err := s.group.Set(s.enforcer.possible(l)); err != nil {
+			return err
+		}
+	}
+	if rules != nil {
+		if err := s.cell.Publish(rules); err != nil {
 			return err
 		}
 	}
 	if s.watch != nil {
 		s.watch.watched.Swap(paths)
 	}
-	if rules == nil {
-		return nil
-	}
-	return s.cell.Publish(rules)
+	return nil
 }
 
 // build puts a policy into the kernel, aside; nil where nobody judges.
@@ -128,7 +188,8 @@ func (s *Seat) build(p policy.Policy) (*guard.Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.enforcer.guard.Build(p, programs)
+	rules, err := s.enforcer.guard.Build(p, programs)
+	return rules, errors.Join(err, closeAll(programs))
 }
 
 // Tell has f called, from one goroutine for all seats, with each event of the cell; it must not
@@ -158,46 +219,58 @@ func (s *Seat) Usage() guard.Usage {
 	return s.cell.Usage()
 }
 
-// Close denies everything at once, and gives the seat back when its task has gone.
+// Close denies everything at once, and gives the seat back when its task has gone. It does not
+// wait for that.
 func (s *Seat) Close() {
 	if s == nil {
 		return
 	}
-	s.closing.Do(func() {
-		if s.cell != nil {
-			s.cell.DenyAll()
-		}
-		if s.watch != nil {
-			s.watch.watched.Swap(nil)
-		}
-		s.enforcer.mu.Lock()
-		s.enforcer.left = append(s.enforcer.left, s)
-		s.enforcer.mu.Unlock()
-		s.enforcer.collect()
-	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	if s.cell != nil {
+		s.cell.DenyAll()
+	}
+	if s.watch != nil {
+		s.watch.watched.Swap(nil)
+	}
+	s.enforcer.leave(s)
 }
 
 // groupGrace is how long the kernel may take to empty a group of what was killed in it.
 const groupGrace = time.Second
 
+// release gives back what the seat has. Its task is gone, or was never bound.
 func (s *Seat) release() error {
+	e := s.enforcer
 	if s.cell != nil {
-		s.enforcer.mu.Lock()
-		delete(s.enforcer.bound, s.cell.Index())
-		s.enforcer.mu.Unlock()
+		for _, tid := range s.claimed {
+			s.cell.Withdraw(tid)
+		}
+		e.mu.Lock()
+		delete(e.bound, s.cell.Index())
+		e.mu.Unlock()
 		s.cell.Close()
 	}
 	var failed error
 	if s.watch != nil {
-		s.enforcer.mu.Lock()
-		delete(s.enforcer.watched, s.watch.id)
-		s.enforcer.mu.Unlock()
+		e.mu.Lock()
+		delete(e.watched, s.watch.id)
+		e.mu.Unlock()
 		failed = s.watch.Close()
 	}
-	if s.group == nil {
-		return failed
+	if s.group != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), groupGrace)
+		defer cancel()
+		failed = errors.Join(failed, s.group.Remove(ctx))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), groupGrace)
-	defer cancel()
-	return errors.Join(failed, s.group.Remove(ctx))
+	e.mu.Lock()
+	if e.tasks[s.task.TID] == s {
+		delete(e.tasks, s.task.TID)
+	}
+	e.mu.Unlock()
+	return failed
 }

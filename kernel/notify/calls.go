@@ -48,8 +48,6 @@ var operations = []operation{
 	{"renameat2", changes(func(e *errand, a [6]uint64) error {
 		return e.rename(int32(a[0]), a[1], int32(a[2]), a[3], uint32(a[4]))
 	})},
-	{"symlink", changes(func(e *errand, a [6]uint64) error { return e.link(a[0], unix.AT_FDCWD, a[1]) })},
-	{"symlinkat", changes(func(e *errand, a [6]uint64) error { return e.link(a[0], int32(a[1]), a[2]) })},
 }
 
 func operationsOf(a seccomp.Arch) map[int32]operation {

@@ -61,7 +61,7 @@ func (e *errand) remove(dir int32, at uint64, flags uint32) error {
 		return err
 	}
 	defer n.close()
-	if err := e.permit(n.path, policy.Write); err != nil {
+	if err := e.permitAway(n.path); err != nil {
 		return err
 	}
 	if err := e.still(); err != nil {
@@ -98,15 +98,24 @@ func (e *errand) rename(fromDir int32, fromAt uint64, toDir int32, toAt uint64, 
 	return unix.Renameat2(from.dir.fd, from.last, to.dir.fd, to.last, uint(flags))
 }
 
-// permitMove refuses, beyond what may not be written, to move something to where more may
-// be done with it, and to move it away from a rule, or under one, that is about its inside.
+// permitAway refuses, beyond what may not be written, to take away or replace what rules were
+// looked up by: what came in its place would count when the same policy is compiled again.
+func (e *errand) permitAway(path string) error {
+	if err := e.permit(path, policy.Write); err != nil {
+		return err
+	}
+	if e.rules.fixes(path) {
+		return e.deny(path, policy.Write)
+	}
+	return nil
+}
+
+// permitMove refuses, beyond what may not be taken away at either path, to move something to
+// where more may be done with it.
 func (e *errand) permitMove(from, to string) error {
 	for _, path := range []string{from, to} {
-		if err := e.permit(path, policy.Write); err != nil {
+		if err := e.permitAway(path); err != nil {
 			return err
-		}
-		if e.rules.below(path) {
-			return e.deny(path, policy.Write)
 		}
 	}
 	had, _ := e.rules.judge(from)
@@ -114,27 +123,4 @@ func (e *errand) permitMove(from, to string) error {
 		return e.deny(to, given&^had)
 	}
 	return nil
-}
-
-// link makes a symbolic link. Where it leads is judged when it is followed.
-func (e *errand) link(textAt uint64, dir int32, at uint64) error {
-	text, err := e.from.text(textAt)
-	if err != nil {
-		return err
-	}
-	n, err := e.nameAt(dir, at)
-	if errors.Is(err, unix.EINVAL) {
-		return unix.EEXIST
-	}
-	if err != nil {
-		return err
-	}
-	defer n.close()
-	if err := e.permit(n.path, policy.Write); err != nil {
-		return err
-	}
-	if err := e.still(); err != nil {
-		return err
-	}
-	return unix.Symlinkat(text, n.dir.fd, n.last)
 }

@@ -3,6 +3,7 @@ package notify
 import (
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
@@ -31,18 +32,43 @@ func printable(path string) string {
 	return path
 }
 
+// maxDenials is how many denials of a target are told in one second.
+const maxDenials = 100
+
+// allowance is what of a flood of denials is told. It is for the goroutine that serves.
+type allowance struct {
+	began time.Time // the second that told is of
+	told  int
+}
+
+// take says whether one more may be told now. A second begins with the first denial after
+// the last one's end, so that a flood across a border has what two seconds have.
+func (a *allowance) take(now time.Time) bool {
+	if a.told == 0 || now.Sub(a.began) >= time.Second {
+		*a = allowance{began: now}
+	}
+	if a.told == maxDenials {
+		return false
+	}
+	a.told++
+	return true
+}
+
 // Counts are how a target's calls came out, since it was added.
 type Counts struct {
 	// Opened files; changes of files and directories; opens that the kernel went on with.
 	Opened, Changed, Continued uint64
 	// Denied by rules; and failed for another reason, most often because nothing is there.
 	Denied, Failed uint64
+	// Lost are those denied that [Options].Denied was not told of, since there were more than
+	// 100 in a second. Without Denied nothing is lost.
+	Lost uint64
 }
 
-type counters struct{ opened, changed, continued, denied, failed atomic.Uint64 }
+type counters struct{ opened, changed, continued, denied, failed, lost atomic.Uint64 }
 
 // Counts returns how its calls have come out so far.
 func (w *Watched) Counts() Counts {
 	c := &w.counts
-	return Counts{c.opened.Load(), c.changed.Load(), c.continued.Load(), c.denied.Load(), c.failed.Load()}
+	return Counts{c.opened.Load(), c.changed.Load(), c.continued.Load(), c.denied.Load(), c.failed.Load(), c.lost.Load()}
 }

@@ -10,27 +10,32 @@
 //
 // # What is judged
 //
-// open, creat, truncate, and making, renaming and removing files, directories and symbolic
-// links; by path, as in package lsm: the longest rule that is a prefix decides, at the borders
-// of names, on the path that the object has once links and dots are gone. Nothing is given
-// without a rule. The object that was judged is held, and that object is opened, never its
+// open, creat, truncate, and making, renaming and removing files and directories; by path, as
+// in package guard: the longest rule that is a prefix decides, at the borders of names, on the
+// path that the object has once links and dots are gone. Nothing is given without a rule. The object that was judged is held, and that object is opened, never its
 // name again; what is changed, is changed in the directory that was judged.
 //
 // Beyond rules: links of /proc that lead to descriptors, roots and programs are never
 // followed; devices, pipes, sockets and files of /proc need a rule for just that path; no
 // file is made through a dangling link; O_TMPFILE and O_PATH are not supported, and of a
-// mode's bits only permissions count. A rename needs writing at both paths, and must neither bring more
-// access than there was nor move what a longer rule is about. Files whose names end in
-// " (deleted)" cannot be told from deleted ones, and are not opened.
+// mode's bits only permissions count. A rename needs writing at both paths, and must not bring
+// more access than there was. Files whose names end in " (deleted)" cannot be told from deleted
+// ones, and are not opened.
 //
-// Hard links, mknod, chmod, chown, times and extended attributes are refused by the program,
+// [Compile] looks rules' paths up, and the same policy may be compiled again for the next
+// thread. So a thread makes no symbolic links, and what its own rules were looked up by (a
+// rule's path, where that leads, the links on the way, and the directories that these are in)
+// it neither removes nor renames, nor puts anything in its place. Links that are there already
+// it may move elsewhere, if it may write where they are.
+//
+// Links of both kinds, mknod, chmod, chown, times and extended attributes are refused by the program,
 // whoever asks. Looking (stat, access, readlink) and executing are not judged.
 //
 // # Whose rights
 //
 // Files are opened with the node's rights, and rules are the only judge: neither owners nor
 // modes nor Landlock rules hold the thread. What it makes gets its user, group and umask;
-// symbolic links stay the node's, and default ACLs do not count. Reading a thread's memory
+// default ACLs do not count. Reading a thread's memory
 // takes the right to trace it: the node is root, or of the same user and the thread dumpable.
 //
 // Paths mean what they mean to the node. A thread may have a mount namespace of its own, if
@@ -56,7 +61,7 @@
 // keeps a copy of its listener can answer its threads itself. By taking a notification that
 // the supervisor is about to receive, it can also make one thread of the node wait for each
 // of its listeners, until its own end (since Linux 6.11; before, until the node's).
-// [Options].MaxListeners bounds that.
+// [Options].MaxListeners bounds that, and MaxPerOwner what one host has of it.
 //
 // # Lifetime
 //

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -59,8 +60,13 @@ func (e *errand) permit(path string, want policy.Access) error {
 
 func (e *errand) deny(path string, want policy.Access) error {
 	e.w.counts.denied.Add(1)
-	if tell := e.w.supervisor.options.Denied; tell != nil {
+	tell := e.w.supervisor.options.Denied
+	switch {
+	case tell == nil:
+	case e.w.telling.take(time.Now()):
 		tell(Denial{ID: e.w.target.ID, Call: e.call, Path: printable(path), Want: want})
+	default:
+		e.w.counts.lost.Add(1)
 	}
 	return errDenied
 }

@@ -244,6 +244,62 @@ func TestTooMany(t *testing.T) {
 	})
 }
 
+// One owner's listeners, though they are one under many numbers, leave the others' places
+// alone; what ends makes room again.
+func TestTooManyOfOneOwner(t *testing.T) {
+	s := supervisor(t, Options{MaxListeners: 9, MaxPerOwner: 2})
+	type host struct{ name string }
+	greedy, modest := &host{"greedy"}, &host{"modest"}
+	err := osthread.Run(func() error {
+		listener, err := listen()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = listener.Close() }()
+		add := func(owner any) (*Watched, error) {
+			fd, err := unix.FcntlInt(listener.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				return nil, err
+			}
+			return s.Add(os.NewFile(uintptr(fd), "listener"), Target{Owner: owner})
+		}
+		first, err := add(greedy)
+		if err != nil {
+			return err
+		}
+		for i, c := range []struct {
+			owner any
+			want  error
+		}{{greedy, nil}, {greedy, ErrFull}, {greedy, ErrFull}, {modest, nil}, {nil, nil}, {nil, nil}, {nil, nil}, {modest, nil}, {modest, ErrFull}} {
+			if _, err := add(c.owner); !errors.Is(err, c.want) {
+				t.Errorf("number %d, %v: %v, want %v", i, c.owner, err, c.want)
+			}
+		}
+		if _, err := add([]int{1}); err == nil || errors.Is(err, ErrFull) {
+			t.Errorf("an owner that cannot be compared: %v", err)
+		}
+		if err := first.Close(); err != nil {
+			return err
+		}
+		await(t, "there is a place again", func() bool {
+			_, err := add(greedy)
+			return err == nil
+		})
+		return nil
+	})
+	if errors.Is(err, errNoListener) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	await(t, "owners whose thread has ended are forgotten", func() bool {
+		s.lock.Lock()
+		defer s.lock.Unlock()
+		return len(s.owned) == 0
+	})
+}
+
 // A listener of a filter that is not ours may tell of any call, of which none is done.
 func TestOtherFilter(t *testing.T) {
 	s := supervisor(t, Options{})

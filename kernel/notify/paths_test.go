@@ -11,7 +11,7 @@ import (
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
-// What lsm's test of the same name says, and what only this layer can get wrong.
+// What the guard's test of the same name says, and what only this layer can get wrong.
 func TestPaths(t *testing.T) {
 	s := supervisor(t, Options{})
 	tr := newTree(t)
@@ -74,9 +74,7 @@ func TestPaths(t *testing.T) {
 			return unix.Renameat2(unix.AT_FDCWD, tr.at("a/moved"), unix.AT_FDCWD, tr.at("a/x"), unix.RENAME_WHITEOUT)
 		}, unix.EINVAL},
 		{"hard link", func() error { return unix.Link(tr.at("b/file"), tr.at("a/hard")) }, unix.EPERM},
-		{"symbolic link", func() error { return unix.Symlink("/", tr.at("a/soft")) }, nil},
-		{"through the new link", func() error { return readAs(tr.at("a/soft") + tr.at("b/file")) }, denied},
-		{"symbolic link elsewhere", func() error { return unix.Symlink("/", tr.at("b/soft")) }, denied},
+		{"symbolic link", func() error { return unix.Symlink("file", tr.at("a/soft")) }, unix.EPERM},
 		{"make a directory", func() error { return unix.Mkdir(tr.at("a/dir")+"/", 0o755) }, nil},
 		{"remove as a file", func() error { return unix.Unlink(tr.at("a/dir")) }, unix.EISDIR},
 		{"remove a directory", func() error { return unix.Rmdir(tr.at("a/dir") + "/") }, nil},
@@ -162,11 +160,6 @@ func TestJudge(t *testing.T) {
 		"/a/b/c/d": w, "a": 0, "": 0, "pipe:[7]": 0} {
 		if got, _ := rules.judge(path); got != want {
 			t.Errorf("%q: %s, want %s", path, got, want)
-		}
-	}
-	for path, want := range map[string]bool{"/": true, "/a": true, "/a/b": true, "/a/b/c": false, "/ab": false, "/a/b/cd": false} {
-		if rules.below(path) != want {
-			t.Errorf("below %s: %v", path, !want)
 		}
 	}
 	if got, exact := (&Rules{}).judge("/"); got != 0 || exact {

@@ -25,11 +25,11 @@ with open(a + '/text', 'x') as f: f.write('one'); f.flush(); os.fsync(f.fileno()
 with open(a + '/text', 'a+') as f: f.write('two'); f.seek(0); assert f.read() == 'onetwo'
 os.chdir(a)
 os.makedirs('deep/er/still'); pathlib.Path('deep/file').write_bytes(b'x' * 100000)
-os.rename('deep/file', 'deep/er/file'); os.symlink('er/file', 'deep/link'); assert os.path.getsize('deep/link') == 100000
-assert sorted(os.listdir('deep')) == ['er', 'link'] and len(list(os.walk('deep'))) == 3
-os.truncate('deep/er/file', 5); assert pathlib.Path('deep/link').read_bytes() == b'xxxxx'
+os.rename('deep/file', 'deep/er/file'); pathlib.Path('deep/other').touch(); assert os.path.getsize('deep/er/file') == 100000
+assert sorted(os.listdir('deep')) == ['er', 'other'] and len(list(os.walk('deep'))) == 3
+os.truncate('deep/er/file', 5); assert pathlib.Path('deep/er/file').read_bytes() == b'xxxxx'
 shutil.copyfile('deep/er/file', 'copy'); os.replace('copy', 'text'); os.unlink('text')
-fd = os.open('deep', os.O_RDONLY); os.close(os.open('er/file', os.O_RDWR, dir_fd=fd)); os.unlink('link', dir_fd=fd); os.close(fd)
+fd = os.open('deep', os.O_RDONLY); os.close(os.open('er/file', os.O_RDWR, dir_fd=fd)); os.unlink('other', dir_fd=fd); os.close(fd)
 shutil.rmtree('deep'); assert not os.path.exists('deep')
 with tempfile.TemporaryDirectory(dir=a) as d, tempfile.TemporaryFile(dir=d) as f: f.write(b'x')
 with zipfile.ZipFile('z', 'w') as z: z.writestr('x', 'y')
@@ -38,7 +38,7 @@ assert sqlite3.connect('db').execute('select x from t').fetchone() == (7,)
 ts = [threading.Thread(target=lambda: [open('z', 'rb').close() for _ in range(50)]) for _ in range(4)]
 [t.start() for t in ts]; [t.join() for t in ts]
 for f, args in [(open, (b + '/file',)), (open, (b + '/new', 'w')), (os.mkdir, (b + '/x',)), (os.unlink, (b + '/file',)),
-    (os.rename, (b + '/file', 'stolen')), (os.rename, ('z', b + '/z')), (os.link, ('z', 'y')), (os.listdir, (b,)), (os.truncate, (b + '/file', 0)),
+    (os.rename, (b + '/file', 'stolen')), (os.rename, ('z', b + '/z')), (os.link, ('z', 'y')), (os.symlink, ('z', 'y')), (os.listdir, (b,)), (os.truncate, (b + '/file', 0)),
     (os.chmod, ('z', 0o777)), (os.mkfifo, ('p',)), (open, ('../b/file',)), (open, ('/proc/self/mem',))]: refused(f, *args)
 print('done')
 `

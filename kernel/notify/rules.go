@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -15,20 +17,24 @@ import (
 // for many targets.
 type Rules struct {
 	access map[string]policy.Access // by real path
+	fixed  map[string]struct{}      // what they were looked up by, and all above it
 }
 
 // Compile looks the rules' paths up, so that a symbolic link in one counts as where it
 // leads; where two come out at one path, only what both give is given. A path that is not
 // there yet is taken as it is written. Rules for the node's own files in /proc are refused:
 // /proc/self would be the node.
+//
+// Paths are looked up this once: what becomes of them later does not move the rules, and who
+// compiles a policy again has it looked up again.
 func Compile(files []policy.FileRule) (*Rules, error) {
 	if err := (policy.Policy{Files: files}).Validate(); err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
-	r := &Rules{access: make(map[string]policy.Access, len(files))}
+	r := &Rules{access: make(map[string]policy.Access, len(files)), fixed: map[string]struct{}{}}
 	own := fmt.Sprintf("/proc/%d", os.Getpid())
 	for _, f := range files {
-		path, err := filepath.EvalSymlinks(f.Path)
+		path, links, err := lookUp(f.Path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			path = f.Path
@@ -45,8 +51,64 @@ func Compile(files []policy.FileRule) (*Rules, error) {
 			access &= other
 		}
 		r.access[path] = access
+		r.fix(path)
+		for _, link := range links {
+			r.fix(link)
+		}
 	}
 	return r, nil
+}
+
+// maxLinks is how many links one path may lead over, as [filepath.EvalSymlinks] has it.
+const maxLinks = 255
+
+// lookUp returns where an absolute path leads and the links that were followed, by their
+// own real paths; those also when it fails.
+func lookUp(path string) (at string, links []string, err error) {
+	at = "/"
+	for rest := strings.Split(path, "/"); len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." || name == ".." {
+			if _, err := os.Lstat(at + "/."); err != nil { // no directory
+				return "", links, err
+			}
+			if name == ".." {
+				at = parent(at)
+			}
+			continue
+		}
+		next := strings.TrimSuffix(at, "/") + "/" + name
+		text, err := os.Readlink(next)
+		switch {
+		case errors.Is(err, unix.EINVAL): // no link
+			at = next
+			continue
+		case err != nil:
+			return "", links, err
+		case len(links) == maxLinks:
+			return "", links, &fs.PathError{Op: "look up", Path: path, Err: unix.ELOOP}
+		}
+		links = append(links, next)
+		if strings.HasPrefix(text, "/") {
+			at = "/"
+		}
+		rest = append(strings.Split(text, "/"), rest...)
+	}
+	return at, links, nil
+}
+
+// fix keeps a path, and all that it is in, from being taken away.
+func (r *Rules) fix(path string) {
+	for ; path != "/"; path = parent(path) {
+		r.fixed[path] = struct{}{}
+	}
+}
+
+// fixes says whether rules were looked up by a real path or by something below it.
+func (r *Rules) fixes(path string) bool {
+	_, is := r.fixed[path]
+	return is
 }
 
 // judge returns what may be done at a real path, and whether a rule is for just that path.
@@ -62,16 +124,6 @@ func (r *Rules) judge(path string) (given policy.Access, exact bool) {
 			return 0, false
 		}
 	}
-}
-
-// below says whether a rule is about something below path.
-func (r *Rules) below(path string) bool {
-	for at := range r.access {
-		if at != path && within(at, path) {
-			return true
-		}
-	}
-	return false
 }
 
 func parent(path string) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ var (
 	ErrUnsupported = errors.New("notify: this kernel has no notifications that open files")
 	// ErrNoListener: a descriptor is something else than a listener.
 	ErrNoListener = errors.New("notify: this is no listener of a filter")
-	// ErrFull: as many listeners as there may be are served.
+	// ErrFull: as many listeners as there may be, or as one owner may have, are served.
 	ErrFull = errors.New("notify: no more listeners can be served")
 	// ErrClosed: the supervisor has been closed.
 	ErrClosed = errors.New("notify: the supervisor is closed")
@@ -26,10 +27,15 @@ var (
 // Options are how a supervisor serves. The zero value is for a node.
 type Options struct {
 	// Denied is told of each refusal by the rules, on the goroutine of the thread that was
-	// refused: while it takes its time, only that thread waits. Nil: nobody is told.
+	// refused: while it takes its time, only that thread waits. It is told of 100 a second and
+	// target at most; the others are counted as Lost. Nil: nobody is told.
 	Denied func(Denial)
 	// MaxListeners bounds those that are served at one time; 0 is 4096.
 	MaxListeners int
+	// MaxPerOwner bounds those of one [Target].Owner, so that one host does not use up the
+	// node's: it may send the same listener again and again. 0 is 1024. It is also how many
+	// cells of one host can be watched.
+	MaxPerOwner int
 	// MaxOpen bounds the calls that are worked on at one time, which is how many threads the
 	// node may lose to a file system that hangs; 0 is 256. Others wait for a place.
 	MaxOpen int
@@ -52,6 +58,7 @@ type Supervisor struct {
 	places   chan struct{}
 	lock     sync.Mutex
 	served   int
+	owned    map[any]int // how many are served, of those that have an owner
 	watched  map[*Watched]struct{}
 	closed   bool
 	watchers sync.WaitGroup
@@ -70,6 +77,9 @@ func New(o Options) (*Supervisor, error) {
 	if o.MaxListeners <= 0 {
 		o.MaxListeners = 4096
 	}
+	if o.MaxPerOwner <= 0 {
+		o.MaxPerOwner = 1024
+	}
 	if o.MaxOpen <= 0 {
 		o.MaxOpen = 256
 	}
@@ -77,7 +87,7 @@ func New(o Options) (*Supervisor, error) {
 		o.MaxWait = 10 * time.Second
 	}
 	s := &Supervisor{options: o, arch: arch.Call(0).Arch, calls: operationsOf(arch), rootDir: -1, self: -1,
-		places: make(chan struct{}, o.MaxOpen), watched: map[*Watched]struct{}{}}
+		places: make(chan struct{}, o.MaxOpen), owned: map[any]int{}, watched: map[*Watched]struct{}{}}
 	if err := s.openDirectories(); err != nil {
 		s.closeDirectories()
 		return nil, fmt.Errorf("notify: %w", err)
@@ -112,6 +122,9 @@ func (s *Supervisor) closeDirectories() {
 type Target struct {
 	// ID is the caller's, for denials.
 	ID uint64
+	// Owner is who sent the listener, for MaxPerOwner: any comparable value. Nil: nobody, and
+	// only MaxListeners counts. It is held for as long as the listener is served.
+	Owner any
 	// Rules are those it begins with; nil denies everything.
 	Rules *Rules
 	// Continue are directories below which the thread opens for reading without this
@@ -123,16 +136,16 @@ type Target struct {
 // Add serves a listener, which it takes and closes, also when it fails: ErrNoListener when it
 // is none, ErrUnsupported, ErrFull, ErrClosed.
 func (s *Supervisor) Add(listener *os.File, t Target) (*Watched, error) {
-	if err := s.reserve(); err != nil {
+	if err := s.reserve(t.Owner); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	w, err := s.watch(listener, t)
 	if err != nil {
-		s.release()
+		s.release(t.Owner)
 		return nil, err
 	}
 	go func() {
-		defer s.release()
+		defer s.release(t.Owner)
 		w.serve()
 		s.lock.Lock()
 		delete(s.watched, w)
@@ -142,7 +155,10 @@ func (s *Supervisor) Add(listener *os.File, t Target) (*Watched, error) {
 }
 
 // reserve counts a listener, so that Close waits for it from here on.
-func (s *Supervisor) reserve() error {
+func (s *Supervisor) reserve(owner any) error {
+	if owner != nil && !reflect.ValueOf(owner).Comparable() {
+		return fmt.Errorf("notify: an owner of type %T is not comparable", owner)
+	}
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	switch {
@@ -150,16 +166,26 @@ func (s *Supervisor) reserve() error {
 		return ErrClosed
 	case s.served >= s.options.MaxListeners:
 		return fmt.Errorf("%w: there are %d", ErrFull, s.served)
+	case owner != nil && s.owned[owner] >= s.options.MaxPerOwner:
+		return fmt.Errorf("%w: one owner has %d", ErrFull, s.owned[owner])
 	}
 	s.served++
+	if owner != nil {
+		s.owned[owner]++
+	}
 	s.watchers.Add(1)
 	return nil
 }
 
-func (s *Supervisor) release() {
+func (s *Supervisor) release(owner any) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.served--
+	if owner != nil {
+		if s.owned[owner]--; s.owned[owner] == 0 {
+			delete(s.owned, owner)
+		}
+	}
 	s.watchers.Done()
 }
 

@@ -19,8 +19,9 @@ type Watched struct {
 	rules      atomic.Pointer[Rules]
 	file       *os.File
 	conn       syscall.RawConn
-	over       bool // only for the goroutine that serves
-	sameRoot   int  // a thread whose root has been compared; likewise
+	over       bool      // only for the goroutine that serves
+	sameRoot   int       // a thread whose root has been compared; likewise
+	telling    allowance // likewise
 	closing    sync.Once
 	done       chan struct{}
 	counts     counters

@@ -15,8 +15,9 @@ import (
 // supervisor sees is refused here, so that the judgement holds by itself.
 var notifyTable = []rule{
 	{why: "the supervisor judges the path and does it", fails: Notify, names: `open openat openat2 creat truncate
-		mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 symlink symlinkat`},
+		mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2`},
 	{why: "a second name would be judged by other rules", names: "link linkat", fails: Refused},
+	{why: "a link at a rule's path would lead the next policy elsewhere", names: "symlink symlinkat", fails: Refused},
 	{why: "devices, pipes and sockets with names", names: "mknod mknodat", fails: Refused},
 	{why: "changing whose files are and what they say of themselves", fails: Refused, names: `chmod fchmodat fchmodat2 chown lchown fchownat
 		utime utimes utimensat futimesat setxattr lsetxattr setxattrat removexattr lremovexattr removexattrat file_setattr`},

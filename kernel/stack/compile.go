@@ -26,6 +26,8 @@ type Options struct {
 	Features *probe.Features
 	// Guard says what the node's programs hold. The zero Guard is none.
 	Guard Guard
+	// Groups are the controllers of the control groups that the node makes for cells.
+	Groups []cgroup.Controller
 	// Watched says that the node watches what cells do with paths, by evidence (package
 	// notify); "" is that it does not.
 	Watched string
@@ -57,8 +59,9 @@ type Guard struct {
 
 // Stack is a compiled policy.
 type Stack struct {
-	// Program is the cell's filter, nil where that layer is not active.
+	// Program is the cell's filter, nil where that layer is not active, and Grants what it has.
 	Program *seccomp.Program
+	Grants  seccomp.Grant
 	// Notify is the filter that leaves paths to the node, nil where that layer is not active.
 	Notify *seccomp.Program
 	// Ruleset is its Landlock rules, nil where that layer is not active.
@@ -209,7 +212,7 @@ func (c *compiler) seccomp() error {
 	if err != nil {
 		return err
 	}
-	c.stack.Program = &program
+	c.stack.Program, c.stack.Grants = &program, o.Grants
 	c.layer(Seccomp, true, row.Answer)
 	return nil
 }
@@ -222,17 +225,17 @@ func (c *compiler) cgroup() error {
 	}
 	var missing []string
 	for _, want := range []struct {
-		feature probe.Feature
-		wanted  bool
-		drop    func()
+		controller cgroup.Controller
+		wanted     bool
+		drop       func()
 	}{
-		{probe.CgroupCPU, l.CPU > 0, func() { l.CPU, l.Period = 0, 0 }},
-		{probe.CgroupMemory, l.Memory > 0, func() { l.Memory = 0 }},
-		{probe.CgroupTasks, l.Tasks > 0, func() { l.Tasks = 0 }},
+		{cgroup.CPU, l.CPU > 0, func() { l.CPU, l.Period = 0, 0 }},
+		{cgroup.Memory, l.Memory > 0, func() { l.Memory = 0 }},
+		{cgroup.Tasks, l.Tasks > 0, func() { l.Tasks = 0 }},
 	} {
-		if want.wanted && !c.Features.Works(want.feature) {
+		if want.wanted && !slices.Contains(c.Groups, want.controller) {
 			want.drop()
-			missing = append(missing, string(want.feature))
+			missing = append(missing, string(want.controller))
 		}
 	}
 	c.stack.Limits = l
@@ -310,7 +313,7 @@ func (c *compiler) quotas() {
 		case c.Backend == seccomp.SubInterpreter:
 			missing = "cells that are threads of one process have no control group each; use backend process"
 		default:
-			missing = c.Features.Row(d.feature).Answer
+			missing = "the node makes no groups with it; " + c.Features.Row(d.feature).Answer
 		}
 		c.duty(d.duty, Cgroup, missing)
 	}

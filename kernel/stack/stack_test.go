@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/probe"
 	"github.com/pyisolate/pyisolate/kernel/seccomp"
@@ -17,6 +18,16 @@ import (
 
 // loaded are programs of kind LSM that judge and count everything.
 var loaded = Guard{Layer: LSM, Evidence: "loaded", Files: true, Changes: true, Network: true, Opens: true, Connects: true, Bytes: true, CPU: true}
+
+// groupsOf are the controllers that a node has on such a kernel.
+func groupsOf(f *probe.Features) (list []cgroup.Controller) {
+	for c, feature := range map[cgroup.Controller]probe.Feature{cgroup.CPU: probe.CgroupCPU, cgroup.Memory: probe.CgroupMemory, cgroup.Tasks: probe.CgroupTasks} {
+		if f.Works(feature) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
 
 // everything is a kernel that has all but what is named.
 func everything(without ...probe.Feature) *probe.Features {
@@ -117,7 +128,7 @@ func TestCompile(t *testing.T) {
 		"not even needed":      {policy.Policy{}, everything(probe.CgroupMemory, probe.CgroupCPU, probe.CgroupTasks), false, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := Options{Backend: seccomp.Process, Features: c.features}
+			o := Options{Backend: seccomp.Process, Features: c.features, Groups: groupsOf(c.features)}
 			if c.lsm {
 				o.Guard = loaded
 			}

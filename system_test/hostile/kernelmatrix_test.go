@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"strings"
 	"testing"
 
@@ -55,9 +57,21 @@ func (o outcomes) compareKernel(t *testing.T, p plan) {
 	if *update || guards[p.columns[0].stack] != guards[lsm] || want.Kernel != found.Kernel {
 		return
 	}
+	maps.DeleteFunc(want.Outcomes, func(key, _ string) bool { return !o.has(key) })
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("%s is not what this kernel does (-committed +found); renew it with make test-kernel VMFLAGS=-update\n%s", kernelFile, diff)
 	}
+}
+
+// has reports whether the column of an outcome was run.
+func (o outcomes) has(key string) bool {
+	_, column := path.Split(key)
+	for other := range o {
+		if strings.HasSuffix(other, "/"+column) {
+			return true
+		}
+	}
+	return false
 }
 
 const kernelHeader = `# With eBPF-LSM
@@ -69,7 +83,10 @@ the kernel's security hooks. No policy permits these cells anything but Python i
 | column | what holds |
 |---|---|
 | bpf-lsm | gate, and the node's programs in the LSM: nothing else of the kernel's |
-| all | everything: gate, namespaces, Landlock, system-call filter, the node's programs; tried where these alone do not hold, or are not asked |
+| all | everything: gate, namespaces, Landlock, system-call filter, the node's programs |
+
+A dash: bpf-lsm alone holds it, so that it is not tried with more on. Why something gets through
+is said with the same technique above.
 `
 
 // kernelText is the last part of docs/hostile-matrix.md.

@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -8,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/kernel/stack"
@@ -93,7 +94,7 @@ func (m *matrix) compare(t *testing.T) {
 	}
 	want, err := os.ReadFile(matrixFile)
 	must(t, err)
-	if diff := cmp.Diff(timeless(string(want)), timeless(text)); diff != "" {
+	if diff := gocmp.Diff(timeless(string(want)), timeless(text)); diff != "" {
 		t.Errorf("docs/hostile-matrix.md is not what this run found (-committed +found); renew it with go test ./system_test/hostile -run TestHostile -update\n%s", diff)
 	}
 }
@@ -133,7 +134,7 @@ func table(b *strings.Builder, f family, columns []column, o outcomes) {
 	for _, p := range f.probes {
 		fmt.Fprintf(b, "| `%s`: %s |", p.name, strings.ReplaceAll(p.what, "|", `\|`))
 		for _, c := range columns {
-			fmt.Fprintf(b, " %s |", o.of(f, p, c))
+			fmt.Fprintf(b, " %s |", cmp.Or(o.of(f, p, c), "–"))
 		}
 		b.WriteString("\n")
 	}
@@ -186,6 +187,7 @@ cell's own thread, past Python. In ` + "`subinterpreter`" + ` such a guest can a
 threads of its host that have no Landlock rules: the rows that say "another thread" are those. A
 call that ends its process counts as held; there, it ends all cells of its tenant. Where no
 canary would notice a call, the kernel must refuse it; without a filter of system calls that is
-nothing to ask for, hence n/a under gate and under programs alone. All traffic stays on this machine, so that metadata
-addresses are not tried. What a guest learns by timing is not tried either: it gets through.
+nothing to ask for, hence n/a under gate and under programs alone. All traffic stays on this
+machine, so that metadata addresses are not tried. What a guest learns by timing is not tried
+either: it gets through.
 `

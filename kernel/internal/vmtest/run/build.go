@@ -27,6 +27,11 @@ func build(dir string, chosen []suite) ([]byte, error) {
 		return nil, err
 	}
 	a.Data(vmtest.FlagsFile, []byte(*flags), false)
+	for _, program := range []string{"/bin/sh", "/bin/sleep", "/bin/true"} { // tests start them
+		if err := a.Program(program, program); err != nil {
+			return nil, err
+		}
+	}
 	for _, s := range chosen {
 		if err := s.add(dir, &a); err != nil {
 			return nil, err

@@ -1,6 +1,8 @@
-// Command run tests the packages of room kernel under Debian's kernels, each with and
-// without "bpf" among the active security modules: `make test-kernel`. The kernels come
-// as packages that are unpacked and never installed.
+// Command run tests the packages of room kernel, and cells that are bound to its programs,
+// under Debian's kernels, each with and without "bpf" among the active security modules:
+// `make test-kernel`. The kernels come as packages that are unpacked and never installed.
+// The suites are in suite.go. More than one part takes machines of its own, so that each
+// ends within five minutes.
 package main
 
 import (
@@ -18,7 +20,7 @@ import (
 var (
 	kernels = flag.String("kernels", "6.1,6.12", "the kernels' versions")
 	bpf     = flag.String("bpf", "with,without", "with or without bpf among the security modules, or both")
-	names   = flag.String("suites", "kernel,doctor,grade/system/hostile", "what to run, see suite.go; after a slash, in a machine of its own")
+	names   = flag.String("suites", "kernel,doctor,grade/system/threads/processes", "what to run, see suite.go; after a slash, in a machine of its own")
 	only    = flag.String("packages", "", "packages below kernel/ that suite kernel tests; default all that have tests")
 	dir     = flag.String("dir", "bin/test-kernel", "where kernels, test binaries and logs are kept")
 	table   = flag.String("costs", "docs/verifier-cost.md", "where to write what the verifier looked at, when all kernels were asked for")

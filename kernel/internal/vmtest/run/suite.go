@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,7 +33,8 @@ var suites = []suite{
 	{name: "kernel", add: addRoom},
 	{name: "cells", python: true, add: addSystem("cells", "TestTwoCells")},
 	{name: "system", python: true, add: addSystem("system", strings.Join(systemTests, "|"))},
-	{name: "hostile", python: true, add: addHostile, check: checkHostile},
+	{name: "threads", python: true, add: addHostile("threads", "subinterpreter"), check: checkHostile},
+	{name: "processes", python: true, add: addHostile("processes", "process"), check: checkHostile},
 	{name: "doctor", python: true, add: addNode("doctor", "doctor", "--json"), check: checkDoctor},
 	{name: "grade", python: true, add: addNode("grade", "conformance", "--grade", "--json"), check: checkGrade},
 }
@@ -82,8 +82,7 @@ const (
 	pythonEnv  = pydist.PythonEnv + "=" + pythonHome
 )
 
-// addPython adds the embedded Python without its program, and what cells and tests meet of
-// a usual system.
+// addPython adds the embedded Python without its program, and a user.
 func addPython(_ string, a *vmtest.Archive) error {
 	d, err := pydist.Resolve(context.Background(), pydist.Options{})
 	if err != nil {
@@ -100,13 +99,5 @@ func addPython(_ string, a *vmtest.Archive) error {
 		return err
 	}
 	a.Data("/etc/passwd", []byte("root:x:0:0:root:/:/bin/sh\n"), false)
-	for _, program := range []string{"/bin/sh", "/bin/true"} {
-		if _, err := os.Stat(program); err != nil {
-			continue
-		}
-		if err := a.Program(program, program); err != nil {
-			return err
-		}
-	}
 	return nil
 }

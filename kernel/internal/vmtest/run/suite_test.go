@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,7 +13,7 @@ func TestChoose(t *testing.T) {
 	for names, want := range map[string]string{
 		"kernel":        "kernel",
 		"kernel,cells":  "kernel cells python",
-		"hostile,grade": "hostile grade python",
+		"threads,grade": "threads grade python",
 		"kernel,other":  "",
 		"":              "",
 	} {
@@ -60,5 +62,29 @@ func TestChecks(t *testing.T) {
 				t.Errorf("%q, %v; want %q", said, err, want)
 			}
 		})
+	}
+}
+
+// TestKeep: what is kept of one column stays when another is renewed.
+func TestKeep(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kept.json")
+	for _, f := range []found{
+		{"6.12", map[string]string{"a/x/process all": "held", "a/gone/process all": "held"}},
+		{"6.12", map[string]string{"a/x/subinterpreter all": "held"}},
+		{"6.12", map[string]string{"a/x/process all": "n/a"}},
+	} {
+		if err := f.keep(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "{\n  \"kernel\": \"6.12\",\n  \"outcomes\": {\n    \"a/x/process all\": \"n/a\",\n    \"a/x/subinterpreter all\": \"held\"\n  }\n}\n"
+	if text, err := os.ReadFile(path); err != nil || string(text) != want {
+		t.Errorf("%s, %v", text, err)
+	}
+	if err := (found{Kernel: "6.13", Outcomes: map[string]string{"b/y/z": "held"}}).keep(path); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(path); strings.Contains(string(text), "a/x") {
+		t.Errorf("outcomes of another kernel are kept: %s", text)
 	}
 }
