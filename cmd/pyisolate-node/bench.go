@@ -132,7 +132,7 @@ Without a ROW all are measured, in about two minutes:
   channel.host     memory of an idle host's channel, at each end
   channel.cell     memory that the node keeps of an idle cell
   idle.cpu         processor time of the node and its host, with 200 idle cells
-  kernel.load      load and attach the eBPF programs, as a node does when it starts
+  kernel.load      load and attach the eBPF programs
   kernel.bind      bind a thread to its policy
   kernel.publish   replace the policy of a cell by another that is in the kernel already
   kernel.reload    the same by Cell.Reload, end to end, while the cell lives
