@@ -12,8 +12,9 @@
 //
 // open, creat, truncate, and making, renaming and removing files and directories; by path, as
 // in package guard: the longest rule that is a prefix decides, at the borders of names, on the
-// path that the object has once links and dots are gone. Nothing is given without a rule. The object that was judged is held, and that object is opened, never its
-// name again; what is changed, is changed in the directory that was judged.
+// path that the object has once links and dots are gone. Nothing is given without a rule. The object
+// that was judged is held, and that object is opened, never its name again; what is changed, is
+// changed in the directory that was judged.
 //
 // Beyond rules: links of /proc that lead to descriptors, roots and programs are never
 // followed; devices, pipes, sockets and files of /proc need a rule for just that path; no
@@ -28,15 +29,15 @@
 // it neither removes nor renames, nor puts anything in its place. Links that are there already
 // it may move elsewhere, if it may write where they are.
 //
-// Links of both kinds, mknod, chmod, chown, times and extended attributes are refused by the program,
-// whoever asks. Looking (stat, access, readlink) and executing are not judged.
+// Links of both kinds, mknod, chmod, chown, times and extended attributes are refused by the
+// program, whoever asks. Looking (stat, access, readlink) and executing are not judged.
 //
 // # Whose rights
 //
 // Files are opened with the node's rights, and rules are the only judge: neither owners nor
 // modes nor Landlock rules hold the thread. What it makes gets its user, group and umask;
-// default ACLs do not count. Reading a thread's memory
-// takes the right to trace it: the node is root, or of the same user and the thread dumpable.
+// default ACLs do not count. Reading a thread's memory takes the right to trace it: the node is
+// root, or of the same user and the thread dumpable.
 //
 // Paths mean what they mean to the node. A thread may have a mount namespace of its own, if
 // it has the same root and mounts the same: the root is compared, and a directory that
