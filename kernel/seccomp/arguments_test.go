@@ -90,6 +90,8 @@ func TestArguments(t *testing.T) {
 		"working directory of all":           {"chdir", nil, AllGrants, Refused, SubInterpreter},
 		"working directory of its own":       {"chdir", nil, 0, Allow, Process},
 		"make a directory":                   {"mkdirat", nil, Write, Allow, ""},
+		"make a symbolic link":               {"symlinkat", nil, AllGrants, Refused, ""},
+		"make a hard link":                   {"linkat", nil, AllGrants, Refused, ""},
 		"make a directory, not granted":      {"mkdirat", nil, Threads | Network, Refused, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,7 +32,8 @@ var table = []rule{
 	{why: "paths: Landlock or the LSM judges them", names: `open openat openat2 stat lstat fstat newfstatat statx access faccessat faccessat2
 		readlink readlinkat getdents getdents64 getcwd statfs fstatfs`},
 	{why: "changing directories, which Landlock judges by path", needs: Write, names: `creat truncate mkdir mkdirat rmdir unlink unlinkat rename renameat
-		renameat2 link linkat symlink symlinkat`},
+		renameat2`},
+	{why: "one in the place of a rule's path would give the next cell what it leads to", names: "link linkat symlink symlinkat", fails: Refused},
 	{why: "descriptors", names: `dup dup2 dup3 pipe pipe2 eventfd eventfd2 timerfd_create timerfd_settime timerfd_gettime
 		epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6 close_range`},
 	{why: "descriptors; not those that send signals", names: "fcntl", when: []clause{{is(1,
