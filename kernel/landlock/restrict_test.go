@@ -129,6 +129,7 @@ func TestWriting(t *testing.T) {
 		},
 		"hard link in":       func() error { return os.Link(c.open+"/file", c.closed+"/hard") },
 		"symbolic link":      func() error { return os.Symlink("/", c.closed+"/soft") },
+		"symbolic link here": func() error { return os.Symlink("file", c.open+"/soft") },
 		"make a directory":   func() error { return os.Mkdir(c.closed+"/dir", 0o755) },
 		"write by a link":    func() error { return os.WriteFile(c.open+"/link", []byte("x"), 0o644) },
 		"make a device":      func() error { return unix.Mknod(c.open+"/null", unix.S_IFCHR, 0x103) },

@@ -37,6 +37,11 @@ var hostTable = []rule{
 	{why: "data stays data", names: "pkey_mprotect", fails: Missing},
 	{why: "signals to itself: abort, and the runtime's own", names: "kill tgkill", when: []clause{{own(0, OwnProcess)}}},
 	{why: "signals to others", names: "tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", fails: Refused},
+	{why: "descriptors that signal whom one likes", names: "fcntl", when: []clause{{is(1, append([]uint32{unix.F_ADD_SEALS}, descriptorCommands...)...)}}},
+	{why: "descriptors that signal whom one likes", names: "ioctl", when: []clause{{is(1, deviceRequests...)}}},
+	{why: "to confine cells further; not to outlive the node or to be traced", names: "prctl", when: []clause{{is(0,
+		unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_SET_NO_NEW_PRIVS, unix.PR_GET_NO_NEW_PRIVS, setVMA)}}},
+	{why: "not to route packets past who judges addresses", names: "setsockopt", when: socketOptions},
 	{why: "other users", fails: Refused, names: `setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups`},
 	{why: "the machine's names", names: "sethostname setdomainname", fails: Refused},
 }

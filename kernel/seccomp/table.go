@@ -18,9 +18,6 @@ const (
 		unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
 	threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD
 	setVMA      = 0x53564d41 // PR_SET_VMA, by which allocators name their mappings
-
-	// Not in x/sys for Linux: asm-generic/ioctls.h.
-	fioNBIO, fioNCLEX, fioCLEX = 0x5421, 0x5450, 0x5451
 )
 
 // table is the whole of what cells may do. Calls that it does not have are refused.
@@ -32,15 +29,12 @@ var table = []rule{
 	{why: "paths: Landlock or the LSM judges them", names: `open openat openat2 stat lstat fstat newfstatat statx access faccessat faccessat2
 		readlink readlinkat getdents getdents64 getcwd statfs fstatfs`},
 	{why: "changing directories, which Landlock judges by path", needs: Write, names: `creat truncate mkdir mkdirat rmdir unlink unlinkat rename renameat
-		renameat2 link linkat symlink symlinkat`},
+		renameat2`},
+	{why: "one in the place of a rule's path would give the next cell what it leads to", names: "link linkat symlink symlinkat", fails: Refused},
 	{why: "descriptors", names: `dup dup2 dup3 pipe pipe2 eventfd eventfd2 timerfd_create timerfd_settime timerfd_gettime
 		epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6 close_range`},
-	{why: "descriptors; not those that send signals", names: "fcntl", when: []clause{{is(1,
-		unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL,
-		unix.F_GETLK, unix.F_SETLK, unix.F_SETLKW, unix.F_OFD_GETLK, unix.F_OFD_SETLK, unix.F_OFD_SETLKW,
-		unix.F_GETPIPE_SZ, unix.F_GET_SEALS)}}},
-	{why: "terminals, which nothing here is, and non-blocking descriptors", names: "ioctl", when: []clause{{is(1,
-		unix.TCGETS, unix.TIOCGWINSZ, unix.TIOCINQ, fioNBIO, fioCLEX, fioNCLEX)}}},
+	{why: "descriptors; not those that send signals", names: "fcntl", when: []clause{{is(1, descriptorCommands...)}}},
+	{why: "terminals, which nothing here is, and non-blocking descriptors", names: "ioctl", when: []clause{{is(1, deviceRequests...)}}},
 
 	{why: "memory", names: "brk munmap mremap madvise msync membarrier"},
 	{why: "code comes from files, as extension modules do, and is never writable", names: "mmap", when: []clause{
@@ -73,7 +67,8 @@ var table = []rule{
 	{why: "or for all that the cell has", names: "seccomp", only: Process, when: []clause{{is(0, unix.SECCOMP_SET_MODE_FILTER), is(1, uint32(ThisThread), uint32(AllThreads))}}},
 
 	{why: "event loops have a pair of sockets", names: "socketpair", when: []clause{{is(0, unix.AF_UNIX)}}},
-	{why: "on sockets one has", names: `recvfrom recvmsg recvmmsg shutdown getsockname getpeername getsockopt setsockopt`},
+	{why: "on sockets one has", names: `recvfrom recvmsg recvmmsg shutdown getsockname getpeername getsockopt`},
+	{why: "on sockets one has; not to route packets past who judges addresses", names: "setsockopt", when: socketOptions},
 	{why: "on sockets one has; not to connect past who judges connect", names: "sendto", when: []clause{{clear(3, unix.MSG_FASTOPEN)}}},
 	{why: "on sockets one has; not to connect past who judges connect", names: "sendmsg", when: []clause{{clear(2, unix.MSG_FASTOPEN)}}},
 	{why: "on sockets one has; not to connect past who judges connect", names: "sendmmsg", when: []clause{{clear(3, unix.MSG_FASTOPEN)}}},
