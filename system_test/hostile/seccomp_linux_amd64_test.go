@@ -121,7 +121,7 @@ var kernelFamily = family{
 		{name: "keyring", refused: true, what: "the kernel's key ring", fatal: true, calls: one(unix.SYS_KEYCTL, 0, ^uint64(0), 0)},
 		{name: "module", refused: true, what: "load a module", fatal: true, calls: one(unix.SYS_INIT_MODULE, bufferArgument, 0, bufferArgument)},
 		{name: "connect_elsewhere", what: "another thread connects", elsewhere: true, calls: connects(unix.AF_INET, unix.SOCK_STREAM, inet(tcp), 16),
-			through: []passage{{stacks: []string{gate}, why: noLayers}, {backend: "subinterpreter", stacks: []string{programs, lsm}, why: unbound}}},
+			through: []passage{{stacks: []string{gate}, why: noLayers}, {backend: "subinterpreter", stacks: []string{lsm}, why: unbound}}},
 		{name: "unix_elsewhere", what: "another thread connects to a socket in the file system", elsewhere: true,
 			calls:   connects(unix.AF_UNIX, unix.SOCK_STREAM, local(func(c *canaries) string { return c.sockets.path }), 110),
 			through: unreached()},
