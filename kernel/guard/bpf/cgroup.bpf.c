@@ -230,7 +230,7 @@ int BPF_PROG(on_newtask, struct task_struct *task) {
   look_up(b, &c);
   if (c.usage) __sync_fetch_and_add(&c.usage->children, 1);
   if (inherit(task, b)) return 0;
-  tell(b->cell, EVENT_ORPHAN << 16 | HOOK_FORK, 0, 0, 0);
+  tell(b, EVENT_ORPHAN << 16 | HOOK_FORK, 0, 0, 0);
   if (bpf_send_signal_task && !bpf_send_signal_task(task, SIGKILL, PIDTYPE_TGID, 0)) return 0;
   u64 *lost = bpf_map_lookup_elem(&orphans, &zero);
   if (lost) __sync_fetch_and_add(lost, 1);
@@ -254,6 +254,6 @@ int BPF_PROG(on_runtime, struct task_struct *task, u64 runtime) {
   look_up(b, &c);
   if (!c.usage) return 0;
   u64 now = __sync_fetch_and_add(&c.usage->cpu, runtime) + runtime;
-  if (c.limits && c.limits->cpu && now >= c.limits->cpu) tell_over(c.self.cell, HOOK_CPU, QUOTA_CPU);
+  if (c.limits && c.limits->cpu && now >= c.limits->cpu) tell_over(&c.self, HOOK_CPU, QUOTA_CPU);
   return 0;
 }

@@ -69,7 +69,7 @@ struct event {
   u16 kind, hook;
   u32 value; // DENIED: the access; OVER: the quota; CONTRACT: line << 16 | column
   u16 family, port; // port in the machine's order
-  u32 spare;
+  u32 life; // the cell's
   u8 address[16];
   char path[EVENT_PATH]; // ended by a zero
 };
