@@ -38,7 +38,7 @@ struct qstr { const unsigned char *name; };
 struct dentry { struct qstr d_name; };
 struct vfsmount;
 struct path { struct vfsmount *mnt; struct dentry *dentry; };
-struct file { unsigned int f_mode; struct path f_path; };
+struct file { unsigned int f_mode, f_flags; struct path f_path; };
 struct task_struct { int pid; int tgid; };
 struct linux_binprm { struct file *file; };
 struct vm_area_struct { struct file *vm_file; };
@@ -74,5 +74,6 @@ enum { ENOSYS = 38, SIGKILL = 9 };
 enum pid_type { PIDTYPE_PID, PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID, PIDTYPE_MAX };
 enum { PROT_EXEC = 4 };
 enum { FMODE_READ = 1, FMODE_WRITE = 2, FMODE_EXEC = 32 };
+enum { O_TRUNC = 01000, RENAME_EXCHANGE = 2 };
 
 #endif

@@ -17,6 +17,7 @@ struct cell {
   struct usage *usage;
   struct limits *limits;
   u64 now; // what is used of what was charged last
+  u32 has; // the access to the path that was judged last
 };
 
 // An address, as in struct sockaddr_in and sockaddr_in6.
@@ -114,6 +115,7 @@ static __always_inline int over(struct cell *c, u32 hook, enum quota quota) {
 static __always_inline void look_up(const struct binding *b, struct cell *c) {
   c->self = *b;
   c->slot = SLOTS;
+  c->has = 0;
   c->limits = 0;
   c->usage = 0;
   u32 index = b->cell;
