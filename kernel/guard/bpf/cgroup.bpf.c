@@ -158,11 +158,20 @@ static __always_inline struct contract_event *next_send(struct __sk_buff *skb) {
   return bpf_map_lookup_elem(&sends, &at);
 }
 
+// Does the packet name hops before its receiver, or options for them? Then it may go to
+// others first than those whose addresses were judged.
+static __always_inline bool routed(struct __sk_buff *skb) {
+  u8 head[7]; // of IPv4 version and length, of IPv6 version to next header
+  if (bpf_skb_load_bytes(skb, 0, head, sizeof head)) return true;
+  if (head[0] >> 4 == 4) return head[0] != 0x45;
+  return head[6] == IPPROTO_HOPOPTS || head[6] == IPPROTO_ROUTING || head[6] == IPPROTO_DSTOPTS;
+}
+
 SEC("cgroup_skb/egress")
 int on_egress(struct __sk_buff *skb) {
   struct cell c;
   if (!tagged(skb, &c)) return PERMIT;
-  if (!has_policy(&c)) {
+  if (!has_policy(&c) || routed(skb)) {
     deny(&c, HOOK_SEND | PACKET);
     return REFUSE;
   }

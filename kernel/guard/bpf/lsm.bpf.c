@@ -245,6 +245,8 @@ int BPF_PROG(on_sendmsg, struct socket *sock, struct msghdr *message, int size) 
   if (!bound(&c)) return 0;
   struct sock *sk = sock->sk;
   if (!has_policy(&c) || !sk) return deny(&c, HOOK_SEND);
+  // A message's own options can name a route.
+  if (message->msg_controllen && internet(sk->__sk_common.skc_family)) return deny(&c, HOOK_SEND);
   void *to = message->msg_name;
   int no = to ? judge_sockaddr(&c, to, message->msg_namelen, HOOK_SEND, &a) : 0;
   if (no) return no;
@@ -259,6 +261,24 @@ int BPF_PROG(on_sendmsg, struct socket *sock, struct msghdr *message, int size) 
   s->event.counters.bytes_sent += (u32)size;
   bpf_tail_call(ctx, &contracts_send, c.slot);
   return deny(&c, HOOK_SEND);
+}
+
+// Does the option choose where packets go first, whatever address they are for?
+static __always_inline bool routes(int level, int option) {
+  switch (level) {
+    case SOL_SOCKET: return option == SO_BINDTODEVICE || option == SO_BINDTOIFINDEX;
+    case SOL_IP: return option == IP_OPTIONS;
+    case SOL_IPV6:
+      return option == IPV6_RTHDR || option == IPV6_HOPOPTS || option == IPV6_DSTOPTS || option == IPV6_RTHDRDSTOPTS ||
+             option == IPV6_2292PKTOPTIONS;
+  }
+  return false;
+}
+
+SEC("lsm/socket_setsockopt")
+int BPF_PROG(on_setsockopt, struct socket *sock, int level, int option) {
+  struct cell c;
+  return routes(level, option) && bound(&c) ? deny(&c, HOOK_SOCKET) : 0;
 }
 
 // To serve, and to talk to others on the machine.
