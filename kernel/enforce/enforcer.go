@@ -69,7 +69,7 @@ func (e *Enforcer) hear(event guard.Event) {
 	e.mu.Lock()
 	s := e.bound[event.Cell]
 	e.mu.Unlock()
-	if s == nil {
+	if s == nil || s.cell.Life() != event.Life { // it is of an earlier cell of that number
 		return
 	}
 	if tell := s.tell.Load(); tell != nil {

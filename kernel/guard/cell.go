@@ -72,8 +72,11 @@ func (g *Guard) NewCellOf(r *Rules) (*Cell, error) {
 	return c, nil
 }
 
-// Index is the cell's number in the maps and in events.
+// Index is the cell's number in the maps and in events. It is used again.
 func (c *Cell) Index() uint32 { return c.index }
+
+// Life tells the cell from the others of its number. It is never 0.
+func (c *Cell) Life() uint32 { return c.life }
 
 // Swap builds a policy and publishes it.
 func (c *Cell) Swap(p policy.Policy) error {

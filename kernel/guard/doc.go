@@ -13,13 +13,18 @@
 // [LSM] programs judge at the kernel's security hooks: opening, executing and mapping
 // files, making, renaming and removing them, truncating, chmod and chown, all by path: the
 // longest rule that is a prefix decides, at the borders of names, on the path as the kernel
-// has resolved it (dots and links are gone). Connecting and sending by the longest CIDR and
-// by port, IPv4 inside IPv6 as IPv4. Refused whatever the policy: hard links, binding and
-// listening, Unix sockets of others, other kinds of sockets, signals and tracing beyond the
-// cell, bpf, mounts, user namespaces, io_uring's polling thread and foreign credentials,
-// memory that becomes executable. Looking (stat) is not judged, but for a cell without a
-// policy; times and extended attributes are not. Before Linux 6.12 hooks for changing
-// directories cannot be told a path: there all such changes are refused.
+// has resolved it (dots and links are gone). Opening to empty (O_TRUNC) is writing. A path
+// that a rule is for, and a directory between a rule and one above it, is not removed,
+// renamed or replaced, and nothing is renamed to where the cell may do more with it.
+// Connecting and sending by the longest CIDR and by port, IPv4 inside IPv6 as IPv4.
+//
+// Refused whatever the policy: hard and symbolic links, binding and listening, Unix sockets
+// of others, other kinds of sockets, socket options that choose a route or a device,
+// messages of IPv4 and IPv6 with options of their own, signals and tracing beyond the cell,
+// bpf, mounts, user namespaces, io_uring's polling thread and foreign credentials, memory
+// that becomes executable. Looking (stat) is not judged, but for a cell without a policy;
+// times and extended attributes are not. Before Linux 6.12 hooks for changing directories
+// cannot be told a path: there all such changes are refused.
 //
 // [Cgroup] programs are for kernels that refuse the former. They judge, by the same rules
 // and code, connecting, sending, binding and making sockets of IPv4 and IPv6, of the
@@ -29,6 +34,11 @@
 // 6.13, its parent is, and nobody in the group who is not bound may connect: see
 // [Guard.Orphans]). Where the kernel lets programs of control groups read no task storage
 // (6.12 does not, 6.18 does) bindings are found by thread number, for 65,536 threads.
+//
+// With a control group, of either kind, packets of cells' sockets are dropped that have
+// options of IPv4, or a routing header or options of IPv6: they go to others first than
+// those whose addresses were judged. The packets of more than 64 KiB that a device set up
+// for them (BIG TCP) takes of IPv6 have such options, too.
 //
 // [Guard.Judges] tells which duties are held.
 //
@@ -42,7 +52,8 @@
 // policy.Quotas.CPUTotal may do nothing more; killing is its host's business.
 //
 // [Guard.ReadEvents] tells of refusals, quotas and contracts that do not hold. A cell that
-// floods loses its own events, and they are counted.
+// floods loses its own events, and they are counted. An event may come when its cell is no
+// more and its number another's: [Event.Life] tells them apart.
 //
 // # Contracts
 //

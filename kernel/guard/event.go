@@ -48,9 +48,11 @@ var quotas = [...]string{1: "opens", "connects", "sent", "received", "cpu_total"
 type Event struct {
 	// Time is by CLOCK_MONOTONIC.
 	Time time.Duration
-	// Cell is the number of the cell, Thread that of the thread, 0 for a packet.
-	Cell, Thread uint32
-	Kind         EventKind
+	// Cell is the number of the cell and Life that cell's [Cell.Life]: numbers are used
+	// again, so an event may be of one that is no more. Thread is the thread's number, 0
+	// for a packet.
+	Cell, Life, Thread uint32
+	Kind               EventKind
 	// Hook is what was tried: open, execute, look, change, map, socket, connect, send,
 	// serve, unix, receive, fork, signal, trace, cpu or other.
 	Hook string
@@ -73,7 +75,7 @@ type rawEvent struct {
 	Kind, Hook   uint16
 	Value        uint32
 	Family, Port uint16
-	_            uint32
+	Life         uint32
 	Address      [16]byte
 	Path         [128]byte
 }
@@ -87,7 +89,7 @@ func decode(data []byte) (Event, error) {
 	if _, err := binary.Decode(data, binary.NativeEndian, &raw); err != nil {
 		return Event{}, fmt.Errorf("%w: %d bytes", errEvent, len(data))
 	}
-	e := Event{Time: time.Duration(raw.Time), Cell: raw.Cell, Thread: raw.Thread, Kind: EventKind(raw.Kind)}
+	e := Event{Time: time.Duration(raw.Time), Cell: raw.Cell, Life: raw.Life, Thread: raw.Thread, Kind: EventKind(raw.Kind)}
 	if e.Kind < Denied || e.Kind > Orphan || raw.Hook == 0 || int(raw.Hook) >= len(hooks) || raw.Cell >= maxCells {
 		return Event{}, fmt.Errorf("%w: kind %d, hook %d, cell %d", errEvent, raw.Kind, raw.Hook, raw.Cell)
 	}

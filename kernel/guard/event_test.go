@@ -91,7 +91,7 @@ func TestEvents(t *testing.T) {
 			if !ok {
 				t.Fatalf("nobody was told of %s", peer)
 			}
-			if e.Kind != Denied || e.Hook != "connect" || e.Thread != uint32(tid) || e.Time < begin || e.Time > begin+time.Minute {
+			if e.Kind != Denied || e.Life != c.Life() || e.Hook != "connect" || e.Thread != uint32(tid) || e.Time < begin || e.Time > begin+time.Minute {
 				t.Errorf("%+v", e)
 			}
 		}
@@ -148,7 +148,7 @@ func encode(raw rawEvent) []byte {
 }
 
 func TestDecode(t *testing.T) {
-	base := rawEvent{Time: 5, Cell: 7, Thread: 9, Kind: 1, Hook: 1}
+	base := rawEvent{Time: 5, Cell: 7, Life: 3, Thread: 9, Kind: 1, Hook: 1}
 	with := func(change func(*rawEvent)) []byte {
 		raw := base
 		change(&raw)
@@ -159,12 +159,12 @@ func TestDecode(t *testing.T) {
 		want Event
 		bad  bool
 	}{
-		"a path": {with(func(r *rawEvent) { copy(r.Path[:], "/a/b\x00old"); r.Value = 3 }), Event{Time: 5, Cell: 7, Thread: 9, Kind: Denied, Hook: "open",
+		"a path": {with(func(r *rawEvent) { copy(r.Path[:], "/a/b\x00old"); r.Value = 3 | 8 }), Event{Time: 5, Cell: 7, Life: 3, Thread: 9, Kind: Denied, Hook: "open",
 			Access: policy.Read | policy.Write, Path: "/a/b"}, false},
 		"a peer": {with(func(r *rawEvent) { r.Hook, r.Family, r.Port, r.Address = 7, unix.AF_INET, 80, [16]byte{10, 0, 0, 1} }),
-			Event{Time: 5, Cell: 7, Thread: 9, Kind: Denied, Hook: "connect", Peer: netip.MustParseAddrPort("10.0.0.1:80")}, false},
-		"a quota":         {with(func(r *rawEvent) { r.Kind, r.Hook, r.Value = 2, 15, 5 }), Event{Time: 5, Cell: 7, Thread: 9, Kind: OverQuota, Hook: "cpu", Quota: "cpu_total"}, false},
-		"a contract":      {with(func(r *rawEvent) { r.Kind, r.Value = 3, 2<<16|4 }), Event{Time: 5, Cell: 7, Thread: 9, Kind: Broken, Hook: "open", Line: 2, Column: 4}, false},
+			Event{Time: 5, Cell: 7, Life: 3, Thread: 9, Kind: Denied, Hook: "connect", Peer: netip.MustParseAddrPort("10.0.0.1:80")}, false},
+		"a quota":         {with(func(r *rawEvent) { r.Kind, r.Hook, r.Value = 2, 15, 5 }), Event{Time: 5, Cell: 7, Life: 3, Thread: 9, Kind: OverQuota, Hook: "cpu", Quota: "cpu_total"}, false},
+		"a contract":      {with(func(r *rawEvent) { r.Kind, r.Value = 3, 2<<16|4 }), Event{Time: 5, Cell: 7, Life: 3, Thread: 9, Kind: Broken, Hook: "open", Line: 2, Column: 4}, false},
 		"nothing":         {nil, Event{}, true},
 		"cut off":         {encode(base)[:100], Event{}, true},
 		"no kind":         {with(func(r *rawEvent) { r.Kind = 0 }), Event{}, true},

@@ -54,7 +54,7 @@ func TestSizes(t *testing.T) {
 			t.Errorf("%d cells", spec.Maps["cells"].MaxEntries)
 		}
 	}
-	if m := lsm.Maps["paths"]; m.InnerMap.KeySize != uint32(len(pathKeyOf("/a"))) || m.InnerMap.ValueSize != 4 {
+	if m := lsm.Maps["paths"]; m.InnerMap.KeySize != uint32(len(pathKeyOf("/a"))) || m.InnerMap.ValueSize != uint32(unsafe.Sizeof(pathRule{})) {
 		t.Errorf("paths: key %d, value %d", m.InnerMap.KeySize, m.InnerMap.ValueSize)
 	}
 }

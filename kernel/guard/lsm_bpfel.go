@@ -60,6 +60,7 @@ const (
 	lsmProgOnRingPoll      = "on_ring_poll"
 	lsmProgOnRmdir         = "on_rmdir"
 	lsmProgOnSendmsg       = "on_sendmsg"
+	lsmProgOnSetsockopt    = "on_setsockopt"
 	lsmProgOnSocket        = "on_socket"
 	lsmProgOnSocketMade    = "on_socket_made"
 	lsmProgOnSymlink       = "on_symlink"
@@ -142,6 +143,7 @@ type lsmProgramSpecs struct {
 	OnRingPoll     *ebpf.ProgramSpec `ebpf:"on_ring_poll"`
 	OnRmdir        *ebpf.ProgramSpec `ebpf:"on_rmdir"`
 	OnSendmsg      *ebpf.ProgramSpec `ebpf:"on_sendmsg"`
+	OnSetsockopt   *ebpf.ProgramSpec `ebpf:"on_setsockopt"`
 	OnSocket       *ebpf.ProgramSpec `ebpf:"on_socket"`
 	OnSocketMade   *ebpf.ProgramSpec `ebpf:"on_socket_made"`
 	OnSymlink      *ebpf.ProgramSpec `ebpf:"on_symlink"`
@@ -285,6 +287,7 @@ type lsmPrograms struct {
 	OnRingPoll     *ebpf.Program `ebpf:"on_ring_poll"`
 	OnRmdir        *ebpf.Program `ebpf:"on_rmdir"`
 	OnSendmsg      *ebpf.Program `ebpf:"on_sendmsg"`
+	OnSetsockopt   *ebpf.Program `ebpf:"on_setsockopt"`
 	OnSocket       *ebpf.Program `ebpf:"on_socket"`
 	OnSocketMade   *ebpf.Program `ebpf:"on_socket_made"`
 	OnSymlink      *ebpf.Program `ebpf:"on_symlink"`
@@ -327,6 +330,7 @@ func (p *lsmPrograms) Close() error {
 		p.OnRingPoll,
 		p.OnRmdir,
 		p.OnSendmsg,
+		p.OnSetsockopt,
 		p.OnSocket,
 		p.OnSocketMade,
 		p.OnSymlink,

@@ -138,6 +138,71 @@ func testNetwork(t *testing.T, g *Guard) {
 	}
 }
 
+// TestRoutes: packets go to whom was judged, and not by way of somebody else first.
+func TestRoutes(t *testing.T) {
+	const (
+		looseRoute   = "\x83\x07\x04\x7f\x00\x00\x09\x00" // by 127.0.0.9, and an end
+		padding      = "\x00\x00\x01\x04\x00\x00\x00\x00"
+		segmentRoute = "\x00\x02\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"
+	)
+	set := func(level, option int, value string) func(int) error {
+		return func(fd int) error { return unix.SetsockoptString(fd, level, option, value) }
+	}
+	message := func(level, option int, value string) []byte {
+		m := make([]byte, unix.CmsgSpace(len(value)))
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&m[0]))
+		h.Level, h.Type = int32(level), int32(option)
+		h.SetLen(unix.CmsgLen(len(value)))
+		copy(m[unix.CmsgLen(0):], value)
+		return m
+	}
+	each(t, func(t *testing.T, g *Guard) {
+		p := own()
+		p.Net = []policy.NetRule{permit("127.0.0.1/32"), permit("::1/128")}
+		c := newCell(t, g, p)
+		v4, v6 := &unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}}, &unix.SockaddrInet6{Port: 9, Addr: [16]byte{15: 1}}
+		for name, k := range map[string]struct {
+			family  int
+			prepare func(fd int) error
+			options []byte // of the message itself
+			allowed bool
+		}{
+			"none":                      {unix.AF_INET, nil, nil, true},
+			"none, IPv6":                {unix.AF_INET6, nil, nil, true},
+			"another option":            {unix.AF_INET, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, 8) }, nil, true},
+			"a route":                   {unix.AF_INET, set(unix.IPPROTO_IP, unix.IP_OPTIONS, looseRoute), nil, false},
+			"a route of a message":      {unix.AF_INET, nil, message(unix.IPPROTO_IP, unix.IP_RETOPTS, looseRoute), false},
+			"a route, IPv6":             {unix.AF_INET6, set(unix.IPPROTO_IPV6, unix.IPV6_RTHDR, segmentRoute), nil, false},
+			"options of hops":           {unix.AF_INET6, set(unix.IPPROTO_IPV6, unix.IPV6_HOPOPTS, padding), nil, false},
+			"options of a receiver":     {unix.AF_INET6, set(unix.IPPROTO_IPV6, unix.IPV6_DSTOPTS, padding), nil, false},
+			"options of a message, too": {unix.AF_INET6, nil, message(unix.IPPROTO_IPV6, unix.IPV6_DSTOPTS, padding), false},
+		} {
+			on(t, c, func() error {
+				return to(k.family, unix.SOCK_DGRAM, func(fd int) error {
+					var err error
+					if k.prepare != nil {
+						err = k.prepare(fd)
+					}
+					var sa unix.Sockaddr = v4
+					if k.family == unix.AF_INET6 {
+						sa = v6
+					}
+					if err == nil {
+						err = unix.Sendmsg(fd, []byte("x"), k.options, sa, 0)
+					}
+					if !k.allowed {
+						return denied(name, err)
+					}
+					if err != nil {
+						return fmt.Errorf("%s: %w", name, err)
+					}
+					return nil
+				})
+			})
+		}
+	})
+}
+
 // TestOthers: what is refused whatever the policy.
 func TestOthers(t *testing.T) {
 	g := guarded(t)

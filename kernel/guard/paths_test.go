@@ -1,11 +1,15 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 func TestPaths(t *testing.T) {
@@ -37,6 +41,9 @@ func TestPaths(t *testing.T) {
 		{"the longer rule lets read", func() error { return readAs(tr.at("a/readonly/file")) }, true, false},
 		{"and not write", func() error { return open("a/readonly/file", unix.O_WRONLY) }, false, false},
 		{"and not append", func() error { return open("a/readonly/file", unix.O_WRONLY|unix.O_APPEND) }, false, false},
+		{"and not empty it", func() error { return open("a/readonly/file", unix.O_RDONLY|unix.O_TRUNC) }, false, false},
+		{"empty what is another's", func() error { return open("b/file", unix.O_RDONLY|unix.O_TRUNC) }, false, false},
+		{"empty", func() error { return open("a/file", unix.O_RDONLY|unix.O_TRUNC) }, true, false},
 		{"list what is closed", func() error { _, err := os.ReadDir(tr.at("b")); return err }, false, false},
 		{"a file without name", func() error { return open("b", unix.O_TMPFILE|unix.O_RDWR) }, false, false},
 		{"make", func() error { return open("a/new", unix.O_CREAT|unix.O_WRONLY) }, true, true},
@@ -48,7 +55,7 @@ func TestPaths(t *testing.T) {
 		{"rename into readonly", func() error { return unix.Rename(tr.at("a/moved"), tr.at("a/readonly/x")) }, false, true},
 		{"rename what is closed", func() error { return unix.Rename(tr.at("b"), tr.at("a/b")) }, false, true},
 		{"hard link", func() error { return unix.Link(tr.at("b/file"), tr.at("a/hard")) }, false, true},
-		{"symbolic link", func() error { return unix.Symlink("/", tr.at("a/soft")) }, true, true},
+		{"symbolic link", func() error { return unix.Symlink("file", tr.at("a/soft")) }, false, true},
 		{"symbolic link elsewhere", func() error { return unix.Symlink("/", tr.at("b/soft")) }, false, true},
 		{"make a directory", func() error { return unix.Mkdir(tr.at("a/dir"), 0o755) }, true, true},
 		{"remove a directory", func() error { return unix.Rmdir(tr.at("a/dir")) }, true, true},
@@ -82,6 +89,82 @@ func TestPaths(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(tr.at("b")); err != nil || len(entries) != 1 {
 		t.Errorf("what is closed has %v, %v", entries, err)
+	}
+}
+
+// TestMoves: no path that a rule is for is taken away or gets something else, nor does
+// anything gain by being moved.
+func TestMoves(t *testing.T) {
+	g := guarded(t)
+	if !g.Judges(Changes) {
+		t.Skip("this kernel has all changes of directories refused")
+	}
+	const r, w, x = policy.Read, policy.Write, policy.Execute
+	rename := func(from, to string, flags uint) func(string) error {
+		return func(root string) error {
+			return unix.Renameat2(unix.AT_FDCWD, root+from, unix.AT_FDCWD, root+to, flags)
+		}
+	}
+	unlink := func(path string) func(string) error {
+		return func(root string) error { return unix.Unlink(root + path) }
+	}
+	rmdir := func(path string) func(string) error {
+		return func(root string) error { return unix.Rmdir(root + path) }
+	}
+	for name, k := range map[string]struct {
+		do      func(root string) error
+		allowed bool
+	}{
+		"the directory above a closed one":     {rename("/p/conf", "/p/c", 0), false},
+		"one two above":                        {rename("/p/deep", "/p/d", 0), false},
+		"the closed one":                       {rename("/p/conf/secrets", "/p/s", 0), false},
+		"a directory without rules":            {rename("/p/plain", "/p/moved", 0), true},
+		"one beside":                           {rename("/p/conf/other", "/p/other", 0), true},
+		"one of a like name":                   {rename("/p/conf2", "/p/conf3", 0), true},
+		"one to where a rule would be for it":  {rename("/p/plain", "/p/later", 0), false},
+		"one to where a rule would be for its": {rename("/p/plain", "/p/none", 0), false},
+		"in the place of a rule's directory":   {rename("/p/plain", "/p/run", 0), false},
+		"changing places with one above":       {rename("/p/plain", "/p/conf", unix.RENAME_EXCHANGE), false},
+		"and the other way":                    {rename("/p/conf", "/p/plain", unix.RENAME_EXCHANGE), false},
+		"changing places":                      {rename("/p/file", "/p/plain", unix.RENAME_EXCHANGE), true},
+		"the policy's root":                    {rename("/p", "/q", 0), false},
+		"to where it could be executed":        {rename("/p/file", "/p/run/file", 0), false},
+		"to where it could not be any more":    {rename("/p/run/program", "/p/program", 0), true},
+		"unless something gains thereby":       {rename("/p/run/program", "/p/file", unix.RENAME_EXCHANGE), false},
+		"to where it could be read":            {rename("/p/drop/file", "/p/plain/file", 0), false},
+		"to where it could only be written":    {rename("/p/file", "/p/drop/new", 0), true},
+		"a rule's empty directory":             {rmdir("/p/run/empty"), false},
+		"a rule's file":                        {unlink("/p/key"), false},
+		"a rule's file, replaced":              {rename("/p/file", "/p/key", 0), false},
+		"a file":                               {unlink("/p/file"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			for _, file := range []string{"conf/secrets/file", "conf/other/file", "conf2/file", "deep/er/secrets/file", "plain/er/file", "run/program", "drop/file", "file", "key"} {
+				path := root + "/p/" + file
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Mkdir(root+"/p/run/empty", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			var rules []policy.FileRule
+			for path, access := range map[string]policy.Access{
+				"": r | w, "/conf/secrets": 0, "/deep/er/secrets": r, "/run": r | w | x, "/run/empty": r | w | x, "/drop": w, "/key": r | w,
+				"/later": r | w | x, "/none/er": r | w | x,
+			} {
+				rules = append(rules, policy.FileRule{Path: root + "/p" + path, Access: access})
+			}
+			c := newCell(t, g, own(rules...))
+			on(t, c, func() error {
+				err := k.do(root)
+				if k.allowed {
+					return err
+				}
+				return denied("", err)
+			})
+		})
 	}
 }
 

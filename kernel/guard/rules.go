@@ -24,15 +24,21 @@ var ruleMaps = []string{"paths", "v4", "v6"}
 // limits is struct limits.
 type limits struct{ Opens, Connects, Sent, Received, CPU, Contracts uint64 }
 
+// pathRule is struct path_rule.
+type pathRule struct{ Access, Length uint16 }
+
 // netRule is struct net_rule.
 type netRule struct {
 	Permit, Ranges uint32
 	First, Last    [portRange]uint16
 }
 
-// pathKeyOf is the key of a rule: the path and a slash, so that it fits whole names.
+// asPrefix is the path and a slash, so that it fits whole names.
+func asPrefix(path string) string { return strings.TrimSuffix(path, "/") + "/" }
+
+// pathKeyOf is the key of a rule.
 func pathKeyOf(path string) []byte {
-	text := strings.TrimSuffix(path, "/") + "/"
+	text := asPrefix(path)
 	key := make([]byte, 4+pathKey)
 	binary.NativeEndian.PutUint32(key, uint32(len(text)*8))
 	copy(key[4:], text)
@@ -84,6 +90,29 @@ func resolve(rules []policy.FileRule) (map[string]policy.Access, error) {
 	return of, nil
 }
 
+// withParents adds a rule for each directory between a rule and one above it, which says the
+// same as the latter. The programs let nobody move what has a rule of its own: a rule would
+// be about what comes into its place, and no longer about what it was written for.
+func withParents(rules map[string]policy.Access) map[string]policy.Access {
+	all := maps.Clone(rules)
+	for path := range rules {
+		var between []string
+		for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+			if access, ok := rules[dir]; ok {
+				for _, d := range between {
+					all[d] = access
+				}
+				break
+			}
+			if dir == "/" {
+				break
+			}
+			between = append(between, dir)
+		}
+	}
+	return all
+}
+
 // entries are the elements of a policy's maps.
 func entries(p policy.Policy) (map[string][]entry, error) {
 	of := map[string][]entry{"paths": nil, "v4": nil, "v6": nil}
@@ -91,8 +120,8 @@ func entries(p policy.Policy) (map[string][]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	for path, access := range files {
-		of["paths"] = append(of["paths"], entry{pathKeyOf(path), uint32(access)})
+	for path, access := range withParents(files) {
+		of["paths"] = append(of["paths"], entry{pathKeyOf(path), pathRule{uint16(access), uint16(len(asPrefix(path)))}})
 	}
 	for _, r := range p.Net {
 		name := "v6"

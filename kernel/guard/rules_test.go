@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"testing"
@@ -43,6 +44,29 @@ func TestResolve(t *testing.T) {
 	}
 	if _, err := resolve([]policy.FileRule{{Path: dir + "/loop", Access: r}}); err == nil {
 		t.Error("a loop was resolved")
+	}
+}
+
+func TestWithParents(t *testing.T) {
+	const r, w = policy.Read, policy.Write
+	type rules = map[string]policy.Access
+	for name, c := range map[string]struct{ rules, more rules }{
+		"one":            {rules{"/p": r}, nil},
+		"one below":      {rules{"/p": r, "/p/a": w}, nil},
+		"between":        {rules{"/p": r, "/p/a/b/c": 0}, rules{"/p/a": r, "/p/a/b": r}},
+		"of the nearest": {rules{"/p": r, "/p/a": r | w, "/p/a/b/c": r}, rules{"/p/a/b": r | w}},
+		"two":            {rules{"/p": r, "/p/a/b": w, "/p/a/c": w}, rules{"/p/a": r}},
+		"a like name":    {rules{"/p": r, "/pp/a/b": w}, nil},
+		"of the root":    {rules{"/": r, "/p/a": 0}, rules{"/p": r}},
+		"nothing above":  {rules{"/p/a": r}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := maps.Clone(c.rules)
+			maps.Copy(want, c.more)
+			if diff := cmp.Diff(want, withParents(c.rules)); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

@@ -231,8 +231,8 @@ func TestClosed(t *testing.T) {
 				next := make(chan *Cell)
 				go func() { next <- newCell(t, g, anywhere(policy.Quotas{})) }() // a bound thread may not build
 				c := <-next
-				if c.Index() != old.Index() {
-					t.Errorf("cell %d after cell %d", c.Index(), old.Index())
+				if c.Index() != old.Index() || c.Life() == old.Life() || c.Life() == 0 {
+					t.Errorf("cell %d, life %d after cell %d, life %d", c.Index(), c.Life(), old.Index(), old.Life())
 				}
 				_, err := unix.Write(fd, []byte("x"))
 				err = errors.Join(denied("send as the next cell", err), denied("connect as the next cell", dial(9)))

@@ -6,7 +6,8 @@
 // interface (its ABI), and lists as [Gap] what of the policy this layer cannot hold:
 // Landlock adds rights up along a path, so it cannot take away below what it gives above;
 // it knows ports and no addresses; it never judges stat, chmod, chown or UDP. Whoever
-// compiles decides whether another layer covers a gap.
+// compiles decides whether another layer covers a gap. Devices, pipes, sockets in the file
+// system and symbolic links cannot be made whatever the policy.
 //
 // # On which thread, and when
 //

@@ -158,11 +158,20 @@ static __always_inline struct contract_event *next_send(struct __sk_buff *skb) {
   return bpf_map_lookup_elem(&sends, &at);
 }
 
+// Does the packet name hops before its receiver, or options for them? Then it may go to
+// others first than those whose addresses were judged.
+static __always_inline bool routed(struct __sk_buff *skb) {
+  u8 head[7]; // of IPv4 version and length, of IPv6 version to next header
+  if (bpf_skb_load_bytes(skb, 0, head, sizeof head)) return true;
+  if (head[0] >> 4 == 4) return head[0] != 0x45;
+  return head[6] == IPPROTO_HOPOPTS || head[6] == IPPROTO_ROUTING || head[6] == IPPROTO_DSTOPTS;
+}
+
 SEC("cgroup_skb/egress")
 int on_egress(struct __sk_buff *skb) {
   struct cell c;
   if (!tagged(skb, &c)) return PERMIT;
-  if (!has_policy(&c)) {
+  if (!has_policy(&c) || routed(skb)) {
     deny(&c, HOOK_SEND | PACKET);
     return REFUSE;
   }
@@ -230,7 +239,7 @@ int BPF_PROG(on_newtask, struct task_struct *task) {
   look_up(b, &c);
   if (c.usage) __sync_fetch_and_add(&c.usage->children, 1);
   if (inherit(task, b)) return 0;
-  tell(b->cell, EVENT_ORPHAN << 16 | HOOK_FORK, 0, 0, 0);
+  tell(b, EVENT_ORPHAN << 16 | HOOK_FORK, 0, 0, 0);
   if (bpf_send_signal_task && !bpf_send_signal_task(task, SIGKILL, PIDTYPE_TGID, 0)) return 0;
   u64 *lost = bpf_map_lookup_elem(&orphans, &zero);
   if (lost) __sync_fetch_and_add(lost, 1);
@@ -254,6 +263,6 @@ int BPF_PROG(on_runtime, struct task_struct *task, u64 runtime) {
   look_up(b, &c);
   if (!c.usage) return 0;
   u64 now = __sync_fetch_and_add(&c.usage->cpu, runtime) + runtime;
-  if (c.limits && c.limits->cpu && now >= c.limits->cpu) tell_over(c.self.cell, HOOK_CPU, QUOTA_CPU);
+  if (c.limits && c.limits->cpu && now >= c.limits->cpu) tell_over(&c.self, HOOK_CPU, QUOTA_CPU);
   return 0;
 }

@@ -38,12 +38,13 @@ struct qstr { const unsigned char *name; };
 struct dentry { struct qstr d_name; };
 struct vfsmount;
 struct path { struct vfsmount *mnt; struct dentry *dentry; };
-struct file { unsigned int f_mode; struct path f_path; };
+struct file { unsigned int f_mode, f_flags; struct path f_path; };
 struct task_struct { int pid; int tgid; };
 struct linux_binprm { struct file *file; };
 struct vm_area_struct { struct file *vm_file; };
-struct msghdr { void *msg_name; int msg_namelen; };
-struct sock { unsigned short sk_protocol; };
+struct msghdr { void *msg_name; int msg_namelen; unsigned long msg_controllen; };
+struct sock_common { unsigned short skc_family; };
+struct sock { struct sock_common __sk_common; unsigned short sk_protocol; };
 struct socket { struct sock *sk; };
 #pragma clang attribute pop
 
@@ -69,10 +70,14 @@ _Static_assert(__builtin_offsetof(struct __sk_buff, sk) == 168, "sk");
 enum { EPERM = 1, ENOMEM = 12, EACCES = 13 };
 enum { AF_UNSPEC = 0, AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10 };
 enum { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
-enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
+enum { IPPROTO_HOPOPTS = 0, IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_ROUTING = 43, IPPROTO_DSTOPTS = 60 };
+enum { SOL_SOCKET = 1, SO_BINDTODEVICE = 25, SO_BINDTOIFINDEX = 62 };
+enum { SOL_IP = 0, IP_OPTIONS = 4 };
+enum { SOL_IPV6 = 41, IPV6_2292PKTOPTIONS = 6, IPV6_HOPOPTS = 54, IPV6_RTHDRDSTOPTS = 55, IPV6_RTHDR = 57, IPV6_DSTOPTS = 59 };
 enum { ENOSYS = 38, SIGKILL = 9 };
 enum pid_type { PIDTYPE_PID, PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID, PIDTYPE_MAX };
 enum { PROT_EXEC = 4 };
 enum { FMODE_READ = 1, FMODE_WRITE = 2, FMODE_EXEC = 32 };
+enum { O_TRUNC = 01000, RENAME_EXCHANGE = 2 };
 
 #endif

@@ -27,6 +27,14 @@ static __always_inline struct scratch *scratch(void) {
   return bpf_task_storage_get(&scratches, (void *)bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
+// What nothing permits.
+#define REFUSE(hook, name, what)             \
+  SEC("lsm/" #hook)                          \
+  int BPF_PROG(name) {                       \
+    struct cell c;                           \
+    return bound(&c) ? deny(&c, what) : 0;   \
+  }
+
 // ---- paths -----------------------------------------------------------------------------------------
 
 // Does the cell have the access to the path in s, of length bytes without its end?
@@ -44,8 +52,12 @@ static __noinline int judge_path(struct cell *c, struct scratch *s, u32 length, 
   // Rules end in a slash, and so does the key: /data does not fit /database.
   s->key.text[length & (PATH_KEY - 1)] = '/';
   s->key.bits = PATH_KEY * 8;
-  u32 *has = bpf_map_lookup_elem(rules, &s->key);
-  if (!has || (*has & access) != access) return deny_with(c, hook, access, 0, path);
+  struct path_rule *rule = bpf_map_lookup_elem(rules, &s->key);
+  u32 needs = access & ~MOVE;
+  if (!rule || (rule->access & needs) != needs) return deny_with(c, hook, access, 0, path);
+  // What a rule is for, or lies above one, stays: its rule would be that of what comes next.
+  if (access & MOVE && rule->length == length + 1) return deny_with(c, hook, access, 0, path);
+  c->has = rule->access;
   return 0;
 }
 
@@ -60,7 +72,7 @@ static __always_inline int judge(struct cell *c, struct path *p, enum hook hook,
 
 // For those that may not: a path, and in it, perhaps, a name. Where the kernel cannot
 // tell the path nothing can be made, renamed or removed.
-static __always_inline int judge_in(struct cell *c, const struct path *p, struct dentry *child) {
+static __always_inline int judge_in(struct cell *c, const struct path *p, struct dentry *child, u32 access) {
   if (!bpf_path_d_path) return deny(c, HOOK_CHANGE);
   struct scratch *s = scratch();
   if (!s) return deny(c, HOOK_CHANGE);
@@ -68,7 +80,7 @@ static __always_inline int judge_in(struct cell *c, const struct path *p, struct
   int n = bpf_path_d_path(p, path, PATH_MAX);
   if (n <= 0) return deny(c, HOOK_CHANGE);
   u32 end = n - 1; // the zero
-  if (!child) return judge_path(c, s, end, HOOK_CHANGE << 16 | WRITE);
+  if (!child) return judge_path(c, s, end, HOOK_CHANGE << 16 | access);
   if (end < 1 || end > PATH_MAX - 260) return deny(c, HOOK_CHANGE);
   if (end > 1) { // else it is the root, and has one
     path[end & (PATH_MAX - 1)] = '/';
@@ -78,7 +90,7 @@ static __always_inline int judge_in(struct cell *c, const struct path *p, struct
   asm volatile("%0 &= 4095" : "+r"(end));
   long more = bpf_probe_read_kernel_str(&path[end], 256, BPF_CORE_READ(child, d_name.name));
   if (more <= 1) return deny(c, HOOK_CHANGE);
-  return judge_path(c, s, end + (u32)more - 1, HOOK_CHANGE << 16 | WRITE);
+  return judge_path(c, s, end + (u32)more - 1, HOOK_CHANGE << 16 | access);
 }
 
 SEC("lsm/file_open")
@@ -86,7 +98,7 @@ int BPF_PROG(on_file_open, struct file *file) {
   struct cell c;
   if (!bound(&c)) return 0;
   u32 access = 0;
-  if (file->f_mode & FMODE_WRITE) access |= WRITE;
+  if (file->f_mode & FMODE_WRITE || file->f_flags & O_TRUNC) access |= WRITE; // also O_RDONLY empties
   if (file->f_mode & FMODE_EXEC) access |= EXECUTE;
   if (file->f_mode & FMODE_READ || !access) access |= READ;
   int no = judge(&c, &file->f_path, HOOK_OPEN, access);
@@ -115,38 +127,43 @@ int BPF_PROG(on_getattr, struct path *path) {
   return bound(&c) && !has_policy(&c) ? deny(&c, HOOK_LOOK) : 0;
 }
 
-#define IN_DIRECTORY(hook, name, ...)                                    \
+#define IN_DIRECTORY(hook, name, access)                                 \
   SEC("lsm/" #hook)                                                      \
   int BPF_PROG(name, const struct path *dir, struct dentry *child) {     \
     struct cell c;                                                       \
-    return bound(&c) ? judge_in(&c, dir, child) : 0;                     \
+    return bound(&c) ? judge_in(&c, dir, child, access) : 0;             \
   }
-IN_DIRECTORY(path_mknod, on_mknod)
-IN_DIRECTORY(path_mkdir, on_mkdir)
-IN_DIRECTORY(path_symlink, on_symlink)
-IN_DIRECTORY(path_unlink, on_unlink)
-IN_DIRECTORY(path_rmdir, on_rmdir)
+IN_DIRECTORY(path_mknod, on_mknod, WRITE)
+IN_DIRECTORY(path_mkdir, on_mkdir, WRITE)
+IN_DIRECTORY(path_unlink, on_unlink, WRITE | MOVE)
+IN_DIRECTORY(path_rmdir, on_rmdir, WRITE | MOVE)
 
+// Nothing gains by its new path, nor does what it changes places with.
 SEC("lsm/path_rename")
 int BPF_PROG(on_rename, const struct path *from, struct dentry *old, const struct path *to, struct dentry *new) {
   struct cell c;
   if (!bound(&c)) return 0;
-  int no = judge_in(&c, from, old);
-  return no ? no : judge_in(&c, to, new);
+  if (!bpf_path_d_path) return deny(&c, HOOK_CHANGE);
+  int no = judge_in(&c, from, old, WRITE | MOVE);
+  if (no) return no;
+  u32 had = c.has;
+  no = judge_in(&c, to, new, WRITE | MOVE);
+  if (no) return no;
+  u32 gained = c.has & ~had;
+  if (ctx[4] & RENAME_EXCHANGE) gained = c.has ^ had; // since Linux 5.19; paths are told later
+  return gained ? deny(&c, HOOK_CHANGE) : 0;
 }
 
-// A hard link gives a file a second path, and the hook does not tell the first.
-SEC("lsm/path_link")
-int BPF_PROG(on_link, struct dentry *old) {
-  struct cell c;
-  return bound(&c) ? deny(&c, HOOK_CHANGE) : 0;
-}
+// A hard link gives a file a second path, and the hook does not tell the first; a symbolic
+// one in the place of a rule's path would give the next cell what it leads to.
+REFUSE(path_link, on_link, HOOK_CHANGE)
+REFUSE(path_symlink, on_symlink, HOOK_CHANGE)
 
 #define OF_PATH(hook, name)                           \
   SEC("lsm/" #hook)                                   \
   int BPF_PROG(name, const struct path *path) {       \
     struct cell c;                                    \
-    return bound(&c) ? judge_in(&c, path, 0) : 0;     \
+    return bound(&c) ? judge_in(&c, path, 0, WRITE) : 0; \
   }
 OF_PATH(path_truncate, on_truncate)
 OF_PATH(path_chmod, on_chmod)
@@ -226,14 +243,16 @@ int BPF_PROG(on_sendmsg, struct socket *sock, struct msghdr *message, int size) 
   struct cell c;
   struct address a = {};
   if (!bound(&c)) return 0;
-  if (!has_policy(&c)) return deny(&c, HOOK_SEND);
+  struct sock *sk = sock->sk;
+  if (!has_policy(&c) || !sk) return deny(&c, HOOK_SEND);
+  // A message's own options can name a route.
+  if (message->msg_controllen && internet(sk->__sk_common.skc_family)) return deny(&c, HOOK_SEND);
   void *to = message->msg_name;
   int no = to ? judge_sockaddr(&c, to, message->msg_namelen, HOOK_SEND, &a) : 0;
   if (no) return no;
   if (!has_contract(&c, HOOK_SEND)) return 0;
   struct scratch *s = scratch();
-  struct sock *sk = sock->sk;
-  if (!s || !sk || !c.usage) return deny(&c, HOOK_SEND);
+  if (!s || !c.usage) return deny(&c, HOOK_SEND);
   fill_event(&s->event, &c, CONTRACT_SEND);
   if (internet(a.family)) {
     fill_address(&s->event, &a, sk->sk_protocol);
@@ -244,13 +263,25 @@ int BPF_PROG(on_sendmsg, struct socket *sock, struct msghdr *message, int size) 
   return deny(&c, HOOK_SEND);
 }
 
-// What nothing permits: to serve, and to talk to others on the machine.
-#define REFUSE(hook, name, what)             \
-  SEC("lsm/" #hook)                          \
-  int BPF_PROG(name) {                       \
-    struct cell c;                           \
-    return bound(&c) ? deny(&c, what) : 0;   \
+// Does the option choose where packets go first, whatever address they are for?
+static __always_inline bool routes(int level, int option) {
+  switch (level) {
+    case SOL_SOCKET: return option == SO_BINDTODEVICE || option == SO_BINDTOIFINDEX;
+    case SOL_IP: return option == IP_OPTIONS;
+    case SOL_IPV6:
+      return option == IPV6_RTHDR || option == IPV6_HOPOPTS || option == IPV6_DSTOPTS || option == IPV6_RTHDRDSTOPTS ||
+             option == IPV6_2292PKTOPTIONS;
   }
+  return false;
+}
+
+SEC("lsm/socket_setsockopt")
+int BPF_PROG(on_setsockopt, struct socket *sock, int level, int option) {
+  struct cell c;
+  return routes(level, option) && bound(&c) ? deny(&c, HOOK_SOCKET) : 0;
+}
+
+// To serve, and to talk to others on the machine.
 REFUSE(socket_bind, on_bind, HOOK_SERVE)
 REFUSE(socket_listen, on_listen, HOOK_SERVE)
 REFUSE(unix_stream_connect, on_unix_connect, HOOK_UNIX)

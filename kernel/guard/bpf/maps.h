@@ -13,8 +13,9 @@
 #define PATH_MAX 4096
 #define RANGES 8
 
-// Kinds of access, as in package policy.
-enum { READ = 1, WRITE = 2, EXECUTE = 4 };
+// Kinds of access, as in package policy. MOVE is no rule's: with WRITE, it is to take a path
+// away, or to put something else into its place.
+enum { READ = 1, WRITE = 2, EXECUTE = 4, MOVE = 8 };
 
 // What a thread is bound to, or a socket was made by. Cells' numbers are used again, lives
 // never: a binding of another life than the cell's is to nothing. 0 is none.
@@ -69,12 +70,15 @@ struct event {
   u16 kind, hook;
   u32 value; // DENIED: the access; OVER: the quota; CONTRACT: line << 16 | column
   u16 family, port; // port in the machine's order
-  u32 spare;
+  u32 life; // the cell's
   u8 address[16];
   char path[EVENT_PATH]; // ended by a zero
 };
 
 struct path_key { u32 bits; u8 text[PATH_KEY]; };
+// length is that of the key, in bytes: where a path has it, too, the rule is the path's own.
+// Directories above a rule have rules of their own, which say the same as those above them.
+struct path_rule { u16 access, length; };
 struct v4_key { u32 bits; u8 address[4]; };
 struct v6_key { u32 bits; u8 address[16]; };
 struct net_rule { u32 permit; u32 ranges; u16 first[RANGES]; u16 last[RANGES]; };
@@ -177,9 +181,9 @@ struct {
 struct path_rules {
   __uint(type, BPF_MAP_TYPE_LPM_TRIE);
   __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, 4096);
+  __uint(max_entries, 16384);
   __uint(key_size, sizeof(struct path_key));
-  __uint(value_size, sizeof(u32));
+  __uint(value_size, sizeof(struct path_rule));
 };
 struct v4_rules {
   __uint(type, BPF_MAP_TYPE_LPM_TRIE);

@@ -17,6 +17,7 @@ struct cell {
   struct usage *usage;
   struct limits *limits;
   u64 now; // what is used of what was charged last
+  u32 has; // the access to the path that was judged last
 };
 
 // An address, as in struct sockaddr_in and sockaddr_in6.
@@ -38,8 +39,9 @@ static __always_inline bool is_mapped(const u8 *v6) {
 // A flag of hooks: the program is called for a packet, in anybody's context.
 #define PACKET 0x8000
 
-static __noinline int tell(u32 cell, u32 kind_hook, u32 value, const struct address *a, const char *path) {
-  u32 kind = kind_hook >> 16;
+static __noinline int tell(const struct binding *of, u32 kind_hook, u32 value, const struct address *a, const char *path) {
+  if (!of) return 0;
+  u32 kind = kind_hook >> 16, cell = of->cell;
   struct told *t = bpf_map_lookup_elem(&tolds, &cell);
   struct usage *u = bpf_map_lookup_elem(&usages, &cell);
   if (!t || !u) return 0;
@@ -56,6 +58,7 @@ static __noinline int tell(u32 cell, u32 kind_hook, u32 value, const struct addr
   __builtin_memset(e, 0, sizeof *e);
   e->time = now;
   e->cell = cell;
+  e->life = of->life;
   if (!(kind_hook & PACKET)) e->thread = (u32)bpf_get_current_pid_tgid();
   e->kind = kind;
   e->hook = kind_hook & (PACKET - 1);
@@ -77,7 +80,7 @@ lost:
 static __always_inline int deny_with(struct cell *c, u32 hook, u32 value, const struct address *a, const char *path) {
   if (c->usage) {
     __sync_fetch_and_add(&c->usage->denied, 1);
-    tell(c->self.cell, EVENT_DENIED << 16 | hook, value, a, path);
+    tell(&c->self, EVENT_DENIED << 16 | hook, value, a, path);
   }
   return -EACCES;
 }
@@ -85,7 +88,9 @@ static __always_inline int deny_with(struct cell *c, u32 hook, u32 value, const 
 static __always_inline int deny(struct cell *c, u32 hook) { return deny_with(c, hook, 0, 0, 0); }
 
 // Tells once for each policy that a quota is used up.
-static __noinline int tell_over(u32 cell, u32 hook, u32 quota) {
+static __noinline int tell_over(const struct binding *of, u32 hook, u32 quota) {
+  if (!of) return 0;
+  u32 cell = of->cell;
   struct told *t = bpf_map_lookup_elem(&tolds, &cell);
   struct policy *p = bpf_map_lookup_elem(&cells, &cell);
   if (!t || !p) return 0;
@@ -95,13 +100,13 @@ static __noinline int tell_over(u32 cell, u32 hook, u32 quota) {
     t->quotas = 0;
   }
   u64 bit = 1ull << (quota & 63);
-  if (!(__sync_fetch_and_or(&t->quotas, bit) & bit)) tell(cell, EVENT_OVER << 16 | hook, quota, 0, 0);
+  if (!(__sync_fetch_and_or(&t->quotas, bit) & bit)) tell(of, EVENT_OVER << 16 | hook, quota, 0, 0);
   return 0;
 }
 
 static __always_inline int over(struct cell *c, u32 hook, enum quota quota) {
   if (c->usage) __sync_fetch_and_add(&c->usage->denied, 1);
-  tell_over(c->self.cell, hook, quota);
+  tell_over(&c->self, hook, quota);
   return -EACCES;
 }
 
@@ -110,14 +115,21 @@ static __always_inline int over(struct cell *c, u32 hook, enum quota quota) {
 static __always_inline void look_up(const struct binding *b, struct cell *c) {
   c->self = *b;
   c->slot = SLOTS;
+  c->has = 0;
   c->limits = 0;
   c->usage = 0;
   u32 index = b->cell;
   struct policy *p = bpf_map_lookup_elem(&cells, &index);
-  if (!p || !b->life || *(volatile u32 *)&p->life != b->life) return;
+  if (!p || !b->life) return;
+  // The word first: that the cell still lives afterwards says that the word is its own, and
+  // not that of the next cell of its number. The address depends on the word, always by 0,
+  // so that no processor reads the life first.
+  u64 word = *(volatile u64 *)&p->word, zero = word;
+  asm volatile("%0 &= 0" : "+r"(zero));
+  if (*(volatile u32 *)((char *)&p->life + zero) != b->life) return;
   c->usage = bpf_map_lookup_elem(&usages, &index);
   if (!c->usage) return;
-  u32 slot = (u32) * (volatile u64 *)&p->word - 1;
+  u32 slot = (u32)word - 1;
   c->limits = bpf_map_lookup_elem(&limits, &slot);
   if (!c->limits || (c->limits->cpu && c->usage->cpu >= c->limits->cpu)) return;
   c->slot = slot;
@@ -208,7 +220,7 @@ static __always_inline int refused(struct cell *c, u32 hook, const struct contra
   else if (hook == HOOK_FORK) __sync_fetch_and_add(&u->children, -1);
   else if (e->family) __sync_fetch_and_add(&u->connects, -1);
   __sync_fetch_and_add(&u->denied, 1);
-  tell(c->self.cell, EVENT_CONTRACT << 16 | hook, e->line << 16 | (e->column & 0xffff), 0, path);
+  tell(&c->self, EVENT_CONTRACT << 16 | hook, e->line << 16 | (e->column & 0xffff), 0, path);
   return -EACCES;
 }
 
