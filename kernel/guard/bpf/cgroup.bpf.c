@@ -263,6 +263,6 @@ int BPF_PROG(on_runtime, struct task_struct *task, u64 runtime) {
   look_up(b, &c);
   if (!c.usage) return 0;
   u64 now = __sync_fetch_and_add(&c.usage->cpu, runtime) + runtime;
-  if (c.limits && c.limits->cpu && now >= c.limits->cpu) tell_over(&c.self, HOOK_CPU, QUOTA_CPU);
+  if (c.limits && c.limits->cpu && now >= c.limits->cpu) tell_over(&c.self, QUOTA_CPU << 16 | HOOK_CPU);
   return 0;
 }

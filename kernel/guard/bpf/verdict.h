@@ -41,6 +41,9 @@ static __always_inline bool is_mapped(const u8 *v6) {
 
 static __noinline int tell(const struct binding *of, u32 kind_hook, u32 value, const struct address *a, const char *path) {
   if (!of) return 0;
+  // First, while kind_hook is in a register: an older verifier does not remember that it has
+  // PACKET, by which programs that may not ask for the thread do not.
+  u32 thread = kind_hook & PACKET ? 0 : (u32)bpf_get_current_pid_tgid();
   u32 kind = kind_hook >> 16, cell = of->cell;
   struct told *t = bpf_map_lookup_elem(&tolds, &cell);
   struct usage *u = bpf_map_lookup_elem(&usages, &cell);
@@ -59,7 +62,7 @@ static __noinline int tell(const struct binding *of, u32 kind_hook, u32 value, c
   e->time = now;
   e->cell = cell;
   e->life = of->life;
-  if (!(kind_hook & PACKET)) e->thread = (u32)bpf_get_current_pid_tgid();
+  e->thread = thread;
   e->kind = kind;
   e->hook = kind_hook & (PACKET - 1);
   e->value = value;
@@ -87,10 +90,11 @@ static __always_inline int deny_with(struct cell *c, u32 hook, u32 value, const 
 
 static __always_inline int deny(struct cell *c, u32 hook) { return deny_with(c, hook, 0, 0, 0); }
 
-// Tells once for each policy that a quota is used up.
-static __noinline int tell_over(const struct binding *of, u32 hook, u32 quota) {
+// Tells once for each policy that a quota is used up. Quota and hook are one word so that it
+// stays in a register, for the reason that tell gives.
+static __noinline int tell_over(const struct binding *of, u32 quota_hook) {
   if (!of) return 0;
-  u32 cell = of->cell;
+  u32 cell = of->cell, quota = quota_hook >> 16;
   struct told *t = bpf_map_lookup_elem(&tolds, &cell);
   struct policy *p = bpf_map_lookup_elem(&cells, &cell);
   if (!t || !p) return 0;
@@ -100,13 +104,13 @@ static __noinline int tell_over(const struct binding *of, u32 hook, u32 quota) {
     t->quotas = 0;
   }
   u64 bit = 1ull << (quota & 63);
-  if (!(__sync_fetch_and_or(&t->quotas, bit) & bit)) tell(of, EVENT_OVER << 16 | hook, quota, 0, 0);
+  if (!(__sync_fetch_and_or(&t->quotas, bit) & bit)) tell(of, EVENT_OVER << 16 | (quota_hook & 0xffff), quota, 0, 0);
   return 0;
 }
 
 static __always_inline int over(struct cell *c, u32 hook, enum quota quota) {
   if (c->usage) __sync_fetch_and_add(&c->usage->denied, 1);
-  tell_over(&c->self, hook, quota);
+  tell_over(&c->self, quota << 16 | hook);
   return -EACCES;
 }
 
