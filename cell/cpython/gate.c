@@ -98,7 +98,7 @@ static bool names(PyObject *code, const char *name) {
   return found;
 }
 
-// Is the innermost frame outside importlib's own helpers library code that itself
+// Is the innermost frame outside importlib's own helpers, in library code that itself
 // names what it does? A library function that merely iterates, or calls what it is
 // given, is a deputy: what happens is the guest's doing.
 bool gate_library_names(const char *name) {
