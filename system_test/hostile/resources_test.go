@@ -6,6 +6,10 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 )
 
+// shortWall is for what ends by it. The prelude has to be done in it, too, on a machine that does
+// other things besides.
+const shortWall = time.Second
+
 var resourcesFamily = family{
 	name:  "resources",
 	title: "Resource exhaustion",
@@ -20,21 +24,21 @@ var resourcesFamily = family{
 		{name: "memory_sqlite", what: "memory that a C library takes for itself", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{
 			name: "memory_caught", what: "catch MemoryError and go on, for ever",
-			limits: cell.Limits{Memory: 64 << 20, Wall: 500 * time.Millisecond}, alone: true,
+			limits: cell.Limits{Memory: 64 << 20, Wall: shortWall}, alone: true,
 		},
-		{name: "cpu_bytecode", what: "a loop", limits: cell.Limits{Memory: 64 << 20, CPU: 100 * time.Millisecond}, alone: true},
-		{name: "cpu_in_c", what: "a loop in C that nothing interrupts", limits: cell.Limits{Memory: 64 << 20, Wall: 100 * time.Millisecond}, alone: true},
-		{name: "cpu_regex", what: "a regular expression that explodes", limits: cell.Limits{Memory: 64 << 20, Wall: 200 * time.Millisecond}, alone: true},
-		{name: "cpu_pow", what: "a power that takes for ever", limits: cell.Limits{Memory: 64 << 20, Wall: 200 * time.Millisecond}, alone: true},
-		{name: "cpu_sleep", what: "sleep that swallows the interrupt", limits: cell.Limits{Memory: 64 << 20, Wall: 100 * time.Millisecond}, alone: true},
+		{name: "cpu_bytecode", what: "a loop", limits: cell.Limits{Memory: 64 << 20, CPU: 300 * time.Millisecond}, alone: true},
+		{name: "cpu_in_c", what: "a loop in C that nothing interrupts", limits: cell.Limits{Memory: 64 << 20, Wall: shortWall}, alone: true},
+		{name: "cpu_regex", what: "a regular expression that explodes", limits: cell.Limits{Memory: 64 << 20, Wall: shortWall}, alone: true},
+		{name: "cpu_pow", what: "a power that takes for ever", limits: cell.Limits{Memory: 64 << 20, Wall: shortWall}, alone: true},
+		{name: "cpu_sleep", what: "sleep that swallows the interrupt", limits: cell.Limits{Memory: 64 << 20, Wall: shortWall}, alone: true},
 		{name: "threads", what: "threads without end", limits: cell.Limits{Memory: 64 << 20, Children: 4}, alone: true},
 		{name: "descriptors", what: "descriptors without end", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "output", what: "posts and logs without end", limits: cell.Limits{Memory: 64 << 20, Output: 1 << 20}, alone: true},
-		{name: "posts", what: "posts that nobody receives", limits: cell.Limits{Memory: 64 << 20, Wall: 300 * time.Millisecond}, alone: true},
+		{name: "posts", what: "posts that nobody receives", limits: cell.Limits{Memory: 64 << 20, Wall: shortWall}, alone: true},
 		{name: "message", what: "one message larger than the limit", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "deep_value", what: "a value so deep that its encoder recurses", limits: cell.Limits{Memory: 64 << 20}, alone: true, ends: "TypeError"},
 		{name: "fork_bomb", what: "processes and threads that make more", limits: cell.Limits{Memory: 64 << 20, Children: 8}, alone: true},
 		{name: "locks", what: "lock a file of everybody's, so that others wait", limits: cell.Limits{Memory: 64 << 20}, alone: true},
-		{name: "requests", what: "requests without end", limits: cell.Limits{Memory: 64 << 20, Wall: 300 * time.Millisecond}, alone: true},
+		{name: "requests", what: "requests without end", limits: cell.Limits{Memory: 64 << 20, Wall: shortWall}, alone: true},
 	},
 }
