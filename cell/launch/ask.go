@@ -110,6 +110,9 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit time.Du
 
 // receive handles one message about the cell, on the host's reader.
 func (c *handle) receive(m *wire.Msg) {
+	if fromGuest(m) {
+		c.proveSeat()
+	}
 	switch b := m.Body.(type) {
 	case *wire.Control_Post:
 		c.mu.Lock()
@@ -125,6 +128,18 @@ func (c *handle) receive(m *wire.Msg) {
 		c.end(cell.State(b.Ended.State), b.Ended.Reason, b.Ended.Report)
 	default:
 		c.answered(m)
+	}
+}
+
+// fromGuest reports whether m comes from the cell itself, and not from its host.
+func fromGuest(m *wire.Msg) bool {
+	switch m.Body.(type) {
+	case *wire.Control_Post, *wire.Control_Log, *wire.Control_Metric, *wire.Control_Denial, *wire.Control_Request:
+		return true
+	case *wire.Control_Result:
+		return len(m.Payload) > 0 // what the host itself has done has none
+	default:
+		return false
 	}
 }
 

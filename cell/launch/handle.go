@@ -34,6 +34,8 @@ type handle struct {
 	seat    *numbered // nil: the kernel judges nothing by cell
 	sitsIn  *hostproc // the host that its seat is to be in
 	claimed bool      // its host has said so: it is in its seat
+	// unproven: nothing has come from it yet.
+	unproven bool
 
 	served served
 

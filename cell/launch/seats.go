@@ -290,14 +290,27 @@ func (c *handle) seatIn(h *hostproc) {
 	}
 }
 
-// sits is called when the host says that the cell is claimed. It must be in its seat by then.
+// sits is called when the host says that the cell is claimed. It must have its seat by then.
 func (c *handle) sits() {
 	c.mu.Lock()
-	c.claimed = true
+	c.claimed, c.unproven = true, true
 	s := c.seat
 	c.mu.Unlock()
-	if c.host.seats != nil && (s == nil || !s.Taken()) {
+	if c.host.seats != nil && s == nil {
 		c.host.kill("put a cell where the kernel does not judge it")
+	}
+}
+
+// proveSeat is called by the host's reader with what the cell says: where the kernel has threads
+// take their binding themselves, this one has done so before it ran anything.
+func (c *handle) proveSeat() {
+	c.mu.Lock()
+	s := c.seat
+	unproven := c.unproven && s != nil
+	c.unproven = false
+	c.mu.Unlock()
+	if unproven && !s.Taken() {
+		c.host.kill("runs a cell that the kernel does not judge")
 	}
 }
 
