@@ -67,7 +67,7 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 	h := &hostproc{backend: backend, fit: r.fit, node: node, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
-	if l.config.Kernel.Seats() {
+	if l.wantsSeats(backend, r.fit) {
 		h.seats = &seats{enforcer: l.config.Kernel, pool: max(l.config.PoolSize, 0), watches: map[uint64]*enforce.Watch{}, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
 		h.seats.leave, err = l.config.Kernel.Enroll(h.pid)
 	}
@@ -99,6 +99,12 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 		l.waiters.Go(h.attendSeats)
 	}
 	return h, nil
+}
+
+// wantsSeats: without a policy a thread has no sockets, no files beyond Landlock's, and no group:
+// where programs do not judge files they have nothing to do for it.
+func (l *Launcher) wantsSeats(b cell.Backend, f fit) bool {
+	return l.config.Kernel.Seats() && (f.own || b == cell.Process || l.guard.Files)
 }
 
 func (l *Launcher) greet(h *hostproc, share Users) error {

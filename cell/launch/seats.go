@@ -253,7 +253,7 @@ func (h *hostproc) clear() {
 func (c *handle) sit(h *hostproc, s *numbered) error {
 	c.seating.Lock()
 	defer c.seating.Unlock()
-	if err := s.Put(h.kernelPolicy(c.ruling.policy), c.kernelLimits(c.ruling.policy)); err != nil {
+	if err := c.putInto(h, s); err != nil {
 		return err
 	}
 	s.Tell(c.kernelSays)
@@ -269,6 +269,15 @@ func (c *handle) sit(h *hostproc, s *numbered) error {
 		before.Close() // its worker was gone when it was claimed
 	}
 	return nil
+}
+
+// putInto gives a free seat, which has what Python needs, what the cell has beyond that.
+func (c *handle) putInto(h *hostproc, s *numbered) error {
+	limits := c.kernelLimits(c.ruling.policy)
+	if !c.ruling.fit.own {
+		return s.Limit(limits)
+	}
+	return s.Put(h.kernelPolicy(c.ruling.policy), limits)
 }
 
 // awaitsSeat reports whether the host is to give the cell a seat: until its claim is answered.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,9 @@ type Task struct {
 	TID int
 	// Process: all of the process is the cell's.
 	Process bool
+	// level is the host's PID namespace among those that number the task, and number what it
+	// is there.
+	level, number int
 }
 
 // ErrNoTask says that the host has no such thread or process.
@@ -39,16 +43,23 @@ func Find(host, n int, process bool) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
-	for _, tid := range candidates {
-		of := tid
-		if !process {
-			of = host
-		}
-		if ns, err := numbers(of, tid); err == nil && level < len(ns) && ns[level] == n {
-			return Task{TID: tid, Process: process}, nil
+	for _, tid := range slices.Backward(candidates) { // it is among the youngest
+		t := Task{TID: tid, Process: process, level: level, number: n}
+		if t.is(host) {
+			return t, nil
 		}
 	}
 	return Task{}, fmt.Errorf("%w: %d of host %d", ErrNoTask, n, host)
+}
+
+// is reports whether the task is what the host numbers so.
+func (t Task) is(host int) bool {
+	of := t.TID
+	if !t.Process {
+		of = host
+	}
+	ns, err := numbers(of, t.TID)
+	return err == nil && t.level < len(ns) && ns[t.level] == t.number
 }
 
 func taskDir(pid, tid int) string {

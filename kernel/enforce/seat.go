@@ -52,12 +52,8 @@ func (e *Enforcer) Seat(host, n int, process bool, base policy.Policy) (*Seat, e
 	if err == nil {
 		err = s.enter()
 	}
-	if err == nil {
-		// A number may have become another's meanwhile.
-		var again Task
-		if again, err = Find(host, n, process); err == nil && again != task {
-			err = ErrNoTask
-		}
+	if err == nil && !task.is(host) { // the number has become another's meanwhile
+		err = ErrNoTask
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.release())
@@ -177,6 +173,20 @@ func (s *Seat) Put(p policy.Policy, l cgroup.Limits) error {
 		s.watch.watched.Swap(paths)
 	}
 	return nil
+}
+
+// Limit replaces the limits alone; the policy is that of Seat, or of the last Put.
+func (s *Seat) Limit(l cgroup.Limits) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return ErrClosed
+	case s.group == nil:
+		return nil
+	default:
+		return s.group.Set(s.enforcer.possible(l))
+	}
 }
 
 // build puts a policy into the kernel, aside; nil where nobody judges.
