@@ -67,7 +67,7 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 	h := &hostproc{backend: backend, fit: r.fit, node: node, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
-	if l.wantsSeats(backend, r.fit) {
+	if l.wantsSeats(backend, r.fit, confined) {
 		h.seats = &seats{enforcer: l.config.Kernel, pool: max(l.config.PoolSize, 0), watches: map[uint64]*enforce.Watch{}, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
 		h.seats.leave, err = l.config.Kernel.Enroll(h.pid)
 	}
@@ -101,10 +101,11 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 	return h, nil
 }
 
-// wantsSeats: without a policy a thread has no sockets, no files beyond Landlock's, and no group:
+// wantsSeats: without a policy a thread whose filter gives it no sockets has no group either:
 // where programs do not judge files they have nothing to do for it.
-func (l *Launcher) wantsSeats(b cell.Backend, f fit) bool {
-	return l.config.Kernel.Seats() && (f.own || b == cell.Process || l.guard.Files)
+func (l *Launcher) wantsSeats(b cell.Backend, f fit, c *confinement) bool {
+	nothingToJudge := !f.own && b == cell.SubInterpreter && !l.guard.Files && len(c.layers.GetSeccomp()) > 0
+	return l.config.Kernel.Seats() && !nothingToJudge
 }
 
 func (l *Launcher) greet(h *hostproc, share Users) error {
