@@ -1,14 +1,12 @@
 package systemtest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -247,7 +245,7 @@ func sameHost(tb testing.TB, cells ...cell.Cell) {
 // TestQuotasOfTheKernel: the kernel counts what a cell does to the network, and stops it.
 func TestQuotasOfTheKernel(t *testing.T) {
 	kernel := newKernel(t)
-	heard := &denials{}
+	heard := newDenials()
 	l := newLauncher(t, launch.Config{Kernel: kernel})
 	p := connects(listen(t))
 	p.Quotas.Connects = 3
@@ -274,7 +272,7 @@ func TestQuotasOfTheKernel(t *testing.T) {
 // TestContract: assertions beside the rules, judged in the kernel and replaced while the cell runs.
 func TestContract(t *testing.T) {
 	kernel := newKernel(t)
-	heard := &denials{}
+	heard := newDenials()
 	l := newLauncher(t, launch.Config{Kernel: kernel})
 	one, two := listen(t), listen(t)
 	anywhere := policy.Policy{Net: []policy.NetRule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}}
@@ -327,36 +325,32 @@ func TestProcessorInTotal(t *testing.T) {
 	}
 }
 
-// denials is a sink that keeps them.
+// denials is a sink that passes them on.
 type denials struct {
-	mu   sync.Mutex
-	list []cell.Denial
+	recorder
+	told chan cell.Denial
 }
 
-func (*denials) Log(cell.LogRecord) {}
-func (*denials) Metric(cell.Sample) {}
-func (*denials) Request(context.Context, cell.Request) (cell.Value, error) {
-	return cell.Null(), cell.Errorf(cell.PolicyDenied, "none is served")
-}
+func newDenials() *denials { return &denials{told: make(chan cell.Denial, 256)} }
+
 func (d *denials) Denied(got cell.Denial) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.list = append(d.list, got)
+	select {
+	case d.told <- got:
+	default: // more than any test is told of
+	}
 }
 
-// await polls for the denial by a rule: the kernel tells it beside the refusal.
+// await waits for the denial by a rule: the kernel tells it beside the refusal.
 func (d *denials) await(tb testing.TB, rule string) cell.Denial {
 	tb.Helper()
-	for ctx := soon(tb); ctx.Err() == nil; time.Sleep(time.Millisecond) {
-		d.mu.Lock()
-		for _, got := range d.list {
+	for ctx := soon(tb); ; {
+		select {
+		case got := <-d.told:
 			if got.Rule == rule {
-				d.mu.Unlock()
 				return got
 			}
+		case <-ctx.Done():
+			tb.Fatalf("no denial by %s", rule)
 		}
-		d.mu.Unlock()
 	}
-	tb.Fatalf("no denial by %s: %+v", rule, d.list)
-	return cell.Denial{}
 }
