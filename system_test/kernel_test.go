@@ -325,6 +325,33 @@ func TestProcessorInTotal(t *testing.T) {
 	}
 }
 
+// TestQuietLibraries: what Python's libraries open for themselves is not told as what the guest
+// was denied.
+func TestQuietLibraries(t *testing.T) {
+	l := newLauncher(t, launch.Config{Kernel: newKernel(t)})
+	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
+		heard := newDenials()
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"*"}, Sink: heard,
+			Policy: fileRules(policy.FileRule{Path: newTree(t) + "/a", Access: policy.Read})})
+		posts(t, c, attempts+`
+import bz2, hashlib, lzma, zlib
+for library in bz2, lzma, zlib: # each has buffers of its own, which go back to the system
+    for _ in range(3):
+        library.compress(bytes(1 << 20))
+hashlib.sha256(b'x')
+`)
+		attempt(t, c, "open('/etc/passwd')")
+		select {
+		case first := <-heard.told:
+			if first.Action != "open /etc/passwd" {
+				t.Errorf("%+v", first)
+			}
+		case <-soon(t).Done():
+			t.Error("the guest's own open is not told as denied")
+		}
+	}
+}
+
 // denials is a sink that passes them on.
 type denials struct {
 	recorder

@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "cell.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static int configure(PyInitConfig *k, const char *home, const char *stdlib) {
   static const struct { const char *name; int64_t value; } settings[] = {
@@ -22,8 +24,27 @@ static int configure(PyInitConfig *k, const char *home, const char *stdlib) {
              : 0;
 }
 
+static void *give_back(void *unused) {
+  enum { CHUNKS = 16, SIZE = 100 << 10 }; // each below what malloc maps, together above what it keeps
+  void *volatile chunks[CHUNKS];          // or the compiler leaves all of it out
+  for (int i = 0; i < CHUNKS; i++) chunks[i] = malloc(SIZE);
+  for (int i = CHUNKS - 1; i >= 0; i--) free(chunks[i]);
+  return unused;
+}
+
+// What libraries open for themselves, no policy gives, and it would be told as denied to a guest that
+// opened nothing. So it is done, or kept from being done, before there are guests: OpenSSL looks for
+// its configuration; and the first time that a thread other than the main one gives memory back,
+// glibc reads /proc/sys/vm/overcommit_memory, and remembers.
+static void settle_libraries(void) {
+  setenv("OPENSSL_CONF", "/dev/null", 1);
+  pthread_t t;
+  if (!pthread_create(&t, NULL, give_back, NULL)) pthread_join(t, NULL);
+}
+
 // Leaves the calling thread attached to the main interpreter.
 int runtime_init(const char *home, const char *stdlib, char *err, size_t errlen) {
+  settle_libraries();
   policy_init(stdlib);
   memory_hook();
   if (PySys_AddAuditHook(policy_hook, NULL) < 0) {

@@ -71,16 +71,10 @@ func pythonFiles(p Python) []policy.FileRule {
 	return rules
 }
 
-const overcommit = "/proc/sys/vm/overcommit_memory"
-
 // guardFiles are the same for the guard, which also judges code that is mapped, and the null
 // device's being written to.
 func guardFiles(p Python) []policy.FileRule {
 	rules := pythonFiles(p)
-	// The C library asks before it gives memory back.
-	if _, err := os.Stat(overcommit); err == nil {
-		rules = append(rules, policy.FileRule{Path: overcommit, Access: policy.Read})
-	}
 	for i := range rules {
 		rules[i].Access |= policy.Execute
 		if rules[i].Path == os.DevNull {
