@@ -50,6 +50,9 @@ func (t *Tree) Create(name string, l Limits) (*Group, error) {
 			return nil, fmt.Errorf("cgroup: make a group: %w", err)
 		}
 	}
+	if l == (Limits{}) { // as the kernel makes it
+		return g, nil
+	}
 	if err := g.Set(l); err != nil {
 		g.rmdir(g.dirs)
 		return nil, err

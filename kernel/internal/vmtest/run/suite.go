@@ -26,7 +26,7 @@ type suite struct {
 var systemTests = []string{
 	"TestTwoCells", "TestQuotasOfTheKernel", "TestProcessorInTotal", "TestGroupOfACell",
 	"TestPolicy", "TestReloadedFiles", "TestCorrupted", "TestProcessCellIsNobody", "TestHostOfThreadsIsPowerless",
-	"TestWaysAroundTheGate", "TestGrantedImportsWork",
+	"TestWaysAroundTheGate", "TestGrantedImportsWork", "TestQuietLibraries",
 }
 
 var suites = []suite{
