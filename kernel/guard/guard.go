@@ -113,6 +113,17 @@ func loadWeaker(o Options) (*Guard, error) {
 	return g, nil
 }
 
+// plain is an error of loading without the library's guess at what is missing: since Linux 5.11
+// no memory limit of the process counts.
+type plain struct{ error }
+
+func (p plain) Error() string {
+	before, after, _ := strings.Cut(p.error.Error(), " (MEMLOCK may be too low, consider rlimit.RemoveMemlock)")
+	return before + after
+}
+
+func (p plain) Unwrap() error { return p.error }
+
 func load(o Options, kind Kind) (*Guard, error) {
 	g := &Guard{kind: kind, cgroup: o.Cgroup, pin: o.Pin, byThread: o.byThread, links: map[string]link.Link{}, maps: map[string]*ebpf.Map{}}
 	if err := g.prepare(o); err != nil {
@@ -120,7 +131,7 @@ func load(o Options, kind Kind) (*Guard, error) {
 	}
 	c, err := ebpf.NewCollection(g.spec)
 	if err != nil {
-		return nil, fmt.Errorf("guard: load the programs of kind %s: %w", kind, err)
+		return nil, fmt.Errorf("guard: load the programs of kind %s: %w", kind, plain{err})
 	}
 	defer c.Close() // links and our clones of the maps stay
 	for cell := range uint32(maxCells) {

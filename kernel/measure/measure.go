@@ -68,11 +68,9 @@ func loaded(kind guard.Kind, group string) (*guard.Guard, error) {
 	return g, nil
 }
 
-// brief leaves out the verifier's log, and the library's advice about memory, which is not
-// what is missing.
+// brief leaves out the verifier's log.
 func brief(err error) string {
-	text, _, _ := strings.Cut(err.Error(), " (MEMLOCK may be too low")
-	text, _, _ = strings.Cut(text, "\n")
+	text, _, _ := strings.Cut(err.Error(), "\n")
 	return text
 }
 
