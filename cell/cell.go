@@ -150,6 +150,8 @@ type KernelUsage struct {
 	// Children are threads and processes started, Denied what was refused.
 	Children uint64 `json:"children"`
 	Denied   uint64 `json:"denied"`
+	// Slowed are packets dropped or marked because of the policy's bandwidth.
+	Slowed uint64 `json:"slowed"`
 }
 
 // Confinement lists the kernel's layers around a cell.

@@ -130,7 +130,7 @@ func (s *numbered) kernelUsage() *cell.KernelUsage {
 	}
 	u := s.Usage()
 	return &cell.KernelUsage{CPU: u.CPU, Opens: u.Opens, Connects: u.Connects, Sent: u.Sent, Received: u.Received,
-		Children: u.Children, Denied: u.Denied}
+		Children: u.Children, Denied: u.Denied, Slowed: u.Slowed}
 }
 
 // announced seats a worker that the host has started, for one of its cells or for its pool.

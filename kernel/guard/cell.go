@@ -42,6 +42,15 @@ type Usage struct {
 	CPU time.Duration
 	// Lost are events that were not told, for there were too many.
 	Lost uint64
+	// Slowed are packets that were dropped, to be sent again, or marked, so that fewer are
+	// sent, for the cell was faster than Quotas.Bandwidth.
+	Slowed uint64
+}
+
+// usage is struct usage.
+type usage struct {
+	Usage
+	sentUntil, receivedUntil uint64 // the programs' own
 }
 
 // NewCell makes a cell with a policy.
@@ -63,7 +72,7 @@ func (g *Guard) NewCellOf(r *Rules) (*Cell, error) {
 	}
 	g.lives++
 	c := &Cell{guard: g, index: g.freeCells[0], life: g.lives}
-	*(*Usage)(g.usage(c.index)) = Usage{}
+	*(*usage)(g.usage(c.index)) = usage{}
 	if err := c.publish(r); err != nil {
 		return nil, err
 	}
@@ -159,7 +168,7 @@ func (c *Cell) Usage() Usage {
 	return u
 }
 
-// usage is where a cell's counters are: a Usage.
+// usage is where a cell's counters are: a usage.
 func (g *Guard) usage(cell uint32) unsafe.Pointer {
-	return unsafe.Pointer(&g.usages[cell*uint32(unsafe.Sizeof(Usage{}))])
+	return unsafe.Pointer(&g.usages[cell*uint32(unsafe.Sizeof(usage{}))])
 }

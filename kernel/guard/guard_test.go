@@ -32,7 +32,7 @@ func TestSizes(t *testing.T) {
 		for name, want := range map[string][2]uint32{
 			"bindings": {4, uint32(unsafe.Sizeof(binding{}))},
 			"cells":    {4, uint32(unsafe.Sizeof(sharedPolicy{}))},
-			"usages":   {4, uint32(unsafe.Sizeof(Usage{}))},
+			"usages":   {4, uint32(unsafe.Sizeof(usage{}))},
 			"limits":   {4, uint32(unsafe.Sizeof(limits{}))},
 			"sockets":  {4, uint32(unsafe.Sizeof(binding{}))},
 		} {

@@ -49,7 +49,7 @@ const (
 	Opens
 	// Connects is Quotas.Connects.
 	Connects
-	// Bytes are Quotas.Sent and Quotas.Received.
+	// Bytes are Quotas.Sent, Quotas.Received and Quotas.Bandwidth.
 	Bytes
 	// CPU is Quotas.CPUTotal.
 	CPU

@@ -104,7 +104,7 @@ func (g *Guard) keepMaps(c *ebpf.Collection) error {
 	if g.cells, err = mapped(g.maps["cells"], maxCells*int(unsafe.Sizeof(sharedPolicy{}))); err != nil {
 		return err
 	}
-	g.usages, err = mapped(g.maps["usages"], maxCells*int(unsafe.Sizeof(Usage{})))
+	g.usages, err = mapped(g.maps["usages"], maxCells*int(unsafe.Sizeof(usage{})))
 	return err
 }
 

@@ -22,7 +22,7 @@ import (
 var ruleMaps = []string{"paths", "v4", "v6"}
 
 // limits is struct limits.
-type limits struct{ Opens, Connects, Sent, Received, CPU, Contracts uint64 }
+type limits struct{ Opens, Connects, Sent, Received, CPU, Rate, Contracts uint64 }
 
 // pathRule is struct path_rule.
 type pathRule struct{ Access, Length uint16 }
@@ -135,7 +135,7 @@ func entries(p policy.Policy) (map[string][]entry, error) {
 
 // limitsOf is struct limits, without the contracts.
 func limitsOf(q policy.Quotas) limits {
-	return limits{Opens: uint64(q.Opens), Connects: uint64(q.Connects), Sent: uint64(q.Sent), Received: uint64(q.Received), CPU: uint64(q.CPUTotal)}
+	return limits{Opens: uint64(q.Opens), Connects: uint64(q.Connects), Sent: uint64(q.Sent), Received: uint64(q.Received), CPU: uint64(q.CPUTotal), Rate: uint64(q.Bandwidth)}
 }
 
 // compiled is what a slot is filled with.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -97,55 +98,129 @@ func TestBytes(t *testing.T) {
 	})
 }
 
+// stream is how many bytes come to a free thread in one connection.
+func stream(t *testing.T) (sa *unix.SockaddrInet4, came <-chan int) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	got := make(chan int, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			got <- 0
+			return
+		}
+		n, _ := io.Copy(io.Discard, conn) // what came is what counts
+		_ = conn.Close()
+		got <- int(n)
+	}()
+	return &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}, got
+}
+
+// writeStream connects and writes n bytes.
+func writeStream(sa unix.Sockaddr, n int) error {
+	return to(unix.AF_INET, unix.SOCK_STREAM, func(fd int) error {
+		if err := unix.Connect(fd, sa); err != nil {
+			return err
+		}
+		for n > 0 {
+			went, err := unix.Write(fd, make([]byte, min(n, 1<<16)))
+			if err != nil {
+				return err
+			}
+			n -= went
+		}
+		return nil
+	})
+}
+
 // TestStreamBytes: packets that the kernel sends for a thread, in whatever context, are
 // charged to its cell.
 func TestStreamBytes(t *testing.T) {
 	each(t, func(t *testing.T, g *Guard) {
 		c := newCell(t, g, anywhere(policy.Quotas{}))
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		got := make(chan int, 1)
-		go func() {
-			n := 0
-			defer func() { got <- n }()
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer func() { _ = conn.Close() }()
-			for buf := make([]byte, 1<<16); ; {
-				m, err := conn.Read(buf)
-				if n += m; err != nil {
-					return
-				}
-			}
-		}()
 		const total = 4 << 20
-		on(t, c, func() error {
-			return to(unix.AF_INET, unix.SOCK_STREAM, func(fd int) error {
-				if err := unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-					return err
-				}
-				for left := total; left > 0; {
-					n, err := unix.Write(fd, make([]byte, min(left, 1<<16)))
-					if err != nil {
-						return err
-					}
-					left -= n
-				}
-				return nil
-			})
-		})
-		if n := <-got; n != total {
+		sa, came := stream(t)
+		on(t, c, func() error { return writeStream(sa, total) })
+		if n := <-came; n != total {
 			t.Fatalf("%d bytes came of %d", n, total)
 		}
 		// Headers are at most some hundredths of it.
 		if u := c.Usage(); u.Sent < total || u.Sent > total*105/100 || u.Received == 0 || u.Received > total/10 {
 			t.Errorf("%d bytes sent: %+v", total, u)
 		}
+	})
+}
+
+// TestBandwidth: what comes too fast comes later, and all of it.
+func TestBandwidth(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		const rate, total = 4 << 20, 4 << 20
+		// What may come at once: a quarter of a second, and one packet.
+		const least = time.Second * (total - rate/4 - 1<<16) / rate
+		p := anywhere(policy.Quotas{Bandwidth: rate})
+		c := newCell(t, g, p)
+		sa, came := stream(t)
+		begun := time.Now()
+		on(t, c, func() error { return writeStream(sa, total) })
+		if n := <-came; n != total {
+			t.Errorf("%d bytes came of %d", n, total)
+		}
+		took := time.Since(begun)
+		if took < least {
+			t.Errorf("%d bytes took %s at %d a second; %s at least", total, took, rate, least)
+		}
+		if u := c.Usage(); u.Slowed == 0 || u.Denied != 0 {
+			t.Errorf("%+v", u)
+		}
+		t.Logf("%s, %+v", took, c.Usage())
+	})
+}
+
+// TestBandwidthReceived: so is what is sent to it.
+func TestBandwidthReceived(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		const rate, total = 4 << 20, 4 << 20
+		const least = time.Second * (total - rate/4 - 1<<16) / rate
+		c := newCell(t, g, anywhere(policy.Quotas{Bandwidth: rate}))
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write(make([]byte, total))
+			_ = conn.Close()
+		}()
+		var n int
+		begun := time.Now()
+		on(t, c, func() error {
+			return to(unix.AF_INET, unix.SOCK_STREAM, func(fd int) error {
+				if err := unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+					return err
+				}
+				for buf := make([]byte, 1<<16); ; {
+					m, err := unix.Read(fd, buf)
+					if n += m; err != nil || m == 0 {
+						return err
+					}
+				}
+			})
+		})
+		if took := time.Since(begun); n != total || took < least {
+			t.Errorf("%d of %d bytes took %s; %s at least", n, total, took, least)
+		}
+		if u := c.Usage(); u.Slowed == 0 || u.Denied != 0 {
+			t.Errorf("%+v", u)
+		}
+		t.Logf("%s, %+v", time.Since(begun), c.Usage())
 	})
 }
 

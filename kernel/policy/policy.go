@@ -89,6 +89,11 @@ type Quotas struct {
 	Memory int64 `json:"memory,omitempty"`
 	// Tasks are threads and processes of the control group.
 	Tasks int64 `json:"tasks,omitempty"`
+	// Bandwidth is in bytes a second of the IP packets of the sockets that the cell made, as
+	// many each way, on average. What a quarter of a second has, and one packet, may come at
+	// once. What comes faster is dropped; TCP sends it again, and less from then on. At least
+	// MinBandwidth.
+	Bandwidth int64 `json:"bandwidth,omitempty"`
 
 	// Those below are totals of the cell's life, not rates. What would pass one is
 	// refused, and counts for nothing; what is used stays used when the policy changes.
@@ -108,6 +113,9 @@ type Quotas struct {
 
 // DefaultCPUPeriod is that of the kernel.
 const DefaultCPUPeriod = 100 * time.Millisecond
+
+// MinBandwidth has a second for the largest packet that most devices know.
+const MinBandwidth = 64 << 10
 
 // ErrInvalid is wrapped by every error of Validate.
 var ErrInvalid = errors.New("policy: invalid")
@@ -186,7 +194,7 @@ func (r NetRule) validate() error {
 }
 
 func (q Quotas) validate() error {
-	least := min(int64(q.CPU), int64(q.CPUPeriod), int64(q.CPUTotal), q.Memory, q.Tasks, q.Sent, q.Received, q.Connects, q.Opens)
+	least := min(int64(q.CPU), int64(q.CPUPeriod), int64(q.CPUTotal), q.Memory, q.Tasks, q.Bandwidth, q.Sent, q.Received, q.Connects, q.Opens)
 	switch {
 	case least < 0:
 		return invalid("a quota is negative")
@@ -196,6 +204,8 @@ func (q Quotas) validate() error {
 		return invalid("a processor quota of %s; the kernel gives 1ms at least", q.CPU)
 	case q.CPUTotal > 0 && q.CPUTotal < time.Millisecond:
 		return invalid("a total of %s of the processor; a cell needs 1ms at least", q.CPUTotal)
+	case q.Bandwidth > 0 && q.Bandwidth < MinBandwidth:
+		return invalid("a bandwidth of %d bytes a second; %d at least", q.Bandwidth, MinBandwidth)
 	case q.CPUPeriod > 0 && q.CPU == 0:
 		return invalid("a processor period without a quota")
 	}

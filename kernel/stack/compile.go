@@ -327,7 +327,7 @@ func (c *compiler) totals() {
 		wanted, held bool
 	}{
 		{TotalOpens, q.Opens > 0, g.Opens}, {TotalConnects, q.Connects > 0, g.Connects},
-		{TotalBytes, q.Sent > 0 || q.Received > 0, g.Bytes}, {TotalCPU, q.CPUTotal > 0, g.CPU},
+		{TotalBytes, q.Sent > 0 || q.Received > 0, g.Bytes}, {Bandwidth, q.Bandwidth > 0, g.Bytes}, {TotalCPU, q.CPUTotal > 0, g.CPU},
 	} {
 		if !d.wanted {
 			continue

@@ -31,6 +31,7 @@ const (
 	Processor   Duty = "processor"
 	Memory      Duty = "memory"
 	Tasks       Duty = "tasks"
+	Bandwidth   Duty = "bandwidth"
 	// The totals of a cell's life.
 	TotalOpens    Duty = "opens in total"
 	TotalConnects Duty = "connections in total"

@@ -280,7 +280,7 @@ var counting = Guard{Layer: Programs, Evidence: "attached", Network: true, Conne
 
 // TestPrograms: what each kind of programs holds, and on whom the rest falls.
 func TestPrograms(t *testing.T) {
-	totals := policy.Policy{Quotas: policy.Quotas{Opens: 1, Connects: 1, Sent: 1, CPUTotal: time.Second}}
+	totals := policy.Policy{Quotas: policy.Quotas{Opens: 1, Connects: 1, Sent: 1, CPUTotal: time.Second, Bandwidth: policy.MinBandwidth}}
 	for name, c := range map[string]struct {
 		policy policy.Policy
 		o      Options
@@ -289,9 +289,9 @@ func TestPrograms(t *testing.T) {
 	}{
 		"addresses":            {connects, Options{Guard: counting}, nil, map[Duty]Layer{Network: Programs, Files: Landlock}},
 		"addresses, no filter": {connects, Options{Guard: counting, Features: everything(probe.SeccompFilter)}, []Duty{SystemCalls, Network, Threads}, nil},
-		"totals":               {totals, Options{Guard: loaded}, nil, map[Duty]Layer{TotalOpens: LSM, TotalConnects: LSM, TotalBytes: LSM, TotalCPU: LSM}},
+		"totals":               {totals, Options{Guard: loaded}, nil, map[Duty]Layer{TotalOpens: LSM, TotalConnects: LSM, TotalBytes: LSM, TotalCPU: LSM, Bandwidth: LSM}},
 		"but opens":            {totals, Options{Guard: counting}, []Duty{TotalOpens}, map[Duty]Layer{TotalBytes: Programs}},
-		"no totals":            {totals, Options{}, []Duty{TotalOpens, TotalConnects, TotalBytes, TotalCPU}, nil},
+		"no totals":            {totals, Options{}, []Duty{TotalOpens, TotalConnects, TotalBytes, Bandwidth, TotalCPU}, nil},
 		"changes refused":      {writes, Options{Guard: Guard{Layer: LSM, Files: true, Network: true}, Features: everything(probe.Landlock)}, []Duty{Files}, nil},
 		"a thread's quotas":    {bounded, Options{Backend: seccomp.SubInterpreter}, []Duty{Processor, Memory, Tasks}, nil},
 	} {

@@ -45,6 +45,8 @@ static __always_inline struct binding *mine(void) { return binding_of((void *)bp
 // ---- network -----------------------------------------------------------------------------------------
 
 enum { REFUSE = 0, PERMIT = 1 };
+// For packets that go out: TCP is to send less from now on. Its own drops it sends again.
+enum { DROP_AND_SLOW = 2, PERMIT_AND_SLOW = 3 };
 
 // A thread without a binding is let through, but for when children were lost.
 static __always_inline int unbound(void) {
@@ -167,6 +169,22 @@ static __always_inline bool routed(struct __sk_buff *skb) {
   return head[6] == IPPROTO_HOPOPTS || head[6] == IPPROTO_ROUTING || head[6] == IPPROTO_DSTOPTS;
 }
 
+// How far ahead of the rate a cell may be: what comes at once, beside one packet. From the half
+// on TCP is told.
+#define AHEAD (SECOND / 4)
+
+// How many nanoseconds the cell is ahead of its rate.
+static __always_inline u64 ahead(struct cell *c, u64 *until) {
+  u64 now = bpf_ktime_get_ns(), at = *(volatile u64 *)until;
+  if (at > now) return at - now;
+  __sync_val_compare_and_swap(until, at, now); // what was not used is lost
+  return 0;
+}
+
+static __always_inline void pay(struct cell *c, u64 *until, u64 bytes) {
+  if (c->limits->rate) __sync_fetch_and_add(until, bytes * SECOND / c->limits->rate);
+}
+
 SEC("cgroup_skb/egress")
 int on_egress(struct __sk_buff *skb) {
   struct cell c;
@@ -175,11 +193,15 @@ int on_egress(struct __sk_buff *skb) {
     deny(&c, HOOK_SEND | PACKET);
     return REFUSE;
   }
+  u64 early = c.limits->rate ? ahead(&c, &c.usage->sent_until) : 0;
+  if (early > AHEAD / 2) __sync_fetch_and_add(&c.usage->slowed, 1);
+  if (early > AHEAD) return DROP_AND_SLOW;
   if (!charge(&c, &c.usage->sent, skb->len, c.limits->sent)) {
     over(&c, HOOK_SEND | PACKET, QUOTA_SENT);
     return REFUSE;
   }
-  if (!has_contract(&c, HOOK_EGRESS)) return PERMIT;
+  pay(&c, &c.usage->sent_until, skb->len);
+  if (!has_contract(&c, HOOK_EGRESS)) return early > AHEAD / 2 ? PERMIT_AND_SLOW : PERMIT;
   struct contract_event *e = next_send(skb);
   if (e) {
     fill_event(e, &c, CONTRACT_SEND);
@@ -209,9 +231,16 @@ int on_ingress(struct __sk_buff *skb) {
     deny(&c, HOOK_RECEIVE | PACKET);
     return REFUSE;
   }
-  if (charge(&c, &c.usage->received, skb->len, c.limits->received)) return PERMIT;
-  over(&c, HOOK_RECEIVE | PACKET, QUOTA_RECEIVED);
-  return REFUSE;
+  if (c.limits->rate && ahead(&c, &c.usage->received_until) > AHEAD) {
+    __sync_fetch_and_add(&c.usage->slowed, 1);
+    return REFUSE; // who sends it sends it again, later
+  }
+  if (!charge(&c, &c.usage->received, skb->len, c.limits->received)) {
+    over(&c, HOOK_RECEIVE | PACKET, QUOTA_RECEIVED);
+    return REFUSE;
+  }
+  pay(&c, &c.usage->received_until, skb->len);
+  return PERMIT;
 }
 
 // ---- threads -----------------------------------------------------------------------------------------

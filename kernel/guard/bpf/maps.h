@@ -34,6 +34,8 @@ struct usage {
   u64 sent, received; // bytes of IP packets, with their headers
   u64 cpu;  // nanoseconds
   u64 lost; // events that nobody was told
+  u64 slowed; // packets dropped or marked because they came too fast
+  u64 sent_until, received_until; // when what went is paid for, by limits.rate
 };
 
 // What a slot's policy lets a cell use, 0: all it likes.
@@ -42,6 +44,7 @@ struct limits {
   u64 connects;
   u64 sent, received;
   u64 cpu;
+  u64 rate; // bytes a second, each way
   u64 contracts; // a bit for each hook that has one
 };
 enum quota { QUOTA_OPENS = 1, QUOTA_CONNECTS, QUOTA_SENT, QUOTA_RECEIVED, QUOTA_CPU };
