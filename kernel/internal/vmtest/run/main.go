@@ -20,7 +20,7 @@ import (
 var (
 	kernels = flag.String("kernels", "6.1,6.12", "the kernels' versions")
 	bpf     = flag.String("bpf", "with,without", "with or without bpf among the security modules, or both")
-	names   = flag.String("suites", "kernel,doctor,grade/system/threads/processes", "what to run, see suite.go; after a slash, in a machine of its own")
+	names   = flag.String("suites", "kernel/doctor,grade/system/threads/processes", "what to run, see suite.go; after a slash, in a machine of its own")
 	only    = flag.String("packages", "", "packages below kernel/ that suite kernel tests; default all that have tests")
 	dir     = flag.String("dir", "bin/test-kernel", "where kernels, test binaries and logs are kept")
 	table   = flag.String("costs", "docs/verifier-cost.md", "where to write what the verifier looked at, when all kernels were asked for")
