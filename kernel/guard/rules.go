@@ -116,7 +116,8 @@ func withParents(rules map[string]policy.Access) map[string]policy.Access {
 // entries are the elements of a policy's maps.
 func entries(p policy.Policy) (map[string][]entry, error) {
 	of := map[string][]entry{"paths": nil, "v4": nil, "v6": nil}
-	files, err := resolve(p.Files)
+	prefixes, _ := policy.Prefixes(p.Files) // package stack tells what more they permit
+	files, err := resolve(prefixes)
 	if err != nil {
 		return nil, err
 	}
