@@ -2,6 +2,7 @@ package document
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,12 +38,21 @@ func (g *grants) decode(r *reporter, k *key, n *node) {
 		}
 		grant, err := capability.NewGrant(p.key.text, value)
 		if err != nil {
-			r.at(p.key.at, "see docs/capabilities.md", "%v", err)
+			r.at(p.key.at, "see docs/capabilities.md", "%s", capabilityText(err))
 			continue
 		}
 		grant.Rule = fmt.Sprintf("%s:%d", r.file, p.key.at.Line)
 		g.byName[p.key.text] = granted{grant, p.value, p.key.at}
 	}
+}
+
+// capabilityText is an error without its kind, which is always that the value is invalid.
+func capabilityText(err error) string {
+	var e *capability.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return err.Error()
 }
 
 func (g *grants) encode() *node {

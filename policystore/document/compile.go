@@ -1,9 +1,9 @@
 package document
 
 import (
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/kernel/contract"
@@ -101,7 +101,7 @@ func (c *compiling) simple() {
 // knows of bandwidth: when the kernel has a rate, it goes into policy.Quotas here.
 func (c *compiling) unenforced() {
 	if b := c.s.bandwidth; b.set {
-		c.at(b.at, "take it out; sent and received bound the bytes of a cell's whole life", "bandwidth cannot be enforced yet, so the sandbox %s does not compile", c.s.name)
+		c.at(b.at, "take it out; sent and received bound the bytes of a cell's whole life", "bandwidth cannot be enforced yet")
 	}
 }
 
@@ -128,8 +128,11 @@ func (c *compiling) contract() {
 	}
 	joined := c.s.contracts.join()
 	if _, err := contract.Parse(joined); err != nil {
-		// What each has is bounded, and their sum is what may be too much.
-		message, _, _ := strings.Cut(err.Error(), "\n")
+		// Each is valid: their sum is too much.
+		message := err.Error()
+		if faults := (contract.Errors)(nil); errors.As(err, &faults) {
+			message = faults[0].Text
+		}
 		c.at(texts[len(texts)-1].at, "take some out", "the contracts of sandbox %s, with those it inherits: %s", c.s.name, message)
 	}
 	c.out.Policy.Contract = joined

@@ -8,24 +8,69 @@ import (
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
+// netIndex has rules for networks by their prefixes, and how long those are.
+type netIndex struct {
+	byPrefix map[netip.Prefix][]netRule
+	bits     [2][]int // of IPv4 and IPv6, the longest first
+}
+
+func indexNet(rules []netRule) netIndex {
+	x := netIndex{byPrefix: map[netip.Prefix][]netRule{}}
+	for _, r := range rules {
+		if !r.prefix.IsValid() {
+			continue // a host without addresses
+		}
+		x.byPrefix[r.prefix] = append(x.byPrefix[r.prefix], r)
+		if bits := &x.bits[family(r.prefix.Addr())]; !slices.Contains(*bits, r.prefix.Bits()) {
+			*bits = append(*bits, r.prefix.Bits())
+		}
+	}
+	for _, bits := range x.bits {
+		slices.SortFunc(bits, func(a, b int) int { return b - a })
+	}
+	return x
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// covering calls each for all rules whose prefixes contain one, the longest first, until it
+// says no.
+func (x netIndex) covering(p netip.Prefix, each func(r *netRule) bool) {
+	for _, bits := range x.bits[family(p.Addr())] {
+		if bits > p.Bits() {
+			continue
+		}
+		shorter, err := p.Addr().Prefix(bits)
+		if err != nil {
+			continue // bits are those of a valid prefix of the family
+		}
+		rules := x.byPrefix[shorter]
+		for i := range rules {
+			if !each(&rules[i]) {
+				return
+			}
+		}
+	}
+}
+
 // networks makes of rules of which deny beats allow such of which the longest prefix
 // decides: each prefix has the ports that all rules about it permit, without those that any
 // denies.
 func (c *compiling) networks() {
-	c.out.net, c.out.Names = c.resolve()
-	last := map[netip.Prefix]netRule{}
-	for _, r := range c.out.net {
-		if r.prefix.IsValid() {
-			last[r.prefix] = r
-		}
-	}
-	for prefix, r := range last {
-		permitted := portsOf(c.out.net, prefix)
-		switch {
+	c.out.hosts, c.out.Names = c.resolve()
+	c.out.net = indexNet(c.out.hosts)
+	for prefix, rules := range c.out.net.byPrefix {
+		permitted := c.out.net.ports(prefix)
+		switch last := rules[len(rules)-1]; {
 		case len(permitted) == 0:
 			c.out.Policy.Net = append(c.out.Policy.Net, policy.NetRule{Prefix: prefix, Deny: true})
 		case len(permitted) > policy.MaxPortRanges:
-			c.at(r.at, "use fewer, wider ranges", "all rules about %s together permit %d ranges of ports; %d are possible", prefix, len(permitted), policy.MaxPortRanges)
+			c.at(last.at, "use fewer, wider ranges", "all rules about %s together permit %d ranges of ports; %d are possible", prefix, len(permitted), policy.MaxPortRanges)
 		default:
 			c.out.Policy.Net = append(c.out.Policy.Net, policy.NetRule{Prefix: prefix, Ports: ifNotAll(permitted)})
 		}
@@ -37,21 +82,19 @@ func comparePrefix(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
-// portsOf is what rules permit at the addresses of a prefix that no longer one is about.
+// ports is what rules permit at the addresses of a prefix that no longer one is about.
 // Prefixes either contain each other or are apart, so that rules which contain it are all
 // that are about such an address.
-func portsOf(rules []netRule, prefix netip.Prefix) []policy.PortRange {
+func (x netIndex) ports(prefix netip.Prefix) []policy.PortRange {
 	var permitted, denied []policy.PortRange
-	for _, r := range rules {
-		if !r.prefix.IsValid() || r.prefix.Bits() > prefix.Bits() || !r.prefix.Contains(prefix.Addr()) {
-			continue
-		}
+	x.covering(prefix, func(r *netRule) bool {
 		if r.denies() {
 			denied = append(denied, orAll(r.ports)...)
 		} else {
 			permitted = append(permitted, orAll(r.ports)...)
 		}
-	}
+		return true
+	})
 	return withoutPorts(joinPorts(permitted), denied)
 }
 
@@ -63,8 +106,7 @@ func ifNotAll(ports []policy.PortRange) []policy.PortRange {
 	return ports
 }
 
-// resolve puts a rule for each address of a host in place of the host's rule, which stays
-// for Explain, and lists the hosts.
+// resolve adds to the rule of each host one for each of its addresses, and lists the hosts.
 func (c *compiling) resolve() (rules []netRule, names []string) {
 	for _, r := range c.s.net.rules {
 		rules = append(rules, r)

@@ -113,8 +113,11 @@ type Compiled struct {
 	extraSource map[string]string
 	imports     []named
 	files       fileIndex
-	net         []netRule
-	keys        *Keys
+	// hosts are all rules for networks in the order of the text, hosts' among them with
+	// and without their addresses.
+	hosts []netRule
+	net   netIndex
+	keys  *Keys
 }
 
 // Restart is what becomes of a cell that has ended by a fault.

@@ -94,27 +94,25 @@ func (c *Compiled) explainImport(module string) Verdict {
 func (c *Compiled) explainAddress(peer netip.AddrPort) Verdict {
 	v := Verdict{Layer: layerKernel}
 	peer = netip.AddrPortFrom(peer.Addr().Unmap().WithZone(""), peer.Port())
-	var allow *netRule
-	for i := range c.net {
-		r := &c.net[i]
-		if !r.prefix.IsValid() || !r.about(peer) {
-			continue
-		}
-		if r.denies() {
-			v.Rule, v.Line = r.String(), r.at.Line
-			v.Why = "a deny beats every connect"
-			return v
-		}
-		if allow == nil {
-			allow = r
-		}
-	}
-	if allow == nil {
-		v.Why = "no rule is about it"
+	if !peer.IsValid() {
+		v.Why = "this is not an address"
 		return v
 	}
-	v.Allowed, v.Rule, v.Line = true, allow.String(), allow.at.Line
-	v.Why = "a rule permits it"
+	c.net.covering(netip.PrefixFrom(peer.Addr(), peer.Addr().BitLen()), func(r *netRule) bool {
+		if !r.hasPort(peer.Port()) || (v.Line > 0 && !r.denies()) {
+			return true
+		}
+		v.Rule, v.Line, v.Allowed = r.String(), r.at.Line, !r.denies()
+		return v.Allowed
+	})
+	switch {
+	case v.Line == 0:
+		v.Why = "no rule is about it"
+	case v.Allowed:
+		v.Why = "a rule permits it"
+	default:
+		v.Why = "a deny beats every connect"
+	}
 	return v
 }
 
@@ -123,7 +121,7 @@ func (c *Compiled) explainAddress(peer netip.AddrPort) Verdict {
 func (c *Compiled) explainHost(host string, port uint16) Verdict {
 	v := Verdict{Layer: layerKernel, Why: "no rule names it"}
 	known := false
-	for _, r := range c.net {
+	for _, r := range c.hosts {
 		if r.host != host || !r.hasPort(port) {
 			continue
 		}

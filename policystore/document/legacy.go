@@ -50,13 +50,13 @@ func (p parsing) legacyKey(s *sandbox, pair pair) bool {
 	return read != nil && read(p, s, pair.value)
 }
 
-// legacy reads the keys at the top as those of one sandbox.
-func (p parsing) legacy(root *node) {
+// legacy reads the keys at the top, whose first is at a place, as those of one sandbox.
+func (p parsing) legacy(root *node, first Pos) {
 	if len(p.d.sandboxes) > 0 {
-		p.at(root.at, "move the keys at the top into one of the sandboxes", "the document has sandboxes, and keys of a sandbox beside them")
+		p.at(first, "move the keys at the top into one of the sandboxes", "the document has sandboxes, and keys of a sandbox beside them")
 		return
 	}
-	s := &sandbox{name: LegacySandbox, at: root.at}
+	s := &sandbox{name: LegacySandbox, at: first}
 	for _, pair := range root.pairs {
 		if isSandboxKey(pair.key.text) {
 			p.key(s, pair, false)

@@ -29,11 +29,6 @@ func (n netRule) denies() bool { return n.verb == verbDeny }
 
 func (n netRule) String() string { return n.verb + ": " + n.text }
 
-// about tells whether the rule is about a peer.
-func (n netRule) about(peer netip.AddrPort) bool {
-	return n.prefix.Contains(peer.Addr()) && n.hasPort(peer.Port())
-}
-
 func (n netRule) hasPort(port uint16) bool {
 	return len(n.ports) == 0 || slices.ContainsFunc(n.ports, func(r policy.PortRange) bool { return r.First <= port && port <= r.Last })
 }

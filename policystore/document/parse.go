@@ -1,8 +1,10 @@
 package document
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -53,7 +55,7 @@ func (p parsing) document(root *node) {
 		return
 	}
 	p.d.defaults = &sandbox{}
-	legacy := false
+	var legacy *node
 	for _, pair := range root.pairs {
 		switch name := pair.key.text; {
 		case name == keyVersion:
@@ -62,13 +64,13 @@ func (p parsing) document(root *node) {
 		case name == keySandboxes:
 			p.sandboxes(pair.value)
 		case p.d.version == Version01 && isSandboxKey(name):
-			legacy = true
+			legacy = cmp.Or(legacy, pair.key)
 		default:
 			p.unknownTop(pair.key)
 		}
 	}
-	if legacy {
-		p.legacy(root)
+	if legacy != nil {
+		p.legacy(root, legacy.at)
 	}
 	if len(p.d.sandboxes) == 0 && len(p.problems) == 0 {
 		p.at(root.at, "write sandboxes: {main: {imports: [math]}}", "the document has no sandboxes")
@@ -175,12 +177,18 @@ func emptyHint(k *key) string {
 	return "write a value, or take the key out"
 }
 
+// otherNames are what keys are called elsewhere.
+var otherNames = map[string]string{
+	"mem_bytes": "mem: 64MiB", "memory": "mem: 64MiB", "cpu_percent": "cpu: 500ms/1s", "timeout": "wall: 30s",
+	"network": "net: [{connect: ADDRESS}]", "filesystem": "fs: [{read: PATH}]", "modules": "imports: [NAME]",
+}
+
 // keyHint says what may have been meant by a key that there is not.
 func (p parsing) keyHint(name string) string {
-	switch name {
-	case "mem_bytes", "cpu_percent", "timeout":
-		return map[string]string{"mem_bytes": "write mem: 64MiB", "cpu_percent": "write cpu: 500ms/1s", "timeout": "write wall: 30s"}[name]
-	case keyDefaults, keyVersion, keySandboxes:
+	if meant := otherNames[name]; meant != "" {
+		return "write " + meant
+	}
+	if slices.Contains(topKeys, name) {
 		return name + " stands at the top of the document"
 	}
 	if hint := near(name, keyNames()); hint != "" {

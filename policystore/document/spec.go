@@ -32,15 +32,6 @@ func (c *Compiled) Apply(s *cell.Spec) error {
 	return nil
 }
 
-// Stronger tells whether the boundary of a is stronger than that of b; "" is the weakest.
-func Stronger(a, b cell.Backend) bool { return strength(a) > strength(b) }
-
-func strength(b cell.Backend) int {
-	switch b {
-	case cell.Process:
-		return 2
-	case cell.SubInterpreter:
-		return 1
-	}
-	return 0
-}
+// Stronger tells whether the boundary of a is stronger than that of b. "" is any, and so as
+// weak as the weakest.
+func Stronger(a, b cell.Backend) bool { return a == cell.Process && b != cell.Process }
