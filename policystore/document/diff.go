@@ -21,10 +21,10 @@ type Change struct {
 // differ they may list what another rule permits all the same; they leave nothing out.
 type Changes struct {
 	// Gained is what only the new one permits, Lost what only the old one does.
-	Gained []Change `json:"gained"`
-	Lost   []Change `json:"lost"`
+	Gained []Change `json:"gained,omitempty"`
+	Lost   []Change `json:"lost,omitempty"`
 	// Changed is what is neither more nor less.
-	Changed []Change `json:"changed"`
+	Changed []Change `json:"changed,omitempty"`
 }
 
 // Empty tells that both permit the same.

@@ -85,7 +85,7 @@ func parseNetRule(verb, text string) (netRule, error) {
 	if err != nil {
 		return rule, plainError(err)
 	}
-	if parsed.Prefix.Addr().IsUnspecified() && parsed.Prefix.IsSingleIP() {
+	if verb == verbConnect && parsed.Prefix.Addr().IsUnspecified() && parsed.Prefix.IsSingleIP() {
 		return rule, fmt.Errorf("%s is one address, that of this machine; write %s/0 for every address", parsed.Prefix.Addr(), parsed.Prefix.Addr())
 	}
 	rule.prefix, rule.ports = parsed.Prefix, joinPorts(parsed.Ports)
