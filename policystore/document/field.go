@@ -6,6 +6,8 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 )
 
+//go:generate go test . -run TestReference -update
+
 // field is the value of one key of a sandbox. Its Go type is its syntax.
 type field interface {
 	// decode reads a value and reports what is wrong with it.

@@ -10,10 +10,10 @@ import (
 
 // fileRule is one path of a rule for files.
 type fileRule struct {
-	verb   string
-	access policy.Access // of what is permitted; 0 denies
-	pattern
-	at Pos
+	verb    string
+	access  policy.Access // of what is permitted; 0 denies
+	pattern pattern
+	at      Pos
 }
 
 func (f fileRule) denies() bool { return f.access == 0 }

@@ -27,7 +27,7 @@ func (k *Keys) Schema() []byte {
 	if k != nil {
 		for _, name := range k.Names() {
 			if text := k.all[name].Schema(); text != nil {
-				properties[extraPrefix+name] = json.RawMessage(text)
+				properties[extraPrefix+name] = text
 			}
 		}
 		body["patternProperties"] = schema{}

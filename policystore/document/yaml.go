@@ -11,16 +11,13 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// parseYAML reads text as a tree; nil if problems were reported.
+// parseYAML reads text as a tree; nil if that is not possible. Problems may be reported all
+// the same.
 func parseYAML(r *reporter, text []byte) *node {
 	if !readLines(r, text) {
 		return nil
 	}
-	root := parseTree(r, strings.Join(r.lines, "\n")+"\n")
-	if len(r.problems) > 0 {
-		return nil
-	}
-	return root
+	return parseTree(r, strings.Join(r.lines, "\n")+"\n")
 }
 
 // parseTree calls the YAML library. Its panics are problems: no text may end a node.
