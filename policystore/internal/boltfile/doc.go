@@ -1,0 +1,2 @@
+// Package boltfile checks a bbolt file before bbolt maps it.
+package boltfile

@@ -1,0 +1,2 @@
+// Package raftlog is Raft's log and stable store on one bbolt file.
+package raftlog

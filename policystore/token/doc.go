@@ -1,0 +1,2 @@
+// Package token makes and reads the secrets that clients show.
+package token
