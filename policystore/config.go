@@ -38,7 +38,8 @@ type Config struct {
 
 // Cluster is what a node needs to be one of several.
 type Cluster struct {
-	// Transport carries Raft's messages; its owner closes it, after the store.
+	// Transport carries Raft's messages. If it has a method Close, Raft calls it when the
+	// store closes.
 	Transport raft.Transport
 	// Bootstrap lists the first voters, for a node that starts the group. Empty for a
 	// node that others will add.

@@ -60,6 +60,9 @@ type RollbackRequest struct {
 	RequestID string
 }
 
+// rollbackSource begins the source of a version that a rollback made.
+const rollbackSource = "rollback:"
+
 // Consistency is what a read may miss.
 type Consistency uint8
 

@@ -22,7 +22,7 @@ var ErrLocked = errors.New("another process has it open")
 const PageSize = 4096
 
 // growBy is by how much a file grows, in bytes.
-const growBy = 1 << 20
+const growBy = 4 << 20
 
 const lockTimeout = 100 * time.Millisecond
 
