@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
@@ -65,11 +66,13 @@ func (c *handle) revise(r cell.Revision) (ruling, error) {
 	if err := spec.Validate(); err != nil {
 		return ruling{}, err
 	}
-	next, err := rule(spec, c.launcher.guard, c.launcher.watches)
-	if err == nil {
-		err = c.launcher.compile(spec, &next)
-	}
-	return next, err
+	return c.launcher.rulings.of(spec, func() (ruling, error) {
+		next, err := rule(spec, c.launcher.guard, c.launcher.watches)
+		if err == nil {
+			err = c.launcher.compile(spec, &next)
+		}
+		return next, err
+	})
 }
 
 // putRuling makes a ruling the one that the cell's seat is judged by, whichever seat that is
@@ -79,7 +82,12 @@ func (c *handle) putRuling(next ruling) (before ruling, kept []string, err error
 	c.seating.Lock()
 	defer c.seating.Unlock()
 	if s := c.seated(); s != nil {
-		if kept, err = s.Put(c.host.kernelPolicy(next.policy), next.kernelLimits()); err != nil {
+		ready, err := c.host.seats.prepared.take(c.host.seats.enforcer, next.policy, func() policy.Policy { return c.host.kernelPolicy(next.policy) })
+		if err != nil {
+			return ruling{}, nil, err
+		}
+		defer ready.Release()
+		if kept, err = s.Use(ready, next.kernelLimits()); err != nil {
 			return ruling{}, nil, err
 		}
 	}

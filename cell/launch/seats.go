@@ -25,7 +25,9 @@ type seats struct {
 
 	library []string // where the node watches paths: what workers open themselves
 	leave   func()   // when the host is dead
-	pool    int      // workers that the host keeps ready
+	// prepared is the policy that running cells were given last.
+	prepared preparation
+	pool     int // workers that the host keeps ready
 
 	// Under the host's mu:
 	free    []*numbered

