@@ -34,12 +34,12 @@ const maxSource = cell.MaxMessageBytes
 
 type runOptions struct {
 	python, code, policyFile, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO, mode, numa string
-	grants, reads, writes, connects, contracts                                                   []string
-	mem, output                                                                                  bytesFlag
-	cpu                                                                                          cpuFlag
-	wall                                                                                         time.Duration
-	children, files                                                                              int
-	asJSON, stats                                                                                bool
+	grants, reads, writes, connects, contracts                                                               []string
+	mem, output                                                                                              bytesFlag
+	cpu                                                                                                      cpuFlag
+	wall                                                                                                     time.Duration
+	children, files                                                                                          int
+	asJSON, stats                                                                                            bool
 }
 
 func newRun() *cobra.Command {
