@@ -181,7 +181,7 @@ func TestGroups(t *testing.T) {
 	if _, err := e.Seat(h.pid, h.process, true, policy.Policy{}); !errors.Is(err, ErrSeated) {
 		t.Errorf("a second seat: %v", err)
 	}
-	if err := s.Put(policy.Policy{}, cgroup.Limits{Memory: 64 << 20, Tasks: 9}); err != nil {
+	if _, err := s.Put(policy.Policy{}, cgroup.Limits{Memory: 64 << 20, Tasks: 9}); err != nil {
 		t.Fatal(err)
 	}
 	list := groups(t, tree)
@@ -199,7 +199,7 @@ func TestGroups(t *testing.T) {
 		t.Errorf("%+v, %v", u, err)
 	}
 	s.Close()
-	if err := s.Put(policy.Policy{}, cgroup.Limits{}); !errors.Is(err, ErrClosed) {
+	if _, err := s.Put(policy.Policy{}, cgroup.Limits{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed seat: %v", err)
 	}
 	if _, err := e.Seat(h.pid, h.process, true, policy.Policy{}); !errors.Is(err, ErrSeated) {

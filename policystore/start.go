@@ -1,0 +1,171 @@
+package policystore
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/raft"
+)
+
+// start compares the files with each other and starts Raft.
+func (s *Store) start() error {
+	logger := raftLogger(s.config.Logger, s.config.Cluster == nil)
+	if err := removeUnfinished(filepath.Join(s.config.Dir, snapDir)); err != nil {
+		return err
+	}
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(s.config.Dir, snapshotsKept, logger)
+	if err != nil {
+		return err
+	}
+	newest, err := s.compare(snaps)
+	if err != nil {
+		return err
+	}
+	c := s.raftConfig()
+	c.Logger = logger
+	// A state that is behind the newest snapshot was lost, or the node died while it
+	// was being exchanged.
+	applied, err := (&fsm{s.state}).appliedIndex()
+	if err != nil {
+		return err
+	}
+	c.NoSnapshotRestoreOnStart = applied >= newest
+	transport, voters := s.group()
+	if err := s.bootstrap(c, snaps, transport, voters); err != nil {
+		return err
+	}
+	s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, s.log, snaps, transport)
+	return corrupt(err)
+}
+
+// removeUnfinished removes snapshots that were being written when the node died.
+func removeUnfinished(dir string) error {
+	unfinished, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
+	if err != nil {
+		return err
+	}
+	for _, path := range unfinished {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(s.config.NodeID)
+	c.SnapshotThreshold = s.config.SnapshotEvery
+	c.TrailingLogs = s.config.SnapshotEvery / 2
+	c.SnapshotInterval = s.config.SnapshotInterval
+	c.NoLegacyTelemetry = true
+	timeout := aloneTimeout
+	if s.config.Cluster != nil {
+		if timeout = s.config.Cluster.Timeout; timeout == 0 {
+			timeout = defaultClusterTimeout
+		}
+	}
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout/2
+	return c
+}
+
+// group is the transport and the voters of a new group.
+func (s *Store) group() (raft.Transport, []raft.Server) {
+	if cluster := s.config.Cluster; cluster != nil {
+		return cluster.Transport, cluster.Bootstrap
+	}
+	address, transport := raft.NewInmemTransport(raft.ServerAddress(s.config.NodeID))
+	return transport, []raft.Server{{ID: raft.ServerID(s.config.NodeID), Address: address}}
+}
+
+// bootstrap makes a new node's first log entry. Raft writes the term before that
+// entry, so a node that died between the two has a term only.
+func (s *Store) bootstrap(c *raft.Config, snaps raft.SnapshotStore, transport raft.Transport, voters []raft.Server) error {
+	used, err := raft.HasExistingState(s.log, s.log, snaps)
+	if err != nil || len(voters) == 0 {
+		return err
+	}
+	if used {
+		return s.finishBootstrap(snaps, voters)
+	}
+	return raft.BootstrapCluster(c, s.log, s.log, snaps, transport, raft.Configuration{Servers: voters})
+}
+
+// finishBootstrap writes the first entry if nothing but the term was written.
+func (s *Store) finishBootstrap(snaps raft.SnapshotStore, voters []raft.Server) error {
+	last, err := s.log.LastIndex()
+	if err != nil || last > 0 {
+		return err
+	}
+	if list, err := snaps.List(); err != nil || len(list) > 0 {
+		return err
+	}
+	return s.log.StoreLog(&raft.Log{
+		Index: 1, Term: 1, Type: raft.LogConfiguration,
+		Data: raft.EncodeConfiguration(raft.Configuration{Servers: voters}),
+	})
+}
+
+// compare holds the log, the state and the snapshots against each other and returns the
+// newest snapshot's index. Each of them is sound by itself; together they show when one
+// was lost, or is an older copy.
+func (s *Store) compare(snaps raft.SnapshotStore) (newest uint64, err error) {
+	dir := s.config.Dir
+	list, err := snaps.List()
+	if err != nil {
+		return 0, err
+	}
+	if len(list) > 0 {
+		newest = list[0].Index
+		_, r, err := snaps.Open(list[0].ID) // it checks the file's checksum
+		if err != nil {
+			return 0, &CorruptError{File: filepath.Join(dir, snapDir, list[0].ID), What: err.Error()}
+		}
+		if err := r.Close(); err != nil {
+			return 0, err
+		}
+	}
+	if err := unreadable(filepath.Join(dir, snapDir), snapshotIDs(list)); err != nil {
+		return 0, err
+	}
+	applied, err := (&fsm{s.state}).appliedIndex()
+	if err != nil {
+		return 0, err
+	}
+	first, _ := s.log.FirstIndex() // it never fails
+	last, _ := s.log.LastIndex()
+	switch {
+	case applied > max(last, newest):
+		return 0, &CorruptError{filepath.Join(dir, logFile), fmt.Sprintf("it ends with entry %d, and %s has applied entry %d: entries are lost", last, stateFile, applied)}
+	case first > newest+1:
+		return 0, &CorruptError{filepath.Join(dir, snapDir), fmt.Sprintf("%s begins with entry %d, and the newest snapshot ends with %d: a snapshot is lost", logFile, first, newest)}
+	}
+	return newest, nil
+}
+
+func snapshotIDs(list []*raft.SnapshotMeta) map[string]bool {
+	ids := map[string]bool{}
+	for _, meta := range list {
+		ids[meta.ID] = true
+	}
+	return ids
+}
+
+// unreadable finds snapshots that Raft leaves out because it cannot read what they are.
+func unreadable(dir string, known map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(known) >= snapshotsKept {
+		return nil // older ones are left out, too, when the node died before it removed them
+	}
+	for _, e := range entries {
+		if e.IsDir() && !known[e.Name()] && !strings.HasSuffix(e.Name(), ".tmp") {
+			return &CorruptError{filepath.Join(dir, e.Name()), "its description cannot be read"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package policystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDirEnv); dir != "" {
+		os.Exit(crashChild(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var (
+	root   = Principal{Name: "root", Role: Admin}
+	editor = Principal{Name: "editor", Role: PolicyAdmin}
+	acme   = Principal{Name: "ann", Role: PolicyAdmin, Tenant: "acme"}
+	reader = Principal{Name: "reader", Role: Viewer}
+)
+
+// testLog makes a store's log the test's, from warnings on.
+func testLog(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+func mustOpen(t testing.TB, c Config) *Store {
+	t.Helper()
+	if c.Logger == nil {
+		c.Logger = testLog(t)
+	}
+	s, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func mustClose(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openTest opens a store that the test closes at its end.
+func openTest(t testing.TB, c Config) *Store {
+	t.Helper()
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
+	s := mustOpen(t, c)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func mustPut(t testing.TB, s *Store, name, text string) Version {
+	t.Helper()
+	v, err := s.Put(context.Background(), editor, PutRequest{Name: name, Text: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func number(n uint64) *uint64 { return &n }
+
+// clock is a settable Config.Now.
+type clock struct{ at time.Time }
+
+func newClock() *clock               { return &clock{time.Unix(1_800_000_000, 0).UTC()} }
+func (c *clock) now() time.Time      { return c.at }
+func (c *clock) add(d time.Duration) { c.at = c.at.Add(d) }
+
+func TestPolicies(t *testing.T) {
+	ctx, clock := t.Context(), newClock()
+	s := openTest(t, Config{Now: clock.now})
+	first, err := s.Put(ctx, editor, PutRequest{Name: "etl", Text: []byte("one"), Comment: "why", Source: "https://example.com/etl.yml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Version{
+		Name: "etl", Number: 1, Hash: first.Hash, Text: []byte("one"), Author: "editor", Comment: "why",
+		Time: clock.at, Source: "https://example.com/etl.yml",
+	}
+	if diff := cmp.Diff(want, first, cmpopts.IgnoreFields(Version{}, "Index")); diff != "" {
+		t.Error(diff)
+	}
+	clock.add(-time.Hour) // a leader whose clock goes back
+	second := mustPut(t, s, "etl", "two")
+	if second.Number != 2 || second.Index <= first.Index || !second.Time.Equal(first.Time) {
+		t.Errorf("%+v", second)
+	}
+	deleted, err := s.Delete(ctx, editor, DeleteRequest{Name: "etl", Expect: number(2)})
+	if err != nil || deleted.Number != 3 || !deleted.Deleted || deleted.Hash != [32]byte{} {
+		t.Fatal(deleted, err)
+	}
+	if _, err := s.Get(ctx, "etl", 0, Linearizable); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	back, err := s.Rollback(ctx, editor, RollbackRequest{Name: "etl", To: 1, Expect: number(0), Comment: "it was right"})
+	if err != nil || back.Number != 4 || back.Hash != first.Hash || back.Source != "rollback:1" {
+		t.Fatal(back, err)
+	}
+	for n, text := range map[uint64]string{0: "one", 1: "one", 2: "two", 3: "", 4: "one"} {
+		for _, c := range []Consistency{Linearizable, Stale} {
+			if v, err := s.Get(ctx, "etl", n, c); err != nil || string(v.Text) != text {
+				t.Errorf("version %d: %q, %v", n, v.Text, err)
+			}
+		}
+	}
+	history, err := s.History(ctx, "etl", 0, 10)
+	if err != nil || len(history) != 4 || history[0].Number != 4 || history[3].Comment != "why" || history[3].Text != nil {
+		t.Errorf("%+v, %v", history, err)
+	}
+	if history, err = s.History(ctx, "etl", 4, 2); err != nil || len(history) != 2 || history[0].Number != 3 || history[1].Number != 2 {
+		t.Errorf("%+v, %v", history, err)
+	}
+	if sum, err := s.VerifyAudit(ctx); err != nil || sum.Records != 4 || sum.Versions != 4 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	ctx := t.Context()
+	invalid := errors.New("line 3: no")
+	s := openTest(t, Config{Validate: func(_ string, text []byte) error {
+		if string(text) == "bad" {
+			return invalid
+		}
+		return nil
+	}})
+	mustPut(t, s, "etl", "one")
+	mustPut(t, s, "etl", "two")
+	mustPut(t, s, "acme/etl", "one")
+	if _, err := s.Delete(ctx, editor, DeleteRequest{Name: "acme/etl"}); err != nil {
+		t.Fatal(err)
+	}
+	put := func(p Principal, r PutRequest) error {
+		if r.Text == nil {
+			r.Text = []byte("text")
+		}
+		_, err := s.Put(ctx, p, r)
+		return err
+	}
+	roll := func(name string, to uint64) error {
+		_, err := s.Rollback(ctx, editor, RollbackRequest{Name: name, To: to})
+		return err
+	}
+	remove := func(p Principal, r DeleteRequest) error {
+		_, err := s.Delete(ctx, p, r)
+		return err
+	}
+	for name, c := range map[string]struct {
+		err  error
+		is   error
+		says string
+	}{
+		"document":             {put(editor, PutRequest{Name: "etl", Text: []byte("bad")}), ErrInvalid, "line 3: no"},
+		"document's own error": {put(editor, PutRequest{Name: "etl", Text: []byte("bad")}), invalid, ""},
+		"empty":                {put(editor, PutRequest{Name: "etl", Text: []byte{}}), ErrInvalid, "0 bytes"},
+		"large":                {put(editor, PutRequest{Name: "etl", Text: make([]byte, MaxText+1)}), ErrInvalid, "1048577 bytes"},
+		"name":                 {put(editor, PutRequest{Name: "../etl"}), ErrInvalid, `"..": `[:4]},
+		"comment":              {put(editor, PutRequest{Name: "etl", Comment: strings.Repeat("x", 1025)}), ErrInvalid, "1025 bytes"},
+		"control":              {put(editor, PutRequest{Name: "etl", Comment: "a\x1b[1mb"}), ErrInvalid, "control"},
+		"request id":           {put(editor, PutRequest{Name: "etl", RequestID: strings.Repeat("x", 129)}), ErrInvalid, "the request id"},
+		"source":               {put(editor, PutRequest{Name: "etl", Source: "rollback:1"}), ErrInvalid, "rollback:"},
+		"nobody":               {put(Principal{Role: Admin}, PutRequest{Name: "etl"}), ErrInvalid, "principal"},
+		"no role":              {put(Principal{Name: "x"}, PutRequest{Name: "etl"}), ErrInvalid, "role 0"},
+		"viewer":               {put(reader, PutRequest{Name: "etl"}), ErrDenied, "needs the role policy-admin"},
+		"other tenant":         {put(acme, PutRequest{Name: "other/etl"}), ErrDenied, "bound to tenant acme"},
+		"shared":               {put(acme, PutRequest{Name: "etl"}), ErrDenied, "bound to tenant acme"},
+		"other version":        {put(editor, PutRequest{Name: "etl", Expect: number(1)}), ErrConflict, "newest version of policy etl is 2; 1"},
+		"exists":               {put(editor, PutRequest{Name: "etl", Expect: number(0)}), ErrConflict, "is 2; 0"},
+		"does not exist":       {put(editor, PutRequest{Name: "new", Expect: number(1)}), ErrConflict, "does not exist"},
+		"delete nothing":       {remove(editor, DeleteRequest{Name: "new"}), ErrNotFound, "new"},
+		"delete deleted":       {remove(editor, DeleteRequest{Name: "acme/etl"}), ErrNotFound, "acme/etl"},
+		"delete other version": {remove(editor, DeleteRequest{Name: "etl", Expect: number(3)}), ErrConflict, ""},
+		"delete as operator":   {remove(Principal{Name: "o", Role: Operator}, DeleteRequest{Name: "etl"}), ErrDenied, ""},
+		"roll back nothing":    {roll("new", 1), ErrNotFound, ""},
+		"roll back too far":    {roll("etl", 3), ErrNotFound, "there is no 3"},
+		"roll back a deletion": {roll("acme/etl", 2), ErrInvalid, "deletion"},
+	} {
+		if !errors.Is(c.err, c.is) || !strings.Contains(fmt.Sprint(c.err), c.says) {
+			t.Errorf("%s: %v", name, c.err)
+		}
+	}
+	if v, err := s.Get(ctx, "etl", 0, Linearizable); err != nil || v.Number != 2 {
+		t.Errorf("refusals changed something: %+v, %v", v, err)
+	}
+	if err := put(acme, PutRequest{Name: "acme/etl", Expect: number(2)}); err != nil {
+		t.Errorf("a deletion's number can be expected: %v", err)
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	ctx := t.Context()
+	s := openTest(t, Config{})
+	r := PutRequest{Name: "etl", Text: []byte("one"), RequestID: "1", Expect: number(0)}
+	first, err := s.Put(ctx, editor, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, "etl", "two")
+	again, err := s.Put(ctx, editor, r)
+	if err != nil || !cmp.Equal(first, again) {
+		t.Errorf("%v, %s", err, cmp.Diff(first, again))
+	}
+	r.Text = []byte("other")
+	if _, err := s.Put(ctx, editor, r); !errors.Is(err, ErrInvalid) {
+		t.Errorf("another request with the same id: %v", err)
+	}
+	r.Expect = number(2)
+	if v, err := s.Put(ctx, root, r); err != nil || v.Number != 3 {
+		t.Errorf("another principal with the same id: %v, %v", v, err)
+	}
+	d := DeleteRequest{Name: "etl", RequestID: "2"}
+	for range 2 {
+		if v, err := s.Delete(ctx, editor, d); err != nil || v.Number != 4 {
+			t.Errorf("%+v, %v", v, err)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	ctx := t.Context()
+	s := openTest(t, Config{})
+	for _, name := range []string{"a", "acme/a", "acme/b", "acme/c", "acmes", "b"} {
+		mustPut(t, s, name, name)
+	}
+	if _, err := s.Delete(ctx, editor, DeleteRequest{Name: "acme/b"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		r    ListRequest
+		want string
+		more bool
+	}{
+		"all":            {ListRequest{}, "a acme/a acme/c acmes b", false},
+		"deleted, too":   {ListRequest{Deleted: true}, "a acme/a acme/b acme/c acmes b", false},
+		"prefix":         {ListRequest{Prefix: "acme/"}, "acme/a acme/c", false},
+		"limit":          {ListRequest{Limit: 2}, "a acme/a", true},
+		"limit at end":   {ListRequest{Limit: 2, After: "acme/c"}, "acmes b", false},
+		"after":          {ListRequest{Prefix: "acme/", After: "acme/a"}, "acme/c", false},
+		"after prefix":   {ListRequest{Prefix: "acme/", After: "b"}, "", false},
+		"before prefix":  {ListRequest{Prefix: "acme/", After: "a"}, "acme/a acme/c", false},
+		"no such prefix": {ListRequest{Prefix: "x"}, "", false},
+	} {
+		l, err := s.List(ctx, c.r, Linearizable)
+		var names []string
+		for _, v := range l.Versions {
+			names = append(names, v.Name)
+		}
+		if err != nil || strings.Join(names, " ") != c.want || l.More != c.more || l.Index == 0 {
+			t.Errorf("%s: %v %+v, %v", name, names, l, err)
+		}
+	}
+	if _, err := s.List(ctx, ListRequest{Limit: -1}, Stale); !errors.Is(err, ErrInvalid) {
+		t.Error(err)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	s := mustOpen(t, Config{Dir: t.TempDir()})
+	w, err := s.Watch(t.Context(), "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := make(chan error)
+	go func() {
+		_, err := w.Next(context.Background())
+		next <- err
+	}()
+	mustClose(t, s)
+	if err := <-next; !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error("closing again:", err)
+	}
+	if _, err := s.Put(t.Context(), editor, PutRequest{Name: "a", Text: []byte("x")}); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := s.Get(t.Context(), "a", 0, Stale); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestInUse(t *testing.T) {
+	dir := t.TempDir()
+	openTest(t, Config{Dir: dir})
+	_, err := Open(t.Context(), Config{Dir: dir})
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), fmt.Sprint("process ", os.Getpid())) {
+		t.Error(err)
+	}
+	if _, err := Open(t.Context(), Config{}); !errors.Is(err, ErrInvalid) {
+		t.Error(err)
+	}
+}
+
+func TestContext(t *testing.T) {
+	s := openTest(t, Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, putErr := s.Put(ctx, editor, PutRequest{Name: "a", Text: []byte("x")})
+	_, getErr := s.Get(ctx, "a", 0, Linearizable)
+	w, err := s.Watch(t.Context(), "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, nextErr := w.Next(ctx)
+	for what, err := range map[string]error{"put": putErr, "get": getErr, "next": nextErr} {
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrUncertain) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func TestPermissions(t *testing.T) {
+	dir := t.TempDir() + "/store"
+	openTest(t, Config{Dir: dir})
+	for path, want := range map[string]os.FileMode{dir: 0o700, dir + "/raft.db": 0o600, dir + "/state.db": 0o600, dir + "/LOCK": 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
+}
