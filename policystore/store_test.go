@@ -174,7 +174,7 @@ func TestRefusals(t *testing.T) {
 		"document's own error": {put(editor, PutRequest{Name: "etl", Text: []byte("bad")}), invalid, ""},
 		"empty":                {put(editor, PutRequest{Name: "etl", Text: []byte{}}), ErrInvalid, "0 bytes"},
 		"large":                {put(editor, PutRequest{Name: "etl", Text: make([]byte, MaxText+1)}), ErrInvalid, "1048577 bytes"},
-		"name":                 {put(editor, PutRequest{Name: "../etl"}), ErrInvalid, `"..": `[:4]},
+		"name":                 {put(editor, PutRequest{Name: "../etl"}), ErrInvalid, `".." must be`},
 		"comment":              {put(editor, PutRequest{Name: "etl", Comment: strings.Repeat("x", 1025)}), ErrInvalid, "1025 bytes"},
 		"control":              {put(editor, PutRequest{Name: "etl", Comment: "a\x1b[1mb"}), ErrInvalid, "control"},
 		"request id":           {put(editor, PutRequest{Name: "etl", RequestID: strings.Repeat("x", 129)}), ErrInvalid, "the request id"},
@@ -310,6 +310,16 @@ func TestInUse(t *testing.T) {
 	if _, err := Open(t.Context(), Config{}); !errors.Is(err, ErrInvalid) {
 		t.Error(err)
 	}
+}
+
+func TestAnotherNode(t *testing.T) {
+	dir := t.TempDir()
+	mustClose(t, mustOpen(t, Config{Dir: dir, NodeID: "one"}))
+	_, err := Open(t.Context(), Config{Dir: dir, NodeID: "two"})
+	if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "this node is two") {
+		t.Error(err)
+	}
+	mustClose(t, mustOpen(t, Config{Dir: dir, NodeID: "one"}))
 }
 
 func TestContext(t *testing.T) {
