@@ -7,7 +7,6 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
-	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
@@ -15,9 +14,9 @@ import (
 const gateLayer = "guest"
 
 // Reload replaces the policy of the running cell.
-func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, error) {
+func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, error) {
 	spec := c.spec
-	spec.Policy = &p
+	spec.Policy = &r.Policy
 	if err := spec.Validate(); err != nil {
 		return cell.Reloaded{}, err
 	}
@@ -40,13 +39,13 @@ func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, er
 		_, _ = c.putRuling(before)
 		return cell.Reloaded{}, err
 	}
-	r := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
+	done := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
 	for _, l := range c.confinement().Layers {
 		if l.Active {
-			r.Layers = append(r.Layers, c.settled(stack.Layer(l.Name), next.fit))
+			done.Layers = append(done.Layers, c.settled(stack.Layer(l.Name), next.fit))
 		}
 	}
-	return r, nil
+	return done, nil
 }
 
 // putRuling makes the policy the one that the cell's seat is judged by, whichever seat that is
