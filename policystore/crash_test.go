@@ -32,7 +32,7 @@ const (
 
 // childConfig compacts the log every few changes.
 func childConfig(dir string) Config {
-	return Config{Dir: dir, SnapshotEvery: 8, SnapshotInterval: 5 * time.Millisecond}
+	return Config{Dir: dir, Validate: anything, SnapshotEvery: 8, SnapshotInterval: 5 * time.Millisecond}
 }
 
 // crashChild prints a line before and after each change.
@@ -231,7 +231,7 @@ func TestCrash(t *testing.T) {
 		if i := round % (len(points) + 2); i < len(points) {
 			point = points[i]
 		} else {
-			after = time.Duration(10+r.IntN(250)) * time.Millisecond
+			after = time.Duration(5+r.IntN(80)) * time.Millisecond
 		}
 		hit := 1 + r.IntN(20)
 		if few, found := crashHits[point]; found {
@@ -247,7 +247,7 @@ func TestCrash(t *testing.T) {
 			c = &crashes{dir: t.TempDir(), made: map[string][]crashChange{}}
 		}
 		if strings.HasPrefix(point, "restore.") {
-			c.loseState(t)
+			c.loseState(t, round)
 		}
 		if c.run(t, point, hit, round, after) {
 			died[point]++
@@ -265,11 +265,19 @@ func TestCrash(t *testing.T) {
 	t.Log(died)
 }
 
-// loseState removes the state when a snapshot can replace it.
-func (c *crashes) loseState(t *testing.T) {
+// loseState removes the state, which a snapshot can replace: it sees to it that there is one.
+func (c *crashes) loseState(t *testing.T, seed int) {
 	t.Helper()
-	if snaps, err := filepath.Glob(filepath.Join(c.dir, snapDir, "*")); err != nil || len(snaps) == 0 {
-		return
+	for {
+		snaps, err := filepath.Glob(filepath.Join(c.dir, snapDir, "*.snapshot"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(snaps) > 0 {
+			break
+		}
+		c.run(t, "", 0, seed, 0)
+		seed += 1000
 	}
 	if err := os.Remove(filepath.Join(c.dir, stateFile)); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ func openLimited(t testing.TB, c Config, l limits) *Store {
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
 	}
-	c.Logger = testLog(t)
+	c.Logger, c.Validate = testLog(t), anything
 	s, err := open(t.Context(), c, l)
 	if err != nil {
 		t.Fatal(err)
