@@ -88,12 +88,6 @@ func (c *compiling) simple() {
 		restart := s.restart.value
 		out.Restart = &restart
 	}
-	if n := s.ruleCount(); n > MaxRules {
-		c.at(s.at, "take some out", "sandbox %s has %d rules with those it inherits; %d are possible", s.name, n, MaxRules)
-	}
-	if n := len(out.Imports); n > int(keysByName["imports"].most) {
-		c.at(s.at, "take some out", "sandbox %s has %d imports with those it inherits; %d are possible", s.name, n, keysByName["imports"].most)
-	}
 	c.unenforced()
 }
 

@@ -153,8 +153,13 @@ func TestBounds(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"size":      {strings.Repeat("#", document.MaxSize+1), "1048576 are possible"},
 		"sandboxes": {"version: 1.0\nsandboxes:\n" + manySandboxes(document.MaxSandboxes+1), "more than 256 sandboxes"},
-		"rules":     {sandboxOf("fs: [" + many(document.MaxRules+1) + "]"), "more than 10000 rules"},
-		"inherited": {"version: 1.0\nsandboxes:\n  a: {fs: [" + many(4000) + "]}\n  b: {extends: a}\n  c: {extends: b, fs: [" + many(4000) + "]}\n", ""},
+		"rules":     {sandboxOf("fs: [" + many(document.MaxRules+1) + "]"), "has 10001 rules"},
+		"inherited": {"version: 1.0\nsandboxes:\n  a: {fs: [" + many(6000) + "]}\n  b: {extends: a}\n  c: {extends: b, fs: [" + many(4001) + "]}\n", "sandbox c has 10001 rules"},
+		"enough":    {"version: 1.0\nsandboxes:\n  a: {fs: [" + many(6000) + "]}\n  b: {extends: a}\n  c: {extends: b, fs: [" + many(4000) + "]}\n", ""},
+		"together":  {"version: 1.0\ndefaults: {fs: [" + many(1000) + "]}\nsandboxes:\n" + manySandboxes(101), "more than 100000 rules"},
+		"contracts": {sandboxOf("contracts: [" + strings.Repeat(`"opens <= 1",`, 129) + "]"), "129 contracts"},
+		"entries":   {"version: 1.0\nsandboxes:\n  a:\n" + strings.Repeat("    mem: 64MiB\n", 1025), "more than 1024 keys"},
+		"in flow":   {"version: 1.0\nsandboxes: {a: {capabilities: {" + strings.Repeat("kv: {},", 1025) + "}}}\n", "more than 1024 keys"},
 		"brackets":  {strings.Repeat("[", 1<<19), "nested deeper than 16 levels"},
 		"blocks":    {strings.Repeat("- ", 1<<19), "indented by more than 256 columns"},
 		"keys":      {strings.Repeat("? ", 1<<19), "keys that are not words"},
@@ -181,6 +186,31 @@ func TestBounds(t *testing.T) {
 			}
 			if len(problems.Text()) > 64<<10 {
 				t.Errorf("%d bytes of problems", len(problems.Text()))
+			}
+		})
+	}
+}
+
+// A megabyte of whatever it is ends in time. The worst that the parser has is some
+// hundred times quicker than this bound.
+func TestTime(t *testing.T) {
+	fill := func(head, part string) string {
+		return head + strings.Repeat(part, (document.MaxSize-len(head))/len(part))
+	}
+	for name, text := range map[string]string{
+		"a word": fill("", "a"), "lines": fill("", "a\n"), "keys": fill("", "a: b\n"), "keys with comments": fill("", "a: b # c\n"),
+		"keys that end with CR": fill("", "a: b\r\n"), "a list": fill("", "- a\n"), "a list in brackets": fill("[", "a,"),
+		"a map in brackets": fill("{", "a: b,"), "quotes": fill("", "\""), "text": fill("a: |\n", " a\n"), "escapes": fill("\"", "\\n"),
+		"blocks": fill("", "|\n"), "comments": fill("", "#\n"), "spaces": fill("", " "), "colons": fill("", ":"), "imports": fill("version: 1.0\nsandboxes: {a: {imports: [", "a,"),
+		"rules that are wrong": fill("version: 1.0\nsandboxes:\n  a:\n    fs:\n", "      - raed: /\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Now()
+			if err := check("p.yml", []byte(text)); err == nil {
+				t.Error("it is taken")
+			}
+			if took := time.Since(begun); took > 20*time.Second {
+				t.Errorf("it took %s", took)
 			}
 		})
 	}

@@ -54,7 +54,7 @@ const (
 
 // keys are those of a sandbox, in canonical order.
 var keys = []*key{
-	{name: "imports", of: func(s *sandbox) field { return &s.imports }, most: 1024, layer: layerGate,
+	{name: "imports", of: func(s *sandbox) field { return &s.imports }, most: maxImports, layer: layerGate,
 		doc: "modules that the guest may name, with what is below them; \"*\" is all but the forbidden ones", fallback: "none"},
 	{name: "fs", of: func(s *sandbox) field { return &s.fs }, layer: layerBoth,
 		doc: "rules for files", fallback: "Python's own library, to read"},
