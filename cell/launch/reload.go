@@ -25,12 +25,16 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 	if err != nil {
 		return cell.Reloaded{}, err
 	}
+	if err := ctx.Err(); err != nil {
+		return cell.Reloaded{}, cell.Errorf(contextKind(ctx), "before it began: %v", err)
+	}
 	before, kept, err := c.putRuling(next)
 	if err != nil {
 		return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
 	}
 	c.widen(next.limits)
-	m, err := c.ask(ctx, c.atOnce, &wire.Control_Reload{Reload: &wire.Reload{Limits: wire.FromLimits(next.limits)}}, next.gate)
+	// From here on it is done whole: the host answers at once, or it and its cells are gone.
+	m, err := c.ask(context.WithoutCancel(ctx), c.atOnce, &wire.Control_Reload{Reload: &wire.Reload{Limits: wire.FromLimits(next.limits)}}, next.gate)
 	if err != nil {
 		// Where the gate is not known to have it, nothing is to have it. A cell that is gone
 		// needs nothing.
