@@ -48,10 +48,19 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 			done.Layers = append(done.Layers, c.settled(stack.Layer(l.Name), next))
 		}
 	}
-	if kept = append(kept, m.GetReloaded().GetMissing()...); len(kept) > 0 {
+	if kept = append(kept, limitsKept(m.GetReloaded())...); len(kept) > 0 {
 		done.Layers = append(done.Layers, cell.ReloadedLayer{Name: limitsLayer, Missing: strings.Join(kept, "; ")})
 	}
 	return done, nil
+}
+
+// limitsKept is what the host says of its cell's process: no more than there are limits.
+func limitsKept(r *wire.Reloaded) (words []string) {
+	const most = 3
+	for _, w := range r.GetMissing()[:min(len(r.GetMissing()), most)] {
+		words = append(words, wire.Text(w, 1024))
+	}
+	return words
 }
 
 // revise works out what the cell is to go by, and fails where that cannot be.
