@@ -93,7 +93,7 @@ func (r *reporter) add(pos Pos, hint, message string) {
 	if len(r.problems) >= MaxProblems {
 		return
 	}
-	p := &Problem{File: r.file, Line: max(pos.Line, 1), Column: max(pos.Column, 1), Message: message, Hint: hint}
+	p := &Problem{File: r.file, Line: max(pos.Line, 1), Column: max(pos.Column, 1), Message: escapeControls(message), Hint: escapeControls(hint)}
 	if p.Line <= len(r.lines) {
 		p.Source, p.caret = excerpt(r.lines[p.Line-1], p.Column)
 	}
