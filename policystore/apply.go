@@ -91,5 +91,5 @@ func (a *application) subject() string {
 	if a.name != "" {
 		return a.name
 	}
-	return a.command.token.info.ID
+	return a.token.info.ID
 }

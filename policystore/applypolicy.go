@@ -22,6 +22,17 @@ func (a *application) changePolicy() (v Version, refusal, err error) {
 	if refusal = a.expected(p); refusal != nil {
 		return v, refusal, nil
 	}
+	if v, refusal, err = a.next(p); refusal != nil || err != nil {
+		return Version{}, refusal, err
+	}
+	if refusal, err = a.room(p, v); refusal != nil || err != nil {
+		return Version{}, refusal, err
+	}
+	return v, nil, a.store(p, v)
+}
+
+// next is the version that the command makes.
+func (a *application) next(p policyRecord) (v Version, refusal, err error) {
 	v = Version{
 		Name: a.name, Number: p.newest + 1, Index: a.index,
 		Author: a.principal.Name, Comment: a.comment, Time: a.now, Source: a.source,
@@ -32,18 +43,13 @@ func (a *application) changePolicy() (v Version, refusal, err error) {
 	case DeletePolicy:
 		v.Deleted = true
 		if p.newest == 0 || p.deleted {
-			return Version{}, fmt.Errorf("%w: there is no policy %s to delete", ErrNotFound, a.name), nil
+			refusal = fmt.Errorf("%w: there is no policy %s to delete", ErrNotFound, a.name)
 		}
 	case RollbackPolicy:
 		v.Source = rollbackSource + strconv.FormatUint(a.to, 10)
-		if v.Hash, refusal, err = a.rollbackTo(); refusal != nil || err != nil {
-			return Version{}, refusal, err
-		}
+		v.Hash, refusal, err = a.rollbackTo()
 	}
-	if refusal, err = a.room(p, v); refusal != nil || err != nil {
-		return Version{}, refusal, err
-	}
-	return v, nil, a.store(p, v)
+	return v, refusal, err
 }
 
 // policy is where a policy stands; zero when there never was one.

@@ -20,7 +20,7 @@ func (t *transaction) findToken(id string) (record tokenRecord, found bool, err 
 
 // createToken stores a token that the leader made.
 func (a *application) createToken() (_ TokenInfo, refusal, err error) {
-	t := a.command.token
+	t := a.token
 	t.info.Created, t.info.CreatedBy = a.now, a.principal.Name
 	if a.action == FirstToken && a.head.hasFirst {
 		return t.info, fmt.Errorf("%w: the first token has been made", ErrConflict), nil
@@ -92,7 +92,7 @@ func (t *transaction) eachToken(each func(tokenRecord)) error {
 
 // revokeToken ends a token. Whoever came with a token may end that one.
 func (a *application) revokeToken() (_ TokenInfo, refusal, err error) {
-	id := a.command.token.info.ID
+	id := a.token.info.ID
 	t, found, err := a.findToken(id)
 	if err != nil {
 		return t.info, nil, err

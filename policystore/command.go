@@ -11,6 +11,7 @@ import (
 // Action is what was done, or tried. Numbers are in the log; they never change.
 type Action uint8
 
+// What changes policies and tokens.
 const (
 	PutPolicy      Action = 1
 	DeletePolicy   Action = 2

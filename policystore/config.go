@@ -19,8 +19,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock that stamps changes and expires tokens; nil is time.Now.
 	Now func() time.Time
-	// Validate judges a document before it is proposed; nil accepts all. It runs in the
-	// caller's goroutine, several at once.
+	// Validate judges a text before it is proposed; nil is ValidateDocuments(nil). It runs
+	// in the caller's goroutine, several at once, and only here: what is in the log was
+	// judged by the node that proposed it.
 	Validate func(name string, text []byte) error
 	// FirstToken, when not nil, is given the first admin's secret, before the token
 	// exists, in a store that never had one: it should keep the secret where the
@@ -73,7 +74,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Now = time.Now
 	}
 	if c.Validate == nil {
-		c.Validate = func(string, []byte) error { return nil }
+		c.Validate = ValidateDocuments(nil)
 	}
 	if c.SnapshotEvery == 0 {
 		c.SnapshotEvery = defaultSnapshotEvery

@@ -1,23 +1,21 @@
 package policystore
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/policystore/raftlog"
 )
 
 // start compares the files with each other and starts Raft.
 func (s *Store) start() error {
 	logger := raftLogger(s.config.Logger, s.config.Cluster == nil)
-	if err := removeUnfinished(filepath.Join(s.config.Dir, snapDir)); err != nil {
-		return err
-	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(s.config.Dir, snapshotsKept, logger)
+	snaps, err := raftlog.OpenSnapshots(filepath.Join(s.config.Dir, snapDir), snapshotsKept)
 	if err != nil {
-		return err
+		return corrupt(err)
 	}
 	newest, err := s.compare(snaps)
 	if err != nil {
@@ -36,20 +34,27 @@ func (s *Store) start() error {
 	if err := s.bootstrap(c, snaps, transport, voters); err != nil {
 		return err
 	}
-	s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, s.log, snaps, transport)
-	return corrupt(err)
+	if s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, s.log, snaps, transport); err != nil {
+		return corrupt(err)
+	}
+	if s.config.Cluster != nil {
+		return nil
+	}
+	if err := s.checkAlone(voters[0]); err != nil {
+		return errors.Join(err, s.raft.Shutdown().Error())
+	}
+	return nil
 }
 
-// removeUnfinished removes snapshots that were being written when the node died.
-func removeUnfinished(dir string) error {
-	unfinished, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
-	if err != nil {
+// checkAlone refuses a node by itself whose directory is another's, or one of a group:
+// it would wait for a leader for ever.
+func (s *Store) checkAlone(self raft.Server) error {
+	f := s.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
 		return err
 	}
-	for _, path := range unfinished {
-		if err := os.RemoveAll(path); err != nil {
-			return err
-		}
+	if servers := f.Configuration().Servers; len(servers) != 1 || servers[0].ID != self.ID {
+		return fmt.Errorf("%w: the directory belongs to the group %v; this node is %s, by itself", ErrInvalid, servers, self.ID)
 	}
 	return nil
 }
@@ -119,16 +124,6 @@ func (s *Store) compare(snaps raft.SnapshotStore) (newest uint64, err error) {
 	}
 	if len(list) > 0 {
 		newest = list[0].Index
-		_, r, err := snaps.Open(list[0].ID) // it checks the file's checksum
-		if err != nil {
-			return 0, &CorruptError{File: filepath.Join(dir, snapDir, list[0].ID), What: err.Error()}
-		}
-		if err := r.Close(); err != nil {
-			return 0, err
-		}
-	}
-	if err := unreadable(filepath.Join(dir, snapDir), snapshotIDs(list)); err != nil {
-		return 0, err
 	}
 	applied, err := (&fsm{s.state}).appliedIndex()
 	if err != nil {
@@ -143,29 +138,4 @@ func (s *Store) compare(snaps raft.SnapshotStore) (newest uint64, err error) {
 		return 0, &CorruptError{filepath.Join(dir, snapDir), fmt.Sprintf("%s begins with entry %d, and the newest snapshot ends with %d: a snapshot is lost", logFile, first, newest)}
 	}
 	return newest, nil
-}
-
-func snapshotIDs(list []*raft.SnapshotMeta) map[string]bool {
-	ids := map[string]bool{}
-	for _, meta := range list {
-		ids[meta.ID] = true
-	}
-	return ids
-}
-
-// unreadable finds snapshots that Raft leaves out because it cannot read what they are.
-func unreadable(dir string, known map[string]bool) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	if len(known) >= snapshotsKept {
-		return nil // older ones are left out, too, when the node died before it removed them
-	}
-	for _, e := range entries {
-		if e.IsDir() && !known[e.Name()] && !strings.HasSuffix(e.Name(), ".tmp") {
-			return &CorruptError{filepath.Join(dir, e.Name()), "its description cannot be read"}
-		}
-	}
-	return nil
 }

@@ -18,7 +18,7 @@ const (
 	lockFile  = "LOCK"
 	logFile   = "raft.db"
 	stateFile = "state.db"
-	snapDir   = "snapshots" // Raft's snapshot store makes it
+	snapDir   = "snapshots"
 )
 
 // snapshotsKept of which the older is there in case that the newer is damaged.
@@ -48,13 +48,17 @@ type Store struct {
 // It reads all of the files. Damage is a [*CorruptError]; a directory that another
 // process has open is [ErrInUse].
 func Open(ctx context.Context, c Config) (*Store, error) {
+	return open(ctx, c, standardLimits)
+}
+
+func open(ctx context.Context, c Config, l limits) (*Store, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now)}
 	s.lead.init()
-	if err := s.openFiles(); err != nil {
+	if err := s.openFiles(l); err != nil {
 		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())
 	}
 	if err := s.start(); err != nil {
@@ -71,7 +75,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) openFiles() (err error) {
+func (s *Store) openFiles(l limits) (err error) {
 	dir := s.config.Dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -82,7 +86,7 @@ func (s *Store) openFiles() (err error) {
 	if s.log, err = raftlog.Open(filepath.Join(dir, logFile)); err != nil {
 		return corrupt(err)
 	}
-	s.state, err = openState(filepath.Join(dir, stateFile), standardLimits)
+	s.state, err = openState(filepath.Join(dir, stateFile), l)
 	return err
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
+
+	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
 func TestMain(m *testing.M) {
@@ -39,12 +41,18 @@ func mustOpen(t testing.TB, c Config) *Store {
 	if c.Logger == nil {
 		c.Logger = testLog(t)
 	}
+	if c.Validate == nil {
+		c.Validate = anything
+	}
 	s, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
+
+// anything is a Config.Validate for tests that are not about documents.
+func anything(string, []byte) error { return nil }
 
 func mustClose(t testing.TB, s *Store) {
 	t.Helper()
@@ -174,7 +182,7 @@ func TestRefusals(t *testing.T) {
 		"document's own error": {put(editor, PutRequest{Name: "etl", Text: []byte("bad")}), invalid, ""},
 		"empty":                {put(editor, PutRequest{Name: "etl", Text: []byte{}}), ErrInvalid, "0 bytes"},
 		"large":                {put(editor, PutRequest{Name: "etl", Text: make([]byte, MaxText+1)}), ErrInvalid, "1048577 bytes"},
-		"name":                 {put(editor, PutRequest{Name: "../etl"}), ErrInvalid, `"..": `[:4]},
+		"name":                 {put(editor, PutRequest{Name: "../etl"}), ErrInvalid, `".." must be`},
 		"comment":              {put(editor, PutRequest{Name: "etl", Comment: strings.Repeat("x", 1025)}), ErrInvalid, "1025 bytes"},
 		"control":              {put(editor, PutRequest{Name: "etl", Comment: "a\x1b[1mb"}), ErrInvalid, "control"},
 		"request id":           {put(editor, PutRequest{Name: "etl", RequestID: strings.Repeat("x", 129)}), ErrInvalid, "the request id"},
@@ -204,6 +212,22 @@ func TestRefusals(t *testing.T) {
 	}
 	if err := put(acme, PutRequest{Name: "acme/etl", Expect: number(2)}); err != nil {
 		t.Errorf("a deletion's number can be expected: %v", err)
+	}
+}
+
+// TestDocuments has the standard validation.
+func TestDocuments(t *testing.T) {
+	s := openTest(t, Config{Validate: ValidateDocuments(nil)})
+	good := "version: 1.0\nsandboxes:\n  a:\n    imports: [math]\n"
+	mustPut(t, s, "etl", good)
+	for text, says := range map[string]string{
+		"one": "etl:1:1", good + "    memory: 3\n": "etl:5:5", good + "    extends: b\n": "etl:5",
+	} {
+		_, err := s.Put(t.Context(), editor, PutRequest{Name: "etl", Text: []byte(text)})
+		var problems document.Problems
+		if !errors.Is(err, ErrInvalid) || !errors.As(err, &problems) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 
@@ -310,6 +334,16 @@ func TestInUse(t *testing.T) {
 	if _, err := Open(t.Context(), Config{}); !errors.Is(err, ErrInvalid) {
 		t.Error(err)
 	}
+}
+
+func TestAnotherNode(t *testing.T) {
+	dir := t.TempDir()
+	mustClose(t, mustOpen(t, Config{Dir: dir, NodeID: "one"}))
+	_, err := Open(t.Context(), Config{Dir: dir, NodeID: "two"})
+	if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "this node is two") {
+		t.Error(err)
+	}
+	mustClose(t, mustOpen(t, Config{Dir: dir, NodeID: "one"}))
 }
 
 func TestContext(t *testing.T) {

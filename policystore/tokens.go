@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
 	"github.com/pyisolate/pyisolate/policystore/token"
 )
 
@@ -41,6 +42,8 @@ func (s *Store) makeToken(ctx context.Context, what string, a Action, p Principa
 	return secret.Reveal(), o.token, nil
 }
 
+var firstTokenPoint = failpoint.New("store.first token")
+
 // firstPrincipal is who makes a new store's first token.
 var firstPrincipal = Principal{Name: "first start", Role: Admin}
 
@@ -62,6 +65,7 @@ func (s *Store) makeFirstToken() error {
 	if err := s.config.FirstToken(secret.Reveal()); err != nil {
 		return fmt.Errorf("hand over the first token: %w", err)
 	}
+	firstTokenPoint.Hit()
 	_, _, err = s.makeToken(context.Background(), "make the first token", FirstToken, firstPrincipal, TokenRequest{Name: "first", Role: Admin}, secret)
 	return err
 }

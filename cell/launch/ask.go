@@ -91,7 +91,7 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() 
 		defer t.Stop()
 		overdue = t.C
 	}
-	withdrawn := ctx.Done()
+	withdrawn, interrupted := ctx.Done(), false
 	for {
 		select {
 		case m, ok := <-p.answer:
@@ -103,7 +103,7 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() 
 			}
 			return m, nil
 		case <-withdrawn:
-			withdrawn = nil
+			withdrawn, interrupted = nil, true
 			kind := contextKind(ctx)
 			_ = c.host.send(c.wireID, op, &wire.Control_Interrupt{Interrupt: &wire.Interrupt{Kind: uint32(kind)}}, nil)
 			t := time.NewTimer(grace)
@@ -114,7 +114,7 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() 
 			l := limit()
 			left := l + grace - time.Since(began)
 			switch {
-			case withdrawn == nil || (l > 0 && left <= 0):
+			case interrupted || (l > 0 && left <= 0):
 				c.host.kill("did not answer in time")
 			case l > 0: // it has been raised
 				t := time.NewTimer(left)

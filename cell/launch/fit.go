@@ -48,6 +48,13 @@ type ruling struct {
 	confined *confinement // nil: what cells without a policy put on
 }
 
+// nothing reports whether the policy permits and asks nothing, as none does.
+func (r ruling) nothing() bool {
+	p := r.policy
+	p.Children = 0
+	return p.Equal(policy.Policy{})
+}
+
 // rule works out what a spec's policy needs beside the guard.
 func rule(spec cell.Spec, g stack.Guard, watched bool) (ruling, error) {
 	r := ruling{imports: spec.Imports, limits: spec.Limits}

@@ -41,7 +41,7 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 	done := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
 	for _, l := range c.confinement().Layers {
 		if l.Active {
-			done.Layers = append(done.Layers, c.settled(stack.Layer(l.Name), next.fit))
+			done.Layers = append(done.Layers, c.settled(stack.Layer(l.Name), next))
 		}
 	}
 	if kept = append(kept, m.GetReloaded().GetMissing()...); len(kept) > 0 {
@@ -120,8 +120,11 @@ func (c *handle) narrow(l cell.Limits) {
 }
 
 // settled says what a layer that was put on at the start makes of another policy.
-func (c *handle) settled(l stack.Layer, next fit) cell.ReloadedLayer {
-	now := c.host.fit
+func (c *handle) settled(l stack.Layer, r ruling) cell.ReloadedLayer {
+	now, next := c.host.fit, r.fit
+	if !now.own && r.nothing() {
+		next = now
+	}
 	missing := ""
 	switch l {
 	case stack.Landlock:

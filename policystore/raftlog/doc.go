@@ -1,8 +1,9 @@
-// Package raftlog is Raft's log and stable store on one bbolt file: what a node has promised
-// to the others, and to itself after a restart.
+// Package raftlog is what Raft keeps on the disk: its log and stable values in one bbolt file
+// ([Log]), what a node has promised to the others and to itself after a restart; and its
+// snapshots ([Snapshots]), a file each.
 //
-// Package policystore opens one for each data directory and hands it to Raft, which calls
-// it from its own goroutines; this package has none.
+// Package policystore opens both for each data directory and hands them to Raft, which calls
+// them from its own goroutines; this package has none.
 //
 // It guarantees that what StoreLogs, DeleteRange and the setters return without error
 // is on the disk, all of it or nothing, and that damage is found: [Open] checks the file's
@@ -13,6 +14,9 @@
 //
 // What it cannot see by itself is that a file was exchanged for an older copy of itself. The
 // state that was made from the log knows how far it had come; policystore compares.
+//
+// Snapshots are read whole when their directory is opened. Raft's own snapshot store leaves out
+// what it cannot read, and nothing protects its descriptions; here both are damage.
 //
 // The file's format is in its header. Entries have a format of their own, so that new ones
 // can stand beside old ones.
