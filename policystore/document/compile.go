@@ -24,6 +24,7 @@ func (d *Document) Compile(name string, o Options) (*Compiled, error) {
 	c.limits()
 	c.files()
 	c.networks()
+	c.text()
 	c.contract()
 	c.extra()
 	if err := c.err(); err != nil {

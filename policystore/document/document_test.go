@@ -2,6 +2,7 @@ package document_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -155,6 +156,8 @@ func TestBounds(t *testing.T) {
 		"sandboxes": {"version: 1.0\nsandboxes:\n" + manySandboxes(document.MaxSandboxes+1), "more than 256 sandboxes"},
 		"rules":     {sandboxOf("fs: [" + many(document.MaxRules+1) + "]"), "has 10001 rules"},
 		"inherited": {"version: 1.0\nsandboxes:\n  a: {fs: [" + many(6000) + "]}\n  b: {extends: a}\n  c: {extends: b, fs: [" + many(4001) + "]}\n", "sandbox c has 10001 rules"},
+		"too much":  {sandboxOf("fs: [" + longPaths(1100) + "]"), "take 259600 bytes; 256000 are possible"},
+		"just fits": {sandboxOf("fs: [" + longPaths(1080) + "]"), ""},
 		"enough":    {"version: 1.0\nsandboxes:\n  a: {fs: [" + many(6000) + "]}\n  b: {extends: a}\n  c: {extends: b, fs: [" + many(4000) + "]}\n", ""},
 		"together":  {"version: 1.0\ndefaults: {fs: [" + many(1000) + "]}\nsandboxes:\n" + manySandboxes(101), "more than 100000 rules"},
 		"contracts": {sandboxOf("contracts: [" + strings.Repeat(`"opens <= 1",`, 129) + "]"), "129 contracts"},
@@ -214,6 +217,15 @@ func TestTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// longPaths are distinct and have 230 bytes.
+func longPaths(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "{read: /%04d%s},", i, strings.Repeat("a", 225))
+	}
+	return b.String()
 }
 
 func manySandboxes(n int) string {
