@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,4 +239,23 @@ func manySandboxes(n int) string {
 		b.WriteString("  s" + strings.Repeat("x", i%50) + string(rune('a'+i/50)) + ": {}\n")
 	}
 	return b.String()
+}
+
+// A document and what is compiled of it may be used by several at once.
+func TestConcurrentUse(t *testing.T) {
+	d := parse(t, thousandRules())
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			c, err := d.Compile("child", document.Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Explain(document.Query{Path: "/srv/base/1/a", Access: policy.Read})
+			document.Diff(c, c)
+			d.Canonical()
+		})
+	}
+	wait.Wait()
 }

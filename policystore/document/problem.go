@@ -137,7 +137,7 @@ func excerpt(line string, column int) (string, int) {
 func near(written string, names []string) string {
 	best, least := "", 3
 	for _, name := range names {
-		if d := distance(strings.ToLower(written), name); d < least && d < len(name) {
+		if d := distance(strings.ToLower(written), strings.ToLower(name)); d < least && d < len(name) {
 			best, least = name, d
 		}
 	}
