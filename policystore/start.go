@@ -34,7 +34,8 @@ func (s *Store) start() error {
 	if err := s.bootstrap(c, snaps, transport, voters); err != nil {
 		return err
 	}
-	if s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, s.log, snaps, transport); err != nil {
+	stable := &patientStable{s.log, s.diskFailing, s.closing}
+	if s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, stable, snaps, transport); err != nil {
 		return corrupt(err)
 	}
 	if s.config.Cluster != nil {
