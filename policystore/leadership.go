@@ -87,10 +87,12 @@ func (s *Store) follow() {
 				continue
 			}
 			term, err := s.getReady()
-			if errors.Is(err, raft.ErrLeadershipLost) || errors.Is(err, raft.ErrNotLeader) {
+			switch {
+			case errors.Is(err, raft.ErrRaftShutdown), errors.Is(err, ErrClosed):
+				return
+			case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrNotLeader), errors.Is(err, ErrNotLeader):
 				term, err = 0, nil // another will lead, or this node again
-			}
-			if err != nil {
+			case err != nil:
 				s.config.Logger.Error("this node leads and cannot get ready", "error", err)
 			}
 			s.lead.set(term, err)

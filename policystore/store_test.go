@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -257,6 +258,39 @@ func TestRequestIDs(t *testing.T) {
 		if v, err := s.Delete(ctx, editor, d); err != nil || v.Number != 4 {
 			t.Errorf("%+v, %v", v, err)
 		}
+	}
+}
+
+// TestConcurrentSwaps has several count by compare-and-swap: each number is taken once.
+func TestConcurrentSwaps(t *testing.T) {
+	s := openTest(t, Config{})
+	const counters, each = 5, 20
+	var group sync.WaitGroup
+	for i := range counters {
+		group.Go(func() {
+			for made := 0; made < each; {
+				at := uint64(0)
+				v, err := s.Get(t.Context(), "count", 0, Linearizable)
+				if err == nil {
+					at = v.Number
+				} else if !errors.Is(err, ErrNotFound) {
+					t.Error(err)
+					return
+				}
+				next, err := s.Put(t.Context(), editor, PutRequest{Name: "count", Text: fmt.Append(nil, i), Expect: &at})
+				switch {
+				case err == nil && next.Number == at+1:
+					made++
+				case !errors.Is(err, ErrConflict):
+					t.Errorf("version %d behind %d, %v", next.Number, at, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if v, err := s.Get(t.Context(), "count", 0, Linearizable); err != nil || v.Number != counters*each {
+		t.Errorf("version %d, %v", v.Number, err)
 	}
 }
 
