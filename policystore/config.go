@@ -54,9 +54,9 @@ const (
 	defaultSnapshotEvery    = 4096
 	defaultSnapshotInterval = time.Minute
 	defaultClusterTimeout   = time.Second
-	// aloneTimeout is how long a node by itself waits before it elects itself: there is
-	// nobody it could interrupt.
-	aloneTimeout = 20 * time.Millisecond
+	// aloneTimeout is after which a node by itself elects itself again when it stepped down
+	// because it could not write; and how often it wakes when there is nothing to do.
+	aloneTimeout = 250 * time.Millisecond
 )
 
 // withDefaults fills in what is zero.

@@ -16,6 +16,7 @@ type leadership struct {
 	mu      sync.Mutex
 	term    uint64        // that the node leads, 0 for none
 	err     error         // why it could not get ready the last time
+	disk    error         // why Raft cannot go on, nil while it can
 	changed chan struct{} // closed, and replaced, when the others change
 }
 
@@ -25,6 +26,17 @@ func (l *leadership) set(term uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.term, l.err = term, err
+	l.announce()
+}
+
+func (l *leadership) setDisk(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.disk = err
+	l.announce()
+}
+
+func (l *leadership) announce() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
@@ -32,7 +44,17 @@ func (l *leadership) set(term uint64, err error) {
 func (l *leadership) get() (term uint64, changed <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.disk != nil {
+		return 0, l.changed, l.disk
+	}
 	return l.term, l.changed, l.err
+}
+
+// broken is why Raft cannot go on, nil while it can.
+func (l *leadership) broken() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.disk
 }
 
 // wait returns when the node is ready to lead, or could not become so.
@@ -65,15 +87,27 @@ func (s *Store) follow() {
 				continue
 			}
 			term, err := s.getReady()
-			if errors.Is(err, raft.ErrLeadershipLost) || errors.Is(err, raft.ErrNotLeader) {
+			switch {
+			case errors.Is(err, raft.ErrRaftShutdown), errors.Is(err, ErrClosed):
+				return
+			case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrNotLeader), errors.Is(err, ErrNotLeader):
 				term, err = 0, nil // another will lead, or this node again
-			}
-			if err != nil {
+			case err != nil:
 				s.config.Logger.Error("this node leads and cannot get ready", "error", err)
 			}
 			s.lead.set(term, err)
 		}
 	}
+}
+
+// diskFailing notes why Raft cannot go on, or that it can again.
+func (s *Store) diskFailing(err error) {
+	if err != nil {
+		s.config.Logger.Error("the log cannot be written; the store does nothing until it can", "error", err)
+	} else {
+		s.config.Logger.Info("the log can be written again")
+	}
+	s.lead.setDisk(err)
 }
 
 // getReady makes the node's state that of all acknowledged entries, and returns the term

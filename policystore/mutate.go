@@ -1,6 +1,7 @@
 package policystore
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -96,7 +97,7 @@ func (s *Store) change(ctx context.Context, what string, c *command) (Version, e
 		return Version{}, fmt.Errorf("%s: %w", what, err)
 	}
 	if c.action == PutPolicy {
-		o.version.Text = c.text
+		o.version.Text = bytes.Clone(c.text)
 	}
 	return o.version, nil
 }

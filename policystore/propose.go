@@ -1,6 +1,7 @@
 package policystore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ func (s *Store) propose(ctx context.Context, c *command) (outcome, error) {
 		return outcome{}, err
 	}
 	defer s.calls.Done()
-	if err := s.state.failure(); err != nil {
+	if err := cmp.Or(s.state.failure(), s.lead.broken()); err != nil {
 		return outcome{}, err
 	}
 	c.time = s.config.Now()

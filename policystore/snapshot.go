@@ -22,6 +22,9 @@ import (
 // SHA-256 of all before.
 const snapshotHeader = "pyisolate policies snapshot 1\n"
 
+// maxState bounds the file in a snapshot, in bytes.
+const maxState = 1 << 40
+
 var (
 	persistedPoint = failpoint.New("snapshot.persisted")
 	restoredPoint  = failpoint.New("restore.written")
@@ -143,7 +146,7 @@ func readSnapshot(from io.Reader, to io.Writer) error {
 		return fmt.Errorf("%w: it begins with %q", errSnapshot, header[:len(snapshotHeader)])
 	}
 	size := binary.BigEndian.Uint64(header[len(snapshotHeader):])
-	if size > stateMap {
+	if size > maxState {
 		return fmt.Errorf("%w: a state of %d bytes", errSnapshot, size)
 	}
 	if n, err := io.CopyN(to, both, int64(size)); err != nil {

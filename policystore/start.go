@@ -1,9 +1,11 @@
 package policystore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -34,13 +36,18 @@ func (s *Store) start() error {
 	if err := s.bootstrap(c, snaps, transport, voters); err != nil {
 		return err
 	}
-	if s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, s.log, snaps, transport); err != nil {
+	stable := &patientStable{s.log, s.diskFailing, s.closing}
+	if s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, stable, snaps, transport); err != nil {
 		return corrupt(err)
 	}
 	if s.config.Cluster != nil {
 		return nil
 	}
-	if err := s.checkAlone(voters[0]); err != nil {
+	err = s.checkAlone(voters[0])
+	if err == nil {
+		err = s.campaign()
+	}
+	if err != nil {
 		return errors.Join(err, s.raft.Shutdown().Error())
 	}
 	return nil
@@ -66,14 +73,21 @@ func (s *Store) raftConfig() *raft.Config {
 	c.TrailingLogs = s.config.SnapshotEvery / 2
 	c.SnapshotInterval = s.config.SnapshotInterval
 	c.NoLegacyTelemetry = true
-	timeout := aloneTimeout
-	if s.config.Cluster != nil {
-		if timeout = s.config.Cluster.Timeout; timeout == 0 {
-			timeout = defaultClusterTimeout
-		}
+	if s.config.Cluster == nil {
+		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = aloneTimeout, aloneTimeout, aloneTimeout/2
+		return c
 	}
+	timeout := cmp.Or(s.config.Cluster.Timeout, defaultClusterTimeout)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout/2
 	return c
+}
+
+// campaign has a node by itself elect itself at once, since nobody else could lead: Raft looks
+// for a leader when its timeout becomes shorter.
+func (s *Store) campaign() error {
+	c := s.raft.ReloadableConfig()
+	c.HeartbeatTimeout -= time.Millisecond
+	return s.raft.ReloadConfig(c)
 }
 
 // group is the transport and the voters of a new group.

@@ -18,9 +18,9 @@ import (
 
 var appliedPoint = failpoint.New("state.applied")
 
-// stateMap is the address space that is mapped: more than a file can need that keeps to the
-// limits, so that no change waits for a reader.
-const stateMap = 2 << 30
+// stateMap is the address space that is mapped at once. Only when the file outgrows it does a
+// change wait for readers.
+const stateMap = 1 << 30
 
 // state is what the log's entries made, in a file. One goroutine at a time changes it;
 // any may view it.

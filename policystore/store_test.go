@@ -4,95 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"go.uber.org/goleak"
 
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDirEnv); dir != "" {
-		os.Exit(crashChild(dir))
-	}
-	goleak.VerifyTestMain(m)
-}
-
-var (
-	root   = Principal{Name: "root", Role: Admin}
-	editor = Principal{Name: "editor", Role: PolicyAdmin}
-	acme   = Principal{Name: "ann", Role: PolicyAdmin, Tenant: "acme"}
-	reader = Principal{Name: "reader", Role: Viewer}
-)
-
-// testLog makes a store's log the test's, from warnings on.
-func testLog(t testing.TB) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-}
-
-func mustOpen(t testing.TB, c Config) *Store {
-	t.Helper()
-	if c.Logger == nil {
-		c.Logger = testLog(t)
-	}
-	if c.Validate == nil {
-		c.Validate = anything
-	}
-	s, err := Open(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// anything is a Config.Validate for tests that are not about documents.
-func anything(string, []byte) error { return nil }
-
-func mustClose(t testing.TB, s *Store) {
-	t.Helper()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// openTest opens a store that the test closes at its end.
-func openTest(t testing.TB, c Config) *Store {
-	t.Helper()
-	if c.Dir == "" {
-		c.Dir = t.TempDir()
-	}
-	s := mustOpen(t, c)
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-func mustPut(t testing.TB, s *Store, name, text string) Version {
-	t.Helper()
-	v, err := s.Put(context.Background(), editor, PutRequest{Name: name, Text: []byte(text)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-func number(n uint64) *uint64 { return &n }
-
-// clock is a settable Config.Now.
-type clock struct{ at time.Time }
-
-func newClock() *clock               { return &clock{time.Unix(1_800_000_000, 0).UTC()} }
-func (c *clock) now() time.Time      { return c.at }
-func (c *clock) add(d time.Duration) { c.at = c.at.Add(d) }
 
 func TestPolicies(t *testing.T) {
 	ctx, clock := t.Context(), newClock()
@@ -257,6 +179,39 @@ func TestRequestIDs(t *testing.T) {
 		if v, err := s.Delete(ctx, editor, d); err != nil || v.Number != 4 {
 			t.Errorf("%+v, %v", v, err)
 		}
+	}
+}
+
+// TestConcurrentSwaps has several count by compare-and-swap: each number is taken once.
+func TestConcurrentSwaps(t *testing.T) {
+	s := openTest(t, Config{})
+	const counters, each = 5, 20
+	var group sync.WaitGroup
+	for i := range counters {
+		group.Go(func() {
+			for made := 0; made < each; {
+				at := uint64(0)
+				v, err := s.Get(t.Context(), "count", 0, Linearizable)
+				if err == nil {
+					at = v.Number
+				} else if !errors.Is(err, ErrNotFound) {
+					t.Error(err)
+					return
+				}
+				next, err := s.Put(t.Context(), editor, PutRequest{Name: "count", Text: fmt.Append(nil, i), Expect: &at})
+				switch {
+				case err == nil && next.Number == at+1:
+					made++
+				case !errors.Is(err, ErrConflict):
+					t.Errorf("version %d behind %d, %v", next.Number, at, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if v, err := s.Get(t.Context(), "count", 0, Linearizable); err != nil || v.Number != counters*each {
+		t.Errorf("version %d, %v", v.Number, err)
 	}
 }
 

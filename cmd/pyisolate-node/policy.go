@@ -27,6 +27,7 @@ commands read files and need neither a node nor the kernel's layers.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newPolicyCheck(), newPolicyExplain(), newPolicyDiff(), newPolicySchema())
+	c.AddCommand(newPolicyRecover())
 	return c
 }
 

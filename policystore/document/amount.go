@@ -26,6 +26,12 @@ const (
 	maxImports      = 1024
 	maxContracts    = 128
 	maxCapabilities = 256
+	// maxText is how many bytes the paths, globs and modules may have that a cell's gate is
+	// told of, each with what goes along with it. The gate has 6 KiB more, for Python's own
+	// library.
+	maxText  = 250 << 10
+	perFile  = 6
+	perNames = 1
 	// maxCompiled bounds the rules of all sandboxes together.
 	maxCompiled = 10 * MaxRules
 )
@@ -62,4 +68,18 @@ func (d *Document) amount(s *sandbox, known map[*sandbox]amount) amount {
 	}
 	known[s] = parent.plus(s.amount())
 	return known[s]
+}
+
+// text bounds the bytes of the paths and modules of a compiled sandbox.
+func (c *compiling) text() {
+	n := 0
+	for _, r := range c.out.Policy.Files {
+		n += len(r.Path) + len(r.Glob) + perFile
+	}
+	for _, name := range c.out.Imports {
+		n += len(name) + perNames
+	}
+	if n > maxText {
+		c.at(c.s.at, "take some out, or give directories instead of files", "the paths and modules of sandbox %s, with those it inherits, take %d bytes; %d are possible", c.s.name, n, maxText)
+	}
 }

@@ -83,6 +83,9 @@ type Options struct {
 	Resolve map[string][]netip.Addr
 	// Keys are the plug-ins' keys; nil: there are none.
 	Keys *Keys
+	// Grant reports what is wrong with the scope of a grant, which only its capability
+	// knows; nil: nobody asks before a cell starts. It must be as pure as this package.
+	Grant func(capability.Grant) error
 }
 
 // Compiled is what one sandbox means.

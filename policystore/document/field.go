@@ -25,13 +25,12 @@ type key struct {
 	name string
 	// of is the key's field in a sandbox.
 	of func(*sandbox) field
-	// least and most bound numbers, sizes in bytes and durations in nanoseconds; one
-	// bounds each of a list's length from above with most.
+	// least and most bound numbers, sizes in bytes and durations in nanoseconds. Of imports,
+	// most is how many there may be.
 	least, most int64
 	// choices are the words there are.
 	choices []string
-	// doc says what it is, without and fallback what holds without it, layer who
-	// enforces it.
+	// doc says what it is, fallback what holds without it, layer who enforces it.
 	doc, fallback, layer string
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
@@ -140,5 +141,24 @@ func TestHash(t *testing.T) {
 		if got := compile(t, c.text, "a").Hash; (got == base) != c.same {
 			t.Errorf("%s: same %v", name, !c.same)
 		}
+	}
+}
+
+// Whoever knows capabilities says what is wrong with a grant, at its place.
+func TestGrantsAreChecked(t *testing.T) {
+	d := parse(t, "version: 1.0\nsandboxes:\n  a:\n    capabilities:\n      kv: {prefix: a/}\n      clock: {}\n  b: {extends: a}\n")
+	var asked []string
+	err := d.Check(document.Options{Grant: func(g capability.Grant) error {
+		asked = append(asked, g.Capability+string(g.Scope))
+		if g.Capability == "kv" {
+			return capability.Errorf(capability.Invalid, "not here")
+		}
+		return nil
+	}})
+	if err == nil || err.Error() != "p.yml:5:7: grant kv: not here; see docs/capabilities.md" {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"clock", `kv{"prefix":"a/"}`, "clock", `kv{"prefix":"a/"}`}, asked); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -118,7 +118,7 @@ func (s *shape) next(t *token.Token, at Pos) string {
 
 // enter counts an entry that begins at a column. What was deeper outside brackets has ended.
 func (s *shape) enter(column, entries int) string {
-	count := &entries
+	var count *int
 	if n := len(s.flow); n > 0 {
 		s.flow[n-1] += entries
 		count = &s.flow[n-1]
