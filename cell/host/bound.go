@@ -15,55 +15,63 @@ import (
 func descriptors(l cell.Limits) uint64 { return uint64(l.Files) + 8 }
 func tasks(l cell.Limits) uint64       { return 2*uint64(l.Children) + 16 }
 
-// Bound changes what the process cannot change itself: to raise takes a right over the whole
-// machine.
-func (c *child) Bound(from, to cell.Limits) (missing []string) {
-	for _, b := range []struct {
-		what     string
-		resource int
-		next     func(now uint64) uint64
-	}{
-		{"memory", unix.RLIMIT_AS, func(now uint64) uint64 { return now - uint64(from.Memory) + uint64(to.Memory) }},
-		{"files", unix.RLIMIT_NOFILE, func(uint64) uint64 { return descriptors(to) }},
-		{"children", unix.RLIMIT_NPROC, func(now uint64) uint64 {
-			if now != tasks(from) { // it is counted with others, and not bounded
-				return now
-			}
-			return tasks(to)
-		}},
-	} {
-		if err := c.bound(b.resource, b.next); err != nil {
-			missing = append(missing, fmt.Sprintf("%s: its process keeps the bound it has: %v", b.what, err))
-		}
-	}
-	return missing
+// bounds are what a process put on at its claim, by its limits of then.
+type bounds struct {
+	known bool
+	space uint64 // beyond its memory limit; 0: not bounded
+	tasks bool   // they are bounded: it is counted by itself
 }
 
-// bound replaces one limit of the process, which must not be reaped meanwhile: its number
-// could be another's.
-func (c *child) bound(resource int, next func(uint64) uint64) error {
+// Bound changes what the process cannot change itself: to raise takes a right over the whole
+// machine. Limits of before are those of the claim when it is called first.
+func (c *child) Bound(before, l cell.Limits) (missing []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
 		return nil
 	}
-	var now unix.Rlimit
-	if err := unix.Prlimit(c.pid, resource, nil, &now); err != nil {
-		return c.unlessGone(err)
+	if err := c.learn(before); err != nil {
+		return c.kept("limits", err)
 	}
-	to := next(now.Max)
-	if now.Max == math.MaxUint64 || to == now.Max {
-		return nil
+	if c.bounds.space > 0 {
+		missing = append(missing, c.kept("memory", c.set(unix.RLIMIT_AS, c.bounds.space+uint64(l.Memory)))...)
 	}
-	if err := unix.PidfdSendSignal(c.pidfd, 0, nil, 0); err != nil {
-		return c.unlessGone(err)
+	missing = append(missing, c.kept("files", c.set(unix.RLIMIT_NOFILE, descriptors(l)))...)
+	if c.bounds.tasks {
+		missing = append(missing, c.kept("children", c.set(unix.RLIMIT_NPROC, tasks(l)))...)
 	}
-	return c.unlessGone(unix.Prlimit(c.pid, resource, &unix.Rlimit{Cur: to, Max: to}, nil))
+	return missing
 }
 
-func (c *child) unlessGone(err error) error {
-	if errors.Is(err, unix.ESRCH) {
+// kept says that a bound stays, but of a process that is gone.
+func (c *child) kept(what string, err error) []string {
+	if err == nil || errors.Is(err, unix.ESRCH) {
 		return nil
 	}
-	return err
+	return []string{fmt.Sprintf("%s: its process keeps the bound it has: %v", what, err)}
+}
+
+// learn looks, once, at what the process has put on.
+func (c *child) learn(claimed cell.Limits) error {
+	if c.bounds.known {
+		return nil
+	}
+	var space, number unix.Rlimit
+	if err := errors.Join(unix.Prlimit(c.pid, unix.RLIMIT_AS, nil, &space), unix.Prlimit(c.pid, unix.RLIMIT_NPROC, nil, &number)); err != nil {
+		return err
+	}
+	c.bounds = bounds{known: true, tasks: number.Max == tasks(claimed)}
+	if space.Max != math.MaxUint64 && space.Max > uint64(claimed.Memory) {
+		c.bounds.space = space.Max - uint64(claimed.Memory)
+	}
+	return nil
+}
+
+// set replaces a limit of the process, which must not have been reaped: its number could be
+// another's.
+func (c *child) set(resource int, most uint64) error {
+	if err := unix.PidfdSendSignal(c.pidfd, 0, nil, 0); err != nil {
+		return err
+	}
+	return unix.Prlimit(c.pid, resource, &unix.Rlimit{Cur: most, Max: most}, nil)
 }
