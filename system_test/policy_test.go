@@ -52,6 +52,8 @@ func newTree(tb testing.TB) string {
 	return root
 }
 
+func readAt(path string) policy.FileRule { return policy.FileRule{Path: path, Access: policy.Read} }
+
 func fileRules(rules ...policy.FileRule) *policy.Policy { return &policy.Policy{Files: rules} }
 
 // attempts evaluates a Python expression and tells what it gave or who refused it.

@@ -34,7 +34,7 @@ static void relax(void) {
 int wire_attach(cell *c, void *region, size_t size, int bell) {
   ring_hdr *h = region;
   if (size < RING_HEADER || h->magic != RING_MAGIC || (h->cap & (h->cap - 1)) ||
-      size < RING_HEADER + 2 * (size_t)h->cap + RING_RULES)
+      size < RING_HEADER + 2 * (size_t)h->cap + 2 * RING_RULES)
     return -1;
   c->hdr = h;
   c->in = (char *)region + RING_HEADER;

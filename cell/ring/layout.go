@@ -6,8 +6,9 @@ const Magic = 0x31525950
 // Offsets in the header page. They repeat ring.h; a test reads that file.
 const (
 	HeaderSize = 4096
-	// RulesSize is what follows the two rings: see SetRules.
-	RulesSize = 64 << 10
+	// RulesSize is one of the two rooms for rules that follow the two rings: see SetRules. It
+	// is address space; memory is what is written.
+	RulesSize = 256 << 10
 
 	offMagic      = 0
 	offCap        = 4
@@ -30,8 +31,7 @@ const (
 	offDenials    = 408
 	offThreads    = 448
 	offThreadsCPU = 704
-	offRulesSeq   = 768
-	offRulesLen   = 772
+	offRules      = 768
 	offWorker     = 776
 	maxThreads    = 64
 	frameHdrBytes = 16
@@ -88,10 +88,7 @@ const (
 )
 
 // Policy flags inside an InClaim payload.
-const (
-	PolicyShared     = 1
-	PolicyAllImports = 2
-)
+const PolicyShared = 1
 
 // Frame is one message. The payload belongs to whoever received it.
 type Frame struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pyisolate/pyisolate/broker/capability/builtin"
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
@@ -70,7 +71,7 @@ func checkPolicy(file string, stdin io.Reader) (checked, error) {
 	if err == nil {
 		hash := d.Hash()
 		one.Sandboxes, one.Hash = d.Sandboxes(), hex.EncodeToString(hash[:])
-		err = d.Check(document.Options{})
+		err = d.Check(document.Options{Grant: builtin.CheckScope})
 	}
 	if one.OK = err == nil; one.OK || errors.As(err, &one.Problems) {
 		return one, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -172,6 +173,23 @@ func (q Quotas) validate() error {
 		return invalid("a processor period without a quota")
 	}
 	return nil
+}
+
+// Equal reports whether the two say the same, in the same order.
+func (p Policy) Equal(o Policy) bool {
+	return p.Children == o.Children && p.Quotas == o.Quotas && p.Contract == o.Contract && slices.Equal(p.Files, o.Files) &&
+		slices.EqualFunc(p.Net, o.Net, func(a, b NetRule) bool {
+			return a.Prefix == b.Prefix && a.Deny == b.Deny && slices.Equal(a.Ports, b.Ports)
+		})
+}
+
+// Clone returns a copy that shares nothing that can be changed.
+func (p Policy) Clone() Policy {
+	p.Files, p.Net = slices.Clone(p.Files), slices.Clone(p.Net)
+	for i := range p.Net {
+		p.Net[i].Ports = slices.Clone(p.Net[i].Ports)
+	}
+	return p
 }
 
 // Writes reports whether the policy lets anything be written.

@@ -76,15 +76,6 @@ func (g *grants) inherit(parent field) {
 	g.byName, g.set = all, g.set || p.set
 }
 
-// list is the grants by name.
-func (g *grants) list() []capability.Grant {
-	var out []capability.Grant
-	for _, name := range slices.Sorted(maps.Keys(g.byName)) {
-		out = append(out, g.byName[name].grant)
-	}
-	return out
-}
-
 // json is a value as JSON. Without quotes only what is the same to every reader of YAML is
 // taken: decimal numbers, true, false, null, and words that are nothing else.
 func (r *reporter) json(n *node) (json.RawMessage, bool) {

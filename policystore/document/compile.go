@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/kernel/contract"
 	"github.com/pyisolate/pyisolate/kernel/policy"
@@ -24,6 +25,7 @@ func (d *Document) Compile(name string, o Options) (*Compiled, error) {
 	c.limits()
 	c.files()
 	c.networks()
+	c.text()
 	c.contract()
 	c.extra()
 	if err := c.err(); err != nil {
@@ -83,18 +85,27 @@ func (c *compiling) simple() {
 	out.Backend = cell.Backend(s.backend.value)
 	out.Dialect = s.dialect.value
 	out.NUMA = s.numa.value
-	out.Grants = s.capabilities.list()
+	out.Grants = c.grants()
 	if s.restart.set {
 		restart := s.restart.value
 		out.Restart = &restart
 	}
-	if n := s.ruleCount(); n > MaxRules {
-		c.at(s.at, "take some out", "sandbox %s has %d rules with those it inherits; %d are possible", s.name, n, MaxRules)
-	}
-	if n := len(out.Imports); n > int(keysByName["imports"].most) {
-		c.at(s.at, "take some out", "sandbox %s has %d imports with those it inherits; %d are possible", s.name, n, keysByName["imports"].most)
-	}
 	c.unenforced()
+}
+
+// grants lists those of the sandbox, by name.
+func (c *compiling) grants() (list []capability.Grant) {
+	for _, name := range sortedKeys(c.s.capabilities.byName) {
+		g := c.s.capabilities.byName[name]
+		list = append(list, g.grant)
+		if c.o.Grant == nil {
+			continue
+		}
+		if err := c.o.Grant(g.grant); err != nil {
+			c.at(g.at, "see docs/capabilities.md", "grant %s: %s", name, capabilityText(err))
+		}
+	}
+	return list
 }
 
 // unenforced refuses what no layer holds, rather than pretend. It is the only place that

@@ -2,6 +2,7 @@ package document
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,52 +52,73 @@ func (x fileIndex) permitted(name string, want policy.Access) (given policy.Acce
 	return given, first
 }
 
-// files makes of rules of which deny beats allow such of which the longest path decides:
-// at each path what all rules above it give together; nothing where a deny is; and nothing
-// below a deny.
+// place is what the rules without wildcards say of one path, and not of those above it.
+type place struct {
+	given  policy.Access
+	denied bool
+}
+
+// places has those of all paths that rules without wildcards name.
+type places map[string]place
+
+func placesOf(rules []fileRule) places {
+	of := places{}
+	for _, r := range rules {
+		if r.pattern.glob == "" {
+			p := of[r.pattern.base]
+			of[r.pattern.base] = place{p.given | r.access, p.denied || r.denies()}
+		}
+	}
+	return of
+}
+
+// at is what they give at a path: what all above it give together, and nothing where one
+// denies.
+func (of places) at(name string) (all place) {
+	above(name, func(dir string) bool {
+		p := of[dir]
+		all = place{all.given | p.given, all.denied || p.denied}
+		return !all.denied
+	})
+	return all
+}
+
+// files makes of rules of which deny beats allow such of which the longest path decides: at
+// each path what all rules above it give together; nothing where a deny is; and no path or
+// glob below a deny. What globs deny stays beside it: it beats every rule by itself.
 func (c *compiling) files() {
 	rules := c.s.fs.rules
-	index := indexFiles(rules)
-	c.out.files = index
-	of := map[string]policy.FileRule{}
+	c.out.files = indexFiles(rules)
+	of := placesOf(rules)
+	globs := map[string]policy.FileRule{}
 	for _, r := range rules {
-		if p := r.pattern; r.denies() {
-			glob := strings.TrimSuffix(p.glob, allBelow)
-			of[cmp.Or(glob, p.base)] = policy.FileRule{Path: p.base, Glob: glob}
-		}
-	}
-	for _, r := range rules {
-		p := r.pattern
-		if _, denied := index.denied(p.base); denied || r.denies() {
+		glob := r.pattern.glob
+		if glob == "" {
 			continue
 		}
-		subject := cmp.Or(p.glob, p.base)
-		rule, there := of[subject]
+		if r.denies() {
+			glob = strings.TrimSuffix(glob, allBelow) // as denied is all below
+		} else if of.at(r.pattern.base).denied {
+			continue
+		}
+		rule, twice := globs[glob]
+		access := rule.Access | r.access
+		if r.denies() || (twice && rule.Access == 0) {
+			access = 0
+		}
+		globs[glob] = policy.FileRule{Path: r.pattern.base, Glob: glob, Access: access}
+	}
+	for name, here := range of {
+		all := of.at(name)
 		switch {
-		case there && rule.Access == 0: // denied by the same glob
-		case p.glob != "":
-			of[subject] = policy.FileRule{Path: p.base, Glob: p.glob, Access: rule.Access | r.access}
-		default:
-			of[subject] = policy.FileRule{Path: p.base, Access: index.plain(p.base)}
+		case here.denied:
+			c.out.Policy.Files = append(c.out.Policy.Files, policy.FileRule{Path: name})
+		case !all.denied:
+			c.out.Policy.Files = append(c.out.Policy.Files, policy.FileRule{Path: name, Access: all.given})
 		}
 	}
-	for _, rule := range of {
-		c.out.Policy.Files = append(c.out.Policy.Files, rule)
-	}
+	c.out.Policy.Files = slices.AppendSeq(c.out.Policy.Files, maps.Values(globs))
 	slices.SortFunc(c.out.Policy.Files, func(a, b policy.FileRule) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Glob, b.Glob))
 	})
-}
-
-// plain is what the rules without wildcards give at a path.
-func (x fileIndex) plain(name string) (given policy.Access) {
-	above(name, func(dir string) bool {
-		for _, r := range x[dir] {
-			if r.pattern.glob == "" {
-				given |= r.access
-			}
-		}
-		return true
-	})
-	return given
 }

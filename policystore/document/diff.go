@@ -74,6 +74,7 @@ func Diff(before, after *Compiled) Changes {
 
 func addAll(list []Change, what string, texts []string) []Change {
 	for _, text := range texts {
+		text = escapeControls(text)
 		if what == extraPrefix {
 			name, rest, _ := strings.Cut(text, ": ")
 			list = append(list, Change{extraPrefix + name, rest})

@@ -1,58 +1,66 @@
 package document
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
-// permittedPorts is what compiled rules permit at a prefix: what the longest that contains
-// it says.
-func permittedPorts(rules []policy.NetRule, p netip.Prefix) []policy.PortRange {
-	var best *policy.NetRule
-	for i, r := range rules {
-		if r.Prefix.Bits() <= p.Bits() && r.Prefix.Contains(p.Addr()) && (best == nil || r.Prefix.Bits() > best.Prefix.Bits()) {
-			best = &rules[i]
+// byPrefix has something for each of some prefixes.
+type byPrefix[T any] map[netip.Prefix]T
+
+// longest is that of the longest prefix that contains one, itself included.
+func (m byPrefix[T]) longest(p netip.Prefix) (found T) {
+	for bits := p.Bits(); bits >= 0; bits-- {
+		shorter, err := p.Addr().Prefix(bits)
+		if err != nil {
+			break // bits are within those of a valid prefix
+		}
+		if found, there := m[shorter]; there {
+			return found
 		}
 	}
-	if best == nil || best.Deny {
-		return nil
+	return found
+}
+
+// permitted are the ports that compiled rules permit at their prefixes.
+func permitted(rules []policy.NetRule) byPrefix[[]policy.PortRange] {
+	m := byPrefix[[]policy.PortRange]{}
+	for _, r := range rules {
+		m[r.Prefix] = nil
+		if !r.Deny {
+			m[r.Prefix] = joinPorts(orAll(r.Ports))
+		}
 	}
-	return joinPorts(orAll(best.Ports))
+	return m
+}
+
+// netGain is what is gained at a prefix, and the line that says so.
+type netGain struct {
+	ports []policy.PortRange
+	gain  *gain
 }
 
 // gainedNet is what `to` permits and `from` does not.
 func gainedNet(from, to []policy.NetRule) []string {
-	var prefixes []netip.Prefix
-	for _, r := range slices.Concat(from, to) {
-		prefixes = append(prefixes, r.Prefix)
-	}
+	old, now := permitted(from), permitted(to)
+	prefixes := slices.AppendSeq(slices.Collect(maps.Keys(old)), maps.Keys(now))
 	slices.SortFunc(prefixes, comparePrefix) // what contains another comes before it
-	type at struct {
-		prefix netip.Prefix
-		ports  []policy.PortRange
-		gain   *gain
-	}
 	var gains []*gain
-	var seen []at
+	seen := byPrefix[netGain]{}
 	for _, p := range slices.Compact(prefixes) {
-		here := at{prefix: p, ports: withoutPorts(permittedPorts(to, p), permittedPorts(from, p))}
-		var parent at
-		for _, s := range seen {
-			if s.prefix.Contains(p.Addr()) {
-				parent = s // the last that contains it is the longest
-			}
-		}
-		here.gain = parent.gain
-		if missing := withoutPorts(parent.ports, here.ports); len(missing) > 0 && parent.gain != nil {
+		parent := seen.longest(p)
+		here := netGain{withoutPorts(now.longest(p), old.longest(p)), parent.gain}
+		if missing := withoutPorts(parent.ports, here.ports); len(missing) > 0 {
 			parent.gain.except = append(parent.gain.except, peerText(p, missing))
 		}
 		if more := withoutPorts(here.ports, parent.ports); len(more) > 0 {
 			here.gain = &gain{text: "connect to " + peerText(p, more)}
 			gains = append(gains, here.gain)
 		}
-		seen = append(seen, here)
+		seen[p] = here
 	}
 	return gainText(gains)
 }

@@ -17,11 +17,16 @@ const (
 	MaxSize = 1 << 20
 	// MaxDepth is how deep lists and maps may be nested.
 	MaxDepth = 16
+	// MaxKeys is how many entries one map may have.
+	MaxKeys = 1024
 	// MaxSandboxes is how many sandboxes it may have.
 	MaxSandboxes = 256
-	// MaxRules is how many rules for files and networks it may have, each path and each
-	// address counted, and how many a sandbox may have with those it inherits.
+	// MaxRules is how many rules for files and networks a sandbox may have with those it
+	// inherits, each path and each address counted. All sandboxes together may have ten
+	// times as many.
 	MaxRules = 10000
+	// MaxGlobs is how many of those for files may have wildcards: who judges tries each.
+	MaxGlobs = 1024
 	// MaxProblems is how many faults are reported.
 	MaxProblems = 50
 )
@@ -78,6 +83,9 @@ type Options struct {
 	Resolve map[string][]netip.Addr
 	// Keys are the plug-ins' keys; nil: there are none.
 	Keys *Keys
+	// Grant reports what is wrong with the scope of a grant, which only its capability
+	// knows; nil: nobody asks before a cell starts. It must be as pure as this package.
+	Grant func(capability.Grant) error
 }
 
 // Compiled is what one sandbox means.

@@ -12,21 +12,13 @@ func (p parsing) checkChains() {
 			continue
 		}
 		if p.d.named(s.extends) == nil {
-			p.at(s.extendsAt, near(s.extends, lower(p.d.Sandboxes())), "there is no sandbox %s; there are %s", shown(s.extends), p.d.list())
+			p.at(s.extendsAt, near(s.extends, p.d.Sandboxes()), "there is no sandbox %s; there are %s", shown(s.extends), p.d.list())
 			continue
 		}
-		if cycle := p.d.cycle(s); cycle != nil && cycle[0] == s {
+		if cycle := p.d.cycle(s); cycle != nil {
 			p.at(s.extendsAt, "take one extends out", "sandboxes extend each other: %s", chainText(cycle))
 		}
 	}
-}
-
-func lower(names []string) []string {
-	out := make([]string, len(names))
-	for i, name := range names {
-		out[i] = strings.ToLower(name)
-	}
-	return out
 }
 
 // cycle is the way from a sandbox over its parents back to itself, nil if there is none. It

@@ -25,13 +25,12 @@ type key struct {
 	name string
 	// of is the key's field in a sandbox.
 	of func(*sandbox) field
-	// least and most bound numbers, sizes in bytes and durations in nanoseconds; one
-	// bounds each of a list's length from above with most.
+	// least and most bound numbers, sizes in bytes and durations in nanoseconds. Of imports,
+	// most is how many there may be.
 	least, most int64
 	// choices are the words there are.
 	choices []string
-	// doc says what it is, without and fallback what holds without it, layer who
-	// enforces it.
+	// doc says what it is, fallback what holds without it, layer who enforces it.
 	doc, fallback, layer string
 }
 
@@ -54,7 +53,7 @@ const (
 
 // keys are those of a sandbox, in canonical order.
 var keys = []*key{
-	{name: "imports", of: func(s *sandbox) field { return &s.imports }, most: 1024, layer: layerGate,
+	{name: "imports", of: func(s *sandbox) field { return &s.imports }, most: maxImports, layer: layerGate,
 		doc: "modules that the guest may name, with what is below them; \"*\" is all but the forbidden ones", fallback: "none"},
 	{name: "fs", of: func(s *sandbox) field { return &s.fs }, layer: layerBoth,
 		doc: "rules for files", fallback: "Python's own library, to read"},

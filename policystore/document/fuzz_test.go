@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
@@ -73,6 +75,9 @@ func checkProblems(t *testing.T, text []byte, err error) {
 	for _, p := range problems {
 		if p.Line < 1 || p.Line > lines || p.Column < 1 || p.Message == "" || !utf8.ValidString(p.Text()) {
 			t.Fatalf("%+v, of %d lines", p, lines)
+		}
+		if strings.ContainsFunc(p.Text(), func(c rune) bool { return c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c)) }) {
+			t.Fatalf("a control character in %q", p.Text())
 		}
 	}
 }

@@ -57,10 +57,10 @@ func checkPath(whole string) error {
 		return errors.New("the path is not absolute; begin it with /")
 	case strings.ContainsAny(whole, "[]{}\\"):
 		return errors.New(`only *, ? and ** are wildcards; [ ] { } and \ are not allowed in paths`)
+	case strings.IndexFunc(whole, control) >= 0:
+		return errors.New("the path has a control character")
 	case whole != path.Clean(whole):
 		return fmt.Errorf("the path is not clean; write %s", path.Clean(whole))
-	case strings.ContainsRune(whole, 0):
-		return errors.New("the path has a zero byte")
 	case len(whole)+len(allBelow) > policy.MaxPath:
 		return fmt.Errorf("the path has %d bytes; %d are possible", len(whole), policy.MaxPath-len(allBelow))
 	}

@@ -22,7 +22,9 @@ func Parse(file string, text []byte) (*Document, error) {
 	p.document(root)
 	if r.err() == nil {
 		p.checkChains()
-		p.checkRules()
+	}
+	if r.err() == nil {
+		p.checkAmounts()
 	}
 	if err := r.err(); err != nil {
 		return nil, err
@@ -200,16 +202,3 @@ func (p parsing) keyHint(name string) string {
 func isSandboxKey(name string) bool {
 	return keysByName[name] != nil || legacyKeys[name] != nil || name == "extends" || strings.HasPrefix(name, extraPrefix)
 }
-
-// checkRules bounds the number of rules as written.
-func (p parsing) checkRules() {
-	total := 0
-	for _, s := range append([]*sandbox{p.d.defaults}, p.d.sandboxes...) {
-		if total += s.ruleCount(); total > MaxRules {
-			p.at(s.at, "use several documents", "there are more than %d rules", MaxRules)
-			return
-		}
-	}
-}
-
-func (s *sandbox) ruleCount() int { return len(s.fs.rules) + len(s.net.rules) }

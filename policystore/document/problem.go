@@ -93,7 +93,7 @@ func (r *reporter) add(pos Pos, hint, message string) {
 	if len(r.problems) >= MaxProblems {
 		return
 	}
-	p := &Problem{File: r.file, Line: max(pos.Line, 1), Column: max(pos.Column, 1), Message: message, Hint: hint}
+	p := &Problem{File: r.file, Line: max(pos.Line, 1), Column: max(pos.Column, 1), Message: escapeControls(message), Hint: escapeControls(hint)}
 	if p.Line <= len(r.lines) {
 		p.Source, p.caret = excerpt(r.lines[p.Line-1], p.Column)
 	}
@@ -137,7 +137,7 @@ func excerpt(line string, column int) (string, int) {
 func near(written string, names []string) string {
 	best, least := "", 3
 	for _, name := range names {
-		if d := distance(strings.ToLower(written), name); d < least && d < len(name) {
+		if d := distance(strings.ToLower(written), strings.ToLower(name)); d < least && d < len(name) {
 			best, least = name, d
 		}
 	}

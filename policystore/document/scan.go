@@ -1,6 +1,8 @@
 package document
 
 import (
+	"cmp"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -67,34 +69,77 @@ var refused = map[token.Type]struct{ hint, message string }{
 // takes a column at least, so that this bounds the parser's recursion.
 const maxColumn = 256
 
-// checkTokens refuses what the parser should not even see, and bounds how deep it recurses.
+// checkTokens refuses what the parser should not even see. It bounds how deep the parser
+// recurses, and how many entries one map has: the parser's time grows with their square.
 func checkTokens(r *reporter, tokens token.Tokens) bool {
-	depth := 0
+	var s shape
 	for i, t := range tokens {
 		at := positionOf(t)
 		if bad, is := refused[t.Type]; is {
 			r.at(at, bad.hint, "%s", bad.message)
 		}
-		switch t.Type {
-		case token.DocumentHeaderType:
-			if i > 0 && !onlyComments(tokens[:i]) {
-				r.at(at, "put each into a file of its own", "this is a second document")
-			}
-		case token.SequenceStartType, token.MappingStartType:
-			if depth++; depth > MaxDepth {
-				r.at(at, "", "brackets are nested deeper than %d levels", MaxDepth)
-				return false
-			}
-		case token.SequenceEndType, token.MappingEndType:
-			depth--
-		case token.SequenceEntryType, token.MappingValueType:
-			if depth <= 0 && at.Column > maxColumn {
-				r.at(at, "", "this is indented by more than %d columns", maxColumn)
-				return false
-			}
+		if t.Type == token.DocumentHeaderType && !onlyComments(tokens[:min(i, MaxProblems)]) {
+			r.at(at, "put each into a file of its own", "this is a second document")
+		}
+		if fault := s.next(t, at); fault != "" {
+			r.at(at, "", "%s", fault)
+			return false
 		}
 	}
 	return len(r.problems) == 0
+}
+
+// shape follows the nesting of tokens, without knowing whether they are right.
+type shape struct {
+	// flow counts the entries of each map in brackets that is open.
+	flow []int
+	// block counts those of the map at each column outside brackets, in ascending order.
+	block []blockMap
+}
+
+type blockMap struct{ column, entries int }
+
+// next says what is too much; empty if nothing is.
+func (s *shape) next(t *token.Token, at Pos) string {
+	switch t.Type {
+	case token.SequenceStartType, token.MappingStartType:
+		if s.flow = append(s.flow, 0); len(s.flow) > MaxDepth {
+			return fmt.Sprintf("brackets are nested deeper than %d levels", MaxDepth)
+		}
+	case token.SequenceEndType, token.MappingEndType:
+		s.flow = s.flow[:max(0, len(s.flow)-1)]
+	case token.SequenceEntryType:
+		return s.enter(at.Column, 0)
+	case token.MappingValueType:
+		return s.enter(positionOf(cmp.Or(t.Prev, t)).Column, 1)
+	}
+	return ""
+}
+
+// enter counts an entry that begins at a column. What was deeper outside brackets has ended.
+func (s *shape) enter(column, entries int) string {
+	var count *int
+	if n := len(s.flow); n > 0 {
+		s.flow[n-1] += entries
+		count = &s.flow[n-1]
+	} else {
+		for len(s.block) > 0 && s.block[len(s.block)-1].column > column {
+			s.block = s.block[:len(s.block)-1]
+		}
+		if n := len(s.block); n == 0 || s.block[n-1].column < column {
+			s.block = append(s.block, blockMap{column: column})
+		}
+		last := &s.block[len(s.block)-1]
+		last.entries += entries
+		count = &last.entries
+		if column > maxColumn {
+			return fmt.Sprintf("this is indented by more than %d columns", maxColumn)
+		}
+	}
+	if *count > MaxKeys {
+		return fmt.Sprintf("there are more than %d keys in one map", MaxKeys)
+	}
+	return ""
 }
 
 func onlyComments(tokens token.Tokens) bool {

@@ -102,6 +102,9 @@ func (c converter) mapping(start *token.Token, values []*ast.MappingValueNode, d
 			c.at(key.at, "write it once", "%s is here twice; the first is on line %d", shown(key.text), first.Line)
 			continue
 		}
+		if key.plain && (ambiguous[strings.ToLower(key.text)] || numberRE.MatchString(key.text)) {
+			c.at(key.at, `write "`+key.text+`" if the word is meant`, "the key %s without quotes is no word to some readers", key.text)
+		}
 		seen[key.text] = key.at
 		value := c.node(v.Value, depth+1)
 		if value.empty() {

@@ -20,7 +20,7 @@ import (
 // a mistake in one shows.
 const (
 	header    = 4096
-	rules     = 64 << 10
+	rules     = 2 * (256 << 10)
 	state     = 8
 	inHead    = 64
 	inFull    = 68
