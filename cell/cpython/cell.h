@@ -18,7 +18,7 @@ struct cell {
   // Rings. hdr is NULL once the host has been told that the cell ended.
   ring_hdr *hdr;
   char *in, *out; // cap bytes each
-  const char *rules; // RING_RULES bytes, twice
+  const char *rules[2]; // RING_RULES bytes each, by the lowest bit of hdr->rules
   uint32_t mask;
   int bell; // eventfd to the host
   _Atomic uint32_t looks_missed, looks_turn; // of looks before sleeping

@@ -1,9 +1,9 @@
 // The shared-memory pair of rings between a cell and its host. This header and
 // package cell/ring are two views of one layout; change them together.
 //
-// A region is one memfd: a header page, then the in-ring (host to cell), then
-// the out-ring (cell to host), `cap` bytes each, a power of two, then room for the rules
-// of the cell's policy, twice. Heads and tails are free-running byte counters; a frame is a 16-byte header and its payload,
+// A region is one memfd: a header with room for the rules of the cell's policy, then the
+// in-ring (host to cell), then the out-ring (cell to host), `cap` bytes each, a power of two,
+// then room for the next rules. Heads and tails are free-running byte counters; a frame is a 16-byte header and its payload,
 // written as a byte stream, so a frame may be larger than the ring.
 #pragma once
 #include <stdatomic.h>
@@ -11,9 +11,11 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31525950u // "PYR1"
-#define RING_HEADER 4096
 #define RING_THREADS 64
-#define RING_RULES 262144
+// The first rules are behind the header's words: few share the page with them.
+#define RING_RULES_AT 1024
+#define RING_RULES 261120
+#define RING_HEADER (RING_RULES_AT + RING_RULES)
 
 typedef struct {
   uint32_t magic, cap;
@@ -43,12 +45,13 @@ typedef struct {
   // Native ids of threads the guest started, 0 for none: the host adds their CPU time.
   _Alignas(64) _Atomic uint32_t threads[RING_THREADS];
   _Atomic uint64_t threads_cpu; // ns used by those that have ended
-  // Which rules are valid, written by the host at any time: its lowest bit says in which
-  // room they are, the others count how often they were replaced. 0: there are none.
+  // Which rules are valid, written by the host at any time: how often they were replaced. Odd
+  // ones are in the header, even ones behind the rings. 0: there are none.
   _Alignas(64) _Atomic uint64_t rules;
   uint64_t worker; // its number with the node, written before the cell begins; 0: none
 } ring_hdr;
 
+_Static_assert(sizeof(ring_hdr) <= RING_RULES_AT, "layout");
 _Static_assert(offsetof(ring_hdr, in_head) == 64, "layout");
 _Static_assert(offsetof(ring_hdr, in_tail) == 128, "layout");
 _Static_assert(offsetof(ring_hdr, out_head) == 192, "layout");

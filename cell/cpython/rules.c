@@ -39,7 +39,7 @@ static bool covers(const char *rule, size_t len, const char *path, size_t n) {
 // checks every length, and in the end that the word is still the same.
 static const ring_rules *now(const cell *c, uint64_t *word) {
   *word = c->hdr ? atomic_load(&c->hdr->rules) : 0;
-  return *word ? (const ring_rules *)(c->rules + (*word & 1) * RING_RULES) : NULL;
+  return *word ? (const ring_rules *)c->rules[*word & 1] : NULL;
 }
 
 static bool still(const cell *c, uint64_t word) {

@@ -34,12 +34,13 @@ static void relax(void) {
 int wire_attach(cell *c, void *region, size_t size, int bell) {
   ring_hdr *h = region;
   if (size < RING_HEADER || h->magic != RING_MAGIC || (h->cap & (h->cap - 1)) ||
-      size < RING_HEADER + 2 * (size_t)h->cap + 2 * RING_RULES)
+      size < RING_HEADER + 2 * (size_t)h->cap + RING_RULES)
     return -1;
   c->hdr = h;
   c->in = (char *)region + RING_HEADER;
   c->out = c->in + h->cap;
-  c->rules = c->out + h->cap;
+  c->rules[0] = c->out + h->cap;
+  c->rules[1] = (char *)region + RING_RULES_AT;
   c->mask = h->cap - 1;
   c->bell = bell;
   return 0;

@@ -147,6 +147,7 @@ func (s *server) welcome(g *guest) {
 		for _, m := range early {
 			g.dispatch(m)
 		}
+		_ = s.conn.Flush() // answers that the reader would
 	}
 }
 

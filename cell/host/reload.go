@@ -21,7 +21,8 @@ type bounded interface {
 }
 
 // reload replaces the rules and the limits, whatever runs in the cell. Until the cell has
-// answered its claim it may still put on the bounds of before: then the reload waits.
+// answered its claim it may still put on the bounds of before: then the reload waits. The answer
+// is queued: who calls flushes it.
 func (g *guest) reload(m *wire.Msg, r *wire.Reload) {
 	g.mu.Lock()
 	if !g.begun {
@@ -48,7 +49,7 @@ func (g *guest) reload(m *wire.Msg, r *wire.Reload) {
 		}
 		g.watchBudget()
 	}
-	g.srv.send(g.id, m.Op, &wire.Control_Reloaded{Reloaded: reloaded}, nil)
+	_ = g.srv.conn.Queue(wire.New(g.id, m.Op, &wire.Control_Reloaded{Reloaded: reloaded}, nil))
 }
 
 // begin is called when the cell has answered its claim.
@@ -59,6 +60,9 @@ func (g *guest) begin() {
 	g.mu.Unlock()
 	for _, reload := range waiting {
 		reload()
+	}
+	if len(waiting) > 0 {
+		_ = g.srv.conn.Flush()
 	}
 }
 

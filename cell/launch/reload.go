@@ -25,12 +25,16 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 	if err != nil {
 		return cell.Reloaded{}, err
 	}
+	if err := ctx.Err(); err != nil {
+		return cell.Reloaded{}, cell.Errorf(contextKind(ctx), "before it began: %v", err)
+	}
 	before, kept, err := c.putRuling(next)
 	if err != nil {
 		return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
 	}
 	c.widen(next.limits)
-	m, err := c.ask(ctx, c.atOnce, &wire.Control_Reload{Reload: &wire.Reload{Limits: wire.FromLimits(next.limits)}}, next.gate)
+	// From here on it is done whole: the host answers at once, or it and its cells are gone.
+	m, err := c.ask(context.WithoutCancel(ctx), c.atOnce, &wire.Control_Reload{Reload: &wire.Reload{Limits: wire.FromLimits(next.limits)}}, next.gate)
 	if err != nil {
 		// Where the gate is not known to have it, nothing is to have it. A cell that is gone
 		// needs nothing.
@@ -44,10 +48,19 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 			done.Layers = append(done.Layers, c.settled(stack.Layer(l.Name), next))
 		}
 	}
-	if kept = append(kept, m.GetReloaded().GetMissing()...); len(kept) > 0 {
+	if kept = append(kept, limitsKept(m.GetReloaded())...); len(kept) > 0 {
 		done.Layers = append(done.Layers, cell.ReloadedLayer{Name: limitsLayer, Missing: strings.Join(kept, "; ")})
 	}
 	return done, nil
+}
+
+// limitsKept is what the host says of its cell's process: no more than there are limits.
+func limitsKept(r *wire.Reloaded) (words []string) {
+	const most = 3
+	for _, w := range r.GetMissing()[:min(len(r.GetMissing()), most)] {
+		words = append(words, wire.Text(w, 1024))
+	}
+	return words
 }
 
 // revise works out what the cell is to go by, and fails where that cannot be.

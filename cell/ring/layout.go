@@ -5,10 +5,11 @@ const Magic = 0x31525950
 
 // Offsets in the header page. They repeat ring.h; a test reads that file.
 const (
-	HeaderSize = 4096
-	// RulesSize is one of the two rooms for rules that follow the two rings: see SetRules. It
-	// is address space; memory is what is written.
-	RulesSize = 256 << 10
+	HeaderSize = rulesAt + RulesSize
+	// RulesSize is one of the two rooms for rules, in the header and behind the rings: see
+	// SetRules. It is address space; memory is what is written.
+	RulesSize = 255 << 10
+	rulesAt   = 1 << 10
 
 	offMagic      = 0
 	offCap        = 4

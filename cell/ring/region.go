@@ -88,7 +88,7 @@ func New(o Options) (*Region, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := HeaderSize + 2*o.Cap + 2*RulesSize
+	size := HeaderSize + 2*o.Cap + RulesSize
 	memfd, mem, err := sealedMemory(size)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func New(o Options) (*Region, error) {
 	r := &Region{
 		mem: mem, cap: uint32(o.Cap), memfd: memfd, bell: b,
 		in: mem[HeaderSize : HeaderSize+o.Cap], out: mem[HeaderSize+o.Cap : HeaderSize+2*o.Cap],
-		rules: [2][]byte{mem[size-2*RulesSize : size-RulesSize], mem[size-RulesSize:]},
+		rules: [2][]byte{mem[size-RulesSize:], mem[rulesAt:HeaderSize]},
 	}
 	r.max.Store(int64(o.MaxFrame))
 	r.word(offMagic).Store(Magic)

@@ -196,7 +196,7 @@ func (r *Reloader) enter(ctx context.Context) bool {
 func (r *Reloader) leave() { <-r.places }
 
 // watchAgain is how long after a failure the source is asked again.
-const watchAgain = time.Second
+const watchAgain = 100 * time.Millisecond
 
 // watch follows the source until the reloader or the source is closed.
 func (r *Reloader) watch() {
@@ -205,12 +205,8 @@ func (r *Reloader) watch() {
 		if errors.Is(err, policystore.ErrClosed) || r.ctx.Err() != nil {
 			return
 		}
-		wait := watchAgain
-		if errors.Is(err, policystore.ErrCompacted) {
-			wait = 0
-		}
 		r.options.Logger.Warn("watching policies began anew", "error", err)
-		again := time.NewTimer(wait)
+		again := time.NewTimer(watchAgain)
 		select {
 		case <-again.C:
 		case <-r.ctx.Done():
