@@ -20,6 +20,9 @@ func (s *Store) start() error {
 		return corrupt(err)
 	}
 	newest, err := s.compare(snaps)
+	if err == nil {
+		err = s.dropCovered(newest)
+	}
 	if err != nil {
 		return err
 	}
@@ -64,6 +67,17 @@ func (s *Store) checkAlone(self raft.Server) error {
 		return fmt.Errorf("%w: the directory belongs to the group %v; this node is %s, by itself", ErrInvalid, servers, self.ID)
 	}
 	return nil
+}
+
+// dropCovered empties a log that ends before the newest snapshot does, as Raft would have
+// done if the node had not died when it got that snapshot: what comes next could not follow.
+func (s *Store) dropCovered(newest uint64) error {
+	first, _ := s.log.FirstIndex() // it never fails
+	last, _ := s.log.LastIndex()
+	if last == 0 || last >= newest {
+		return nil
+	}
+	return s.log.DeleteRange(first, last)
 }
 
 func (s *Store) raftConfig() *raft.Config {
