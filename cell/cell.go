@@ -80,7 +80,7 @@ type Cell interface {
 	// Reload replaces the policy, whatever the guest is doing. It says of every layer
 	// whether it judges by the new one now. In between, what both policies permit is
 	// permitted. Policies are replaced one at a time.
-	Reload(ctx context.Context, p policy.Policy) (Reloaded, error)
+	Reload(ctx context.Context, r Revision) (Reloaded, error)
 
 	// Quarantine interrupts the guest and lets nothing more run in it.
 	Quarantine(ctx context.Context, reason string) error
@@ -175,7 +175,22 @@ type Layer struct {
 	Gaps []string `json:"gaps,omitempty"`
 }
 
-// Reloaded is what became of a new policy in each layer.
+// Revision is what a running cell is to go by from now on.
+type Revision struct {
+	// Policy replaces the cell's; the zero Policy permits nothing beyond Python's library.
+	Policy policy.Policy
+	// Imports the guest may name, as in [Spec]; nil leaves them as they are, and an empty
+	// list is none. A module that the guest has already stays with it; to name it again
+	// takes the new list.
+	Imports []string
+	// Limits replace the cell's, with the defaults of [Limits]; nil leaves them as they are.
+	// What is used stays used. A limit below what is used refuses what would use more, and
+	// ends nothing.
+	Limits *Limits
+}
+
+// Reloaded is what became of a revision in each layer: "guest", the gate; the kernel's that the
+// cell has on; and "limits" where the kernel keeps another bound of its process.
 type Reloaded struct {
 	Layers []ReloadedLayer `json:"layers"`
 }

@@ -156,7 +156,7 @@ func TestTwoCellsOfOneHost(t *testing.T) {
 			}
 			reaches([2][2]bool{{true, false}, {false, true}})
 			for i, c := range cells {
-				r, err := c.Reload(soon(t), *policies[1-i])
+				r, err := c.Reload(soon(t), cell.Revision{Policy: *policies[1-i]})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -207,7 +207,7 @@ func TestTwoCellsReadDifferently(t *testing.T) {
 			}
 			reads([2][2]bool{{true, false}, {false, true}})
 			for i, c := range cells {
-				r, err := c.Reload(soon(t), *policies[1-i])
+				r, err := c.Reload(soon(t), cell.Revision{Policy: *policies[1-i]})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -290,20 +290,20 @@ func TestContract(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	p.Contract = fmt.Sprintf("connect.port == %d\nconnects <= 3", two)
-	if _, err := c.Reload(soon(t), p); err != nil {
+	if _, err := c.Reload(soon(t), cell.Revision{Policy: p}); err != nil {
 		t.Fatal(err)
 	}
 	if reaches(one) || !reaches(two) || !reaches(two) || reaches(two) {
 		t.Error("the new contract does not hold")
 	}
-	if _, err := c.Reload(soon(t), anywhere); err != nil {
+	if _, err := c.Reload(soon(t), cell.Revision{Policy: anywhere}); err != nil {
 		t.Fatal(err)
 	}
 	if !reaches(one) || !reaches(two) {
 		t.Error("without a contract something is refused")
 	}
 	p.Contract = "connect.prot == 1"
-	if _, err := c.Reload(soon(t), p); cell.KindOf(err) != cell.Invalid || !strings.Contains(err.Error(), "1:1") {
+	if _, err := c.Reload(soon(t), cell.Revision{Policy: p}); cell.KindOf(err) != cell.Invalid || !strings.Contains(err.Error(), "1:1") {
 		t.Errorf("a contract that means nothing: %v", err)
 	}
 }

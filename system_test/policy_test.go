@@ -52,6 +52,8 @@ func newTree(tb testing.TB) string {
 	return root
 }
 
+func readAt(path string) policy.FileRule { return policy.FileRule{Path: path, Access: policy.Read} }
+
 func fileRules(rules ...policy.FileRule) *policy.Policy { return &policy.Policy{Files: rules} }
 
 // attempts evaluates a Python expression and tells what it gave or who refused it.
@@ -154,7 +156,7 @@ func TestReloadedFiles(t *testing.T) {
 			}
 		}
 		receive("runs")
-		r, err := c.Reload(soon(t), policy.Policy{})
+		r, err := c.Reload(soon(t), cell.Revision{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,13 +167,13 @@ func TestReloadedFiles(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if _, err := c.Reload(soon(t), *fileRules(a)); err != nil {
+		if _, err := c.Reload(soon(t), cell.Revision{Policy: *fileRules(a)}); err != nil {
 			t.Fatal(err)
 		}
 		if got := attempt(t, c, read); got != publicText {
 			t.Errorf("given back: %s", got)
 		}
-		if _, err := c.Reload(soon(t), *fileRules(policy.FileRule{Path: "relative"})); cell.KindOf(err) != cell.Invalid {
+		if _, err := c.Reload(soon(t), cell.Revision{Policy: *fileRules(policy.FileRule{Path: "relative"})}); cell.KindOf(err) != cell.Invalid {
 			t.Errorf("an invalid policy: %v", err)
 		}
 	})

@@ -18,7 +18,7 @@ struct cell {
   // Rings. hdr is NULL once the host has been told that the cell ended.
   ring_hdr *hdr;
   char *in, *out; // cap bytes each
-  const char *rules; // RING_RULES bytes
+  const char *rules[2]; // RING_RULES bytes each, by the lowest bit of hdr->rules
   uint32_t mask;
   int bell; // eventfd to the host
   _Atomic uint32_t looks_missed, looks_turn; // of looks before sleeping
@@ -33,7 +33,7 @@ struct cell {
   // Accounting. Blocks outlive the interpreter now and then (CPython keeps some
   // process-wide), so a cell struct is freed only when used is back to zero.
   _Atomic int64_t used;
-  int64_t base, limit; // limit 0: not yet claimed, unlimited
+  int64_t base; // used at the claim; before it there is no limit
   int64_t peak;
   int64_t slack;       // extra room while our own code reports an error
   int64_t room;        // and while it loads parts of itself
@@ -42,12 +42,10 @@ struct cell {
   bool collector_waits;
   uint64_t space; // bytes of address space at the start; 0: not known, or not the cell's alone
 
-  // Policy, set once by IN_CLAIM.
-  bool claimed, shared, all_imports;
+  // Set once by IN_CLAIM.
+  bool claimed, shared;
   bool counted; // RLIMIT_NPROC counts this cell's threads and no others
   int implicit; // inside an import that CPython's C code asked for
-  uint32_t message_max, children, files;
-  char *imports; // NUL-separated, ends with an empty name
 
   // The operation that is running; 0 when idle.
   _Atomic uint64_t op;
@@ -149,6 +147,15 @@ bool policy_in_stdlib(const char *path, size_t n);
 // ---- rules.c: what the cell's policy gives, as the host last wrote it ------------------------
 bool rules_permit(const cell *c, const char *path, size_t n, unsigned access);
 bool rules_network(const cell *c);
+// "a.b" grants a.b, everything below it, and its parents on the way.
+bool rules_import(const cell *c, const char *name);
+int64_t rules_memory(const cell *c); // bytes the guest may hold; any number after the cell's end
+uint32_t rules_message_max(const cell *c); // bytes of one value
+uint32_t rules_children(const cell *c); // threads beside the cell's own
+uint32_t rules_files(const cell *c); // descriptors it may have open
+// ---- glob.c: the patterns of kernel/policy ---------------------------------------------------
+// Does the glob match the path, or with below a directory above it? The glob may change meanwhile.
+bool glob_match(const char *glob, size_t m, const char *path, size_t n, bool below);
 int gate_install(cell *c); // wraps import machinery, removes what no guest may have
 bool gate_trusted_frame(void);
 bool gate_library_names(const char *name);

@@ -16,6 +16,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell/cpython"
 	"github.com/pyisolate/pyisolate/cell/pydist"
 	"github.com/pyisolate/pyisolate/cell/ring"
+	kernel "github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 var load = sync.OnceValues(func() (*cpython.Runtime, error) {
@@ -37,7 +38,7 @@ type bare struct {
 
 type policy struct {
 	imports  string
-	mem      uint64
+	mem      int64
 	children uint32
 }
 
@@ -76,19 +77,22 @@ func startUnclaimed(tb testing.TB) *bare {
 
 func (b *bare) claim(p policy) {
 	b.tb.Helper()
-	body := make([]byte, 24)
-	binary.LittleEndian.PutUint64(body, p.mem)
-	binary.LittleEndian.PutUint32(body[8:], 1<<20)
-	binary.LittleEndian.PutUint32(body[12:], p.children)
-	binary.LittleEndian.PutUint32(body[16:], 64)
-	flags := uint32(ring.PolicyShared)
-	if p.imports == "*" {
-		flags |= ring.PolicyAllImports
-	}
-	binary.LittleEndian.PutUint32(body[20:], flags)
-	b.send(ring.InClaim, 0, body, []byte(strings.ReplaceAll(p.imports, ",", "\n")))
+	b.rules(p)
+	b.send(ring.InClaim, 0, lens(ring.PolicyShared))
 	if f := b.next(); f.Kind != ring.OutResult {
 		b.tb.Fatalf("claim: %q", f.Payload)
+	}
+}
+
+// rules replaces those that the cell goes by.
+func (b *bare) rules(p policy) {
+	b.tb.Helper()
+	text, err := ring.EncodeRules(kernel.Policy{}, strings.Split(p.imports, ","))
+	if err == nil {
+		err = b.region.SetRules(ring.Limits{Memory: p.mem, MessageBytes: 1 << 20, Children: p.children, Files: 64}, text)
+	}
+	if err != nil {
+		b.tb.Fatal(err)
 	}
 }
 

@@ -39,17 +39,9 @@ static bool listed(const char *const *list, const char *name) {
   return false;
 }
 
-// "a.b" grants a.b, everything below it, and its parents on the way.
 static bool granted(const cell *c, const char *name) {
-  if (c->all_imports) return true;
-  size_t n = strlen(name);
-  for (const char *g = c->imports; g && *g; g += strlen(g) + 1) {
-    size_t m = strlen(g), shorter = n < m ? n : m;
-    if (strncmp(g, name, shorter)) continue;
-    if (n == m || (n > m && name[m] == '.') || (n < m && g[n] == '.')) return true;
-  }
   static const char *const always[] = {"pyisolate_guest", "builtins", "__future__", "__main__", NULL};
-  return listed(always, name);
+  return listed(always, name) || rules_import(c, name);
 }
 
 // ---- who asks ------------------------------------------------------------------------------

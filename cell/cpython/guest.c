@@ -16,7 +16,7 @@ static PyObject *unwind(cell *c) {
   return NULL;
 }
 
-static text bounded(cell *c) { return (text){.max = c->message_max}; }
+static text bounded(cell *c) { return (text){.max = rules_message_max(c)}; }
 
 static PyObject *post(PyObject *self, PyObject *value) {
   (void)self;
@@ -82,7 +82,8 @@ static PyObject *log_record(PyObject *self, PyObject *args) {
   text t = {0};
   PyObject *result = NULL;
   if (bytes && !PyBytes_AsStringAndSize(bytes, &p, &len) && !fields_arg(c, args, 2, "fields", &t)) {
-    if ((size_t)len > c->message_max) len = c->message_max;
+    uint32_t most = rules_message_max(c);
+    if ((size_t)len > most) len = most;
     n[1] = (uint32_t)len;
     part parts[] = {{n, sizeof n}, {level, n[0]}, {p, n[1]}, {t.p, t.n}};
     result = wire_send(c, OUT_LOG, 0, atomic_load(&c->op), parts, 4) ? none() : unwind(c);

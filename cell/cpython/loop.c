@@ -64,44 +64,28 @@ static bool succeed(cell *c, uint64_t op) {
   return true;
 }
 
-static bool grants_text(cell *c, const char *p, size_t n) {
-  free(c->imports);
-  if (!(c->imports = malloc(n + 2))) return false;
-  memcpy(c->imports, p, n);
-  c->imports[n] = c->imports[n + 1] = 0;
-  for (size_t i = 0; i < n; i++)
-    if (c->imports[i] == '\n') c->imports[i] = 0;
-  return true;
-}
-
 // In a process of the cell's own the kernel bounds what the accounting cannot
 // see: the address space it began with, plus the limit, plus room for what is not memory.
+// Package host changes these with the limits.
 static void tighten(const cell *c) {
-  rlim_t space = (rlim_t)c->space + (rlim_t)c->limit + (64u << 20);
+  rlim_t space = (rlim_t)c->space + (rlim_t)rules_memory(c) + (64u << 20);
   if (c->space) setrlimit(RLIMIT_AS, &(struct rlimit){space, space});
-  setrlimit(RLIMIT_NOFILE, &(struct rlimit){c->files + 8, c->files + 8});
+  rlim_t files = rules_files(c) + 8;
+  setrlimit(RLIMIT_NOFILE, &(struct rlimit){files, files});
   // The audit hook counts threads to the one; an ended thread counts here a little longer.
-  rlim_t threads = 2 * (rlim_t)c->children + 16;
+  rlim_t threads = 2 * (rlim_t)rules_children(c) + 16;
   if (c->counted) setrlimit(RLIMIT_NPROC, &(struct rlimit){threads, threads});
 }
 
 static void do_claim(cell *c, const frame *f) {
-  uint64_t limit;
-  uint32_t v[4];
-  if (c->claimed || f->h.len < sizeof limit + sizeof v ||
-      !grants_text(c, f->data + sizeof limit + sizeof v, f->h.len - sizeof limit - sizeof v)) {
+  uint32_t flags;
+  if (c->claimed || f->h.len != sizeof flags) {
     fault_send_text(c, f->h.id, KIND_INVALID, "", "a claim comes once and whole");
     return;
   }
-  memcpy(&limit, f->data, sizeof limit);
-  memcpy(v, f->data + sizeof limit, sizeof v);
-  c->message_max = v[0];
-  c->children = v[1];
-  c->files = v[2];
-  c->shared = v[3] & POLICY_SHARED;
-  c->all_imports = v[3] & POLICY_ALL_IMPORTS;
+  memcpy(&flags, f->data, sizeof flags);
+  c->shared = flags & POLICY_SHARED;
   c->base = atomic_load(&c->used);
-  c->limit = (int64_t)limit;
   // By now the node has bound this thread in the kernel, or left a binding for it that it takes
   // with its next prctl. What it starts from here on is bound with it.
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
@@ -274,7 +258,7 @@ static void do_call(cell *c, const frame *f) {
   PyObject *args = fn ? call_args(f, a, n[1]) : NULL;
   PyObject *kwargs = args ? call_kwargs(k, n[2]) : NULL;
   PyObject *result = kwargs ? PyObject_Call(fn, args, kwargs) : NULL;
-  text t = {.max = c->message_max};
+  text t = {.max = rules_message_max(c)};
   part body;
   uint8_t flags;
   if (!result || value_pack(&t, result, "result", &body, &flags)) fault_send(c, f->h.id);

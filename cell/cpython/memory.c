@@ -35,7 +35,7 @@ static void publish(cell *c, int64_t used) {
 static bool charge(cell *c, size_t n) {
   if (!c) return true;
   int64_t used = atomic_fetch_add_explicit(&c->used, (int64_t)n, memory_order_relaxed) + (int64_t)n;
-  if (c->limit && used > c->base + c->limit + c->slack + c->room) {
+  if (c->claimed && used > c->base + rules_memory(c) + c->slack + c->room) {
     atomic_fetch_sub_explicit(&c->used, (int64_t)n, memory_order_relaxed);
     if (c->hdr) atomic_fetch_add_explicit(&c->hdr->mem_denied, 1, memory_order_relaxed);
     return false;

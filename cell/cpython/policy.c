@@ -193,11 +193,12 @@ static int check_thread(cell *c) {
   long alive = n ? PyLong_AsLong(n) : -1;
   if (n) Py_DecRef(n);
   if (count) Py_DecRef(count);
-  if (alive >= 0 && (uint32_t)alive < c->children) return 0;
+  uint32_t most = rules_children(c);
+  if (alive >= 0 && (uint32_t)alive < most) return 0;
   PyErr_Clear();
   PyObject *type = support_name(c, SUPPORT_ERRORS, "ChildWorkExceeded");
   if (c->hdr) atomic_fetch_add_explicit(&c->hdr->denials, 1, memory_order_relaxed);
-  if (type) PyErr_Format(type, "a thread beyond the limit of %d", (int)c->children);
+  if (type) PyErr_Format(type, "a thread beyond the limit of %d", (int)most);
   return -1;
 }
 

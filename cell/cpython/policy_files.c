@@ -43,7 +43,7 @@ static bool files_left(cell *c) {
   int fd = fcntl(c->bell, F_DUPFD_CLOEXEC, 3);
   if (fd < 0) return false;
   close(fd);
-  return (uint32_t)fd < c->files + 4; // 0 to 2 and the bell
+  return (uint32_t)fd < rules_files(c) + 4; // 0 to 2 and the bell
 }
 
 int files_check_room(cell *c, const rule *r, const char *event) {

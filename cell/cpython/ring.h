@@ -1,10 +1,9 @@
 // The shared-memory pair of rings between a cell and its host. This header and
 // package cell/ring are two views of one layout; change them together.
 //
-// A region is one memfd: a header page, then the in-ring (host to cell), then
-// the out-ring (cell to host), `cap` bytes each, a power of two, then the rules of
-// the cell's policy. Heads and tails
-// are free-running byte counters; a frame is a 16-byte header and its payload,
+// A region is one memfd: a header with room for the rules of the cell's policy, then the
+// in-ring (host to cell), then the out-ring (cell to host), `cap` bytes each, a power of two,
+// then room for the next rules. Heads and tails are free-running byte counters; a frame is a 16-byte header and its payload,
 // written as a byte stream, so a frame may be larger than the ring.
 #pragma once
 #include <stdatomic.h>
@@ -12,9 +11,11 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31525950u // "PYR1"
-#define RING_HEADER 4096
 #define RING_THREADS 64
-#define RING_RULES 65536
+// The first rules are behind the header's words: few share the page with them.
+#define RING_RULES_AT 1024
+#define RING_RULES 261120
+#define RING_HEADER (RING_RULES_AT + RING_RULES)
 
 typedef struct {
   uint32_t magic, cap;
@@ -44,12 +45,13 @@ typedef struct {
   // Native ids of threads the guest started, 0 for none: the host adds their CPU time.
   _Alignas(64) _Atomic uint32_t threads[RING_THREADS];
   _Atomic uint64_t threads_cpu; // ns used by those that have ended
-  // The rules, written by the host and replaced at any time: odd while it writes.
-  _Alignas(64) _Atomic uint32_t rules_seq;
-  _Atomic uint32_t rules_len;
+  // Which rules are valid, written by the host at any time: how often they were replaced. Odd
+  // ones are in the header, even ones behind the rings. 0: there are none.
+  _Alignas(64) _Atomic uint64_t rules;
   uint64_t worker; // its number with the node, written before the cell begins; 0: none
 } ring_hdr;
 
+_Static_assert(sizeof(ring_hdr) <= RING_RULES_AT, "layout");
 _Static_assert(offsetof(ring_hdr, in_head) == 64, "layout");
 _Static_assert(offsetof(ring_hdr, in_tail) == 128, "layout");
 _Static_assert(offsetof(ring_hdr, out_head) == 192, "layout");
@@ -60,7 +62,7 @@ _Static_assert(offsetof(ring_hdr, mem_used) == 384, "layout");
 _Static_assert(offsetof(ring_hdr, denials) == 408, "layout");
 _Static_assert(offsetof(ring_hdr, threads) == 448, "layout");
 _Static_assert(offsetof(ring_hdr, threads_cpu) == 704, "layout");
-_Static_assert(offsetof(ring_hdr, rules_seq) == 768, "layout");
+_Static_assert(offsetof(ring_hdr, rules) == 768, "layout");
 _Static_assert(offsetof(ring_hdr, worker) == 776, "layout");
 
 enum ring_state { RING_STARTING = 0, RING_IDLE = 1, RING_BUSY = 2, RING_ENDED = 3, RING_FAILED = 4 };
@@ -75,8 +77,7 @@ _Static_assert(sizeof(frame_hdr) == 16, "layout");
 
 // Host to cell. All integers little-endian.
 enum frame_in {
-  // u64 mem_limit, u32 message_max, u32 children, u32 files, u32 policy flags,
-  // then import names separated by '\n'. Answered by RESULT. Comes first, once.
+  // u32 policy flags; the rules are in place. Answered by RESULT. Comes first, once.
   IN_CLAIM = 1,
   // u32 file_len, u32 args_len, file, args (JSON array of str), source.
   IN_EXEC = 2,
@@ -111,15 +112,26 @@ enum frame_flag {
   FLAG_RESTRICTED = 16 // IN_EXEC: restricted dialect
 };
 
-// The rules are u8 flags, then for each path: u8 access, u16 length, the path. The longest
-// path that is the judged one, or a directory above it, decides.
-enum { RULES_NETWORK = 1 }; // internet sockets; the kernel judges addresses
+// The rules begin with this. What follows are the names of modules, each with a NUL behind it,
+// and then the rules for files: u8 access, u8 0, u16 length of the path, u16 of the glob, both.
+// kernel/policy says which rules decide.
+typedef struct {
+  uint32_t size; // of all
+  uint32_t message_max, children, files;
+  uint64_t memory; // bytes the guest may hold
+  uint32_t flags;
+  uint32_t imports; // bytes of the names
+} ring_rules;
+_Static_assert(sizeof(ring_rules) == 32, "layout");
+enum {
+  RULES_NETWORK = 1,     // internet sockets; the kernel judges addresses
+  RULES_ALL_IMPORTS = 2, // "*"
+};
 enum { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_EXECUTE = 4 }; // as in kernel/policy
 
 // IN_CLAIM policy flags.
 enum {
-  POLICY_SHARED = 1,      // other cells live in this process
-  POLICY_ALL_IMPORTS = 2, // "*"
+  POLICY_SHARED = 1, // other cells live in this process
 };
 
 // Error body: u8 kind, u32 type_len, u32 message_len, u32 traceback_len, then the three texts.

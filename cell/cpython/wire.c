@@ -39,7 +39,8 @@ int wire_attach(cell *c, void *region, size_t size, int bell) {
   c->hdr = h;
   c->in = (char *)region + RING_HEADER;
   c->out = c->in + h->cap;
-  c->rules = c->out + h->cap;
+  c->rules[0] = c->out + h->cap;
+  c->rules[1] = (char *)region + RING_RULES_AT;
   c->mask = h->cap - 1;
   c->bell = bell;
   return 0;

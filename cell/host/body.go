@@ -4,31 +4,18 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
 )
 
 // claimBody is the payload of InClaim.
-func claimBody(l cell.Limits, imports []string, shared bool) []byte {
+func claimBody(shared bool) []byte {
 	flags := uint32(0)
 	if shared {
 		flags |= ring.PolicyShared
 	}
-	names := make([]string, 0, len(imports))
-	for _, name := range imports {
-		if name == "*" {
-			flags |= ring.PolicyAllImports
-			continue
-		}
-		names = append(names, name)
-	}
-	b := binary.LittleEndian.AppendUint64(nil, uint64(l.Memory))
-	for _, v := range []uint32{uint32(l.MessageBytes), uint32(l.Children), uint32(l.Files), flags} {
-		b = binary.LittleEndian.AppendUint32(b, v)
-	}
-	return append(b, strings.Join(names, "\n")...)
+	return binary.LittleEndian.AppendUint32(nil, flags)
 }
 
 // lengths is a row of u32 little-endian lengths.

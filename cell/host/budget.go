@@ -25,13 +25,9 @@ type budget struct {
 }
 
 func newBudget(l cell.Limits, w Worker) budget {
-	b := budget{worker: w, total: l.CPU, window: l.CPUWindow, per: l.CPUPerWindow,
-		parallel:   time.Duration(min(1+l.Children, runtime.NumCPU())),
-		background: l.Children > 0, mu: new(sync.Mutex), last: new(time.Duration)}
+	b := budget{worker: w, mu: new(sync.Mutex), last: new(time.Duration)}
 	b.base, _ = w.CPU()
-	if b.window > 0 {
-		b.windowEnd = time.Now().Add(b.window)
-	}
+	b.limit(l, 0)
 	return b
 }
 
@@ -50,6 +46,16 @@ func (b *budget) used() time.Duration {
 }
 
 // The rest is called under the guest's mu.
+
+// limit makes l the limits. A window of another length begins now.
+func (b *budget) limit(l cell.Limits, used time.Duration) {
+	if l.CPUWindow != b.window {
+		b.windowEnd, b.windowBase = time.Now().Add(l.CPUWindow), used
+	}
+	b.total, b.window, b.per = l.CPU, l.CPUWindow, l.CPUPerWindow
+	b.parallel = time.Duration(min(1+l.Children, runtime.NumCPU()))
+	b.background = l.Children > 0
+}
 
 // stop ends all looking.
 func (b *budget) stop() {
@@ -104,7 +110,10 @@ func (g *guest) watchBudget() {
 
 // overBudget says which budget is used up, and has the next look taken.
 func (g *guest) overBudget() *cell.Error {
-	if g.budget.total == 0 && g.budget.window == 0 {
+	g.mu.Lock()
+	unlimited := g.budget.total == 0 && g.budget.window == 0
+	g.mu.Unlock()
+	if unlimited {
 		return nil
 	}
 	used := g.budget.used()

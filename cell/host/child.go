@@ -39,6 +39,7 @@ type child struct {
 	ends   []func() // called once it is reaped
 	err    error
 	cpu    time.Duration
+	bounds bounds
 }
 
 var _ Worker = (*child)(nil)

@@ -77,11 +77,11 @@ func (s *server) claim(m *wire.Msg, c *wire.Claim) {
 // admit puts the cell to work. The claim itself is answered later by the cell
 // and need not be waited for: operations follow it in the ring.
 func (s *server) admit(m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slot, hit bool) {
-	unsent := slot.region.SetRules(m.Payload)
+	unsent := slot.region.SetRules(ringLimits(limits), m.Payload)
 	// Before anybody can find the cell: its first frame is the claim. And before anything
 	// else is done for it: it takes the cell's thread a while to wake up.
 	if unsent == nil {
-		unsent = slot.region.Send(ring.InClaim, 0, m.Op, claimBody(limits, c.GetImports(), s.shared))
+		unsent = slot.region.Send(ring.InClaim, 0, m.Op, claimBody(s.shared))
 	}
 	g := newGuest(s, m, c, limits, slot)
 	s.mu.Lock()
@@ -147,6 +147,7 @@ func (s *server) welcome(g *guest) {
 		for _, m := range early {
 			g.dispatch(m)
 		}
+		_ = s.conn.Flush() // answers that the reader would
 	}
 }
 

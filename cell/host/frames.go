@@ -83,6 +83,7 @@ func (g *guest) running(id uint64) (*operation, error) {
 
 func (g *guest) result(f ring.Frame) error {
 	if f.ID == g.claimOp {
+		g.begin()
 		return nil
 	}
 	op, err := g.running(f.ID)
@@ -90,7 +91,10 @@ func (g *guest) result(f ring.Frame) error {
 		return err
 	}
 	if !g.produce(len(f.Payload)) {
-		g.fail(op, g.outputExceeded())
+		g.mu.Lock()
+		e := g.outputExceeded()
+		g.mu.Unlock()
+		g.fail(op, e)
 		g.advance()
 		return nil
 	}
@@ -200,17 +204,22 @@ func (g *guest) produce(n int) bool {
 	g.mu.Lock()
 	g.count.Output += int64(n)
 	exceeded := g.limits.Output > 0 && g.count.Output > g.limits.Output
+	var e *cell.Error
+	if exceeded {
+		e = g.outputExceeded()
+	}
 	if exceeded && g.refusal == nil {
-		g.refusal = g.outputExceeded()
+		g.refusal = e
 	}
 	op := g.current
 	g.mu.Unlock()
 	if exceeded && op != nil {
-		g.interrupt(op, g.outputExceeded(), g.srv.killGrace)
+		g.interrupt(op, e, g.srv.killGrace)
 	}
 	return !exceeded
 }
 
+// outputExceeded is called under mu.
 func (g *guest) outputExceeded() *cell.Error {
 	return cell.Errorf(cell.OutputExceeded, "the cell's output limit of %d bytes is used up", g.limits.Output)
 }

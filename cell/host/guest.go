@@ -14,7 +14,6 @@ type guest struct {
 	srv     *server
 	id      uint64
 	name    string // the cell's ID, as evidence names it
-	limits  cell.Limits
 	slot    *slot
 	claimOp uint64
 
@@ -23,6 +22,9 @@ type guest struct {
 	senders sync.WaitGroup
 
 	mu       sync.Mutex
+	limits   cell.Limits
+	begun    bool     // the cell has answered its claim
+	reloads  []func() // that wait for that
 	state    cell.State
 	reason   string
 	refusal  *cell.Error // what later operations are answered with
@@ -36,7 +38,9 @@ type guest struct {
 	requests requests
 	logs     bucket
 	budget   budget
-	count    cell.Report // the counters only
+	// frameLimit is the largest payload that was ever permitted.
+	frameLimit int
+	count      cell.Report // the counters only
 }
 
 func newGuest(s *server, m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slot) *guest {
@@ -49,7 +53,8 @@ func newGuest(s *server, m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *s
 	g.outbox.items, g.outbox.bytes = limits.QueueItems, wire.PostBytes
 	g.outbox.debt = wire.Overdraft(limits)
 	g.budget = newBudget(limits, slot.worker)
-	slot.region.LimitFrame(frameLimit(limits))
+	g.frameLimit = frameLimit(limits)
+	slot.region.LimitFrame(g.frameLimit)
 	return g
 }
 
@@ -85,19 +90,10 @@ func (g *guest) dispatch(m *wire.Msg) {
 	case *wire.Control_Answer:
 		g.answerRequest(m, b.Answer)
 	case *wire.Control_Reload:
-		g.reload(m)
+		g.reload(m, b.Reload)
 	case *wire.Control_Credit:
 		g.credit(int(b.Credit.Items), int(b.Credit.Bytes))
 	}
-}
-
-// reload replaces the rules that the cell's gate goes by, whatever runs in it.
-func (g *guest) reload(m *wire.Msg) {
-	if err := g.slot.region.SetRules(m.Payload); err != nil {
-		g.srv.refuse(m, cell.Errorf(cell.Invalid, "reload: %v", err))
-		return
-	}
-	g.srv.send(g.id, m.Op, &wire.Control_Result{Result: &wire.Result{}}, nil)
 }
 
 // quarantine stops the running operation and refuses all later ones.

@@ -25,6 +25,7 @@ type operation struct {
 
 	// Under the guest's mu:
 	answered bool
+	began    time.Time
 	why      *cell.Error // set when interrupted
 	deadline *time.Timer
 	wall     *time.Timer
@@ -132,11 +133,8 @@ func (g *guest) next() *operation {
 	g.queue = g.queue[1:]
 	g.current = op
 	g.srv.running.Add(1)
-	if g.limits.Wall > 0 {
-		op.wall = time.AfterFunc(g.limits.Wall, func() {
-			g.interrupt(op, cell.Errorf(cell.Timeout, "wall time limit of %s passed", g.limits.Wall), g.srv.killGrace)
-		})
-	}
+	op.began = time.Now()
+	g.boundWall(op, 0)
 	return op
 }
 

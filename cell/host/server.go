@@ -22,6 +22,8 @@ const (
 	// recvPatience is how long the reader looks for the next message: about as
 	// long as a caller takes that works with the answers one by one.
 	recvPatience = 250 * time.Microsecond
+	// maxAnswers is how many may wait for each other.
+	maxAnswers = 32
 	// freshPatience is how long it looks for the first operation of a cell that was
 	// claimed by a node which did not wait.
 	freshPatience = 50 * time.Microsecond
@@ -50,6 +52,8 @@ type server struct {
 	// they may stay so.
 	fresh      []*guest
 	freshUntil time.Time
+	// answers are how many were queued that leave together: many cells are reloaded at once.
+	answers int
 
 	claims sync.WaitGroup
 	guests sync.WaitGroup
@@ -131,6 +135,9 @@ func (s *server) receive() error {
 		if err != nil {
 			return fmt.Errorf("host: receive from node: %w", err)
 		}
+		if m.GetReload() != nil {
+			s.answers++
+		}
 		if s.takes(m) {
 			continue
 		}
@@ -158,6 +165,13 @@ func (s *server) takes(m *wire.Msg) bool {
 // next looks for a message before it sleeps, where that has paid lately, and behind a
 // claim always.
 func (s *server) next() (*wire.Msg, error) {
+	if s.answers > 0 {
+		if m, err := s.conn.TryRecv(); (m != nil && s.answers < maxAnswers) || err != nil {
+			return m, err
+		} else if s.answers, _ = 0, s.conn.Flush(); m != nil {
+			return m, nil
+		}
+	}
 	if len(s.fresh) > 0 {
 		// Not beyond that: there may always be a message, and the cells need their watch.
 		if rest := time.Until(s.freshUntil); rest > 0 {

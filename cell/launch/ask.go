@@ -17,8 +17,9 @@ func WithTrace(ctx context.Context, trace string) context.Context {
 
 // ask sends one message and waits for its answer. When ctx ends the guest is
 // interrupted, and the host has KillGrace and AnswerGrace to say so; a host that
-// does not is killed. limit, when not 0, is when it must answer by itself.
-func (c *handle) ask(ctx context.Context, limit time.Duration, body wire.Body, payload []byte) (*wire.Msg, error) {
+// does not is killed. limit is in what time it must answer by itself, 0 for any; it is asked
+// again when that has passed.
+func (c *handle) ask(ctx context.Context, limit func() time.Duration, body wire.Body, payload []byte) (*wire.Msg, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, cell.Errorf(contextKind(ctx), "before it began: %v", err)
 	}
@@ -75,15 +76,22 @@ func (c *handle) unsent(op uint64, err error) error {
 	return cell.Errorf(cell.CellGone, "%v", err)
 }
 
-func (c *handle) await(ctx context.Context, op uint64, p *pending, limit time.Duration) (*wire.Msg, error) {
+// The limits of ask.
+
+func (c *handle) wallNow() time.Duration { return time.Duration(c.wall.Load()) }
+func (c *handle) atOnce() time.Duration  { return c.launcher.config.AnswerGrace }
+func unbounded() time.Duration           { return 0 }
+
+func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() time.Duration) (*wire.Msg, error) {
+	began := time.Now()
 	grace := c.launcher.config.KillGrace + c.launcher.config.AnswerGrace
 	var overdue <-chan time.Time
-	if limit > 0 {
-		t := time.NewTimer(limit + grace)
+	if l := limit(); l > 0 {
+		t := time.NewTimer(l + grace)
 		defer t.Stop()
 		overdue = t.C
 	}
-	withdrawn := ctx.Done()
+	withdrawn, interrupted := ctx.Done(), false
 	for {
 		select {
 		case m, ok := <-p.answer:
@@ -95,7 +103,7 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit time.Du
 			}
 			return m, nil
 		case <-withdrawn:
-			withdrawn = nil
+			withdrawn, interrupted = nil, true
 			kind := contextKind(ctx)
 			_ = c.host.send(c.wireID, op, &wire.Control_Interrupt{Interrupt: &wire.Interrupt{Kind: uint32(kind)}}, nil)
 			t := time.NewTimer(grace)
@@ -103,7 +111,16 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit time.Du
 			overdue = t.C
 		case <-overdue:
 			overdue = nil
-			c.host.kill("did not answer in time")
+			l := limit()
+			left := l + grace - time.Since(began)
+			switch {
+			case interrupted || (l > 0 && left <= 0):
+				c.host.kill("did not answer in time")
+			case l > 0: // it has been raised
+				t := time.NewTimer(left)
+				defer t.Stop()
+				overdue = t.C
+			}
 		}
 	}
 }

@@ -88,7 +88,7 @@ func guardFiles(p Python) []policy.FileRule {
 func merge(python, own []policy.FileRule) []policy.FileRule {
 	rules := slices.Clone(python)
 	for _, r := range own {
-		at := slices.IndexFunc(rules, func(has policy.FileRule) bool { return has.Path == r.Path })
+		at := slices.IndexFunc(rules, func(has policy.FileRule) bool { return has.Path == r.Path && has.Glob == r.Glob })
 		if at < 0 {
 			rules = append(rules, r)
 		} else {

@@ -38,29 +38,42 @@ func (f fit) namespaces(wanted uint64) uint64 {
 	return wanted
 }
 
-// ruling is a cell's policy and what comes of it before there is a host.
+// ruling is what a cell goes by, and what comes of it before there is a host.
 type ruling struct {
 	fit      fit
 	policy   policy.Policy
+	imports  []string
+	limits   cell.Limits
 	gate     []byte       // the rules for the guest's gate
 	confined *confinement // nil: what cells without a policy put on
 }
 
-// rule works out what a policy needs beside the guard.
+// nothing reports whether the policy permits and asks nothing, as none does.
+func (r ruling) nothing() bool {
+	p := r.policy
+	p.Children = 0
+	return p.Equal(policy.Policy{})
+}
+
+// rule works out what a spec's policy needs beside the guard.
 func rule(spec cell.Spec, g stack.Guard, watched bool) (ruling, error) {
+	r := ruling{imports: spec.Imports, limits: spec.Limits}
+	var err error
 	if spec.Policy == nil {
-		return ruling{}, nil
+		if r.gate, err = ring.EncodeRules(policy.Policy{}, spec.Imports); err != nil {
+			return ruling{}, cell.Errorf(cell.Invalid, "imports: %v", err)
+		}
+		return r, nil
 	}
 	if _, err := contract.Parse(spec.Policy.Contract); err != nil {
 		return ruling{}, cell.Errorf(cell.Invalid, "policy: contract: %v", err)
 	}
 	p := *spec.Policy
 	p.Children = spec.Limits.Children
-	gate, err := ring.EncodeRules(p)
-	if err != nil {
+	r.policy, r.fit = p, fit{own: true, watched: watched, network: p.Connects(), writes: p.Writes()}
+	if r.gate, err = ring.EncodeRules(p, spec.Imports); err != nil {
 		return ruling{}, cell.Errorf(cell.Invalid, "policy: %v", err)
 	}
-	r := ruling{fit: fit{own: true, watched: watched, network: p.Connects(), writes: p.Writes()}, policy: p, gate: gate}
 	var fixed policy.Policy
 	if !g.Files && !watched {
 		fixed.Files = p.Files

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -19,8 +20,9 @@ type handle struct {
 	id       string
 	wireID   uint64
 	spec     cell.Spec
-	ruling   ruling // at the claim
-	released bool   // under the launcher's mu
+	ruling   ruling       // of now
+	wall     atomic.Int64 // the limit of now, in nanoseconds
+	released bool         // under the launcher's mu
 
 	done chan struct{} // closed when the cell has ended
 	back chan struct{} // closed when its resources are given back
@@ -63,9 +65,11 @@ func (p *pending) finish() {
 }
 
 func newHandle(l *Launcher, spec cell.Spec, wireID uint64, id string) *handle {
-	return &handle{launcher: l, id: id, wireID: wireID, spec: spec, done: make(chan struct{}),
+	c := &handle{launcher: l, id: id, wireID: wireID, spec: spec, done: make(chan struct{}),
 		back: make(chan struct{}), pending: map[uint64]*pending{},
 		last: cell.Report{State: cell.Running}, outbox: newOutbox(spec.Limits)}
+	c.wall.Store(int64(spec.Limits.Wall))
+	return c
 }
 
 // ID is the launcher's id and a counter.
@@ -87,7 +91,7 @@ func (c *handle) Err() error {
 func (c *handle) claimBody(unwaited bool, worker uint64) wire.Body {
 	s := c.spec
 	return &wire.Control_Claim{Claim: &wire.Claim{Id: c.id, Tenant: s.Tenant, Name: s.Name, Backend: string(s.Backend),
-		Imports: s.Imports, Limits: wire.FromLimits(s.Limits), Unwaited: unwaited, Worker: worker}}
+		Limits: wire.FromLimits(s.Limits), Unwaited: unwaited, Worker: worker}}
 }
 
 // chooseWorker reports whether the host has a worker ready, as far as is known, and which
@@ -140,7 +144,7 @@ func (c *handle) claimAnswered(m *wire.Msg) {
 }
 
 func (c *handle) claim(ctx context.Context) error {
-	m, err := c.ask(ctx, 0, c.claimBody(false, 0), c.ruling.gate)
+	m, err := c.ask(ctx, unbounded, c.claimBody(false, 0), c.ruling.gate)
 	if err != nil {
 		_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: "claim withdrawn"}}, nil)
 		return err
@@ -164,7 +168,7 @@ func (c *handle) Exec(ctx context.Context, src cell.Source) error {
 		args = v.Data
 	}
 	payload := append(args[:len(args):len(args)], src.Code...)
-	_, err := c.ask(ctx, c.spec.Limits.Wall, &wire.Control_Exec{Exec: &wire.Exec{File: wire.Text(src.File, 4096),
+	_, err := c.ask(ctx, c.wallNow, &wire.Control_Exec{Exec: &wire.Exec{File: wire.Text(src.File, 4096),
 		ArgsLen: uint32(len(args)), Stdin: src.Stdin, Restricted: src.Dialect == cell.Restricted}}, payload)
 	return err
 }
@@ -182,7 +186,7 @@ func (c *handle) Call(ctx context.Context, inv cell.Invocation) (cell.Value, err
 	default:
 		payload = append(inv.Args[:len(inv.Args):len(inv.Args)], inv.Kwargs...)
 	}
-	m, err := c.ask(ctx, c.spec.Limits.Wall, &wire.Control_Call{Call: call}, payload)
+	m, err := c.ask(ctx, c.wallNow, &wire.Control_Call{Call: call}, payload)
 	if err != nil {
 		return cell.Value{}, err
 	}
@@ -195,13 +199,13 @@ func value(t uint32, data []byte) cell.Value {
 
 // Send appends to the inbox.
 func (c *handle) Send(ctx context.Context, v cell.Value) error {
-	_, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Send{Send: &wire.Send{Type: uint32(v.Type)}}, v.Data)
+	_, err := c.ask(ctx, c.atOnce, &wire.Control_Send{Send: &wire.Send{Type: uint32(v.Type)}}, v.Data)
 	return err
 }
 
 // Inspect asks the host, or says what was known last.
 func (c *handle) Inspect(ctx context.Context) (cell.Report, error) {
-	m, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Inspect{Inspect: &wire.Inspect{}}, nil)
+	m, err := c.ask(ctx, c.atOnce, &wire.Control_Inspect{Inspect: &wire.Inspect{}}, nil)
 	if errors.Is(err, cell.CellGone) {
 		c.mu.Lock()
 		last := c.last

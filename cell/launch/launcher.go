@@ -29,6 +29,7 @@ type Launcher struct {
 	watches  bool        // files of cells with a policy are the node's to open
 	machine  machine
 	compiled compiled
+	rulings  rulings
 	// What cells without a policy put on; probing the kernel for it takes a while.
 	confineThread, confineProcess func() *confinement
 

@@ -73,12 +73,18 @@ func (o *outbox) take() (i cell.Item, ok bool, credit *wire.Credit) {
 	}
 	o.owedItems++
 	o.owedBytes += len(i.Value.Data) + wire.PostCost
-	if 2*o.owedItems >= o.limit || o.owedBytes >= creditBytes {
-		credit = &wire.Credit{Items: uint32(o.owedItems), Bytes: int64(o.owedBytes)}
-		o.lent -= o.owedBytes
-		o.owedItems, o.owedBytes = 0, 0
+	return i, true, o.settle()
+}
+
+// settle returns the credit to give, if it is time to.
+func (o *outbox) settle() *wire.Credit {
+	if o.owedItems == 0 || (2*o.owedItems < o.limit && o.owedBytes < creditBytes) {
+		return nil
 	}
-	return i, true, credit
+	credit := &wire.Credit{Items: uint32(o.owedItems), Bytes: int64(o.owedBytes)}
+	o.lent -= o.owedBytes
+	o.owedItems, o.owedBytes = 0, 0
+	return credit
 }
 
 // Recv takes the next item.

@@ -33,7 +33,7 @@ func TestRefusedClaimThatNobodyWaitsFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.receive(wire.NewFailed(c.wireID, claim, cell.Errorf(kind, "host takes no claim")))
-		if _, err := c.await(t.Context(), op, waiting, 0); !errors.Is(err, kind) {
+		if _, err := c.await(t.Context(), op, waiting, unbounded); !errors.Is(err, kind) {
 			t.Errorf("%s: the operation behind it: %v", kind, err)
 		}
 		if err := c.Exec(t.Context(), cell.Source{Code: []byte("pass")}); !errors.Is(err, kind) {

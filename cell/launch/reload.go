@@ -14,58 +14,130 @@ import (
 // gateLayer is the guest's own gate, the one layer that is not the kernel's.
 const gateLayer = "guest"
 
-// Reload replaces the policy of the running cell.
-func (c *handle) Reload(ctx context.Context, p policy.Policy) (cell.Reloaded, error) {
-	spec := c.spec
-	spec.Policy = &p
-	if err := spec.Validate(); err != nil {
-		return cell.Reloaded{}, err
-	}
-	next, err := rule(spec, c.launcher.guard, c.launcher.watches)
-	if err == nil {
-		err = c.launcher.compile(spec, &next)
-	}
+// limitsLayer are the limits that the kernel keeps for a cell's process.
+const limitsLayer = "limits"
+
+// Reload replaces what the running cell goes by.
+func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, error) {
+	c.reloads.Lock()
+	defer c.reloads.Unlock()
+	next, err := c.revise(r)
 	if err != nil {
 		return cell.Reloaded{}, err
 	}
-	c.reloads.Lock()
-	defer c.reloads.Unlock()
-	before, err := c.putRuling(next)
+	if err := ctx.Err(); err != nil {
+		return cell.Reloaded{}, cell.Errorf(contextKind(ctx), "before it began: %v", err)
+	}
+	before, kept, err := c.putRuling(next)
 	if err != nil {
 		return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
 	}
-	if _, err := c.ask(ctx, c.launcher.config.AnswerGrace, &wire.Control_Reload{Reload: &wire.Reload{}}, next.gate); err != nil {
+	c.widen(next.limits)
+	// From here on it is done whole: the host answers at once, or it and its cells are gone.
+	m, err := c.ask(context.WithoutCancel(ctx), c.atOnce, &wire.Control_Reload{Reload: &wire.Reload{Limits: wire.FromLimits(next.limits)}}, next.gate)
+	if err != nil {
 		// Where the gate is not known to have it, nothing is to have it. A cell that is gone
 		// needs nothing.
-		_, _ = c.putRuling(before)
+		_, _, _ = c.putRuling(before)
 		return cell.Reloaded{}, err
 	}
-	r := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
+	c.narrow(next.limits)
+	done := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
 	for _, l := range c.confinement().Layers {
 		if l.Active {
-			r.Layers = append(r.Layers, c.settled(stack.Layer(l.Name), next.fit))
+			done.Layers = append(done.Layers, c.settled(stack.Layer(l.Name), next))
 		}
 	}
-	return r, nil
+	if kept = append(kept, limitsKept(m.GetReloaded())...); len(kept) > 0 {
+		done.Layers = append(done.Layers, cell.ReloadedLayer{Name: limitsLayer, Missing: strings.Join(kept, "; ")})
+	}
+	return done, nil
 }
 
-// putRuling makes the policy the one that the cell's seat is judged by, whichever seat that is
-// now, and returns the one before. When it fails nothing has changed.
-func (c *handle) putRuling(next ruling) (before ruling, err error) {
+// limitsKept is what the host says of its cell's process: no more than there are limits.
+func limitsKept(r *wire.Reloaded) (words []string) {
+	const most = 3
+	for _, w := range r.GetMissing()[:min(len(r.GetMissing()), most)] {
+		words = append(words, wire.Text(w, 1024))
+	}
+	return words
+}
+
+// revise works out what the cell is to go by, and fails where that cannot be.
+func (c *handle) revise(r cell.Revision) (ruling, error) {
+	c.seating.Lock()
+	now := c.ruling
+	c.seating.Unlock()
+	spec := c.spec
+	spec.Policy, spec.Imports, spec.Limits = &r.Policy, now.imports, now.limits
+	if r.Imports != nil {
+		spec.Imports = r.Imports
+	}
+	if r.Limits != nil {
+		spec.Limits = *r.Limits
+	}
+	if err := spec.Validate(); err != nil {
+		return ruling{}, err
+	}
+	return c.launcher.rulings.of(spec, func() (ruling, error) {
+		next, err := rule(spec, c.launcher.guard, c.launcher.watches)
+		if err == nil {
+			err = c.launcher.compile(spec, &next)
+		}
+		return next, err
+	})
+}
+
+// putRuling makes a ruling the one that the cell's seat is judged by, whichever seat that is
+// now. It returns the one before and what the seat keeps of it, in words. When it fails nothing
+// has changed.
+func (c *handle) putRuling(next ruling) (before ruling, kept []string, err error) {
 	c.seating.Lock()
 	defer c.seating.Unlock()
 	if s := c.seated(); s != nil {
-		if err := s.Put(c.host.kernelPolicy(next.policy), c.kernelLimits(next.policy)); err != nil {
-			return ruling{}, err
+		ready, err := c.host.seats.prepared.take(c.host.seats.enforcer, next.policy, func() policy.Policy { return c.host.kernelPolicy(next.policy) })
+		if err != nil {
+			return ruling{}, nil, err
+		}
+		defer ready.Release()
+		if kept, err = s.Use(ready, next.kernelLimits()); err != nil {
+			return ruling{}, nil, err
 		}
 	}
 	before, c.ruling = c.ruling, next
-	return before, nil
+	return before, kept, nil
+}
+
+// widen lets the host do what it may do by its limits, before it has them. What it may have
+// sent by those of before stays within them.
+func (c *handle) widen(l cell.Limits) {
+	if wall := c.wall.Load(); wall != 0 && (l.Wall == 0 || int64(l.Wall) > wall) {
+		c.wall.Store(int64(l.Wall))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outbox.most = max(c.outbox.most, wire.PostBytes+wire.Overdraft(l))
+}
+
+// narrow is called when the host has its limits. A guest that waits for credit is not to wait
+// for more than there can be.
+func (c *handle) narrow(l cell.Limits) {
+	c.wall.Store(int64(l.Wall))
+	c.mu.Lock()
+	c.outbox.limit = l.QueueItems
+	credit := c.outbox.settle()
+	c.mu.Unlock()
+	if credit != nil {
+		_ = c.host.send(c.wireID, 0, &wire.Control_Credit{Credit: credit}, nil)
+	}
 }
 
 // settled says what a layer that was put on at the start makes of another policy.
-func (c *handle) settled(l stack.Layer, next fit) cell.ReloadedLayer {
-	now := c.host.fit
+func (c *handle) settled(l stack.Layer, r ruling) cell.ReloadedLayer {
+	now, next := c.host.fit, r.fit
+	if !now.own && r.nothing() {
+		next = now
+	}
 	missing := ""
 	switch l {
 	case stack.Landlock:

@@ -25,7 +25,9 @@ type seats struct {
 
 	library []string // where the node watches paths: what workers open themselves
 	leave   func()   // when the host is dead
-	pool    int      // workers that the host keeps ready
+	// prepared is the policy that running cells were given last.
+	prepared preparation
+	pool     int // workers that the host keeps ready
 
 	// Under the host's mu:
 	free    []*numbered
@@ -224,7 +226,7 @@ func (h *hostproc) takeSeat() *numbered {
 // keepSeat puts a seat that its cell could not take back among the free ones. What was put into
 // it goes.
 func (h *hostproc) keepSeat(s *numbered) {
-	if s.Put(h.seats.base, cgroup.Limits{}) != nil {
+	if _, err := s.Put(h.seats.base, cgroup.Limits{}); err != nil {
 		s.Close() // its worker stays with the host, and nobody names it
 		return
 	}
@@ -273,11 +275,12 @@ func (c *handle) sit(h *hostproc, s *numbered) error {
 
 // putInto gives a free seat, which has what Python needs, what the cell has beyond that.
 func (c *handle) putInto(h *hostproc, s *numbered) error {
-	limits := c.kernelLimits(c.ruling.policy)
+	limits := c.ruling.kernelLimits()
 	if !c.ruling.fit.own {
 		return s.Limit(limits)
 	}
-	return s.Put(h.kernelPolicy(c.ruling.policy), limits)
+	_, err := s.Put(h.kernelPolicy(c.ruling.policy), limits)
+	return err
 }
 
 // awaitsSeat reports whether the host is to give the cell a seat: until its claim is answered.
@@ -338,14 +341,14 @@ const (
 )
 
 // kernelLimits bound the cell's process as a whole.
-func (c *handle) kernelLimits(p policy.Policy) cgroup.Limits {
-	q := p.Quotas
+func (r ruling) kernelLimits() cgroup.Limits {
+	q := r.policy.Quotas
 	l := cgroup.Limits{CPU: q.CPU, Period: q.CPUPeriod, Memory: q.Memory, Tasks: q.Tasks}
 	if l.Memory == 0 {
-		l.Memory = c.spec.Limits.Memory + memorySlack
+		l.Memory = r.limits.Memory + memorySlack
 	}
 	if l.Tasks == 0 {
-		l.Tasks = 2*int64(c.spec.Limits.Children) + tasksSlack
+		l.Tasks = 2*int64(r.limits.Children) + tasksSlack
 	}
 	return l
 }

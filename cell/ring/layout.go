@@ -5,9 +5,11 @@ const Magic = 0x31525950
 
 // Offsets in the header page. They repeat ring.h; a test reads that file.
 const (
-	HeaderSize = 4096
-	// RulesSize is what follows the two rings: see SetRules.
-	RulesSize = 64 << 10
+	HeaderSize = rulesAt + RulesSize
+	// RulesSize is one of the two rooms for rules, in the header and behind the rings: see
+	// SetRules. It is address space; memory is what is written.
+	RulesSize = 255 << 10
+	rulesAt   = 1 << 10
 
 	offMagic      = 0
 	offCap        = 4
@@ -30,8 +32,7 @@ const (
 	offDenials    = 408
 	offThreads    = 448
 	offThreadsCPU = 704
-	offRulesSeq   = 768
-	offRulesLen   = 772
+	offRules      = 768
 	offWorker     = 776
 	maxThreads    = 64
 	frameHdrBytes = 16
@@ -88,10 +89,7 @@ const (
 )
 
 // Policy flags inside an InClaim payload.
-const (
-	PolicyShared     = 1
-	PolicyAllImports = 2
-)
+const PolicyShared = 1
 
 // Frame is one message. The payload belongs to whoever received it.
 type Frame struct {

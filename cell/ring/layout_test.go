@@ -17,7 +17,7 @@ func TestLayoutMatchesHeader(t *testing.T) {
 	}
 	ours := map[string]int{"in_head": offInHead, "in_tail": offInTail, "out_head": offOutHead,
 		"out_tail": offOutTail, "ctl_seq": offCtlSeq, "ctl_op": offCtlOp, "mem_used": offMemUsed,
-		"denials": offDenials, "threads": offThreads, "threads_cpu": offThreadsCPU, "rules_seq": offRulesSeq, "worker": offWorker}
+		"denials": offDenials, "threads": offThreads, "threads_cpu": offThreadsCPU, "rules": offRules, "worker": offWorker}
 	re := regexp.MustCompile(`_Static_assert\(offsetof\(ring_hdr, (\w+)\) == (\d+)`)
 	found := re.FindAllSubmatch(text, -1)
 	if len(found) < len(ours) {
@@ -46,8 +46,8 @@ func TestNumbersMatchHeader(t *testing.T) {
 		"OUT_ENDED": int(OutEnded),
 		"FLAG_RAW":  int(Raw), "FLAG_ERROR": int(Error), "FLAG_NONE": int(None),
 		"FLAG_STDIN": int(Stdin), "FLAG_RESTRICTED": int(Restricted),
-		"POLICY_SHARED": PolicyShared, "POLICY_ALL_IMPORTS": PolicyAllImports,
-		"RULES_NETWORK": rulesNetwork, "ACCESS_READ": int(policy.Read), "ACCESS_WRITE": int(policy.Write),
+		"POLICY_SHARED": PolicyShared, "RULES_NETWORK": rulesNetwork, "RULES_ALL_IMPORTS": rulesAllImports,
+		"ACCESS_READ": int(policy.Read), "ACCESS_WRITE": int(policy.Write),
 		"ACCESS_EXECUTE": int(policy.Execute), "RING_STARTING": int(Starting), "RING_FAILED": int(Failed),
 	}
 	for name, want := range ours {

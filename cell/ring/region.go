@@ -51,8 +51,8 @@ func (o Options) withDefaults() (Options, error) {
 // Region is one cell's shared memory, seen by the host.
 type Region struct {
 	mem     []byte
-	in, out []byte // the two data areas
-	rules   []byte
+	in, out []byte    // the two data areas
+	rules   [2][]byte // that are valid, and for the next; ours to write only
 	cap     uint32
 	// max is read by the consumer only; the claim lowers it.
 	max   atomic.Int64
@@ -78,7 +78,8 @@ type Region struct {
 	serveSpin spin.Spinner
 	pollSpin  spin.Spinner
 
-	ctl sync.Mutex // one interrupt at a time, and one change of the rules
+	ctl      sync.Mutex // one interrupt at a time, and one change of the rules
+	replaced uint64     // how often the rules were; ours
 }
 
 // New makes a region of sealed shared memory, ready to be given to an executor.
@@ -98,7 +99,8 @@ func New(o Options) (*Region, error) {
 	}
 	r := &Region{
 		mem: mem, cap: uint32(o.Cap), memfd: memfd, bell: b,
-		in: mem[HeaderSize : HeaderSize+o.Cap], out: mem[HeaderSize+o.Cap : HeaderSize+2*o.Cap], rules: mem[HeaderSize+2*o.Cap : size],
+		in: mem[HeaderSize : HeaderSize+o.Cap], out: mem[HeaderSize+o.Cap : HeaderSize+2*o.Cap],
+		rules: [2][]byte{mem[size-RulesSize:], mem[rulesAt:HeaderSize]},
 	}
 	r.max.Store(int64(o.MaxFrame))
 	r.word(offMagic).Store(Magic)
@@ -189,7 +191,7 @@ func (r *Region) Free() error {
 		return nil
 	}
 	err := errors.Join(unix.Munmap(r.mem), unix.Close(r.memfd), r.bell.close())
-	r.mem, r.in, r.out, r.rules = nil, nil, nil, nil
+	r.mem, r.in, r.out, r.rules = nil, nil, nil, [2][]byte{}
 	if err != nil {
 		return fmt.Errorf("ring: free: %w", err)
 	}

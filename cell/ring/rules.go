@@ -3,27 +3,56 @@ package ring
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
-// rulesNetwork is the flag that permits internet sockets.
-const rulesNetwork = 1
+// Flags of rules.
+const (
+	rulesNetwork    = 1 // internet sockets
+	rulesAllImports = 2 // "*"
+)
 
-// EncodeRules writes what a cell's gate is to know of a policy. It fails when that is more
-// than RulesSize bytes.
-func EncodeRules(p policy.Policy) ([]byte, error) {
-	b := []byte{0}
+// rulesHead is what every set of rules begins with: struct ring_rules.
+const rulesHead = 32
+
+// MaxRules bounds what EncodeRules returns.
+const MaxRules = RulesSize - rulesHead + 8 // the flags and the length of the names are in the head
+
+// Limits are those that the cell itself keeps.
+type Limits struct {
+	Memory                        int64 // bytes
+	MessageBytes, Children, Files uint32
+}
+
+// EncodeRules writes what a cell's gate is to know of a policy and of the modules that the
+// guest may name. It fails when that is more than MaxRules bytes.
+func EncodeRules(p policy.Policy, imports []string) ([]byte, error) {
+	var flags uint32
 	if p.Connects() {
-		b[0] = rulesNetwork
+		flags |= rulesNetwork
 	}
+	if slices.Contains(imports, "*") {
+		flags |= rulesAllImports
+	}
+	var names []byte
+	for _, name := range imports {
+		if name != "*" {
+			names = append(append(names, name...), 0)
+		}
+	}
+	b := binary.LittleEndian.AppendUint32(nil, flags)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(names)))
+	b = append(b, names...)
 	for _, r := range p.Files {
-		b = append(b, byte(r.Access))
+		b = append(b, byte(r.Access), 0)
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(r.Path)))
-		b = append(b, r.Path...)
+		b = binary.LittleEndian.AppendUint16(b, uint16(len(r.Glob)))
+		b = append(append(b, r.Path...), r.Glob...)
 	}
-	if len(b) > RulesSize {
-		return nil, fmt.Errorf("ring: the paths of the policy take %d bytes; %d are possible", len(b), RulesSize)
+	if len(b) > MaxRules {
+		return nil, fmt.Errorf("ring: the paths and modules of the policy take %d bytes; %d are possible", len(b), MaxRules)
 	}
 	return b, nil
 }
@@ -32,11 +61,14 @@ func EncodeRules(p policy.Policy) ([]byte, error) {
 // is given to an executor.
 func (r *Region) SetWorker(n uint64) { r.long(offWorker).Store(n) }
 
-// SetRules replaces the rules that the cell's gate goes by. The cell sees the old ones or
-// the new ones, whole.
-func (r *Region) SetRules(rules []byte) error {
-	if len(rules) > RulesSize {
-		return fmt.Errorf("ring: rules of %d bytes; %d are possible", len(rules), RulesSize)
+// SetRules replaces what the cell's gate goes by: rules of EncodeRules, and limits. Each of
+// its checks sees the old ones or the new ones, whole. Without rules nothing is permitted.
+func (r *Region) SetRules(l Limits, rules []byte) error {
+	if len(rules) > MaxRules {
+		return fmt.Errorf("ring: rules of %d bytes; %d are possible", len(rules), MaxRules)
+	}
+	if len(rules) == 0 {
+		rules = make([]byte, 8)
 	}
 	r.mapped.RLock()
 	defer r.mapped.RUnlock()
@@ -45,10 +77,14 @@ func (r *Region) SetRules(rules []byte) error {
 	}
 	r.ctl.Lock()
 	defer r.ctl.Unlock()
-	seq := r.word(offRulesSeq)
-	seq.Add(1) // odd: being written
-	copy(r.rules, rules)
-	r.word(offRulesLen).Store(uint32(len(rules)))
-	seq.Add(1)
+	r.replaced++
+	room := r.rules[r.replaced&1]
+	head := binary.LittleEndian.AppendUint32(room[:0], uint32(rulesHead-8+len(rules)))
+	for _, n := range []uint32{l.MessageBytes, l.Children, l.Files} {
+		head = binary.LittleEndian.AppendUint32(head, n)
+	}
+	head = binary.LittleEndian.AppendUint64(head, uint64(l.Memory))
+	copy(room[len(head):], rules)
+	r.long(offRules).Store(r.replaced)
 	return nil
 }

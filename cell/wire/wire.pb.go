@@ -64,6 +64,7 @@ type Control struct {
 	//	*Control_Retiring
 	//	*Control_Started
 	//	*Control_Left
+	//	*Control_Reloaded
 	Body          isControl_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -395,6 +396,15 @@ func (x *Control) GetLeft() *Left {
 	return nil
 }
 
+func (x *Control) GetReloaded() *Reloaded {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Reloaded); ok {
+			return x.Reloaded
+		}
+	}
+	return nil
+}
+
 type isControl_Body interface {
 	isControl_Body()
 }
@@ -517,6 +527,10 @@ type Control_Left struct {
 	Left *Left `protobuf:"bytes,54,opt,name=left,proto3,oneof"`
 }
 
+type Control_Reloaded struct {
+	Reloaded *Reloaded `protobuf:"bytes,55,opt,name=reloaded,proto3,oneof"`
+}
+
 func (*Control_Hello) isControl_Body() {}
 
 func (*Control_Claim) isControl_Body() {}
@@ -574,6 +588,8 @@ func (*Control_Retiring) isControl_Body() {}
 func (*Control_Started) isControl_Body() {}
 
 func (*Control_Left) isControl_Body() {}
+
+func (*Control_Reloaded) isControl_Body() {}
 
 // Dist says where Python is and how to start it.
 type Dist struct {
@@ -924,14 +940,13 @@ func (x *Ready) GetReport() string {
 	return ""
 }
 
-// Claim's payload is the rules of the policy, as cell/ring encodes them; empty: none.
+// Claim's payload is the rules of the policy, as cell/ring encodes them.
 type Claim struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Backend       string                 `protobuf:"bytes,4,opt,name=backend,proto3" json:"backend,omitempty"`
-	Imports       []string               `protobuf:"bytes,5,rep,name=imports,proto3" json:"imports,omitempty"`
 	Limits        *Limits                `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
 	Unwaited      bool                   `protobuf:"varint,7,opt,name=unwaited,proto3" json:"unwaited,omitempty"` // the answer may leave with the next one
 	Worker        uint64                 `protobuf:"varint,8,opt,name=worker,proto3" json:"worker,omitempty"`     // the seated one that is meant; 0: any
@@ -995,13 +1010,6 @@ func (x *Claim) GetBackend() string {
 		return x.Backend
 	}
 	return ""
-}
-
-func (x *Claim) GetImports() []string {
-	if x != nil {
-		return x.Imports
-	}
-	return nil
 }
 
 func (x *Claim) GetLimits() *Limits {
@@ -1643,10 +1651,10 @@ func (x *Answer) GetError() *Error {
 	return nil
 }
 
-// Reload's payload is the rules that replace those there are. Answered by Result without
-// a value or Failed.
+// Reload's payload is the rules that replace those there are. Answered by Reloaded or Failed.
 type Reload struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        *Limits                `protobuf:"bytes,1,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1681,6 +1689,58 @@ func (*Reload) Descriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
+func (x *Reload) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// Reloaded: the rules and the limits hold, but for what is missing, in words.
+type Reloaded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Missing       []string               `protobuf:"bytes,1,rep,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reloaded) Reset() {
+	*x = Reloaded{}
+	mi := &file_wire_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reloaded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reloaded) ProtoMessage() {}
+
+func (x *Reloaded) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reloaded.ProtoReflect.Descriptor instead.
+func (*Reloaded) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Reloaded) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
 // Credit lets the host forward that much more of the cell's outbox.
 type Credit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1692,7 +1752,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1764,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1777,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Credit) GetItems() uint32 {
@@ -1743,7 +1803,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1815,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1828,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Result) GetType() uint32 {
@@ -1787,7 +1847,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1859,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1872,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Failed) GetError() *Error {
@@ -1835,7 +1895,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1907,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1920,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Error) GetKind() uint32 {
@@ -1907,7 +1967,7 @@ type Post struct {
 
 func (x *Post) Reset() {
 	*x = Post{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +1979,7 @@ func (x *Post) String() string {
 func (*Post) ProtoMessage() {}
 
 func (x *Post) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +1992,7 @@ func (x *Post) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Post.ProtoReflect.Descriptor instead.
 func (*Post) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Post) GetType() uint32 {
@@ -1954,7 +2014,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2026,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2039,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Log) GetLevel() string {
@@ -2014,7 +2074,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2086,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2099,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Metric) GetValue() float64 {
@@ -2069,7 +2129,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2141,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2154,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Request) GetCapability() string {
@@ -2140,7 +2200,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2212,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2225,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Denial) GetCell() string {
@@ -2241,7 +2301,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2313,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2326,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Report) GetState() string {
@@ -2393,7 +2453,7 @@ type Ended struct {
 
 func (x *Ended) Reset() {
 	*x = Ended{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2465,7 @@ func (x *Ended) String() string {
 func (*Ended) ProtoMessage() {}
 
 func (x *Ended) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2478,7 @@ func (x *Ended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ended.ProtoReflect.Descriptor instead.
 func (*Ended) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Ended) GetState() string {
@@ -2453,7 +2513,7 @@ type PoolState struct {
 
 func (x *PoolState) Reset() {
 	*x = PoolState{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2525,7 @@ func (x *PoolState) String() string {
 func (*PoolState) ProtoMessage() {}
 
 func (x *PoolState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2538,7 @@ func (x *PoolState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolState.ProtoReflect.Descriptor instead.
 func (*PoolState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PoolState) GetReady() uint32 {
@@ -2514,7 +2574,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2586,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2599,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Started) GetWorker() uint64 {
@@ -2567,7 +2627,7 @@ type Seated struct {
 
 func (x *Seated) Reset() {
 	*x = Seated{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2639,7 @@ func (x *Seated) String() string {
 func (*Seated) ProtoMessage() {}
 
 func (x *Seated) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2652,7 @@ func (x *Seated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seated.ProtoReflect.Descriptor instead.
 func (*Seated) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Seated) GetWorker() uint64 {
@@ -2619,7 +2679,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2691,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2704,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Left) GetWorker() uint64 {
@@ -2664,7 +2724,7 @@ type Retiring struct {
 
 func (x *Retiring) Reset() {
 	*x = Retiring{}
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2736,7 @@ func (x *Retiring) String() string {
 func (*Retiring) ProtoMessage() {}
 
 func (x *Retiring) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2749,7 @@ func (x *Retiring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retiring.ProtoReflect.Descriptor instead.
 func (*Retiring) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{33}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Retiring) GetReason() string {
@@ -2704,7 +2764,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x0epyisolate.wire\"\x8b\f\n" +
+	"wire.proto\x12\x0epyisolate.wire\"\xc3\f\n" +
 	"\aControl\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\x04R\x02op\x12\x1f\n" +
@@ -2743,7 +2803,8 @@ const file_wire_proto_rawDesc = "" +
 	"pool_state\x183 \x01(\v2\x19.pyisolate.wire.PoolStateH\x00R\tpoolState\x126\n" +
 	"\bretiring\x184 \x01(\v2\x18.pyisolate.wire.RetiringH\x00R\bretiring\x123\n" +
 	"\astarted\x185 \x01(\v2\x17.pyisolate.wire.StartedH\x00R\astarted\x12*\n" +
-	"\x04left\x186 \x01(\v2\x14.pyisolate.wire.LeftH\x00R\x04leftB\x06\n" +
+	"\x04left\x186 \x01(\v2\x14.pyisolate.wire.LeftH\x00R\x04left\x126\n" +
+	"\breloaded\x187 \x01(\v2\x18.pyisolate.wire.ReloadedH\x00R\breloadedB\x06\n" +
 	"\x04body\"t\n" +
 	"\x04Dist\x12\x12\n" +
 	"\x04home\x18\x01 \x01(\tR\x04home\x12\x10\n" +
@@ -2774,13 +2835,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x05Ready\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
 	"\x06python\x18\x02 \x01(\tR\x06python\x12\x16\n" +
-	"\x06report\x18\x03 \x01(\tR\x06report\"\xdb\x01\n" +
+	"\x06report\x18\x03 \x01(\tR\x06report\"\xc1\x01\n" +
 	"\x05Claim\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
-	"\abackend\x18\x04 \x01(\tR\abackend\x12\x18\n" +
-	"\aimports\x18\x05 \x03(\tR\aimports\x12.\n" +
+	"\abackend\x18\x04 \x01(\tR\abackend\x12.\n" +
 	"\x06limits\x18\x06 \x01(\v2\x16.pyisolate.wire.LimitsR\x06limits\x12\x1a\n" +
 	"\bunwaited\x18\a \x01(\bR\bunwaited\x12\x16\n" +
 	"\x06worker\x18\b \x01(\x04R\x06worker\"\xaf\x02\n" +
@@ -2828,8 +2888,11 @@ const file_wire_proto_rawDesc = "" +
 	"\x05Close\"I\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\rR\x04type\x12+\n" +
-	"\x05error\x18\x02 \x01(\v2\x15.pyisolate.wire.ErrorR\x05error\"\b\n" +
-	"\x06Reload\"4\n" +
+	"\x05error\x18\x02 \x01(\v2\x15.pyisolate.wire.ErrorR\x05error\"8\n" +
+	"\x06Reload\x12.\n" +
+	"\x06limits\x18\x01 \x01(\v2\x16.pyisolate.wire.LimitsR\x06limits\"$\n" +
+	"\bReloaded\x12\x18\n" +
+	"\amissing\x18\x01 \x03(\tR\amissing\"4\n" +
 	"\x06Credit\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\rR\x05items\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\"\x1c\n" +
@@ -2922,7 +2985,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_wire_proto_goTypes = []any{
 	(*Control)(nil),    // 0: pyisolate.wire.Control
 	(*Dist)(nil),       // 1: pyisolate.wire.Dist
@@ -2942,22 +3005,23 @@ var file_wire_proto_goTypes = []any{
 	(*Close)(nil),      // 15: pyisolate.wire.Close
 	(*Answer)(nil),     // 16: pyisolate.wire.Answer
 	(*Reload)(nil),     // 17: pyisolate.wire.Reload
-	(*Credit)(nil),     // 18: pyisolate.wire.Credit
-	(*Result)(nil),     // 19: pyisolate.wire.Result
-	(*Failed)(nil),     // 20: pyisolate.wire.Failed
-	(*Error)(nil),      // 21: pyisolate.wire.Error
-	(*Post)(nil),       // 22: pyisolate.wire.Post
-	(*Log)(nil),        // 23: pyisolate.wire.Log
-	(*Metric)(nil),     // 24: pyisolate.wire.Metric
-	(*Request)(nil),    // 25: pyisolate.wire.Request
-	(*Denial)(nil),     // 26: pyisolate.wire.Denial
-	(*Report)(nil),     // 27: pyisolate.wire.Report
-	(*Ended)(nil),      // 28: pyisolate.wire.Ended
-	(*PoolState)(nil),  // 29: pyisolate.wire.PoolState
-	(*Started)(nil),    // 30: pyisolate.wire.Started
-	(*Seated)(nil),     // 31: pyisolate.wire.Seated
-	(*Left)(nil),       // 32: pyisolate.wire.Left
-	(*Retiring)(nil),   // 33: pyisolate.wire.Retiring
+	(*Reloaded)(nil),   // 18: pyisolate.wire.Reloaded
+	(*Credit)(nil),     // 19: pyisolate.wire.Credit
+	(*Result)(nil),     // 20: pyisolate.wire.Result
+	(*Failed)(nil),     // 21: pyisolate.wire.Failed
+	(*Error)(nil),      // 22: pyisolate.wire.Error
+	(*Post)(nil),       // 23: pyisolate.wire.Post
+	(*Log)(nil),        // 24: pyisolate.wire.Log
+	(*Metric)(nil),     // 25: pyisolate.wire.Metric
+	(*Request)(nil),    // 26: pyisolate.wire.Request
+	(*Denial)(nil),     // 27: pyisolate.wire.Denial
+	(*Report)(nil),     // 28: pyisolate.wire.Report
+	(*Ended)(nil),      // 29: pyisolate.wire.Ended
+	(*PoolState)(nil),  // 30: pyisolate.wire.PoolState
+	(*Started)(nil),    // 31: pyisolate.wire.Started
+	(*Seated)(nil),     // 32: pyisolate.wire.Seated
+	(*Left)(nil),       // 33: pyisolate.wire.Left
+	(*Retiring)(nil),   // 34: pyisolate.wire.Retiring
 }
 var file_wire_proto_depIdxs = []int32{
 	2,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
@@ -2971,36 +3035,38 @@ var file_wire_proto_depIdxs = []int32{
 	14, // 8: pyisolate.wire.Control.kill:type_name -> pyisolate.wire.Kill
 	15, // 9: pyisolate.wire.Control.close:type_name -> pyisolate.wire.Close
 	16, // 10: pyisolate.wire.Control.answer:type_name -> pyisolate.wire.Answer
-	18, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
+	19, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
 	17, // 12: pyisolate.wire.Control.reload:type_name -> pyisolate.wire.Reload
-	31, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
+	32, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
 	4,  // 14: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
 	7,  // 15: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
-	19, // 16: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
-	20, // 17: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
-	22, // 18: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
-	23, // 19: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
-	24, // 20: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
-	25, // 21: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
-	26, // 22: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
-	27, // 23: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
-	28, // 24: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
-	29, // 25: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
-	33, // 26: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
-	30, // 27: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
-	32, // 28: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
-	1,  // 29: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
-	3,  // 30: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
-	6,  // 31: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
-	21, // 32: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
-	21, // 33: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
-	26, // 34: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
-	27, // 35: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	20, // 16: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
+	21, // 17: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
+	23, // 18: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
+	24, // 19: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
+	25, // 20: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
+	26, // 21: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
+	27, // 22: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
+	28, // 23: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
+	29, // 24: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
+	30, // 25: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
+	34, // 26: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
+	31, // 27: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
+	33, // 28: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
+	18, // 29: pyisolate.wire.Control.reloaded:type_name -> pyisolate.wire.Reloaded
+	1,  // 30: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
+	3,  // 31: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
+	6,  // 32: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
+	22, // 33: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
+	6,  // 34: pyisolate.wire.Reload.limits:type_name -> pyisolate.wire.Limits
+	22, // 35: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
+	27, // 36: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
+	28, // 37: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -3038,6 +3104,7 @@ func file_wire_proto_init() {
 		(*Control_Retiring)(nil),
 		(*Control_Started)(nil),
 		(*Control_Left)(nil),
+		(*Control_Reloaded)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3045,7 +3112,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -40,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 		"post":    post(3, []byte("value")),
 		"largest": post(4, make([]byte, wire.MaxPayload)),
 		"claim": {Control: &wire.Control{Cell: 1, Op: 2, DeadlineNs: 3, Trace: "00-ab-cd-01",
-			Body: &wire.Control_Claim{Claim: &wire.Claim{Imports: []string{"json"}, Limits: &wire.Limits{Memory: 9}}}}},
+			Body: &wire.Control_Claim{Claim: &wire.Claim{Name: "json", Limits: &wire.Limits{Memory: 9}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := conns(t)

@@ -139,6 +139,9 @@ Without a ROW all are measured, in about two minutes:
   kernel.open      open and close a file, judged by the eBPF-LSM
   kernel.open.notify   the same, opened by the node (seccomp user notification)
   kernel.connect   connect to a loopback address and close, judged by eBPF programs
+  policy.compile   parse and compile a document of 1000 rules
+  policy.commit    store a version of a policy, until it is on the disk
+  policy.live      from a commit until each of 200 running cells goes by it
 
 A row whose layer this kernel, or this user, has not got has no figures, and its note
 says why.

@@ -97,18 +97,12 @@ func startBareCell(d host.Dist) (*bareCell, error) {
 		return nil, fmt.Errorf("start a cell: frame %d %q: %w", f.Kind, f.Payload, err)
 	}
 	go func() { c.served <- region.Serve(c.handle) }()
-	_, err = c.ask(ring.InClaim, 0, claimAnything())
-	return c, err
-}
-
-// claimAnything is a claim's payload with limits no row reaches; ring.h has the
-// layout.
-func claimAnything() []byte {
-	body := binary.LittleEndian.AppendUint64(nil, 64<<20)
-	for _, v := range []uint32{1 << 20, 0, 64, ring.PolicyShared} {
-		body = binary.LittleEndian.AppendUint32(body, v)
+	// Limits that no row reaches.
+	if err := region.SetRules(ring.Limits{Memory: 64 << 20, MessageBytes: 1 << 20, Files: 64}, nil); err != nil {
+		return nil, err
 	}
-	return body
+	_, err = c.ask(ring.InClaim, 0, binary.LittleEndian.AppendUint32(nil, ring.PolicyShared))
+	return c, err
 }
 
 // stop ends the cell and the goroutine that served it.

@@ -151,7 +151,7 @@ func reloadCell(ctx context.Context, b *bench, n int, r *benchResult) (samples [
 	var last cell.Reloaded
 	for i := range n + len(policies) {
 		begun := time.Now()
-		last, err = guest.Reload(ctx, policies[(i+1)%len(policies)])
+		last, err = guest.Reload(ctx, cell.Revision{Policy: policies[(i+1)%len(policies)]})
 		took := time.Since(begun)
 		if err != nil {
 			return nil, fmt.Errorf("reload: %w", err)

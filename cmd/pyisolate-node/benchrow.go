@@ -75,6 +75,9 @@ var benchRows = []benchRow{
 	kernelRow(measure.Open, "us", 400, freeThread, benchBar{times: 1.35}),
 	kernelRow(measure.OpenNotify, "us", 400, freeThread, benchBar{}),
 	kernelRow(measure.Connect, "us", 400, freeThread, benchBar{times: 1.3}),
+	{name: "policy.compile", unit: "ms", samples: 100, measure: compileDocument, bar: benchBar{p50: 20}},
+	{name: "policy.commit", unit: "ms", samples: 500, measure: commitPolicy, bar: benchBar{p50: 2}},
+	{name: "policy.live", unit: "ms", samples: 200, measure: liveReload, bar: benchBar{p50: 5, p99: 25}},
 }
 
 // oneWay is a row of messages a second of one processor.

@@ -34,6 +34,7 @@ var runners = map[string]func(*testing.T, *page, block){
 	"go":      runGo,
 	"python":  runPython,
 	"sh":      runShell,
+	"yaml":    runPolicy,
 }
 
 // notRun are languages of blocks that are shown only.
@@ -42,7 +43,7 @@ var notRun = []string{"text"}
 // page is a document whose blocks are run in order, in one directory.
 type page struct {
 	name   string
-	dir    string          // where its commands run; examples/ is there
+	dir    string          // where its commands run; examples/ and policies/ are there
 	python pydist.Dist     // unpacked before, so that no command reports its progress
 	unused map[string]bool // files its blocks made and no command has named yet
 
@@ -117,8 +118,10 @@ func pageDirectory(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.Symlink(filepath.Join(root, "examples"), filepath.Join(dir, "examples")); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"examples", "policies"} {
+		if err := os.Symlink(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
 }

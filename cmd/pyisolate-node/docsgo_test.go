@@ -13,7 +13,8 @@ import (
 // fragmentImports are the packages that a fragment may name without importing them.
 var fragmentImports = []string{"context", "errors", "fmt", "log", "os", "time",
 	"github.com/pyisolate/pyisolate/cell", "github.com/pyisolate/pyisolate/cell/host",
-	"github.com/pyisolate/pyisolate/cell/launch", "github.com/pyisolate/pyisolate/cell/pydist"}
+	"github.com/pyisolate/pyisolate/cell/launch", "github.com/pyisolate/pyisolate/cell/pydist",
+	"github.com/pyisolate/pyisolate/policystore", "github.com/pyisolate/pyisolate/policystore/document"}
 
 // runGo keeps a block that is a file, for the command that runs it, and compiles
 // another as the body of a function that has a launcher, a cell and a source.

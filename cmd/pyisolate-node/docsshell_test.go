@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pyisolate/pyisolate/broker/capability/builtin"
+	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
 // outcome is how a command ended.
@@ -43,6 +47,22 @@ func runShell(t *testing.T, p *page, b block) {
 	}
 	if commands == 0 {
 		t.Errorf("%s:%d: the block has no command", b.page, b.line)
+	}
+}
+
+// runPolicy keeps a yaml block that is a file, for the commands that use it, and checks
+// another as a policy document.
+func runPolicy(t *testing.T, p *page, b block) {
+	t.Helper()
+	if p.keep(t, b) {
+		return
+	}
+	d, err := document.Parse(fmt.Sprintf("%s:%d", b.page, b.line), []byte(b.text()))
+	if err == nil {
+		err = d.Check(document.Options{Grant: builtin.CheckScope})
+	}
+	if err != nil {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -21,14 +21,10 @@ type effects struct {
 	session *capability.Session
 }
 
-// openEffects makes ready what the --grant flags say, or returns nil without any.
-func (o *runOptions) openEffects() (e *effects, err error) {
-	if len(o.grants) == 0 {
+// openEffects makes ready what is granted, or returns nil where nothing is.
+func (o *runOptions) openEffects(grants []capability.Grant) (e *effects, err error) {
+	if len(grants) == 0 {
 		return nil, nil
-	}
-	grants, err := capability.ParseGrants(o.grants)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--grant: %w", err)}
 	}
 	c, err := o.capabilities(grants)
 	if err != nil {
@@ -40,7 +36,7 @@ func (o *runOptions) openEffects() (e *effects, err error) {
 	}
 	e.session, err = e.broker.Open(capability.Identity{Tenant: o.tenant, Cell: "run"}, capability.Policy{Grants: grants})
 	if err != nil {
-		return nil, errors.Join(usageError{fmt.Errorf("--grant: %w", err)}, e.close())
+		return nil, errors.Join(usageError{fmt.Errorf("what is granted: %w", err)}, e.close())
 	}
 	return e, nil
 }

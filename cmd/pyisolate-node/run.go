@@ -33,13 +33,13 @@ const computeImports = "array,base64,binascii,bisect,calendar,cmath,collections,
 const maxSource = cell.MaxMessageBytes
 
 type runOptions struct {
-	python, code, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO, mode, numa string
-	grants, reads, writes, connects, contracts                                                   []string
-	mem, output                                                                                  bytesFlag
-	cpu                                                                                          cpuFlag
-	wall                                                                                         time.Duration
-	children, files                                                                              int
-	asJSON, stats                                                                                bool
+	python, code, policyFile, imports, backend, tenant, dialect, stdin, secrets, store, brokerIO, mode, numa string
+	grants, reads, writes, connects, contracts                                                               []string
+	mem, output                                                                                              bytesFlag
+	cpu                                                                                                      cpuFlag
+	wall                                                                                                     time.Duration
+	children, files                                                                                          int
+	asJSON, stats                                                                                            bool
 }
 
 func newRun() *cobra.Command {
@@ -51,11 +51,15 @@ func newRun() *cobra.Command {
 
 What the program posts goes to standard output as it comes; what it prints and
 logs goes to standard error. Without --allow-import the program may import
-modules that only compute (math, json, re, …).` + exitStatusHelp(),
+modules that only compute (math, json, re, …).
+
+With --policy a document says what it may do, and not the flags that would say the
+same: ` + governedHelp() + `.` + exitStatusHelp(),
 		Example: `  pyisolate-node run examples/hello.py
   echo 'post(sum(range(10)))' | pyisolate-node run -
   pyisolate-node run -c 'while True: pass' --cpu 100ms
   pyisolate-node run --stdin text.txt examples/wordstats.py
+  pyisolate-node run --policy policies/compute-only.yml examples/hello.py
   pyisolate-node run --grant fs.read=/etc/os-release examples/read_through_broker.py /etc/os-release`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && o.code == "" {
@@ -68,6 +72,7 @@ modules that only compute (math, json, re, …).` + exitStatusHelp(),
 	f := c.Flags()
 	f.SetInterspersed(true)
 	f.StringVarP(&o.code, "code", "c", "", "program text, instead of a file")
+	f.StringVar(&o.policyFile, "policy", "", "a policy document that says what the program may do, as FILE or FILE:SANDBOX")
 	f.StringVar(&o.imports, "allow-import", computeImports, "modules the program may import, separated by commas; '*' for all")
 	f.StringArrayVar(&o.reads, "allow-read", nil, "a file or directory the program may read by itself; repeatable")
 	f.StringArrayVar(&o.writes, "allow-write", nil, "a file or directory it may read and change; repeatable")
@@ -205,17 +210,19 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	spec, err := o.spec(out)
+	rules, err := o.rules(ctx, c, out)
 	if err != nil {
 		return err
 	}
+	spec := rules.spec
+	src.Dialect = cell.Dialect(o.dialect)
 	spec.Backend = cmp.Or(spec.Backend, config.Backend())
 	// A whole program is one message: its size is the user's own business here.
-	spec.Limits.MessageBytes = max(cell.DefaultMessageBytes, len(src.Code)+len(strings.Join(src.Args, ""))+4096)
+	spec.Limits.MessageBytes = max(cmp.Or(spec.Limits.MessageBytes, cell.DefaultMessageBytes), len(src.Code)+len(strings.Join(src.Args, ""))+4096)
 	if err := errors.Join(spec.Validate(), src.Validate()); err != nil {
 		return err
 	}
-	out.effects, err = o.openEffects()
+	out.effects, err = o.openEffects(rules.grants)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *scene) exchange(ctx context.Context, things pair, layers ...stack.Layer
 	if err != nil {
 		return "", err
 	}
-	r, err := guest.Reload(ctx, *things.policy(1))
+	r, err := guest.Reload(ctx, cell.Revision{Policy: *things.policy(1)})
 	if err != nil {
 		return "", err
 	}

@@ -181,7 +181,7 @@ func TestGroups(t *testing.T) {
 	if _, err := e.Seat(h.pid, h.process, true, policy.Policy{}); !errors.Is(err, ErrSeated) {
 		t.Errorf("a second seat: %v", err)
 	}
-	if err := s.Put(policy.Policy{}, cgroup.Limits{Memory: 64 << 20, Tasks: 9}); err != nil {
+	if _, err := s.Put(policy.Policy{}, cgroup.Limits{Memory: 64 << 20, Tasks: 9}); err != nil {
 		t.Fatal(err)
 	}
 	list := groups(t, tree)
@@ -199,7 +199,7 @@ func TestGroups(t *testing.T) {
 		t.Errorf("%+v, %v", u, err)
 	}
 	s.Close()
-	if err := s.Put(policy.Policy{}, cgroup.Limits{}); !errors.Is(err, ErrClosed) {
+	if _, err := s.Put(policy.Policy{}, cgroup.Limits{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed seat: %v", err)
 	}
 	if _, err := e.Seat(h.pid, h.process, true, policy.Policy{}); !errors.Is(err, ErrSeated) {
@@ -241,5 +241,58 @@ func TestThreadHasNoGroup(t *testing.T) {
 	}
 	if _, err := Find(h.pid+1<<20, 1, false); err == nil || errors.Is(err, ErrNoTask) {
 		t.Errorf("a host that is not there: %v", err)
+	}
+}
+
+// A limit of memory that is lowered refuses, and does not kill.
+func TestGroupIsNotSetBelowUse(t *testing.T) {
+	e := New(Options{Groups: newTree(t)})
+	h := startHost(t, 0)
+	task, err := Find(h.pid, h.process, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := e.Seat(h.pid, h.process, true, policy.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		memory int64
+		kept   bool
+	}{{256 << 20, false}, {1 << 20, true}, {128 << 20, false}} {
+		kept, err := s.Put(policy.Policy{}, cgroup.Limits{Memory: c.memory})
+		if err != nil || (len(kept) > 0) != c.kept {
+			t.Errorf("%d bytes: it keeps %q, %v", c.memory, kept, err)
+		}
+		if u, err := s.group.Usage(); err != nil || u.Kills > 0 || !task.alive(h.pid) {
+			t.Fatalf("%d bytes: %+v, %v", c.memory, u, err)
+		}
+	}
+	if err := unix.Kill(task.TID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for task.alive(h.pid) { // the kernel takes a moment
+		runtime.Gosched()
+	}
+	s.Close()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPreparedIsShared(t *testing.T) {
+	e := New(Options{})
+	defer func() { _ = e.Close() }()
+	p, err := e.Prepare(policy.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Hold() {
+		t.Error("it cannot be held")
+	}
+	p.Release()
+	p.Release()
+	if p.Hold() {
+		t.Error("what is released is held")
 	}
 }

@@ -27,6 +27,7 @@ type Seat struct {
 
 	mu     sync.Mutex // held while the policy is replaced
 	closed bool
+	limits cgroup.Limits // of the group
 }
 
 // Errors of seats.
@@ -136,70 +137,86 @@ func (s *Seat) enter() error {
 }
 
 // Put replaces the policy, and the limits of the process as far as there are controllers for
-// them. They hold when it returns; when it fails those before hold.
-func (s *Seat) Put(p policy.Policy, l cgroup.Limits) error {
+// them. They hold when it returns, but for those that it says in words; when it fails those
+// before hold.
+func (s *Seat) Put(p policy.Policy, l cgroup.Limits) (kept []string, err error) {
 	if s == nil {
-		return nil
+		return nil, nil
+	}
+	ready, err := s.enforcer.Prepare(p)
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Release() // in the end the cell has it
+	return s.Use(ready, l)
+}
+
+// Use is Put of a policy that is prepared.
+func (s *Seat) Use(p *Prepared, l cgroup.Limits) (kept []string, err error) {
+	if s == nil {
+		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return ErrClosed
-	}
-	rules, err := s.build(p)
-	if err != nil {
-		return err
-	}
-	if rules != nil {
-		defer rules.Release() // in the end the cell has them
+		return nil, ErrClosed
 	}
 	var paths *notify.Rules
 	if s.watch != nil {
-		if paths, err = notify.Compile(p.Files); err != nil {
-			return err
+		if paths, err = p.paths(); err != nil {
+			return nil, err
 		}
 	}
-	if s.group != nil {
-		if err := s.group.Set(s.enforcer.possible(l)); err != nil {
-			return err
-		}
+	if kept, err = s.bound(l); err != nil {
+		return nil, err
 	}
-	if rules != nil {
-		if err := s.cell.Publish(rules); err != nil {
-			return err
+	if s.cell != nil {
+		if err := s.cell.Publish(p.rules); err != nil {
+			return nil, err
 		}
 	}
 	if s.watch != nil {
 		s.watch.watched.Swap(paths)
 	}
-	return nil
+	return kept, nil
 }
 
 // Limit replaces the limits alone; the policy is that of Seat, or of the last Put.
 func (s *Seat) Limit(l cgroup.Limits) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.closed:
+	if s.closed {
 		return ErrClosed
-	case s.group == nil:
-		return nil
-	default:
-		return s.group.Set(s.enforcer.possible(l))
 	}
+	_, err := s.bound(l)
+	return err
 }
 
-// build puts a policy into the kernel, aside; nil where nobody judges.
-func (s *Seat) build(p policy.Policy) (*guard.Rules, error) {
-	if s.cell == nil {
+// memoryRoom is what a group is left beyond what it uses. One that uses more than it may have is
+// not refused more: the kernel ends processes in it.
+const memoryRoom = 16 << 20
+
+// bound gives the process's group its limits, under mu, and says what it does not have.
+func (s *Seat) bound(l cgroup.Limits) (kept []string, err error) {
+	l = s.enforcer.possible(l)
+	if s.group == nil || l == s.limits {
 		return nil, nil
 	}
-	programs, err := s.enforcer.contracts.load(p.Contract)
-	if err != nil {
+	if l.Memory > 0 && l.Memory < s.limits.Memory {
+		u, err := s.group.Usage()
+		if err != nil {
+			return nil, err
+		}
+		if least := u.Memory + memoryRoom; l.Memory < least {
+			l.Memory = least
+			kept = append(kept, fmt.Sprintf("memory: its process uses %d bytes, so its group keeps %d until there is another policy", u.Memory, least))
+		}
+	}
+	if err := s.group.Set(l); err != nil {
 		return nil, err
 	}
-	rules, err := s.enforcer.guard.Build(p, programs)
-	return rules, errors.Join(err, closeAll(programs))
+	s.limits = l
+	return kept, nil
 }
 
 // Tell has f called, from one goroutine for all seats, with each event of the cell; it must not

@@ -116,7 +116,8 @@ func withParents(rules map[string]policy.Access) map[string]policy.Access {
 // entries are the elements of a policy's maps.
 func entries(p policy.Policy) (map[string][]entry, error) {
 	of := map[string][]entry{"paths": nil, "v4": nil, "v6": nil}
-	files, err := resolve(p.Files)
+	prefixes, _ := policy.Prefixes(p.Files) // package stack tells what more they permit
+	files, err := resolve(prefixes)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +149,9 @@ type compiled struct {
 func (g *Guard) compile(p policy.Policy, contracts Contracts) (compiled, error) {
 	if err := p.Validate(); err != nil {
 		return compiled{}, err
+	}
+	if g.kind != LSM {
+		p.Files = nil // nobody would look at them
 	}
 	of, err := entries(p)
 	if err != nil {

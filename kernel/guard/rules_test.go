@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"maps"
 	"net/netip"
 	"os"
@@ -67,6 +68,21 @@ func TestWithParents(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Patterns become what is permitted below their directory.
+func TestGlobsAreApproximated(t *testing.T) {
+	of, err := entries(policy.Policy{Files: []policy.FileRule{{Path: "/none", Glob: "/none/*.csv", Access: policy.Read}, {Path: "/none/shut"}, {Path: "/none", Glob: "/none/*.key"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint16{}
+	for _, e := range of["paths"] {
+		got[string(bytes.TrimRight(e.key[4:], "\x00"))] = e.value.(pathRule).Access
+	}
+	if want := map[string]uint16{"/none/": uint16(policy.Read), "/none/shut/": 0}; !maps.Equal(got, want) {
+		t.Errorf("%v; want %v", got, want)
 	}
 }
 

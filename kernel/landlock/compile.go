@@ -53,6 +53,7 @@ const (
 	GapUDP       GapKind = "udp"
 	GapAddresses GapKind = "addresses" // ports are judged, addresses are not
 	GapNarrower  GapKind = "narrower"  // a rule takes away what a shorter path gives
+	GapGlob      GapKind = "glob"      // a pattern is not judged, but its directory
 	GapMissing   GapKind = "missing"   // a path is not there, so nothing is given
 )
 
@@ -74,14 +75,18 @@ func Compile(p policy.Policy, abi int) (Spec, []Gap, error) {
 		s.Scope = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 	}
 	list := gaps(abi)
-	for _, r := range p.Files {
+	prefixes, more := policy.Prefixes(p.Files)
+	for _, text := range more {
+		list = append(list, Gap{GapGlob, text})
+	}
+	for _, r := range prefixes {
 		gap, err := s.file(r)
 		if err != nil {
 			return Spec{}, nil, err
 		}
 		list = append(list, gap...)
 	}
-	list = append(list, narrower(p.Files)...)
+	list = append(list, narrower(prefixes)...)
 	if abi >= 4 {
 		list = append(list, s.network(p)...)
 	}

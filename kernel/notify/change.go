@@ -2,6 +2,7 @@ package notify
 
 import (
 	"errors"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -84,11 +85,11 @@ func (e *errand) rename(fromDir int32, fromAt uint64, toDir int32, toAt uint64, 
 		return err
 	}
 	defer to.close()
-	if err := e.permitMove(from.path, to.path); err != nil {
+	if err := e.permitMove(from, to); err != nil {
 		return err
 	}
 	if flags&unix.RENAME_EXCHANGE != 0 {
-		if err := e.permitMove(to.path, from.path); err != nil {
+		if err := e.permitMove(to, from); err != nil {
 			return err
 		}
 	}
@@ -111,16 +112,27 @@ func (e *errand) permitAway(path string) error {
 }
 
 // permitMove refuses, beyond what may not be taken away at either path, to move something to
-// where more may be done with it.
-func (e *errand) permitMove(from, to string) error {
-	for _, path := range []string{from, to} {
+// where more may be done with it. What is in a directory goes with it, so where patterns are
+// about it, or would be, directories stay.
+func (e *errand) permitMove(from, to name) error {
+	for _, path := range []string{from.path, to.path} {
 		if err := e.permitAway(path); err != nil {
 			return err
 		}
 	}
-	had, _ := e.rules.judge(from)
-	if given, _ := e.rules.judge(to); given&^had != 0 {
-		return e.deny(to, given&^had)
+	had, _ := e.rules.judge(from.path)
+	if given, _ := e.rules.judge(to.path); given&^had != 0 {
+		return e.deny(to.path, given&^had)
+	}
+	if !e.rules.moves(from.path) && !e.rules.moves(to.path) {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(from.dir.fd, strings.TrimSuffix(from.last, "/"), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return e.deny(to.path, policy.Write)
 	}
 	return nil
 }

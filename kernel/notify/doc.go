@@ -11,8 +11,8 @@
 // # What is judged
 //
 // open, creat, truncate, and making, renaming and removing files and directories; by path, as
-// in package guard: the longest rule that is a prefix decides, at the borders of names, on the
-// path that the object has once links and dots are gone. Nothing is given without a rule. The object
+// [policy.FileRule] says, on the path that the object has once links and dots are gone. Nothing
+// is given without a rule. Where globs are about what is in a directory, it is not renamed. The object
 // that was judged is held, and that object is opened, never its name again; what is changed, is
 // changed in the directory that was judged.
 //

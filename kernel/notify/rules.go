@@ -17,7 +17,28 @@ import (
 // for many targets.
 type Rules struct {
 	access map[string]policy.Access // by real path
-	fixed  map[string]struct{}      // what they were looked up by, and all above it
+	globs  []glob
+	fixed  map[string]struct{} // what they were looked up by, and all above it
+}
+
+// glob is a rule for what matches, below the real path of its directory.
+type glob struct {
+	dir     string // "" is the root
+	pattern string // of what follows dir
+	access  policy.Access
+}
+
+// fits says whether the rule is about a real path: for one that denies, also what is below.
+func (g glob) fits(path string) bool {
+	rest, in := strings.CutPrefix(path, g.dir)
+	switch {
+	case !in || (rest != "" && rest[0] != '/'):
+		return false
+	case g.access == 0:
+		return policy.Covers(g.pattern, rest)
+	default:
+		return policy.Match(g.pattern, rest)
+	}
 }
 
 // Compile looks the rules' paths up, so that a symbolic link in one counts as where it
@@ -46,17 +67,27 @@ func Compile(files []policy.FileRule) (*Rules, error) {
 				return nil, fmt.Errorf("notify: the rule for %s is about the node's own %s; a cell has other numbers there", f.Path, path)
 			}
 		}
-		access := f.Access
-		if other, twice := r.access[path]; twice {
-			access &= other
-		}
-		r.access[path] = access
+		r.add(f, path)
 		r.fix(path)
 		for _, link := range links {
 			r.fix(link)
 		}
 	}
 	return r, nil
+}
+
+// add adds a rule whose path leads to a real one.
+func (r *Rules) add(f policy.FileRule, path string) {
+	if f.Glob != "" {
+		beyond := strings.TrimPrefix(f.Glob, strings.TrimSuffix(f.Path, "/"))
+		r.globs = append(r.globs, glob{strings.TrimSuffix(path, "/"), beyond, f.Access})
+		return
+	}
+	access := f.Access
+	if other, twice := r.access[path]; twice {
+		access &= other
+	}
+	r.access[path] = access
 }
 
 // maxLinks is how many links one path may lead over, as [filepath.EvalSymlinks] has it.
@@ -111,19 +142,48 @@ func (r *Rules) fixes(path string) bool {
 	return is
 }
 
-// judge returns what may be done at a real path, and whether a rule is for just that path.
+// judge returns what may be done at a real path, and whether a rule is for just that path; see
+// [policy.FileRule].
 func (r *Rules) judge(path string) (given policy.Access, exact bool) {
 	if !strings.HasPrefix(path, "/") {
 		return 0, false // what has no path
 	}
+	given, found, exact := r.longest(path)
+	if found && given == 0 {
+		return 0, exact
+	}
+	for _, g := range r.globs {
+		if !g.fits(path) {
+			continue
+		}
+		if g.access == 0 {
+			return 0, exact
+		}
+		given |= g.access
+	}
+	return given, exact
+}
+
+// longest judges by the rules for paths alone.
+func (r *Rules) longest(path string) (given policy.Access, found, exact bool) {
 	for at := path; ; at = parent(at) {
 		if given, ok := r.access[at]; ok {
-			return given, at == path
+			return given, true, at == path
 		}
 		if at == "/" {
-			return 0, false
+			return 0, false, false
 		}
 	}
+}
+
+// moves says whether what is below a real path would be judged by other patterns elsewhere.
+func (r *Rules) moves(path string) bool {
+	for _, g := range r.globs {
+		if within(path, g.dir) || within(g.dir, path) {
+			return true
+		}
+	}
+	return false
 }
 
 func parent(path string) string {
@@ -136,7 +196,7 @@ func parent(path string) string {
 // within says whether path is dir or below it.
 func within(path, dir string) bool {
 	rest, ok := strings.CutPrefix(path, dir)
-	return ok && (rest == "" || rest[0] == '/' || dir == "/")
+	return ok && (rest == "" || rest[0] == '/' || dir == "/" || dir == "")
 }
 
 // clean says whether a path is absolute and has no dots, double slashes or slash at its end.

@@ -1,4 +1,4 @@
-// Package policy is what a cell may do, as plain data: files by path prefix, networks by
+// Package policy is what a cell may do, as plain data: files by path or glob, networks by
 // CIDR and port, threads, and quotas. Who writes policies (the policy store), and what
 // they look like on paper, is not its business; who enforces them is package stack's.
 //

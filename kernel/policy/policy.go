@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -35,7 +36,7 @@ func (a Access) String() string {
 
 // Policy is what one cell may do.
 type Policy struct {
-	// Files are rules by path; the longest prefix that fits decides.
+	// Files are rules by path; see [FileRule] for which of them decide.
 	Files []FileRule `json:"files,omitempty"`
 	// Net are rules by address; the longest prefix that fits decides.
 	Net []NetRule `json:"net,omitempty"`
@@ -45,16 +46,6 @@ type Policy struct {
 	Quotas Quotas `json:"quotas"`
 	// Contract is assertions about what it does, in the language of package contract.
 	Contract string `json:"contract,omitempty"`
-}
-
-// FileRule gives access to a file, or to a directory and all below it.
-type FileRule struct {
-	// Path is absolute and clean. It is looked up when the policy is compiled, so that
-	// a symbolic link in it counts as where it leads.
-	Path string `json:"path"`
-	// Access is what is permitted there and nothing else; zero takes away what a
-	// shorter prefix gives.
-	Access Access `json:"access"`
 }
 
 // NetRule lets the cell connect to the addresses of a prefix.
@@ -141,35 +132,17 @@ func (p Policy) Validate() error {
 		}
 		seen[r.Prefix] = true
 	}
-	paths := map[string]bool{}
+	rules := map[string]bool{}
 	for _, r := range p.Files {
-		if paths[r.Path] {
-			return invalid("there are two rules for %q", r.Path)
+		if rules[r.subject()] {
+			return invalid("there are two rules for %q", r.subject())
 		}
-		paths[r.Path] = true
+		rules[r.subject()] = true
 	}
 	if p.Children < 0 {
 		return invalid("%d children", p.Children)
 	}
 	return p.Quotas.validate()
-}
-
-func (r FileRule) validate() error {
-	switch {
-	case !strings.HasPrefix(r.Path, "/"):
-		return invalid("path %q is not absolute", r.Path)
-	case r.Path != "/" && strings.HasSuffix(r.Path, "/"):
-		return invalid("path %q ends in a slash", r.Path)
-	case strings.Contains(r.Path, "//"), strings.Contains(r.Path+"/", "/./"), strings.Contains(r.Path+"/", "/../"):
-		return invalid("path %q is not clean", r.Path)
-	case strings.ContainsRune(r.Path, 0):
-		return invalid("path %q has a zero byte", r.Path)
-	case len(r.Path) > MaxPath:
-		return invalid("path %.20q… has %d bytes; %d are allowed", r.Path, len(r.Path), MaxPath)
-	case r.Access&^(Read|Write|Execute) != 0:
-		return invalid("path %q: access %#x is not known", r.Path, uint8(r.Access))
-	}
-	return nil
 }
 
 func (r NetRule) validate() error {
@@ -210,6 +183,23 @@ func (q Quotas) validate() error {
 		return invalid("a processor period without a quota")
 	}
 	return nil
+}
+
+// Equal reports whether the two say the same, in the same order.
+func (p Policy) Equal(o Policy) bool {
+	return p.Children == o.Children && p.Quotas == o.Quotas && p.Contract == o.Contract && slices.Equal(p.Files, o.Files) &&
+		slices.EqualFunc(p.Net, o.Net, func(a, b NetRule) bool {
+			return a.Prefix == b.Prefix && a.Deny == b.Deny && slices.Equal(a.Ports, b.Ports)
+		})
+}
+
+// Clone returns a copy that shares nothing that can be changed.
+func (p Policy) Clone() Policy {
+	p.Files, p.Net = slices.Clone(p.Files), slices.Clone(p.Net)
+	for i := range p.Net {
+		p.Net[i].Ports = slices.Clone(p.Net[i].Ports)
+	}
+	return p
 }
 
 // Writes reports whether the policy lets anything be written.

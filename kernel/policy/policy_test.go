@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func file(path string, a Access) Policy { return Policy{Files: []FileRule{{path, a}}} }
+func file(path string, a Access) Policy { return Policy{Files: []FileRule{{Path: path, Access: a}}} }
 
 func network(prefix string, ports ...PortRange) Policy {
 	return Policy{Net: []NetRule{{Prefix: netip.MustParsePrefix(prefix), Ports: ports}}}
@@ -37,7 +37,7 @@ func TestValidate(t *testing.T) {
 		"a zero byte":           {file("/a\x00b", Read), "zero byte"},
 		"too long":              {file("/"+strings.Repeat("a", MaxPath), Read), "254 are allowed"},
 		"unknown access":        {file("/a", 8), "not known"},
-		"one path twice":        {Policy{Files: []FileRule{{"/a", Read}, {"/a", Write}}}, "two rules"},
+		"one path twice":        {Policy{Files: []FileRule{{Path: "/a", Access: Read}, {Path: "/a", Access: Write}}}, "two rules"},
 		"a network":             {network("10.0.0.0/8", PortRange{443, 443}), ""},
 		"IPv6":                  {network("fd00::/8"), ""},
 		"everything":            {network("0.0.0.0/0"), ""},
@@ -100,7 +100,7 @@ func TestWhatAPolicyLets(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	p := Policy{Files: []FileRule{{"/a", Read}}, Net: network("10.0.0.0/8", PortRange{1, 2}).Net, Children: 3, Quotas: Quotas{CPU: time.Second}}
+	p := Policy{Files: []FileRule{{Path: "/a", Access: Read}}, Net: network("10.0.0.0/8", PortRange{1, 2}).Net, Children: 3, Quotas: Quotas{CPU: time.Second}}
 	data, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)

@@ -127,7 +127,11 @@ func (c *compiler) guard() error {
 		c.layer(LSM, false, "no programs are loaded; "+c.Features.Row(probe.BPFLSM).Answer)
 	}
 	if c.stack.Bind {
-		c.layer(c.Guard.Layer, true, c.Guard.Evidence)
+		var gaps []string
+		if c.Guard.Files {
+			_, gaps = policy.Prefixes(c.p.Files)
+		}
+		c.layer(c.Guard.Layer, true, c.Guard.Evidence, gaps...)
 	}
 	return nil
 }
@@ -256,7 +260,8 @@ func (c *compiler) duties() {
 	c.duty(SystemCalls, Seccomp, c.without(Seccomp))
 	switch {
 	case c.Guard.Files && (c.Guard.Changes || !c.p.Writes()):
-		c.duty(Files, c.Guard.Layer, "")
+		_, more := policy.Prefixes(c.p.Files)
+		c.duty(Files, c.Guard.Layer, strings.Join(more, "; "))
 	case c.stack.Notify != nil:
 		c.duty(Files, Notify, c.without(Landlock)) // without it the node's rules would be all
 	default:
@@ -363,7 +368,7 @@ func (c *compiler) filesMissing() string {
 	if missing := c.without(Landlock); missing != "" {
 		return missing
 	}
-	return c.gapsOf(landlock.GapTruncate, landlock.GapNarrower)
+	return c.gapsOf(landlock.GapTruncate, landlock.GapNarrower, landlock.GapGlob)
 }
 
 func (c *compiler) gapsOf(kinds ...landlock.GapKind) string {

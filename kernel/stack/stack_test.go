@@ -328,6 +328,41 @@ func TestPrograms(t *testing.T) {
 }
 
 // TestLive: rules that may be replaced are not in a layer that keeps what it was given.
+// Patterns need a layer that is exact: who judges directories only permits more, and says so.
+func TestGlobs(t *testing.T) {
+	p := policy.Policy{Files: []policy.FileRule{{Path: "/a", Access: policy.Read}, {Path: "/a", Glob: "/a/**/*.key"}}}
+	const words = "/a/**/*.key is not taken away"
+	programs := loaded
+	programs.Changes = false
+	for name, c := range map[string]struct {
+		options Options
+		held    bool
+		layer   Layer
+	}{
+		"landlock":     {Options{Features: everything(probe.BPFLSM)}, false, Landlock},
+		"programs":     {Options{Features: everything(), Guard: programs, Live: true}, false, LSM},
+		"a supervisor": {Options{Features: everything(probe.BPFLSM), Live: true, Watched: "watched"}, true, Notify},
+	} {
+		c.options.Backend = seccomp.Process
+		_, err := Compile(p, c.options)
+		if c.held && err != nil || !c.held && (!errors.Is(err, ErrUnheld) || !strings.Contains(err.Error(), words)) {
+			t.Errorf("%s: hardened: %v", name, err)
+		}
+		c.options.Mode = Dev
+		s, err := Compile(p, c.options)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		named := false
+		for _, row := range s.Report.Layers {
+			named = named || row.Layer == c.layer && strings.Contains(strings.Join(row.Gaps, "; "), words)
+		}
+		if named == c.held {
+			t.Errorf("%s: its gaps: %+v", name, s.Report.Layers)
+		}
+	}
+}
+
 func TestLive(t *testing.T) {
 	s, err := Compile(connects, Options{Backend: seccomp.Process, Guard: loaded, Live: true, Features: everything()})
 	if err != nil || s.Ruleset != nil || s.Report.Active(Landlock) {

@@ -2,6 +2,7 @@ package files
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,22 @@ func (f scopeFields) validate(writes bool) (mode uint32, err error) {
 		return 0, capability.Errorf(capability.Invalid, "mode %q: write permission bits in octal, such as \"0640\"", f.Mode)
 	}
 	return uint32(m), nil
+}
+
+// CheckScope reports what is wrong with the scope of a grant of one of these capabilities, by
+// its name. No root is looked at.
+func CheckScope(name string, raw json.RawMessage) error {
+	var f scopeFields
+	if err := capability.DecodeScope(raw, "roots", &f); err != nil {
+		return err
+	}
+	for _, root := range f.Roots {
+		if !filepath.IsAbs(root) {
+			return capability.Errorf(capability.Invalid, "root %q is not an absolute path", root)
+		}
+	}
+	_, err := f.validate(name == WriteName)
+	return err
 }
 
 // openScope opens the roots of a grant.

@@ -29,22 +29,39 @@ type scope struct {
 	readOnly bool
 }
 
+// scopeFields are a grant's keys.
+type scopeFields struct {
+	Prefix   json.RawMessage `json:"prefix"`
+	ReadOnly bool            `json:"read_only"`
+	MaxKeys  int64           `json:"max_keys"`
+	MaxBytes capability.Size `json:"max_bytes"`
+}
+
+// decodeScope reads a grant as far as no store is needed. The word form is a prefix.
+func decodeScope(raw json.RawMessage) (f scopeFields, prefix string, err error) {
+	if err = capability.DecodeScope(raw, "prefix", &f); err != nil {
+		return f, "", err
+	}
+	prefix, err = onePrefix(f.Prefix)
+	return f, prefix, err
+}
+
+// CheckScope reports what is wrong with a grant's scope, whatever the store's quota.
+func CheckScope(raw json.RawMessage) error {
+	f, _, err := decodeScope(raw)
+	if err == nil && f.MaxKeys < 0 {
+		err = capability.Errorf(capability.Invalid, "max_keys is %d", f.MaxKeys)
+	}
+	return err
+}
+
 // Scope reads a grant. The word form is a prefix.
 func (s *Store) Scope(_ capability.Identity, raw json.RawMessage) (any, error) {
-	var f struct {
-		Prefix   json.RawMessage `json:"prefix"`
-		ReadOnly bool            `json:"read_only"`
-		MaxKeys  int64           `json:"max_keys"`
-		MaxBytes capability.Size `json:"max_bytes"`
-	}
-	if err := capability.DecodeScope(raw, "prefix", &f); err != nil {
+	f, prefix, err := decodeScope(raw)
+	if err != nil {
 		return nil, err
 	}
-	sc := &scope{quota: s.quota, readOnly: f.ReadOnly}
-	var err error
-	if sc.prefix, err = onePrefix(f.Prefix); err != nil {
-		return nil, err
-	}
+	sc := &scope{quota: s.quota, prefix: prefix, readOnly: f.ReadOnly}
 	if f.MaxKeys < 0 || f.MaxKeys > s.quota.keys || int64(f.MaxBytes) > s.quota.bytes {
 		return nil, capability.Errorf(capability.Invalid, "max_keys and max_bytes may not exceed the node's %d and %d", s.quota.keys, s.quota.bytes)
 	}

@@ -19,8 +19,8 @@ import (
 // Offsets, written again from ring.h and not taken from package ring, so that
 // a mistake in one shows.
 const (
-	header    = 4096
-	rules     = 64 << 10
+	header    = 256 << 10
+	rules     = 255 << 10
 	state     = 8
 	inHead    = 64
 	inFull    = 68

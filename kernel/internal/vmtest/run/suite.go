@@ -25,7 +25,7 @@ type suite struct {
 // above it, and alike on every kernel.
 var systemTests = []string{
 	"TestTwoCells", "TestQuotasOfTheKernel", "TestProcessorInTotal", "TestGroupOfACell",
-	"TestPolicy", "TestReloadedFiles", "TestCorrupted", "TestProcessCellIsNobody", "TestHostOfThreadsIsPowerless",
+	"TestPolicy", "TestReload", "TestMatrix", "TestCorrupted", "TestProcessCellIsNobody", "TestHostOfThreadsIsPowerless",
 	"TestWaysAroundTheGate", "TestGrantedImportsWork", "TestQuietLibraries",
 }
 

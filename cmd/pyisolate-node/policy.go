@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/policystore/document"
+)
+
+func newPolicy() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "policy",
+		Short: "Check, explain and compare policies",
+		Long: `Check, explain and compare policies.
+
+A policy document says what cells may do; docs/policy.md describes it. These
+commands read files and need neither a node nor the kernel's layers.`,
+		Example: `  pyisolate-node policy check policies/*.yml
+  pyisolate-node policy explain policies/web_scraper.yml --connect 169.254.169.254:80
+  pyisolate-node policy diff old.yml new.yml`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newPolicyCheck(), newPolicyExplain(), newPolicyDiff(), newPolicySchema())
+	c.AddCommand(newPolicyRecover())
+	return c
+}
+
+// readPolicy reads a document; - is standard input.
+func readPolicy(file string, stdin io.Reader) (*document.Document, error) {
+	text, name, err := readPolicyText(file, stdin)
+	if err != nil {
+		return nil, err
+	}
+	return document.Parse(name, text)
+}
+
+func readPolicyText(file string, stdin io.Reader) (text []byte, name string, err error) {
+	from := stdin
+	if name = "<stdin>"; file != "-" {
+		name = file
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, name, usageError{fmt.Errorf("read the policy: %w", err)}
+		}
+		defer func() { _ = f.Close() }()
+		from = f
+	}
+	// One byte more than a document may have, so that Parse says what is too much.
+	text, err = io.ReadAll(io.LimitReader(from, document.MaxSize+1))
+	if err != nil {
+		return nil, name, usageError{fmt.Errorf("read the policy: %w", err)}
+	}
+	return text, name, nil
+}
+
+// splitPolicy takes FILE[:SANDBOX] apart. A file that has the whole name is that file.
+func splitPolicy(arg string) (file, sandbox string) {
+	at := strings.LastIndexByte(arg, ':')
+	if _, err := os.Stat(arg); err == nil || at < 0 {
+		return arg, ""
+	}
+	return arg[:at], arg[at+1:]
+}
+
+// compilePolicy reads FILE[:SANDBOX] and compiles the sandbox.
+func compilePolicy(arg string, stdin io.Reader) (*document.Compiled, error) {
+	file, sandbox := splitPolicy(arg)
+	d, err := readPolicy(file, stdin)
+	if err != nil {
+		return nil, err
+	}
+	return d.Compile(sandbox, document.Options{})
+}
+
+// policyFailure shows what is wrong with a document as compilers do. Other errors are left
+// to the caller of the command; all are faults of the input.
+func policyFailure(c *cobra.Command, err error) error {
+	var problems document.Problems
+	if !errors.As(err, &problems) {
+		return usageError{err}
+	}
+	_, _ = io.WriteString(c.ErrOrStderr(), problems.Text())
+	return exitStatus(statusUsage)
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+func newPolicyRecover() *cobra.Command {
+	var backup, node string
+	c := &cobra.Command{
+		Use:   "recover DIRECTORY",
+		Short: "Make a policy store's log anew from its state or a backup",
+		Long: `Make a policy store's log anew from its state or a backup.
+
+For a store whose raft.db or snapshots are damaged or lost, and that no node has
+open: move those away, and recover what state.db has, which is everything that was
+acknowledged. With --backup, state.db must be away, too. Nothing is overwritten.
+docs/policystore.md tells when to do this.`,
+		Example: `  pyisolate-node policy recover /var/lib/pyisolate/policies`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := os.Stat(args[0]); err != nil && backup == "" {
+				return usageError{fmt.Errorf("recover the policy store: %w", err)}
+			}
+			if err := recoverPolicies(args[0], node, backup); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: recovered\n", args[0])
+			return err
+		},
+	}
+	c.Flags().StringVar(&backup, "backup", "", "a backup to recover from instead of state.db")
+	c.Flags().StringVar(&node, "node", "", "the node's id, if it was not the default")
+	return c
+}
+
+func recoverPolicies(dir, node, backup string) error {
+	c := policystore.Config{Dir: dir, NodeID: node}
+	if backup == "" {
+		return policystore.Recover(c, nil)
+	}
+	f, err := os.Open(backup)
+	if err != nil {
+		return usageError{fmt.Errorf("read the backup: %w", err)}
+	}
+	defer func() { _ = f.Close() }() // only read
+	return policystore.Recover(c, f)
+}

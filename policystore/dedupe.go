@@ -1,0 +1,68 @@
+package policystore
+
+import "fmt"
+
+// requestKey keeps the requests of different principals apart.
+func (c *command) requestKey() []byte {
+	return append(append([]byte(c.principal.Name), 0), c.requestID...)
+}
+
+// repeated returns the version that the same request made before, if it is remembered.
+func (a *application) repeated() (v Version, refusal, err error) {
+	if a.requestID == "" {
+		return v, nil, nil
+	}
+	body, err := a.get(requestBucket, a.requestKey())
+	if err != nil || body == nil {
+		return v, nil, err
+	}
+	made, err := decodeReference(body)
+	if err != nil {
+		return v, nil, a.damage("request %q: %v", a.requestID, err)
+	}
+	if made.request != a.fingerprint() {
+		return v, fmt.Errorf("%w: request id %q was used for another request; take a new one", ErrInvalid, a.requestID), nil
+	}
+	v, err = a.version(made.name, made.number)
+	if err == nil && v.Number == 0 {
+		err = a.damage("request %q made version %d of policy %s, which is missing", a.requestID, made.number, made.name)
+	}
+	return v, nil, err
+}
+
+// remember keeps what a request made, and forgets the oldest beyond the limit.
+func (a *application) remember(v Version) error {
+	if a.requestID == "" {
+		return nil
+	}
+	key := a.requestKey()
+	made := reference{name: v.Name, number: v.Number, request: a.fingerprint(), index: v.Index}
+	if err := a.put(requestBucket, key, made.encode()); err != nil {
+		return err
+	}
+	if err := a.put(expiringBucket, indexKey(v.Index), key); err != nil {
+		return err
+	}
+	for a.head.requests++; a.head.requests > a.limits.requests; a.head.requests-- {
+		if err := a.forgetOldest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *application) forgetOldest() error {
+	index, sealed := a.tx.Bucket(expiringBucket).Cursor().First()
+	if sealed == nil {
+		return a.damage("requests are counted that are not there")
+	}
+	index = append([]byte(nil), index...)
+	key, err := a.open(expiringBucket, index, sealed)
+	if err != nil {
+		return err
+	}
+	if err := a.remove(requestBucket, append([]byte(nil), key...)); err != nil {
+		return err
+	}
+	return a.remove(expiringBucket, index)
+}

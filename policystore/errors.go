@@ -1,0 +1,73 @@
+package policystore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pyisolate/pyisolate/policystore/internal/boltfile"
+)
+
+// What a caller can act on. Errors of this package wrap one of these, and say which
+// policy, token or file they are about.
+var (
+	// ErrNotFound: there is no such policy, version or token, or it is deleted.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: the newest version is not the expected one. Read it and decide again.
+	ErrConflict = errors.New("conflict")
+	// ErrDenied: the principal's role or tenant does not permit this.
+	ErrDenied = errors.New("denied")
+	// ErrInvalid: the request or the document in it is wrong. For a document the error
+	// also wraps what the validation found.
+	ErrInvalid = errors.New("invalid")
+	// ErrLimited: a bound is reached: of stored things, or of failed authentications.
+	ErrLimited = errors.New("limit reached")
+	// ErrUnauthenticated: the secret is malformed, unknown, expired or revoked.
+	ErrUnauthenticated = errors.New("unauthenticated")
+)
+
+var (
+	// ErrCompacted: events that the watcher has not seen are no longer kept. List
+	// policies and watch from the listing's index.
+	ErrCompacted = errors.New("compacted")
+	// ErrNotLeader: only the leader can answer this; the error names it, if it is known.
+	ErrNotLeader = errors.New("not the leader")
+	// ErrUncertain: leadership was lost, or the store closed, while the change was under
+	// way: it may have been made. Repeat it with the same request id.
+	ErrUncertain = errors.New("outcome unknown")
+)
+
+var (
+	// ErrCorrupt: a file is damaged; see [CorruptError].
+	ErrCorrupt = errors.New("corrupt")
+	// ErrInUse: another process has the data directory open.
+	ErrInUse = errors.New("in use")
+	// ErrFailed: the disk refused a write of a committed change. The store does nothing
+	// more until it is opened again, when the change is made from the log.
+	ErrFailed = errors.New("failed")
+	// ErrClosed: the store is closed.
+	ErrClosed = errors.New("closed")
+)
+
+// CorruptError says what in which file is damaged. docs/policystore.md has the way back
+// for each file.
+type CorruptError struct {
+	File string // path
+	What string // where in it, and what is wrong
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s: damaged: %s; see \"When a file is damaged\" in docs/policystore.md", e.File, e.What)
+}
+
+// Is makes errors.Is(err, ErrCorrupt) true.
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// corrupt makes damage that a lower package found an error of this one, and leaves other
+// errors alone.
+func corrupt(err error) error {
+	var d *boltfile.Damage
+	if errors.As(err, &d) {
+		return &CorruptError{File: d.File, What: d.What}
+	}
+	return err
+}

@@ -1,0 +1,134 @@
+package policystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/policystore/raftlog"
+)
+
+// What a data directory holds.
+const (
+	lockFile  = "LOCK"
+	logFile   = "raft.db"
+	stateFile = "state.db"
+	snapDir   = "snapshots"
+)
+
+// snapshotsKept of which the older is there in case that the newer is damaged.
+const snapshotsKept = 2
+
+// Store is an open data directory. Its methods may be called from any goroutine.
+type Store struct {
+	config   Config
+	lock     *dirLock
+	log      *raftlog.Log
+	state    *state
+	raft     *raft.Raft
+	lead     leadership
+	failures *failures // of authentication
+
+	closing chan struct{}  // closed when Close begins
+	end     sync.Once      // of Close
+	endErr  error          // what Close returns
+	calls   sync.WaitGroup // reads and proposals under way, follow, compact
+	mu      sync.RWMutex   // held shared while a call joins calls
+}
+
+// Open opens or makes the store in c.Dir. A node by itself has then applied all that it
+// ever acknowledged and accepts changes; one of several has started, and may lag or have no
+// leader yet. ctx bounds the wait, not the store's life.
+//
+// It reads all of the files. Damage is a [*CorruptError]; a directory that another
+// process has open is [ErrInUse].
+func Open(ctx context.Context, c Config) (*Store, error) {
+	return open(ctx, c, standardLimits)
+}
+
+func open(ctx context.Context, c Config, l limits) (*Store, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now)}
+	s.lead.init()
+	if err := s.openFiles(l); err != nil {
+		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())
+	}
+	if err := s.start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())
+	}
+	s.calls.Add(2)
+	go s.follow()
+	go s.compact()
+	if c.Cluster != nil {
+		return s, nil
+	}
+	if err := s.lead.wait(ctx, s.closing); err != nil {
+		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) openFiles(l limits) (err error) {
+	dir := s.config.Dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if s.lock, err = lockDir(filepath.Join(dir, lockFile)); err != nil {
+		return err
+	}
+	if s.log, err = raftlog.Open(filepath.Join(dir, logFile)); err != nil {
+		return corrupt(err)
+	}
+	s.state, err = openState(filepath.Join(dir, stateFile), l)
+	return err
+}
+
+// closeFiles closes what openFiles has opened.
+func (s *Store) closeFiles() error {
+	var errs []error
+	if s.state != nil {
+		errs = append(errs, s.state.close())
+	}
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.release())
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends the store: watches and waiting calls return [ErrClosed]. It waits for all
+// goroutines.
+func (s *Store) Close() error {
+	s.end.Do(func() {
+		s.mu.Lock()
+		close(s.closing)
+		s.mu.Unlock()
+		err := s.raft.Shutdown().Error()
+		s.calls.Wait()
+		s.endErr = errors.Join(err, s.closeFiles())
+	})
+	return s.endErr
+}
+
+// join counts a call in, so that Close waits for it; the caller calls s.calls.Done.
+func (s *Store) join() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	select {
+	case <-s.closing:
+		return fmt.Errorf("policy store %s: %w", s.config.Dir, ErrClosed)
+	default:
+	}
+	s.calls.Add(1)
+	return nil
+}

@@ -1,0 +1,43 @@
+package policystore
+
+import (
+	"fmt"
+	"time"
+)
+
+// TokenRequest makes a token.
+type TokenRequest struct {
+	// Name is what the token's principal is called: 1 to 128 bytes.
+	Name string
+	Role Role
+	// Tenant bounds the token; "" is all tenants.
+	Tenant string
+	// Expires ends it; the zero time is never.
+	Expires time.Time
+}
+
+// TokenInfo is what is known of a token: not its secret.
+type TokenInfo struct {
+	ID        string // 16 hexadecimal digits
+	Name      string
+	Role      Role
+	Tenant    string
+	Created   time.Time
+	CreatedBy string
+	Expires   time.Time // zero: never
+	Revoked   time.Time // zero: it is not
+}
+
+func (i TokenInfo) expired(now time.Time) bool { return !i.Expires.IsZero() && !now.Before(i.Expires) }
+
+// String says what the token grants.
+func (i TokenInfo) String() string {
+	s := fmt.Sprintf("%s: %s", i.Name, i.Role)
+	if i.Tenant != "" {
+		s += " of tenant " + i.Tenant
+	}
+	if !i.Expires.IsZero() {
+		s += ", until " + i.Expires.UTC().Format(time.RFC3339)
+	}
+	return s
+}

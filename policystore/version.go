@@ -1,0 +1,93 @@
+package policystore
+
+import "time"
+
+// Version is one immutable state of a policy.
+type Version struct {
+	Name string
+	// Number counts a policy's versions from 1, without gaps.
+	Number uint64
+	// Index is of the Raft log entry that made it; it orders versions of all policies.
+	Index uint64
+	// Hash is the SHA-256 of Text; zero when Deleted.
+	Hash [32]byte
+	// Text is the document as it was given. Listings and histories leave it out.
+	Text    []byte
+	Author  string
+	Comment string
+	// Time is when the leader proposed it; it never goes back from one index to the next.
+	Time time.Time
+	// Deleted marks a version that removed the policy.
+	Deleted bool
+	// Source is where the text came from: "" for a put, "rollback:N" for a rollback to
+	// version N, and what [PutRequest.Source] said.
+	Source string
+}
+
+// PutRequest makes a new version.
+type PutRequest struct {
+	Name string
+	Text []byte // 1 byte to MaxText
+	// Expect, when not nil, is the number that the newest version must have: 0 for a
+	// policy that does not exist or is deleted.
+	Expect *uint64
+	// Comment says why: at most 1 KiB.
+	Comment string
+	// RequestID makes repeating the request harmless: the version that the first one made
+	// is answered. At most 128 bytes, "" for none; per principal; the last 4,096 of all
+	// are remembered. Using one for something else is ErrInvalid.
+	RequestID string
+	// Source is where the text was fetched from, if it was: at most 2 KiB.
+	Source string
+}
+
+// DeleteRequest makes a version without text, after which the policy does not exist.
+// Fields are as in [PutRequest].
+type DeleteRequest struct {
+	Name      string
+	Expect    *uint64
+	Comment   string
+	RequestID string
+}
+
+// RollbackRequest makes a new version with the text of version To.
+// Other fields are as in [PutRequest].
+type RollbackRequest struct {
+	Name      string
+	To        uint64
+	Expect    *uint64
+	Comment   string
+	RequestID string
+}
+
+// rollbackSource begins the source of a version that a rollback made.
+const rollbackSource = "rollback:"
+
+// Consistency is what a read may miss.
+type Consistency uint8
+
+const (
+	// Linearizable reads see every change that was answered before they began. Only the
+	// leader can.
+	Linearizable Consistency = iota
+	// Stale reads see what this node has applied.
+	Stale
+)
+
+// ListRequest chooses policies.
+type ListRequest struct {
+	Prefix string // of names
+	After  string // names after this one
+	Limit  int    // 0 is all
+	// Deleted includes policies whose newest version is a deletion.
+	Deleted bool
+}
+
+// Listing is the newest versions, by name, without texts.
+type Listing struct {
+	Versions []Version
+	// Index is of the last change the listing can have seen: watch from here.
+	Index uint64
+	// More is true when Limit cut the listing: ask again after the last name.
+	More bool
+}

@@ -1,0 +1,84 @@
+package systemtest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/policystore"
+	"github.com/pyisolate/pyisolate/policystore/document"
+	"github.com/pyisolate/pyisolate/policystore/live"
+)
+
+// TestStoredPolicyIsLive: while a program runs, its cell loses a path by a put and regains it by
+// a rollback.
+func TestStoredPolicyIsLive(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		root := newTree(t)
+		store, err := policystore.Open(t.Context(), policystore.Config{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reloader := live.New(store, live.Options{})
+		t.Cleanup(func() {
+			reloader.Close()
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		editor := policystore.Principal{Name: "editor", Role: policystore.PolicyAdmin}
+		put := func(pattern string) policystore.Version {
+			t.Helper()
+			text := fmt.Sprintf("version: 1.0\nsandboxes:\n  s:\n    imports: [os]\n    fs: [ { read: %q }, { deny: %q } ]\n", root+"/a/*", root+"/a/"+pattern)
+			v, err := store.Put(t.Context(), editor, policystore.PutRequest{Name: "p", Text: []byte(text)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		first := put("*.key")
+		d, err := document.Parse("p", first.Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled, err := d.Compile("", document.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec := cell.Spec{Backend: b}
+		if err := compiled.Apply(&spec); err != nil {
+			t.Fatal(err)
+		}
+		c := spawn(t, l, spec)
+		followed, err := reloader.Follow(soon(t), "p", "", live.Cell{Cell: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		posts(t, c, attempts)
+		ended := make(chan error, 1)
+		go func() {
+			ended <- c.Exec(soon(t), source(`
+def until(verdict):
+    while attempt("open('%s/a/file').read()") != verdict: pass
+    post(verdict)
+until('%s')
+until('refused by the gate')
+until('%s')
+`, root, publicText, publicText))
+		}()
+		receive(t, c, `"`+publicText+`"`)
+		put("f*")
+		receive(t, c, `"refused by the gate"`)
+		if _, err := store.Rollback(t.Context(), editor, policystore.RollbackRequest{Name: "p", To: first.Number}); err != nil {
+			t.Fatal(err)
+		}
+		receive(t, c, `"`+publicText+`"`)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if r := followed.Report(); r.Version != 3 || r.Failed != "" {
+			t.Errorf("%+v", r)
+		}
+	})
+}
