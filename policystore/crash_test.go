@@ -201,12 +201,14 @@ var crashHits = map[string]struct {
 }{
 	"boltfile.made":      {2, true}, // the log's file, the state's
 	"boltfile.renamed":   {2, true},
+	"boltfile.placed":    {2, true},
 	"raftlog.set":        {4, true}, // a new group's term, an election's term and vote
 	"store.first token":  {1, true},
 	"raftlog.deleted":    {2, false},
 	"snapshot.synced":    {2, false},
 	"snapshot.created":   {2, false},
 	"snapshot.persisted": {2, false},
+	"snapshot.removed":   {1, false},
 	"restore.written":    {1, false},
 	"restore.synced":     {1, false},
 	"restore.exchanged":  {1, false},

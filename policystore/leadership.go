@@ -154,7 +154,7 @@ func (s *Store) fence(ctx context.Context) error {
 }
 
 func (s *Store) verifyLeader(ctx context.Context) error {
-	if err := s.await(ctx, s.raft.VerifyLeader()); err != nil {
+	if err := s.await(ctx, func() error { return s.raft.VerifyLeader().Error() }); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -163,10 +163,11 @@ func (s *Store) verifyLeader(ctx context.Context) error {
 	return nil
 }
 
-// await waits for a future as long as ctx permits.
-func (s *Store) await(ctx context.Context, f raft.Future) error {
+// await runs ask, which asks Raft and waits for its answer, and returns at the latest when ctx
+// ends; ask goes on then.
+func (s *Store) await(ctx context.Context, ask func() error) error {
 	if ctx.Done() == nil {
-		return f.Error()
+		return ask()
 	}
 	if err := s.join(); err != nil {
 		return err
@@ -174,7 +175,7 @@ func (s *Store) await(ctx context.Context, f raft.Future) error {
 	done := make(chan error, 1)
 	go func() {
 		defer s.calls.Done()
-		done <- f.Error()
+		done <- ask()
 	}()
 	select {
 	case err := <-done:

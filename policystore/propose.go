@@ -23,14 +23,19 @@ func (s *Store) propose(ctx context.Context, c *command) (outcome, error) {
 		return outcome{}, err
 	}
 	c.time = s.config.Now()
-	f := s.raft.Apply(c.encode(), enqueueTimeout)
-	if err := s.await(ctx, f); err != nil {
+	answer := make(chan any, 1)
+	err := s.await(ctx, func() error {
+		f := s.raft.Apply(c.encode(), enqueueTimeout)
+		if err := f.Error(); err != nil {
+			return err
+		}
+		answer <- f.Response()
+		return nil
+	})
+	if err != nil {
 		return outcome{}, s.uncertain(ctx, err)
 	}
-	o, ok := f.Response().(outcome)
-	if !ok {
-		return outcome{}, fmt.Errorf("%w: the state answered %v", ErrUncertain, f.Response())
-	}
+	o := (<-answer).(outcome) // fsm returns nothing else
 	return o, o.err
 }
 

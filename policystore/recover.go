@@ -17,8 +17,9 @@ import (
 )
 
 // Backup writes all that the store holds, as of a moment between the call and its end, to w:
-// what [Recover] reads. Changes go on meanwhile. It contains no secrets but the hashes of
-// tokens.
+// what [Recover] reads. Changes go on meanwhile, but the state's file grows as if nothing were
+// removed, and a snapshot that a leader sends waits: w should not be slow. It contains no
+// secrets but the hashes of tokens.
 func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	err := s.read(ctx, Linearizable, func(*transaction) error { return nil })
 	if err == nil {

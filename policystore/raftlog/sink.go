@@ -19,6 +19,7 @@ import (
 var (
 	syncedPoint  = failpoint.New("snapshot.synced")
 	createdPoint = failpoint.New("snapshot.created")
+	removedPoint = failpoint.New("snapshot.removed")
 )
 
 // sink is a snapshot that is being written.
@@ -106,6 +107,7 @@ func (s *Snapshots) removeOld() error {
 		if err := os.Remove(s.path(id)); err != nil {
 			return err
 		}
+		removedPoint.Hit()
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ const lockTimeout = 100 * time.Millisecond
 var (
 	madePoint    = failpoint.New("boltfile.made")
 	renamedPoint = failpoint.New("boltfile.renamed")
+	placedPoint  = failpoint.New("boltfile.placed")
 )
 
 // Open checks and opens the file at path. When there is none it makes one and runs
@@ -84,7 +85,11 @@ func Replace(from, to string) error {
 		return err
 	}
 	renamedPoint.Hit()
-	return SyncDir(filepath.Dir(to))
+	if err := SyncDir(filepath.Dir(to)); err != nil {
+		return err
+	}
+	placedPoint.Hit()
+	return nil
 }
 
 // SyncDir puts a directory's entries on the disk.
