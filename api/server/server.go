@@ -33,7 +33,7 @@ type Config struct {
 	// Backend of cells that neither their policy nor the client gives a stronger one.
 	// Default: the spawner's.
 	Backend cell.Backend
-	// Keys of plug-ins in documents; nil: none.
+	// Keys of plug-ins in documents, the same as the reloader's and the store's; nil: none.
 	Keys *document.Keys
 	// Logger of refused and failed calls; nil discards them.
 	Logger *slog.Logger

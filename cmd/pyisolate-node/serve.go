@@ -40,6 +40,7 @@ Ctrl-C end it, and its cells.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal does not wait
 			return serve(ctx, &o, c)
 		},
 	}
