@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/api/server"
@@ -61,6 +62,40 @@ func TestEachCallNeedsItsRole(t *testing.T) {
 	if status, _ := post("/pyisolate.v1.PolicyService/Nothing", tokens[policystore.Admin]); status != http.StatusNotFound {
 		t.Errorf("a call that is none: %d", status)
 	}
+}
+
+// What a token is made with is judged.
+func TestCreateTokenRefuses(t *testing.T) {
+	n := newNode(t)
+	for name, r := range map[string]*pb.CreateTokenRequest{
+		"a user's name":       {Name: "uid:0", Role: "viewer"},
+		"no name":             {Role: "viewer"},
+		"no role":             {Name: "x"},
+		"a role that is none": {Name: "x", Role: "root"},
+		"a bad tenant":        {Name: "x", Role: "viewer", Tenant: "a/b"},
+		"a negative lifetime": {Name: "x", Role: "viewer", Lifetime: durationpb.New(-time.Second)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(r)); !errors.Is(err, policystore.ErrInvalid) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	tokens, err := n.Policies.ListTokens(t.Context(), connect.NewRequest(&pb.ListTokensRequest{}))
+	if err != nil || len(tokens.Msg.GetTokens()) != 0 {
+		t.Errorf("tokens %v, %v", tokens, err)
+	}
+}
+
+// A token that has expired is none.
+func TestTokenExpires(t *testing.T) {
+	n := newNode(t)
+	made, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "x", Role: "viewer", Lifetime: durationpb.New(time.Millisecond)}))
+	must(t, err)
+	eventually(t, "the token has expired", func() bool {
+		_, err := n.overHTTPS(t, made.Msg.GetSecret()).Policies.List(t.Context(), connect.NewRequest(&pb.ListRequest{}))
+		return errors.Is(err, policystore.ErrUnauthenticated)
+	})
 }
 
 // What a principal of a tenant reaches.

@@ -57,11 +57,12 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rule.long {
 		room = g.long
 	}
-	if !room.take(p.Name) {
+	who := p.TokenID + " " + p.Name // anybody can name a token as somebody else is named
+	if !room.take(who) {
 		g.refuse(w, r, fmt.Errorf("%w: too many calls are under way; try again later", policystore.ErrLimited))
 		return
 	}
-	defer room.give(p.Name)
+	defer room.give(who)
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), principalKey{}, p))
 	defer cancel(nil)
 	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()

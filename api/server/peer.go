@@ -20,6 +20,9 @@ type peer struct {
 	uid     uint32
 }
 
+// uidPrefix is what the names of principals begin with that the kernel vouches for.
+const uidPrefix = "uid:"
+
 type peerKey struct{}
 
 // withPeer puts who is at the other end of c into the context of its requests.
@@ -59,7 +62,7 @@ func peerOfDescriptor(fd int) (peer, error) {
 	if err != nil {
 		return peer{}, fmt.Errorf("who connected: %w", err)
 	}
-	p := peer{uid: cred.Uid, source: "uid:" + strconv.FormatUint(uint64(cred.Uid), 10)}
+	p := peer{uid: cred.Uid, source: uidPrefix + strconv.FormatUint(uint64(cred.Uid), 10)}
 	switch cred.Uid {
 	case uint32(os.Geteuid()):
 		// A guest's process may be of the same user, in namespaces of its host's.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,9 +99,10 @@ func TestPeers(t *testing.T) {
 			} else {
 				defer func() { _ = hold.Close(); _ = cmd.Wait() }()
 			}
+			_ = l.SetDeadline(time.Now().Add(20 * time.Second))
 			conn, err := l.Accept()
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("the client does not connect: %v", err)
 			}
 			p := peerOf(withPeer(context.Background(), conn))
 			_ = conn.Close()

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -17,6 +18,9 @@ func (s *policies) CreateToken(ctx context.Context, r *connect.Request[pb.Create
 	role, err := policystore.ParseRole(r.Msg.GetRole())
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(r.Msg.GetName(), uidPrefix) {
+		return nil, fmt.Errorf("%w: token name %q: names that begin with %s are those of users", policystore.ErrInvalid, r.Msg.GetName(), uidPrefix)
 	}
 	lifetime := r.Msg.GetLifetime().AsDuration()
 	if lifetime < 0 {

@@ -100,12 +100,24 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 			defer cancel()
 		}
 		_, err := r.Cells.Exec(ctx, connect.NewRequest(request))
-		var e *cell.Error
-		if errors.As(err, &e) && !r.asJSON {
-			_, _ = io.WriteString(r.err, e.Traceback)
+		if within > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return cell.Errorf(cell.Timeout, "the program was interrupted after the %s that --within gives it", within)
 		}
-		return err
+		return r.raised(err)
 	})
+}
+
+// raised shows a guest's failure as run does: its own exception by the traceback alone.
+func (r *remote) raised(err error) error {
+	e, ok := asCellError(err)
+	if !ok || r.asJSON {
+		return err
+	}
+	_, _ = io.WriteString(r.err, e.Traceback)
+	if e.Kind == cell.GuestError && e.Traceback != "" {
+		return exitStatus(statusGuest)
+	}
+	return err
 }
 
 func readProgram(name string) ([]byte, error) {

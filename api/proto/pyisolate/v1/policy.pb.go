@@ -1789,7 +1789,7 @@ func (*RemoveSourceResponse) Descriptor() ([]byte, []int) {
 
 type CreateTokenRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`         // as a policy's
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`         // what it is called in records: 1 to 128 bytes, not beginning with "uid:"
 	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`         // viewer, operator, policy-admin or admin
 	Tenant        string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`     // empty: all tenants
 	Lifetime      *durationpb.Duration   `protobuf:"bytes,4,opt,name=lifetime,proto3" json:"lifetime,omitempty"` // 0 or unset: it does not expire
