@@ -187,7 +187,8 @@ type Revision struct {
 	Limits *Limits
 }
 
-// Reloaded is what became of a new policy in each layer.
+// Reloaded is what became of a revision in each layer: "guest", the gate; the kernel's that the
+// cell has on; and "limits" where the kernel keeps another bound of its process.
 type Reloaded struct {
 	Layers []ReloadedLayer `json:"layers"`
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -37,4 +38,18 @@ func TestCompaction(t *testing.T) {
 	if sum, err := s.VerifyAudit(t.Context()); err != nil || sum.Records != 100 {
 		t.Errorf("%+v, %v", sum, err)
 	}
+}
+
+// TestCompactionByBytes has few entries, which are large.
+func TestCompactionByBytes(t *testing.T) {
+	l := standardLimits
+	l.logBytes = 100_000
+	s := openLimited(t, Config{}, l)
+	for range 12 {
+		mustPut(t, s, "etl", strings.Repeat("x", 30_000))
+	}
+	waitFor(t, "a snapshot", func() bool {
+		files, err := os.ReadDir(filepath.Join(s.config.Dir, snapDir))
+		return err == nil && len(files) > 0
+	})
 }

@@ -30,8 +30,9 @@ type Config struct {
 	FirstToken func(secret string) error
 	// Cluster makes the node one of several; nil is a node by itself.
 	Cluster *Cluster
-	// SnapshotEvery is after how many log entries the log is compacted; 0 is 4,096. Half as
-	// many entries stay behind a snapshot for nodes that lag.
+	// SnapshotEvery is after how many log entries the log is compacted; 0 is 4,096. After
+	// 64 MiB of entries it is, whatever their number. Half as many entries stay behind a
+	// snapshot for nodes that lag; at most 64 when there are none.
 	SnapshotEvery uint64
 	// SnapshotInterval is how often that is looked at; 0 is one minute.
 	SnapshotInterval time.Duration
@@ -54,6 +55,8 @@ const (
 	defaultSnapshotEvery    = 4096
 	defaultSnapshotInterval = time.Minute
 	defaultClusterTimeout   = time.Second
+	// aloneTrailing is how many entries stay behind a snapshot when nobody can lag.
+	aloneTrailing = 64
 	// aloneTimeout is after which a node by itself elects itself again when it stepped down
 	// because it could not write; and how often it wakes when there is nothing to do.
 	aloneTimeout = 250 * time.Millisecond

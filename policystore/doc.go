@@ -25,8 +25,8 @@
 //   - Damage to a file is found when it is opened and named in a [CorruptError]; nothing that
 //     was acknowledged disappears silently.
 //
-// Goroutines: those of Raft, one that follows leadership, and one for each change that is
-// under way. [Store.Close] ends them all and waits. All methods may be called from any
+// Goroutines: those of Raft, one that follows leadership, one that compacts a large log, and
+// one for each change or fenced read that is under way. [Store.Close] ends them all and waits. All methods may be called from any
 // goroutine.
 //
 // The state file, the log and snapshots carry format versions; a file of a newer format is

@@ -57,7 +57,7 @@ func (f *fsm) applyAll(entries []*raft.Log, outcomes []any) (err error) {
 			err = f.fail(fmt.Errorf("panic: %v", r))
 		}
 	}()
-	changed := false
+	changed, bytes := false, 0
 	err = f.update(func(t *transaction) error {
 		for i, entry := range entries {
 			if entry.Type != raft.LogCommand || entry.Index <= t.head.applied {
@@ -68,6 +68,7 @@ func (f *fsm) applyAll(entries []*raft.Log, outcomes []any) (err error) {
 				return err
 			}
 			outcomes[i] = o
+			bytes += len(entry.Data)
 			changed = changed || o.version.Number != 0
 		}
 		return nil
@@ -78,6 +79,7 @@ func (f *fsm) applyAll(entries []*raft.Log, outcomes []any) (err error) {
 	if changed {
 		f.announce()
 	}
+	f.noteLogged(bytes)
 	return nil
 }
 
@@ -86,6 +88,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if err := f.failure(); err != nil {
 		return nil, err // the log must keep what is not applied
 	}
+	f.logged.Store(0)
 	return f.snapshot()
 }
 

@@ -51,7 +51,7 @@ func (f *fsm) digest(t testing.TB) (d Digest) {
 }
 
 // smallLimits are reached soon.
-var smallLimits = limits{policies: 4, versions: 60, textBytes: 200, tokens: 3, changes: 5, requests: 3}
+var smallLimits = limits{policies: 4, versions: 60, textBytes: 200, tokens: 3, changes: 5, requests: 3, logBytes: 1 << 20}
 
 // randomCommand is anything a leader could propose, sensible or not.
 func randomCommand(t *rapid.T) *command {
@@ -227,7 +227,7 @@ func TestFailStop(t *testing.T) {
 
 // TestLimits reaches each bound.
 func TestLimits(t *testing.T) {
-	s := openLimited(t, Config{}, limits{policies: 2, versions: 5, textBytes: 10, tokens: 2, changes: 9, requests: 1})
+	s := openLimited(t, Config{}, limits{policies: 2, versions: 5, textBytes: 10, tokens: 2, changes: 9, requests: 1, logBytes: 1 << 20})
 	put := func(name, text, id string) error {
 		_, err := s.Put(t.Context(), editor, PutRequest{Name: name, Text: []byte(text), RequestID: id})
 		return err

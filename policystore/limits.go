@@ -9,6 +9,10 @@ type limits struct {
 	tokens    uint64
 	changes   uint64 // kept for watchers
 	requests  uint64 // remembered
+
+	// logBytes is after how much of the log a snapshot is taken. It bounds this node's log
+	// and not the state.
+	logBytes int64
 }
 
 var standardLimits = limits{
@@ -18,4 +22,5 @@ var standardLimits = limits{
 	tokens:    10_000,
 	changes:   4096,
 	requests:  4096,
+	logBytes:  64 << 20,
 }

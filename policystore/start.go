@@ -20,6 +20,9 @@ func (s *Store) start() error {
 		return corrupt(err)
 	}
 	newest, err := s.compare(snaps)
+	if err == nil {
+		err = s.dropCovered(newest)
+	}
 	if err != nil {
 		return err
 	}
@@ -66,6 +69,17 @@ func (s *Store) checkAlone(self raft.Server) error {
 	return nil
 }
 
+// dropCovered empties a log that ends before the newest snapshot does, as Raft would have
+// done if the node had not died when it got that snapshot: what comes next could not follow.
+func (s *Store) dropCovered(newest uint64) error {
+	first, _ := s.log.FirstIndex() // it never fails
+	last, _ := s.log.LastIndex()
+	if last == 0 || last >= newest {
+		return nil
+	}
+	return s.log.DeleteRange(first, last)
+}
+
 func (s *Store) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(s.config.NodeID)
@@ -74,6 +88,7 @@ func (s *Store) raftConfig() *raft.Config {
 	c.SnapshotInterval = s.config.SnapshotInterval
 	c.NoLegacyTelemetry = true
 	if s.config.Cluster == nil {
+		c.TrailingLogs = min(c.TrailingLogs, aloneTrailing)
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = aloneTimeout, aloneTimeout, aloneTimeout/2
 		return c
 	}

@@ -37,13 +37,18 @@ type state struct {
 
 	// changed is closed, and replaced, when policies have changed.
 	changed atomic.Pointer[chan struct{}]
+	// logged is how many bytes of entries were applied since the last snapshot, and large
+	// is sent to when they become too many.
+	logged atomic.Int64
+	large  chan struct{}
+
 	// failed is why the state no longer follows the log, nil while it does.
 	failed atomic.Pointer[error]
 }
 
 // openState opens the file at path, or makes it, and reads all of it.
 func openState(path string, l limits) (*state, error) {
-	s := &state{path: path, limits: l}
+	s := &state{path: path, limits: l, large: make(chan struct{}, 1)}
 	s.announce()
 	if err := os.Remove(s.restoring()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -128,6 +133,17 @@ func (s *state) announce() {
 	next := make(chan struct{})
 	if last := s.changed.Swap(&next); last != nil {
 		close(*last)
+	}
+}
+
+// noteLogged counts what was applied. Raft counts entries alone, and they can be large.
+func (s *state) noteLogged(bytes int) {
+	if s.logged.Add(int64(bytes)) < s.limits.logBytes {
+		return
+	}
+	select {
+	case s.large <- struct{}{}:
+	default: // somebody has been told
 	}
 }
 

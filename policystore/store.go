@@ -37,7 +37,7 @@ type Store struct {
 	closing chan struct{}  // closed when Close begins
 	end     sync.Once      // of Close
 	endErr  error          // what Close returns
-	calls   sync.WaitGroup // proposals under way, and follow
+	calls   sync.WaitGroup // reads and proposals under way, follow, compact
 	mu      sync.RWMutex   // held shared while a call joins calls
 }
 
@@ -64,8 +64,9 @@ func open(ctx context.Context, c Config, l limits) (*Store, error) {
 	if err := s.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())
 	}
-	s.calls.Add(1)
+	s.calls.Add(2)
 	go s.follow()
+	go s.compact()
 	if c.Cluster != nil {
 		return s, nil
 	}

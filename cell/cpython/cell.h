@@ -149,7 +149,7 @@ bool rules_permit(const cell *c, const char *path, size_t n, unsigned access);
 bool rules_network(const cell *c);
 // "a.b" grants a.b, everything below it, and its parents on the way.
 bool rules_import(const cell *c, const char *name);
-int64_t rules_memory(const cell *c); // bytes the guest may hold
+int64_t rules_memory(const cell *c); // bytes the guest may hold; any number after the cell's end
 uint32_t rules_message_max(const cell *c); // bytes of one value
 uint32_t rules_children(const cell *c); // threads beside the cell's own
 uint32_t rules_files(const cell *c); // descriptors it may have open

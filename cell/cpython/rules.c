@@ -37,14 +37,15 @@ static bool covers(const char *rule, size_t len, const char *path, size_t n) {
 
 // What is read changes when the host replaces the rules for the second time. So a reader
 // checks every length, and in the end that the word is still the same.
-static const ring_rules *now(const cell *c, uint64_t *word) {
-  *word = c->hdr ? atomic_load(&c->hdr->rules) : 0;
+// A cell that has ended has no header any more, and its blocks outlive it: it is read once.
+static const ring_rules *now(const cell *c, ring_hdr *h, uint64_t *word) {
+  *word = h ? atomic_load(&h->rules) : 0;
   return *word ? (const ring_rules *)c->rules[*word & 1] : NULL;
 }
 
-static bool still(const cell *c, uint64_t word) {
+static bool still(ring_hdr *h, uint64_t word) {
   atomic_thread_fence(memory_order_acquire);
-  return atomic_load_explicit(&c->hdr->rules, memory_order_relaxed) == word;
+  return atomic_load_explicit(&h->rules, memory_order_relaxed) == word;
 }
 
 #define ONCE(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
@@ -56,37 +57,38 @@ static size_t size_of(const ring_rules *r) {
 
 // ---- numbers -----------------------------------------------------------------------------------
 
-// n is the field of the valid rules; 0 where there are none.
-#define NUMBER(field)                                            \
-  const ring_rules *r;                                           \
-  uint64_t word, n = 0;                                          \
-  for (int i = 0; i < RULES_TRIES && (r = now(c, &word)); i++) { \
-    n = ONCE(r->field);                                          \
-    if (still(c, word)) break;                                   \
+// n is the field of the valid rules, or what is said where there are none.
+#define NUMBER(field, none)                                         \
+  const ring_rules *r;                                              \
+  ring_hdr *h = c->hdr;                                             \
+  uint64_t word, n = none;                                          \
+  for (int i = 0; i < RULES_TRIES && (r = now(c, h, &word)); i++) { \
+    n = ONCE(r->field);                                             \
+    if (still(h, word)) break;                                      \
   }
 
 int64_t rules_memory(const cell *c) {
-  NUMBER(memory);
+  NUMBER(memory, (uint64_t)1 << 62);
   return (int64_t)n;
 }
 
 uint32_t rules_message_max(const cell *c) {
-  NUMBER(message_max);
+  NUMBER(message_max, 0);
   return (uint32_t)n;
 }
 
 uint32_t rules_children(const cell *c) {
-  NUMBER(children);
+  NUMBER(children, 0);
   return (uint32_t)n;
 }
 
 uint32_t rules_files(const cell *c) {
-  NUMBER(files);
+  NUMBER(files, 0);
   return (uint32_t)n;
 }
 
 bool rules_network(const cell *c) {
-  NUMBER(flags);
+  NUMBER(flags, 0);
   return n & RULES_NETWORK;
 }
 
@@ -119,11 +121,12 @@ bool rules_permit(const cell *c, const char *path, size_t n, unsigned access) {
   char clean[PATH_MAX];
   size_t length = clean_path(path, n, clean);
   const ring_rules *r;
+  ring_hdr *h = c->hdr;
   uint64_t word;
-  for (int i = 0; length && i < RULES_TRIES && (r = now(c, &word)); i++) {
+  for (int i = 0; length && i < RULES_TRIES && (r = now(c, h, &word)); i++) {
     size_t size = size_of(r), at = sizeof *r + (size_t)ONCE(r->imports);
     unsigned has = at <= size ? access_to((const char *)r, at, size, clean, length) : 0;
-    if (still(c, word)) return (has & access) == access;
+    if (still(h, word)) return (has & access) == access;
   }
   return false;
 }
@@ -142,12 +145,13 @@ static bool listed(const char *names, size_t size, const char *name, size_t n) {
 
 bool rules_import(const cell *c, const char *name) {
   const ring_rules *r;
+  ring_hdr *h = c->hdr;
   uint64_t word;
-  for (int i = 0; i < RULES_TRIES && (r = now(c, &word)); i++) {
+  for (int i = 0; i < RULES_TRIES && (r = now(c, h, &word)); i++) {
     size_t size = size_of(r), names = ONCE(r->imports);
     bool has = ONCE(r->flags) & RULES_ALL_IMPORTS;
     if (!has && sizeof *r + names <= size) has = listed((const char *)(r + 1), names, name, strlen(name));
-    if (still(c, word)) return has;
+    if (still(h, word)) return has;
   }
   return false;
 }

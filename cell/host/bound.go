@@ -30,25 +30,37 @@ func (c *child) Bound(before, l cell.Limits) (missing []string) {
 	if c.ended {
 		return nil
 	}
-	if err := c.learn(before); err != nil {
-		return c.kept("limits", err)
-	}
-	if c.bounds.space > 0 {
-		missing = append(missing, c.kept("memory", c.set(unix.RLIMIT_AS, c.bounds.space+uint64(l.Memory)))...)
-	}
-	missing = append(missing, c.kept("files", c.set(unix.RLIMIT_NOFILE, descriptors(l)))...)
-	if c.bounds.tasks {
-		missing = append(missing, c.kept("children", c.set(unix.RLIMIT_NPROC, tasks(l)))...)
+	for _, b := range []struct {
+		what    string
+		changed bool
+		set     func() error
+	}{
+		{"memory", l.Memory != before.Memory, func() error {
+			if c.bounds.space == 0 {
+				return nil
+			}
+			return c.set(unix.RLIMIT_AS, c.bounds.space+uint64(l.Memory))
+		}},
+		{"files", l.Files != before.Files, func() error { return c.set(unix.RLIMIT_NOFILE, descriptors(l)) }},
+		{"children", l.Children != before.Children, func() error {
+			if !c.bounds.tasks {
+				return nil
+			}
+			return c.set(unix.RLIMIT_NPROC, tasks(l))
+		}},
+	} {
+		if !b.changed {
+			continue
+		}
+		err := c.learn(before)
+		if err == nil {
+			err = b.set()
+		}
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			missing = append(missing, fmt.Sprintf("%s: its process keeps the bound it has: %v", b.what, err))
+		}
 	}
 	return missing
-}
-
-// kept says that a bound stays, but of a process that is gone.
-func (c *child) kept(what string, err error) []string {
-	if err == nil || errors.Is(err, unix.ESRCH) {
-		return nil
-	}
-	return []string{fmt.Sprintf("%s: its process keeps the bound it has: %v", what, err)}
 }
 
 // learn looks, once, at what the process has put on.
