@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/time/rate"
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/policystore"
@@ -36,6 +37,7 @@ type gate struct {
 	logger      *slog.Logger
 	errors      *connect.ErrorWriter
 	short, long *slots
+	refusals    *rate.Limiter   // that are logged
 	recheck     time.Duration   // of tokens of calls without a deadline
 	ending      context.Context // done when the server is
 	next        http.Handler
@@ -140,7 +142,9 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		level = slog.LevelError
 	}
-	g.logger.Log(r.Context(), level, "call refused", slog.String("call", r.URL.Path), slog.String("from", peerOf(r.Context()).source), slog.Any("error", err))
+	if !ok || g.refusals.Allow() { // whoever may not call may not fill the log either
+		g.logger.Log(r.Context(), level, "call refused", slog.String("call", r.URL.Path), slog.String("from", peerOf(r.Context()).source), slog.Any("error", err))
+	}
 	if err := g.errors.Write(w, r, answer); err != nil && !errors.Is(err, context.Canceled) {
 		g.logger.Debug("answer", slog.Any("error", err))
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/time/rate"
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
@@ -93,7 +94,8 @@ func (s *Server) handler(c Config) http.Handler {
 	mux.Handle(api.NewCellServiceHandler(&cells{store: c.Store, spawner: c.Spawner, broker: c.Broker, reloader: c.Reloader,
 		backend: c.Backend, keys: c.Keys, registry: s.registry}, options(maxCellMessage)))
 	return &gate{store: c.Store, logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
-		short: newSlots(shortSlots), long: newSlots(longSlots), next: mux}
+		refusals: rate.NewLimiter(10, 50),
+		short:    newSlots(shortSlots), long: newSlots(longSlots), next: mux}
 }
 
 // Handler is what Serve serves, for a listener of the caller's own. Clients of it need
