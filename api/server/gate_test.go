@@ -107,6 +107,24 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
+// What is small only while it is compressed is too large.
+func TestCompressedRequest(t *testing.T) {
+	n := newNode(t)
+	s := httptest.NewServer(n.server.Handler())
+	defer s.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	made, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "x", Role: "admin"}))
+	must(t, err)
+	c := api.NewPolicyServiceClient(http.DefaultClient, s.URL, connect.WithSendGzip())
+	for size, want := range map[int]connect.Code{1 << 10: connect.CodeInvalidArgument, 64 << 20: connect.CodeResourceExhausted} {
+		r := connect.NewRequest(&pb.PutRequest{Name: "web", Text: make([]byte, size)})
+		r.Header().Set("Authorization", "Bearer "+made.Msg.GetSecret())
+		if _, err := c.Put(t.Context(), r); connect.CodeOf(err) != want {
+			t.Errorf("%d bytes: %v, want %s", size, err, want)
+		}
+	}
+}
+
 // A client that sends its request slowly does not keep a slot for ever.
 func TestSlowRequest(t *testing.T) {
 	if testing.Short() {
