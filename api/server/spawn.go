@@ -116,6 +116,10 @@ func (s *cells) start(ctx context.Context, k cellKey, ref policyRef, backend cel
 
 // invalidGrant says in the words of the API that this node cannot grant what a policy does.
 func invalidGrant(ref policyRef, err error) error {
+	var e *capability.Error
+	if errors.As(err, &e) && e.Kind == capability.Invalid {
+		return cell.Errorf(cell.Invalid, "policy %s: %s", ref.name, e.Message)
+	}
 	return cell.Errorf(cell.Invalid, "policy %s: %v", ref.name, err)
 }
 

@@ -207,6 +207,35 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// A source may do what the token may that asked for it, and no longer than that.
+func TestSourceOfARevokedToken(t *testing.T) {
+	p := &page{text: permits("math")}
+	s, o := server(t, p.ServeHTTP)
+	store := newStore(t)
+	r := newRefresher(t, store, "", o)
+	secret, token, err := store.CreateToken(t.Context(), admin, policystore.TokenRequest{Name: "ci", Role: policystore.PolicyAdmin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ci, err := store.Authenticate(t.Context(), secret, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Pull(t.Context(), refresh.Source{Name: "web", URL: s.URL, Every: time.Hour, Principal: ci}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.RevokeToken(t.Context(), admin, token.ID); err != nil {
+		t.Fatal(err)
+	}
+	p.set(func(p *page) { p.text = permits("json") })
+	if changed, err := r.TryNow(t.Context(), "web"); changed || !errors.Is(err, policystore.ErrDenied) {
+		t.Errorf("changed %t, %v", changed, err)
+	}
+	if v := newest(t, store, "web"); v.Number != 1 || !errors.Is(r.Sources()[0].LastError, policystore.ErrDenied) {
+		t.Errorf("version %d, status %v", v.Number, r.Sources()[0].LastError)
+	}
+}
+
 // A source's goroutine tries by itself, tells how it goes, and gets over a server that was
 // away or gave garbage.
 func TestFollowByItself(t *testing.T) {
