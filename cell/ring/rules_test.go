@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -76,6 +77,28 @@ func TestRulesArePublishedByOneWord(t *testing.T) {
 			if got := string(r.rules[j][:len(want)]); got != want {
 				t.Errorf("after %d, room %d has %q; want %q", i, j, got, want)
 			}
+		}
+	}
+}
+
+// BenchmarkRules encodes a policy of a thousand rules and publishes it.
+func BenchmarkRules(b *testing.B) {
+	var p policy.Policy
+	for i := range 1000 {
+		p.Files = append(p.Files, policy.FileRule{Path: fmt.Sprintf("/srv/data/%d/part", i), Access: policy.Read})
+	}
+	r, err := New(Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = r.Free() }()
+	for b.Loop() {
+		rules, err := EncodeRules(p, []string{"json", "math"})
+		if err == nil {
+			err = r.SetRules(Limits{Memory: 1 << 20}, rules)
+		}
+		if err != nil {
+			b.Fatal(err)
 		}
 	}
 }

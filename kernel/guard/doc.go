@@ -13,7 +13,8 @@
 // [LSM] programs judge at the kernel's security hooks: opening, executing and mapping
 // files, making, renaming and removing them, truncating, chmod and chown, all by path: the
 // longest rule that is a prefix decides, at the borders of names, on the path as the kernel
-// has resolved it (dots and links are gone). Opening to empty (O_TRUNC) is writing. A path
+// has resolved it (dots and links are gone). Of rules with globs they hold what
+// [policy.Prefixes] makes of them. Opening to empty (O_TRUNC) is writing. A path
 // that a rule is for, and a directory between a rule and one above it, is not removed,
 // renamed or replaced, and nothing is renamed to where the cell may do more with it.
 // Connecting and sending by the longest CIDR and by port, IPv4 inside IPv6 as IPv4.

@@ -5,7 +5,7 @@
 // [Compile] turns a policy into a [Spec], plain data, for a version of the kernel's
 // interface (its ABI), and lists as [Gap] what of the policy this layer cannot hold:
 // Landlock adds rights up along a path, so it cannot take away below what it gives above;
-// it knows ports and no addresses; it never judges stat, chmod, chown or UDP. Whoever
+// it knows neither globs nor addresses, but ports; it never judges stat, chmod, chown or UDP. Whoever
 // compiles decides whether another layer covers a gap. Devices, pipes, sockets in the file
 // system and symbolic links cannot be made whatever the policy.
 //

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -93,5 +94,21 @@ func TestJudgesAsThePolicy(t *testing.T) {
 		if got, _ := compiled.judge(path); got != policy.Judge(rules, path) {
 			t.Fatalf("%+v of %s: %s; want %s", rules, path, got, policy.Judge(rules, path))
 		}
+	}
+}
+
+// BenchmarkJudgeGlobs is one path by a hundred patterns about its directory, none of which
+// matches.
+func BenchmarkJudgeGlobs(b *testing.B) {
+	var files []policy.FileRule
+	for i := range 100 {
+		files = append(files, policy.FileRule{Path: "/none", Glob: fmt.Sprintf("/none/**/*.%d", i), Access: policy.Read})
+	}
+	rules, err := Compile(files)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		rules.judge("/none/2026/11/26/measurements.csv")
 	}
 }

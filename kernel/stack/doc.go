@@ -6,7 +6,7 @@
 //
 //   - system calls: seccomp
 //   - files: the guard's LSM programs; or the node, asked by a filter, where rules may be
-//     replaced; or Landlock where it can hold every rule
+//     replaced; or Landlock where it can hold every rule. Rules with globs only the node holds
 //   - network: the guard's programs; or seccomp, which gives no sockets, where the policy has
 //     no network
 //   - threads: seccomp, and a control group where there is a number
