@@ -48,6 +48,7 @@ type page struct {
 	unused map[string]bool // files its blocks made and no command has named yet
 
 	launcher *launch.Launcher // of the page's Python blocks; nil before the first
+	ends     []func()         // of what its commands started in the background
 }
 
 // Every block of every page does what the page says it does.
@@ -63,6 +64,9 @@ func TestDocumentation(t *testing.T) {
 			t.Cleanup(func() {
 				if p.launcher != nil {
 					closeLauncher(p.launcher)
+				}
+				for _, end := range p.ends {
+					end()
 				}
 			})
 			blocks, err := parseBlocks(name, readFile(t, filepath.Join(repository, name)))

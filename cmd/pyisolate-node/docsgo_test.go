@@ -14,7 +14,8 @@ import (
 var fragmentImports = []string{"context", "errors", "fmt", "log", "os", "time",
 	"github.com/pyisolate/pyisolate/cell", "github.com/pyisolate/pyisolate/cell/host",
 	"github.com/pyisolate/pyisolate/cell/launch", "github.com/pyisolate/pyisolate/cell/pydist",
-	"github.com/pyisolate/pyisolate/policystore", "github.com/pyisolate/pyisolate/policystore/document"}
+	"github.com/pyisolate/pyisolate/policystore", "github.com/pyisolate/pyisolate/policystore/document",
+	"github.com/pyisolate/pyisolate/api/client", "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1", "connectrpc.com/connect"}
 
 // runGo keeps a block that is a file, for the command that runs it, and compiles
 // another as the body of a function that has a launcher, a cell and a source.
@@ -40,6 +41,9 @@ func fragment(code string) string {
 	signature := "func _(ctx context.Context, l *launch.Launcher, c cell.Cell, src cell.Source) error {\n"
 	for _, path := range fragmentImports {
 		name := path[strings.LastIndex(path, "/")+1:]
+		if name == "v1" {
+			name = "pyisolatev1"
+		}
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(signature + code) {
 			head += fmt.Sprintf("\t%q\n", path)
 		}

@@ -114,9 +114,13 @@ func runConsole(t *testing.T, p *page, b block) {
 		for i < len(b.lines) && !strings.HasPrefix(b.lines[i], "$ ") {
 			i++
 		}
-		got := p.execute(t, at, status, command)
+		got := p.start(t, at, command)
+		if got == nil {
+			foreground := p.execute(t, at, status, command)
+			got = &foreground
+		}
 		status = got.status
-		checkTranscript(t, at, command, b.lines[begin:i], got)
+		checkTranscript(t, at, command, b.lines[begin:i], *got)
 		if status != 0 && (i == len(b.lines) || b.lines[i] != "$ echo $?") {
 			t.Errorf("%s:%d: %s\nended with status %d, which the page does not show by echo $?\n%s", at.page, at.line, command, status, got.err)
 		}
@@ -193,8 +197,7 @@ func (p *page) execute(t *testing.T, at block, status int, command string) outco
 	}
 	c := exec.Command("sh", "-c", "(exit "+strconv.Itoa(status)+")\n"+line)
 	c.Dir = dir
-	c.Env = append(os.Environ(), mainEnv+"=1", "PATH="+binDirectory(t)+":"+os.Getenv("PATH"),
-		"PYISOLATE_PYTHON="+p.python.Lib, "GORACE=atexit_sleep_ms=0") // with -race each exit would take a second
+	c.Env = p.environment(t)
 	var out, errOut bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errOut
 	err := c.Run()
@@ -203,6 +206,11 @@ func (p *page) execute(t *testing.T, at block, status int, command string) outco
 		t.Fatalf("%s:%d: %s: %v", at.page, at.line, command, err)
 	}
 	return outcome{out.String(), errOut.String(), c.ProcessState.ExitCode()}
+}
+
+func (p *page) environment(t *testing.T) []string {
+	return append(os.Environ(), mainEnv+"=1", "PATH="+binDirectory(t)+":"+os.Getenv("PATH"), socketEnv+"="+filepath.Join(p.dir, "node.sock"),
+		"PYISOLATE_PYTHON="+p.python.Lib, "GORACE=atexit_sleep_ms=0") // with -race each exit would take a second
 }
 
 // binDirectory has this test binary under the command's name.

@@ -25,7 +25,11 @@ func Main(args []string) int {
 	root := newRoot()
 	// What fails before a command begins is the command line.
 	begun := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		err := c.ValidateRequiredFlags() // cobra does so later
+		begun = err == nil
+		return err
+	}
 	root.SetArgs(args)
 	err := root.Execute()
 	var silent exitStatus
@@ -59,6 +63,6 @@ it does.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newRun(), newDoctor(), newConformance(), newVersion(), newBench(), newBenchHost(), newBenchChannel(), newBenchKernel(), newPolicy(), newMan())
+	root.AddCommand(newRun(), newServe(), newPolicy(), newCell(), newDoctor(), newConformance(), newVersion(), newBench(), newBenchHost(), newBenchChannel(), newBenchKernel(), newMan())
 	return root
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"runtime"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -72,6 +76,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("EXAMPLES", wd+"/../../examples")
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "webserver": webServer},
 		Condition: func(name string) (bool, error) {
 			if name != "hardened" {
 				return false, fmt.Errorf("condition %q is not known", name)
@@ -84,4 +89,30 @@ func TestScripts(t *testing.T) {
 			return err == nil, err
 		},
 	})
+}
+
+// ready waits until somebody listens on a socket.
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: ready SOCKET")
+	}
+	var err error
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		var c net.Conn
+		if c, err = net.Dial("unix", args[0]); err == nil {
+			_ = c.Close()
+			return
+		}
+	}
+	ts.Fatalf("nobody listens on %s: %v", args[0], err)
+}
+
+// webServer serves a directory over HTTP until the script ends, at the address in a variable.
+func webServer(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: webserver DIR VARIABLE")
+	}
+	s := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
+	ts.Defer(s.Close)
+	ts.Setenv(args[1], s.URL)
 }

@@ -26,6 +26,10 @@ var environment = []struct {
 		"3.14 or later. Without either it is the embedded one.", usesPython},
 	{pydist.CacheEnv, "Where the embedded Python is unpacked on first use. Default: pyisolate in the user's cache " +
 		"directory ($XDG_CACHE_HOME, or $HOME/.cache). Deleting it is always safe.", usesPython},
+	{socketEnv, "Where the node is, as --socket, which wins. Default: pyisolate/node.sock in /run for root, and for others in " +
+		"$XDG_RUNTIME_DIR.", func(c *cobra.Command) bool { return c.Flags().Lookup("socket") != nil }},
+	{tokenEnv, "The token to call a node with, as --token, which wins.",
+		func(c *cobra.Command) bool { return c.Flags().Lookup("token") != nil }},
 	{nogilEnv, "Modules, separated by commas, of which the operator says that they need no GIL; shown by doctor extensions.",
 		func(c *cobra.Command) bool { return c.Name() == "extensions" }},
 	{dateEnv, "The date on manual pages, in seconds since 1970. Without it they carry none.",

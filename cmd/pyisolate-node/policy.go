@@ -15,18 +15,21 @@ import (
 func newPolicy() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "policy",
-		Short: "Check, explain and compare policies",
-		Long: `Check, explain and compare policies.
+		Short: "Check policies, and keep them on a node",
+		Long: `Check policies, and keep them on a node.
 
-A policy document says what cells may do; docs/policy.md describes it. These
-commands read files and need neither a node nor the kernel's layers.`,
+A policy document says what cells may do; docs/policy.md describes it. check, explain,
+diff and schema read files, and need neither a node nor the kernel's layers. The others
+call a node that serves; docs/serving.md describes it.`,
 		Example: `  pyisolate-node policy check policies/*.yml
   pyisolate-node policy explain policies/web_scraper.yml --connect 169.254.169.254:80
-  pyisolate-node policy diff old.yml new.yml`,
+  pyisolate-node policy diff old.yml new.yml
+  pyisolate-node policy put web policies/web_scraper.yml`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newPolicyCheck(), newPolicyExplain(), newPolicyDiff(), newPolicySchema())
+	c.AddCommand(remotePolicies()...)
 	c.AddCommand(newPolicyRecover())
 	return c
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // Exit statuses. Changing one breaks scripts.
@@ -14,6 +16,9 @@ const (
 	statusUsage     = 2   // the command line or the input is wrong
 	statusUnmet     = 3   // doctor: the kernel lacks what the mode needs
 	statusFailed    = 4   // conformance: a probe failed
+	statusNotFound  = 5   // a node has no such thing
+	statusConflict  = 6   // the newest version is not the expected one
+	statusNoNode    = 7   // there is no node, or it ends
 	statusInternal  = 70  // the node could not do its work
 	statusKindBase  = 10  // plus the cell.Kind for policy and quota errors
 	statusInterrupt = 130 // Ctrl-C
@@ -30,8 +35,11 @@ var exitStatuses = []struct {
 	{statusUsage, "the command line or the input is wrong (Invalid)"},
 	{statusUnmet, "doctor: the kernel lacks something that the mode needs"},
 	{statusFailed, "conformance: a probe failed"},
+	{statusNotFound, "the node has no such policy, version, token, source or cell"},
+	{statusConflict, "the policy's newest version is not the one that --expect names"},
+	{statusNoNode, "no node answers"},
 	{statusOfKind(cell.PolicyDenied), "PolicyDenied: the policy does not allow what was tried"},
-	{statusOfKind(cell.PolicyAuth), "PolicyAuth: reserved, nothing raises it yet"},
+	{statusOfKind(cell.PolicyAuth), "PolicyAuth: the caller's token, role or tenant does not permit it"},
 	{statusOfKind(cell.Timeout), "Timeout: the wall-time limit passed"},
 	{statusOfKind(cell.MemoryExceeded), "MemoryExceeded: more memory than --mem"},
 	{statusOfKind(cell.CPUExceeded), "CPUExceeded: the CPU budget is used up"},
@@ -40,7 +48,7 @@ var exitStatuses = []struct {
 	{statusOfKind(cell.NetworkExceeded), "NetworkExceeded: reserved, nothing raises it yet"},
 	{statusOfKind(cell.CellGone), "CellGone: the cell was killed or has crashed"},
 	{statusOfKind(cell.Busy), "Busy: a queue is full, or no host takes a claim"},
-	{statusOfKind(cell.UnknownOutcome), "UnknownOutcome: reserved, nothing raises it yet"},
+	{statusOfKind(cell.UnknownOutcome), "UnknownOutcome: a change of a policy may have been made"},
 	{statusInternal, "the node could not do its work: no usable Python, no host"},
 	{statusInterrupt, "interrupted by Ctrl-C or SIGTERM"},
 }
@@ -68,8 +76,17 @@ func statusOf(err error) int {
 		return statusOfKind(kind)
 	}
 	var usage usageError
-	if errors.As(err, &usage) {
+	switch {
+	case errors.As(err, &usage):
 		return statusUsage
+	case errors.Is(err, policystore.ErrNotFound):
+		return statusNotFound
+	case errors.Is(err, policystore.ErrConflict):
+		return statusConflict
+	case errors.Is(err, policystore.ErrUnauthenticated):
+		return statusOfKind(cell.PolicyAuth)
+	case errors.Is(err, fault.ErrUnavailable):
+		return statusNoNode
 	}
 	return statusInternal
 }

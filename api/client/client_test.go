@@ -1,0 +1,95 @@
+package client_test
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"connectrpc.com/connect"
+	"go.uber.org/goleak"
+
+	"github.com/pyisolate/pyisolate/api/client"
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConfig(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config client.Config
+		says   string // "": it is taken
+	}{
+		{"a socket", client.Config{Socket: "/s"}, ""},
+		{"https", client.Config{URL: "https://node:8443", Token: "t"}, ""},
+		{"neither", client.Config{}, "one of them"},
+		{"both", client.Config{Socket: "/s", URL: "https://node"}, "one of them"},
+		{"http, where a token is read on the way", client.Config{URL: "http://node", Token: "t"}, "https://HOST"},
+		{"a user in the address", client.Config{URL: "https://u:p@node"}, "https://HOST"},
+		{"no address", client.Config{URL: "node"}, "https://HOST"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			made, err := client.New(c.config)
+			if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("error %v, want %q", err, c.says)
+			}
+			if made != nil {
+				made.Close()
+			}
+		})
+	}
+}
+
+// Where no node is, calls of each kind say so, and where.
+func TestNobodyThere(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	c, err := client.New(client.Config{Socket: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.Policies.Get(t.Context(), connect.NewRequest(&pb.GetRequest{Name: "p"}))
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), socket) {
+		t.Errorf("get: %v", err)
+	}
+	stream, err := c.Policies.Watch(t.Context(), connect.NewRequest(&pb.WatchRequest{}))
+	if err == nil {
+		stream.Receive()
+		err = stream.Err()
+	}
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), socket) {
+		t.Errorf("watch: %v", err)
+	}
+}
+
+// A token goes to the node alone: not to where something sends the client on.
+func TestTokenIsNotSentOn(t *testing.T) {
+	var elsewhere atomic.Int32
+	other := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	var seen atomic.Value
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen.Store(r.Header.Get("Authorization"))
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	}))
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	c, err := client.New(client.Config{URL: s.URL, Token: "secret", RootCAs: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Policies.List(t.Context(), connect.NewRequest(&pb.ListRequest{})); err == nil {
+		t.Error("a redirect is followed")
+	}
+	if seen.Load() != "Bearer secret" || elsewhere.Load() != 0 {
+		t.Errorf("the node saw %v, another %d calls", seen.Load(), elsewhere.Load())
+	}
+}

@@ -1,0 +1,75 @@
+package server_test
+
+import (
+	"fmt"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+)
+
+// Calls over the socket, by the node's own user.
+func BenchmarkGet(b *testing.B) {
+	n := newNode(b)
+	n.put(b, "web", "math")
+	for b.Loop() {
+		if _, err := n.Policies.Get(b.Context(), connect.NewRequest(&pb.GetRequest{Name: "web"})); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPut(b *testing.B) {
+	n := newNode(b)
+	i := 0
+	for b.Loop() {
+		i++
+		n.put(b, "web", fmt.Sprintf("m%d", i))
+	}
+}
+
+func BenchmarkExec(b *testing.B) {
+	n := newNode(b)
+	n.put(b, "web", "math")
+	n.spawn(b, "c", "web")
+	for b.Loop() {
+		if err := n.exec(b.Context(), "c", ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// Exec and the answer that it posts, received by a stream that is open.
+func BenchmarkExecRecv(b *testing.B) {
+	n := newNode(b)
+	n.put(b, "web", "math")
+	n.spawn(b, "c", "web")
+	items, err := n.Cells.Recv(b.Context(), connect.NewRequest(&pb.RecvRequest{Cell: &pb.CellRef{Name: "c"}}))
+	must(b, err)
+	defer func() { _ = items.Close() }()
+	for b.Loop() {
+		if err := n.exec(b.Context(), "c", "post 1"); err != nil {
+			b.Fatal(err)
+		}
+		if !items.Receive() {
+			b.Fatal(items.Err())
+		}
+	}
+}
+
+func BenchmarkSpawnKill(b *testing.B) {
+	n := newNode(b)
+	n.put(b, "web", "math")
+	for b.Loop() {
+		n.spawn(b, "", "web")
+		all, err := n.Cells.List(b.Context(), connect.NewRequest(&pb.ListCellsRequest{}))
+		must(b, err)
+		for _, r := range all.Msg.GetReports() {
+			if r.GetState() == "running" {
+				_, err := n.Cells.Kill(b.Context(), connect.NewRequest(&pb.KillRequest{Cell: r.GetCell()}))
+				must(b, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,25 @@
+// Package server answers the calls of the node's API: policies, tokens and cells, over the
+// Connect, gRPC and gRPC-Web protocols.
+//
+// `pyisolate-node serve` makes one [Server] and lets it listen on a unix socket. Whoever
+// embeds the node can give its handler a listener of their own.
+//
+// What it guarantees:
+//
+//   - Every call has a [rule]: the least role, the most time. Nothing of a request's body is
+//     read before it is known who asks, and that he may, and that there is room.
+//   - On a unix socket the kernel says who asks. Root and the node's own user are admins; a
+//     process that the node has started, or that is in other namespaces, as guests' are, is
+//     not taken for the user that it runs as. Others show a token. Failed tokens are
+//     limited by where they come from.
+//   - A principal of a tenant reaches that tenant's policies and cells, and reads shared
+//     policies.
+//   - A call without a deadline ends when its token does.
+//   - A cell is confined by its policy from its first instruction on. Each newer version
+//     reaches it in order; when one cannot be put in force, all of the one before stays.
+//   - Cells end when the server does.
+//   - A panic is an error of its call. Errors have the words of package fault.
+//
+// Goroutines: one for each cell, which waits for its end, and for each call those of package
+// http and at most one more. [Server.Close] ends them.
+package server

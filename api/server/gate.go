@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/time/rate"
+
+	"github.com/pyisolate/pyisolate/api/fault"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// Slots of calls that are under way at once.
+const (
+	shortSlots = 128
+	longSlots  = 2048
+)
+
+type principalKey struct{}
+
+// principalOf is who calls. The gate has put it there.
+func principalOf(ctx context.Context) policystore.Principal {
+	p, _ := ctx.Value(principalKey{}).(policystore.Principal)
+	return p
+}
+
+// gate is what each request passes before anything of its body is read: it is a call of the
+// API, by somebody who may make it, and there is room for it.
+type gate struct {
+	store       *policystore.Store
+	logger      *slog.Logger
+	errors      *connect.ErrorWriter
+	short, long *slots
+	refusals    *rate.Limiter   // that are logged
+	recheck     time.Duration   // of tokens of calls without a deadline
+	ending      context.Context // done when the server is
+	next        http.Handler
+}
+
+// ServeHTTP implements http.Handler.
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rule, known := rules[r.URL.Path]
+	if !known || r.Method != http.MethodPost {
+		http.NotFound(w, r)
+		return
+	}
+	secret, p, err := g.admit(r, rule)
+	if err != nil {
+		g.refuse(w, r, err)
+		return
+	}
+	room := g.short
+	if rule.long {
+		room = g.long
+	}
+	who := p.TokenID + " " + p.Name // anybody can name a token as somebody else is named
+	if !room.take(who) {
+		g.refuse(w, r, fmt.Errorf("%w: too many calls are under way; try again later", policystore.ErrLimited))
+		return
+	}
+	defer room.give(who)
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), principalKey{}, p))
+	defer cancel(nil)
+	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()
+	if rule.within > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, rule.within)
+		defer stop()
+		// What a client sends slowly is no call; not every connection can be told.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rule.within))
+	} else if secret != "" {
+		var end func()
+		ctx, end = g.whileValid(ctx, secret, peerOf(ctx).source)
+		defer end()
+	}
+	g.next.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// admit tells who calls, with which token if any, and whether he may.
+func (g *gate) admit(r *http.Request, rule rule) (secret string, p policystore.Principal, err error) {
+	secret, p, err = g.authenticate(r)
+	switch {
+	case err != nil:
+	case p.Role < rule.role:
+		err = fmt.Errorf("%w: this needs the role %s; %s is %s", policystore.ErrDenied, rule.role, p.Name, p.Role)
+	case rule.everywhere && p.Tenant != "":
+		err = fmt.Errorf("%w: this is about all tenants; %s is bound to tenant %s", policystore.ErrDenied, p.Name, p.Tenant)
+	}
+	return secret, p, err
+}
+
+// authenticate goes by the token, if there is one, and else by who is at the other end.
+func (g *gate) authenticate(r *http.Request) (secret string, p policystore.Principal, err error) {
+	from := peerOf(r.Context())
+	header := r.Header.Get("Authorization")
+	if header == "" && from.trusted {
+		return "", policystore.Principal{Name: from.source, Role: policystore.Admin}, nil
+	}
+	secret, bearer := strings.CutPrefix(header, "Bearer ")
+	if !bearer || secret == "" {
+		return "", p, &fault.Hinted{
+			Err:  fmt.Errorf("%w: this needs a token", policystore.ErrUnauthenticated),
+			Hint: "give one with --token or $PYISOLATE_TOKEN, or call as the user that the node runs as"}
+	}
+	p, err = g.store.Authenticate(r.Context(), secret, from.source)
+	return secret, p, err
+}
+
+// whileValid is a context that ends when the token is revoked or expires: a call without a
+// deadline ends then, too. The caller calls end.
+func (g *gate) whileValid(ctx context.Context, secret, source string) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		again := time.NewTicker(g.recheck)
+		defer again.Stop()
+		for {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return
+			}
+			if _, err := g.store.Authenticate(ctx, secret, source); errors.Is(err, policystore.ErrUnauthenticated) {
+				cancel(err)
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil); <-done }
+}
+
+// refuse answers without the call having been looked at.
+func (g *gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	answer, ok := fault.Answer(err)
+	level := slog.LevelInfo
+	if !ok {
+		level = slog.LevelError
+	}
+	if !ok || g.refusals.Allow() { // whoever may not call may not fill the log either
+		g.logger.Log(r.Context(), level, "call refused", slog.String("call", r.URL.Path), slog.String("from", peerOf(r.Context()).source), slog.Any("error", err))
+	}
+	if err := g.errors.Write(w, r, answer); err != nil && !errors.Is(err, context.Canceled) {
+		g.logger.Debug("answer", slog.Any("error", err))
+	}
+}

@@ -1,0 +1,182 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// spawner answers Spawn as a test has it.
+type spawner func(context.Context, cell.Spec) (cell.Cell, error)
+
+func (s spawner) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) { return s(ctx, spec) }
+
+// A panic, or a failure that has no name, is an error of its call, and tells nothing.
+func TestFaultsOfTheNode(t *testing.T) {
+	for name, broken := range map[string]spawner{
+		"panic": func(context.Context, cell.Spec) (cell.Cell, error) { panic("secret") },
+		"error": func(context.Context, cell.Spec) (cell.Cell, error) { return nil, errors.New("open /secret") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, func(c *server.Config) { c.Spawner = broken })
+			n.put(t, "web", "math")
+			for range 2 { // the name is free again
+				_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Cell: &pb.CellRef{Name: "c"}, Policy: &pb.PolicyRef{Name: "web"}}))
+				if !errors.Is(err, fault.ErrInternal) || strings.Contains(err.Error(), "secret") {
+					t.Errorf("error %v", err)
+				}
+			}
+		})
+	}
+}
+
+// Calls beyond what one principal may have under way are refused, and others' are not.
+func TestTooManyCalls(t *testing.T) {
+	n := newNode(t)
+	n.put(t, "web", "math")
+	busy, _ := n.as(t, "viewer", "")
+	other, _ := n.as(t, "operator", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var err error
+	watches := 0
+	for ; err == nil && watches < 3000; watches++ {
+		var w *connect.ServerStreamForClient[pb.WatchResponse]
+		if w, err = busy.Policies.Watch(ctx, connect.NewRequest(&pb.WatchRequest{})); err == nil {
+			defer func() { _ = w.Close() }()
+			if !w.Receive() {
+				err = w.Err()
+			}
+		}
+	}
+	if !errors.Is(err, policystore.ErrLimited) || watches < 1000 {
+		t.Errorf("after %d watches: %v", watches, err)
+	}
+	if _, err := busy.Policies.Get(t.Context(), connect.NewRequest(&pb.GetRequest{Name: "web"})); err != nil {
+		t.Errorf("a short call beside them: %v", err)
+	}
+	w, err := other.Policies.Watch(ctx, connect.NewRequest(&pb.WatchRequest{}))
+	if err != nil || !w.Receive() {
+		t.Errorf("another's watch: %v", err)
+	}
+	_ = w.Close()
+}
+
+// The same handlers speak gRPC and gRPC-Web, with the same errors.
+func TestOtherProtocols(t *testing.T) {
+	n := newNode(t)
+	n.put(t, "web", "math")
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: &protocols, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", n.socket)
+	}}
+	defer transport.CloseIdleConnections()
+	for name, protocol := range map[string]connect.ClientOption{"grpc": connect.WithGRPC(), "grpc-web": connect.WithGRPCWeb(), "json": connect.WithProtoJSON()} {
+		t.Run(name, func(t *testing.T) {
+			c := api.NewPolicyServiceClient(&http.Client{Transport: transport}, "http://node", protocol)
+			got, err := c.Get(t.Context(), connect.NewRequest(&pb.GetRequest{Name: "web"}))
+			if err != nil || string(got.Msg.GetVersion().GetText()) != string(permits("math")) {
+				t.Errorf("get: %v, %v", got, err)
+			}
+			_, err = c.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "web", Text: []byte("version: [")}))
+			if err = fault.Answered(err); !errors.Is(err, policystore.ErrInvalid) {
+				t.Errorf("put: %v", err)
+			}
+			r := connect.NewRequest(&pb.ListRequest{})
+			r.Header().Set("Authorization", "Bearer nonsense") // refused before the call is looked at
+			if _, err = c.List(t.Context(), r); connect.CodeOf(err) != connect.CodeUnauthenticated || !errors.Is(fault.Answered(err), policystore.ErrUnauthenticated) {
+				t.Errorf("list: %v", err)
+			}
+		})
+	}
+}
+
+// What is small only while it is compressed is too large.
+func TestCompressedRequest(t *testing.T) {
+	n := newNode(t)
+	s := httptest.NewServer(n.server.Handler())
+	defer s.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	made, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "x", Role: "admin"}))
+	must(t, err)
+	c := api.NewPolicyServiceClient(http.DefaultClient, s.URL, connect.WithSendGzip())
+	for size, want := range map[int]connect.Code{1 << 10: connect.CodeInvalidArgument, 64 << 20: connect.CodeResourceExhausted} {
+		r := connect.NewRequest(&pb.PutRequest{Name: "web", Text: make([]byte, size)})
+		r.Header().Set("Authorization", "Bearer "+made.Msg.GetSecret())
+		if _, err := c.Put(t.Context(), r); connect.CodeOf(err) != want {
+			t.Errorf("%d bytes: %v, want %s", size, err, want)
+		}
+	}
+}
+
+// A client that sends its request slowly does not keep a slot for ever.
+func TestSlowRequest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes the 10 s that a call has")
+	}
+	n := newNode(t)
+	c, err := net.Dial("unix", n.socket)
+	must(t, err)
+	defer func() { _ = c.Close() }()
+	_, err = io.WriteString(c, "POST /pyisolate.v1.PolicyService/Get HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	must(t, err)
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, net.ErrClosed) {
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			t.Error("the node still waits")
+		}
+	}
+}
+
+// Whatever bytes a call gets, the node answers, and goes on.
+func FuzzCalls(f *testing.F) {
+	var calls []string
+	for call := range server.Roles() {
+		calls = append(calls, call)
+	}
+	f.Add(uint8(0), true, []byte(`{"name":"web"}`))
+	f.Add(uint8(3), false, []byte("\x0a\x03web"))
+	f.Add(uint8(9), true, []byte(`{"cell":{"name":"c"},"policy":{"name":"web"},"backend":"process"}`))
+	n := newNode(f)
+	s := httptest.NewServer(n.server.Handler())
+	f.Cleanup(func() { s.Close(); http.DefaultClient.CloseIdleConnections() })
+	made, err := n.Policies.CreateToken(f.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "fuzz", Role: "admin"}))
+	must(f, err)
+	f.Fuzz(func(t *testing.T, which uint8, json bool, body []byte) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+calls[int(which)%len(calls)], strings.NewReader(string(body)))
+		must(t, err)
+		r.Header.Set("Authorization", "Bearer "+made.Msg.GetSecret())
+		r.Header.Set("Content-Type", "application/proto")
+		if json {
+			r.Header.Set("Content-Type", "application/json")
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if ctx.Err() != nil { // a watch, or a cell that posts nothing
+			return
+		}
+		must(t, err)
+		_ = answer.Body.Close()
+		if answer.StatusCode == http.StatusInternalServerError {
+			t.Errorf("%s: %s", r.URL.Path, answer.Status)
+		}
+	})
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"time"
+
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// rule is what a call needs and may take.
+type rule struct {
+	// role is the least that may call. What the call is about (a tenant, a policy's name) is
+	// judged by the call.
+	role policystore.Role
+	// within is the most time of a call; 0: as long as the client waits.
+	within time.Duration
+	// long calls have slots of their own, so that they do not keep short ones out.
+	long bool
+	// everywhere: only principals of all tenants, for the answer is about all.
+	everywhere bool
+}
+
+const (
+	shortCall = 10 * time.Second
+	pullCall  = 2 * time.Minute // several attempts, each with a timeout of its own
+)
+
+// rules has one for each call of the API. A call without a rule is refused, and a test
+// fails.
+var rules = map[string]rule{
+	api.PolicyServicePutProcedure:          {role: policystore.PolicyAdmin, within: shortCall},
+	api.PolicyServiceGetProcedure:          {role: policystore.Viewer, within: shortCall},
+	api.PolicyServiceListProcedure:         {role: policystore.Viewer, within: shortCall},
+	api.PolicyServiceHistoryProcedure:      {role: policystore.Viewer, within: shortCall},
+	api.PolicyServiceRollbackProcedure:     {role: policystore.PolicyAdmin, within: shortCall},
+	api.PolicyServiceDeleteProcedure:       {role: policystore.PolicyAdmin, within: shortCall},
+	api.PolicyServiceWatchProcedure:        {role: policystore.Viewer, long: true},
+	api.PolicyServiceAuditProcedure:        {role: policystore.Admin, within: shortCall, everywhere: true},
+	api.PolicyServiceVerifyAuditProcedure:  {role: policystore.Admin, within: pullCall, long: true, everywhere: true},
+	api.PolicyServicePullProcedure:         {role: policystore.PolicyAdmin, within: pullCall, long: true},
+	api.PolicyServiceListSourcesProcedure:  {role: policystore.Viewer, within: shortCall},
+	api.PolicyServiceRemoveSourceProcedure: {role: policystore.PolicyAdmin, within: shortCall},
+	api.PolicyServiceCreateTokenProcedure:  {role: policystore.Admin, within: shortCall},
+	api.PolicyServiceListTokensProcedure:   {role: policystore.Admin, within: shortCall},
+	api.PolicyServiceRevokeTokenProcedure:  {role: policystore.Admin, within: shortCall},
+
+	api.CellServiceSpawnProcedure:   {role: policystore.Operator, within: time.Minute, long: true},
+	api.CellServiceExecProcedure:    {role: policystore.Operator, long: true},
+	api.CellServiceRecvProcedure:    {role: policystore.Operator, long: true},
+	api.CellServiceInspectProcedure: {role: policystore.Viewer, within: shortCall},
+	api.CellServiceListProcedure:    {role: policystore.Viewer, within: shortCall},
+	api.CellServiceKillProcedure:    {role: policystore.Operator, within: shortCall},
+}

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/time/rate"
+
+	"github.com/pyisolate/pyisolate/api/fault"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
+	"github.com/pyisolate/pyisolate/broker/capability"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
+	"github.com/pyisolate/pyisolate/policystore/document"
+	"github.com/pyisolate/pyisolate/policystore/live"
+	"github.com/pyisolate/pyisolate/policystore/refresh"
+)
+
+// Config of a [Server]. What it names is the caller's, to be closed after the server.
+type Config struct {
+	// Store, Refresher and Reloader keep policies and put them in force.
+	Store     *policystore.Store
+	Refresher *refresh.Refresher
+	Reloader  *live.Reloader
+	// Spawner starts cells, Broker does what they ask for.
+	Spawner Spawner
+	Broker  *capability.Broker
+	// Backend of cells that neither their policy nor the client gives a stronger one.
+	// Default: the spawner's.
+	Backend cell.Backend
+	// Keys of plug-ins in documents, the same as the reloader's and the store's; nil: none.
+	Keys *document.Keys
+	// Logger of refused and failed calls; nil discards them.
+	Logger *slog.Logger
+	// Recheck is how often the token of a call without a deadline is looked at again.
+	// Default 10 s.
+	Recheck time.Duration
+}
+
+// Bounds of messages, in bytes. The texts of policies and of programs have bounds of their
+// own, which are lower.
+const (
+	maxPolicyMessage = policystore.MaxText + 64<<10
+	maxCellMessage   = cell.MaxMessageBytes + 64<<10
+	maxHeader        = 16 << 10
+)
+
+// Server answers the calls of the API. Its methods may be called from any goroutine.
+type Server struct {
+	http     *http.Server
+	registry *registry
+	ending   context.Context // done when the server is
+	end      context.CancelCauseFunc
+}
+
+// New returns a server that listens nowhere yet.
+func New(c Config) (*Server, error) {
+	if c.Store == nil || c.Refresher == nil || c.Reloader == nil || c.Spawner == nil || c.Broker == nil {
+		return nil, errors.New("api: a server needs a store, a refresher, a reloader, a spawner and a broker")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Recheck == 0 {
+		c.Recheck = 10 * time.Second
+	}
+	ctx, end := context.WithCancelCause(context.Background())
+	s := &Server{registry: newRegistry(), ending: ctx, end: end}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s.http = &http.Server{
+		Handler: s.handler(c), Protocols: &protocols, ReadHeaderTimeout: shortCall, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: maxHeader, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// handler is both services behind the gate.
+func (s *Server) handler(c Config) http.Handler {
+	a := &answers{c.Logger}
+	options := func(most int) connect.HandlerOption {
+		return connect.WithHandlerOptions(connect.WithInterceptors(a), connect.WithRecover(a.recovered), connect.WithReadMaxBytes(most))
+	}
+	mux := http.NewServeMux()
+	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher}, options(maxPolicyMessage)))
+	mux.Handle(api.NewCellServiceHandler(&cells{store: c.Store, spawner: c.Spawner, broker: c.Broker, reloader: c.Reloader,
+		backend: c.Backend, keys: c.Keys, registry: s.registry}, options(maxCellMessage)))
+	return &gate{store: c.Store, logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
+		refusals: rate.NewLimiter(10, 50),
+		short:    newSlots(shortSlots), long: newSlots(longSlots), next: mux}
+}
+
+// Handler is what Serve serves, for a listener of the caller's own. Clients of it need
+// tokens.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// Serve answers on l until Close; then its error is nil. On a unix socket clients are known
+// by their users.
+func (s *Server) Serve(l net.Listener) error {
+	if socket, ok := l.(*net.UnixListener); ok {
+		l = newPeerListener(socket)
+	}
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("api: serve: %w", err)
+	}
+	return nil
+}
+
+// Close ends all calls and all cells and waits for them. When ctx ends first it does not wait
+// for clients.
+func (s *Server) Close(ctx context.Context) error {
+	s.end(fmt.Errorf("%w: the node ends", fault.ErrUnavailable))
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("api: close: %w", err), s.http.Close())
+	}
+	s.registry.close()
+	return err
+}

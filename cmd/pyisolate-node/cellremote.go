@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+func newCell() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "cell",
+		Short: "Start, use and end the cells of a node that serves",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newCellSpawn(), newCellExec(), newCellRecv(), newCellList(), newCellInspect(), newCellKill())
+	return c
+}
+
+// cellRef reads [TENANT/]NAME.
+func cellRef(text string) *pb.CellRef {
+	if tenant, name, ok := strings.Cut(text, "/"); ok {
+		return &pb.CellRef{Tenant: tenant, Name: name}
+	}
+	return &pb.CellRef{Name: text}
+}
+
+func newCellSpawn() *cobra.Command {
+	var policy, backend string
+	var version uint64
+	c := &cobra.Command{
+		Use:   "spawn --policy NAME[:SANDBOX] [[TENANT/]CELL]",
+		Short: "Start a cell under a policy of the node",
+		Long: `Start a cell under a policy of the node, and print its name. Without --version each
+newer version of the policy reaches the cell while it runs.`,
+		Example: "  pyisolate-node cell spawn --policy web:fetcher crawler",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	c.Flags().StringVar(&policy, "policy", "", "the policy, and which of its sandboxes if there are several")
+	c.Flags().Uint64Var(&version, "version", 0, "keep to this version (default: follow the newest)")
+	c.Flags().StringVar(&backend, "backend", "", "subinterpreter or process (default: what the policy asks for)")
+	_ = c.MarkFlagRequired("policy")
+	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		name, sandbox, _ := strings.Cut(policy, ":")
+		request := &pb.SpawnRequest{Cell: &pb.CellRef{}, Policy: &pb.PolicyRef{Name: name, Sandbox: sandbox, Version: version}, Backend: backend}
+		if len(args) > 0 {
+			request.Cell = cellRef(args[0])
+		}
+		answer, err := r.Cells.Spawn(ctx, connect.NewRequest(request))
+		if err != nil {
+			return err
+		}
+		ref := answer.Msg.GetCell()
+		r.show(reportJSONOf(answer.Msg.GetReport()), "%s/%s", ref.GetTenant(), ref.GetName())
+		return nil
+	})
+}
+
+func newCellExec() *cobra.Command {
+	var code, dialect string
+	var within time.Duration
+	c := &cobra.Command{
+		Use:   "exec [TENANT/]CELL FILE|- [ARG...]",
+		Short: "Run a program in a cell, and wait until it has run",
+		Long: `Run a program in the __main__ of a cell, and wait until it has run to its end. What
+it posts and prints is for recv. Interrupting this command interrupts the program.`,
+		Example: "  pyisolate-node cell exec crawler crawl.py\n  pyisolate-node cell exec crawler -c 'post(open(\"/etc/hostname\").read())'",
+		Args:    cobra.MinimumNArgs(1),
+	}
+	c.Flags().StringVarP(&code, "code", "c", "", "program text, instead of a file")
+	c.Flags().StringVar(&dialect, "dialect", "", "python or restricted (default: the policy's)")
+	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		request := &pb.ExecRequest{Cell: cellRef(args[0]), Code: []byte(code), File: "<code>", Dialect: dialect, Args: args[1:]}
+		if code == "" {
+			if len(args) < 2 {
+				return usageError{errors.New("name a FILE, or - for standard input, or give -c CODE")}
+			}
+			var err error
+			if request.Code, err = readProgram(args[1]); err != nil {
+				return err
+			}
+			request.File, request.Args = args[1], args[2:]
+		}
+		if within > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, within)
+			defer cancel()
+		}
+		_, err := r.Cells.Exec(ctx, connect.NewRequest(request))
+		if within > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return cell.Errorf(cell.Timeout, "the program was interrupted after the %s that --within gives it", within)
+		}
+		return r.raised(err)
+	})
+}
+
+// raised shows a guest's failure as run does: its own exception by the traceback alone.
+func (r *remote) raised(err error) error {
+	e, ok := asCellError(err)
+	if !ok || r.asJSON {
+		return err
+	}
+	_, _ = io.WriteString(r.err, e.Traceback)
+	if e.Kind == cell.GuestError && e.Traceback != "" {
+		return exitStatus(statusGuest)
+	}
+	return err
+}
+
+func readProgram(name string) ([]byte, error) {
+	from := os.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("read the program: %w", err)}
+		}
+		defer func() { _ = f.Close() }()
+		from = f
+	}
+	text, err := io.ReadAll(io.LimitReader(from, maxSource+1))
+	switch {
+	case err != nil:
+		return nil, usageError{fmt.Errorf("read the program: %w", err)}
+	case len(text) > maxSource:
+		return nil, usageError{fmt.Errorf("the program is larger than %d MiB", maxSource>>20)}
+	}
+	return text, nil
+}
+
+func newCellRecv() *cobra.Command {
+	var limit uint64
+	var all bool
+	c := &cobra.Command{
+		Use:   "recv [TENANT/]CELL",
+		Short: "Print what a cell posts, until it ends",
+		Long: `Print what a cell posts, until it ends. An item is received once: two of these commands
+share what comes. With --all also what it prints and logs, metrics and denials, on standard
+error.`,
+		Args: cobra.ExactArgs(1),
+	}
+	c.Flags().Uint64VarP(&limit, "count", "n", 0, "end after so many items")
+	c.Flags().BoolVar(&all, "all", false, "also logs, metrics and denials, from the latest that the node has kept on")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		items, err := r.Cells.Recv(ctx, connect.NewRequest(&pb.RecvRequest{Cell: cellRef(args[0]), Limit: limit, All: all}))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = items.Close() }()
+		p := &printer{out: r.out, err: r.err, asJSON: r.asJSON}
+		for items.Receive() {
+			p.received(items.Msg())
+		}
+		return items.Err()
+	})
+}
+
+func newCellList() *cobra.Command {
+	var tenant string
+	c := &cobra.Command{Use: "ls", Short: "List cells, also some that have ended", Args: cobra.NoArgs}
+	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
+	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
+		answer, err := r.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{Tenant: tenant}))
+		if err != nil {
+			return err
+		}
+		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
+		defer func() { _ = table.Flush() }()
+		if !r.asJSON && len(answer.Msg.GetReports()) > 0 {
+			fmt.Fprintln(table, "CELL\tSTATE\tBACKEND\tPOLICY\tVERSION\tCPU\tMEMORY")
+		}
+		for _, one := range answer.Msg.GetReports() {
+			if r.asJSON {
+				r.line(reportJSONOf(one))
+				continue
+			}
+			fmt.Fprintf(table, "%s/%s\t%s\t%s\t%s\t%d\t%s\t%.1f MiB\n", one.GetCell().GetTenant(), one.GetCell().GetName(), one.GetState(), one.GetBackend(),
+				policyOf(one), one.GetPolicy().GetVersion(), one.GetCpu().AsDuration().Round(time.Millisecond), float64(one.GetMemory())/(1<<20))
+		}
+		return nil
+	})
+}
+
+func newCellInspect() *cobra.Command {
+	c := &cobra.Command{Use: "inspect [TENANT/]CELL", Short: "Report of a cell: its state, its policy, what holds it", Args: cobra.ExactArgs(1)}
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		answer, err := r.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Cell: cellRef(args[0])}))
+		if err != nil {
+			return err
+		}
+		r.report(answer.Msg.GetReport())
+		return nil
+	})
+}
+
+func newCellKill() *cobra.Command {
+	var reason string
+	c := &cobra.Command{Use: "kill [TENANT/]CELL", Short: "End a cell now", Args: cobra.ExactArgs(1)}
+	c.Flags().StringVar(&reason, "reason", "", "why, for what is under way in it")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		_, err := r.Cells.Kill(ctx, connect.NewRequest(&pb.KillRequest{Cell: cellRef(args[0]), Reason: reason}))
+		return err
+	})
+}

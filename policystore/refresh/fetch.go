@@ -1,0 +1,218 @@
+package refresh
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Bounds of one fetch. A zero field of [Options] means its default.
+const (
+	DefaultMaxBytes = 1 << 20 // the most that a policy document may have
+	DefaultTimeout  = 15 * time.Second
+	DefaultAttempts = 3
+
+	maxSignature = 1 << 10
+	maxRedirects = 3
+)
+
+// Validator is what a server said of a document that we have, so that it need not send it
+// again. The zero Validator asks for it in any case.
+type Validator struct {
+	ETag         string
+	LastModified string
+}
+
+func (v Validator) empty() bool { return v == Validator{} }
+
+// Fetched is an answer.
+type Fetched struct {
+	// Text is the document's bytes, verified; nil when NotModified.
+	Text []byte
+	// NotModified: the server says that it is what the validator was given with.
+	NotModified bool
+	// Validator is what to ask with the next time.
+	Validator Validator
+}
+
+// Fetcher gets documents. Its methods may be called from any goroutine.
+type Fetcher struct {
+	options Options
+	client  *http.Client
+	retries *retries
+}
+
+// NewFetcher returns a fetcher; it holds connections until Close.
+func NewFetcher(o Options) *Fetcher {
+	o = o.withDefaults()
+	dialer := &net.Dialer{Timeout: o.Timeout, Control: refuseLinkLocal}
+	return &Fetcher{options: o, retries: newRetries(o), client: &http.Client{
+		CheckRedirect: checkRedirect,
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
+			ForceAttemptHTTP2: true, DisableCompression: true, // what is small needs no bomb squad
+			MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
+		},
+	}}
+}
+
+// Close gives connections back that nobody uses.
+func (f *Fetcher) Close() { f.client.CloseIdleConnections() }
+
+// Fetch gets the document of s and verifies it. It tries again what may go better, a few
+// times and within the fetcher's budget. Errors match ErrUnavailable, ErrRefused or
+// ErrSource.
+func (f *Fetcher) Fetch(ctx context.Context, s Source, have Validator) (Fetched, error) {
+	if err := s.validateAddress(); err != nil {
+		return Fetched{}, err
+	}
+	var got Fetched
+	err := f.retries.do(ctx, func(ctx context.Context) (err error) {
+		got, err = f.attempt(ctx, s, have)
+		return err
+	})
+	return got, err
+}
+
+// attempt is one try, signature and all, within the timeout.
+func (f *Fetcher) attempt(ctx context.Context, s Source, have Validator) (Fetched, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.options.Timeout, fmt.Errorf("no whole answer within %s", f.options.Timeout))
+	defer cancel()
+	got, err := f.get(ctx, s, s.URL, have, f.options.MaxBytes)
+	if err != nil || got.NotModified {
+		return got, err
+	}
+	var signature []byte
+	if len(s.Key) > 0 {
+		address, err := signatureURL(s.URL)
+		if err != nil {
+			return Fetched{}, err
+		}
+		sig, err := f.get(ctx, s, address, Validator{}, maxSignature)
+		if err != nil {
+			return Fetched{}, fmt.Errorf("the signature: %w", err)
+		}
+		signature = sig.Text
+	}
+	if err := s.verify(got.Text, signature); err != nil {
+		return Fetched{}, err
+	}
+	return got, nil
+}
+
+// get is one request.
+func (f *Fetcher) get(ctx context.Context, s Source, address string, have Validator, most int64) (Fetched, error) {
+	r, err := http.NewRequestWithContext(withRules(ctx, s), http.MethodGet, address, nil)
+	if err != nil {
+		return Fetched{}, fmt.Errorf("%w: %s: %w", ErrSource, address, err)
+	}
+	r.Header.Set("User-Agent", "pyisolate-node")
+	r.Header.Set("Accept", "application/yaml, text/plain, */*;q=0.5")
+	have.put(r.Header)
+	answer, err := f.client.Do(r)
+	if err != nil {
+		return Fetched{}, failure(ctx, address, err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if err := checkStatus(address, answer, have); err != nil {
+		return Fetched{}, err
+	}
+	if answer.StatusCode == http.StatusNotModified {
+		return Fetched{NotModified: true, Validator: have}, nil
+	}
+	text, err := readBody(ctx, address, answer, most)
+	return Fetched{Text: text, Validator: validatorOf(answer.Header)}, err
+}
+
+func (v Validator) put(h http.Header) {
+	if v.ETag != "" {
+		h.Set("If-None-Match", v.ETag)
+	} else if v.LastModified != "" {
+		h.Set("If-Modified-Since", v.LastModified)
+	}
+}
+
+// validatorOf keeps what is of a size that we would send back.
+func validatorOf(h http.Header) Validator {
+	v := Validator{ETag: h.Get("ETag"), LastModified: h.Get("Last-Modified")}
+	if len(v.ETag) > 256 || !strings.HasSuffix(v.ETag, `"`) {
+		v.ETag = ""
+	}
+	if _, err := http.ParseTime(v.LastModified); err != nil {
+		v.LastModified = ""
+	}
+	return v
+}
+
+// checkStatus takes 200, and 304 to who asked for it.
+func checkStatus(address string, answer *http.Response, have Validator) error {
+	switch code := answer.StatusCode; {
+	case code == http.StatusOK:
+		return nil
+	case code == http.StatusNotModified && have.empty():
+		return fmt.Errorf("%w: %s answers 304 Not Modified, and we have nothing of it", ErrRefused, address)
+	case code == http.StatusNotModified:
+		return nil
+	case code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout:
+		return &laterError{after: retryAfter(answer.Header), error: fmt.Errorf("%w: %s answers %s", ErrUnavailable, address, answer.Status)}
+	case code == http.StatusNotFound || code == http.StatusGone:
+		return fmt.Errorf("%w: %s answers %s", ErrUnavailable, address, answer.Status)
+	default:
+		return fmt.Errorf("%w: %s answers %s", ErrRefused, address, answer.Status)
+	}
+}
+
+// readBody takes no more than most bytes and no encoding, so that nothing grows here.
+func readBody(ctx context.Context, address string, answer *http.Response, most int64) ([]byte, error) {
+	if e := answer.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, fmt.Errorf("%w: %s sends content encoding %q, which was not asked for", ErrRefused, address, e)
+	}
+	tooLarge := fmt.Errorf("%w: %s sends more than %d bytes", ErrRefused, address, most)
+	if answer.ContentLength > most {
+		return nil, tooLarge
+	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
+	if err == nil { // a server that sees us give up may end what it sent half of
+		err = ctx.Err()
+	}
+	switch {
+	case err != nil:
+		return nil, failure(ctx, address, err)
+	case int64(len(text)) > most:
+		return nil, tooLarge
+	}
+	return text, nil
+}
+
+// failure is what a request that got no answer, or half of one, means.
+func failure(ctx context.Context, address string, err error) error {
+	if errors.Is(err, ErrRefused) {
+		return innermost(err)
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	// The address is in url.Error too: say it once.
+	return &laterError{error: fmt.Errorf("%w: %s: %w", ErrUnavailable, address, innermost(err))}
+}
+
+// refuseLinkLocal keeps sources from the addresses at which clouds hand out credentials.
+func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: address %s: %w", ErrRefused, address, err)
+	}
+	if a := ap.Addr().Unmap(); a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
+		return fmt.Errorf("%w: address %s is link-local, multicast or unspecified", ErrRefused, a)
+	}
+	return nil
+}

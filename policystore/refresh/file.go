@@ -1,0 +1,120 @@
+package refresh
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// sourceFile keeps a node's sources: one JSON object, replaced as a whole. "" keeps nothing.
+type sourceFile string
+
+// sourcesFormat is the only one there is.
+const sourcesFormat = 1
+
+type sourcesDocument struct {
+	Format  int      `json:"format"`
+	Sources []Source `json:"sources"`
+}
+
+// maxSourceFile is far above what maxSources take.
+const maxSourceFile = 4 << 20
+
+func (f sourceFile) read() ([]Source, error) {
+	if f == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(string(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("refresh: read the sources: %w", err)
+	}
+	sources, err := decodeSources(text)
+	if err != nil {
+		return nil, fmt.Errorf("refresh: %s: %w; mend it, or remove it and pull again", string(f), err)
+	}
+	return sources, nil
+}
+
+// decodeSources takes what encodeSources makes and nothing else.
+func decodeSources(text []byte) ([]Source, error) {
+	if len(text) > maxSourceFile {
+		return nil, fmt.Errorf("it has %d bytes; %d is the most", len(text), maxSourceFile)
+	}
+	var d sourcesDocument
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&d); err != nil {
+		return nil, err
+	}
+	if d.Format != sourcesFormat {
+		return nil, fmt.Errorf("format %d is not known; this build has format %d", d.Format, sourcesFormat)
+	}
+	names := map[string]bool{}
+	for _, s := range d.Sources {
+		if err := s.Validate(); err != nil {
+			return nil, fmt.Errorf("source %q: %w", s.Name, err)
+		}
+		if s.Every == 0 || names[s.Name] {
+			return nil, fmt.Errorf("source %q: it is there twice, or is not to be repeated", s.Name)
+		}
+		names[s.Name] = true
+	}
+	return d.Sources, nil
+}
+
+func encodeSources(all map[string]Source) ([]byte, error) {
+	d := sourcesDocument{Format: sourcesFormat, Sources: []Source{}}
+	for _, s := range all {
+		d.Sources = append(d.Sources, s)
+	}
+	slices.SortFunc(d.Sources, func(a, b Source) int { return cmp.Compare(a.Name, b.Name) })
+	text, err := json.MarshalIndent(d, "", "  ")
+	return append(text, '\n'), err
+}
+
+// write replaces the file so that a crash leaves the old or the new one.
+func (f sourceFile) write(all map[string]Source) (err error) {
+	if f == "" {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("refresh: keep the sources: %w", err)
+		}
+	}()
+	text, err := encodeSources(all)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(string(f))
+	temp, err := os.CreateTemp(dir, ".sources-*")
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(text)
+	err = errors.Join(err, temp.Sync(), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), string(f))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return syncDirectory(dir)
+}
+
+func syncDirectory(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
