@@ -90,7 +90,6 @@ func (c *compiling) simple() {
 		restart := s.restart.value
 		out.Restart = &restart
 	}
-	c.unenforced()
 }
 
 // grants lists those of the sandbox, by name.
@@ -108,14 +107,6 @@ func (c *compiling) grants() (list []capability.Grant) {
 	return list
 }
 
-// unenforced refuses what no layer holds, rather than pretend. It is the only place that
-// knows of bandwidth: when the kernel has a rate, it goes into policy.Quotas here.
-func (c *compiling) unenforced() {
-	if b := c.s.bandwidth; b.set {
-		c.at(b.at, "take it out; sent and received bound the bytes of a cell's whole life", "bandwidth cannot be enforced yet")
-	}
-}
-
 func (c *compiling) limits() {
 	s := c.s
 	l := cell.Limits{
@@ -128,7 +119,7 @@ func (c *compiling) limits() {
 	}
 	c.out.Limits = l
 	c.out.Policy.Children = l.Children
-	c.out.Policy.Quotas = policy.Quotas{Sent: s.sent.value, Received: s.received.value, Connects: s.connects.value, Opens: s.opens.value}
+	c.out.Policy.Quotas = policy.Quotas{Sent: s.sent.value, Received: s.received.value, Connects: s.connects.value, Opens: s.opens.value, Bandwidth: s.bandwidth.value}
 }
 
 // contract joins the contracts, which are valid one by one, into one.

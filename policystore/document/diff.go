@@ -134,6 +134,7 @@ var limits = []limit{
 	{"connects", func(c *Compiled) int64 { return c.Policy.Quotas.Connects }, plainNumber},
 	{"sent", func(c *Compiled) int64 { return c.Policy.Quotas.Sent }, FormatSize},
 	{"received", func(c *Compiled) int64 { return c.Policy.Quotas.Received }, FormatSize},
+	{"bandwidth", func(c *Compiled) int64 { return c.Policy.Quotas.Bandwidth }, func(n int64) string { return FormatSize(n) + "/s" }},
 }
 
 // share is processor time per second of wall time; 0 is unlimited.

@@ -34,6 +34,7 @@ func TestDiff(t *testing.T) {
 		"all imports":    {`imports: [os]`, `imports: ["*"]`, "+ imports: *\n"},
 		"fewer imports":  {`imports: ["*"]`, `imports: [os]`, "- imports: *\n"},
 		"limits":         {`mem: 64MiB, wall: 1s`, `children: 1`, "+ mem: 128MiB, and not 64MiB\n+ wall: unlimited, and not 1s\n+ children: 1, and not 0\n"},
+		"a rate less":    {`bandwidth: 2MiB/s`, `bandwidth: 1MiB/s`, "- bandwidth: 2MiB/s, and not 1MiB/s\n"},
 		"a limit less":   {`sent: 2MiB`, `sent: 1MiB`, "- sent: 2MiB, and not 1MiB\n"},
 		"windows":        {`cpu: 500ms/1s`, `cpu: 100ms/100ms`, "+ cpu: 1 processors, and not 0.5 processors\n~ cpu window: 1s → 100ms\n"},
 		"a boundary":     {`{}`, `backend: process`, "- backend: weaker boundaries than process\n"},

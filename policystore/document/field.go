@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 //go:generate go test . -run TestReference -update
@@ -36,12 +37,11 @@ type key struct {
 
 // The layers that enforce, in the words of docs/policy.md.
 const (
-	layerGate    = "guest's gate"
-	layerHost    = "cell's host"
-	layerKernel  = "kernel"
-	layerBoth    = "guest's gate and kernel"
-	layerNode    = "node"
-	layerNothing = "nothing yet"
+	layerGate   = "guest's gate"
+	layerHost   = "cell's host"
+	layerKernel = "kernel"
+	layerBoth   = "guest's gate and kernel"
+	layerNode   = "node"
 )
 
 const (
@@ -89,8 +89,8 @@ var keys = []*key{
 		doc: "bytes of IP packets sent, in all", fallback: "unlimited"},
 	{name: "received", of: func(s *sandbox) field { return &s.received }, least: 1, most: maxTotal, layer: layerKernel,
 		doc: "bytes of IP packets received, in all", fallback: "unlimited"},
-	{name: "bandwidth", of: func(s *sandbox) field { return &s.bandwidth }, least: 1, most: maxTotal, layer: layerNothing,
-		doc: "bytes of IP packets per second; a sandbox with it does not compile yet", fallback: "unlimited"},
+	{name: "bandwidth", of: func(s *sandbox) field { return &s.bandwidth }, least: policy.MinBandwidth, most: maxTotal, layer: layerKernel,
+		doc: "bytes of IP packets per second, each way; what comes faster is dropped, and TCP slows down", fallback: "unlimited"},
 	{name: "numa", of: func(s *sandbox) field { return &s.numa }, least: 0, most: 1023, layer: layerNode,
 		doc: "the node of the machine that the cell runs on, or auto", fallback: "the node's choice"},
 	{name: "capabilities", of: func(s *sandbox) field { return &s.capabilities }, layer: layerNode,
