@@ -1,4 +1,5 @@
-// Package send is the capability send: a message to another cell, by name.
+// Package send is the capability send: messages to other cells, by name, and to topics, by
+// theirs.
 //
 // Delivery is not this package's: it needs somebody who knows where cells are, a
 // [Sender]. Without one, every request is answered Unavailable.
@@ -16,18 +17,28 @@ import (
 // Name of the capability.
 const Name = "send"
 
-// Sender delivers messages. Send returns when the message is in the receiver's
-// inbox; its errors are shown to the guest as capability errors are.
+// Sender delivers messages. Its errors are shown to the guest as capability errors are. The
+// cell that asks is from; names and topics are of its tenant.
 type Sender interface {
+	// Send returns when the message is in the receiver's inbox.
 	Send(ctx context.Context, from capability.Identity, to string, message capability.Value) error
+	// Publish returns when the message is in the inbox of each cell that hears the topic, or
+	// was refused: it says how many of each.
+	Publish(ctx context.Context, from capability.Identity, topic string, message capability.Value) (delivered, refused int, err error)
+	// Subscribe has from hear the topic, Unsubscribe no longer.
+	Subscribe(from capability.Identity, topic string) error
+	Unsubscribe(from capability.Identity, topic string) error
 }
 
-// maxNames in one grant.
+// maxNames in one grant, of each kind.
 const maxNames = 1024
 
-var nameRE = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var (
+	nameRE  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	topicRE = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
+)
 
-// Send is the capability, with the one action send.
+// Send is the capability.
 type Send struct{ sender Sender }
 
 var _ capability.Scoper = (*Send)(nil)
@@ -35,59 +46,155 @@ var _ capability.Scoper = (*Send)(nil)
 // New returns the capability; s may be nil.
 func New(s Sender) *Send { return &Send{s} }
 
-// Scope reads the names of a grant: cells of the same tenant.
+// scope is what a grant says.
+type scope struct {
+	// Names of cells, Topics to publish to, Hear topics to subscribe to.
+	Names  []string `json:"names"`
+	Topics []string `json:"topics"`
+	Hear   []string `json:"hear"`
+}
+
+// Scope reads a grant: cells and topics of the same tenant.
 func (s *Send) Scope(_ capability.Identity, raw json.RawMessage) (any, error) {
-	var f struct {
-		Names []string `json:"names"`
-	}
+	var f scope
 	if err := capability.DecodeScope(raw, "names", &f); err != nil {
 		return nil, err
 	}
-	if len(f.Names) == 0 || len(f.Names) > maxNames {
-		return nil, capability.Errorf(capability.Invalid, "names has %d entries; name 1 to %d cells", len(f.Names), maxNames)
+	if len(f.Names)+len(f.Topics)+len(f.Hear) == 0 {
+		return nil, capability.Errorf(capability.Invalid, "names nobody: give names of cells, topics to publish to, or topics to hear")
 	}
-	for _, name := range f.Names {
-		if !nameRE.MatchString(name) {
-			return nil, capability.Errorf(capability.Invalid, "cell name %q is not valid: use 1 to 64 letters, digits, '_' or '-'", name)
+	for _, list := range []struct {
+		what, rule string
+		names      []string
+		valid      *regexp.Regexp
+	}{
+		{"cell name", "1 to 64 letters, digits, '_' or '-'", f.Names, nameRE},
+		{"topic", "1 to 128 letters, digits, '_', '-' or '.'", f.Topics, topicRE},
+		{"topic", "1 to 128 letters, digits, '_', '-' or '.'", f.Hear, topicRE},
+	} {
+		if len(list.names) > maxNames {
+			return nil, capability.Errorf(capability.Invalid, "has %d entries in one list; %d is the most", len(list.names), maxNames)
+		}
+		for _, name := range list.names {
+			if !list.valid.MatchString(name) {
+				return nil, capability.Errorf(capability.Invalid, "%s %.128q is not valid: use %s", list.what, name, list.rule)
+			}
 		}
 	}
-	return f.Names, nil
+	return f, nil
 }
 
-// Do sends {"to": name, "value": any JSON}, or a packed payload of {"to": name} and
-// bytes.
+// arguments of all actions.
+type arguments struct {
+	To    string          `json:"to"`
+	Topic string          `json:"topic"`
+	Value json.RawMessage `json:"value"`
+}
+
+// Do sends {"to": name, "value": any JSON}, or publishes {"topic": name, "value": any JSON}; in a
+// packed payload the bytes are the message. It subscribes to and unsubscribes from {"topic":
+// name}.
 func (s *Send) Do(ctx context.Context, c *capability.Call) (capability.Value, error) {
-	if c.Action != "send" {
-		return capability.Value{}, c.UnknownAction("send")
+	var do func(context.Context, *capability.Call, arguments, capability.Value) (capability.Value, error)
+	speaks := true
+	switch c.Action {
+	case "send":
+		do = s.send
+	case "publish":
+		do = s.publish
+	case "subscribe":
+		do, speaks = s.subscribe, false
+	case "unsubscribe":
+		do, speaks = s.unsubscribe, false
+	default:
+		return capability.Value{}, c.UnknownAction("send", "publish", "subscribe", "unsubscribe")
 	}
-	var a struct {
-		To    string          `json:"to"`
-		Value json.RawMessage `json:"value"`
-	}
+	var a arguments
 	body, err := c.Arguments(&a)
 	if err != nil {
 		return capability.Value{}, err
 	}
-	c.SetTarget(a.To)
-	if !slices.Contains(c.Scope.([]string), a.To) {
-		return capability.Value{}, capability.Denyf(Name+": names", "cell %.64q is not granted", a.To)
+	var m capability.Value
+	if speaks {
+		if m, err = message(a, body); err != nil {
+			return capability.Value{}, err
+		}
+	} else if body != nil || a.Value != nil {
+		return capability.Value{}, capability.Errorf(capability.Invalid, "%s takes a topic and no message", c.Action)
 	}
-	c.SetRule(Name + "=" + a.To)
-	message := capability.Value{Type: capability.JSON, Data: a.Value}
+	return do(ctx, c, a, m)
+}
+
+func message(a arguments, body []byte) (capability.Value, error) {
 	switch {
 	case body != nil && a.Value != nil:
 		return capability.Value{}, capability.Errorf(capability.Invalid, "the message is given twice: use value or a packed payload")
 	case body != nil:
-		message = capability.BytesValue(body)
+		return capability.BytesValue(body), nil
 	case a.Value == nil:
 		return capability.Value{}, capability.Errorf(capability.Invalid, "there is nothing to send: give a value or a packed payload")
 	}
-	if s.sender == nil {
-		return capability.Value{}, capability.Errorf(capability.Unavailable,
-			"message passing to other cells needs the actor layer; it is not part of this build")
+	return capability.Value{Type: capability.JSON, Data: a.Value}, nil
+}
+
+// permit judges a name by one list of the grant.
+func permit(c *capability.Call, what, list, name string, granted []string) error {
+	c.SetTarget(name)
+	if !slices.Contains(granted, name) {
+		return capability.Denyf(Name+": "+list, "%s %.128q is not granted", what, name)
 	}
-	if err := s.sender.Send(ctx, c.Identity, a.To, message); err != nil {
+	c.SetRule(Name + "=" + name)
+	return nil
+}
+
+func (s *Send) deliver() error {
+	if s.sender == nil {
+		return capability.Errorf(capability.Unavailable,
+			"messages to other cells need a node that serves; this program runs one cell alone")
+	}
+	return nil
+}
+
+func (s *Send) send(ctx context.Context, c *capability.Call, a arguments, m capability.Value) (capability.Value, error) {
+	if err := permit(c, "cell", "names", a.To, c.Scope.(scope).Names); err != nil {
 		return capability.Value{}, err
 	}
-	return capability.Null(), nil
+	if err := s.deliver(); err != nil {
+		return capability.Value{}, err
+	}
+	return capability.Null(), s.sender.Send(ctx, c.Identity, a.To, m)
+}
+
+func (s *Send) publish(ctx context.Context, c *capability.Call, a arguments, m capability.Value) (capability.Value, error) {
+	if err := permit(c, "topic", "topics", a.Topic, c.Scope.(scope).Topics); err != nil {
+		return capability.Value{}, err
+	}
+	if err := s.deliver(); err != nil {
+		return capability.Value{}, err
+	}
+	delivered, refused, err := s.sender.Publish(ctx, c.Identity, a.Topic, m)
+	if err != nil {
+		return capability.Value{}, err
+	}
+	return capability.JSONValue(map[string]int{"delivered": delivered, "refused": refused})
+}
+
+func (s *Send) subscribe(_ context.Context, c *capability.Call, a arguments, _ capability.Value) (capability.Value, error) {
+	if err := permit(c, "topic", "hear", a.Topic, c.Scope.(scope).Hear); err != nil {
+		return capability.Value{}, err
+	}
+	if err := s.deliver(); err != nil {
+		return capability.Value{}, err
+	}
+	return capability.Null(), s.sender.Subscribe(c.Identity, a.Topic)
+}
+
+func (s *Send) unsubscribe(_ context.Context, c *capability.Call, a arguments, _ capability.Value) (capability.Value, error) {
+	if err := permit(c, "topic", "hear", a.Topic, c.Scope.(scope).Hear); err != nil {
+		return capability.Value{}, err
+	}
+	if err := s.deliver(); err != nil {
+		return capability.Value{}, err
+	}
+	return capability.Null(), s.sender.Unsubscribe(c.Identity, a.Topic)
 }

@@ -25,6 +25,58 @@ func (i *inbox) Send(_ context.Context, from capability.Identity, to string, m c
 	return nil
 }
 
+func (i *inbox) Publish(_ context.Context, from capability.Identity, topic string, m capability.Value) (int, int, error) {
+	i.got = append(i.got, fmt.Sprintf("%s to all of %s: %s %s", from.Cell, topic, m.Type, m.Data))
+	return 2, 1, nil
+}
+
+func (i *inbox) Subscribe(from capability.Identity, topic string) error {
+	i.got = append(i.got, from.Cell+" hears "+topic)
+	return nil
+}
+
+func (i *inbox) Unsubscribe(from capability.Identity, topic string) error {
+	i.got = append(i.got, from.Cell+" hears no "+topic)
+	return nil
+}
+
+func TestTopics(t *testing.T) {
+	box := &inbox{}
+	s := captest.Open(t, map[string]capability.Capability{send.Name: send.New(box)}, `send={"topics":["news"],"hear":["chat.eu"]}`)
+	v, err := s.Ask("send", "publish", `{"topic":"news","value":1}`)
+	if err != nil || string(v.Data) != `{"delivered":2,"refused":1}` {
+		t.Errorf("%s %v", v.Data, err)
+	}
+	for _, action := range []string{"subscribe", "unsubscribe"} {
+		if _, err := s.Ask("send", action, `{"topic":"chat.eu"}`); err != nil {
+			t.Error(err)
+		}
+	}
+	want := []string{"cell-1 to all of news: application/json 1", "cell-1 hears chat.eu", "cell-1 hears no chat.eu"}
+	if fmt.Sprint(box.got) != fmt.Sprint(want) {
+		t.Errorf("%q", box.got)
+	}
+	for _, c := range []struct {
+		action, payload string
+		kind            capability.Kind
+	}{
+		{"publish", `{"topic":"chat.eu","value":1}`, capability.Denied},
+		{"subscribe", `{"topic":"news"}`, capability.Denied},
+		{"unsubscribe", `{"topic":"news"}`, capability.Denied},
+		{"send", `{"to":"news","value":1}`, capability.Denied},
+		{"publish", `{"topic":"news"}`, capability.Invalid},
+		{"subscribe", `{"topic":"chat.eu","value":1}`, capability.Invalid},
+		{"shout", `{}`, capability.Invalid},
+	} {
+		_, err := s.Ask("send", c.action, c.payload)
+		captest.Want(t, err, c.kind)
+	}
+	for _, bad := range []string{`send={"topics":["a b"]}`, `send={"hear":[""]}`, `send={"subjects":["a"]}`} {
+		_, err := s.TryAs("t", "c", bad)
+		captest.Want(t, err, capability.Invalid)
+	}
+}
+
 func TestSend(t *testing.T) {
 	box := &inbox{}
 	s := captest.Open(t, map[string]capability.Capability{send.Name: send.New(box)}, "send=worker", "send=full")
@@ -54,7 +106,7 @@ func TestSend(t *testing.T) {
 func TestWithoutASender(t *testing.T) {
 	s := captest.Open(t, map[string]capability.Capability{send.Name: send.New(nil)}, "send=worker")
 	_, err := s.Ask("send", "send", `{"to":"worker","value":1}`)
-	captest.Want(t, err, capability.Unavailable, "actor layer")
+	captest.Want(t, err, capability.Unavailable, "serves")
 	_, err = s.Ask("send", "send", `{"to":"other","value":1}`)
 	captest.Want(t, err, capability.Denied)
 }
