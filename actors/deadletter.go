@@ -1,0 +1,54 @@
+package actors
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// deadLetters counts what did not reach a cell.
+type deadLetters struct {
+	mu      sync.Mutex
+	reasons map[string]uint64
+	logged  time.Time
+}
+
+// dead counts an envelope that is not delivered. One a second is logged.
+func (s *System) dead(env Envelope, reason string) {
+	d := &s.lost
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reasons == nil {
+		d.reasons = map[string]uint64{}
+	}
+	d.reasons[reason]++
+	if now := time.Now(); now.Sub(d.logged) >= time.Second {
+		d.logged = now
+		s.options.Logger.Info("a message is not delivered", "cell", env.To.String(), "id", env.ID.String(), "principal", env.Principal, "reason", reason)
+	}
+}
+
+// DeadLetters returns how many envelopes did not reach a cell, by why: "no such cell", "no
+// credit", "stale epoch", "the actor has ended".
+func (s *System) DeadLetters() map[string]uint64 {
+	d := &s.lost
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.reasons)
+}
+
+// undelivered answers what protoactor could not deliver.
+func (s *System) undelivered(event any) {
+	d, is := event.(*actor.DeadLetterEvent)
+	if !is {
+		return
+	}
+	if m, is := d.Message.(*request); is {
+		s.dead(m.env, "the actor has ended")
+		m.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", m.env.To))
+	}
+}

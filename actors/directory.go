@@ -1,0 +1,81 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Directory knows where cells are. It is asked for every message, by many goroutines, and must
+// not block.
+type Directory interface {
+	// Lookup finds a cell's actor; ok is false when there is none by that name.
+	Lookup(a Address) (e Entry, ok bool)
+	// Claim gives a name to an actor, if nobody has it.
+	Claim(a Address, e Entry) (claimed bool)
+	// Release takes the name from that actor, if it has it.
+	Release(a Address, pid *actor.PID)
+	// List returns the names of a tenant, or with "" everybody's, in no order.
+	List(tenant string) []Address
+}
+
+// Entry is where a cell is.
+type Entry struct {
+	PID  *actor.PID
+	gate *gate           // nil for a cell of another node, which has its own
+	gone <-chan struct{} // closed when the actor is no more
+	idle *atomic.Bool    // it has ended, and only keeps its name
+}
+
+// Local is a directory of one node.
+type Local struct {
+	mu sync.RWMutex
+	of map[Address]Entry
+}
+
+var _ Directory = (*Local)(nil)
+
+// Lookup finds a cell's actor.
+func (l *Local) Lookup(a Address) (Entry, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	e, ok := l.of[a]
+	return e, ok
+}
+
+// Claim gives a name to an actor.
+func (l *Local) Claim(a Address, e Entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, taken := l.of[a]; taken {
+		return false
+	}
+	if l.of == nil {
+		l.of = map[Address]Entry{}
+	}
+	l.of[a] = e
+	return true
+}
+
+// Release takes the name from an actor.
+func (l *Local) Release(a Address, pid *actor.PID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of[a].PID == pid {
+		delete(l.of, a)
+	}
+}
+
+// List returns names.
+func (l *Local) List(tenant string) []Address {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var list []Address
+	for a := range l.of {
+		if tenant == "" || a.Tenant == tenant {
+			list = append(list, a)
+		}
+	}
+	return list
+}

@@ -1,0 +1,29 @@
+// Package actors makes each cell of a node an actor: who has its name can reach it, and nothing
+// reaches it in another way.
+//
+// A [System] has one actor per cell. [System.Spawn] starts a cell by a [Plan] and gives it its
+// name; [System.Ask] sends an [Envelope] to a name and waits for the answer; [System.Send] and
+// [System.Publish] are for messages that a guest takes with recv.
+//
+// Order: what one sender asks of one cell is begun in the order in which it was asked, in two
+// lines: what runs code (Exec, Call), and what is put into the inbox (Post). Everything else
+// waits for nobody.
+//
+// At most once: an envelope whose id was seen is not done again; it is answered as the first
+// was. An envelope that names an epoch is refused by any other incarnation of the cell, and one
+// whose deadline has passed is not begun.
+//
+// Backpressure: a cell has credit for so many envelopes and bytes that are not answered yet.
+// Who would exceed it is answered Busy at once, before the mailbox, so that a cell that is
+// flooded slows down nobody else.
+//
+// Supervision: a cell that ends by itself is started again where its plan says so, after a
+// pause that doubles. One that ends too often is quarantined: it keeps its name, runs nothing
+// and says why.
+//
+// Goroutines: the mailbox's are protoactor's. Beside them an actor has one for each line that
+// has work, one for each envelope of the other kinds, and one that waits for the cell's end.
+// [System.Close] ends the cells, and waits for all of them.
+//
+// Errors are of package cell's vocabulary.
+package actors

@@ -1,0 +1,98 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// Plan is what a cell is started by, and kept alive.
+type Plan struct {
+	// Start makes the cell: the first time in Spawn, and again after each end that Restart
+	// answers. The epoch is the incarnation's, from 1 on. What Start needs beside the cell it
+	// gives back itself when the cell is done.
+	Start   func(ctx context.Context, epoch uint64) (cell.Cell, error)
+	Restart Restart
+	Credit  Credit
+	// Topics that the cell hears from its start on.
+	Topics []string
+}
+
+// When a cell is started again.
+type When string
+
+const (
+	// Never, the default: its end is an end.
+	Never When = "never"
+	// OnFailure: when it ended by itself, otherwise than by Close.
+	OnFailure When = "on-failure"
+)
+
+// Restart says when a cell that has ended is started again.
+type Restart struct {
+	When When
+	// Max is how often within Within; one more is too often, and it is quarantined. Default 5
+	// in a minute.
+	Max    int
+	Within time.Duration
+	// First is the pause before the first start within Within; it doubles with each, up to Most.
+	// Default 100 ms, up to 10 s.
+	First, Most time.Duration
+}
+
+func (r Restart) withDefaults() Restart {
+	if r.When == "" {
+		r.When = Never
+	}
+	if r.Max == 0 {
+		r.Max = 5
+	}
+	if r.Within == 0 {
+		r.Within = time.Minute
+	}
+	if r.First == 0 {
+		r.First = 100 * time.Millisecond
+	}
+	if r.Most == 0 {
+		r.Most = 10 * time.Second
+	}
+	return r
+}
+
+// pause is how long to wait after so many failures within Within.
+func (r Restart) pause(failures int) time.Duration {
+	p := r.First
+	for range failures - 1 {
+		if p *= 2; p >= r.Most {
+			return r.Most
+		}
+	}
+	return p
+}
+
+// Event is something that happened to a cell.
+type Event struct {
+	Kind  EventKind
+	Cell  Address
+	Epoch uint64
+	// Reason is why, in words.
+	Reason string
+	At     time.Time
+}
+
+// EventKind is what happened.
+type EventKind string
+
+const (
+	// Started: an incarnation runs.
+	Started EventKind = "started"
+	// Ended: it has ended, and stays so.
+	Ended EventKind = "ended"
+	// Restarting: it has ended, and is started again after a pause.
+	Restarting EventKind = "restarting"
+	// Quarantined: it has ended too often.
+	Quarantined EventKind = "quarantined"
+	// Left: it has given its name back.
+	Left EventKind = "left"
+)

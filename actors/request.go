@@ -1,0 +1,112 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// request is an envelope on its way to an actor of this node, and back.
+type request struct {
+	env Envelope
+	ctx context.Context // ends when the answer is of no use any more
+	end context.CancelFunc
+
+	taken   atomic.Bool // by the actor, so that somebody answers
+	once    sync.Once
+	replied chan Reply
+	leave   func() // gives the credit back
+}
+
+// IgnoreDeadLetterLogging: what is not delivered is logged here, not by protoactor.
+func (*request) IgnoreDeadLetterLogging() {}
+
+func newRequest(ctx context.Context, env Envelope, leave func()) *request {
+	r := &request{env: env, ctx: ctx, end: func() {}, replied: make(chan Reply, 1), leave: leave}
+	if !env.Deadline.IsZero() {
+		r.ctx, r.end = context.WithDeadline(ctx, env.Deadline)
+	}
+	return r
+}
+
+// answer is for the first who has one.
+func (r *request) answer(reply Reply) {
+	r.once.Do(func() {
+		r.leave()
+		r.end()
+		r.replied <- reply
+	})
+}
+
+func (r *request) fail(epoch uint64, err error) { r.answer(Reply{Epoch: epoch, Err: err}) }
+
+// late is the error of a request that is not worth beginning any more, or nil.
+func (r *request) late() error {
+	err := r.ctx.Err()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return cell.Errorf(cell.Timeout, "its time was over before it began")
+	default:
+		return cell.Errorf(cell.Cancelled, "before it began: %v", context.Cause(r.ctx))
+	}
+}
+
+// answerGrace is how much longer than its deadline a request is waited for: what runs is
+// interrupted then, and says so.
+const answerGrace = 10 * time.Second
+
+// wait returns the answer, or what is known without one. gone is closed when the actor is no
+// more.
+func (r *request) wait(gone <-chan struct{}) Reply {
+	select {
+	case reply := <-r.replied:
+		return reply
+	case <-gone:
+		if !r.taken.Load() { // nor will it be
+			r.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", r.env.To))
+		}
+	case <-r.ctx.Done():
+	}
+	late := time.NewTimer(answerGrace)
+	defer late.Stop()
+	select {
+	case reply := <-r.replied:
+		return reply
+	case <-late.C:
+		r.fail(0, cell.Errorf(cell.UnknownOutcome, "no answer came; it may have been done"))
+		return <-r.replied // another's may have come at last
+	}
+}
+
+// perform does what a body says to a cell.
+func perform(ctx context.Context, c cell.Cell, b Body) (r Reply) {
+	switch b := b.(type) {
+	case Exec:
+		r.Err = c.Exec(ctx, b.Source)
+	case Call:
+		r.Value, r.Err = c.Call(ctx, b.Invocation)
+	case Post:
+		r.Err = c.Send(ctx, b.Value)
+	case Recv:
+		r.Item, r.Err = c.Recv(ctx)
+	case Inspect:
+		r.Report, r.Err = c.Inspect(ctx)
+	case Reload:
+		r.Reloaded, r.Err = c.Reload(ctx, b.Revision)
+	case Quarantine:
+		r.Err = c.Quarantine(ctx, b.Reason)
+	case Kill:
+		c.Kill(b.Reason)
+	case Close:
+		r.Err = c.Close(ctx)
+	default:
+		r.Err = cell.Errorf(cell.Invalid, "a body of type %T is not known", b)
+	}
+	return r
+}

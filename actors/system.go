@@ -1,0 +1,238 @@
+package actors
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/eventstream"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// Options of a System. The zero value of a field is its default.
+type Options struct {
+	// Directory of the names. Default: one of this node alone.
+	Directory Directory
+	// Logger is told of what is not delivered, at most once a second, and of what supervision
+	// does. Default: nobody is.
+	Logger *slog.Logger
+	// Events is called with what happens to cells; it must not block.
+	Events func(Event)
+	// Linger is how long a cell that has ended keeps its name, so that what it posted can
+	// be received. Default 1 min.
+	Linger time.Duration
+	// CloseTimeout bounds the end of a cell. Default 10 s.
+	CloseTimeout time.Duration
+}
+
+// System is the actors of one node.
+type System struct {
+	options    Options
+	directory  Directory
+	protoactor *actor.ActorSystem
+	root       *actor.RootContext
+	letters    *eventstream.Subscription
+	topics     topics
+	lost       deadLetters
+
+	life    context.Context // until Close
+	end     context.CancelFunc
+	working sync.WaitGroup // all goroutines but the mailboxes'
+
+	mu     sync.Mutex
+	closed bool
+	all    map[*cellActor]struct{}
+}
+
+// New makes a System without cells.
+func New(o Options) *System {
+	if o.Directory == nil {
+		o.Directory = &Local{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Linger == 0 {
+		o.Linger = time.Minute
+	}
+	if o.CloseTimeout == 0 {
+		o.CloseTimeout = 10 * time.Second
+	}
+	s := &System{options: o, directory: o.Directory, all: map[*cellActor]struct{}{}}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.protoactor = actor.NewActorSystem(actor.WithDeadLetterThrottleCount(0), actor.WithDeadLetterThrottleInterval(time.Millisecond), actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return o.Logger }))
+	// An actor that panics has a fault of ours: it is ended, and its cell with it.
+	stop := actor.NewOneForOneStrategy(0, 0, func(any) actor.Directive { return actor.StopDirective })
+	s.root = s.protoactor.Root.Copy().WithGuardian(stop)
+	s.letters = s.protoactor.EventStream.Subscribe(s.undelivered)
+	return s
+}
+
+// Spawn starts a cell under a name and returns when it runs. The name must be free; that of a
+// cell which has ended is given up for it.
+func (s *System) Spawn(ctx context.Context, a Address, p Plan) error {
+	if err := validAddress(a); err != nil {
+		return err
+	}
+	p.Restart = p.Restart.withDefaults()
+	switch p.Restart.When {
+	case Never, OnFailure:
+	default:
+		return cell.Errorf(cell.Invalid, "restart %q is not known: use %q or %q", p.Restart.When, Never, OnFailure)
+	}
+	c, err := s.place(a, p)
+	if err != nil {
+		return err
+	}
+	started, err := s.begin(ctx, c)
+	if err != nil {
+		s.root.Stop(c.self)
+		<-c.gone
+		return err
+	}
+	c.tell(&begun{1, started, nil})
+	s.working.Go(func() { c.watch(started, 1) })
+	return nil
+}
+
+func (s *System) begin(ctx context.Context, c *cellActor) (cell.Cell, error) {
+	for _, topic := range c.plan.Topics {
+		if err := s.topics.add(c.at, topic); err != nil {
+			return nil, err
+		}
+	}
+	return c.plan.Start(ctx, 1)
+}
+
+func validAddress(a Address) error {
+	if err := cell.ValidName("tenant", a.Tenant); err != nil {
+		return err
+	}
+	return cell.ValidName("cell", a.Name)
+}
+
+// place makes an actor and gives it the name.
+func (s *System) place(a Address, p Plan) (*cellActor, error) {
+	c := &cellActor{system: s, at: a, plan: p, gone: make(chan struct{})}
+	for i := range c.lanes {
+		c.lanes[i].wg = &s.working
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, cell.Errorf(cell.CellGone, "the node is ending")
+	}
+	s.all[c] = struct{}{}
+	c.self = s.root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
+	s.mu.Unlock()
+	own := Entry{PID: c.self, gate: newGate(p.Credit), gone: c.gone, idle: &c.idle}
+	if s.directory.Claim(a, own) {
+		return c, nil
+	}
+	if old, there := s.directory.Lookup(a); there && old.idle != nil && old.idle.Load() {
+		s.root.Stop(old.PID)
+		<-old.gone
+		if s.directory.Claim(a, own) {
+			return c, nil
+		}
+	}
+	s.root.Stop(c.self)
+	<-c.gone
+	return nil, cell.Errorf(cell.Invalid, "there is a cell %s already; close it, or use another name", a)
+}
+
+// Ask sends an envelope and returns what became of it. When the context ends before there is an
+// answer, what runs is interrupted.
+func (s *System) Ask(ctx context.Context, env Envelope) Reply {
+	r, at, err := s.submit(ctx, env)
+	if err != nil {
+		return Reply{Err: err}
+	}
+	return r.wait(at.gone)
+}
+
+// submit sends without waiting for an answer.
+func (s *System) submit(ctx context.Context, env Envelope) (*request, Entry, error) {
+	if env.ID == (ID{}) {
+		env.ID = NewID()
+	}
+	at, there := s.directory.Lookup(env.To)
+	if !there {
+		s.dead(env, "no such cell")
+		return nil, Entry{}, s.noSuchCell(env.To)
+	}
+	if err := at.gate.enter(env.Body); err != nil {
+		s.dead(env, "no credit")
+		return nil, Entry{}, err
+	}
+	r := newRequest(ctx, env, func() { at.gate.leave(env.Body) })
+	s.root.Send(at.PID, r)
+	return r, at, nil
+}
+
+func (s *System) noSuchCell(a Address) error {
+	return cell.Errorf(cell.CellGone, "there is no cell %s", a)
+}
+
+// List returns the names of a tenant's cells, or with "" of all, in no order.
+func (s *System) List(tenant string) []Address { return s.directory.List(tenant) }
+
+// forget takes an actor's name away.
+func (s *System) forget(a *cellActor) {
+	s.directory.Release(a.at, a.self)
+	s.mu.Lock()
+	_, was := s.all[a]
+	delete(s.all, a)
+	s.mu.Unlock()
+	if _, taken := s.directory.Lookup(a.at); !taken {
+		s.topics.remove(a.at, "")
+	}
+	if was && a.epoch > 0 {
+		s.happened(Left, a, a.why)
+	}
+}
+
+func (s *System) happened(k EventKind, a *cellActor, reason string) {
+	s.options.Logger.Debug("cell", "event", string(k), "cell", a.at.String(), "epoch", a.epoch, "reason", reason)
+	if s.options.Events != nil {
+		s.options.Events(Event{Kind: k, Cell: a.at, Epoch: a.epoch, Reason: reason, At: time.Now()})
+	}
+}
+
+// Close ends all cells and returns when they have ended, or ctx has. Nothing can be spawned any
+// more.
+func (s *System) Close(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	ending := slices.Collect(maps.Keys(s.all))
+	s.mu.Unlock()
+	for _, a := range ending {
+		s.root.Stop(a.self)
+	}
+	if !first {
+		return nil
+	}
+	s.end()
+	done := make(chan struct{})
+	go func() {
+		for _, a := range ending {
+			<-a.gone
+		}
+		s.working.Wait() // nobody is left who would add to it
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return cell.Errorf(cell.Timeout, "cells are still ending: %v", ctx.Err())
+	}
+	s.protoactor.EventStream.Unsubscribe(s.letters)
+	s.protoactor.Shutdown()
+	return nil
+}

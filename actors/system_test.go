@@ -1,0 +1,288 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+func TestAsk(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	var cells started
+	spawn(t, s, worker, cells.plan())
+	r := s.Ask(soon(t), Envelope{To: worker, Body: Call{cell.Invocation{Target: "f", Raw: []byte("x")}}})
+	if r.Err != nil || string(r.Value.Data) != "x" || r.Epoch != 1 {
+		t.Errorf("%+v", r)
+	}
+	if r := s.Ask(soon(t), Envelope{To: worker, Body: Inspect{}}); r.Err != nil || r.Report.ID == "" {
+		t.Errorf("%+v", r)
+	}
+	if r := s.Ask(soon(t), exec(Address{"acme", "nobody"}, "")); cell.KindOf(r.Err) != cell.CellGone {
+		t.Errorf("%+v", r)
+	}
+	if r := s.Ask(soon(t), exec(Address{"other", "worker"}, "")); cell.KindOf(r.Err) != cell.CellGone {
+		t.Errorf("another tenant's: %+v", r)
+	}
+	if n := s.DeadLetters()["no such cell"]; n != 2 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+func TestNames(t *testing.T) {
+	s, told := newSystem(t, Options{})
+	var cells started
+	spawn(t, s, worker, cells.plan())
+	if err := s.Spawn(soon(t), worker, cells.plan()); cell.KindOf(err) != cell.Invalid {
+		t.Errorf("a name that is taken: %v", err)
+	}
+	spawn(t, s, Address{"other", "worker"}, cells.plan())
+	if got := s.List("acme"); !slices.Equal(got, []Address{worker}) {
+		t.Errorf("%v", got)
+	}
+	if r := s.Ask(soon(t), Envelope{To: worker, Body: Close{}}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	spawn(t, s, worker, cells.plan()) // at once
+	s.Ask(soon(t), Envelope{To: worker, Body: Kill{"test"}})
+	told.await(t, Ended)
+	if r := s.Ask(soon(t), exec(worker, "")); cell.KindOf(r.Err) != cell.CellGone {
+		t.Errorf("what was killed runs: %+v", r)
+	}
+	spawn(t, s, worker, cells.plan()) // what has ended gives up its name
+	for _, a := range []Address{{"", "x"}, {"x", ""}, {"a b", "x"}, {"x", "../x"}} {
+		if err := s.Spawn(soon(t), a, cells.plan()); cell.KindOf(err) != cell.Invalid {
+			t.Errorf("%v: %v", a, err)
+		}
+	}
+}
+
+func TestFailedStart(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	cells := started{fail: errors.New("no room")}
+	if err := s.Spawn(soon(t), worker, cells.plan()); err == nil || err.Error() != "no room" {
+		t.Errorf("%v", err)
+	}
+	cells.refuse(nil)
+	spawn(t, s, worker, cells.plan())
+}
+
+// TestOrder: of each sender all comes in the order in which it was sent, and once.
+func TestOrder(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	var cells started
+	spawn(t, s, worker, cells.plan())
+	const senders, each = 8, 100
+	var sending sync.WaitGroup
+	for sender := range senders {
+		sending.Go(func() {
+			for i := range each {
+				if r := s.Ask(soon(t), post(worker, fmt.Sprintf("%d %03d", sender, i))); r.Err != nil {
+					t.Error(r.Err)
+				}
+			}
+		})
+	}
+	sending.Wait()
+	got := cells.last().got()
+	slices.SortStableFunc(got, func(a, b string) int { return int(a[0]) - int(b[0]) })
+	if !slices.IsSorted(got) || len(slices.Compact(got)) != senders*each {
+		t.Errorf("%d messages: %.200v", len(got), got)
+	}
+}
+
+// TestSubmitOrder: so it is when the sender does not wait.
+func TestSubmitOrder(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	var cells started
+	spawn(t, s, worker, cells.plan())
+	var last *request
+	var at Entry
+	for i := range 500 {
+		var err error
+		if last, at, err = s.submit(soon(t), post(worker, fmt.Sprintf("%03d", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last.wait(at.gone)
+	if got := cells.last().got(); len(got) != 500 || !slices.IsSorted(got) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestTwice: an envelope that comes again is not done again, and is answered as before.
+func TestTwice(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	release := make(chan struct{})
+	cells := started{setUp: func(q *quick) {
+		q.exec = func(_ context.Context, code string) error {
+			if code == "wait" {
+				<-release
+			}
+			return cell.Errorf(cell.GuestError, "as it went")
+		}
+	}}
+	spawn(t, s, worker, cells.plan())
+	env := exec(worker, "wait")
+	env.ID = NewID()
+	replies := make(chan Reply, 3)
+	for range 2 {
+		go func() { replies <- s.Ask(soon(t), env) }()
+	}
+	for cells.last().running() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	for range 2 {
+		if r := <-replies; cell.KindOf(r.Err) != cell.GuestError {
+			t.Errorf("%+v", r)
+		}
+	}
+	if r := s.Ask(soon(t), env); cell.KindOf(r.Err) != cell.GuestError {
+		t.Errorf("later: %+v", r)
+	}
+	if n := cells.last().running(); n != 1 {
+		t.Errorf("it ran %d times", n)
+	}
+}
+
+func (q *quick) running() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ran)
+}
+
+// TestCredit: who has none is answered at once, and has it again later.
+func TestCredit(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	release := make(chan struct{})
+	cells := started{setUp: func(q *quick) {
+		q.send = func(cell.Value) error { <-release; return nil }
+	}}
+	p := cells.plan()
+	p.Credit = Credit{Count: 3, Bytes: 100, Aside: 1}
+	spawn(t, s, worker, p)
+	var all []*request
+	submit := func(text string) error {
+		r, _, err := s.submit(soon(t), post(worker, text))
+		if err == nil {
+			all = append(all, r)
+		}
+		return err
+	}
+	if err := errors.Join(submit("a"), submit(string(make([]byte, 99)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := submit("c"); cell.KindOf(err) != cell.Busy {
+		t.Errorf("101 bytes of 100: %v", err)
+	}
+	if err := submit(""); err != nil {
+		t.Fatal(err)
+	}
+	if err := submit(""); cell.KindOf(err) != cell.Busy {
+		t.Errorf("4 of 3: %v", err)
+	}
+	if r := s.Ask(soon(t), Envelope{To: worker, Body: Inspect{}}); r.Err != nil {
+		t.Errorf("what waits for nobody: %v", r.Err)
+	}
+	close(release)
+	for _, r := range all {
+		if got := <-r.replied; got.Err != nil {
+			t.Error(got.Err)
+		}
+	}
+	if r := s.Ask(soon(t), post(worker, string(make([]byte, 1000)))); r.Err != nil {
+		t.Errorf("one alone: %v", r.Err)
+	}
+}
+
+// TestDeadlines: what is late is not begun, and what runs is interrupted.
+func TestDeadlines(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	cells := started{setUp: func(q *quick) {
+		q.exec = func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			return cell.Errorf(cell.Timeout, "interrupted")
+		}
+	}}
+	spawn(t, s, worker, cells.plan())
+	first, second := exec(worker, "first"), exec(worker, "second")
+	first.Deadline = time.Now().Add(40 * time.Millisecond)
+	second.Deadline = time.Now().Add(20 * time.Millisecond)
+	var all []*request
+	for _, env := range []Envelope{first, second} {
+		r, _, err := s.submit(soon(t), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	for _, r := range all {
+		if got := <-r.replied; cell.KindOf(got.Err) != cell.Timeout {
+			t.Errorf("%+v", got)
+		}
+	}
+	if n := cells.last().running(); n != 1 {
+		t.Errorf("%d ran", n)
+	}
+	ctx, cancel := context.WithCancel(soon(t))
+	cancel()
+	if r := s.Ask(ctx, exec(worker, "third")); cell.KindOf(r.Err) != cell.Cancelled {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestTopics: each cell that hears a topic gets what is published, and no other.
+func TestTopics(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	var one, two, other started
+	p := one.plan()
+	p.Topics = []string{"news"}
+	spawn(t, s, Address{"acme", "one"}, p)
+	spawn(t, s, Address{"acme", "two"}, two.plan())
+	p = other.plan()
+	p.Topics = []string{"news"}
+	spawn(t, s, Address{"other", "one"}, p)
+	if err := s.Subscribe(Address{"acme", "two"}, "news"); err != nil {
+		t.Fatal(err)
+	}
+	publish := func(text string) Published {
+		t.Helper()
+		got, err := s.Publish(soon(t), "acme", "news", "test", cell.BytesValue([]byte(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := publish("a"); got.Delivered != 2 {
+		t.Errorf("%+v", got)
+	}
+	s.Unsubscribe(Address{"acme", "one"}, "news")
+	two.last().send = func(cell.Value) error { return cell.Errorf(cell.Busy, "full") }
+	if got := publish("b"); got.Delivered != 0 || len(got.Refused) != 1 || cell.KindOf(got.Refused[0].Err) != cell.Busy {
+		t.Errorf("%+v", got)
+	}
+	if r := s.Ask(soon(t), Envelope{To: Address{"acme", "two"}, Body: Close{}}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	if got := publish("c"); got.Delivered != 0 || len(got.Refused) != 0 {
+		t.Errorf("a cell that has left hears: %+v", got)
+	}
+	if got := one.last().got(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("%v", got)
+	}
+	if got := other.last().got(); len(got) != 0 {
+		t.Errorf("another tenant's cell heard %v", got)
+	}
+	if _, err := s.Publish(soon(t), "acme", "a b", "test", cell.Null()); cell.KindOf(err) != cell.Invalid {
+		t.Errorf("%v", err)
+	}
+	if err := s.Subscribe(Address{"acme", "nobody"}, "news"); cell.KindOf(err) != cell.CellGone {
+		t.Errorf("%v", err)
+	}
+}
