@@ -3,7 +3,7 @@ package document
 // amount is how much a sandbox has, with what it inherits. It bounds what compiling takes
 // before anything is compiled.
 type amount struct {
-	rules, globs, imports, contracts, capabilities int
+	rules, globs, networks, hosts, imports, contracts, capabilities int
 }
 
 func (s *sandbox) amount() amount {
@@ -13,11 +13,17 @@ func (s *sandbox) amount() amount {
 			globs++
 		}
 	}
-	return amount{len(s.fs.rules) + len(s.net.rules), globs, len(s.imports.names), len(s.contracts.texts), len(s.capabilities.byName)}
+	hosts := 0
+	for _, r := range s.net.rules {
+		if r.host != "" {
+			hosts++
+		}
+	}
+	return amount{len(s.fs.rules) + len(s.net.rules), globs, len(s.net.rules) - hosts, hosts, len(s.imports.names), len(s.contracts.texts), len(s.capabilities.byName)}
 }
 
 func (a amount) plus(b amount) amount {
-	return amount{a.rules + b.rules, a.globs + b.globs, a.imports + b.imports, a.contracts + b.contracts, a.capabilities + b.capabilities}
+	return amount{a.rules + b.rules, a.globs + b.globs, a.networks + b.networks, a.hosts + b.hosts, a.imports + b.imports, a.contracts + b.contracts, a.capabilities + b.capabilities}
 }
 
 // The bounds of a sandbox with what it inherits, each entry counted as often as it is
@@ -45,7 +51,7 @@ func (p parsing) checkAmounts() {
 		for _, bound := range []struct {
 			what       string
 			count, max int
-		}{{"rules", a.rules, MaxRules}, {"rules with wildcards", a.globs, MaxGlobs}, {"imports", a.imports, maxImports}, {"contracts", a.contracts, maxContracts}, {"capabilities", a.capabilities, maxCapabilities}} {
+		}{{"rules", a.rules, MaxRules}, {"rules with wildcards", a.globs, MaxGlobs}, {"networks", a.networks, MaxNetworks}, {"rules with host names", a.hosts, MaxHosts}, {"imports", a.imports, maxImports}, {"contracts", a.contracts, maxContracts}, {"capabilities", a.capabilities, maxCapabilities}} {
 			if bound.count > bound.max {
 				p.at(s.at, "take some out", "sandbox %s has %d %s with those it inherits; %d are possible", s.name, bound.count, bound.what, bound.max)
 			}

@@ -62,20 +62,29 @@ func (x netIndex) covering(p netip.Prefix, each func(r *netRule) bool) {
 // decides: each prefix has the ports that all rules about it permit, without those that any
 // denies.
 func (c *compiling) networks() {
-	c.out.hosts, c.out.Names = c.resolve()
-	c.out.net = indexNet(c.out.hosts)
-	for prefix, rules := range c.out.net.byPrefix {
-		permitted := c.out.net.ports(prefix)
-		switch last := rules[len(rules)-1]; {
+	rules, unresolved := c.resolve()
+	net := indexNet(rules)
+	for prefix := range net.byPrefix {
+		for _, name := range net.fit(prefix) {
+			unresolved[name] = true
+		}
+		written := net.byPrefix[prefix]
+		if len(written) == 0 { // only names were about it, and they did not fit
+			delete(net.byPrefix, prefix)
+			continue
+		}
+		switch permitted := net.ports(prefix); {
 		case len(permitted) == 0:
 			c.out.Policy.Net = append(c.out.Policy.Net, policy.NetRule{Prefix: prefix, Deny: true})
 		case len(permitted) > policy.MaxPortRanges:
-			c.at(last.at, "use fewer, wider ranges", "all rules about %s together permit %d ranges of ports; %d are possible", prefix, len(permitted), policy.MaxPortRanges)
+			c.at(written[len(written)-1].at, "use fewer, wider ranges", "all rules about %s together permit %d ranges of ports; %d are possible", prefix, len(permitted), policy.MaxPortRanges)
 		default:
 			c.out.Policy.Net = append(c.out.Policy.Net, policy.NetRule{Prefix: prefix, Ports: ifNotAll(permitted)})
 		}
 	}
 	slices.SortFunc(c.out.Policy.Net, func(a, b policy.NetRule) int { return comparePrefix(a.Prefix, b.Prefix) })
+	c.out.net, c.out.Unresolved = net, sortedKeys(unresolved)
+	c.out.hosts = slices.DeleteFunc(rules, func(r netRule) bool { return r.host != "" && r.prefix.IsValid() && !net.has(r) })
 }
 
 func comparePrefix(a, b netip.Prefix) int {
@@ -86,16 +95,54 @@ func comparePrefix(a, b netip.Prefix) int {
 // Prefixes either contain each other or are apart, so that rules which contain it are all
 // that are about such an address.
 func (x netIndex) ports(prefix netip.Prefix) []policy.PortRange {
-	var permitted, denied []policy.PortRange
+	permitted, denied := x.verdicts(prefix, func(*netRule) bool { return true })
+	return withoutPorts(permitted, denied)
+}
+
+// verdicts are the ports that some of the rules about a prefix permit, and that they deny.
+func (x netIndex) verdicts(prefix netip.Prefix, counts func(*netRule) bool) (permitted, denied []policy.PortRange) {
 	x.covering(prefix, func(r *netRule) bool {
-		if r.denies() {
+		switch {
+		case !counts(r):
+		case r.denies():
 			denied = append(denied, orAll(r.ports)...)
-		} else {
+		default:
 			permitted = append(permitted, orAll(r.ports)...)
 		}
 		return true
 	})
-	return withoutPorts(joinPorts(permitted), denied)
+	return joinPorts(permitted), joinPorts(denied)
+}
+
+// fit drops from an address the rules of names with which it would have more ranges of ports
+// than one may, so that whoever serves a name cannot spoil a document with an answer. The
+// first of the text stay.
+func (x netIndex) fit(prefix netip.Prefix) (dropped []string) {
+	rules := x.byPrefix[prefix]
+	isHost := func(r netRule) bool { return r.host != "" }
+	if !slices.ContainsFunc(rules, isHost) || len(x.ports(prefix)) <= policy.MaxPortRanges {
+		return nil
+	}
+	permitted, denied := x.verdicts(prefix, func(r *netRule) bool { return !isHost(*r) })
+	permitted = withoutPorts(permitted, denied)
+	x.byPrefix[prefix] = slices.DeleteFunc(slices.Clone(rules), func(r netRule) bool {
+		if !isHost(r) {
+			return false
+		}
+		more := joinPorts(slices.Concat(permitted, withoutPorts(orAll(r.ports), denied)))
+		if len(more) > policy.MaxPortRanges {
+			dropped = append(dropped, r.host)
+			return true
+		}
+		permitted = more
+		return false
+	})
+	return dropped
+}
+
+// has tells whether a rule is still in the index.
+func (x netIndex) has(r netRule) bool {
+	return slices.ContainsFunc(x.byPrefix[r.prefix], func(o netRule) bool { return o.at == r.at && o.host == r.host })
 }
 
 // ifNotAll is nothing for every port, as kernel/policy has it.
@@ -106,30 +153,44 @@ func ifNotAll(ports []policy.PortRange) []policy.PortRange {
 	return ports
 }
 
-// resolve adds to the rule of each host one for each of its addresses, and lists the hosts.
-func (c *compiling) resolve() (rules []netRule, names []string) {
+// resolve adds to the rule of each host one for each of its addresses. It lists the hosts, and
+// returns those of which an address is missing.
+func (c *compiling) resolve() (rules []netRule, unresolved map[string]bool) {
+	unresolved = map[string]bool{}
+	usable := map[string][]netip.Addr{}
 	for _, r := range c.s.net.rules {
 		rules = append(rules, r)
 		if r.host == "" {
 			continue
 		}
-		names = append(names, r.host)
-		for _, a := range c.o.Resolve[r.host] {
-			if a = a.Unmap().WithZone(""); !reachable(a) {
-				continue
+		if _, known := usable[r.host]; !known {
+			list, all := pinned(c.o.Resolve[r.host])
+			usable[r.host] = list
+			if !all {
+				unresolved[r.host] = true
 			}
+		}
+		for _, a := range usable[r.host] {
 			at := r
 			at.prefix = netip.PrefixFrom(a, a.BitLen())
 			rules = append(rules, at)
 		}
 	}
-	slices.Sort(names)
-	return rules, slices.Compact(names)
+	c.out.Names = sortedKeys(usable)
+	return rules, unresolved
 }
 
-// reachable tells addresses that a name may stand for. Whoever serves a name chooses its
-// addresses: this machine's own interfaces by "unspecified", and metadata services, which
-// are link-local, must be named by their addresses.
-func reachable(a netip.Addr) bool {
-	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+// pinned are the addresses that a name is taken for, and whether they are all of those found.
+func pinned(found []netip.Addr) (list []netip.Addr, all bool) {
+	for _, a := range found {
+		if a = a.Unmap().WithZone(""); reachable(a) {
+			list = append(list, a)
+		}
+	}
+	all = len(list) == len(found) && len(found) > 0
+	slices.SortFunc(list, netip.Addr.Compare)
+	if list = slices.Compact(list); len(list) > MaxAddresses {
+		return list[:MaxAddresses], false
+	}
+	return list, all
 }

@@ -27,6 +27,12 @@ const (
 	MaxRules = 10000
 	// MaxGlobs is how many of those for files may have wildcards: who judges tries each.
 	MaxGlobs = 1024
+	// MaxNetworks is how many of those for networks may have addresses, and MaxHosts how many
+	// may name hosts. Each host is taken for MaxAddresses at most. Together they are as many
+	// prefixes as the kernel's programs have room for.
+	MaxNetworks  = 2048
+	MaxHosts     = 64
+	MaxAddresses = 32
 	// MaxProblems is how many faults are reported.
 	MaxProblems = 50
 )
@@ -79,7 +85,8 @@ func (d *Document) Hash() [32]byte { return sha256.Sum256(d.canonical) }
 // Options are what a compilation depends on beside the document.
 type Options struct {
 	// Resolve has the addresses that host names stand for at the moment, by the name as
-	// it is in [Compiled.Names]. A name that is not in it gives no rule.
+	// it is in [Compiled.Names]. A name that is not in it gives no rule. Of one with more than
+	// MaxAddresses the lowest count.
 	Resolve map[string][]netip.Addr
 	// Keys are the plug-ins' keys; nil: there are none.
 	Keys *Keys
@@ -115,6 +122,10 @@ type Compiled struct {
 	Restart *Restart
 	// Names are the host names that rules permit, sorted, lower case.
 	Names []string
+	// Unresolved are those of Names that have no address at the moment, or one that gives no
+	// rule: it is one of too many, may be reached only by rules with addresses, or has too many
+	// ranges of ports by other rules. Hash is not of it.
+	Unresolved []string
 	// Extra are plug-ins' keys as their Key decoded them, by name.
 	Extra map[string]any
 

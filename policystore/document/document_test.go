@@ -156,6 +156,8 @@ func TestBounds(t *testing.T) {
 		"size":      {strings.Repeat("#", document.MaxSize+1), "1048576 are possible"},
 		"sandboxes": {"version: 1.0\nsandboxes:\n" + manySandboxes(document.MaxSandboxes+1), "more than 256 sandboxes"},
 		"rules":     {sandboxOf("fs: [" + many(document.MaxRules+1) + "]"), "has 10001 rules"},
+		"networks":  {sandboxOf("net: [" + strings.Repeat("{deny: 10.0.0.0/8},", document.MaxNetworks+1) + "]"), "has 2049 networks"},
+		"hosts":     {sandboxOf(hostRules(document.MaxHosts + 1)), "has 65 rules with host names"},
 		"inherited": {"version: 1.0\nsandboxes:\n  a: {fs: [" + many(6000) + "]}\n  b: {extends: a}\n  c: {extends: b, fs: [" + many(4001) + "]}\n", "sandbox c has 10001 rules"},
 		"too much":  {sandboxOf("fs: [" + longPaths(1100) + "]"), "take 259600 bytes; 256000 are possible"},
 		"just fits": {sandboxOf("fs: [" + longPaths(1080) + "]"), ""},

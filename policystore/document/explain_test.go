@@ -72,7 +72,11 @@ sandboxes:
 // A name leads nowhere that must be named by its address.
 func TestNamesAreNotTrusted(t *testing.T) {
 	addresses := []netip.Addr{{}}
-	for _, text := range []string{"0.0.0.0", "::", "169.254.169.254", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254", "224.0.0.1", "ff02::1", "255.255.255.255"} {
+	for _, text := range []string{
+		"0.0.0.0", "0.1.2.3", "::", "169.254.169.254", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254", "224.0.0.1", "ff02::1", "255.255.255.255",
+		"127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::127.0.0.1",
+		"fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "64:ff9b::100.100.100.200",
+	} {
 		addresses = append(addresses, netip.MustParseAddr(text))
 	}
 	c, err := parse(t, sandboxOf(`net: [{connect: "x.example:80"}]`)).Compile("", document.Options{Resolve: map[string][]netip.Addr{"x.example": addresses}})
@@ -81,5 +85,16 @@ func TestNamesAreNotTrusted(t *testing.T) {
 	}
 	if len(c.Policy.Net) != 0 || len(c.Names) != 1 {
 		t.Errorf("%v, %v", c.Policy.Net, c.Names)
+	}
+}
+
+// Other addresses of a name count, private ones and those of IPv4 behind NAT64, too.
+func TestNamesAreReachable(t *testing.T) {
+	for _, text := range []string{"192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1", "64:ff9b::192.0.2.1"} {
+		o := document.Options{Resolve: map[string][]netip.Addr{"x.example": {netip.MustParseAddr(text)}}}
+		c, err := parse(t, sandboxOf(`net: [{connect: "x.example:80"}]`)).Compile("", o)
+		if err != nil || len(c.Policy.Net) != 1 || len(c.Unresolved) != 0 {
+			t.Errorf("%s: %v %v", text, c, err)
+		}
 	}
 }
