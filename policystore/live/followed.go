@@ -20,11 +20,13 @@ type Followed struct {
 	target   Target
 	ctx      context.Context
 	cancel   context.CancelFunc
+	leave    func()
 	first    chan error // how the first that it was offered ended; one, buffered
 
 	mu      sync.Mutex
 	inForce Revision
 	next    *offered // the newest that is not at work
+	failed  *offered // the newest, where it may work later
 	broken  string   // why there is nothing newer than that
 	working bool
 	report  Report
@@ -33,13 +35,13 @@ type Followed struct {
 // offered is a revision that a target is to have.
 type offered struct {
 	revision Revision
-	missing  []string
+	tries    int // for which the target was busy
 }
 
 // Close ends the following, and does not wait for a revision that is being put in force.
 func (f *Followed) Close() {
 	f.cancel()
-	f.reloader.forget(f)
+	f.leave()
 }
 
 // Report is how the cell stands to its policy now.
@@ -62,16 +64,35 @@ func (f *Followed) offer(newest uint64, r Revision, m meaning) {
 		f.tell(m.err)
 		return
 	}
+	f.failed = nil
 	r.Compiled = m.compiled
+	if f.tooWeak(m.compiled) {
+		r.Compiled = m.withheld
+	}
 	if !f.working && r.same(f.inForce) {
-		f.report.Failed, f.report.Unresolved = "", m.missing
+		f.report.Failed, f.report.Unresolved = "", r.Compiled.Unresolved
 		f.tell(nil)
 		return
 	}
-	f.next = &offered{r, m.missing}
+	f.next = &offered{revision: r}
+	f.begin()
+}
+
+// begin sees to it, under mu, that somebody serves the target.
+func (f *Followed) begin() {
 	if !f.working {
 		f.working = true
 		f.reloader.running.Go(f.work)
+	}
+}
+
+// retry offers again what failed for a reason that may have passed.
+func (f *Followed) retry() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed != nil && !f.working {
+		f.next, f.failed = &offered{revision: f.failed.revision}, nil
+		f.begin()
 	}
 }
 
@@ -93,17 +114,18 @@ func (f *Followed) tell(err error) {
 
 // work puts the newest revision in force until there is none.
 func (f *Followed) work() {
-	for {
-		if !f.reloader.enter(f.ctx) {
-			return
-		}
+	owner := owner(f.subject.name)
+	for f.reloader.places.enter(f.ctx, owner) {
 		o := f.take()
 		if o == nil {
-			f.reloader.leave()
+			f.reloader.places.leave(owner)
 			return
 		}
-		reloaded, err := f.apply(o.revision)
-		f.reloader.leave()
+		reloaded, err := f.target.Apply(f.ctx, o.revision)
+		f.reloader.places.leave(owner)
+		if f.again(o, err) {
+			continue
+		}
 		f.note(o, reloaded, err)
 		if errors.Is(err, cell.CellGone) {
 			f.Close()
@@ -118,7 +140,8 @@ func (f *Followed) take() *offered {
 	o := f.next
 	f.next = nil
 	if o != nil && o.revision.same(f.inForce) {
-		f.report.Failed, f.report.Unresolved = f.broken, o.missing
+		f.report.Failed, f.report.Unresolved = f.broken, o.revision.Compiled.Unresolved
+		f.tell(nil)
 		o = nil
 	}
 	f.working = o != nil
@@ -131,32 +154,25 @@ const (
 	retryFirst = 50 * time.Millisecond
 )
 
-// apply tries as long as the target is busy, nothing newer has come and it is followed.
-func (f *Followed) apply(r Revision) (reloaded cell.Reloaded, err error) {
-	wait := retryFirst
-	for range retries {
-		reloaded, err = f.target.Apply(f.ctx, r)
-		if kind := cell.KindOf(err); kind != cell.Busy && kind != cell.Timeout || f.ctx.Err() != nil {
-			return reloaded, err
-		}
-		again := time.NewTimer(wait)
-		select {
-		case <-again.C:
-		case <-f.ctx.Done():
-			again.Stop()
-			return reloaded, err
-		}
-		if wait *= 2; f.superseded() {
-			return reloaded, err
-		}
+// again waits, where the target was busy, and then puts what it was asked back, unless
+// something newer has come. Meanwhile others have its place.
+func (f *Followed) again(o *offered, err error) bool {
+	if kind := cell.KindOf(err); kind != cell.Busy && kind != cell.Timeout || o.tries+1 >= retries {
+		return false
 	}
-	return reloaded, err
-}
-
-func (f *Followed) superseded() bool {
+	after := time.NewTimer(retryFirst << o.tries)
+	defer after.Stop()
+	select {
+	case <-after.C:
+	case <-f.ctx.Done():
+		return false
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.next != nil
+	if f.next == nil {
+		f.next = &offered{o.revision, o.tries + 1}
+	}
+	return true
 }
 
 // note records how a revision ended.
@@ -164,10 +180,13 @@ func (f *Followed) note(o *offered, reloaded cell.Reloaded, err error) {
 	f.mu.Lock()
 	if err != nil {
 		f.report.Failed = err.Error()
+		if f.next == nil && !final(err) {
+			f.failed = o
+		}
 	} else {
 		f.inForce = o.revision
 		f.report.Version, f.report.At, f.report.Failed = o.revision.Version, f.reloader.options.Now(), f.broken
-		f.report.Layers, f.report.NewCell, f.report.Unresolved = reloaded.Layers, reloaded.NewCell(), o.missing
+		f.report.Layers, f.report.NewCell, f.report.Unresolved = reloaded.Layers, reloaded.NewCell(), o.revision.Compiled.Unresolved
 		f.report.Wants = f.wants(o.revision.Compiled)
 	}
 	f.tell(err)
@@ -178,10 +197,24 @@ func (f *Followed) note(o *offered, reloaded cell.Reloaded, err error) {
 	}
 }
 
+// final tells errors that the same revision would end in at any time.
+func final(err error) bool {
+	switch cell.KindOf(err) {
+	case cell.Invalid, cell.PolicyDenied, cell.CellGone:
+		return true
+	}
+	return false
+}
+
 // wants is the backend that a policy wants and the cell lacks.
 func (f *Followed) wants(c *document.Compiled) cell.Backend {
-	if b, ok := f.target.(Bounded); ok && document.Stronger(c.Backend, b.Backend()) {
+	if f.tooWeak(c) {
 		return c.Backend
 	}
 	return ""
+}
+
+func (f *Followed) tooWeak(c *document.Compiled) bool {
+	b, ok := f.target.(Bounded)
+	return ok && document.Stronger(c.Backend, b.Backend())
 }

@@ -193,7 +193,7 @@ func TestNewestWins(t *testing.T) {
 }
 
 func TestParallelIsBounded(t *testing.T) {
-	w := newWorld(t, Options{Parallel: 3})
+	w := newWorld(t, Options{Parallel: 12})
 	w.put("p", "a: { files: 10 }")
 	hold, at := make(chan struct{}, 100), &most{}
 	var followed []*Followed
@@ -294,7 +294,7 @@ func TestFailures(t *testing.T) {
 	}}
 	w.follow("p", "", gone)
 	w.put("p", "a: { files: 14 }")
-	await(t, "that one is gone", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.subjects["p"].followers) == 1 })
+	await(t, "that one is gone", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.subjects["p"].users == 1 })
 	refused := &recorder{fail: func(Revision) error { return refusal }}
 	if _, err := w.Follow(t.Context(), "p", "", refused); !errors.Is(err, cell.PolicyDenied) {
 		t.Errorf("what is refused from the start: %v", err)

@@ -28,15 +28,16 @@ var _ Source = (*policystore.Store)(nil)
 type Options struct {
 	// Keys are the plug-ins' keys that documents may have; nil: none.
 	Keys *document.Keys
-	// Parallel is how many targets are at work at one time; 0 is 64.
+	// Parallel is how many targets are at work at one time, a fourth of them of one tenant, or of
+	// one policy that is nobody's; 0 is 256.
 	Parallel int
 	// Resolver finds the addresses of host names; nil is net.DefaultResolver.
 	Resolver Resolver
-	// ResolveEvery is how often names are looked up; 0 is 30 s.
+	// ResolveEvery is how often names are looked up, and what failed is tried again; 0 is 30 s.
 	ResolveEvery time.Duration
 	// ResolveKeep is how long addresses are good for when nobody answers; 0 is 5 min.
 	ResolveKeep time.Duration
-	// ResolveTimeout bounds a look-up, and so how long Follow waits for names; 0 is 2 s.
+	// ResolveTimeout bounds a look-up, and how long Follow waits for all names; 0 is 2 s.
 	ResolveTimeout time.Duration
 	// Reported is called, by the goroutine that served it, when a target has been served. Nil:
 	// nobody is told.
@@ -49,7 +50,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Parallel <= 0 {
-		o.Parallel = 64
+		o.Parallel = 256
 	}
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
@@ -76,11 +77,10 @@ type Reloader struct {
 	source  Source
 	options Options
 	names   *names
+	places  *shares // of targets at work
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
-	places  chan struct{} // of targets at work
-	ask     chan struct{} // one token: there are names that were never looked up
 
 	mu       sync.Mutex
 	closed   bool
@@ -93,8 +93,8 @@ var ErrClosed = errors.New("live: the reloader is closed")
 // New makes a Reloader, which watches the source until it is closed, or the source is.
 func New(source Source, o Options) *Reloader {
 	o = o.withDefaults()
-	r := &Reloader{source: source, options: o, places: make(chan struct{}, o.Parallel), ask: make(chan struct{}, 1), subjects: map[string]*subject{},
-		names: &names{resolver: o.Resolver, logger: o.Logger, timeout: o.ResolveTimeout, keep: o.ResolveKeep, now: o.Now, of: map[string]pinned{}}}
+	r := &Reloader{source: source, options: o, places: newShares(o.Parallel, max(1, o.Parallel/4)), subjects: map[string]*subject{}}
+	r.names = newNames(o, r.moved)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.running.Go(r.watch)
 	r.running.Go(r.resolve)
@@ -115,15 +115,18 @@ func (r *Reloader) Close() {
 // policystore does where there is no such policy, or as the target did. The target is followed
 // until Close, whatever becomes of ctx.
 func (r *Reloader) Follow(ctx context.Context, name, sandbox string, t Target) (*Followed, error) {
-	f := &Followed{reloader: r, sandbox: sandbox, target: t, first: make(chan error, 1), report: Report{Policy: name, Sandbox: sandbox}}
+	s, err := r.join(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.running.Done()
+	f := &Followed{reloader: r, subject: s, sandbox: sandbox, target: t, first: make(chan error, 1), report: Report{Policy: name, Sandbox: sandbox}}
 	if b, ok := t.(Begun); ok {
 		f.inForce = b.Began()
 		f.report.Version, f.report.At = f.inForce.Version, r.options.Now()
 	}
 	f.ctx, f.cancel = context.WithCancel(r.ctx)
-	if err := r.add(name, f); err != nil { // from here on, nothing is missed
-		return nil, err
-	}
+	f.leave = sync.OnceFunc(func() { r.forget(f) })
 	if err := r.begin(ctx, f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("live: follow policy %s: %w", name, err)
@@ -131,69 +134,90 @@ func (r *Reloader) Follow(ctx context.Context, name, sandbox string, t Target) (
 	return f, nil
 }
 
-func (r *Reloader) add(name string, f *Followed) error {
+// join makes sure that a policy is watched: from here on, nothing is missed. The caller is one
+// of those whom Close waits for.
+func (r *Reloader) join(name string) (*subject, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		f.cancel()
-		return ErrClosed
+		return nil, ErrClosed
 	}
+	r.running.Add(1)
 	s := r.subjects[name]
 	if s == nil {
 		s = &subject{name: name, meanings: map[string]meaning{}, followers: map[*Followed]struct{}{}}
 		r.subjects[name] = s
 	}
-	f.subject = s
-	s.followers[f] = struct{}{}
-	return nil
+	s.users++
+	return s, nil
 }
 
 // begin brings the newest version, and waits for it.
 func (r *Reloader) begin(ctx context.Context, f *Followed) error {
-	v, err := r.source.Get(ctx, f.subject.name, 0, policystore.Linearizable)
-	if err != nil {
-		return err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
+	s := f.subject
+	v, err := r.source.Get(ctx, s.name, 0, policystore.Linearizable)
+	if err == nil {
+		r.prepare(ctx, f, v)
+		select {
+		case err = <-f.first:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
-	r.mu.Lock()
-	f.subject.take(v)
-	missing := r.mean(f.subject, f.sandbox).missing
-	r.mu.Unlock()
-	r.names.lookUp(ctx, missing)
-	r.mu.Lock()
-	f.subject.moved(missing)
-	r.publish(f.subject) // to the others it is what they have
-	r.mu.Unlock()
-	select {
-	case err := <-f.first:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-f.ctx.Done():
+	if r.ctx.Err() != nil {
 		return ErrClosed
 	}
+	return err
+}
+
+// prepare looks up the names that were never found, for a while, and offers the version.
+func (r *Reloader) prepare(ctx context.Context, f *Followed, v policystore.Version) {
+	s := f.subject
+	s.mu.Lock()
+	newer := s.take(v)
+	m := r.mean(s, f.sandbox)
+	r.want(s)
+	s.mu.Unlock()
+	if _, missing := r.names.known(m.names); len(missing) > 0 {
+		limited, cancel := context.WithTimeout(ctx, r.options.ResolveTimeout)
+		r.names.lookUp(limited, owner(s.name), missing, true)
+		cancel()
+		r.lookUp(s, look{missing: true})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.followers[f] = struct{}{}
+	if r.outdate(s) || newer {
+		r.publish(s)
+		return
+	}
+	r.offer(s, f)
+	r.want(s)
 }
 
 // forget drops a follower, and what nobody follows any more.
 func (r *Reloader) forget(f *Followed) {
+	s := f.subject
+	s.mu.Lock()
+	delete(s.followers, f)
+	followed := map[string]bool{}
+	for other := range s.followers {
+		followed[other.sandbox] = true
+	}
+	if !followed[f.sandbox] {
+		delete(s.meanings, f.sandbox)
+	}
+	r.want(s)
+	s.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(f.subject.followers, f)
-	if s := f.subject; len(s.followers) == 0 && r.subjects[s.name] == s {
+	if s.users--; s.users == 0 {
 		delete(r.subjects, s.name)
 	}
 }
-
-// enter takes a place to work in, and reports false when ctx has ended.
-func (r *Reloader) enter(ctx context.Context) bool {
-	select {
-	case r.places <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (r *Reloader) leave() { <-r.places }
 
 // watchAgain is how long after a failure the source is asked again.
 const watchAgain = 100 * time.Millisecond
@@ -231,7 +255,7 @@ func (r *Reloader) watchOnce() error {
 	for _, name := range followed {
 		v, err := r.source.Get(r.ctx, name, 0, policystore.Stale)
 		if errors.Is(err, policystore.ErrNotFound) {
-			continue // what deleted it is kept, or its cells would have known
+			v, err = r.deletion(name)
 		}
 		if err != nil {
 			return err
@@ -247,70 +271,85 @@ func (r *Reloader) watchOnce() error {
 	}
 }
 
+// deletion is the version that removed a policy; the zero Version where there is none.
+func (r *Reloader) deletion(name string) (policystore.Version, error) {
+	l, err := r.source.List(r.ctx, policystore.ListRequest{Prefix: name, Limit: 1, Deleted: true}, policystore.Stale)
+	if err != nil || len(l.Versions) == 0 || l.Versions[0].Name != name || !l.Versions[0].Deleted {
+		return policystore.Version{Name: name}, err // if it is back, the watch will tell
+	}
+	return l.Versions[0], nil
+}
+
 // changed brings a version to who follows its policy.
 func (r *Reloader) changed(v policystore.Version) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.subjects[v.Name]
-	if s == nil || !s.take(v) {
-		return
+	if s := r.subjects[v.Name]; s != nil && (s.todo.version == nil || s.todo.version.Number < v.Number) {
+		s.todo.version = &v
+		r.begun(s)
 	}
-	r.publish(s)
-	for _, m := range s.meanings {
-		if len(m.missing) > 0 {
-			select {
-			case r.ask <- struct{}{}:
-			default:
-			}
+}
+
+// moved has the policies with a name compiled again.
+func (r *Reloader) moved(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.subjects {
+		if s.wants[name] {
+			s.todo.moved = true
+			r.begun(s)
 		}
 	}
 }
 
-// resolve looks names up: all of them now and then, and at once those that are new.
+// begun sees to it, under mu, that somebody does what there is to do for a subject.
+func (r *Reloader) begun(s *subject) {
+	if !s.atWork && !r.closed {
+		s.atWork = true
+		r.running.Go(func() { r.work(s) })
+	}
+}
+
+// lookUp has names of a subject looked up.
+func (r *Reloader) lookUp(s *subject, which look) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(s.wants) == 0 || r.closed {
+		return
+	}
+	s.look = look{s.look.missing || which.missing, s.look.all || which.all}
+	if !s.looks {
+		s.looks = true
+		r.running.Go(func() { r.lookUps(s) })
+	}
+}
+
+// resolve has everybody's names looked up now and then, each policy's by a goroutine of its
+// own, and what failed tried again.
 func (r *Reloader) resolve() {
 	tick := time.NewTicker(r.options.ResolveEvery)
 	defer tick.Stop()
 	for {
-		fresh := false
 		select {
 		case <-r.ctx.Done():
 			return
-		case <-r.ask:
-			fresh = true
 		case <-tick.C:
 		}
-		list := r.hosts()
-		if fresh {
-			_, list = r.names.known(list)
+		for _, s := range r.round() {
+			r.lookUp(s, look{all: true})
 		}
-		r.moved(r.names.lookUp(r.ctx, list))
 	}
 }
 
-// hosts are the names of all followed policies, and forgets the others.
-func (r *Reloader) hosts() []string {
+func (r *Reloader) round() []*subject {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wanted := map[string]bool{}
 	for _, s := range r.subjects {
-		for _, name := range s.hosts() {
-			wanted[name] = true
-		}
+		maps.Copy(wanted, s.wants)
+		s.todo.retry = true
+		r.begun(s)
 	}
-	r.names.forget(wanted)
-	return slices.Sorted(maps.Keys(wanted))
-}
-
-// moved brings the newest versions again where the addresses of names have changed.
-func (r *Reloader) moved(changed []string) {
-	if len(changed) == 0 {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, s := range r.subjects {
-		if s.moved(changed) && !s.deleted {
-			r.publish(s)
-		}
-	}
+	r.names.next(wanted)
+	return slices.Collect(maps.Values(r.subjects))
 }

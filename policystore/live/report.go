@@ -17,9 +17,11 @@ type Report struct {
 	Layers []cell.ReloadedLayer `json:"layers,omitempty"`
 	// NewCell is what takes effect only in a new cell.
 	NewCell []string `json:"new_cell,omitempty"`
-	// Wants is the backend that the policy wants at least, where the cell's is weaker.
+	// Wants is the backend that the policy wants at least, where the cell's is weaker. The cell
+	// is bounded as the version says then, and has nothing of what it permits.
 	Wants cell.Backend `json:"wants,omitempty"`
-	// Unresolved are the host names that it permits and that have no address at the moment.
+	// Unresolved are the host names that it permits of which an address is missing at the
+	// moment: see document.Compiled.
 	Unresolved []string `json:"unresolved,omitempty"`
 	// Deleted: there is no such policy any more; the cell keeps what it has.
 	Deleted bool `json:"deleted,omitempty"`
