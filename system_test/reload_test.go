@@ -1,8 +1,9 @@
 package systemtest
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -226,53 +227,62 @@ func TestReloadedQueues(t *testing.T) {
 	})
 }
 
-// TestReloadsAreWhole: rules, modules and limits change together, as often as they will, under a
-// guest that looks at them, which never meets a mixture.
+// TestReloadsAreWhole: rules and modules change together, as often as they will, under a guest
+// that looks for rules of one version with modules of another. Each version permits a file that
+// no other does. So where that can be opened before and after a module is named, that version
+// was in force all the while, and what became of the name is its verdict.
 func TestReloadsAreWhole(t *testing.T) {
+	const versions = 400
+	modules := []string{"json", "string"}
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		root := newTree(t)
-		even := cell.Revision{Policy: *fileRules(readAt(root + "/a")), Imports: []string{"json"}}
-		odd := cell.Revision{Policy: *fileRules(readAt(root + "/b")), Imports: []string{"string"}}
-		// The layers that keep what the cell starts with permit both.
-		c := spawn(t, l, cell.Spec{Backend: b, Imports: even.Imports, Policy: fileRules(readAt(root+"/a"), readAt(root+"/b"))})
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
+		file := func(n int) string { return fmt.Sprintf("%s/a/%d", root, n) }
+		for n := range versions {
+			if err := os.WriteFile(file(n), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The layers that keep what the cell starts with permit all of them.
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: modules, Policy: fileRules(readAt(root + "/a"))})
+		reload := func(n int) {
+			if _, err := c.Reload(soon(t), cell.Revision{Policy: *fileRules(readAt(file(n))), Imports: modules[n%2 : n%2+1]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reload(0)
 		ended := make(chan error, 1)
-		// One look is one check: what both permit it always has, what neither does never.
 		go func() {
-			ended <- c.Exec(ctx, source(`
-def permitted(what):
+			ended <- c.Exec(soon(t), source(`
+def permitted(what, *args):
     try:
-        exec(what)
+        what(*args)
         return True
     except Exception as e:
         if type(e).__name__ not in ('PolicyDenied', 'ImportDenied', 'PermissionError'): raise
         return False
+def opens(n): open(f'%[1]s/a/{n}').close()
+def json(): import json
+def string(): import string
+looks, n, last = [0, 0], 0, 0
 post('runs')
-seen = set()
-while len(seen) < 4:
-    for name, what in (('a', "open('%[1]s/a/file')"), ('b', "open('%[1]s/b/file')"), ('json', 'import json'), ('string', 'import string')):
-        if permitted(what): seen.add(name)
-    assert not permitted("open('%[1]s/links')") and not permitted('import math')
-`, root))
+while last < %[2]d - 1:
+    if not permitted(opens, n):
+        n = n + 1 if n < %[2]d - 1 else last # versions only grow
+        continue
+    last = n
+    got = permitted(json), permitted(string)
+    if permitted(opens, n):
+        assert got == (n %% 2 == 0, n %% 2 == 1), f'files of version {n}, modules {got}'
+        looks[n %% 2] += 1
+assert min(looks) > 0, looks
+`, root, versions))
 		}()
 		receive(t, c, `"runs"`)
-		for i := 0; ; i++ {
-			select {
-			case err := <-ended:
-				if err != nil {
-					t.Fatalf("after %d: %v\n%s", i, err, traceback(err))
-				}
-				return
-			default:
-			}
-			r := even
-			if i%2 == 0 {
-				r = odd
-			}
-			if _, err := c.Reload(ctx, r); err != nil {
-				t.Fatal(err)
-			}
+		for n := 1; n < versions; n++ {
+			reload(n)
+		}
+		if err := <-ended; err != nil {
+			t.Fatalf("%v\n%s", err, traceback(err))
 		}
 	})
 }
