@@ -82,3 +82,61 @@ until('%s')
 		}
 	})
 }
+
+// TestWeakCellsLoseWhatTheyHad: a version that wants a process takes everything from a thread that
+// runs already, until one accepts it again.
+func TestWeakCellsLoseWhatTheyHad(t *testing.T) {
+	root := newTree(t)
+	l := newLauncher(t, launch.Config{Kernel: newKernel(t)})
+	store, err := policystore.Open(t.Context(), policystore.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reports := make(chan live.Report, 9) // at least one for each version
+	reloader := live.New(store, live.Options{Reported: func(r live.Report) { reports <- r }})
+	t.Cleanup(func() {
+		reloader.Close()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	put := func(backend cell.Backend) {
+		t.Helper()
+		text := fmt.Sprintf("version: 1.0\nsandboxes:\n  s:\n    imports: [os]\n    backend: %s\n    fs: [ { read: %q } ]\n", backend, root+"/a")
+		if _, err := store.Put(t.Context(), policystore.Principal{Name: "editor", Role: policystore.PolicyAdmin}, policystore.PutRequest{Name: "p", Text: []byte(text)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(cell.SubInterpreter)
+	c := spawn(t, l, cell.Spec{Backend: cell.SubInterpreter, Imports: []string{"os"}, Policy: fileRules(readAt(root + "/a"))})
+	if _, err := reloader.Follow(soon(t), "p", "", live.Cell{Cell: c}); err != nil {
+		t.Fatal(err)
+	}
+	opens := fmt.Sprintf("open('%s/a/file').read()", root)
+	for n, step := range []struct {
+		backend         cell.Backend
+		opened, imports string
+	}{
+		{cell.SubInterpreter, "", ""},
+		{cell.Process, "PolicyDenied", "ImportDenied"},
+		{cell.SubInterpreter, "", ""},
+	} {
+		if n > 0 {
+			put(step.backend)
+		}
+		var r live.Report
+		select {
+		case r = <-reports:
+		case <-soon(t).Done():
+		}
+		if r.Version != uint64(n+1) || r.Failed != "" || (r.Wants == cell.Process) != (step.backend == cell.Process) {
+			t.Fatalf("version %d: %+v", n+1, r)
+		}
+		if got := raises(t, c, opens); got != step.opened {
+			t.Errorf("version %d: a file: %q; want %q", n+1, got, step.opened)
+		}
+		if got := raises(t, c, "import os"); got != step.imports {
+			t.Errorf("version %d: a module: %q; want %q", n+1, got, step.imports)
+		}
+	}
+}
