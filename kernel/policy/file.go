@@ -10,7 +10,8 @@ import (
 //
 // What may be done with a file is what the longest path that fits gives, and what all globs
 // that match give beside it. Where a rule without access decides there is none: the longest
-// path, or a glob that matches the file or a directory above it.
+// path, or a glob that matches the file or a directory above it. Who judges for others may also
+// refuse a path that takes too long to try; see [Steps].
 type FileRule struct {
 	// Path is absolute and clean. It is looked up when the policy is compiled, so that
 	// a symbolic link in it counts as where it leads.

@@ -1,20 +1,49 @@
 package policy
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // A glob is an absolute path in which "*" stands for any bytes of one name, "?" for one
 // character of a name, and "**" in place of a whole name for any number of names, none
 // included. So "/a/**" is /a and all below it, and "/a/**/*.csv" is /a/x.csv and /a/b/c/x.csv.
 // There are no classes and no escapes: every other byte is itself.
 
+// MaxStars is how many * and ** together a glob may have, so that a path which almost matches
+// is soon found out not to. [Steps] bounds what that and long paths still cost.
+const MaxStars = 8
+
+// Stars is how many * and ** a glob has.
+func Stars(glob string) int { return strings.Count(strings.ReplaceAll(glob, "**", "*"), "*") }
+
 // Match reports whether the clean, absolute path is what a valid glob is about: all of it. It
-// takes no longer than the product of their lengths.
-func Match(glob, path string) bool { return match(glob, path, false) }
+// takes no more steps than the product of their lengths.
+func Match(glob, path string) bool {
+	unbounded := Steps(math.MaxInt)
+	return unbounded.Match(glob, path)
+}
 
 // Covers reports whether the glob matches the path or a directory above it.
-func Covers(glob, path string) bool { return match(glob, path, true) }
+func Covers(glob, path string) bool {
+	unbounded := Steps(math.MaxInt)
+	return unbounded.Covers(glob, path)
+}
 
-func match(glob, path string, below bool) bool {
+// Steps are what matching may still cost, for who judges on behalf of others: some nanoseconds
+// each. Once none are left, nothing matches.
+type Steps int
+
+// Match is the function of that name while steps are left.
+func (s *Steps) Match(glob, path string) bool { return s.match(glob, path, false) }
+
+// Covers is the function of that name while steps are left.
+func (s *Steps) Covers(glob, path string) bool { return s.match(glob, path, true) }
+
+// Spent reports that none are left: what did not match since might have.
+func (s *Steps) Spent() bool { return *s <= 0 }
+
+func (s *Steps) match(glob, path string, below bool) bool {
 	for strings.HasSuffix(glob, "/**") {
 		glob, below = strings.TrimSuffix(glob, "/**"), true
 	}
@@ -22,7 +51,7 @@ func match(glob, path string, below bool) bool {
 		path = ""
 	}
 	m := matching{glob: glob, path: path, star: -1, deep: -1}
-	for {
+	for ; *s > 0; *s-- {
 		over := m.g == len(glob)
 		if over && (m.p == len(path) || (below && path[m.p] == '/')) {
 			return true
@@ -31,6 +60,7 @@ func match(glob, path string, below bool) bool {
 			return false
 		}
 	}
+	return false
 }
 
 // matching keeps two places to try again from: behind the last "*", and behind the last "**".
@@ -111,6 +141,8 @@ func (r FileRule) validateGlob() error {
 		return invalid("glob %q is not absolute", r.Glob)
 	case GlobDir(r.Glob) != r.Path:
 		return invalid("glob %q is of %s, not of %q", r.Glob, GlobDir(r.Glob), r.Path)
+	case Stars(r.Glob) > MaxStars:
+		return invalid("glob %q has %d * and **; %d are allowed", r.Glob, Stars(r.Glob), MaxStars)
 	}
 	for name := range strings.SplitSeq(r.Glob[1:], "/") {
 		if strings.Contains(name, "**") && name != "**" {

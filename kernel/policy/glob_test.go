@@ -40,6 +40,7 @@ func TestGlobDir(t *testing.T) {
 
 func TestValidateGlob(t *testing.T) {
 	for glob, want := range map[string]string{"/a/*": "", "/a/**/*.c?v": "", "/a/b": "no wildcard", "a/*": "not absolute", "/a/b**": "whole names",
+		"/a" + strings.Repeat("/*", MaxStars): "", "/a/**" + strings.Repeat("/*x*", MaxStars/2): "9 * and **; 8 are allowed",
 		"/b/*": "is of /b", "/a//*": "not clean", "/a/*/": "ends in a slash", "/a/***": "whole names", "/a/*" + strings.Repeat("a", MaxPath): "254 are allowed"} {
 		err := FileRule{Path: "/a", Glob: glob}.validate()
 		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
@@ -71,8 +72,8 @@ func FuzzMatch(f *testing.F) {
 			f.Add(v[0], v[1])
 		}
 	}
-	f.Add("/"+strings.Repeat("**/a*/", 40)+"b", strings.Repeat("/aa", 200))
-	f.Add("/a/"+strings.Repeat("*a", 100), "/a/"+strings.Repeat("a", 4000))
+	f.Add("/"+strings.Repeat("**/a*/", MaxStars/2)+"b", strings.Repeat("/aa", 200))
+	f.Add("/a/"+strings.Repeat("*a", MaxStars), "/a/"+strings.Repeat("a", 4000))
 	f.Fuzz(func(t *testing.T, glob, path string) {
 		rule := FileRule{Path: GlobDir(glob), Glob: glob}
 		if rule.validate() != nil || !strings.HasPrefix(path, "/") || len(path) > 1 && strings.HasSuffix(path, "/") || strings.Contains(path, "//") {
@@ -103,10 +104,24 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
+// What has been tried costs, and once nothing is left nothing matches.
+func TestSteps(t *testing.T) {
+	steps := Steps(1000)
+	if !steps.Match("/a/*.csv", "/a/x.csv") || steps == 1000 || steps.Spent() {
+		t.Errorf("%d steps are left of 1000", steps)
+	}
+	if steps.Covers("/**/a/a/a/b", strings.Repeat("/a", 1000)) || !steps.Spent() {
+		t.Errorf("%d steps are left", steps)
+	}
+	if steps.Match("/*", "/a") || steps.Covers("/*", "/a") {
+		t.Error("something matches without a step")
+	}
+}
+
 func BenchmarkMatch(b *testing.B) {
 	for name, c := range map[string][2]string{
 		"usual": {"/srv/data/**/*.csv", "/srv/data/2026/11/26/measurements.csv"},
-		"worst": {"/" + strings.Repeat("**/*a/", 40) + "b", strings.Repeat("/aaa", 1000)},
+		"worst": {"/**/" + strings.Repeat("a/", 120) + "b", strings.Repeat("/a", 2000)},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

@@ -172,6 +172,7 @@ func TestBounds(t *testing.T) {
 		"anchors":   {strings.Repeat("&a ", 1<<18), "anchors are not allowed"},
 		"columns":   {sandboxOf("") + strings.Repeat(" ", 300) + "a: b\n", "more than 256 columns"},
 		"imports":   {sandboxOf("imports: [" + strings.Repeat("a,", 1025) + "]"), "1024 are possible"},
+		"wildcards": {sandboxOf("fs: [{read: \"/a" + strings.Repeat("/*", 9) + "\"}]"), "has 9 * and **; 8 are possible"},
 		"too long":  {sandboxOf("fs: [{read: /" + strings.Repeat("a", 260) + "}]"), "251 are possible"},
 	} {
 		t.Run(name, func(t *testing.T) {

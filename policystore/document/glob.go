@@ -19,9 +19,6 @@ type pattern struct {
 	glob string
 }
 
-// maxStars bounds how often a glob may have **: each multiplies what there is to try.
-const maxStars = 4
-
 const allBelow = "/**"
 
 // parsePattern reads an absolute, clean path with wildcards.
@@ -45,8 +42,8 @@ func parsePattern(text string) (pattern, error) {
 			return pattern{}, errors.New("** stands for whole names; write it between slashes, as /srv/**/x")
 		}
 	}
-	if strings.Count(glob, "**") > maxStars {
-		return pattern{}, fmt.Errorf("the pattern has ** more than %d times", maxStars)
+	if n := policy.Stars(glob); n > policy.MaxStars {
+		return pattern{}, fmt.Errorf("the pattern has %d * and **; %d are possible, so write a rule for each of its directories", n, policy.MaxStars)
 	}
 	return pattern{text: text, base: policy.GlobDir(glob), glob: glob}, nil
 }
