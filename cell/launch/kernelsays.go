@@ -38,6 +38,8 @@ func denialOf(id string, e guard.Event, now time.Time) cell.Denial {
 		d.Action = fmt.Sprintf("%s %s", e.Hook, e.Peer)
 	}
 	switch e.Kind {
+	case guard.Denied:
+		d.Rule = e.Reason
 	case guard.OverQuota:
 		d.Rule = "quota " + e.Quota
 	case guard.Broken:

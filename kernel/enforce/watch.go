@@ -100,6 +100,9 @@ func (e *Enforcer) hearPath(d notify.Denial) {
 		if d.Call == "open" || d.Call == "openat" || d.Call == "openat2" {
 			event.Hook = "open"
 		}
+		if d.Spent {
+			event.Reason = "trying the policy's patterns took too long"
+		}
 		(*tell)(event)
 	}
 }

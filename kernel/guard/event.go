@@ -66,6 +66,8 @@ type Event struct {
 	Peer netip.AddrPort
 	// Path is what the access is to, if it is about one; cut off behind 127 bytes.
 	Path string
+	// Reason is why, of Denied ones that no rule decides.
+	Reason string
 }
 
 // rawEvent is struct event.

@@ -127,6 +127,7 @@ func BenchmarkCompileRules(b *testing.B) {
 func BenchmarkJudge(b *testing.B) {
 	rules := compiled(b, policy.FileRule{Path: "/usr/lib", Access: r}, policy.FileRule{Path: "/", Access: r})
 	for b.Loop() {
-		rules.judge("/usr/lib/python3.14/encodings/__init__.py")
+		left := policy.Steps(maxSteps)
+		rules.judge("/usr/lib/python3.14/encodings/__init__.py", &left)
 	}
 }

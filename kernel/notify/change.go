@@ -28,7 +28,10 @@ func (e *errand) makeDirectory(dir int32, at, mode uint64) error {
 	if err := e.still(); err != nil {
 		return err
 	}
-	if err := unix.Mkdirat(n.dir.fd, n.last, 0o700); err != nil {
+	free := e.w.supervisor.naming.hold(n.dir)
+	err = unix.Mkdirat(n.dir.fd, n.last, 0o700)
+	free()
+	if err != nil {
 		return err
 	}
 	return o.takeDirectory(n, uint32(mode)&modeBits)
@@ -62,7 +65,7 @@ func (e *errand) remove(dir int32, at uint64, flags uint32) error {
 		return err
 	}
 	defer n.close()
-	if err := e.permitAway(n.path); err != nil {
+	if _, err := e.permitAway(n.path); err != nil {
 		return err
 	}
 	if err := e.still(); err != nil {
@@ -85,13 +88,10 @@ func (e *errand) rename(fromDir int32, fromAt uint64, toDir int32, toAt uint64, 
 		return err
 	}
 	defer to.close()
-	if err := e.permitMove(from, to); err != nil {
+	// From where it is looked at whether they are directories, nobody that is watched puts others there.
+	defer e.w.supervisor.naming.hold(from.dir, to.dir)()
+	if err := e.permitMove(from, to, flags&unix.RENAME_EXCHANGE != 0); err != nil {
 		return err
-	}
-	if flags&unix.RENAME_EXCHANGE != 0 {
-		if err := e.permitMove(to, from); err != nil {
-			return err
-		}
 	}
 	if err := e.still(); err != nil {
 		return err
@@ -100,33 +100,44 @@ func (e *errand) rename(fromDir int32, fromAt uint64, toDir int32, toAt uint64, 
 }
 
 // permitAway refuses, beyond what may not be written, to take away or replace what rules were
-// looked up by: what came in its place would count when the same policy is compiled again.
-func (e *errand) permitAway(path string) error {
-	if err := e.permit(path, policy.Write); err != nil {
-		return err
+// looked up by: what came in its place would count when the same policy is compiled again. It
+// returns what may be done there.
+func (e *errand) permitAway(path string) (given policy.Access, err error) {
+	given = e.rules.judge(path, &e.steps)
+	if given&policy.Write == 0 || e.rules.fixes(path) {
+		return 0, e.deny(path, policy.Write)
 	}
-	if e.rules.fixes(path) {
-		return e.deny(path, policy.Write)
-	}
-	return nil
+	return given, nil
 }
 
 // permitMove refuses, beyond what may not be taken away at either path, to move something to
-// where more may be done with it. What is in a directory goes with it, so where patterns are
-// about it, or would be, directories stay.
-func (e *errand) permitMove(from, to name) error {
-	for _, path := range []string{from.path, to.path} {
-		if err := e.permitAway(path); err != nil {
-			return err
-		}
+// where more may be done with it.
+func (e *errand) permitMove(from, to name, exchange bool) error {
+	had, err := e.permitAway(from.path)
+	if err != nil {
+		return err
 	}
-	had, _ := e.rules.judge(from.path)
-	if given, _ := e.rules.judge(to.path); given&^had != 0 {
+	given, err := e.permitAway(to.path)
+	switch {
+	case err != nil:
+		return err
+	case given&^had != 0:
 		return e.deny(to.path, given&^had)
-	}
-	if !e.rules.moves(from.path) && !e.rules.moves(to.path) {
+	case exchange && had&^given != 0:
+		return e.deny(from.path, had&^given)
+	case !e.rules.moves(from.path) && !e.rules.moves(to.path):
 		return nil
 	}
+	err = e.permitWithin(from, to)
+	if err == nil && exchange {
+		err = e.permitWithin(to, from)
+	}
+	return err
+}
+
+// permitWithin refuses to move a directory: what is in it goes with it, and patterns are about
+// that, or would be.
+func (e *errand) permitWithin(from, to name) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(from.dir.fd, strings.TrimSuffix(from.last, "/"), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err

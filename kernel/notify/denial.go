@@ -19,6 +19,8 @@ type Denial struct {
 	Path string
 	// Want is what the call needed there.
 	Want policy.Access
+	// Spent: not by the rules, but because trying all the globs for it took too long.
+	Spent bool
 }
 
 // MaxDenialPath bounds a denial's path.

@@ -12,9 +12,10 @@
 //
 // open, creat, truncate, and making, renaming and removing files and directories; by path, as
 // [policy.FileRule] says, on the path that the object has once links and dots are gone. Nothing
-// is given without a rule. Where globs are about what is in a directory, it is not renamed. The object
-// that was judged is held, and that object is opened, never its name again; what is changed, is
-// changed in the directory that was judged.
+// is given without a rule. Where globs are about what is in a directory, it is not renamed. What a
+// call's globs may cost is bounded, since nobody is charged for the node's time; beyond that the
+// call is refused, and told as such. The object that was judged is held, and that object is
+// opened, never its name again; what is changed, is changed in the directory that was judged.
 //
 // Beyond rules: links of /proc that lead to descriptors, roots and programs are never
 // followed; devices, pipes, sockets and files of /proc need a rule for just that path; no

@@ -6,7 +6,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,6 +67,95 @@ func TestGlobs(t *testing.T) {
 	})
 }
 
+// costly are rules whose globs almost match one path, and that path, which would be given.
+func costly(t *testing.T, tr tree) (rules []policy.FileRule, path string) {
+	t.Helper()
+	path = tr.at("a") + strings.Repeat("/a", 1500)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	rules = tr.rules()
+	for i := range 1024 {
+		rules = append(rules, policy.FileRule{Path: tr.at("a"), Glob: fmt.Sprintf("%s%s%d", tr.at("a/**"), strings.Repeat("/a", 80), i), Access: r})
+	}
+	return rules, path
+}
+
+// Patterns take so much of the node's time and no more: then the call is refused, and that is why.
+func TestGlobsTakeNoLongTime(t *testing.T) {
+	denials := make(chan Denial, 1)
+	s := supervisor(t, Options{Denied: func(d Denial) { denials <- d }})
+	tr := newTree(t)
+	rules, path := costly(t, tr)
+	on(t, s, Target{Rules: compiled(t, rules...)}, func(*Watched) error {
+		if err := open(tr.at("a/file"), 0); err != nil {
+			t.Errorf("a usual path: %v", err)
+		}
+		begun := time.Now()
+		if err := open(path, unix.O_DIRECTORY); !errors.Is(err, unix.EACCES) {
+			t.Errorf("a costly path: %v", err)
+		}
+		if took := time.Since(begun); took > time.Second/2 { // without a bound some seconds
+			t.Errorf("it took %s", took)
+		}
+		return nil
+	})
+	if t.Skipped() || t.Failed() {
+		return
+	}
+	if d := <-denials; !d.Spent {
+		t.Errorf("it was told as %+v", d)
+	}
+}
+
+// What could not be tried could be a rule that takes away.
+func TestDeniesBeyondAllGlobs(t *testing.T) {
+	rules := &Rules{access: map[string]policy.Access{"/": r}, globs: []glob{{"", "/*/x", w}, {"", "/*/y", 0}}}
+	for steps, want := range map[policy.Steps]policy.Access{maxSteps: rw, 12: 0, 3: 0, 0: 0} {
+		if left := steps; rules.judge("/aaaa/x", &left) != want || left.Spent() != (want == 0) {
+			t.Errorf("%d steps, of which %d are left: want %s", steps, left, want)
+		}
+	}
+}
+
+// A directory does not come under another pattern by being put where a file was looked at.
+func TestDirectoriesStayInRaces(t *testing.T) {
+	s := supervisor(t, Options{})
+	tr := newTree(t)
+	all := policy.FileRule{Path: tr.at("a"), Access: rw}
+	free, bound := Target{Rules: compiled(t, all)}, Target{Rules: compiled(t, all, policy.FileRule{Path: tr.at("a"), Glob: tr.at("a/*/*.key")})}
+	exchange := func(one, other string) error {
+		return unix.Renameat2(unix.AT_FDCWD, tr.at(one), unix.AT_FDCWD, tr.at(other), unix.RENAME_EXCHANGE)
+	}
+	var over atomic.Bool
+	var other sync.WaitGroup
+	other.Go(func() { // one that has no patterns, and may
+		_ = onThread(s, free, func(*Watched) error {
+			for !over.Load() {
+				_ = exchange("a/move", "a/sub")
+			}
+			return nil
+		})
+	})
+	defer other.Wait()
+	defer over.Store(true)
+	moved, refused := 0, 0
+	on(t, s, bound, func(*Watched) error {
+		for end := time.Now().Add(raceFor()); time.Now().Before(end); {
+			if err := exchange("a/move", "a/file"); err != nil {
+				refused++
+				continue
+			}
+			moved++
+			if at, err := os.Lstat(tr.at("a/file")); err != nil || at.IsDir() {
+				return fmt.Errorf("after %d files a directory was moved: %v", moved, err)
+			}
+		}
+		return nil
+	})
+	t.Logf("%d files were moved, %d directories not", moved, refused)
+}
+
 // Rules are judged as the policy's own evaluator does.
 func TestJudgesAsThePolicy(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
@@ -91,7 +183,8 @@ func TestJudgesAsThePolicy(t *testing.T) {
 		for range random.IntN(5) {
 			path += "/" + names[random.IntN(3)]
 		}
-		if got, _ := compiled.judge(path); got != policy.Judge(rules, path) {
+		left := policy.Steps(maxSteps)
+		if got := compiled.judge(path, &left); got != policy.Judge(rules, path) {
 			t.Fatalf("%+v of %s: %s; want %s", rules, path, got, policy.Judge(rules, path))
 		}
 	}

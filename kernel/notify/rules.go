@@ -29,15 +29,16 @@ type glob struct {
 }
 
 // fits says whether the rule is about a real path: for one that denies, also what is below.
-func (g glob) fits(path string) bool {
+// What it tries is taken from left.
+func (g glob) fits(path string, left *policy.Steps) bool {
 	rest, in := strings.CutPrefix(path, g.dir)
 	switch {
 	case !in || (rest != "" && rest[0] != '/'):
 		return false
 	case g.access == 0:
-		return policy.Covers(g.pattern, rest)
+		return left.Covers(g.pattern, rest)
 	default:
-		return policy.Match(g.pattern, rest)
+		return left.Match(g.pattern, rest)
 	}
 }
 
@@ -142,38 +143,44 @@ func (r *Rules) fixes(path string) bool {
 	return is
 }
 
-// judge returns what may be done at a real path, and whether a rule is for just that path; see
-// [policy.FileRule].
-func (r *Rules) judge(path string) (given policy.Access, exact bool) {
+// judge returns what may be done at a real path; see [policy.FileRule]. That is nothing where
+// no steps are left to try all globs.
+func (r *Rules) judge(path string, left *policy.Steps) policy.Access {
 	if !strings.HasPrefix(path, "/") {
-		return 0, false // what has no path
+		return 0 // what has no path
 	}
-	given, found, exact := r.longest(path)
+	given, found := r.longest(path)
 	if found && given == 0 {
-		return 0, exact
+		return 0
 	}
 	for _, g := range r.globs {
-		if !g.fits(path) {
-			continue
+		fits := g.fits(path, left)
+		if left.Spent() || (fits && g.access == 0) {
+			return 0
 		}
-		if g.access == 0 {
-			return 0, exact
+		if fits {
+			given |= g.access
 		}
-		given |= g.access
 	}
-	return given, exact
+	return given
 }
 
 // longest judges by the rules for paths alone.
-func (r *Rules) longest(path string) (given policy.Access, found, exact bool) {
+func (r *Rules) longest(path string) (given policy.Access, found bool) {
 	for at := path; ; at = parent(at) {
 		if given, ok := r.access[at]; ok {
-			return given, true, at == path
+			return given, true
 		}
 		if at == "/" {
-			return 0, false, false
+			return 0, false
 		}
 	}
+}
+
+// names says whether a rule is for just that path.
+func (r *Rules) names(path string) bool {
+	_, is := r.access[path]
+	return is
 }
 
 // moves says whether what is below a real path would be judged by other patterns elsewhere.

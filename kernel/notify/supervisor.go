@@ -56,6 +56,7 @@ type Supervisor struct {
 	rootDir  int         // O_PATH, as is self
 	self     int         // /proc/self/fd
 	places   chan struct{}
+	naming   *naming
 	lock     sync.Mutex
 	served   int
 	owned    map[any]int // how many are served, of those that have an owner
@@ -87,7 +88,7 @@ func New(o Options) (*Supervisor, error) {
 		o.MaxWait = 10 * time.Second
 	}
 	s := &Supervisor{options: o, arch: arch.Call(0).Arch, calls: operationsOf(arch), rootDir: -1, self: -1,
-		places: make(chan struct{}, o.MaxOpen), owned: map[any]int{}, watched: map[*Watched]struct{}{}}
+		places: make(chan struct{}, o.MaxOpen), naming: newNaming(), owned: map[any]int{}, watched: map[*Watched]struct{}{}}
 	if err := s.openDirectories(); err != nil {
 		s.closeDirectories()
 		return nil, fmt.Errorf("notify: %w", err)

@@ -321,7 +321,7 @@ func TestDenials(t *testing.T) {
 		return
 	}
 	told := []Denial{<-denials, <-denials} // a caller has its answer after that
-	want := []Denial{{7, "openat", tr.at("b/file"), rw}, {7, "mkdirat", tr.at("b/x"), w}}
+	want := []Denial{{ID: 7, Call: "openat", Path: tr.at("b/file"), Want: rw}, {ID: 7, Call: "mkdirat", Path: tr.at("b/x"), Want: w}}
 	if diff := cmp.Diff(want, told); diff != "" {
 		t.Error(diff)
 	}

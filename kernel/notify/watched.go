@@ -116,7 +116,7 @@ func (w *Watched) answer(l listener, n *notification) {
 		return
 	}
 	defer w.supervisor.leave()
-	e := errand{w: w, rules: w.rules.Load(), from: target{tid: int(n.pid)}, listener: l, id: n.id}
+	e := errand{w: w, rules: w.rules.Load(), from: target{tid: int(n.pid)}, listener: l, id: n.id, steps: maxSteps}
 	r, err := e.run(n)
 	switch {
 	case errors.Is(err, errContinue):
