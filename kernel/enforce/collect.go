@@ -37,7 +37,8 @@ func (e *Enforcer) collect(ctx context.Context) {
 	}
 }
 
-// giveBack releases the seats whose tasks are gone, and returns how many are left.
+// giveBack begins to release the seats whose tasks are gone, and returns how many are left. One
+// whose watch or group takes its time holds up no other.
 func (e *Enforcer) giveBack() (left int) {
 	e.mu.Lock()
 	seats := e.left
@@ -48,7 +49,7 @@ func (e *Enforcer) giveBack() (left int) {
 		if s.task.alive(s.host) {
 			stay = append(stay, s)
 		} else {
-			_ = s.release() // a group that is not empty is swept with the tree
+			e.running.Go(func() { _ = s.release() }) // a group that is not empty is swept with the tree
 		}
 	}
 	e.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
+	"github.com/pyisolate/pyisolate/kernel/guard"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/probe"
 )
@@ -294,5 +296,117 @@ func TestPreparedIsShared(t *testing.T) {
 	p.Release()
 	if p.Hold() {
 		t.Error("what is released is held")
+	}
+}
+
+// limited is a seat whose group has limits, and what reads one of them.
+func limited(t *testing.T, o Options) (s *Seat, limit func() string) {
+	t.Helper()
+	e := New(o)
+	h := startHost(t, 0)
+	s, err := e.Seat(h.pid, h.process, true, policy.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = unix.Kill(s.task.TID, unix.SIGKILL)
+		s.Close()
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := s.Put(policy.Policy{}, cgroup.Limits{Memory: 256 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	memory := o.Groups.Places()[cgroup.Memory]
+	file := filepath.Join(memory.Dir, s.group.Name(), map[int]string{1: "memory.limit_in_bytes", 2: "memory.max"}[memory.Version])
+	return s, func() string {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+}
+
+// Where one part of a policy cannot be put on, none is.
+func TestPutIsWhole(t *testing.T) {
+	t.Run("limits", func(t *testing.T) {
+		s, limit := limited(t, Options{Groups: newTree(t)})
+		before := limit()
+		if _, err := s.Put(policy.Policy{}, cgroup.Limits{Memory: 128 << 20, Tasks: 1 << 40}); err == nil {
+			t.Skip("the kernel knows no limit that is too high, or has none of tasks")
+		}
+		if got := limit(); got != before {
+			t.Errorf("the memory limit is %q, and was %q", got, before)
+		}
+	})
+	t.Run("rules", func(t *testing.T) {
+		tree := newTree(t)
+		g, err := guard.Load(guard.Options{Cgroup: tree.Unified()})
+		if err != nil {
+			_ = tree.Close()
+			t.Skipf("no programs here: %v", err)
+		}
+		s, limit := limited(t, Options{Groups: tree, Guard: g})
+		before := limit()
+		ready, err := s.enforcer.Prepare(policy.Policy{Quotas: policy.Quotas{Sent: 1}}) // nobody has it
+		if err != nil {
+			t.Fatal(err)
+		}
+		ready.Release()
+		if _, err := s.Use(ready, cgroup.Limits{Memory: 128 << 20}); err == nil {
+			t.Fatal("rules that are no more were put on")
+		}
+		if got := limit(); got != before {
+			t.Errorf("the memory limit is %q, and was %q", got, before)
+		}
+	})
+}
+
+// A seat that takes its time to be given back holds up no other.
+func TestGivenBackBesideOthers(t *testing.T) {
+	tree := newTree(t)
+	e := New(Options{Groups: tree})
+	var seats []*Seat
+	for range 2 {
+		h := startHost(t, 0)
+		s, err := e.Seat(h.pid, h.process, true, policy.Policy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Kill(s.task.TID, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for s.task.alive(h.pid) {
+			runtime.Gosched()
+		}
+		seats = append(seats, s)
+	}
+	// A group with another in it cannot be removed.
+	inner := filepath.Join(tree.Places()[cgroup.Memory].Dir, seats[0].group.Name(), "inner")
+	if err := os.Mkdir(inner, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	seated := func(s *Seat) bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.tasks[s.task.TID] != nil
+	}
+	e.mu.Lock()
+	e.left = seats // in this order
+	e.mu.Unlock()
+	e.wake <- struct{}{}
+	for late := time.Now().Add(10 * time.Second); seated(seats[1]) && time.Now().Before(late); {
+		runtime.Gosched()
+	}
+	if !seated(seats[0]) {
+		t.Error("the second was given back after the first")
+	}
+	if err := os.Remove(inner); err != nil {
+		t.Error(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -229,7 +229,7 @@ func (e *Enforcer) Close() error {
 		return nil
 	}
 	e.stop()
-	e.running.Wait()
+	e.running.Wait() // also for seats that are being released
 	var failed error
 	if broken := e.broken.Load(); broken != nil {
 		failed = *broken

@@ -167,12 +167,13 @@ func (s *Seat) Use(p *Prepared, l cgroup.Limits) (kept []string, err error) {
 			return nil, err
 		}
 	}
+	before := s.limits
 	if kept, err = s.bound(l); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.unbound(before))
 	}
 	if s.cell != nil {
 		if err := s.cell.Publish(p.rules); err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.unbound(before))
 		}
 	}
 	if s.watch != nil {
@@ -217,6 +218,15 @@ func (s *Seat) bound(l cgroup.Limits) (kept []string, err error) {
 	}
 	s.limits = l
 	return kept, nil
+}
+
+// unbound gives the group back the limits it had, under mu. It may also have got a part of others.
+func (s *Seat) unbound(before cgroup.Limits) error {
+	if s.group == nil {
+		return nil
+	}
+	s.limits = before
+	return s.group.Set(before)
 }
 
 // Tell has f called, from one goroutine for all seats, with each event of the cell; it must not
