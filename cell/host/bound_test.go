@@ -1,7 +1,11 @@
 package host
 
 import (
+	"errors"
+	"math"
 	"os/exec"
+	"runtime"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +67,67 @@ func TestBound(t *testing.T) {
 			t.Errorf("%+v: %d bytes, %d files, %d tasks", l, space, files, number)
 		}
 		before = l
+	}
+}
+
+// withoutRight calls f on a thread that may raise no limits.
+func withoutRight(t *testing.T, f func()) {
+	t.Helper()
+	var err error
+	var done sync.WaitGroup
+	done.Go(func() {
+		runtime.LockOSThread() // for good: the thread ends with its rights
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if err = unix.Capget(&head, &data[0]); err != nil {
+			return
+		}
+		data[0].Effective &^= 1 << unix.CAP_SYS_RESOURCE
+		if err = unix.Capset(&head, &data[0]); err == nil {
+			f()
+		}
+	})
+	done.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A raise that the kernel refuses is told for as long as it is asked for, and counts for nothing.
+func TestRefusedRaise(t *testing.T) {
+	claimed := cell.Limits{Memory: 64 << 20, Files: 10, Children: 1}
+	wide := cell.Limits{Memory: 256 << 20, Files: 20, Children: 2}
+	c := bare(t, claimed)
+	want := func(what string, l cell.Limits) {
+		t.Helper()
+		space, files, number := c.limit(t, unix.RLIMIT_AS), c.limit(t, unix.RLIMIT_NOFILE), c.limit(t, unix.RLIMIT_NPROC)
+		if space != 1<<30+uint64(l.Memory) || files != descriptors(l) || number != tasks(l) {
+			t.Errorf("%s: %d bytes, %d files, %d tasks", what, space, files, number)
+		}
+	}
+	withoutRight(t, func() {
+		before := claimed
+		for _, step := range []struct {
+			what    string
+			to, has cell.Limits
+			missing int
+		}{
+			{"raised", wide, claimed, 3},
+			{"asked again", wide, claimed, 3},
+			{"another one", cell.Limits{Memory: wide.Memory, Files: 5, Children: 2}, cell.Limits{Memory: claimed.Memory, Files: 5, Children: 1}, 2},
+			{"as it was", cell.Limits{Memory: claimed.Memory, Files: 5, Children: 1}, cell.Limits{Memory: claimed.Memory, Files: 5, Children: 1}, 0},
+			{"lowered", cell.Limits{Memory: 16 << 20, Files: 4, Children: 0}, cell.Limits{Memory: 16 << 20, Files: 4, Children: 0}, 0},
+		} {
+			if missing := c.Bound(before, step.to); len(missing) != step.missing {
+				t.Errorf("%s: %q", step.what, missing)
+			}
+			want(step.what, step.has)
+			before = step.to
+		}
+	})
+	c.bounds.space = math.MaxUint64 - 1
+	if err := c.setSpace(wide); !errors.Is(err, unix.ERANGE) {
+		t.Errorf("what is beyond all numbers: %v", err)
 	}
 }
 

@@ -44,9 +44,11 @@ func (g *guest) reload(m *wire.Msg, r *wire.Reload) {
 	reloaded := &wire.Reloaded{}
 	if limits != before {
 		g.limit(limits)
-		if b, ok := g.slot.worker.(bounded); ok {
-			reloaded.Missing = b.Bound(before, limits)
-		}
+	}
+	if b, ok := g.slot.worker.(bounded); ok { // also what was asked for before may be missing
+		reloaded.Missing = b.Bound(before, limits)
+	}
+	if limits != before {
 		g.watchBudget()
 	}
 	_ = g.srv.conn.Queue(wire.New(g.id, m.Op, &wire.Control_Reloaded{Reloaded: reloaded}, nil))
