@@ -200,14 +200,15 @@ type ReloadedLayer struct {
 	Name string `json:"layer"`
 	// Live: it judges by the new policy.
 	Live bool `json:"live"`
-	// Missing is what it still permits or refuses otherwise, until there is a new cell.
+	// Missing is what it still permits or refuses otherwise, until there is a new cell; of one
+	// that is Live, what it permits otherwise in every cell.
 	Missing string `json:"missing,omitempty"`
 }
 
 // NewCell lists what takes effect only in a new cell; empty: nothing does.
 func (r Reloaded) NewCell() (missing []string) {
 	for _, l := range r.Layers {
-		if l.Missing != "" {
+		if l.Missing != "" && !l.Live {
 			missing = append(missing, l.Name+": "+l.Missing)
 		}
 	}

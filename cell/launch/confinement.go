@@ -49,6 +49,19 @@ func confine(backend cell.Backend, config Config, r ruling) *confinement {
 	return c
 }
 
+// gaps are what a layer does not judge of the policy.
+func (c *confinement) gaps(l stack.Layer) []string {
+	if c == nil {
+		return nil
+	}
+	for _, row := range c.report.Layers {
+		if row.Name == string(l) {
+			return row.Gaps
+		}
+	}
+	return nil
+}
+
 // pythonFiles are what Python reads, as far as they exist: what its own code is made of,
 // and what every program may know. The audit hook has a list of its own for guests; what
 // no guest may open is not here either.

@@ -249,15 +249,15 @@ func (c *handle) confinement() *cell.Confinement {
 		return report
 	}
 	copied := *report
+	copied.Layers = slices.Clone(report.Layers)
 	if now != nil { // the layers are those that it has put on; what they hold is of the policy
 		copied.Unheld = now.report.Unheld
 	}
-	if s == nil || s.Bounded() == "" {
-		return &copied
-	}
-	copied.Layers = slices.Clone(report.Layers)
 	for i, l := range copied.Layers {
-		if l.Name == string(stack.Cgroup) {
+		switch {
+		case l.Name == string(stack.LSM) && now != nil: // it judges by the policy of now
+			copied.Layers[i].Gaps = now.gaps(stack.LSM)
+		case l.Name == string(stack.Cgroup) && s != nil && s.Bounded() != "":
 			copied.Layers[i].Active, copied.Layers[i].Evidence = true, s.Bounded()
 		}
 	}

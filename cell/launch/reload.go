@@ -140,6 +140,8 @@ func (c *handle) settled(l stack.Layer, r ruling) cell.ReloadedLayer {
 	}
 	missing := ""
 	switch l {
+	case stack.LSM:
+		return cell.ReloadedLayer{Name: string(l), Live: true, Missing: strings.Join(r.confined.gaps(l), "; ")}
 	case stack.Landlock:
 		if next.rules != now.rules || next.own != now.own {
 			missing = "it keeps the rules that the cell started with: what it refused stays refused, what it permitted is refused by the other layers only"
