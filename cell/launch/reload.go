@@ -32,13 +32,14 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 	if err != nil {
 		return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
 	}
-	c.widen(next.limits)
+	unwiden := c.widen(next.limits)
 	// From here on it is done whole: the host answers at once, or it and its cells are gone.
 	m, err := c.ask(context.WithoutCancel(ctx), c.atOnce, &wire.Control_Reload{Reload: &wire.Reload{Limits: wire.FromLimits(next.limits)}}, next.gate)
 	if err != nil {
 		// Where the gate is not known to have it, nothing is to have it. A cell that is gone
 		// needs nothing.
 		_, _, _ = c.putRuling(before)
+		unwiden()
 		return cell.Reloaded{}, err
 	}
 	c.narrow(next.limits)
@@ -109,14 +110,22 @@ func (c *handle) putRuling(next ruling) (before ruling, kept []string, err error
 }
 
 // widen lets the host do what it may do by its limits, before it has them. What it may have
-// sent by those of before stays within them.
-func (c *handle) widen(l cell.Limits) {
-	if wall := c.wall.Load(); wall != 0 && (l.Wall == 0 || int64(l.Wall) > wall) {
+// sent by those of before stays within them. A host that refuses them never had them: undo.
+func (c *handle) widen(l cell.Limits) (undo func()) {
+	wall := c.wall.Load()
+	if wall != 0 && (l.Wall == 0 || int64(l.Wall) > wall) {
 		c.wall.Store(int64(l.Wall))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outbox.most = max(c.outbox.most, wire.PostBytes+wire.Overdraft(l))
+	most := c.outbox.most
+	c.outbox.most = max(most, wire.PostBytes+wire.Overdraft(l))
+	return func() {
+		c.wall.Store(wall)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.outbox.most = most
+	}
 }
 
 // narrow is called when the host has its limits. A guest that waits for credit is not to wait
