@@ -153,6 +153,36 @@ func TestContractOfPackets(t *testing.T) {
 	})
 }
 
+// What a contract refuses uses up no bandwidth.
+func TestRefusedPacketsTakeNoBandwidth(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		p := pointOf(t, g, "egress")
+		peer := sink(t)
+		const n, size = 300, 1000 // some seconds' worth
+		r, err := g.Build(anywhere(policy.Quotas{Bandwidth: policy.MinBandwidth}), Contracts{"egress": contractOf(t, p, sentAt, asm.DWord, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Release)
+		c, err := g.NewCellOf(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		on(t, c, func() error {
+			for range n {
+				if _, err := sent(addressOf(peer), 1, size); err == nil {
+					return errors.New("a packet was sent")
+				}
+			}
+			return nil
+		})
+		if u := c.Usage(); u.Denied != n || u.Slowed != 0 || u.Sent != 0 {
+			t.Errorf("%+v", u)
+		}
+	})
+}
+
 func TestContractOfOpens(t *testing.T) {
 	g := guarded(t)
 	const opensAt = 40

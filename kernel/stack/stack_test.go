@@ -327,7 +327,6 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-// TestLive: rules that may be replaced are not in a layer that keeps what it was given.
 // Patterns need a layer that is exact: who judges directories only permits more, and says so.
 func TestGlobs(t *testing.T) {
 	p := policy.Policy{Files: []policy.FileRule{{Path: "/a", Access: policy.Read}, {Path: "/a", Glob: "/a/**/*.key"}}}
@@ -363,6 +362,7 @@ func TestGlobs(t *testing.T) {
 	}
 }
 
+// TestLive: rules that may be replaced are not in a layer that keeps what it was given.
 func TestLive(t *testing.T) {
 	s, err := Compile(connects, Options{Backend: seccomp.Process, Guard: loaded, Live: true, Features: everything()})
 	if err != nil || s.Ruleset != nil || s.Report.Active(Landlock) {

@@ -217,8 +217,10 @@ int refused_egress(struct __sk_buff *skb) {
   struct cell c;
   u32 at = skb->cb[0];
   struct contract_event *e = bpf_map_lookup_elem(&sends, &at);
-  if (!e || !tagged(skb, &c) || !c.usage) return REFUSE;
-  __sync_fetch_and_add(&c.usage->sent, -(u64)skb->len);
+  if (!e || !tagged(skb, &c) || !c.usage || !c.limits) return REFUSE;
+  u64 bytes = skb->len; // it was paid for, and goes nowhere
+  __sync_fetch_and_add(&c.usage->sent, -bytes);
+  if (c.limits->rate) __sync_fetch_and_add(&c.usage->sent_until, -(bytes * SECOND / c.limits->rate));
   refused(&c, HOOK_SEND | PACKET, e, 0);
   return REFUSE;
 }
