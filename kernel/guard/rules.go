@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/netip"
 	"path/filepath"
@@ -72,10 +71,8 @@ type entry struct {
 func resolve(rules []policy.FileRule) (map[string]policy.Access, error) {
 	of := map[string]policy.Access{}
 	for _, r := range rules {
-		path, err := filepath.EvalSymlinks(r.Path)
+		path, _, err := policy.LookUp(r.Path)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			path = r.Path // it may come later
 		case err != nil:
 			return nil, fmt.Errorf("guard: look up %s: %w", r.Path, err)
 		case len(path) > policy.MaxPath:

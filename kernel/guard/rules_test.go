@@ -34,6 +34,7 @@ func TestResolve(t *testing.T) {
 		"a link":           {[]policy.FileRule{{Path: dir + "/link", Access: r}}, map[string]policy.Access{dir + "/real": r}},
 		"through a link":   {[]policy.FileRule{{Path: dir + "/link/sub", Access: r}}, map[string]policy.Access{dir + "/real/sub": r}},
 		"not there":        {[]policy.FileRule{{Path: dir + "/none", Access: r}}, map[string]policy.Access{dir + "/none": r}},
+		"not there yet":    {[]policy.FileRule{{Path: dir + "/link/new/x", Access: r}}, map[string]policy.Access{dir + "/real/new/x": r}},
 		"two of one place": {[]policy.FileRule{{Path: dir + "/real", Access: r | w}, {Path: dir + "/link", Access: r | x}}, map[string]policy.Access{dir + "/real": r}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,14 +1,10 @@
 package notify
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
@@ -43,8 +39,8 @@ func (g glob) fits(path string, left *policy.Steps) bool {
 }
 
 // Compile looks the rules' paths up, so that a symbolic link in one counts as where it
-// leads; where two come out at one path, only what both give is given. A path that is not
-// there yet is taken as it is written. Rules for the node's own files in /proc are refused:
+// leads; where two come out at one path, only what both give is given. Of a path that is not there
+// yet, what is there of it counts; see [policy.LookUp]. Rules for the node's own files in /proc are refused:
 // /proc/self would be the node.
 //
 // Paths are looked up this once: what becomes of them later does not move the rules, and who
@@ -56,11 +52,8 @@ func Compile(files []policy.FileRule) (*Rules, error) {
 	r := &Rules{access: make(map[string]policy.Access, len(files)), fixed: map[string]struct{}{}}
 	own := fmt.Sprintf("/proc/%d", os.Getpid())
 	for _, f := range files {
-		path, links, err := lookUp(f.Path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			path = f.Path
-		case err != nil:
+		path, links, err := policy.LookUp(f.Path)
+		if err != nil {
 			return nil, fmt.Errorf("notify: look up the rule's path: %w", err)
 		}
 		for _, node := range []string{own, "/proc/self", "/proc/thread-self"} {
@@ -89,45 +82,6 @@ func (r *Rules) add(f policy.FileRule, path string) {
 		access &= other
 	}
 	r.access[path] = access
-}
-
-// maxLinks is how many links one path may lead over, as [filepath.EvalSymlinks] has it.
-const maxLinks = 255
-
-// lookUp returns where an absolute path leads and the links that were followed, by their
-// own real paths; those also when it fails.
-func lookUp(path string) (at string, links []string, err error) {
-	at = "/"
-	for rest := strings.Split(path, "/"); len(rest) > 0; {
-		name := rest[0]
-		rest = rest[1:]
-		if name == "" || name == "." || name == ".." {
-			if _, err := os.Lstat(at + "/."); err != nil { // no directory
-				return "", links, err
-			}
-			if name == ".." {
-				at = parent(at)
-			}
-			continue
-		}
-		next := strings.TrimSuffix(at, "/") + "/" + name
-		text, err := os.Readlink(next)
-		switch {
-		case errors.Is(err, unix.EINVAL): // no link
-			at = next
-			continue
-		case err != nil:
-			return "", links, err
-		case len(links) == maxLinks:
-			return "", links, &fs.PathError{Op: "look up", Path: path, Err: unix.ELOOP}
-		}
-		links = append(links, next)
-		if strings.HasPrefix(text, "/") {
-			at = "/"
-		}
-		rest = append(strings.Split(text, "/"), rest...)
-	}
-	return at, links, nil
 }
 
 // fix keeps a path, and all that it is in, from being taken away.

@@ -3,8 +3,6 @@ package notify
 import (
 	"errors"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -91,38 +89,6 @@ func TestRulesStayWhereTheyAre(t *testing.T) {
 	tr.unharmed(t)
 }
 
-// Paths lead to where the standard library finds that they do, and links are named by where
-// they are.
-func TestLookUp(t *testing.T) {
-	tr, _ := linked(t)
-	for name, to := range map[string]string{"a/dots": "closed/../up/./out/", "a/nodir": "file/../up", "a/slash": "file/", "a/above": "/../../"} {
-		if err := os.Symlink(to, tr.at(name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, links := range map[string][]string{
-		"a/file": nil, "a": nil, "a/link": {"a/link"}, "a/dirlink/file": {"a/dirlink"}, "a/way/hop": {"a/way", "a/real/hop"}, "a/away": {"a/away"},
-		"a/dots": {"a/dots"}, "a/none": nil, "a/dangling": {"a/dangling"}, "a/way/none": {"a/way"}, "a/file/x": nil,
-		"a/nodir": {"a/nodir"}, "a/slash": {"a/slash"}, "a/above": {"a/above"},
-		"a/loop": slices.Repeat([]string{"a/loop"}, maxLinks),
-	} {
-		for i := range links {
-			links[i] = strings.TrimSuffix(tr.at(links[i]), "/")
-		}
-		want, wantErr := filepath.EvalSymlinks(tr.at(name))
-		got, followed, err := lookUp(tr.at(name))
-		if got != want || (err == nil) != (wantErr == nil) || !slices.Equal(followed, links) {
-			t.Errorf("%s: %q over %q, %v; want %q over %q, %v", name, got, followed, err, want, links, wantErr)
-		}
-		if errors.Is(err, os.ErrNotExist) != errors.Is(wantErr, os.ErrNotExist) {
-			t.Errorf("%s: %v, want %v", name, err, wantErr)
-		}
-	}
-	if got, _, err := lookUp("/"); got != "/" || err != nil {
-		t.Errorf("the root: %q, %v", got, err)
-	}
-}
-
 func TestFixed(t *testing.T) {
 	tr, rules := linked(t)
 	for name, want := range map[string]bool{"": true, "a": true, "a/up": true, "a/up/out": true, "a/up/none": true, "a/way": true, "a/real": true,
@@ -134,4 +100,30 @@ func TestFixed(t *testing.T) {
 	if (&Rules{}).fixes("/") {
 		t.Error("no rules fix something")
 	}
+}
+
+// A rule for what is not there yet, below a link, is for where it will be.
+func TestRuleBelowALink(t *testing.T) {
+	s := supervisor(t, Options{})
+	tr, _ := linked(t)
+	rules := compiled(t, policy.FileRule{Path: tr.at("a/way/new"), Access: rw}, policy.FileRule{Path: tr.at("a/way/new"), Glob: tr.at("a/way/new/*.key")})
+	if !rules.fixes(tr.at("a/way")) || !rules.fixes(tr.at("a/real/new")) {
+		t.Error("the link or where it leads is not fixed")
+	}
+	if err := os.Mkdir(tr.at("a/real/new"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	on(t, s, Target{Rules: rules}, func(*Watched) error {
+		for _, name := range []string{"a/real/new/x", "a/way/new/y"} {
+			if err := open(tr.at(name), unix.O_CREAT|unix.O_WRONLY); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for _, name := range []string{"a/real/new/x.key", "a/way/new/x.key", "a/real/x"} {
+			if err := open(tr.at(name), unix.O_CREAT|unix.O_WRONLY); !errors.Is(err, unix.EACCES) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		return nil
+	})
 }

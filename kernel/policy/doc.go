@@ -6,6 +6,8 @@
 // denies everything that a kernel layer judges. It has no user, time or version: it is
 // resolved, for one cell.
 //
+// Only [LookUp] looks at the machine, for those who compile.
+//
 // [Policy.Validate] must pass before a policy is compiled; compilers may rely on it. A
 // Policy is not changed once it is compiled.
 package policy
