@@ -164,7 +164,7 @@ type try struct {
 	call []any
 	// exact is the evaluator's verdict, and loose what a kernel may say that judges prefixes.
 	exact, loose bool
-	by           string // who judges it: "gate" or "kernel"
+	by           string // who judges it: "gate" or "kernel"; "" either
 	// stricter: the kernel may refuse it all the same. It does so where a rule's own path would be
 	// replaced, and some kernels' programs refuse to make files whatever the path.
 	stricter bool
@@ -196,9 +196,13 @@ func (m *matrix) tries(c *document.Compiled, prefixes bool) (list []try) {
 			list = append(list, try{[]any{"move", dir + "/n.csv", to}, old && renamed, old && renamed, "gate", true})
 		}
 	}
+	network := "kernel"
+	if !c.Policy.Connects() { // the gate knows that much
+		network = ""
+	}
 	for _, peer := range m.peers {
 		exact := c.Explain(document.Query{Address: peer}).Allowed
-		list = append(list, try{[]any{"connect", peer.Addr().String(), peer.Port()}, exact, exact, "kernel", false})
+		list = append(list, try{[]any{"connect", peer.Addr().String(), peer.Port()}, exact, exact, network, false})
 	}
 	for _, name := range matrixModules {
 		exact := c.Explain(document.Query{Import: name}).Allowed
@@ -219,6 +223,8 @@ func (y try) wrong(got string) string {
 		return fmt.Sprintf("%v: %s", y.call, got)
 	case got == "kernel" && y.by == "gate":
 		return fmt.Sprintf("%v: the gate lets it through", y.call)
+	case got == "gate" && y.by == "kernel":
+		return fmt.Sprintf("%v: the gate refuses it, and the kernel was not asked", y.call)
 	}
 	return ""
 }
