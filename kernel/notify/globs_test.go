@@ -147,8 +147,10 @@ func TestDirectoriesStayInRaces(t *testing.T) {
 				continue
 			}
 			moved++
-			if at, err := os.Lstat(tr.at("a/file")); err != nil || at.IsDir() {
-				return fmt.Errorf("after %d files a directory was moved: %v", moved, err)
+			if at, err := os.Lstat(tr.at("a/file")); err != nil {
+				return err
+			} else if at.IsDir() {
+				return fmt.Errorf("after %d files a directory was moved", moved)
 			}
 		}
 		return nil

@@ -55,4 +55,4 @@ func (n *naming) any(ids map[inode]bool) bool {
 	return false
 }
 
-func inodeOf(st unix.Stat_t) inode { return inode{uint64(st.Dev), st.Ino} }
+func inodeOf(st unix.Stat_t) inode { return inode{st.Dev, st.Ino} }

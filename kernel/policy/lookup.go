@@ -28,29 +28,19 @@ func LookUp(path string) (at string, links []string, err error) {
 		switch {
 		case missing && name == "..":
 			return path, links, nil
+		case missing && (name == "" || name == "."):
+			continue
 		case name == "" || name == "." || name == "..":
-			if missing {
-				continue
-			}
-			if _, err := os.Lstat(at + "/."); err != nil { // no directory
+			if at, err = turn(at, name); err != nil {
 				return "", links, err
-			}
-			if name == ".." {
-				at = at[:max(strings.LastIndexByte(at, '/'), 1)]
 			}
 			continue
 		}
 		next := strings.TrimSuffix(at, "/") + "/" + name
-		text, err := "", error(unix.ENOENT)
-		if !missing {
-			text, err = os.Readlink(next)
-		}
+		text, err := os.Readlink(next)
+		missing = errors.Is(err, fs.ErrNotExist)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			missing = true
-			at = next
-			continue
-		case errors.Is(err, unix.EINVAL): // no link
+		case missing, errors.Is(err, unix.EINVAL): // no link
 			at = next
 			continue
 		case err != nil:
@@ -65,4 +55,15 @@ func LookUp(path string) (at string, links []string, err error) {
 		rest = append(strings.Split(text, "/"), rest...)
 	}
 	return at, links, nil
+}
+
+// turn is where a directory's name that is none leads: to itself, or above it.
+func turn(dir, name string) (string, error) {
+	if _, err := os.Lstat(dir + "/."); err != nil { // no directory
+		return "", err
+	}
+	if name == ".." {
+		dir = dir[:max(strings.LastIndexByte(dir, '/'), 1)]
+	}
+	return dir, nil
 }
