@@ -20,7 +20,7 @@ type Config struct {
 	// Now is the clock that stamps changes and expires tokens; nil is time.Now.
 	Now func() time.Time
 	// Validate judges a text before it is proposed; nil is ValidateDocuments(nil). It runs
-	// in the caller's goroutine, several at once, and only here: what is in the log was
+	// in the caller's goroutine, two at once at most, and only here: what is in the log was
 	// judged by the node that proposed it.
 	Validate func(name string, text []byte) error
 	// FirstToken, when not nil, is given the first admin's secret, before the token

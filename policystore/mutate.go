@@ -21,8 +21,8 @@ func (s *Store) Put(ctx context.Context, p Principal, r PutRequest) (Version, er
 	if len(r.Text) == 0 || len(r.Text) > MaxText {
 		return Version{}, fmt.Errorf("%s: %w: the document has %d bytes; it must have 1 to %d", what, ErrInvalid, len(r.Text), MaxText)
 	}
-	if err := s.config.Validate(r.Name, r.Text); err != nil {
-		return Version{}, fmt.Errorf("%s: %w: %w", what, ErrInvalid, err)
+	if err := s.judge(ctx, r.Name, r.Text); err != nil {
+		return Version{}, fmt.Errorf("%s: %w", what, err)
 	}
 	return s.change(ctx, what, c)
 }
@@ -53,8 +53,8 @@ func (s *Store) Rollback(ctx context.Context, p Principal, r RollbackRequest) (V
 		return Version{}, fmt.Errorf("%s: %w", what, err)
 	}
 	if !old.Deleted {
-		if err := s.config.Validate(r.Name, old.Text); err != nil {
-			return Version{}, fmt.Errorf("%s: %w: %w", what, ErrInvalid, err)
+		if err := s.judge(ctx, r.Name, old.Text); err != nil {
+			return Version{}, fmt.Errorf("%s: %w", what, err)
 		}
 	}
 	return s.change(ctx, what, c)

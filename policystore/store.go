@@ -32,7 +32,8 @@ type Store struct {
 	state    *state
 	raft     *raft.Raft
 	lead     leadership
-	failures *failures // of authentication
+	failures *failures     // of authentication
+	judging  chan struct{} // has an element for each validation under way
 
 	closing chan struct{}  // closed when Close begins
 	end     sync.Once      // of Close
@@ -56,7 +57,7 @@ func open(ctx context.Context, c Config, l limits) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now)}
+	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now), judging: make(chan struct{}, maxJudging)}
 	s.lead.init()
 	if err := s.openFiles(l); err != nil {
 		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())

@@ -1,6 +1,9 @@
 package policystore
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
@@ -16,4 +19,24 @@ func ValidateDocuments(keys *document.Keys) func(name string, text []byte) error
 		}
 		return d.Check(options)
 	}
+}
+
+// maxJudging is how many documents are validated at once: the most expensive ones take a
+// processor for a second and tens of MiB each.
+const maxJudging = 2
+
+// judge validates a document, after those that came before it, or until ctx ends.
+func (s *Store) judge(ctx context.Context, name string, text []byte) error {
+	select {
+	case s.judging <- struct{}{}:
+		defer func() { <-s.judging }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the validation of other documents: %w", ctx.Err())
+	case <-s.closing:
+		return ErrClosed
+	}
+	if err := s.config.Validate(name, text); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
 }

@@ -14,9 +14,9 @@
 // replicated state machine may call it. The package starts no goroutine. A Document and a
 // Compiled may be used by several; a Compiled's fields are shared and must not be changed.
 //
-// A parser of untrusted text must end: a text has [MaxSize] bytes, [MaxDepth] levels and
-// [MaxSandboxes] sandboxes at most, each map [MaxKeys] entries and each sandbox [MaxRules] rules; and
-// YAML's anchors and aliases are refused. Parsing or compiling any text takes a second or two at
+// A parser of untrusted text must end: a text has [MaxSize] bytes, 100,000 words and signs,
+// [MaxDepth] levels and [MaxSandboxes] sandboxes at most, each map [MaxKeys] entries, each list
+// and each sandbox [MaxRules]; and YAML's anchors and aliases are refused. Parsing or compiling any text takes a second or two at
 // most, and a hundredth of that for those that people write.
 //
 // Compatibility: a document that one release takes, later ones take with the same meaning,

@@ -155,7 +155,7 @@ func TestBounds(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"size":      {strings.Repeat("#", document.MaxSize+1), "1048576 are possible"},
 		"sandboxes": {"version: 1.0\nsandboxes:\n" + manySandboxes(document.MaxSandboxes+1), "more than 256 sandboxes"},
-		"rules":     {sandboxOf("fs: [" + many(document.MaxRules+1) + "]"), "has 10001 rules"},
+		"rules":     {sandboxOf("fs: [" + many(document.MaxRules+1) + "]"), "more than 10000 entries in one list"},
 		"networks":  {sandboxOf("net: [" + strings.Repeat("{deny: 10.0.0.0/8},", document.MaxNetworks+1) + "]"), "has 2049 networks"},
 		"hosts":     {sandboxOf(hostRules(document.MaxHosts + 1)), "has 65 rules with host names"},
 		"inherited": {"version: 1.0\nsandboxes:\n  a: {fs: [" + many(6000) + "]}\n  b: {extends: a}\n  c: {extends: b, fs: [" + many(4001) + "]}\n", "sandbox c has 10001 rules"},

@@ -69,12 +69,24 @@ var refused = map[token.Type]struct{ hint, message string }{
 // takes a column at least, so that this bounds the parser's recursion.
 const maxColumn = 256
 
-// checkTokens refuses what the parser should not even see. It bounds how deep the parser
-// recurses, and how many entries one map has: the parser's time grows with their square.
+// maxItems is how many entries one list may have.
+const maxItems = MaxRules
+
+// maxTokens is how many words, signs and comments a document may have: some eight for each
+// of the most rules.
+const maxTokens = 100_000
+
+// checkTokens refuses what the parser should not even see. It bounds how much that is, how
+// deep the parser recurses, and how many entries one map or list has: the parser's time
+// grows with their square.
 func checkTokens(r *reporter, tokens token.Tokens) bool {
 	var s shape
 	for i, t := range tokens {
 		at := positionOf(t)
+		if i == maxTokens {
+			r.at(at, "split it", "the document has more than %d words and signs", maxTokens)
+			return false
+		}
 		if bad, is := refused[t.Type]; is {
 			r.at(at, bad.hint, "%s", bad.message)
 		}
@@ -91,55 +103,67 @@ func checkTokens(r *reporter, tokens token.Tokens) bool {
 
 // shape follows the nesting of tokens, without knowing whether they are right.
 type shape struct {
-	// flow counts the entries of each map in brackets that is open.
-	flow []int
-	// block counts those of the map at each column outside brackets, in ascending order.
-	block []blockMap
+	// flow is what is open in brackets.
+	flow []collection
+	// block is what is open at each column outside brackets, in ascending order. A list may
+	// begin at its key's column, so that each may be a map and a list.
+	block []collection
 }
 
-type blockMap struct{ column, entries int }
+// collection counts the entries of a map and the items of a list.
+type collection struct{ column, entries, items int }
 
 // next says what is too much; empty if nothing is.
 func (s *shape) next(t *token.Token, at Pos) string {
 	switch t.Type {
 	case token.SequenceStartType, token.MappingStartType:
-		if s.flow = append(s.flow, 0); len(s.flow) > MaxDepth {
+		if s.flow = append(s.flow, collection{}); len(s.flow) > MaxDepth {
 			return fmt.Sprintf("brackets are nested deeper than %d levels", MaxDepth)
 		}
 	case token.SequenceEndType, token.MappingEndType:
 		s.flow = s.flow[:max(0, len(s.flow)-1)]
+	case token.CollectEntryType: // a comma
+		return s.enter(at.Column, 0, 1)
 	case token.SequenceEntryType:
-		return s.enter(at.Column, 0)
+		return s.enter(at.Column, 0, 1)
 	case token.MappingValueType:
-		return s.enter(positionOf(cmp.Or(t.Prev, t)).Column, 1)
+		return s.enter(positionOf(cmp.Or(t.Prev, t)).Column, 1, 0)
 	}
 	return ""
 }
 
-// enter counts an entry that begins at a column. What was deeper outside brackets has ended.
-func (s *shape) enter(column, entries int) string {
-	var count *int
-	if n := len(s.flow); n > 0 {
-		s.flow[n-1] += entries
-		count = &s.flow[n-1]
-	} else {
-		for len(s.block) > 0 && s.block[len(s.block)-1].column > column {
-			s.block = s.block[:len(s.block)-1]
-		}
-		if n := len(s.block); n == 0 || s.block[n-1].column < column {
-			s.block = append(s.block, blockMap{column: column})
-		}
-		last := &s.block[len(s.block)-1]
-		last.entries += entries
-		count = &last.entries
-		if column > maxColumn {
-			return fmt.Sprintf("this is indented by more than %d columns", maxColumn)
-		}
+// enter counts an entry or an item that begins at a column.
+func (s *shape) enter(column, entries, items int) string {
+	if len(s.flow) == 0 && column > maxColumn {
+		return fmt.Sprintf("this is indented by more than %d columns", maxColumn)
 	}
-	if *count > MaxKeys {
+	c := s.at(column)
+	c.entries += entries
+	c.items += items
+	switch {
+	case c.entries > MaxKeys:
 		return fmt.Sprintf("there are more than %d keys in one map", MaxKeys)
+	case c.items > maxItems:
+		return fmt.Sprintf("there are more than %d entries in one list", maxItems)
+	}
+	if entries > 0 && len(s.flow) == 0 {
+		c.items = 0 // the list of the key before has ended
 	}
 	return ""
+}
+
+// at is what is open at a column. What was deeper outside brackets has ended.
+func (s *shape) at(column int) *collection {
+	if n := len(s.flow); n > 0 {
+		return &s.flow[n-1]
+	}
+	for len(s.block) > 0 && s.block[len(s.block)-1].column > column {
+		s.block = s.block[:len(s.block)-1]
+	}
+	if n := len(s.block); n == 0 || s.block[n-1].column < column {
+		s.block = append(s.block, collection{column: column})
+	}
+	return &s.block[len(s.block)-1]
 }
 
 func onlyComments(tokens token.Tokens) bool {
