@@ -25,16 +25,51 @@ func (a *application) changePolicy() (v Version, refusal, err error) {
 	if v, refusal, err = a.next(p); refusal != nil || err != nil {
 		return Version{}, refusal, err
 	}
-	if refusal, err = a.room(p, v); refusal != nil || err != nil {
+	if refusal, err = a.admitVersion(p, v); refusal != nil || err != nil {
 		return Version{}, refusal, err
+	}
+	if p, err = a.policy(a.name); err != nil { // room may have dropped versions of it
+		return Version{}, nil, err
+	}
+	if v.Number, err = a.nextNumber(p); err != nil {
+		return Version{}, nil, err
 	}
 	return v, nil, a.store(p, v)
 }
 
-// next is the version that the command makes.
+// nextNumber is the next version's.
+func (a *application) nextNumber(p policyRecord) (uint64, error) {
+	if p.newest > 0 {
+		return p.newest + 1, nil
+	}
+	u, err := a.usage(NameTenant(a.name))
+	return u.floor + 1, err
+}
+
+// admitVersion finds room for a version and its text. A rollback holds its text first, which
+// the version that it is of could lose.
+func (a *application) admitVersion(p policyRecord, v Version) (refusal, err error) {
+	if a.action == RollbackPolicy {
+		if err := a.holdText(v); err != nil {
+			return nil, err
+		}
+	}
+	refusal, err = a.room(p, v)
+	switch {
+	case err != nil:
+	case refusal != nil && a.action == RollbackPolicy:
+		err = a.releaseText(v)
+	case refusal == nil && a.action == PutPolicy:
+		err = a.holdText(v)
+	}
+	return refusal, err
+}
+
+// next is the version that the command makes, without its number: that is known when there
+// is room.
 func (a *application) next(p policyRecord) (v Version, refusal, err error) {
 	v = Version{
-		Name: a.name, Number: p.newest + 1, Index: a.index,
+		Name: a.name, Index: a.index,
 		Author: a.principal.Name, Comment: a.comment, Time: a.now, Source: a.source,
 	}
 	switch a.action {
@@ -94,9 +129,15 @@ func (a *application) expected(p policyRecord) error {
 
 // rollbackTo is the hash of the text to roll back to.
 func (a *application) rollbackTo() (hash [32]byte, refusal, err error) {
+	p, err := a.policy(a.name)
+	if err != nil {
+		return hash, nil, err
+	}
 	old, err := a.version(a.name, a.to)
 	switch {
 	case err != nil:
+	case p.dropped(a.to):
+		refusal = p.isDropped(a.to)
 	case old.Number == 0:
 		refusal = fmt.Errorf("%w: policy %s has no version %d", ErrNotFound, a.name, a.to)
 	case old.Deleted:
@@ -105,39 +146,24 @@ func (a *application) rollbackTo() (hash [32]byte, refusal, err error) {
 	return old.Hash, refusal, err
 }
 
-// room refuses a version that would exceed the limits.
-func (a *application) room(p policyRecord, v Version) (refusal, err error) {
-	h, l := &a.head, a.limits
-	switch {
-	case v.Deleted: // needs little, and is the way out
-	case p.newest == 0 && h.policies >= l.policies:
-		return fmt.Errorf("%w: there are %d policies, counting deleted ones, and there may be no more", ErrLimited, h.policies), nil
-	case h.versions >= l.versions:
-		return fmt.Errorf("%w: there are %d versions, and there may be no more", ErrLimited, h.versions), nil
-	}
-	if a.action != PutPolicy || h.textBytes+uint64(len(a.text)) <= l.textBytes {
-		return nil, nil
-	}
-	known, err := a.get(textBucket, v.Hash[:])
-	if err != nil || known != nil {
-		return nil, err
-	}
-	return fmt.Errorf("%w: all texts together have %d bytes, and may have %d", ErrLimited, h.textBytes, l.textBytes), nil
-}
-
-// store writes a version and all that goes with it.
+// store writes a version, whose text is held already, and all that goes with it.
 func (a *application) store(p policyRecord, v Version) error {
 	before, err := a.version(a.name, p.newest)
 	if err != nil {
 		return err
 	}
+	now := policyRecord{newest: v.Number, index: v.Index, deleted: v.Deleted, first: p.first}
 	if p.newest == 0 {
-		a.head.policies++
+		now.first = v.Number
 	}
-	a.head.versions++
-	now := policyRecord{newest: v.Number, index: v.Index, deleted: v.Deleted}
 	return errors.Join(
-		a.storeText(v),
+		a.queueVersions(p, before, v),
+		a.use(NameTenant(v.Name), func(u *usage) {
+			u.versions++
+			if p.newest == 0 {
+				u.policies++
+			}
+		}),
 		a.put(policyBucket, []byte(v.Name), now.encode()),
 		a.put(versionBucket, versionKey(v.Name, v.Number), encodeVersion(v)),
 		a.noteChange(v),
@@ -145,20 +171,31 @@ func (a *application) store(p policyRecord, v Version) error {
 		a.record(AuditRecord{
 			Name: v.Name, Comment: v.Comment,
 			Before: Change{before.Number, before.Hash}, After: Change{v.Number, v.Hash},
-		}))
+		}),
+		a.keepFew(now))
 }
 
-// storeText keeps each text once.
-func (a *application) storeText(v Version) error {
-	if a.action != PutPolicy {
+// queueVersions notes what may be dropped from now on.
+func (a *application) queueVersions(p policyRecord, before, v Version) error {
+	var errs []error
+	if p.newest != 0 {
+		errs = append(errs, a.supersede(before))
+	}
+	if p.deleted {
+		errs = append(errs, a.remove(deletedBucket, queueKey(v.Name, before.Index)))
+	}
+	if v.Deleted {
+		errs = append(errs, a.queue(deletedBucket, v))
+	}
+	return errors.Join(errs...)
+}
+
+// keepFew drops the oldest version when a policy has too many.
+func (a *application) keepFew(p policyRecord) error {
+	if p.newest-p.first < a.limits.perPolicy {
 		return nil
 	}
-	known, err := a.get(textBucket, v.Hash[:])
-	if err != nil || known != nil {
-		return err
-	}
-	a.head.textBytes += uint64(len(a.text))
-	return a.put(textBucket, v.Hash[:], append([]byte(nil), a.text...))
+	return a.dropFirst(a.name, p)
 }
 
 // noteChange keeps the change for watchers, and forgets the oldest beyond the limit.

@@ -28,46 +28,50 @@ func (a *application) createToken() (_ TokenInfo, refusal, err error) {
 	if refusal, err = a.authority(Admin, t.info.Tenant); refusal != nil || err != nil {
 		return t.info, refusal, err
 	}
-	if refusal, err = a.roomForToken(t.info.ID); refusal != nil || err != nil {
+	if refusal, err = a.roomForToken(t.info); refusal != nil || err != nil {
 		return t.info, refusal, err
 	}
-	a.head.tokens++
 	a.head.hasFirst = a.head.hasFirst || a.action == FirstToken
 	return t.info, nil, errors.Join(
 		a.put(tokenBucket, []byte(t.info.ID), t.encode()),
+		a.use(t.info.Tenant, func(u *usage) { u.tokens++ }),
 		a.record(AuditRecord{Name: t.info.ID, Comment: t.info.String(), After: Change{1, t.digest()}}))
 }
 
 // roomForToken removes tokens that have ended when there are too many; the audit log
 // still tells of them.
-func (a *application) roomForToken(id string) (refusal, err error) {
-	if _, found, err := a.findToken(id); err != nil || found {
-		return fmt.Errorf("%w: there is a token %s", ErrConflict, id), err
+func (a *application) roomForToken(i TokenInfo) (refusal, err error) {
+	if _, found, err := a.findToken(i.ID); err != nil || found {
+		return fmt.Errorf("%w: there is a token %s", ErrConflict, i.ID), err
 	}
-	if a.head.tokens >= a.limits.tokens {
-		if err := a.removeEnded(); err != nil {
-			return nil, err
-		}
+	b, err := a.over(i.Tenant, counts{tokens: 1})
+	if b == (bound{}) || err != nil {
+		return nil, err
 	}
-	if a.head.tokens >= a.limits.tokens {
-		return fmt.Errorf("%w: there are %d tokens, and there may be no more; revoke some", ErrLimited, a.head.tokens), nil
+	if err := a.removeEnded(); err != nil {
+		return nil, err
 	}
-	return nil, nil
+	if b, err = a.over(i.Tenant, counts{tokens: 1}); b != (bound{}) {
+		refusal = fmt.Errorf("%w: there would be %s; revoke some", ErrLimited, b)
+	}
+	return refusal, err
 }
 
 func (a *application) removeEnded() error {
-	var ended []string
+	var ended []TokenInfo
 	err := a.eachToken(func(t tokenRecord) {
 		if !t.info.Revoked.IsZero() || t.info.expired(a.now) {
-			ended = append(ended, t.info.ID)
+			ended = append(ended, t.info)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	for _, id := range ended {
-		a.head.tokens--
-		if err := a.remove(tokenBucket, []byte(id)); err != nil {
+	for _, i := range ended {
+		err := errors.Join(
+			a.remove(tokenBucket, []byte(i.ID)),
+			a.use(i.Tenant, func(u *usage) { u.tokens-- }))
+		if err != nil {
 			return err
 		}
 	}

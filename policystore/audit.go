@@ -55,7 +55,7 @@ type AuditSummary struct {
 	// Hash of record Records of that time, if nobody changed what was before.
 	Head        [32]byte
 	First, Last time.Time // of the records
-	Versions    uint64    // that records tell of, each with the text that it had
+	Versions    uint64    // that are kept, each with the text that the records tell of
 }
 
 // VerifyAudit walks the whole chain: each record's hash is of itself and the one before, the
@@ -85,11 +85,12 @@ func (t *transaction) verifyAudit(ctx context.Context) (sum AuditSummary, err er
 		if r.Hash != r.chain(sum.Head) {
 			return sum, t.damage("audit record %d does not match its hash and the record before", seq)
 		}
-		if r.ofVersion() {
+		kept, err := t.verifyVersion(r)
+		if err != nil {
+			return sum, err
+		}
+		if kept {
 			sum.Versions++
-			if err := t.verifyVersion(r); err != nil {
-				return sum, err
-			}
 		}
 		if seq == 1 {
 			sum.First = r.Time
@@ -99,8 +100,8 @@ func (t *transaction) verifyAudit(ctx context.Context) (sum AuditSummary, err er
 	switch {
 	case sum.Head != t.head.auditHash:
 		return sum, t.damage("the last audit record is not the one that was written last")
-	case sum.Versions != t.head.versions:
-		return sum, t.damage("audit records tell of %d versions, and there are %d", sum.Versions, t.head.versions)
+	case sum.Versions != t.head.counts.versions:
+		return sum, t.damage("audit records tell of %d versions, and there are %d", sum.Versions, t.head.counts.versions)
 	}
 	return sum, t.verifyTexts(ctx)
 }
@@ -110,16 +111,23 @@ func (r *AuditRecord) ofVersion() bool {
 	return r.Denied == "" && (r.Action == PutPolicy || r.Action == DeletePolicy || r.Action == RollbackPolicy)
 }
 
-// verifyVersion holds a version against the record of its making.
-func (t *transaction) verifyVersion(r AuditRecord) error {
+// verifyVersion holds the version that a record tells of against it, if it is still kept.
+func (t *transaction) verifyVersion(r AuditRecord) (kept bool, err error) {
+	if !r.ofVersion() {
+		return false, nil
+	}
+	p, err := t.policy(r.Name)
+	if err != nil || p.newest == 0 || p.dropped(r.After.Number) {
+		return false, err
+	}
 	v, err := t.version(r.Name, r.After.Number)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if v.Number == 0 || v.Hash != r.After.Hash || v.Author != r.Principal || v.Index != r.Index || !v.Time.Equal(r.Time) || v.Comment != r.Comment {
-		return t.damage("version %d of policy %s is not as audit record %d has it", r.After.Number, r.Name, r.Seq)
+		return false, t.damage("version %d of policy %s is not as audit record %d has it", r.After.Number, r.Name, r.Seq)
 	}
-	return nil
+	return true, nil
 }
 
 // verifyTexts hashes every text.
@@ -132,7 +140,7 @@ func (t *transaction) verifyTexts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if hash := sha256.Sum256(text); !bytes.Equal(hash[:], k) {
+		if hash := sha256.Sum256(text); !bytes.HasSuffix(k, hash[:]) {
 			return t.damage("text %x has another hash", k)
 		}
 		return nil

@@ -80,10 +80,10 @@ func TestVerifyAuditFinds(t *testing.T) {
 		}, "version 1 of policy a is not as audit record 1"},
 		{"a text", func(t *transaction) error {
 			hash := sha256.Sum256([]byte("one"))
-			return t.put(textBucket, hash[:], []byte("allow everything"))
+			return t.put(textBucket, tenantKey("", hash[:]), []byte("allow everything"))
 		}, "has another hash"},
 		{"a version more", func(t *transaction) error {
-			t.head.versions++
+			t.head.counts.versions++
 			return t.put(versionBucket, versionKey("b", 1), encodeVersion(Version{Number: 1}))
 		}, "tell of 3 versions, and there are 4"},
 	} {

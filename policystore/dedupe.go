@@ -24,7 +24,15 @@ func (a *application) repeated() (v Version, refusal, err error) {
 		return v, fmt.Errorf("%w: request id %q was used for another request; take a new one", ErrInvalid, a.requestID), nil
 	}
 	v, err = a.version(made.name, made.number)
-	if err == nil && v.Number == 0 {
+	if err != nil || v.Number != 0 {
+		return v, nil, err
+	}
+	p, err := a.policy(made.name)
+	switch {
+	case err != nil:
+	case p.newest == 0 || p.dropped(made.number): // no more is known of it
+		v = Version{Name: made.name, Number: made.number, Index: made.index}
+	default:
 		err = a.damage("request %q made version %d of policy %s, which is missing", a.requestID, made.number, made.name)
 	}
 	return v, nil, err

@@ -10,7 +10,8 @@ import (
 // What a caller can act on. Errors of this package wrap one of these, and say which
 // policy, token or file they are about.
 var (
-	// ErrNotFound: there is no such policy, version or token, or it is deleted.
+	// ErrNotFound: there is no such policy, version or token, or it is deleted or no longer
+	// kept.
 	ErrNotFound = errors.New("not found")
 	// ErrConflict: the newest version is not the expected one. Read it and decide again.
 	ErrConflict = errors.New("conflict")
@@ -19,7 +20,8 @@ var (
 	// ErrInvalid: the request or the document in it is wrong. For a document the error
 	// also wraps what the validation found.
 	ErrInvalid = errors.New("invalid")
-	// ErrLimited: a bound is reached: of stored things, or of failed authentications.
+	// ErrLimited: a bound is reached: of stored things, of changes in a short time, or of
+	// failed authentications.
 	ErrLimited = errors.New("limit reached")
 	// ErrUnauthenticated: the secret is malformed, unknown, expired or revoked.
 	ErrUnauthenticated = errors.New("unauthenticated")

@@ -51,7 +51,7 @@ func (f *fsm) digest(t testing.TB) (d Digest) {
 }
 
 // smallLimits are reached soon.
-var smallLimits = limits{policies: 4, versions: 60, textBytes: 200, tokens: 3, changes: 5, requests: 3, logBytes: 1 << 20}
+var smallLimits = limits{policies: 8, versions: 24, textBytes: 200, tokens: 3, perPolicy: 6, changes: 5, requests: 3, logBytes: 1 << 20}
 
 // randomCommand is anything a leader could propose, sensible or not.
 func randomCommand(t *rapid.T) *command {
@@ -64,6 +64,9 @@ func randomCommand(t *rapid.T) *command {
 			TokenID: rapid.SampledFrom([]string{"", "", "", "", "", "", "0000000000000001"}).Draw(t, "token"),
 		},
 	}
+	if rapid.IntRange(0, 3).Draw(t, "bound") == 0 {
+		c.principal.Tenant = "acme"
+	}
 	id := fmt.Sprintf("%016x", small("id"))
 	switch c.action {
 	case CreateToken, FirstToken:
@@ -75,6 +78,9 @@ func randomCommand(t *rapid.T) *command {
 		c.token.info.ID = id
 	default:
 		c.name = fmt.Sprint("policy", small("name"))
+		if rapid.Bool().Draw(t, "of a tenant") {
+			c.name = "acme/" + c.name
+		}
 		c.hasExpect, c.expect = small("expects") == 0, small("expect")
 		c.requestID = strings.Repeat("r", int(small("request")))
 		if c.action == PutPolicy {
@@ -132,7 +138,7 @@ func TestDeterminism(t *testing.T) {
 		}
 		err := one.view(func(tx *transaction) error {
 			_, err := tx.verifyAudit(t.Context())
-			return err
+			return errors.Join(err, checkUsage(tx))
 		})
 		if err != nil {
 			rt.Error(err)
@@ -227,7 +233,7 @@ func TestFailStop(t *testing.T) {
 
 // TestLimits reaches each bound.
 func TestLimits(t *testing.T) {
-	s := openLimited(t, Config{}, limits{policies: 2, versions: 5, textBytes: 10, tokens: 2, changes: 9, requests: 1, logBytes: 1 << 20})
+	s := openLimited(t, Config{}, limits{policies: 2, versions: 5, textBytes: 10, tokens: 2, perPolicy: 4, changes: 9, requests: 1, logBytes: 1 << 20})
 	put := func(name, text, id string) error {
 		_, err := s.Put(t.Context(), editor, PutRequest{Name: name, Text: []byte(text), RequestID: id})
 		return err
@@ -238,20 +244,29 @@ func TestLimits(t *testing.T) {
 	}{
 		{put("a", "12345", "1"), ""},
 		{put("b", "12345", ""), ""},
-		{put("c", "12345", ""), "2 policies"},
-		{put("b", "123456", ""), "5 bytes, and may have 10"},
+		{put("c", "12345", ""), "more than 2 policies"},
+		{put("b", "123456", ""), "more than 10 bytes of texts"},
 		{put("b", "67890", "2"), ""},
 		{put("b", "67890", "2"), ""},
 		{put("a", "12345", "1"), ""}, // forgotten, so it is a new version
 		{put("a", "12345", ""), ""},
-		{put("a", "12345", ""), "5 versions"},
+		{put("a", "12345", ""), ""}, // the oldest of five is dropped
 	} {
 		if c.says == "" && c.err != nil || c.says != "" && (!errors.Is(c.err, ErrLimited) || !strings.Contains(c.err.Error(), c.says)) {
 			t.Errorf("put %d: %v, want %q", i, c.err, c.says)
 		}
 	}
+	if _, err := s.Get(t.Context(), "a", 1, Linearizable); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "no longer kept; those from 2 on are") {
+		t.Errorf("the oldest version: %v", err)
+	}
 	if _, err := s.Delete(t.Context(), editor, DeleteRequest{Name: "a"}); err != nil {
 		t.Errorf("deleting is the way out: %v", err)
+	}
+	if err := put("c", "12345", ""); err != nil {
+		t.Errorf("a deleted policy does not make room: %v", err)
+	}
+	if _, err := s.VerifyAudit(t.Context()); err != nil {
+		t.Error(err)
 	}
 	_, first := mustCreate(t, s, TokenRequest{Name: "1", Role: Viewer})
 	mustCreate(t, s, TokenRequest{Name: "2", Role: Viewer})
@@ -280,7 +295,9 @@ func FuzzDecodeCommand(f *testing.F) {
 func FuzzDecodeRecords(f *testing.F) {
 	f.Add(encodeVersion(Version{Number: 1, Author: "a", Comment: "c", Time: time.Unix(1, 2)}))
 	f.Add((&AuditRecord{Seq: 1, Principal: "a", Action: PutPolicy, Name: "n"}).encode())
-	f.Add(policyRecord{newest: 1, index: 3}.encode())
+	f.Add(policyRecord{newest: 1, index: 3, first: 1}.encode())
+	f.Add(usage{counts{1, 2, 3, 4}, 5}.encode())
+	f.Add(textUse{1, 2}.encode())
 	f.Add(reference{name: "n", number: 1, index: 2}.encode())
 	f.Add(tokenRecord{info: TokenInfo{ID: "0123456789abcdef", Name: "n", Role: Viewer}}.encode())
 	f.Add((&head{applied: 7}).encode())
@@ -298,6 +315,10 @@ func FuzzDecodeRecords(f *testing.F) {
 		same("policy", p.encode(), err)
 		r, err := decodeReference(b)
 		same("reference", r.encode(), err)
+		u, err := decodeUsage(b)
+		same("usage", u.encode(), err)
+		x, err := decodeTextUse(b)
+		same("use of a text", x.encode(), err)
 		k, err := decodeToken(b)
 		same("token", k.encode(), err)
 		h, err := decodeHead(b)

@@ -19,10 +19,7 @@ type head struct {
 	time       time.Time // of that command; it never goes back
 	audit      uint64    // how many audit records there are
 	auditHash  [32]byte  // of the last one
-	policies   uint64    // including deleted ones
-	versions   uint64    // of all policies
-	textBytes  uint64    // of distinct texts
-	tokens     uint64    // that are stored
+	counts     counts    // of all tenants together
 	compacted  uint64    // index up to which changes are no longer kept
 	changes    uint64    // that are kept
 	requests   uint64    // that are remembered
@@ -38,10 +35,10 @@ func (h *head) encode() []byte {
 	w.Time(h.time)
 	w.Uint(h.audit)
 	w.Hash(h.auditHash)
-	w.Uint(h.policies)
-	w.Uint(h.versions)
-	w.Uint(h.textBytes)
-	w.Uint(h.tokens)
+	w.Uint(h.counts.policies)
+	w.Uint(h.counts.versions)
+	w.Uint(h.counts.textBytes)
+	w.Uint(h.counts.tokens)
 	w.Uint(h.compacted)
 	w.Uint(h.changes)
 	w.Uint(h.requests)
@@ -58,7 +55,7 @@ func decodeHead(b []byte) (head, error) {
 	}
 	h := head{
 		applied: r.Uint(), time: r.Time(), audit: r.Uint(), auditHash: r.Hash(),
-		policies: r.Uint(), versions: r.Uint(), textBytes: r.Uint(), tokens: r.Uint(),
+		counts:    counts{r.Uint(), r.Uint(), r.Uint(), r.Uint()},
 		compacted: r.Uint(), changes: r.Uint(), requests: r.Uint(), hasFirst: r.Bool(),
 		records: r.Uint(), recordsSum: sumFrom(r.Hash()),
 	}

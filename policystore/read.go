@@ -26,7 +26,7 @@ func (s *Store) read(ctx context.Context, c Consistency, f func(*transaction) er
 }
 
 // Get returns a version with its text. Number 0 is the newest one, which is ErrNotFound when
-// it is a deletion. The principal's right to read is the caller's affair
+// it is a deletion, as is an old one that is no longer kept. The principal's right to read is the caller's affair
 // ([Principal.MayRead]), here and in the other reads.
 func (s *Store) Get(ctx context.Context, name string, number uint64, c Consistency) (v Version, err error) {
 	err = s.read(ctx, c, func(t *transaction) (err error) {
@@ -53,14 +53,17 @@ func (t *transaction) load(name string, number uint64) (Version, error) {
 	v, err := t.version(name, number)
 	if err == nil && v.Number == 0 {
 		err = fmt.Errorf("%w: the newest version is %d, there is no %d", ErrNotFound, p.newest, number)
-		if number <= p.newest {
+		switch {
+		case p.dropped(number):
+			err = p.isDropped(number)
+		case number <= p.newest:
 			err = t.damage("version %d of policy %s is missing", number, name)
 		}
 	}
 	if err != nil || v.Deleted {
 		return v, err
 	}
-	text, err := t.must(textBucket, v.Hash[:])
+	text, err := t.must(textBucket, textKey(v))
 	v.Text = bytes.Clone(text)
 	return v, err
 }
@@ -124,7 +127,7 @@ func seekAfter(c *bolt.Cursor, prefix, after string) (k, v []byte) {
 const maxHistory = 1000
 
 // History returns versions of a policy without texts, newest first: at most limit (1 to
-// 1,000) of those with numbers below before; 0 is all. It is Linearizable.
+// 1,000) of those with numbers below before that are kept; 0 is all. It is Linearizable.
 func (s *Store) History(ctx context.Context, name string, before uint64, limit int) (versions []Version, err error) {
 	if limit < 1 || limit > maxHistory {
 		return nil, fmt.Errorf("history of policy %.300s: %w: limit %d must be 1 to %d", name, ErrInvalid, limit, maxHistory)
@@ -140,7 +143,7 @@ func (s *Store) History(ctx context.Context, name string, before uint64, limit i
 		if before == 0 || before > p.newest {
 			before = p.newest + 1
 		}
-		for n := before - 1; n > 0 && len(versions) < limit; n-- {
+		for n := before - 1; n >= p.first && len(versions) < limit; n-- {
 			v, err := t.version(name, n)
 			if err != nil {
 				return err

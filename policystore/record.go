@@ -2,6 +2,7 @@ package policystore
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/pyisolate/pyisolate/policystore/internal/wire"
 )
@@ -11,6 +12,14 @@ type policyRecord struct {
 	newest  uint64 // version
 	index   uint64 // of that version
 	deleted bool
+	first   uint64 // version that is kept
+}
+
+// dropped reports whether there was a version that is no longer kept.
+func (p policyRecord) dropped(number uint64) bool { return number > 0 && number < p.first }
+
+func (p policyRecord) isDropped(number uint64) error {
+	return fmt.Errorf("%w: version %d and its text are no longer kept; those from %d on are, and the audit log has its hash", ErrNotFound, number, p.first)
 }
 
 func (p policyRecord) encode() []byte {
@@ -18,12 +27,13 @@ func (p policyRecord) encode() []byte {
 	w.Uint(p.newest)
 	w.Uint(p.index)
 	w.Bool(p.deleted)
+	w.Uint(p.first)
 	return w.B
 }
 
 func decodePolicy(b []byte) (policyRecord, error) {
 	r := wire.NewReader(b)
-	p := policyRecord{newest: r.Uint(), index: r.Uint(), deleted: r.Bool()}
+	p := policyRecord{newest: r.Uint(), index: r.Uint(), deleted: r.Bool(), first: r.Uint()}
 	return p, r.Done()
 }
 

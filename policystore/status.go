@@ -16,8 +16,8 @@ type Status struct {
 	// state.
 	Applied uint64
 	Digest  Digest
-	// Counts of what is stored. Policies includes deleted ones; TextBytes counts equal
-	// texts once.
+	// Counts of what is kept. Policies includes deleted ones; TextBytes counts equal
+	// texts of a tenant once.
 	Policies, Versions, TextBytes, Tokens, AuditRecords uint64
 	// Compacted is the index up to which watchers can no longer look back.
 	Compacted uint64
@@ -28,8 +28,8 @@ func (s *Store) Status(ctx context.Context) (st Status, err error) {
 	err = s.read(ctx, Stale, func(t *transaction) error {
 		h := &t.head
 		st = Status{
-			Applied: h.applied, Digest: t.digest(), Policies: h.policies, Versions: h.versions, TextBytes: h.textBytes,
-			Tokens: h.tokens, AuditRecords: h.audit, Compacted: h.compacted,
+			Applied: h.applied, Digest: t.digest(), Policies: h.counts.policies, Versions: h.counts.versions, TextBytes: h.counts.textBytes,
+			Tokens: h.counts.tokens, AuditRecords: h.audit, Compacted: h.compacted,
 		}
 		return nil
 	})

@@ -12,18 +12,24 @@ import (
 
 // The layout of the state file. Changing it needs another format.
 var (
-	headBucket     = []byte("head")
-	policyBucket   = []byte("policies") // name: newest version
-	versionBucket  = []byte("versions") // name, 0, number: version without text
-	textBucket     = []byte("texts")    // SHA-256: text
-	changeBucket   = []byte("changes")  // index: name and number, for watchers
-	requestBucket  = []byte("requests") // principal, 0, request id: what it made
-	expiringBucket = []byte("requests by index")
-	tokenBucket    = []byte("tokens") // id: token
-	auditBucket    = []byte("audit")  // sequence number: record
+	headBucket    = []byte("head")
+	policyBucket  = []byte("policies") // name: newest version
+	versionBucket = []byte("versions") // name, 0, number: version without text
+	textBucket    = []byte("texts")    // tenant, 0, SHA-256: text
+	textUseBucket = []byte("text uses")
+	usageBucket   = []byte("tenants") // tenant, 0: what it has
+	// Versions that may be dropped, and deletions of policies that may be forgotten: tenant,
+	// 0, index: name and number.
+	supersededBucket = []byte("superseded")
+	deletedBucket    = []byte("deleted")
+	changeBucket     = []byte("changes")  // index: name and number, for watchers
+	requestBucket    = []byte("requests") // principal, 0, request id: what it made
+	expiringBucket   = []byte("requests by index")
+	tokenBucket      = []byte("tokens") // id: token
+	auditBucket      = []byte("audit")  // sequence number: record
 
 	// recordBuckets are those whose records are counted and summed up.
-	recordBuckets = [][]byte{policyBucket, versionBucket, textBucket, changeBucket, requestBucket, expiringBucket, tokenBucket, auditBucket}
+	recordBuckets = [][]byte{policyBucket, versionBucket, textBucket, textUseBucket, usageBucket, supersededBucket, deletedBucket, changeBucket, requestBucket, expiringBucket, tokenBucket, auditBucket}
 
 	headKey = []byte("head")
 )

@@ -5,7 +5,8 @@ import "time"
 // Version is one immutable state of a policy.
 type Version struct {
 	Name string
-	// Number counts a policy's versions from 1, without gaps.
+	// Number counts a policy's versions, without gaps: from 1, but for a policy that is made
+	// after its tenant had a deleted one forgotten, from above that one's.
 	Number uint64
 	// Index is of the Raft log entry that made it; it orders versions of all policies.
 	Index uint64

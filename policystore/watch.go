@@ -3,6 +3,7 @@ package policystore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -33,8 +34,8 @@ func (s *Store) Watch(ctx context.Context, prefix string, from uint64) (*Watch, 
 }
 
 // Next waits for the next change, by index, and returns each exactly once. It returns
-// ErrCompacted when a change was dropped before it was seen: the last 4,096 are kept, and a
-// watcher that is slower is not waited for. One goroutine at a time may call it.
+// ErrCompacted when a change, or the version that it made, was dropped before it was seen: the
+// last 4,096 are kept, and a watcher that is slower is not waited for. One goroutine at a time may call it.
 func (w *Watch) Next(ctx context.Context) (Event, error) {
 	for {
 		changed := *w.store.state.changed.Load() // before looking, so that none is missed
@@ -85,7 +86,10 @@ func (w *Watch) look(t *transaction) (e Event, found bool, err error) {
 			return e, false, t.damage("change %x: %v", k, err)
 		}
 		if strings.HasPrefix(change.name, w.prefix) {
-			if e.Version, err = t.load(change.name, change.number); err != nil {
+			if e.Version, err = t.load(change.name, change.number); errors.Is(err, ErrNotFound) {
+				err = fmt.Errorf("%w: version %d of policy %s, of the next change, is no longer kept; list and watch from the listing's index", ErrCompacted, change.number, change.name)
+			}
+			if err != nil {
 				return e, false, err
 			}
 			w.index = change.index
