@@ -23,9 +23,13 @@ func (s *Store) propose(ctx context.Context, c *command) (outcome, error) {
 		return outcome{}, err
 	}
 	c.time = s.config.Now()
+	entry, err := c.entry()
+	if err != nil {
+		return outcome{}, err
+	}
 	answer := make(chan any, 1)
-	err := s.await(ctx, func() error {
-		f := s.raft.Apply(c.encode(), enqueueTimeout)
+	err = s.await(ctx, func() error {
+		f := s.raft.Apply(entry, enqueueTimeout)
 		if err := f.Error(); err != nil {
 			return err
 		}
@@ -37,6 +41,16 @@ func (s *Store) propose(ctx context.Context, c *command) (outcome, error) {
 	}
 	o := (<-answer).(outcome) // fsm returns nothing else
 	return o, o.err
+}
+
+// entry encodes the command. What a node could not read again would end applying for good, on
+// all of them: it is refused.
+func (c *command) entry() ([]byte, error) {
+	b := c.encode()
+	if _, err := decodeCommand(b); err != nil {
+		return nil, fmt.Errorf("%w: the log cannot have this change: %w", ErrInvalid, err)
+	}
+	return b, nil
 }
 
 // uncertain tells proposals that were not made from those that may have been.

@@ -3,6 +3,8 @@ package policystore
 import (
 	"fmt"
 	"strings"
+
+	"github.com/pyisolate/pyisolate/policystore/token"
 )
 
 // Role is what a principal may do. Each role may do what those before it may.
@@ -78,6 +80,9 @@ func (p Principal) check() error {
 	}
 	if !p.Role.Valid() {
 		return fmt.Errorf("%w: %s of principal %s", ErrInvalid, p.Role, p.Name)
+	}
+	if p.TokenID != "" && !token.ValidID(p.TokenID) {
+		return fmt.Errorf("%w: principal %s: %.40q is not a token's id", ErrInvalid, p.Name, p.TokenID)
 	}
 	return checkTenant(p.Tenant)
 }

@@ -111,6 +111,7 @@ func TestRefusals(t *testing.T) {
 		"source":               {put(editor, PutRequest{Name: "etl", Source: "rollback:1"}), ErrInvalid, "rollback:"},
 		"nobody":               {put(Principal{Role: Admin}, PutRequest{Name: "etl"}), ErrInvalid, "principal"},
 		"no role":              {put(Principal{Name: "x"}, PutRequest{Name: "etl"}), ErrInvalid, "role 0"},
+		"no token's id":        {put(Principal{Name: "x", Role: Admin, TokenID: strings.Repeat("a", 17)}, PutRequest{Name: "etl"}), ErrInvalid, "not a token's id"},
 		"viewer":               {put(reader, PutRequest{Name: "etl"}), ErrDenied, "needs the role policy-admin"},
 		"other tenant":         {put(acme, PutRequest{Name: "other/etl"}), ErrDenied, "bound to tenant acme"},
 		"shared":               {put(acme, PutRequest{Name: "etl"}), ErrDenied, "bound to tenant acme"},
@@ -327,4 +328,21 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
 	}
+}
+
+// TestUnreadableCommand proposes what no node could read again. The store goes on.
+func TestUnreadableCommand(t *testing.T) {
+	s := openTest(t, Config{})
+	p := editor
+	p.TokenID = strings.Repeat("a", maxTokenID+1)
+	for name, c := range map[string]*command{
+		"token id": {action: PutPolicy, principal: p, name: "etl", text: []byte("x")},
+		"action":   {action: 99, principal: editor},
+		"text":     {action: PutPolicy, principal: editor, name: "etl", text: make([]byte, MaxText+1)},
+	} {
+		if _, err := s.propose(t.Context(), c); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	mustPut(t, s, "etl", "x")
 }
