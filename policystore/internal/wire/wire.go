@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -33,7 +34,17 @@ func (w *Writer) Bool(v bool) {
 	}
 }
 
-// Time appends nanoseconds since 1970, eight bytes; 0 for the zero time.
+// MaxTime is the last time that can be written, in the year 2262.
+var MaxTime = time.Unix(0, math.MaxInt64).UTC()
+
+// HasTime reports whether t can be written: whether it is the zero time, or after 1970 and not
+// after MaxTime.
+func HasTime(t time.Time) bool {
+	return t.IsZero() || t.After(time.Unix(0, 0)) && !t.After(MaxTime)
+}
+
+// Time appends nanoseconds since 1970, eight bytes; 0 for the zero time. For a time that
+// [HasTime] does not report, what is read is another one.
 func (w *Writer) Time(t time.Time) {
 	var ns int64
 	if !t.IsZero() {

@@ -97,3 +97,19 @@ func TestSeal(t *testing.T) {
 		t.Error("another place")
 	}
 }
+
+func TestHasTime(t *testing.T) {
+	for _, c := range []struct {
+		at   time.Time
+		want bool
+	}{
+		{time.Time{}, true}, {time.Unix(0, 1), true}, {MaxTime, true},
+		{time.Unix(0, 0), false}, {time.Unix(-1, 0), false}, {MaxTime.Add(1), false}, {time.Date(2400, 1, 1, 0, 0, 0, 0, time.UTC), false},
+	} {
+		var w Writer
+		w.Time(c.at)
+		if got := HasTime(c.at); got != c.want || got != NewReader(w.B).Time().Equal(c.at) && got {
+			t.Errorf("%v: %v", c.at, got)
+		}
+	}
+}
