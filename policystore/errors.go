@@ -46,6 +46,9 @@ var (
 	// ErrFailed: the disk refused a write of a committed change. The store does nothing
 	// more until it is opened again, when the change is made from the log.
 	ErrFailed = errors.New("failed")
+	// ErrClock: this node's clock went ahead by more than an hour at once. Nothing is changed
+	// until it is right, or was so for ten minutes.
+	ErrClock = errors.New("clock")
 	// ErrClosed: the store is closed.
 	ErrClosed = errors.New("closed")
 )

@@ -123,6 +123,9 @@ func (s *Store) getReady() (uint64, error) {
 	if err := s.state.failure(); err != nil {
 		return 0, err
 	}
+	if err := s.warnOfClock(); err != nil {
+		return 0, err
+	}
 	return term, s.makeFirstToken()
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/policystore/internal/wire"
 )
 
 // propose puts a command into the log and returns what applying it came to. The command's
@@ -23,6 +25,9 @@ func (s *Store) propose(ctx context.Context, c *command) (outcome, error) {
 		return outcome{}, err
 	}
 	c.time = s.config.Now()
+	if err := s.jumps.check(c.time); err != nil {
+		return outcome{}, err
+	}
 	entry, err := c.entry()
 	if err != nil {
 		return outcome{}, err
@@ -49,6 +54,9 @@ func (c *command) entry() ([]byte, error) {
 	b := c.encode()
 	if _, err := decodeCommand(b); err != nil {
 		return nil, fmt.Errorf("%w: the log cannot have this change: %w", ErrInvalid, err)
+	}
+	if !wire.HasTime(c.time) {
+		return nil, fmt.Errorf("%w: the log cannot have the time %v", ErrClock, c.time)
 	}
 	return b, nil
 }

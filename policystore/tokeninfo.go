@@ -12,7 +12,7 @@ type TokenRequest struct {
 	Role Role
 	// Tenant bounds the token; "" is all tenants.
 	Tenant string
-	// Expires ends it; the zero time is never.
+	// Expires ends it, in the year 2262 at the latest; the zero time is never.
 	Expires time.Time
 }
 

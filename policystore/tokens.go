@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
+	"github.com/pyisolate/pyisolate/policystore/internal/wire"
 	"github.com/pyisolate/pyisolate/policystore/token"
 )
 
@@ -14,23 +16,31 @@ import (
 // Errors are those of every change (see [Store.Put]).
 func (s *Store) CreateToken(ctx context.Context, p Principal, r TokenRequest) (secret string, info TokenInfo, err error) {
 	const what = "create token"
-	if err := s.admitToken(p, r); err != nil {
+	if err := s.admitToken(ctx, p, r); err != nil {
 		return "", info, fmt.Errorf("%s: %w", what, err)
 	}
 	return s.makeToken(ctx, what, CreateToken, p, r, token.New())
 }
 
-func (s *Store) admitToken(p Principal, r TokenRequest) error {
+func (s *Store) admitToken(ctx context.Context, p Principal, r TokenRequest) error {
 	if err := errors.Join(p.check(), checkText("the token's name", r.Name, 1, maxPrincipal), checkTenant(r.Tenant)); err != nil {
 		return err
 	}
 	if !r.Role.Valid() {
 		return fmt.Errorf("%w: a token with %s", ErrInvalid, r.Role)
 	}
-	if now := s.config.Now(); !r.Expires.IsZero() && !r.Expires.After(now) {
-		return fmt.Errorf("%w: the token would have expired at %v; it is %v", ErrInvalid, r.Expires, now)
+	if err := p.require(Admin, r.Tenant, CreateToken.String()); err != nil || r.Expires.IsZero() {
+		return err
 	}
-	return p.require(Admin, r.Tenant, CreateToken.String())
+	if !wire.HasTime(r.Expires) {
+		return fmt.Errorf("%w: no time after %s can be kept; leave the token's end out if it has none", ErrInvalid, wire.MaxTime.Format(time.DateOnly))
+	}
+	return s.read(ctx, Stale, func(t *transaction) error {
+		if now := t.now(s.config.Now()); !r.Expires.After(now) {
+			return fmt.Errorf("%w: the token would have expired at %v; for the store it is %v", ErrInvalid, r.Expires, now)
+		}
+		return nil
+	})
 }
 
 func (s *Store) makeToken(ctx context.Context, what string, a Action, p Principal, r TokenRequest, secret token.Secret) (string, TokenInfo, error) {
@@ -134,16 +144,40 @@ func (s *Store) authenticate(ctx context.Context, text string) (Principal, error
 	if err != nil {
 		return Principal{}, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
 	}
-	var t tokenRecord
-	err = s.read(ctx, Stale, func(tx *transaction) (err error) {
-		t, _, err = tx.findToken(secret.ID()) // an unknown one has a hash that nothing matches
-		return err
-	})
+	t, valid, err := s.validToken(ctx, secret.ID()) // an unknown one has a hash that nothing matches
 	if err != nil {
 		return Principal{}, err
 	}
-	if !secret.Matches(t.hash) || !t.info.Revoked.IsZero() || t.info.expired(s.config.Now()) {
-		return Principal{}, fmt.Errorf("%w: token %s is unknown, expired or revoked", ErrUnauthenticated, secret.ID())
+	if !secret.Matches(t.hash) || !valid {
+		return Principal{}, notValid(secret.ID())
 	}
 	return Principal{Name: t.info.Name, Role: t.info.Role, Tenant: t.info.Tenant, TokenID: t.info.ID}, nil
+}
+
+// TokenValid says whether a principal's token still is: nil, or ErrUnauthenticated when it is
+// revoked or has expired, by what this node has applied. It is for calls that were admitted
+// and go on; unlike Authenticate it counts no failures and is never ErrLimited.
+func (s *Store) TokenValid(ctx context.Context, id string) error {
+	_, valid, err := s.validToken(ctx, id)
+	if err == nil && !valid {
+		err = notValid(id)
+	}
+	if err != nil {
+		return fmt.Errorf("look a token up: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) validToken(ctx context.Context, id string) (t tokenRecord, valid bool, err error) {
+	err = s.read(ctx, Stale, func(tx *transaction) error {
+		found, err := false, error(nil)
+		t, found, err = tx.findToken(id)
+		valid = found && t.info.Revoked.IsZero() && !t.info.expired(tx.now(s.config.Now()))
+		return err
+	})
+	return t, valid, err
+}
+
+func notValid(id string) error {
+	return fmt.Errorf("%w: token %.40s is unknown, expired or revoked", ErrUnauthenticated, id)
 }

@@ -115,6 +115,7 @@ func TestTokenRefusals(t *testing.T) {
 		"no role":             {create(root, TokenRequest{Name: "x"}), ErrInvalid},
 		"tenant":              {create(root, TokenRequest{Name: "x", Role: Viewer, Tenant: "a/b"}), ErrInvalid},
 		"expired":             {create(root, TokenRequest{Name: "x", Role: Viewer, Expires: clock.at}), ErrInvalid},
+		"in 400 years":        {create(root, TokenRequest{Name: "x", Role: Viewer, Expires: clock.at.AddDate(400, 0, 0)}), ErrInvalid},
 		"revoke nothing":      {revoke(root, "0000000000000000"), ErrNotFound},
 		"revoke what":         {revoke(root, "etl"), ErrInvalid},
 		"revoke as editor":    {revoke(editor, info.ID), ErrDenied},
@@ -226,6 +227,32 @@ func BenchmarkAuthenticate(b *testing.B) {
 	for b.Loop() {
 		if _, err := s.Authenticate(b.Context(), secret, "here"); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestTokenValid is not told of failures from the source.
+func TestTokenValid(t *testing.T) {
+	ctx := t.Context()
+	s := openTest(t, Config{})
+	secret, info := mustCreate(t, s, TokenRequest{Name: "m", Role: Operator})
+	for range failureBurst + 1 {
+		if _, err := s.Authenticate(ctx, "rubbish", "here"); err == nil {
+			t.Fatal("rubbish is no secret")
+		}
+	}
+	if err := s.TokenValid(ctx, info.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.RevokeToken(ctx, root, info.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Authenticate(ctx, secret, "here"); !errors.Is(err, ErrLimited) {
+		t.Error("the limit no longer hides it:", err)
+	}
+	for _, id := range []string{info.ID, "0000000000000000", ""} {
+		if err := s.TokenValid(ctx, id); !errors.Is(err, ErrUnauthenticated) {
+			t.Errorf("%q: %v", id, err)
 		}
 	}
 }
