@@ -1,10 +1,22 @@
 package policystore
 
-import "fmt"
+import (
+	"fmt"
 
-// requestKey keeps the requests of different principals apart.
+	"github.com/pyisolate/pyisolate/policystore/internal/wire"
+)
+
+// requestKey keeps the requests of different principals apart: by their token if they have one,
+// as an admin of a tenant chooses what its tokens are called.
 func (c *command) requestKey() []byte {
-	return append(append([]byte(c.principal.Name), 0), c.requestID...)
+	var w wire.Writer
+	w.String(c.principal.Tenant)
+	w.String(c.principal.TokenID)
+	if c.principal.TokenID == "" {
+		w.String(c.principal.Name)
+	}
+	w.String(c.requestID)
+	return w.B
 }
 
 // repeated returns the version that the same request made before, if it is remembered.

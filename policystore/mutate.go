@@ -2,6 +2,7 @@ package policystore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -75,13 +76,12 @@ func (s *Store) admit(p Principal, c *command) error {
 	if err := Name(c.name); err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		what, text string
-		most       int
-	}{{"the comment", c.comment, maxComment}, {"the request id", c.requestID, maxRequestID}, {"the source", c.source, maxSource}} {
-		if err := checkText(f.what, f.text, 0, f.most); err != nil {
-			return err
-		}
+	err := cmp.Or(
+		checkText("the comment", c.comment, 0, maxComment),
+		checkLine("the request id", c.requestID, 0, maxRequestID),
+		checkLine("the source", c.source, 0, maxSource))
+	if err != nil {
+		return err
 	}
 	if strings.HasPrefix(c.source, rollbackSource) {
 		return fmt.Errorf("%w: a source does not begin with %q", ErrInvalid, rollbackSource)

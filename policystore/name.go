@@ -3,6 +3,7 @@ package policystore
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -60,13 +61,27 @@ func checkTenant(tenant string) error {
 	return nil
 }
 
-// checkText bounds what people write and read: valid UTF-8 without control characters.
+// checkText bounds what people write and read: valid UTF-8 without characters that terminals
+// act on, or that reorder what is seen. It may have several lines.
 func checkText(what, s string, least, most int) error {
+	return checkCharacters(what, s, least, most, func(r rune) bool {
+		return r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+	})
+}
+
+// checkLine is checkText for a name or one line, where nothing that is not seen may be.
+func checkLine(what, s string, least, most int) error {
+	return checkCharacters(what, s, least, most, func(r rune) bool {
+		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	})
+}
+
+func checkCharacters(what, s string, least, most int, bad func(rune) bool) error {
 	if len(s) < least || len(s) > most {
 		return fmt.Errorf("%w: %s has %d bytes; it must have %d to %d", ErrInvalid, what, len(s), least, most)
 	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }) {
-		return fmt.Errorf("%w: %s must be UTF-8 without control characters", ErrInvalid, what)
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, bad) {
+		return fmt.Errorf("%w: %s must be UTF-8 without control and invisible characters", ErrInvalid, what)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func ParseRole(name string) (Role, error) {
 // Principal is who asks. Whoever makes one vouches for it: [Store.Authenticate] by a
 // token, the API server by a client's identity on a socket.
 type Principal struct {
-	// Name goes into the record of what was done: 1 to 128 bytes of UTF-8.
+	// Name goes into the record of what was done: 1 to 128 bytes of UTF-8 on one line.
 	Name string
 	Role Role
 	// Tenant bounds the principal to one tenant's policies and tokens; "" is all.
@@ -75,7 +75,7 @@ func (p Principal) MayChange(name string) bool {
 
 // check refuses a principal that cannot be recorded.
 func (p Principal) check() error {
-	if err := checkText("the principal's name", p.Name, 1, maxPrincipal); err != nil {
+	if err := checkLine("the principal's name", p.Name, 1, maxPrincipal); err != nil {
 		return err
 	}
 	if !p.Role.Valid() {

@@ -107,6 +107,9 @@ func TestRefusals(t *testing.T) {
 		"name":                 {put(editor, PutRequest{Name: "../etl"}), ErrInvalid, `".." must be`},
 		"comment":              {put(editor, PutRequest{Name: "etl", Comment: strings.Repeat("x", 1025)}), ErrInvalid, "1025 bytes"},
 		"control":              {put(editor, PutRequest{Name: "etl", Comment: "a\x1b[1mb"}), ErrInvalid, "control"},
+		"C1":                   {put(editor, PutRequest{Name: "etl", Comment: "a\u009b2Jb"}), ErrInvalid, "control"},
+		"right to left":        {put(editor, PutRequest{Name: "etl", Comment: "a\u202eb"}), ErrInvalid, "invisible"},
+		"lines":                {put(editor, PutRequest{Name: "etl", Source: "a\nb"}), ErrInvalid, "the source"},
 		"request id":           {put(editor, PutRequest{Name: "etl", RequestID: strings.Repeat("x", 129)}), ErrInvalid, "the request id"},
 		"source":               {put(editor, PutRequest{Name: "etl", Source: "rollback:1"}), ErrInvalid, "rollback:"},
 		"nobody":               {put(Principal{Role: Admin}, PutRequest{Name: "etl"}), ErrInvalid, "principal"},
@@ -179,6 +182,25 @@ func TestRequestIDs(t *testing.T) {
 	for range 2 {
 		if v, err := s.Delete(ctx, editor, d); err != nil || v.Number != 4 {
 			t.Errorf("%+v, %v", v, err)
+		}
+	}
+}
+
+// TestRequestIDsAreApart has principals of the same name take the same id.
+func TestRequestIDsAreApart(t *testing.T) {
+	s := openTest(t, Config{})
+	tenants := func(name string) Principal {
+		secret, _ := mustCreate(t, s, TokenRequest{Name: name, Role: PolicyAdmin, Tenant: "acme"})
+		p, err := s.Authenticate(t.Context(), secret, "here")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for i, p := range []Principal{{Name: "ann", Role: Admin}, {Name: "ann", Role: Admin, Tenant: "acme"}, tenants("ann"), tenants("ann")} {
+		v, err := s.Put(t.Context(), p, PutRequest{Name: "acme/etl", Text: fmt.Append(nil, i), RequestID: "1"})
+		if err != nil || v.Number != uint64(i+1) {
+			t.Errorf("%+v: version %d, %v", p, v.Number, err)
 		}
 	}
 }

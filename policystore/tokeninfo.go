@@ -7,7 +7,8 @@ import (
 
 // TokenRequest makes a token.
 type TokenRequest struct {
-	// Name is what the token's principal is called: 1 to 128 bytes.
+	// Name is what the token's principal is called: 1 to 128 bytes of UTF-8 on one line,
+	// without a colon.
 	Name string
 	Role Role
 	// Tenant bounds the token; "" is all tenants.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
@@ -23,7 +24,7 @@ func (s *Store) CreateToken(ctx context.Context, p Principal, r TokenRequest) (s
 }
 
 func (s *Store) admitToken(ctx context.Context, p Principal, r TokenRequest) error {
-	if err := errors.Join(p.check(), checkText("the token's name", r.Name, 1, maxPrincipal), checkTenant(r.Tenant)); err != nil {
+	if err := errors.Join(p.check(), checkTokenName(r.Name), checkTenant(r.Tenant)); err != nil {
 		return err
 	}
 	if !r.Role.Valid() {
@@ -41,6 +42,14 @@ func (s *Store) admitToken(ctx context.Context, p Principal, r TokenRequest) err
 		}
 		return nil
 	})
+}
+
+// checkTokenName leaves names with colons, such as uid:0, to principals that a server vouches for.
+func checkTokenName(name string) error {
+	if strings.Contains(name, ":") {
+		return fmt.Errorf("%w: the token's name %q has a colon, as only the names of local users have", ErrInvalid, name)
+	}
+	return checkLine("the token's name", name, 1, maxPrincipal)
 }
 
 func (s *Store) makeToken(ctx context.Context, what string, a Action, p Principal, r TokenRequest, secret token.Secret) (string, TokenInfo, error) {

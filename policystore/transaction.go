@@ -23,7 +23,7 @@ var (
 	supersededBucket = []byte("superseded")
 	deletedBucket    = []byte("deleted")
 	changeBucket     = []byte("changes")  // index: name and number, for watchers
-	requestBucket    = []byte("requests") // principal, 0, request id: what it made
+	requestBucket    = []byte("requests") // principal, request id: what it made
 	expiringBucket   = []byte("requests by index")
 	tokenBucket      = []byte("tokens") // id: token
 	auditBucket      = []byte("audit")  // sequence number: record

@@ -35,7 +35,8 @@ type PutRequest struct {
 	// Comment says why: at most 1 KiB.
 	Comment string
 	// RequestID makes repeating the request harmless: the version that the first one made
-	// is answered. At most 128 bytes, "" for none; per principal; the last 4,096 of all
+	// is answered. At most 128 bytes, "" for none; per token, or name and tenant of a
+	// principal without one; the last 4,096 of all
 	// are remembered. Using one for something else is ErrInvalid.
 	RequestID string
 	// Source is where the text was fetched from, if it was: at most 2 KiB.
