@@ -1,6 +1,7 @@
 package policystore
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/hashicorp/raft"
@@ -15,10 +16,22 @@ func (s *Store) compact() {
 		case <-s.closing:
 			return
 		case <-s.state.large:
-			err := s.raft.Snapshot().Error()
+			err := s.dropLog()
 			if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && !errors.Is(err, raft.ErrRaftShutdown) {
 				s.config.Logger.Warn("the log is large, and there is no snapshot behind which to drop it", "error", err)
 			}
 		}
 	}
+}
+
+// dropLog takes a snapshot behind which few entries stay: those that make a log large could
+// be many for nodes that lag.
+func (s *Store) dropLog() error {
+	usual := s.raft.ReloadableConfig()
+	few := usual
+	few.TrailingLogs = min(usual.TrailingLogs, fewTrailing)
+	if err := s.raft.ReloadConfig(few); err != nil {
+		return err
+	}
+	return cmp.Or(s.raft.Snapshot().Error(), s.raft.ReloadConfig(usual))
 }

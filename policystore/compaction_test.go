@@ -53,3 +53,23 @@ func TestCompactionByBytes(t *testing.T) {
 		return err == nil && len(files) > 0
 	})
 }
+
+// TestLargeEntriesGo drops more of the log when it is large than when it is long.
+func TestLargeEntriesGo(t *testing.T) {
+	l := standardLimits
+	l.logBytes = 200_000
+	s := openLimited(t, Config{}, l)
+	c := s.raft.ReloadableConfig()
+	c.TrailingLogs = 10_000 // as several nodes have it
+	if err := s.raft.ReloadConfig(c); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		mustPut(t, s, "etl", strings.Repeat("x", 2000))
+	}
+	waitFor(t, "the log to be short", func() bool {
+		first, _ := s.log.FirstIndex()
+		last, _ := s.log.LastIndex()
+		return last-first < 150 && s.raft.ReloadableConfig() == c
+	})
+}

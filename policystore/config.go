@@ -32,7 +32,7 @@ type Config struct {
 	Cluster *Cluster
 	// SnapshotEvery is after how many log entries the log is compacted; 0 is 4,096. After
 	// 64 MiB of entries it is, whatever their number. Half as many entries stay behind a
-	// snapshot for nodes that lag; at most 64 when there are none.
+	// snapshot for nodes that lag; at most 64 when there are none, or after 64 MiB.
 	SnapshotEvery uint64
 	// SnapshotInterval is how often that is looked at; 0 is one minute.
 	SnapshotInterval time.Duration
@@ -55,8 +55,9 @@ const (
 	defaultSnapshotEvery    = 4096
 	defaultSnapshotInterval = time.Minute
 	defaultClusterTimeout   = time.Second
-	// aloneTrailing is how many entries stay behind a snapshot when nobody can lag.
-	aloneTrailing = 64
+	// fewTrailing is how many entries stay behind a snapshot when nobody can lag, or they are
+	// large.
+	fewTrailing = 64
 	// aloneTimeout is after which a node by itself elects itself again when it stepped down
 	// because it could not write; and how often it wakes when there is nothing to do.
 	aloneTimeout = 250 * time.Millisecond

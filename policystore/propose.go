@@ -32,6 +32,9 @@ func (s *Store) propose(ctx context.Context, c *command) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	if err := s.pace.take(c.principal.Tenant, len(c.text)); err != nil {
+		return outcome{}, err
+	}
 	answer := make(chan any, 1)
 	err = s.await(ctx, func() error {
 		f := s.raft.Apply(entry, enqueueTimeout)

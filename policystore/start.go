@@ -88,7 +88,7 @@ func (s *Store) raftConfig() *raft.Config {
 	c.SnapshotInterval = s.config.SnapshotInterval
 	c.NoLegacyTelemetry = true
 	if s.config.Cluster == nil {
-		c.TrailingLogs = min(c.TrailingLogs, aloneTrailing)
+		c.TrailingLogs = min(c.TrailingLogs, fewTrailing)
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = aloneTimeout, aloneTimeout, aloneTimeout/2
 		return c
 	}

@@ -34,6 +34,7 @@ type Store struct {
 	lead     leadership
 	failures *failures     // of authentication
 	jumps    *jumps        // of the clock
+	pace     *pace         // of changes
 	judging  chan struct{} // has an element for each validation under way
 
 	closing chan struct{}  // closed when Close begins
@@ -58,7 +59,7 @@ func open(ctx context.Context, c Config, l limits) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now), jumps: newJumps(c.Now(), sinceBoot), judging: make(chan struct{}, maxJudging)}
+	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now), pace: newPace(c.Now), jumps: newJumps(c.Now(), sinceBoot), judging: make(chan struct{}, maxJudging)}
 	s.lead.init()
 	if err := s.openFiles(l); err != nil {
 		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())

@@ -100,6 +100,9 @@ func (s *Store) RevokeToken(ctx context.Context, p Principal, id string) (TokenI
 	case p.TokenID != id:
 		err = p.require(Admin, p.Tenant, RevokeToken.String()) // whose token it is, is seen when it is applied
 	}
+	if err == nil {
+		err = s.isToken(ctx, id)
+	}
 	if err != nil {
 		return TokenInfo{}, fmt.Errorf("revoke token: %w", err)
 	}
@@ -108,6 +111,17 @@ func (s *Store) RevokeToken(ctx context.Context, p Principal, id string) (TokenI
 		return TokenInfo{}, fmt.Errorf("revoke token %s: %w", id, err)
 	}
 	return o.token, nil
+}
+
+// isToken refuses to propose anything about tokens that there are not: that would leave a record.
+func (s *Store) isToken(ctx context.Context, id string) error {
+	return s.read(ctx, Linearizable, func(t *transaction) error {
+		_, found, err := t.findToken(id)
+		if err == nil && !found {
+			err = fmt.Errorf("%w: there is no token %s", ErrNotFound, id)
+		}
+		return err
+	})
 }
 
 // ListTokens returns the tokens of an admin's tenant, or all, by id. It is Linearizable.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // checkUsage counts what there is, and compares it with what is said to be there.
@@ -56,8 +57,10 @@ func checkUsage(t *transaction) error {
 func TestTenantsFillTheirShare(t *testing.T) {
 	l := standardLimits
 	l.policies, l.textBytes, l.versions, l.tokens = 20, 4<<20, 400, 8
-	s := openLimited(t, Config{}, l)
+	c := newClock()
+	s := openLimited(t, Config{Now: c.now}, l)
 	put := func(p Principal, name string, text string) error {
+		c.add(time.Second)
 		_, err := s.Put(t.Context(), p, PutRequest{Name: name, Text: []byte(text)})
 		return err
 	}
