@@ -73,3 +73,12 @@ func decodeSpan(b []byte) (span, error) {
 	}
 	return s, nil
 }
+
+// within is what both have.
+func (s span) within(o span) span {
+	both := span{max(s.first, o.first), min(s.last, o.last)}
+	if both.last == 0 || both.first > both.last {
+		return span{}
+	}
+	return both
+}

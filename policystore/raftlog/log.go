@@ -57,7 +57,7 @@ type Log struct {
 	db   *bolt.DB
 
 	writing sync.Mutex           // held while span and the file may differ
-	span    atomic.Pointer[span] // what the file has
+	span    atomic.Pointer[span] // what was stored without error
 }
 
 // Open opens the file at path, or makes it, and reads all of it. The error for a damaged
@@ -203,22 +203,4 @@ func remove(b *bolt.Bucket, least, most uint64) error {
 		}
 	}
 	return nil
-}
-
-// update changes entries and their span in one transaction.
-func (l *Log) update(change func(*bolt.Tx, span) (span, error)) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	before := *l.span.Load()
-	after := before
-	err := l.db.Update(func(tx *bolt.Tx) (err error) {
-		if after, err = change(tx, before); err != nil || after == before {
-			return err
-		}
-		return tx.Bucket(headerBucket).Put(spanKey, wire.Seal(headerBucket, spanKey, after.encode()))
-	})
-	if err == nil {
-		l.span.Store(&after)
-	}
-	return err
 }

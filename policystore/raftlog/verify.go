@@ -18,7 +18,7 @@ func (l *Log) verify() (s span, err error) {
 				return l.damage("it has no bucket %q", name)
 			}
 		}
-		if s, err = l.verifyHeader(tx.Bucket(headerBucket)); err != nil {
+		if s, err = l.verifyHeader(tx); err != nil {
 			return err
 		}
 		if err := l.verifyEntries(tx.Bucket(logBucket), s); err != nil {
@@ -38,23 +38,15 @@ func (l *Log) damage(format string, args ...any) error {
 	return &Damage{File: l.path, What: fmt.Sprintf(format, args...)}
 }
 
-func (l *Log) verifyHeader(b *bolt.Bucket) (span, error) {
-	body, err := wire.Open(headerBucket, formatKey, b.Get(formatKey))
+func (l *Log) verifyHeader(tx *bolt.Tx) (span, error) {
+	body, err := wire.Open(headerBucket, formatKey, tx.Bucket(headerBucket).Get(formatKey))
 	if err != nil {
 		return span{}, l.damage("its format: %v", err)
 	}
 	if !bytes.Equal(body, []byte{format}) {
 		return span{}, fmt.Errorf("%s: it is %w: %x; this one is %d", l.path, errFormat, body, format)
 	}
-	body, err = wire.Open(headerBucket, spanKey, b.Get(spanKey))
-	if err != nil {
-		return span{}, l.damage("the span of its entries: %v", err)
-	}
-	s, err := decodeSpan(body)
-	if err != nil {
-		return span{}, l.damage("the span of its entries: %v", err)
-	}
-	return s, nil
+	return l.readSpan(tx)
 }
 
 // verifyEntries finds missing, strange and altered entries.
