@@ -99,10 +99,17 @@ func TestPatience(t *testing.T) {
 	if len(told) != 2 || !errors.Is(told[0], ErrFailed) || told[1] != nil {
 		t.Errorf("it told %v", told)
 	}
+	if err := p.Set([]byte("candidate"), nil); err != nil {
+		t.Error(err)
+	}
 	close(closing)
 	stable.failures = 1 << 30
 	if err := p.SetUint64([]byte("k"), 8); err != nil || stable.value != 7 {
 		t.Errorf("%v, %d", err, stable.value)
+	}
+	stable.failures = 0 // there is room, too late
+	if err := p.Set([]byte("candidate"), nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("a vote in a term that is not stored: %v", err)
 	}
 }
 
@@ -112,6 +119,8 @@ type failingStable struct {
 	failures int
 	value    uint64
 }
+
+func (f *failingStable) Set([]byte, []byte) error { return nil }
 
 func (f *failingStable) SetUint64(_ []byte, value uint64) error {
 	if f.failures--; f.failures >= 0 {

@@ -2,6 +2,7 @@ package policystore
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -18,11 +19,12 @@ type patientStable struct {
 	// failing is told of each new error, and of nil when it is over.
 	failing func(error)
 	closing <-chan struct{}
+	dropped atomic.Bool // a number was not stored
 }
 
 // SetUint64 stores a number. When the store closes meanwhile it returns nil without having
-// stored it, as Raft ends before it could act on it: it counts its own vote only when that is
-// stored, by Set.
+// stored it, since Raft would panic. Nothing may be promised by what is not stored: Raft gives
+// a vote, its own too, only when Set has stored for whom, and Set fails from then on.
 func (p *patientStable) SetUint64(key []byte, value uint64) error {
 	err := p.StableStore.SetUint64(key, value)
 	if err == nil {
@@ -36,9 +38,18 @@ func (p *patientStable) SetUint64(key []byte, value uint64) error {
 		case <-retry.C:
 			err = p.StableStore.SetUint64(key, value)
 		case <-p.closing:
+			p.dropped.Store(true)
 			return nil
 		}
 	}
 	p.failing(nil)
 	return nil
+}
+
+// Set stores for whom the node votes, unless it does not remember in which term.
+func (p *patientStable) Set(key, value []byte) error {
+	if p.dropped.Load() {
+		return fmt.Errorf("%w: what came before %s was not stored", ErrClosed, key)
+	}
+	return p.StableStore.Set(key, value)
 }

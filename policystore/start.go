@@ -39,7 +39,7 @@ func (s *Store) start() error {
 	if err := s.bootstrap(c, snaps, transport, voters); err != nil {
 		return err
 	}
-	stable := &patientStable{s.log, s.diskFailing, s.closing}
+	stable := &patientStable{StableStore: s.log, failing: s.diskFailing, closing: s.closing}
 	if s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, stable, snaps, transport); err != nil {
 		return corrupt(err)
 	}
