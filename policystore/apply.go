@@ -54,36 +54,36 @@ func (t *transaction) apply(entry *raft.Log, l limits) (outcome, error) {
 // authority judges the principal again: time has passed since it asked, and its token
 // may be gone. A refusal is recorded.
 func (a *application) authority(least Role, tenant string) (refusal, err error) {
-	p := a.principal
+	p, denied := a.principal, allowed
 	if p.TokenID != "" {
-		if p, refusal, err = a.withToken(p); err != nil {
+		if p, denied, err = a.withToken(p); err != nil {
 			return nil, err
 		}
 	}
-	if refusal == nil {
-		refusal = p.require(least, tenant, a.action.String())
+	if denied == allowed {
+		denied = p.judge(least, tenant)
 	}
-	if refusal == nil {
+	if denied == allowed {
 		return nil, nil
 	}
-	return refusal, a.record(AuditRecord{Name: a.subject(), Denied: refusal.Error()})
+	return p.deny(denied, least, a.action.String()), a.record(AuditRecord{Name: a.subject(), denial: denied})
 }
 
 // withToken bounds a principal by its token as it is now.
-func (a *application) withToken(p Principal) (_ Principal, refusal, err error) {
+func (a *application) withToken(p Principal) (_ Principal, denied denial, err error) {
 	t, found, err := a.findToken(p.TokenID)
 	switch {
 	case err != nil:
-		return p, nil, err
+		return p, allowed, err
 	case !found || !t.info.Revoked.IsZero():
-		refusal = fmt.Errorf("%w: token %s is revoked", ErrDenied, p.TokenID)
+		return p, deniedRevoked, nil
 	case t.info.expired(a.now):
-		refusal = fmt.Errorf("%w: token %s has expired", ErrDenied, p.TokenID)
+		return p, deniedExpired, nil
 	case t.info.Tenant != p.Tenant:
-		refusal = fmt.Errorf("%w: token %s is of another tenant", ErrDenied, p.TokenID)
+		return p, deniedOfTenant, nil
 	}
 	p.Role = min(p.Role, t.info.Role)
-	return p, refusal, nil
+	return p, allowed, nil
 }
 
 // subject is what the command is about: a policy's name or a token's id.

@@ -35,7 +35,7 @@ func (a *application) createToken() (_ TokenInfo, refusal, err error) {
 	return t.info, nil, errors.Join(
 		a.put(tokenBucket, []byte(t.info.ID), t.encode()),
 		a.use(t.info.Tenant, func(u *usage) { u.tokens++ }),
-		a.record(AuditRecord{Name: t.info.ID, Comment: t.info.String(), After: Change{1, t.digest()}}))
+		a.record(AuditRecord{Name: t.info.ID, Comment: t.info.grant(), After: Change{1, t.digest()}}))
 }
 
 // roomForToken removes tokens that have ended when there are too many; the audit log
@@ -118,7 +118,7 @@ func (a *application) revokeToken() (_ TokenInfo, refusal, err error) {
 	t.info.Revoked = a.now
 	return t.info, nil, errors.Join(
 		a.put(tokenBucket, []byte(id), t.encode()),
-		a.record(AuditRecord{Name: id, Comment: t.info.String(), Before: Change{1, before}, After: Change{2, t.digest()}}))
+		a.record(AuditRecord{Name: id, Comment: t.info.grant(), Before: Change{1, before}, After: Change{2, t.digest()}}))
 }
 
 // digest is a hash of all that is stored of a token.

@@ -108,7 +108,7 @@ func (t *transaction) verifyAudit(ctx context.Context) (sum AuditSummary, err er
 
 // ofVersion reports whether the record tells of a version that was made.
 func (r *AuditRecord) ofVersion() bool {
-	return r.Denied == "" && (r.Action == PutPolicy || r.Action == DeletePolicy || r.Action == RollbackPolicy)
+	return r.denial == allowed && (r.Action == PutPolicy || r.Action == DeletePolicy || r.Action == RollbackPolicy)
 }
 
 // verifyVersion holds the version that a record tells of against it, if it is still kept.

@@ -3,6 +3,7 @@ package policystore
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -43,6 +44,47 @@ func TestAudit(t *testing.T) {
 	}
 	if sum, err := s.VerifyAudit(t.Context()); err != nil || sum.Records != 4 || sum.Head != remove.Hash || sum.Versions != 3 {
 		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
+// TestHashedForGood: what a record's hash is of does not depend on the release. These hashes
+// may change with the state's format only.
+func TestHashedForGood(t *testing.T) {
+	for d := range denialWords {
+		r := AuditRecord{Seq: 1, Principal: "ann", Role: Viewer, Action: PutPolicy, Name: "etl", denial: d, Denied: d.String()}
+		own := r.chain([32]byte{})
+		if r.Denied = "other words"; r.chain([32]byte{}) != own {
+			t.Errorf("%d: its words are hashed", d)
+		}
+		if again, err := decodeAudit(r.encode()); err != nil || again.Denied != d.String() {
+			t.Errorf("%d: %+v, %v", d, again, err)
+		}
+	}
+	r := AuditRecord{
+		Seq: 2, Index: 7, Time: newClock().at, Principal: "ann", Role: Admin, Tenant: "acme", Action: CreateToken, Name: "0123456789abcdef",
+		Comment: TokenInfo{Name: "ci", Role: PolicyAdmin, Tenant: "acme", Expires: newClock().at}.grant(), denial: deniedExpired,
+	}
+	if got, want := fmt.Sprintf("%x", r.chain([32]byte{1})), "902c0b4ca0579a478d08f2cd34ae0ff838115b429526e27d175d8346cf828546"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestOneRecordForEach: refusals that are nobody's deed leave none.
+func TestOneRecordForEach(t *testing.T) {
+	s := openTest(t, Config{})
+	mustPut(t, s, "etl", "one")
+	if _, err := s.Put(t.Context(), editor, PutRequest{Name: "etl", Text: []byte("x"), Expect: number(7)}); !errors.Is(err, ErrConflict) {
+		t.Error(err)
+	}
+	_, info := mustCreate(t, s, TokenRequest{Name: "ci", Role: Viewer})
+	p := editor
+	p.TokenID = info.ID
+	if _, err := s.Put(t.Context(), p, PutRequest{Name: "etl", Text: []byte("x")}); !errors.Is(err, ErrDenied) || !strings.Contains(err.Error(), "needs the role policy-admin") {
+		t.Error(err)
+	}
+	records, err := s.Audit(t.Context(), 0, 10)
+	if err != nil || len(records) != 3 || records[2].Denied != deniedRole.String() || records[2].Name != "etl" {
+		t.Errorf("%+v, %v", records, err)
 	}
 }
 

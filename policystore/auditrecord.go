@@ -9,7 +9,9 @@ import (
 )
 
 // AuditRecord is one link of the chain: one change that was made, or one that was refused
-// when it was applied. What is refused when it is asked for never reaches the log.
+// when it was applied, since its principal no longer might make it. What is refused when it is
+// asked for never reaches the log, and refusals for other reasons leave no record: conflicts
+// and limits are nobody's deed.
 type AuditRecord struct {
 	Seq       uint64 // from 1, without gaps
 	Index     uint64 // of the log entry
@@ -24,7 +26,10 @@ type AuditRecord struct {
 	// for none.
 	Before, After Change
 	Comment       string // the author's, or what the token grants
-	Denied        string // why it was refused, "" if it was made
+	// Denied is why it was refused, "" if it was made. The words may be others in another
+	// release: stored and hashed is a number.
+	Denied string
+	denial denial
 	// Hash is of this record and the one before.
 	Hash [32]byte
 }
@@ -34,8 +39,6 @@ type Change struct {
 	Number uint64
 	Hash   [32]byte // of the text of the policy's version, zero for a deletion
 }
-
-const maxDenied = 1 << 10
 
 func (r *AuditRecord) encode() []byte {
 	var w wire.Writer
@@ -53,7 +56,7 @@ func (r *AuditRecord) encode() []byte {
 	w.Uint(r.After.Number)
 	w.Hash(r.After.Hash)
 	w.String(r.Comment)
-	w.String(r.Denied)
+	w.Byte(byte(r.denial))
 	w.Hash(r.Hash)
 	return w.B
 }
@@ -64,8 +67,9 @@ func decodeAudit(b []byte) (AuditRecord, error) {
 		Seq: r.Uint(), Index: r.Uint(), Time: r.Time(), Principal: r.String(maxPrincipal), Role: Role(r.Byte()),
 		Tenant: r.String(maxSegment), TokenID: r.String(maxTokenID), Action: Action(r.Byte()), Name: r.String(maxName),
 		Before: Change{r.Uint(), r.Hash()}, After: Change{r.Uint(), r.Hash()},
-		Comment: r.String(maxComment), Denied: r.String(maxDenied), Hash: r.Hash(),
+		Comment: r.String(maxComment), denial: denial(r.Byte()), Hash: r.Hash(),
 	}
+	a.Denied = a.denial.String()
 	return a, r.Done()
 }
 
@@ -82,7 +86,6 @@ func (a *application) record(r AuditRecord) error {
 	r.Seq, r.Index, r.Time = a.head.audit, a.index, a.now
 	p := a.principal
 	r.Principal, r.Role, r.Tenant, r.TokenID, r.Action = p.Name, p.Role, p.Tenant, p.TokenID, a.action
-	r.Denied = r.Denied[:min(len(r.Denied), maxDenied)]
 	r.Hash = r.chain(a.head.auditHash)
 	a.head.auditHash = r.Hash
 	return a.put(auditBucket, indexKey(r.Seq), r.encode())

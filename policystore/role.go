@@ -89,13 +89,7 @@ func (p Principal) check() error {
 
 // require refuses a principal whose role or tenant is not enough.
 func (p Principal) require(least Role, tenant, what string) error {
-	switch {
-	case p.Role < least:
-		return fmt.Errorf("%w: %s needs the role %s; %s is %s", ErrDenied, what, least, p.Name, p.Role)
-	case !p.Covers(tenant):
-		return fmt.Errorf("%w: %s: %s is bound to tenant %s", ErrDenied, what, p.Name, p.Tenant)
-	}
-	return nil
+	return p.deny(p.judge(least, tenant), least, what)
 }
 
 // NameTenant is the tenant a policy belongs to: what is before the first slash of its

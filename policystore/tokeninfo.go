@@ -31,8 +31,9 @@ type TokenInfo struct {
 
 func (i TokenInfo) expired(now time.Time) bool { return !i.Expires.IsZero() && !now.Before(i.Expires) }
 
-// String says what the token grants.
-func (i TokenInfo) String() string {
+// grant says what the token grants, in the words that its audit records have. They are hashed,
+// and never change.
+func (i TokenInfo) grant() string {
 	s := fmt.Sprintf("%s: %s", i.Name, i.Role)
 	if i.Tenant != "" {
 		s += " of tenant " + i.Tenant
@@ -42,3 +43,6 @@ func (i TokenInfo) String() string {
 	}
 	return s
 }
+
+// String says what the token grants.
+func (i TokenInfo) String() string { return i.grant() }
