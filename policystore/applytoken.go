@@ -44,14 +44,14 @@ func (a *application) roomForToken(i TokenInfo) (refusal, err error) {
 	if _, found, err := a.findToken(i.ID); err != nil || found {
 		return fmt.Errorf("%w: there is a token %s", ErrConflict, i.ID), err
 	}
-	b, err := a.over(i.Tenant, counts{tokens: 1})
+	b, err := a.over(i.Tenant, counts{tokens: 1}, counts{})
 	if b == (bound{}) || err != nil {
 		return nil, err
 	}
 	if err := a.removeEnded(); err != nil {
 		return nil, err
 	}
-	if b, err = a.over(i.Tenant, counts{tokens: 1}); b != (bound{}) {
+	if b, err = a.over(i.Tenant, counts{tokens: 1}, counts{}); b != (bound{}) {
 		refusal = fmt.Errorf("%w: there would be %s; revoke some", ErrLimited, b)
 	}
 	return refusal, err

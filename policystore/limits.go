@@ -68,16 +68,17 @@ func (b bound) String() string {
 	return s
 }
 
-// exceeds is the first bound, of the part of l that is given, that is exceeded.
-func (c counts) exceeds(l limits, times, parts uint64) bound {
+// exceeds is the first bound on what is asked for, of the part of l that is given, that is
+// exceeded.
+func (c counts) exceeds(l limits, asked counts, times, parts uint64) bound {
 	for _, b := range []struct {
-		have, most uint64
-		what       string
+		have, most, asked uint64
+		what              string
 	}{
-		{c.policies, l.policies, policiesBound}, {c.versions, l.versions, "versions"},
-		{c.textBytes, l.textBytes, "bytes of texts"}, {c.tokens, l.tokens, "tokens"},
+		{c.policies, l.policies, asked.policies, policiesBound}, {c.versions, l.versions, asked.versions, "versions"},
+		{c.textBytes, l.textBytes, asked.textBytes, "bytes of texts"}, {c.tokens, l.tokens, asked.tokens, "tokens"},
 	} {
-		if most := b.most * times / parts; b.have > most {
+		if most := b.most * times / parts; b.asked > 0 && b.have > most {
 			return bound{what: b.what, most: most}
 		}
 	}

@@ -45,7 +45,7 @@ func (t *transaction) textUse(key []byte) (textUse, error) {
 }
 
 // textNeeds is how many bytes the version's text adds to what its tenant has.
-func (a *application) textNeeds(tenant string, v Version) (uint64, error) {
+func (a *application) textNeeds(v Version) (uint64, error) {
 	if a.action != PutPolicy {
 		return 0, nil
 	}

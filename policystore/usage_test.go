@@ -77,7 +77,7 @@ func TestTenantsFillTheirShare(t *testing.T) {
 		}
 	}
 	for i := range 11 {
-		put(acme, fmt.Sprint("acme/p", i%5), fmt.Sprint(i)+strings.Repeat("z", 400<<10)) // some are too much
+		_ = put(acme, fmt.Sprint("acme/p", i%5), fmt.Sprint(i)+strings.Repeat("z", 400<<10)) // some are too much
 	}
 	if err := put(acme, "acme/p4", strings.Repeat("z", 1000<<10)); !errors.Is(err, ErrLimited) || !strings.Contains(err.Error(), "bytes of texts of tenant acme") {
 		t.Error(err)
@@ -173,5 +173,33 @@ func TestOldVersionsAreDropped(t *testing.T) {
 	}
 	if st, err := s.Status(t.Context()); err != nil || st.TextBytes != 3 {
 		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// TestRefusedDropsNothing has a change that too little could make room for.
+func TestRefusedDropsNothing(t *testing.T) {
+	l := standardLimits
+	l.textBytes = 400
+	s := openLimited(t, Config{}, l)
+	put := func(name string, size int) error {
+		_, err := s.Put(t.Context(), acme, PutRequest{Name: name, Text: []byte(strings.Repeat(name[len(name)-1:], size))})
+		return err
+	}
+	for _, err := range []error{put("acme/a", 20), put("acme/a", 21), put("acme/b", 40)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := put("acme/c", 60); !errors.Is(err, ErrLimited) || !strings.Contains(err.Error(), "too little that may be dropped") {
+		t.Error(err)
+	}
+	if _, err := s.Get(t.Context(), "acme/a", 1, Stale); err != nil {
+		t.Error("a change that was refused dropped a version:", err)
+	}
+	if err := put("acme/c", 39); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Get(t.Context(), "acme/a", 1, Stale); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
 	}
 }

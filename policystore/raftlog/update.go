@@ -38,10 +38,10 @@ func (l *Log) update(change func(*bolt.Tx, span) (span, error)) error {
 // removal that failed took away.
 func trim(tx *bolt.Tx, has, known span) (span, error) {
 	both := has.within(known)
-	switch {
-	case both == has:
+	switch both {
+	case has:
 		return both, nil
-	case both == span{}:
+	case span{}:
 		return both, empty(tx)
 	}
 	b := tx.Bucket(logBucket)
