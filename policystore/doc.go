@@ -14,7 +14,8 @@
 //     [ErrUncertain], or whose context ended, may have been made: ask again with the same
 //     request id, and it is made once.
 //   - State depends on the log alone: the leader stamps the time, limits are constants, and
-//     a node's own configuration decides nothing. Nodes that applied the same entries have
+//     a node's own configuration decides nothing. Tenants have shares of the limits, and old
+//     versions make room for new ones. Nodes that applied the same entries have
 //     equal [Digest]s.
 //   - Every change names its principal, whose authority is judged when it asks and again when
 //     the change is applied, and leaves a record in a hash chain that [Store.VerifyAudit]
@@ -26,8 +27,8 @@
 //     was acknowledged disappears silently.
 //
 // Goroutines: those of Raft, one that follows leadership, one that compacts a large log, and
-// one for each change or fenced read that is under way. [Store.Close] ends them all and waits. All methods may be called from any
-// goroutine.
+// one for each change or fenced read that is under way. [Store.Close] ends them all and waits.
+// All methods may be called from any goroutine.
 //
 // The state file, the log and snapshots carry format versions; a file of a newer format is
 // refused by name. Within version 1, fields may be added to records but not moved.
