@@ -204,6 +204,7 @@ func BenchmarkJudgeGlobs(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		rules.judge("/none/2026/11/26/measurements.csv")
+		left := policy.Steps(maxSteps)
+		rules.judge("/none/2026/11/26/measurements.csv", &left)
 	}
 }
