@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
 // Config of a [Store]. Dir is needed; the zero value of everything else is its default.
@@ -19,9 +21,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock that stamps changes and expires tokens; nil is time.Now.
 	Now func() time.Time
-	// Validate judges a text before it is proposed; nil is ValidateDocuments(nil). It runs
-	// in the caller's goroutine, two at once at most, and only here: what is in the log was
-	// judged by the node that proposed it.
+	// Validate judges a text before it is proposed; nil is [ValidateDocuments] without
+	// options. It runs in the caller's goroutine, two at once at most, and only here: what is
+	// in the log was judged by the node that proposed it.
 	Validate func(name string, text []byte) error
 	// FirstToken, when not nil, is given the first admin's secret, before the token
 	// exists, in a store that never had one: it should keep the secret where the
@@ -78,7 +80,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Now = time.Now
 	}
 	if c.Validate == nil {
-		c.Validate = ValidateDocuments(nil)
+		c.Validate = ValidateDocuments(document.Options{})
 	}
 	if c.SnapshotEvery == 0 {
 		c.SnapshotEvery = defaultSnapshotEvery

@@ -143,7 +143,7 @@ func TestRefusals(t *testing.T) {
 
 // TestDocuments has the standard validation.
 func TestDocuments(t *testing.T) {
-	s := openTest(t, Config{Validate: ValidateDocuments(nil)})
+	s := openTest(t, Config{Validate: ValidateDocuments(document.Options{})})
 	good := "version: 1.0\nsandboxes:\n  a:\n    imports: [math]\n"
 	mustPut(t, s, "etl", good)
 	for text, says := range map[string]string{

@@ -8,16 +8,16 @@ import (
 )
 
 // ValidateDocuments returns a [Config.Validate] that takes policy documents all of whose
-// sandboxes compile, with the keys of plug-ins, nil for none. What it finds wrong is
-// document.Problems.
-func ValidateDocuments(keys *document.Keys) func(name string, text []byte) error {
-	options := document.Options{Keys: keys}
+// sandboxes compile with o. What it finds wrong is document.Problems. Whoever can tell which
+// scopes of grants are right gives o.Grant: a document that is stored and that no cell can
+// take leaves cells with what they had.
+func ValidateDocuments(o document.Options) func(name string, text []byte) error {
 	return func(name string, text []byte) error {
 		d, err := document.Parse(name, text)
 		if err != nil {
 			return err
 		}
-		return d.Check(options)
+		return d.Check(o)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pyisolate/pyisolate/broker/capability/builtin"
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
@@ -59,7 +58,7 @@ func runPolicy(t *testing.T, p *page, b block) {
 	}
 	d, err := document.Parse(fmt.Sprintf("%s:%d", b.page, b.line), []byte(b.text()))
 	if err == nil {
-		err = d.Check(document.Options{Grant: builtin.CheckScope})
+		err = d.Check(checking)
 	}
 	if err != nil {
 		t.Errorf("%v", err)

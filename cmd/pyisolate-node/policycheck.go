@@ -13,6 +13,9 @@ import (
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
+// checking is what this program holds documents to, whether it checks or stores them.
+var checking = document.Options{Grant: builtin.CheckScope}
+
 // checked is what came of one file: with --json one object a line.
 type checked struct {
 	File      string            `json:"file"`
@@ -71,7 +74,7 @@ func checkPolicy(file string, stdin io.Reader) (checked, error) {
 	if err == nil {
 		hash := d.Hash()
 		one.Sandboxes, one.Hash = d.Sandboxes(), hex.EncodeToString(hash[:])
-		err = d.Check(document.Options{Grant: builtin.CheckScope})
+		err = d.Check(checking)
 	}
 	if one.OK = err == nil; one.OK || errors.As(err, &one.Problems) {
 		return one, nil

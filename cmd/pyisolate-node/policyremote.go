@@ -76,7 +76,7 @@ func namedAfterFile(err error, file string, text []byte) error {
 	}
 	parsed, here := document.Parse(file, text)
 	if here == nil {
-		here = parsed.Check(document.Options{})
+		here = parsed.Check(checking)
 	}
 	if here == nil {
 		return err // the node knows more than this build

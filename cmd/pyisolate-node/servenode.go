@@ -72,7 +72,7 @@ func (o *serveOptions) open(ctx context.Context, logger *slog.Logger, c *cobra.C
 
 func (n *servingNode) openStore(ctx context.Context, o *serveOptions, logger *slog.Logger) (err error) {
 	n.store, err = policystore.Open(ctx, policystore.Config{Dir: filepath.Join(o.data, "policies"),
-		Logger: slog.New(atLeast{logger.Handler(), slog.LevelWarn})})
+		Logger: slog.New(atLeast{logger.Handler(), slog.LevelWarn}), Validate: policystore.ValidateDocuments(checking)})
 	if err != nil {
 		return err
 	}
