@@ -14,8 +14,9 @@
 //   - What is read of a server is bounded in size and time, whatever it says of itself. No
 //     content encoding is taken. Redirects are few, never to less protection, and stay with
 //     the host unless the source says otherwise. Link-local addresses are not dialled.
-//   - A version is stored when the source gives something else than it gave before. What
-//     somebody puts by hand meanwhile stays until then.
+//   - A version is stored when the source gives something else than it gave before, which is
+//     kept with the source. What somebody puts by hand meanwhile stays until then, also when
+//     the node starts anew.
 //   - A server in trouble is not pressed: attempts, and the retries of all sources together,
 //     are bounded, waits grow and differ by chance, and Retry-After is kept.
 //

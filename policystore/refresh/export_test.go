@@ -12,6 +12,9 @@ var (
 	EncodeSources   = encodeSources
 )
 
+// Record is what the file has of a source.
+type Record = record
+
 // TryNow is what the source's goroutine does when it is time.
 func (r *Refresher) TryNow(ctx context.Context, name string) (changed bool, err error) {
 	r.mu.Lock()

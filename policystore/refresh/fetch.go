@@ -141,9 +141,12 @@ func (v Validator) put(h http.Header) {
 	}
 }
 
-// validatorOf keeps what is of a size that we would send back.
 func validatorOf(h http.Header) Validator {
-	v := Validator{ETag: h.Get("ETag"), LastModified: h.Get("Last-Modified")}
+	return Validator{ETag: h.Get("ETag"), LastModified: h.Get("Last-Modified")}.sane()
+}
+
+// sane keeps what is of a size and a form that we would send back.
+func (v Validator) sane() Validator {
 	if len(v.ETag) > 256 || !strings.HasSuffix(v.ETag, `"`) {
 		v.ETag = ""
 	}

@@ -3,6 +3,7 @@ package refresh
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,13 +21,37 @@ const sourcesFormat = 1
 
 type sourcesDocument struct {
 	Format  int      `json:"format"`
-	Sources []Source `json:"sources"`
+	Sources []record `json:"sources"`
+}
+
+// record is a source and what it gave last, without which nobody could tell after a start
+// whether it gives something new.
+type record struct {
+	Source
+	Seen *seen `json:"seen,omitempty"` // nil: not known
+}
+
+// seen is what a source gave last.
+type seen struct {
+	SHA256       []byte `json:"sha256"` // of the text
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"last_modified,omitempty"`
+}
+
+func (s *seen) validate() error {
+	if s == nil {
+		return nil
+	}
+	if v := (Validator{s.ETag, s.LastModified}); len(s.SHA256) != sha256.Size || v != v.sane() {
+		return errors.New("what it gave last is not as this program writes it")
+	}
+	return nil
 }
 
 // maxSourceFile is far above what maxSources take.
 const maxSourceFile = 4 << 20
 
-func (f sourceFile) read() ([]Source, error) {
+func (f sourceFile) read() ([]record, error) {
 	if f == "" {
 		return nil, nil
 	}
@@ -45,7 +70,7 @@ func (f sourceFile) read() ([]Source, error) {
 }
 
 // decodeSources takes what encodeSources makes and nothing else.
-func decodeSources(text []byte) ([]Source, error) {
+func decodeSources(text []byte) ([]record, error) {
 	if len(text) > maxSourceFile {
 		return nil, fmt.Errorf("it has %d bytes; %d is the most", len(text), maxSourceFile)
 	}
@@ -60,7 +85,7 @@ func decodeSources(text []byte) ([]Source, error) {
 	}
 	names := map[string]bool{}
 	for _, s := range d.Sources {
-		if err := s.Validate(); err != nil {
+		if err := errors.Join(s.Validate(), s.Seen.validate()); err != nil {
 			return nil, fmt.Errorf("source %q: %w", s.Name, err)
 		}
 		if s.Every == 0 || names[s.Name] {
@@ -71,18 +96,18 @@ func decodeSources(text []byte) ([]Source, error) {
 	return d.Sources, nil
 }
 
-func encodeSources(all map[string]Source) ([]byte, error) {
-	d := sourcesDocument{Format: sourcesFormat, Sources: []Source{}}
+func encodeSources(all map[string]record) ([]byte, error) {
+	d := sourcesDocument{Format: sourcesFormat, Sources: []record{}}
 	for _, s := range all {
 		d.Sources = append(d.Sources, s)
 	}
-	slices.SortFunc(d.Sources, func(a, b Source) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(d.Sources, func(a, b record) int { return cmp.Compare(a.Name, b.Name) })
 	text, err := json.MarshalIndent(d, "", "  ")
 	return append(text, '\n'), err
 }
 
 // write replaces the file so that a crash leaves the old or the new one.
-func (f sourceFile) write(all map[string]Source) (err error) {
+func (f sourceFile) write(all map[string]record) (err error) {
 	if f == "" {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"sync"
@@ -31,10 +32,33 @@ type follower struct {
 	have  Validator
 	hash  [32]byte // of the text that the source gave last
 	known bool     // hash is set
+	kept  bool     // what is known is in the file
 }
 
 func newFollower(s Source) *follower {
 	return &follower{source: s, cancel: func() {}, state: Status{Source: s}}
+}
+
+// restored is a follower that knows what it knew before the node started anew.
+func restored(r record) *follower {
+	f := newFollower(r.Source)
+	f.kept = true
+	if r.Seen != nil {
+		f.known, f.hash = true, [32]byte(r.Seen.SHA256)
+		f.have = Validator{ETag: r.Seen.ETag, LastModified: r.Seen.LastModified}
+	}
+	return f
+}
+
+// record is what restored makes f of.
+func (f *follower) record() record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := record{Source: f.source}
+	if f.known {
+		r.Seen = &seen{SHA256: bytes.Clone(f.hash[:]), ETag: f.have.ETag, LastModified: f.have.LastModified}
+	}
+	return r
 }
 
 func (f *follower) status() Status {
@@ -58,7 +82,21 @@ func (f *follower) seen() (hash [32]byte, ok bool) {
 func (f *follower) saw(v Validator, hash [32]byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.have, f.hash, f.known = v, hash, true
+	if !f.known || f.have != v || f.hash != hash {
+		f.have, f.hash, f.known, f.kept = v, hash, true, false
+	}
+}
+
+func (f *follower) isKept() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.kept
+}
+
+func (f *follower) keep() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.kept = true
 }
 
 // tried notes how a try at a moment ended and returns the wait until the next. A source that

@@ -11,13 +11,15 @@ import (
 func FuzzSources(f *testing.F) {
 	f.Add([]byte(`{"format":1,"sources":[{"name":"a","url":"https://example.com","every_ns":60000000000,"principal":{"Name":"x","Role":3}}]}`))
 	f.Add([]byte(`{"format":1,"sources":[]}`))
+	f.Add([]byte(`{"format":1,"sources":[{"name":"a","url":"https://example.com","every_ns":60000000000,"principal":{"Name":"x","Role":3},` +
+		`"seen":{"sha256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","etag":"\"1\""}}]}`))
 	f.Add([]byte(`{"format":1,"sources":[{"name":"a","url":"http://[::1]:80/%2e","sha256":"AAAA","every_ns":5000000000}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		sources, err := refresh.DecodeSources(text)
 		if err != nil {
 			return
 		}
-		all := map[string]refresh.Source{}
+		all := map[string]refresh.Record{}
 		for _, s := range sources {
 			if err := s.Validate(); err != nil {
 				t.Fatalf("read although %v", err)

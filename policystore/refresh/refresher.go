@@ -24,8 +24,8 @@ type Store interface {
 var _ Store = (*policystore.Store)(nil)
 
 const (
-	maxSources   = 256  // of a node: each has a goroutine
-	historyLimit = 1000 // versions that are looked through for one from the source
+	maxSources   = 256 // of a node: each has a goroutine
+	historyLimit = 100 // versions that are looked through for one from the source
 )
 
 // Refresher keeps policies as their sources have them. Its methods may be called from any
@@ -70,7 +70,7 @@ func New(c Config) (*Refresher, error) {
 		return nil, err
 	}
 	for _, s := range sources {
-		r.follow(newFollower(s))
+		r.follow(restored(s))
 	}
 	return r, nil
 }
@@ -113,9 +113,10 @@ func (r *Refresher) add(f *follower) error {
 	case old == nil && len(r.sources) >= maxSources:
 		return fmt.Errorf("%w: there are %d sources, which is the most: remove one", ErrSource, maxSources)
 	}
-	if err := r.write(func(all map[string]Source) { all[f.source.Name] = f.source }); err != nil {
+	if err := r.write(func(all map[string]record) { all[f.source.Name] = f.record() }); err != nil {
 		return err
 	}
+	f.keep()
 	if old != nil {
 		old.cancel()
 	}
@@ -131,7 +132,7 @@ func (r *Refresher) Remove(name string) error {
 	if f == nil {
 		return fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
-	if err := r.write(func(all map[string]Source) { delete(all, name) }); err != nil {
+	if err := r.write(func(all map[string]record) { delete(all, name) }); err != nil {
 		return err
 	}
 	f.cancel()
@@ -152,10 +153,10 @@ func (r *Refresher) Sources() []Status {
 }
 
 // write keeps the sources as change makes them. The caller holds r.mu.
-func (r *Refresher) write(change func(map[string]Source)) error {
-	all := make(map[string]Source, len(r.sources)+1)
+func (r *Refresher) write(change func(map[string]record)) error {
+	all := make(map[string]record, len(r.sources)+1)
 	for name, f := range r.sources {
-		all[name] = f.source
+		all[name] = f.record()
 	}
 	change(all)
 	return r.file.write(all)
@@ -185,41 +186,65 @@ func (r *Refresher) refresh(ctx context.Context, f *follower, asked bool) (v pol
 	if err != nil {
 		return v, false, err
 	}
-	if got.NotModified {
-		return newest, false, nil
-	}
-	sum, last := sha256.Sum256(got.Text), newest.Hash
-	if !asked {
-		if last, err = r.last(ctx, f); err != nil {
+	if !got.NotModified {
+		if newest, changed, err = r.take(ctx, f, got, newest, asked); err != nil {
 			return v, false, err
 		}
 	}
-	if sum != last {
+	r.remember(f)
+	return newest, changed, nil
+}
+
+// take stores what was got, if it is new, and notes it.
+func (r *Refresher) take(ctx context.Context, f *follower, got Fetched, newest policystore.Version, asked bool) (policystore.Version, bool, error) {
+	sum := sha256.Sum256(got.Text)
+	isNew, err := sum != newest.Hash, error(nil)
+	if !asked {
+		isNew, err = r.isNew(ctx, f, sum)
+	}
+	if err == nil && isNew {
 		newest, err = r.put(ctx, f.source, got.Text, newest.Number)
-		changed = err == nil
 	}
 	if err == nil {
 		f.saw(got.Validator, sum)
 	}
-	return newest, changed, err
+	return newest, isNew && err == nil, err
 }
 
-// last is the hash of what the source gave before: f's own knowledge, or after a start that
-// of the newest version from there.
-func (r *Refresher) last(ctx context.Context, f *follower) ([32]byte, error) {
-	if hash, ok := f.seen(); ok {
-		return hash, nil
+// isNew tells whether the source gives something else than it gave before. When that is not
+// known it is not new, for what is stored may be what somebody put to be rid of it.
+func (r *Refresher) isNew(ctx context.Context, f *follower, sum [32]byte) (bool, error) {
+	before, known := f.seen()
+	if known && sum == before {
+		return false, nil
 	}
 	versions, err := r.store.History(ctx, f.source.Name, 0, historyLimit)
 	if err != nil && !errors.Is(err, policystore.ErrNotFound) {
-		return [32]byte{}, err
+		return false, err
 	}
-	for _, v := range versions {
-		if v.Source == f.source.URL && !v.Deleted {
-			return v.Hash, nil
-		}
+	if !known && len(versions) > 0 {
+		r.logger.Warn("it is not known what the policy's source gave before; the policy stays until it gives something else",
+			slog.String("policy", f.source.Name), slog.String("url", f.source.URL))
+		return false, nil
 	}
-	return [32]byte{}, nil
+	// The node may have ended after it stored a version and before it noted that.
+	i := slices.IndexFunc(versions, func(v policystore.Version) bool { return v.Source == f.source.URL && !v.Deleted })
+	return i < 0 || versions[i].Hash != sum, nil
+}
+
+// remember writes down what f has seen, unless it is not followed, or not any more. When
+// that fails it is tried again with the next try.
+func (r *Refresher) remember(f *follower) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sources[f.source.Name] != f || f.isKept() {
+		return
+	}
+	if err := r.write(func(map[string]record) {}); err != nil {
+		r.logger.Warn("what the policy's source gave is not kept", slog.String("policy", f.source.Name), slog.Any("error", err))
+		return
+	}
+	f.keep()
 }
 
 // put stores text if the newest version is still the one that was looked at.
