@@ -38,8 +38,8 @@ when it starts anew, until --stop. A document that is not proven, is too large o
 faults changes nothing. Without NAME, it lists what the node follows and how that goes.
 
 --ed25519-key verifies a detached signature, which is at the address with .sig behind its
-path: 64 bytes, or in base64. It is the key's 32 bytes in hexadecimal or base64, or a file
-in PEM. http needs it or --sha256.`,
+path: 64 bytes, or in base64. It is of NAME, a zero byte and the document. The key is its 32
+bytes in hexadecimal or base64, or a file in PEM. http needs it or --sha256.`,
 		Example: `  pyisolate-node policy pull web https://policies.example.com/web.yml --every 30s --ed25519-key team.pub
   pyisolate-node policy pull
   pyisolate-node policy pull web --stop`,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"strconv"
@@ -15,11 +16,13 @@ import (
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/kernel/stack"
+	"github.com/pyisolate/pyisolate/policystore/refresh"
 )
 
 type serveOptions struct {
 	socket, data, python, mode, brokerIO, secrets, store, log string
-	socketMode                                                string
+	socketMode, pullProxy                                     string
+	pullInner                                                 bool
 }
 
 func newServe() *cobra.Command {
@@ -52,6 +55,8 @@ Ctrl-C end it, and its cells.`,
 	f.StringVar(&o.brokerIO, "broker-io", string(transport.ModeAuto), "how this process talks to cells' hosts: auto, uring or socket")
 	f.StringVar(&o.secrets, "secrets", "", "where the capability secrets.get finds them: a directory of files, a JSON file, or env:NAME,…")
 	f.StringVar(&o.store, "store", "", "the file the capability kv keeps values in (default: kv.db in the data directory)")
+	f.StringVar(&o.pullProxy, "pull-proxy", "", "the address of a proxy to pull policies through (default: none, whatever the environment says)")
+	f.BoolVar(&o.pullInner, "pull-inner", false, "let who is bound to a tenant pull policies from this machine and private networks, too")
 	f.StringVar(&o.python, "python", "", pythonUsage)
 	f.StringVar(&o.log, "log", "text", "how to log to standard error: text or json")
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))
@@ -113,6 +118,20 @@ func (h atLeast) WithAttrs(a []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler.
 func (h atLeast) WithGroup(name string) slog.Handler {
 	return atLeast{h.Handler.WithGroup(name), h.level}
+}
+
+// fetching bounds what sources of policies make the node do.
+func (o *serveOptions) fetching() (refresh.Options, error) {
+	out := refresh.Options{Inner: o.pullInner}
+	if o.pullProxy == "" {
+		return out, nil
+	}
+	u, err := url.Parse(o.pullProxy)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5h" {
+		return out, usageError{errors.New("--pull-proxy: write http://HOST:PORT, or https or socks5h")}
+	}
+	out.Proxy = u
+	return out, nil
 }
 
 // resolve fills the places in.

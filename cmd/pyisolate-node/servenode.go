@@ -70,13 +70,17 @@ func (o *serveOptions) open(ctx context.Context, logger *slog.Logger, c *cobra.C
 	return n, nil
 }
 
-func (n *servingNode) openStore(ctx context.Context, o *serveOptions, logger *slog.Logger) (err error) {
+func (n *servingNode) openStore(ctx context.Context, o *serveOptions, logger *slog.Logger) error {
+	fetching, err := o.fetching()
+	if err != nil {
+		return err
+	}
 	n.store, err = policystore.Open(ctx, policystore.Config{Dir: filepath.Join(o.data, "policies"),
 		Logger: slog.New(atLeast{logger.Handler(), slog.LevelWarn}), Validate: policystore.ValidateDocuments(checking)})
 	if err != nil {
 		return err
 	}
-	n.refresher, err = refresh.New(refresh.Config{Store: n.store, File: filepath.Join(o.data, "sources.json"), Logger: logger})
+	n.refresher, err = refresh.New(refresh.Config{Store: n.store, File: filepath.Join(o.data, "sources.json"), Logger: logger, Fetch: fetching})
 	if err == nil {
 		n.reloader = live.New(n.store, live.Options{Logger: logger})
 	}

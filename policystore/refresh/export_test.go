@@ -7,10 +7,12 @@ import (
 
 // For tests of this package.
 var (
-	RefuseLinkLocal = refuseLinkLocal
-	DecodeSources   = decodeSources
-	EncodeSources   = encodeSources
+	DecodeSources = decodeSources
+	EncodeSources = encodeSources
 )
+
+// Control judges an address that is to be connected to.
+func Control(inner bool, address string) error { return limits{inner}.control("tcp", address, nil) }
 
 // Record is what the file has of a source.
 type Record = record

@@ -8,9 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
+	"net/url"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -46,27 +45,46 @@ type Fetched struct {
 // Fetcher gets documents. Its methods may be called from any goroutine.
 type Fetcher struct {
 	options Options
-	client  *http.Client
 	retries *retries
+	// Two, so that no connection that one may have is used again by who may not.
+	inner, outer *http.Client
 }
 
 // NewFetcher returns a fetcher; it holds connections until Close.
 func NewFetcher(o Options) *Fetcher {
 	o = o.withDefaults()
-	dialer := &net.Dialer{Timeout: o.Timeout, Control: refuseLinkLocal}
-	return &Fetcher{options: o, retries: newRetries(o), client: &http.Client{
-		CheckRedirect: checkRedirect,
+	return &Fetcher{options: o, retries: newRetries(o), inner: newClient(o, limits{inner: true}), outer: newClient(o, limits{})}
+}
+
+func newClient(o Options, l limits) *http.Client {
+	dialer, proxy := &net.Dialer{Timeout: o.Timeout, Control: l.control}, (func(*http.Request) (*url.URL, error))(nil)
+	if o.Proxy != nil { // then nothing else is connected to
+		dialer.Control, proxy = nil, http.ProxyURL(o.Proxy)
+	}
+	return &http.Client{
+		CheckRedirect: l.checkRedirect,
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
+			Proxy: proxy, DialContext: dialer.DialContext,
 			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
 			ForceAttemptHTTP2: true, DisableCompression: true, // what is small needs no bomb squad
 			MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
 		},
-	}}
+	}
+}
+
+// limitsOf are a source's: whoever is of all tenants may have the node ask its own network.
+func (f *Fetcher) limitsOf(s Source) (limits, *http.Client) {
+	if f.options.Inner || s.Principal.Tenant == "" {
+		return limits{inner: true}, f.inner
+	}
+	return limits{}, f.outer
 }
 
 // Close gives connections back that nobody uses.
-func (f *Fetcher) Close() { f.client.CloseIdleConnections() }
+func (f *Fetcher) Close() {
+	f.inner.CloseIdleConnections()
+	f.outer.CloseIdleConnections()
+}
 
 // Fetch gets the document of s and verifies it. It tries again what may go better, a few
 // times and within the fetcher's budget. Errors match ErrUnavailable, ErrRefused or
@@ -118,7 +136,11 @@ func (f *Fetcher) get(ctx context.Context, s Source, address string, have Valida
 	r.Header.Set("User-Agent", "pyisolate-node")
 	r.Header.Set("Accept", "application/yaml, text/plain, */*;q=0.5")
 	have.put(r.Header)
-	answer, err := f.client.Do(r)
+	within, client := f.limitsOf(s)
+	if err := within.url(r.URL); err != nil {
+		return Fetched{}, err
+	}
+	answer, err := client.Do(r)
 	if err != nil {
 		return Fetched{}, failure(ctx, address, err)
 	}
@@ -166,12 +188,17 @@ func checkStatus(address string, answer *http.Response, have Validator) error {
 	case code == http.StatusNotModified:
 		return nil
 	case code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout:
-		return &laterError{after: retryAfter(answer.Header), error: fmt.Errorf("%w: %s answers %s", ErrUnavailable, address, answer.Status)}
+		return &laterError{after: retryAfter(answer.Header), error: fmt.Errorf("%w: %s answers %s", ErrUnavailable, address, status(code))}
 	case code == http.StatusNotFound || code == http.StatusGone:
-		return fmt.Errorf("%w: %s answers %s", ErrUnavailable, address, answer.Status)
+		return fmt.Errorf("%w: %s answers %s", ErrUnavailable, address, status(code))
 	default:
-		return fmt.Errorf("%w: %s answers %s", ErrRefused, address, answer.Status)
+		return fmt.Errorf("%w: %s answers %s", ErrRefused, address, status(code))
 	}
+}
+
+// status has our words for a code: the server's are whatever bytes it likes.
+func status(code int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
 }
 
 // readBody takes no more than most bytes and no encoding, so that nothing grows here.
@@ -206,16 +233,4 @@ func failure(ctx context.Context, address string, err error) error {
 	}
 	// The address is in url.Error too: say it once.
 	return &laterError{error: fmt.Errorf("%w: %s: %w", ErrUnavailable, address, innermost(err))}
-}
-
-// refuseLinkLocal keeps sources from the addresses at which clouds hand out credentials.
-func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("%w: address %s: %w", ErrRefused, address, err)
-	}
-	if a := ap.Addr().Unmap(); a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
-		return fmt.Errorf("%w: address %s is link-local, multicast or unspecified", ErrRefused, a)
-	}
-	return nil
 }

@@ -15,9 +15,9 @@ func withRules(ctx context.Context, s Source) context.Context {
 	return context.WithValue(ctx, rulesKey{}, s.OtherHosts)
 }
 
-// checkRedirect follows few, never to less protection, and stays with the host unless the
-// source says otherwise.
-func checkRedirect(next *http.Request, before []*http.Request) error {
+// checkRedirect follows few, never to less protection or beyond the limits, and stays with the
+// host unless the source says otherwise.
+func (l limits) checkRedirect(next *http.Request, before []*http.Request) error {
 	from := before[len(before)-1].URL
 	otherHosts, _ := next.Context().Value(rulesKey{}).(bool)
 	switch {
@@ -30,7 +30,7 @@ func checkRedirect(next *http.Request, before []*http.Request) error {
 	case !otherHosts && !sameHost(before[0].URL, next.URL):
 		return fmt.Errorf("%w: %s redirects to another host, %s; permit it with other hosts", ErrRefused, from.Redacted(), next.URL.Host)
 	}
-	return nil
+	return l.url(next.URL)
 }
 
 // sameHost takes another port only for the step from http to https.

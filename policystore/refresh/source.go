@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"time"
 
@@ -27,9 +26,10 @@ type Source struct {
 	URL string `json:"url"`
 	// OtherHosts lets redirects lead to other hosts.
 	OtherHosts bool `json:"other_hosts,omitempty"`
-	// SHA256 is of the document's bytes, 32 bytes; Key that of a detached signature of
-	// them, at URL with ".sig" behind its path: 64 bytes, or in base64. One of them is
-	// needed for http, where anybody on the way can answer; both may be given.
+	// SHA256 is of the document's bytes, 32 bytes. Key is that of a detached signature, at
+	// URL with ".sig" behind its path: 64 bytes, or in base64. It is of [Signed], so that a
+	// document is good for one policy only. One of them is needed for http, where anybody on
+	// the way can answer; both may be given.
 	SHA256 []byte            `json:"sha256,omitempty"`
 	Key    ed25519.PublicKey `json:"ed25519_key,omitempty"`
 	// Every is from one try to the next, [MinEvery] to [MaxEvery]; 0 is once.
@@ -59,8 +59,8 @@ func (s Source) validateAddress() error {
 		return fmt.Errorf("%w: %s has a user name or a fragment: leave it out", ErrSource, u.Redacted())
 	}
 	// A name that leads there is refused when it is dialled.
-	if a, err := netip.ParseAddr(u.Hostname()); err == nil && a.IsLinkLocalUnicast() {
-		return fmt.Errorf("%w: %s is link-local", ErrSource, a)
+	if err := (limits{inner: true}).url(u); err != nil {
+		return fmt.Errorf("%w: %w", ErrSource, err)
 	}
 	return s.validateProof(u.Scheme)
 }
@@ -89,6 +89,12 @@ type Options struct {
 	// RetryFirst and RetryMost bound the wait before the next attempt, of which up to half
 	// is left to chance. Default 500 ms, doubling to 5 s.
 	RetryFirst, RetryMost time.Duration
+	// Proxy that everything is fetched through; nil: nothing is, whatever the environment
+	// says. What names lead to is then the proxy's to judge.
+	Proxy *url.URL
+	// Inner lets sources of principals that are bound to a tenant lead to this machine and
+	// to private networks, as those of others may.
+	Inner bool
 	// RootCAs that https servers are held to; nil: the system's.
 	RootCAs *x509.CertPool
 }

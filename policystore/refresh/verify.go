@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"slices"
 )
 
 // verify holds the document to what the source says of it.
@@ -24,10 +25,17 @@ func (s Source) verify(text, signature []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: the signature of %s: %w", ErrRefused, s.URL, err)
 	}
-	if !ed25519.Verify(s.Key, text, raw) {
-		return fmt.Errorf("%w: %s is not signed with the key %x", ErrRefused, s.URL, []byte(s.Key))
+	if !ed25519.Verify(s.Key, Signed(s.Name, text), raw) {
+		return fmt.Errorf("%w: %s is not signed with the key %x as policy %s", ErrRefused, s.URL, []byte(s.Key), s.Name)
 	}
 	return nil
+}
+
+// Signed is what a signature of a document is of: the name of the policy that it may become, a
+// zero byte, and the document. A key that signs several policies' documents lets none stand
+// for another.
+func Signed(name string, text []byte) []byte {
+	return slices.Concat([]byte(name), []byte{0}, text)
 }
 
 // decodeSignature takes 64 bytes as they are or in base64, on one line.
