@@ -105,10 +105,10 @@ func (r *remote) report(one *pb.CellReport) {
 	}
 	say("policy %s, version %d%s", policyOf(one), out.Policy.Version, out.Policy.standing())
 	for _, missing := range out.Policy.NeedsNewCell {
-		say("only in a new cell: %s", missing)
+		say("only in a new cell: %s", plain(missing))
 	}
 	for _, words := range out.Unheld {
-		say("not held: %s", words)
+		say("not held: %s", plain(words))
 	}
 	if len(out.Layers) > 0 {
 		say("confined by %s", layers(cell.Confinement{Mode: "dev", Layers: out.Layers}))

@@ -135,6 +135,19 @@ func plain(s string) string {
 	return q[1 : len(q)-1]
 }
 
+// plainLines is plain for each line of a text, whose tabs stay.
+func plainLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		parts := strings.Split(line, "\t")
+		for k, part := range parts {
+			parts[k] = plain(part)
+		}
+		lines[i] = strings.Join(parts, "\t")
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Request implements cell.Sink.
 func (p *printer) Request(ctx context.Context, r cell.Request) (cell.Value, error) {
 	if p.effects != nil {

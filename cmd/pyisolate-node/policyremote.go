@@ -226,7 +226,7 @@ func (r *remote) versions(page func() (versions []*pb.Version, more bool, err er
 				fmt.Fprintln(table, "NAME\tVERSION\tTIME\tAUTHOR\tSHA256\tCOMMENT")
 				head = true
 			}
-			fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\n", v.GetName(), v.GetNumber(), when(v.GetTime()), v.GetAuthor(), hashOf(v), commentOf(v))
+			fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\n", v.GetName(), v.GetNumber(), when(v.GetTime()), plain(v.GetAuthor()), hashOf(v), commentOf(v))
 		}
 	}
 	return nil

@@ -1,15 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
 func TestPublicKey(t *testing.T) {
@@ -48,6 +54,31 @@ func TestPublicKey(t *testing.T) {
 				t.Errorf("key %x, want %x", key, public)
 			}
 		})
+	}
+}
+
+// What a node says of others' words moves no cursor, whatever it is about.
+func TestNodesWordsArePlain(t *testing.T) {
+	const evil, escaped = "\x1b]0;owned\a\x1b[2J", `\x1b]0;owned\a\x1b[2J`
+	for name, err := range map[string]error{
+		"an error":                 fmt.Errorf("%s\nsecond line\tof it", evil),
+		"a node that is not there": fmt.Errorf("%w: %s\nsecond line\tof it", fault.ErrUnavailable, evil),
+		"a document's fault":       document.Problems{{File: "web", Line: 1, Message: evil, Hint: "second line\tof it"}},
+	} {
+		var out bytes.Buffer
+		r := &remote{err: &out}
+		_ = r.failed(t.Context(), err)
+		if text := out.String(); strings.ContainsAny(text, "\x1b\a") || !strings.Contains(text, escaped) || !strings.Contains(text, "second line\tof it") {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+	var out bytes.Buffer
+	r := &remote{out: &out}
+	err := r.versions(func() ([]*pb.Version, bool, error) {
+		return []*pb.Version{{Name: "web", Number: 1, Author: evil, Comment: evil, Source: evil}}, false, nil
+	})
+	if text := out.String(); err != nil || strings.ContainsAny(text, "\x1b\a") || strings.Count(text, escaped) != 3 {
+		t.Errorf("versions: %q, %v", text, err)
 	}
 }
 

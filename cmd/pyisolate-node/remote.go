@@ -82,11 +82,11 @@ func (r *remote) failed(ctx context.Context, err error) error {
 	case r.asJSON:
 		r.line(map[string]any{"error": failureOf(err, problems, status)})
 	case isDocument:
-		_, _ = io.WriteString(r.err, printedProblems(err, problems))
+		_, _ = io.WriteString(r.err, plainLines(printedProblems(err, problems)))
 	case errors.Is(err, fault.ErrUnavailable) && !answered(err):
-		fmt.Fprintf(r.err, "pyisolate-node: %v; is it running? start one with: pyisolate-node serve\n", err)
+		fmt.Fprintf(r.err, "pyisolate-node: %s; is it running? start one with: pyisolate-node serve\n", plainLines(err.Error()))
 	default:
-		fmt.Fprintln(r.err, "pyisolate-node:", err)
+		fmt.Fprintln(r.err, "pyisolate-node:", plainLines(err.Error()))
 	}
 	return exitStatus(status)
 }
