@@ -13,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/pyisolate/pyisolate/api/client"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/policystore"
@@ -257,6 +258,16 @@ func TestRevokedTokenEndsItsWatch(t *testing.T) {
 	n.put(t, "web", "math")
 	if !watch.Receive() {
 		t.Fatal(watch.Err())
+	}
+	// From where the watcher is, nobody's token is looked at any more.
+	stranger, err := client.New(client.Config{Socket: n.socket, Token: "nonsense"})
+	must(t, err)
+	defer stranger.Close()
+	for range 20 {
+		_, _ = stranger.Policies.List(t.Context(), connect.NewRequest(&pb.ListRequest{}))
+	}
+	if _, err := viewer.Policies.List(t.Context(), connect.NewRequest(&pb.ListRequest{})); !errors.Is(err, policystore.ErrLimited) {
+		t.Fatalf("a valid token after failures: %v", err)
 	}
 	_, err = n.Policies.RevokeToken(t.Context(), connect.NewRequest(&pb.RevokeTokenRequest{Id: id}))
 	must(t, err)

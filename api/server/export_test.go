@@ -10,3 +10,15 @@ func Roles() map[string]policystore.Role {
 	}
 	return roles
 }
+
+// Underway is how many calls are being answered.
+func (s *Server) Underway() int64 {
+	g := s.http.Handler.(*gate)
+	n := int64(0)
+	for _, room := range []*slots{g.short, g.long} {
+		room.mu.Lock()
+		n += room.used
+		room.mu.Unlock()
+	}
+	return n
+}

@@ -30,61 +30,83 @@ func principalOf(ctx context.Context) policystore.Principal {
 	return p
 }
 
+// validity says whether a token that was shown still is one: *policystore.Store.
+type validity interface {
+	TokenValid(ctx context.Context, id string) error
+}
+
 // gate is what each request passes before anything of its body is read: it is a call of the
 // API, by somebody who may make it, and there is room for it.
 type gate struct {
 	store       *policystore.Store
+	tokens      validity
 	logger      *slog.Logger
 	errors      *connect.ErrorWriter
 	short, long *slots
+	bytes       *slots          // of requests
 	refusals    *rate.Limiter   // that are logged
 	recheck     time.Duration   // of tokens of calls without a deadline
+	patience    time.Duration   // with clients that send slowly, or take nothing
 	ending      context.Context // done when the server is
 	next        http.Handler
 }
 
 // ServeHTTP implements http.Handler.
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
+	w := newPatient(plain, g.patience)
+	defer w.begin()
 	rule, known := rules[r.URL.Path]
 	if !known || r.Method != http.MethodPost {
 		http.NotFound(w, r)
 		return
 	}
-	secret, p, err := g.admit(r, rule)
+	p, err := g.admit(r, rule)
 	if err != nil {
 		g.refuse(w, r, err)
 		return
 	}
-	room := g.short
+	room, who := g.short, holdersOf(p)
 	if rule.long {
 		room = g.long
 	}
-	who := p.TokenID + " " + p.Name // anybody can name a token as somebody else is named
-	if !room.take(who) {
+	if !room.take(who, 1) {
 		g.refuse(w, r, fmt.Errorf("%w: too many calls are under way; try again later", policystore.ErrLimited))
 		return
 	}
-	defer room.give(who)
+	defer room.give(who, 1)
+	g.serve(w, r, rule, p)
+}
+
+// serve has the call answered, within its bounds.
+func (g *gate) serve(w *patient, r *http.Request, rule rule, p policystore.Principal) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), principalKey{}, p))
 	defer cancel(nil)
 	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()
+	sent := &body{ReadCloser: r.Body, left: rule.most(), room: g.bytes, who: holdersOf(p)}
+	defer sent.release()
+	// What a client sends slowly is no call; not every connection can be told.
 	if rule.within > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, rule.within)
 		defer stop()
-		// What a client sends slowly is no call; not every connection can be told.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rule.within))
-	} else if secret != "" {
-		var end func()
-		ctx, end = g.whileValid(ctx, secret, peerOf(ctx).source)
-		defer end()
+		_ = w.control.SetReadDeadline(time.Now().Add(rule.within))
+	} else {
+		_ = w.control.SetReadDeadline(time.Now().Add(g.patience))
+		sent.arrived = func() { _ = w.control.SetReadDeadline(time.Time{}) }
+		if p.TokenID != "" {
+			var end func()
+			ctx, end = g.whileValid(ctx, p.TokenID)
+			defer end()
+		}
 	}
-	g.next.ServeHTTP(w, r.WithContext(ctx))
+	r = r.WithContext(ctx)
+	r.Body = sent
+	g.next.ServeHTTP(w, r)
 }
 
-// admit tells who calls, with which token if any, and whether he may.
-func (g *gate) admit(r *http.Request, rule rule) (secret string, p policystore.Principal, err error) {
-	secret, p, err = g.authenticate(r)
+// admit tells who calls, and whether he may.
+func (g *gate) admit(r *http.Request, rule rule) (p policystore.Principal, err error) {
+	p, err = g.authenticate(r)
 	switch {
 	case err != nil:
 	case p.Role < rule.role:
@@ -92,43 +114,53 @@ func (g *gate) admit(r *http.Request, rule rule) (secret string, p policystore.P
 	case rule.everywhere && p.Tenant != "":
 		err = fmt.Errorf("%w: this is about all tenants; %s is bound to tenant %s", policystore.ErrDenied, p.Name, p.Tenant)
 	}
-	return secret, p, err
+	return p, err
 }
 
 // authenticate goes by the token, if there is one, and else by who is at the other end.
-func (g *gate) authenticate(r *http.Request) (secret string, p policystore.Principal, err error) {
+func (g *gate) authenticate(r *http.Request) (policystore.Principal, error) {
 	from := peerOf(r.Context())
 	header := r.Header.Get("Authorization")
 	if header == "" && from.trusted {
-		return "", policystore.Principal{Name: from.source, Role: policystore.Admin}, nil
+		return policystore.Principal{Name: from.source, Role: policystore.Admin}, nil
 	}
 	secret, bearer := strings.CutPrefix(header, "Bearer ")
 	if !bearer || secret == "" {
-		return "", p, &fault.Hinted{
+		return policystore.Principal{}, &fault.Hinted{
 			Err:  fmt.Errorf("%w: this needs a token", policystore.ErrUnauthenticated),
 			Hint: "give one with --token or $PYISOLATE_TOKEN, or call as the user that the node runs as"}
 	}
-	p, err = g.store.Authenticate(r.Context(), secret, from.source)
-	return secret, p, err
+	return g.store.Authenticate(r.Context(), secret, from.source)
 }
 
+// maxUnsure is how often in a row it may not be known whether a token is valid.
+const maxUnsure = 3
+
 // whileValid is a context that ends when the token is revoked or expires: a call without a
-// deadline ends then, too. The caller calls end.
-func (g *gate) whileValid(ctx context.Context, secret, source string) (_ context.Context, end func()) {
+// deadline ends then, too, and when that cannot be told any more. The caller calls end.
+func (g *gate) whileValid(ctx context.Context, token string) (_ context.Context, end func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		again := time.NewTicker(g.recheck)
 		defer again.Stop()
-		for {
+		for unsure := 0; ; {
 			select {
 			case <-again.C:
 			case <-ctx.Done():
 				return
 			}
-			if _, err := g.store.Authenticate(ctx, secret, source); errors.Is(err, policystore.ErrUnauthenticated) {
+			err := g.tokens.TokenValid(ctx, token)
+			switch {
+			case err == nil:
+				unsure = 0
+			case errors.Is(err, policystore.ErrUnauthenticated):
 				cancel(err)
+			default:
+				if unsure++; unsure == maxUnsure {
+					cancel(fmt.Errorf("%w: it cannot tell whether the token is still valid: %w", fault.ErrUnavailable, err))
+				}
 			}
 		}
 	}()

@@ -1,18 +1,22 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 
+	"github.com/pyisolate/pyisolate/api/client"
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
@@ -107,7 +111,7 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
-// What is small only while it is compressed is too large.
+// What is compressed is not read: it would be small only while it is.
 func TestCompressedRequest(t *testing.T) {
 	n := newNode(t)
 	s := httptest.NewServer(n.server.Handler())
@@ -116,11 +120,86 @@ func TestCompressedRequest(t *testing.T) {
 	made, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "x", Role: "admin"}))
 	must(t, err)
 	c := api.NewPolicyServiceClient(http.DefaultClient, s.URL, connect.WithSendGzip())
-	for size, want := range map[int]connect.Code{1 << 10: connect.CodeInvalidArgument, 64 << 20: connect.CodeResourceExhausted} {
-		r := connect.NewRequest(&pb.PutRequest{Name: "web", Text: make([]byte, size)})
-		r.Header().Set("Authorization", "Bearer "+made.Msg.GetSecret())
-		if _, err := c.Put(t.Context(), r); connect.CodeOf(err) != want {
-			t.Errorf("%d bytes: %v, want %s", size, err, want)
+	r := connect.NewRequest(&pb.PutRequest{Name: "web", Text: make([]byte, 64<<20)})
+	r.Header().Set("Authorization", "Bearer "+made.Msg.GetSecret())
+	if _, err := c.Put(t.Context(), r); connect.CodeOf(err) != connect.CodeUnimplemented {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A request has no more bytes than its call needs.
+func TestLargeRequest(t *testing.T) {
+	n := newNode(t)
+	for name, c := range map[string]struct {
+		do   func() error
+		want error
+	}{
+		"a list": {func() error {
+			_, err := n.Policies.List(t.Context(), connect.NewRequest(&pb.ListRequest{Prefix: strings.Repeat("a", 128<<10)}))
+			return err
+		}, policystore.ErrLimited},
+		"a document": {func() error {
+			_, err := n.Policies.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "web", Text: bytes.Repeat([]byte("#\n"), 64<<10)}))
+			return err
+		}, policystore.ErrInvalid}, // it is read, and is none
+	} {
+		if err := c.do(); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// talk sends a request as it is and returns its connection.
+func (n *node) talk(t *testing.T, request string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", n.socket)
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	_, err = io.WriteString(c, request)
+	must(t, err)
+	must(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+	return c
+}
+
+// A client that does not take its answer has it for a time only, and so its slot.
+func TestAnswerThatNobodyTakes(t *testing.T) {
+	n := newNode(t, func(c *server.Config) { c.Patience = time.Second })
+	text := string(permits("math")) + strings.Repeat("# nothing\n", 90_000)
+	_, err := n.Policies.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "web", Text: []byte(text)}))
+	must(t, err)
+	const body = `{"name":"web"}`
+	c := n.talk(t, fmt.Sprintf("POST /pyisolate.v1.PolicyService/Get HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	eventually(t, "the call is under way", func() bool { return n.server.Underway() == 1 })
+	eventually(t, "the call has been given up", func() bool { return n.server.Underway() == 0 })
+	if got, err := io.ReadAll(c); err != nil || len(got) > len(text) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// Nor is a program waited for that does not come.
+func TestProgramThatDoesNotCome(t *testing.T) {
+	n := newNode(t, func(c *server.Config) { c.Patience = 50 * time.Millisecond })
+	c := n.talk(t, "POST /pyisolate.v1.CellService/Exec HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the node still waits")
+	}
+}
+
+// What a call without a deadline has sent in time is no reason to end it.
+func TestPatienceEndsWithTheRequest(t *testing.T) {
+	n := newNode(t, func(c *server.Config) { c.Patience = 50 * time.Millisecond })
+	n.put(t, "web", "math")
+	for name, c := range map[string]*client.Client{"HTTP/2, socket": n.Client, "HTTP/2, TLS": n.overHTTPS(t, n.secret(t))} {
+		watch, err := c.Policies.Watch(t.Context(), connect.NewRequest(&pb.WatchRequest{}))
+		must(t, err)
+		defer func() { _ = watch.Close() }()
+		began := time.Now()
+		eventually(t, "longer than the patience", func() bool { return time.Since(began) > 200*time.Millisecond })
+		want := n.put(t, "web", "json"+strings.Repeat("x", len(name))).GetNumber()
+		for watch.Receive() && watch.Msg().GetVersion().GetNumber() != want {
+		}
+		if watch.Err() != nil {
+			t.Errorf("%s: %v", name, watch.Err())
 		}
 	}
 }

@@ -5,8 +5,14 @@ import (
 	"sync"
 )
 
-// maxConnections of one user; each may carry many calls.
-const maxConnections = 128
+const (
+	// maxConnections of one user; each may carry many calls, over HTTP/2 maxStreams.
+	maxConnections = 128
+	maxStreams     = 128
+	// maxOthers is of all users but those that are trusted: a user can have thousands of
+	// numbers.
+	maxOthers = 1024
+)
 
 // peerListener knows who connects, and lets no user keep others out.
 type peerListener struct {
@@ -14,6 +20,8 @@ type peerListener struct {
 
 	mu   sync.Mutex
 	open map[uint32]int // connections by user
+
+	others int // connections of users that are not trusted
 }
 
 // peerConn is a connection whose other end is known.
@@ -36,33 +44,39 @@ func (l *peerListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		p, err := peerOfSocket(c)
-		if err == nil && l.admit(p.uid) {
+		if err == nil && l.admit(p) {
 			return &peerConn{UnixConn: c, peer: p, listener: l}, nil
 		}
 		_ = c.Close()
 	}
 }
 
-func (l *peerListener) admit(uid uint32) bool {
+func (l *peerListener) admit(p peer) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[uid] >= maxConnections {
+	if l.open[p.uid] >= maxConnections || !p.trusted && l.others >= maxOthers {
 		return false
 	}
-	l.open[uid]++
+	l.open[p.uid]++
+	if !p.trusted {
+		l.others++
+	}
 	return true
 }
 
-func (l *peerListener) release(uid uint32) {
+func (l *peerListener) release(p peer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[uid]--; l.open[uid] == 0 {
-		delete(l.open, uid)
+	if l.open[p.uid]--; l.open[p.uid] == 0 {
+		delete(l.open, p.uid)
+	}
+	if !p.trusted {
+		l.others--
 	}
 }
 
 // Close implements net.Conn.
 func (c *peerConn) Close() error {
-	c.once.Do(func() { c.listener.release(c.uid) })
+	c.once.Do(func() { c.listener.release(c.peer) })
 	return c.UnixConn.Close()
 }

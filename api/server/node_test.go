@@ -114,6 +114,14 @@ func (n *node) as(t *testing.T, role, tenant string) (c *client.Client, id strin
 	return c, made.Msg.GetToken().GetId()
 }
 
+// secret is a new viewer's.
+func (n *node) secret(t *testing.T) string {
+	t.Helper()
+	made, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "viewer", Role: "viewer"}))
+	must(t, err)
+	return made.Msg.GetSecret()
+}
+
 // overHTTPS serves the node's handler to a client that the kernel says nothing of.
 func (n *node) overHTTPS(t *testing.T, token string) *client.Client {
 	t.Helper()

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// maxLive is how many cells a node has at one time.
-	maxLive = 4096
+	// maxLive is how many cells a node has at one time, and one tenant of it.
+	maxLive      = 4096
+	maxLiveOfOne = maxLive / 2
 	// maxEnded is how many cells are remembered after their end, with what nobody has received
 	// of them: the latest, and of one tenant no more than maxEndedOfOne.
 	maxEnded      = 64
@@ -30,12 +31,13 @@ type registry struct {
 	mu     sync.Mutex
 	closed bool
 	live   map[cellKey]*resident // nil: being started
+	of     map[string]int        // how many of live a tenant has
 	ended  []*resident           // in the order of their ends
 	ends   sync.WaitGroup        // of goroutines that wait for cells' ends
 }
 
 func newRegistry() *registry {
-	return &registry{live: map[cellKey]*resident{}}
+	return &registry{live: map[cellKey]*resident{}, of: map[string]int{}}
 }
 
 // reserve keeps a name for a cell that is being started. The caller calls either settle or
@@ -52,14 +54,29 @@ func (g *registry) reserve(k cellKey) error {
 	if len(g.live) >= maxLive {
 		return fmt.Errorf("%w: there are %d cells, which is the most: kill some", policystore.ErrLimited, maxLive)
 	}
+	if g.of[k.tenant] >= maxLiveOfOne {
+		return fmt.Errorf("%w: tenant %s has %d cells, which is the most: kill some", policystore.ErrLimited, k.tenant, maxLiveOfOne)
+	}
 	g.live[k] = nil
+	g.of[k.tenant]++
 	return nil
 }
 
 func (g *registry) withdraw(k cellKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.drop(k)
+}
+
+// drop makes a name free. The caller holds g.mu.
+func (g *registry) drop(k cellKey) {
+	if _, taken := g.live[k]; !taken {
+		return
+	}
 	delete(g.live, k)
+	if g.of[k.tenant]--; g.of[k.tenant] == 0 {
+		delete(g.of, k.tenant)
+	}
 }
 
 // settle makes the started cell known until its end, and forgets one of the name that has
@@ -83,7 +100,7 @@ func (g *registry) settle(r *resident) error {
 func (g *registry) retire(r *resident) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.live, r.key)
+	g.drop(r.key)
 	g.ended = append(g.ended, r)
 	ofOne := 0
 	for _, o := range g.ended {

@@ -38,15 +38,25 @@ func TestRegistryNames(t *testing.T) {
 	}
 }
 
+// Of the cells that a node can have, one tenant has no more than its part.
 func TestRegistryBounds(t *testing.T) {
 	g := newRegistry()
-	for i := range maxLive {
-		if err := g.reserve(cellKey{"t", fmt.Sprint(i)}); err != nil {
-			t.Fatal(err)
+	for _, tenant := range []string{"t", "u"} {
+		for i := range maxLiveOfOne {
+			if err := g.reserve(cellKey{tenant, fmt.Sprint(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := g.reserve(cellKey{tenant, "x"}); !errors.Is(err, policystore.ErrLimited) {
+			t.Errorf("one too many of %s: %v", tenant, err)
 		}
 	}
-	if err := g.reserve(cellKey{"t", "x"}); !errors.Is(err, policystore.ErrLimited) {
+	if err := g.reserve(cellKey{"v", "x"}); !errors.Is(err, policystore.ErrLimited) {
 		t.Errorf("one too many: %v", err)
+	}
+	g.withdraw(cellKey{"t", "0"})
+	if err := g.reserve(cellKey{"t", "0"}); err != nil {
+		t.Errorf("when one has ended: %v", err)
 	}
 }
 

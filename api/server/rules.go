@@ -18,7 +18,12 @@ type rule struct {
 	long bool
 	// everywhere: only principals of all tenants, for the answer is about all.
 	everywhere bool
+	// large is the most that a request of it may have, in bytes; 0: smallMessage.
+	large int64
 }
+
+// most is what a request may have, with what protocols put around it.
+func (r rule) most() int64 { return max(r.large, smallMessage) + 4<<10 }
 
 const (
 	shortCall = 10 * time.Second
@@ -28,7 +33,7 @@ const (
 // rules has one for each call of the API. A call without a rule is refused, and a test
 // fails.
 var rules = map[string]rule{
-	api.PolicyServicePutProcedure:          {role: policystore.PolicyAdmin, within: shortCall},
+	api.PolicyServicePutProcedure:          {role: policystore.PolicyAdmin, within: shortCall, large: maxPolicyMessage},
 	api.PolicyServiceGetProcedure:          {role: policystore.Viewer, within: shortCall},
 	api.PolicyServiceListProcedure:         {role: policystore.Viewer, within: shortCall},
 	api.PolicyServiceHistoryProcedure:      {role: policystore.Viewer, within: shortCall},
@@ -45,7 +50,7 @@ var rules = map[string]rule{
 	api.PolicyServiceRevokeTokenProcedure:  {role: policystore.Admin, within: shortCall},
 
 	api.CellServiceSpawnProcedure:   {role: policystore.Operator, within: time.Minute, long: true},
-	api.CellServiceExecProcedure:    {role: policystore.Operator, long: true},
+	api.CellServiceExecProcedure:    {role: policystore.Operator, long: true, large: maxCellMessage},
 	api.CellServiceRecvProcedure:    {role: policystore.Operator, long: true},
 	api.CellServiceInspectProcedure: {role: policystore.Viewer, within: shortCall},
 	api.CellServiceListProcedure:    {role: policystore.Viewer, within: shortCall},

@@ -41,6 +41,9 @@ type Config struct {
 	// Recheck is how often the token of a call without a deadline is looked at again.
 	// Default 10 s.
 	Recheck time.Duration
+	// Patience is how long a client may take to send a request of a call without a
+	// deadline, and to take each piece of an answer. Default 30 s.
+	Patience time.Duration
 }
 
 // Bounds of messages, in bytes. The texts of policies and of programs have bounds of their
@@ -48,7 +51,10 @@ type Config struct {
 const (
 	maxPolicyMessage = policystore.MaxText + 64<<10
 	maxCellMessage   = cell.MaxMessageBytes + 64<<10
+	smallMessage     = 64 << 10 // of calls that carry no text of those
 	maxHeader        = 16 << 10
+	// maxRequests is of the requests of all calls under way.
+	maxRequests = 4 * maxCellMessage
 )
 
 // Server answers the calls of the API. Its methods may be called from any goroutine.
@@ -70,6 +76,9 @@ func New(c Config) (*Server, error) {
 	if c.Recheck == 0 {
 		c.Recheck = 10 * time.Second
 	}
+	if c.Patience == 0 {
+		c.Patience = 30 * time.Second
+	}
 	ctx, end := context.WithCancelCause(context.Background())
 	s := &Server{registry: newRegistry(), ending: ctx, end: end}
 	var protocols http.Protocols
@@ -78,7 +87,8 @@ func New(c Config) (*Server, error) {
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
 		Handler: s.handler(c), Protocols: &protocols, ReadHeaderTimeout: shortCall, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: maxHeader, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: maxHeader, ConnContext: withPeer, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: c.Patience},
+		ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }
@@ -87,13 +97,14 @@ func New(c Config) (*Server, error) {
 func (s *Server) handler(c Config) http.Handler {
 	a := &answers{c.Logger}
 	options := func(most int) connect.HandlerOption {
-		return connect.WithHandlerOptions(connect.WithInterceptors(a), connect.WithRecover(a.recovered), connect.WithReadMaxBytes(most))
+		return connect.WithHandlerOptions(connect.WithInterceptors(a), connect.WithRecover(a.recovered),
+			connect.WithReadMaxBytes(most), connect.WithCompression("gzip", nil, nil)) // what is sent is what is held
 	}
 	mux := http.NewServeMux()
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher}, options(maxPolicyMessage)))
 	mux.Handle(api.NewCellServiceHandler(&cells{store: c.Store, spawner: c.Spawner, broker: c.Broker, reloader: c.Reloader,
 		backend: c.Backend, keys: c.Keys, registry: s.registry}, options(maxCellMessage)))
-	return &gate{store: c.Store, logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
+	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
 		short:    newSlots(shortSlots), long: newSlots(longSlots), next: mux}
 }

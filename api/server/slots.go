@@ -1,36 +1,67 @@
 package server
 
-import "sync"
+import (
+	"cmp"
+	"sync"
 
-// slots bound what is under way, in all and of each principal.
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// slots bound what is under way, in all and of each holder. Methods may be called from any
+// goroutine.
 type slots struct {
-	all, each int
+	all int64
 
 	mu   sync.Mutex
-	used int
-	by   map[string]int
+	used int64
+	by   map[string]int64
 }
 
-// newSlots has n, of which one principal may hold a half.
-func newSlots(n int) *slots { return &slots{all: n, each: max(1, n/2), by: map[string]int{}} }
+func newSlots(n int64) *slots { return &slots{all: n, by: map[string]int64{}} }
 
-// take says whether there was one; it never waits.
-func (s *slots) take(who string) bool {
+// holders are whom a call is counted for: who calls, and his tenant, if he is bound to one.
+type holders []string
+
+// holdersOf goes by the token where there is one: whoever makes a token chooses its name.
+func holdersOf(p policystore.Principal) holders {
+	who := holders{"principal " + cmp.Or(p.TokenID, p.Name)}
+	if p.Tenant != "" {
+		who = append(who, "tenant "+p.Tenant)
+	}
+	return who
+}
+
+// most is what the holder at i may have: the outermost a half, one within it a half of that.
+func (s *slots) most(who holders, i int) int64 {
+	return max(1, s.all>>(len(who)-i))
+}
+
+// take says whether there were n; it never waits. What is taken is to be given back.
+func (s *slots) take(who holders, n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.used >= s.all || s.by[who] >= s.each {
+	if s.used+n > s.all {
 		return false
 	}
-	s.used++
-	s.by[who]++
+	for i, one := range who {
+		if s.by[one]+n > s.most(who, i) {
+			return false
+		}
+	}
+	s.used += n
+	for _, one := range who {
+		s.by[one] += n
+	}
 	return true
 }
 
-func (s *slots) give(who string) {
+func (s *slots) give(who holders, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used--
-	if s.by[who]--; s.by[who] == 0 {
-		delete(s.by, who)
+	s.used -= n
+	for _, one := range who {
+		if s.by[one] -= n; s.by[one] == 0 {
+			delete(s.by, one)
+		}
 	}
 }

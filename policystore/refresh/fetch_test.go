@@ -403,12 +403,12 @@ func TestProxy(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		asked = append(asked, r.URL.String())
-		switch {
-		case r.URL.Path == "/away":
+		switch r.URL.Path {
+		case "/away":
 			http.Redirect(w, r, "http://169.254.169.254/latest/meta-data/", http.StatusFound)
-		case r.URL.Path == "/inside":
+		case "/inside":
 			http.Redirect(w, r, "http://10.0.0.1/", http.StatusFound)
-		case r.URL.Path == "/number":
+		case "/number":
 			http.Redirect(w, r, "http://2852039166/", http.StatusFound)
 		default:
 			_, _ = io.WriteString(w, example)

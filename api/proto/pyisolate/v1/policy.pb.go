@@ -1358,12 +1358,13 @@ type PullRequest struct {
 	// The name of the policy, and of the source when it is kept.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// http or https, at most 2048 bytes, without a user name. Redirects: at most three, never
-	// from https to http, to another host or port only with other_hosts.
+	// from https to http, to another host or port only with other_hosts. For a principal of a
+	// tenant it leads to the public internet alone, unless the node's operator permits more.
 	Url        string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	OtherHosts bool   `protobuf:"varint,3,opt,name=other_hosts,json=otherHosts,proto3" json:"other_hosts,omitempty"`
 	// One of these must be given for http; both can be.
 	Sha256     []byte `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`                           // of the document's bytes, 32 bytes
-	Ed25519Key []byte `protobuf:"bytes,5,opt,name=ed25519_key,json=ed25519Key,proto3" json:"ed25519_key,omitempty"` // 32 bytes; the signature is at url + ".sig", 64 bytes raw or in base64
+	Ed25519Key []byte `protobuf:"bytes,5,opt,name=ed25519_key,json=ed25519Key,proto3" json:"ed25519_key,omitempty"` // 32 bytes; the signature of name, a zero byte and the document is at url + ".sig", 64 bytes raw or in base64
 	// 0: once, now. Otherwise 5 s to 24 h: now, and again after this long, until RemoveSource.
 	Every         *durationpb.Duration `protobuf:"bytes,6,opt,name=every,proto3" json:"every,omitempty"`
 	unknownFields protoimpl.UnknownFields

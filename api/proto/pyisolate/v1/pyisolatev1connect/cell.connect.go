@@ -61,7 +61,7 @@ type CellServiceClient interface {
 	// Spawn starts a cell under a stored policy. Role operator. NotFound: no such policy,
 	// version or sandbox. PolicyDenied: the backend is below the policy's minimum. Invalid: the
 	// tenant has a live cell of the name. Busy: no host takes a cell now. Limited: the node has
-	// 4096 cells.
+	// 4096 cells, or the tenant half of them.
 	Spawn(context.Context, *connect.Request[v1.SpawnRequest]) (*connect.Response[v1.SpawnResponse], error)
 	// Exec runs source in __main__ and answers when it has run to its end. The call's deadline
 	// is the guest's, and cancelling it interrupts the guest. Executions of one cell run one
@@ -176,7 +176,7 @@ type CellServiceHandler interface {
 	// Spawn starts a cell under a stored policy. Role operator. NotFound: no such policy,
 	// version or sandbox. PolicyDenied: the backend is below the policy's minimum. Invalid: the
 	// tenant has a live cell of the name. Busy: no host takes a cell now. Limited: the node has
-	// 4096 cells.
+	// 4096 cells, or the tenant half of them.
 	Spawn(context.Context, *connect.Request[v1.SpawnRequest]) (*connect.Response[v1.SpawnResponse], error)
 	// Exec runs source in __main__ and answers when it has run to its end. The call's deadline
 	// is the guest's, and cancelling it interrupts the guest. Executions of one cell run one
