@@ -83,11 +83,7 @@ func (s *cells) List(ctx context.Context, r *connect.Request[pb.ListCellsRequest
 	if err := mayUse(p, tenant); err != nil {
 		return nil, err
 	}
-	out := &pb.ListCellsResponse{}
-	for _, one := range s.registry.list(tenant) {
-		out.Reports = append(out.Reports, one.report(ctx))
-	}
-	return connect.NewResponse(out), nil
+	return connect.NewResponse(&pb.ListCellsResponse{Reports: reports(ctx, s.registry.list(tenant))}), nil
 }
 
 // Kill implements the call.

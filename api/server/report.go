@@ -3,12 +3,56 @@ package server
 import (
 	"context"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 )
+
+const (
+	// reportsWithin is how long hosts have to say what their cells do; of others the rest is
+	// reported.
+	reportsWithin = 2 * time.Second
+	// askedAtOnce is how many cells of one tenant are asked at a time.
+	askedAtOnce = 8
+)
+
+// reports are those of many cells, in their order. Hosts that do not answer hold up those of
+// their own tenant alone, and not for long.
+func reports(ctx context.Context, all []*resident) []*pb.CellReport {
+	ctx, cancel := context.WithTimeout(ctx, reportsWithin)
+	defer cancel()
+	out := make([]*pb.CellReport, len(all))
+	var asking sync.WaitGroup
+	for begin := 0; begin < len(all); {
+		end := begin + 1
+		for end < len(all) && all[end].key.tenant == all[begin].key.tenant {
+			end++
+		}
+		of, to := all[begin:end], out[begin:end]
+		asking.Go(func() { reportsOfOne(ctx, of, to) })
+		begin = end
+	}
+	asking.Wait()
+	return out
+}
+
+func reportsOfOne(ctx context.Context, of []*resident, to []*pb.CellReport) {
+	var next atomic.Int64
+	var asking sync.WaitGroup
+	for range min(askedAtOnce, len(of)) {
+		asking.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(of)); i = next.Add(1) - 1 {
+				to[i] = of[i].report(ctx)
+			}
+		})
+	}
+	asking.Wait()
+}
 
 // report is the cell seen from outside. What the cell's host does not tell is zero, and the
 // reason says why.

@@ -25,6 +25,7 @@ var _ Store = (*policystore.Store)(nil)
 
 const (
 	maxSources   = 256 // of a node: each has a goroutine
+	maxOfTenant  = 128 // that principals of one tenant have asked for
 	historyLimit = 100 // versions that are looked through for one from the source
 )
 
@@ -112,6 +113,8 @@ func (r *Refresher) add(f *follower) error {
 		return ErrClosed
 	case old == nil && len(r.sources) >= maxSources:
 		return fmt.Errorf("%w: there are %d sources, which is the most: remove one", ErrSource, maxSources)
+	case old == nil && r.ofTenant(f.source.Principal.Tenant) >= maxOfTenant:
+		return fmt.Errorf("%w: tenant %s has %d sources, which is the most: remove one", ErrSource, f.source.Principal.Tenant, maxOfTenant)
 	}
 	if err := r.write(func(all map[string]record) { all[f.source.Name] = f.record() }); err != nil {
 		return err
@@ -122,6 +125,17 @@ func (r *Refresher) add(f *follower) error {
 	}
 	r.follow(f)
 	return nil
+}
+
+// ofTenant is how many sources a tenant has; those of all tenants are not counted. The caller
+// holds r.mu.
+func (r *Refresher) ofTenant(tenant string) (n int) {
+	for _, f := range r.sources {
+		if tenant != "" && f.source.Principal.Tenant == tenant {
+			n++
+		}
+	}
+	return n
 }
 
 // Remove ends the source of a policy. Its error is ErrNotFound when there is none.

@@ -1,16 +1,10 @@
 package refresh_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -209,6 +203,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// One tenant leaves others room for sources.
 // A source may do what the token may that asked for it, and no longer than that.
 func TestSourceOfARevokedToken(t *testing.T) {
 	p := &page{text: permits("math")}
@@ -277,180 +272,12 @@ func TestFollowByItself(t *testing.T) {
 }
 
 // Sources outlive their node, and what it had of them is not stored again.
-func TestSourcesAreKept(t *testing.T) {
-	p := &page{text: permits("math")}
-	s, o := server(t, p.ServeHTTP)
-	store, file := newStore(t), filepath.Join(t.TempDir(), "sources.json")
-	sum := sha256.Sum256([]byte(p.text))
-	want := refresh.Source{Name: "web", URL: s.URL, Every: time.Hour, SHA256: sum[:], OtherHosts: true,
-		Principal: policystore.Principal{Name: "ci", Role: policystore.PolicyAdmin, Tenant: ""}}
-	first := newRefresher(t, store, file, o)
-	if _, _, err := first.Pull(t.Context(), want); err != nil {
-		t.Fatal(err)
-	}
-	first.Close()
-	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the file: %v, %v", info, err)
-	}
-	again := newRefresher(t, store, file, o)
-	eventually(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
-	if got := again.Sources()[0].Source; fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("source %v, want %v", got, want)
-	}
-	if v := newest(t, store, "web"); v.Number != 1 {
-		t.Errorf("the policy is at version %d", v.Number)
-	}
-	if err := again.Remove("web"); err != nil {
-		t.Fatal(err)
-	}
-	if last := newRefresher(t, store, file, o); len(last.Sources()) != 0 {
-		t.Errorf("a source that was removed is there: %v", last.Sources())
-	}
-}
-
 // What somebody put by hand stays over a start of the node, until the source gives something
 // else: whether or not anything was ever stored from there, or long ago.
-func TestStartLeavesWhatIsThere(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		before func(t *testing.T, store *policystore.Store) // the source is first pulled
-		after  func(t *testing.T, file string)              // the node has ended
-	}{
-		{"the source gave what was there", func(t *testing.T, s *policystore.Store) { put(t, s, permits("math")) }, func(*testing.T, string) {}},
-		{"a version is from the source", func(*testing.T, *policystore.Store) {}, func(*testing.T, string) {}},
-		{"what it gave is not in the file", func(*testing.T, *policystore.Store) {}, func(t *testing.T, file string) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text = regexp.MustCompile(`(?s),\s*"seen": \{.*?\}`).ReplaceAll(text, nil)
-			if err := os.WriteFile(file, text, 0o600); err != nil || bytes.Contains(text, []byte("seen")) {
-				t.Fatalf("%s, %v", text, err)
-			}
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			p := &page{text: permits("math"), tag: `"1"`}
-			s, o := server(t, p.ServeHTTP)
-			store, file := newStore(t), filepath.Join(t.TempDir(), "sources.json")
-			c.before(t, store)
-			first := newRefresher(t, store, file, o)
-			if _, _, err := first.Pull(t.Context(), refresh.Source{Name: "web", URL: s.URL, Every: time.Hour, Principal: admin}); err != nil {
-				t.Fatal(err)
-			}
-			first.Close()
-			c.after(t, file)
-			locked := put(t, store, permits(""))
-			again := newRefresher(t, store, file, o)
-			eventually(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
-			if v := newest(t, store, "web"); v.Number != locked.Number {
-				t.Fatalf("version %d by %s: %s", v.Number, v.Source, v.Text)
-			}
-			p.set(func(p *page) { p.text, p.tag = permits("json"), `"2"` })
-			if changed, err := again.TryNow(t.Context(), "web"); !changed || err != nil {
-				t.Errorf("something else: changed %t, %v", changed, err)
-			}
-		})
-	}
-}
-
 // A node that was killed after it stored a version, and before it noted that, does not store
 // it again over what somebody put.
-func TestStartAfterAVersionThatWasNotNoted(t *testing.T) {
-	p := &page{text: permits("math")}
-	s, o := server(t, p.ServeHTTP)
-	store, file := newStore(t), filepath.Join(t.TempDir(), "sources.json")
-	first := newRefresher(t, store, file, o)
-	if _, _, err := first.Pull(t.Context(), refresh.Source{Name: "web", URL: s.URL, Every: time.Hour, Principal: admin}); err != nil {
-		t.Fatal(err)
-	}
-	noted, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.set(func(p *page) { p.text = permits("json") })
-	if changed, err := first.TryNow(t.Context(), "web"); !changed || err != nil {
-		t.Fatalf("changed %t, %v", changed, err)
-	}
-	first.Close()
-	if err := os.WriteFile(file, noted, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	locked := put(t, store, permits(""))
-	again := newRefresher(t, store, file, o)
-	eventually(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
-	if v := newest(t, store, "web"); v.Number != locked.Number {
-		t.Errorf("version %d by %s: %s", v.Number, v.Source, v.Text)
-	}
-}
-
 // What a source gave, and the server's word for it, outlive the node: nothing is sent again.
-func TestValidatorIsKept(t *testing.T) {
-	p := &page{text: permits("math"), tag: `"1"`}
-	s, o := server(t, p.ServeHTTP)
-	store, file := newStore(t), filepath.Join(t.TempDir(), "sources.json")
-	first := newRefresher(t, store, file, o)
-	if _, _, err := first.Pull(t.Context(), refresh.Source{Name: "web", URL: s.URL, Every: time.Hour, Principal: admin}); err != nil {
-		t.Fatal(err)
-	}
-	p.set(func(p *page) { p.text, p.tag = permits("json"), `"2"` })
-	if changed, err := first.TryNow(t.Context(), "web"); !changed || err != nil {
-		t.Fatalf("changed %t, %v", changed, err)
-	}
-	first.Close()
-	_, before := p.counts()
-	again := newRefresher(t, store, file, o)
-	eventually(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
-	if _, after := p.counts(); after != before {
-		t.Error("the document was sent again")
-	}
-}
-
-func put(t *testing.T, s *policystore.Store, text string) policystore.Version {
-	t.Helper()
-	v, err := s.Put(t.Context(), admin, policystore.PutRequest{Name: "web", Text: []byte(text)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-func TestSourcesFileIsJudged(t *testing.T) {
-	const one = `{"name":"a","url":"https://example.com","every_ns":60000000000,"principal":{"Name":"x","Role":3}}`
-	for _, c := range []struct{ name, text, says string }{
-		{"garbage", "garbage", "invalid character"},
-		{"another format", `{"format":2,"sources":[]}`, "format 2"},
-		{"an unknown field", `{"format":1,"sources":[],"x":1}`, "unknown field"},
-		{"the same name twice", `{"format":1,"sources":[` + one + `,` + one + `]}`, "twice"},
-		{"once only", `{"format":1,"sources":[` + strings.ReplaceAll(one, "60000000000", "0") + `]}`, "not to be repeated"},
-		{"a short hash", `{"format":1,"sources":[` + strings.TrimSuffix(one, "}") + `,"seen":{"sha256":"AAAA"}}]}`, "gave last"},
-		{"a tag that is none", `{"format":1,"sources":[` + strings.TrimSuffix(one, "}") + `,"seen":{"sha256":"` + strings.Repeat("A", 43) + `=","etag":"x"}}]}`, "gave last"},
-		{"a bad source", `{"format":1,"sources":[` + strings.ReplaceAll(one, "https", "http") + `]}`, "anybody on the way"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "sources.json")
-			if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			_, err := refresh.New(refresh.Config{File: file})
-			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), file) {
-				t.Errorf("error %v, want %q", err, c.says)
-			}
-		})
-	}
-}
-
 // What is to be followed must be written before it is.
-func TestSourcesThatCannotBeKept(t *testing.T) {
-	p := &page{text: permits("math")}
-	s, o := server(t, p.ServeHTTP)
-	r := newRefresher(t, newStore(t), filepath.Join(t.TempDir(), "missing", "sources.json"), o)
-	_, _, err := r.Pull(t.Context(), refresh.Source{Name: "web", URL: s.URL, Every: time.Hour, Principal: admin})
-	if err == nil || len(r.Sources()) != 0 {
-		t.Errorf("error %v, sources %v", err, r.Sources())
-	}
-}
-
 // A source that fails is tried ever less often, and one that asks for time gets it.
 func TestWaits(t *testing.T) {
 	failed := errors.New("failed")
