@@ -16,7 +16,6 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/pyisolate/pyisolate/api/client"
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
@@ -189,8 +188,15 @@ func TestProgramThatDoesNotCome(t *testing.T) {
 func TestPatienceEndsWithTheRequest(t *testing.T) {
 	n := newNode(t, func(c *server.Config) { c.Patience = 50 * time.Millisecond })
 	n.put(t, "web", "math")
-	for name, c := range map[string]*client.Client{"HTTP/2, socket": n.Client, "HTTP/2, TLS": n.overHTTPS(t, n.secret(t))} {
-		watch, err := c.Policies.Watch(t.Context(), connect.NewRequest(&pb.WatchRequest{}))
+	first := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", n.socket)
+	}}
+	defer first.CloseIdleConnections()
+	for name, c := range map[string]api.PolicyServiceClient{
+		"HTTP/1":         api.NewPolicyServiceClient(&http.Client{Transport: first}, "http://node"),
+		"HTTP/2, socket": n.Policies, "HTTP/2, TLS": n.overHTTPS(t, n.secret(t)).Policies,
+	} {
+		watch, err := c.Watch(t.Context(), connect.NewRequest(&pb.WatchRequest{}))
 		must(t, err)
 		defer func() { _ = watch.Close() }()
 		began := time.Now()

@@ -13,15 +13,17 @@
 //     and the error say why.
 //   - What is read of a server is bounded in size and time, whatever it says of itself. No
 //     content encoding is taken. Redirects are few, never to less protection, and stay with
-//     the host unless the source says otherwise. Link-local addresses are not dialled.
+//     the host unless the source says otherwise.
+//   - Addresses at which credentials are handed out are not dialled, and for principals of a
+//     tenant nothing but the public internet is. No proxy is used but the operator's.
 //   - A version is stored when the source gives something else than it gave before, which is
 //     kept with the source. What somebody puts by hand meanwhile stays until then, also when
 //     the node starts anew.
 //   - A server in trouble is not pressed: attempts, and the retries of all sources together,
 //     are bounded, waits grow and differ by chance, and Retry-After is kept.
 //
-// A signature proves who made a document, not that it is the newest: over http somebody on
-// the way can give an older one. https, or a new key, keeps them from it.
+// A signature proves who made a document as which policy, not that it is the newest: over http
+// somebody on the way can give an older one of the name. https, or a new key, keeps them from it.
 //
 // Goroutines: one for each source. [Refresher.Close] ends them.
 package refresh
