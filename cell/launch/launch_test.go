@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host"
@@ -273,6 +274,10 @@ func TestSilentHostIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(r.HostPID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	// Its threads stop one by one.
+	if err := unix.Waitid(unix.P_PID, r.HostPID, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
