@@ -118,25 +118,22 @@ func TestSubmitOrder(t *testing.T) {
 // TestTwice: an envelope that comes again is not done again, and is answered as before.
 func TestTwice(t *testing.T) {
 	s, _ := newSystem(t, Options{})
-	release := make(chan struct{})
+	runs, release := make(chan struct{}, 3), make(chan struct{})
 	cells := started{setUp: func(q *quick) {
-		q.exec = func(_ context.Context, code string) error {
-			if code == "wait" {
-				<-release
-			}
+		q.exec = func(context.Context, string) error {
+			runs <- struct{}{}
+			<-release
 			return cell.Errorf(cell.GuestError, "as it went")
 		}
 	}}
 	spawn(t, s, worker, cells.plan())
-	env := exec(worker, "wait")
+	env := exec(worker, "")
 	env.ID = NewID()
 	replies := make(chan Reply, 3)
 	for range 2 {
 		go func() { replies <- s.Ask(soon(t), env) }()
 	}
-	for cells.last().running() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-runs
 	close(release)
 	for range 2 {
 		if r := <-replies; cell.KindOf(r.Err) != cell.GuestError {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // node is one of a group whose transports are connected in memory.
@@ -32,19 +34,9 @@ func startNode(t *testing.T, id string, bootstrap []raft.Server, others ...*node
 	return &node{s, id, transport}
 }
 
-// waitFor polls until a condition holds.
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited too long for %s", what)
-		}
-	}
-}
-
 func leader(t *testing.T, nodes []*node) (found *node) {
 	t.Helper()
-	waitFor(t, "a leader", func() bool {
+	await.That(t, "a leader", func() bool {
 		for _, n := range nodes {
 			if st, err := n.Status(t.Context()); err == nil && st.Leads {
 				found = n
@@ -58,7 +50,7 @@ func leader(t *testing.T, nodes []*node) (found *node) {
 
 func waitEqual(t *testing.T, nodes []*node) {
 	t.Helper()
-	waitFor(t, "equal states", func() bool {
+	await.That(t, "equal states", func() bool {
 		digests := map[Digest]bool{}
 		for _, n := range nodes {
 			st, err := n.Status(t.Context())
@@ -75,7 +67,7 @@ func waitEqual(t *testing.T, nodes []*node) {
 // machine is busy.
 func atLeader(t *testing.T, nodes []*node, what string, do func(*node) error) (done *node) {
 	t.Helper()
-	waitFor(t, what, func() bool {
+	await.That(t, what, func() bool {
 		done = leader(t, nodes)
 		err := do(done)
 		if err != nil {
@@ -159,7 +151,7 @@ func TestCluster(t *testing.T) {
 	// Cut off, a leader soon answers nothing but what may be stale.
 	cut := leader(t, nodes)
 	cut.transport.DisconnectAll()
-	waitFor(t, "the leader that is cut off to refuse", func() bool {
+	await.That(t, "the leader that is cut off to refuse", func() bool {
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		_, err := cut.Get(short, "etl", 0, Linearizable)

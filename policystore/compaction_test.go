@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // TestCompaction has the log dropped behind snapshots, with nobody asking for it.
@@ -17,7 +19,7 @@ func TestCompaction(t *testing.T) {
 	for i := range 100 {
 		mustPut(t, s, fmt.Sprint("policy", i%3), fmt.Sprint(i))
 	}
-	waitFor(t, "the log to be short", func() bool {
+	await.That(t, "the log to be short", func() bool {
 		first, _ := s.log.FirstIndex()
 		last, _ := s.log.LastIndex()
 		return last-first < 3*c.SnapshotEvery
@@ -48,7 +50,7 @@ func TestCompactionByBytes(t *testing.T) {
 	for range 12 {
 		mustPut(t, s, "etl", strings.Repeat("x", 30_000))
 	}
-	waitFor(t, "a snapshot", func() bool {
+	await.That(t, "a snapshot", func() bool {
 		files, err := os.ReadDir(filepath.Join(s.config.Dir, snapDir))
 		return err == nil && len(files) > 0
 	})
@@ -67,7 +69,7 @@ func TestLargeEntriesGo(t *testing.T) {
 	for range 200 {
 		mustPut(t, s, "etl", strings.Repeat("x", 2000))
 	}
-	waitFor(t, "the log to be short", func() bool {
+	await.That(t, "the log to be short", func() bool {
 		first, _ := s.log.FirstIndex()
 		last, _ := s.log.LastIndex()
 		return last-first < 150 && s.raft.ReloadableConfig() == c

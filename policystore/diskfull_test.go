@@ -7,6 +7,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // smallDisk mounts a file system of a size that resize changes.
@@ -75,7 +77,7 @@ func fillDisk(t *testing.T, size string) {
 		s = mustOpen(t, Config{Dir: dir})
 	}
 	defer mustClose(t, s)
-	waitFor(t, "the store to go on", func() bool {
+	await.That(t, "the store to go on", func() bool {
 		err := put(made)
 		return err == nil || errors.Is(err, ErrConflict) // the one that failed was made after all
 	})

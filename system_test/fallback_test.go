@@ -20,6 +20,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // otherZygote makes hosts whose zygote is another command.
@@ -151,11 +152,7 @@ func TestExecutedCellEnds(t *testing.T) {
 		}
 		for _, pid := range pids {
 			// It runs no more; its parent may be a little later to reap it.
-			for deadline := time.Now().Add(20 * time.Second); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("process %d is still there", pid)
-				}
-			}
+			await.That(t, "the process is gone", func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
 		}
 	})
 	t.Run("crashed", func(t *testing.T) {

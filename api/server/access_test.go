@@ -16,6 +16,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/client"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -91,9 +92,9 @@ func TestCreateTokenRefuses(t *testing.T) {
 // A token that has expired is none.
 func TestTokenExpires(t *testing.T) {
 	n := newNode(t)
-	made, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "x", Role: "viewer", Lifetime: durationpb.New(time.Millisecond)}))
+	made, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "x", Role: "viewer", Lifetime: durationpb.New(2 * time.Second)}))
 	must(t, err)
-	eventually(t, "the token has expired", func() bool {
+	await.That(t, "the token has expired", func() bool {
 		_, err := n.overHTTPS(t, made.Msg.GetSecret()).Policies.List(t.Context(), connect.NewRequest(&pb.ListRequest{}))
 		return errors.Is(err, policystore.ErrUnauthenticated)
 	})

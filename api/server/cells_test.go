@@ -12,6 +12,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -85,7 +86,7 @@ func TestCellLife(t *testing.T) {
 			if !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "enough") {
 				t.Errorf("exec after the end: %v", err)
 			}
-			eventually(t, "the cell is reported as killed", func() bool {
+			await.That(t, "the cell is reported as killed", func() bool {
 				answer, err := n.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Cell: ref}))
 				return err == nil && answer.Msg.GetReport().GetState() == "killed"
 			})
@@ -152,7 +153,7 @@ func TestCellsFollow(t *testing.T) {
 	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Cell: &pb.CellRef{Name: "keeps"}, Policy: &pb.PolicyRef{Name: "web", Version: 1}}))
 	must(t, err)
 	n.put(t, "web", "json")
-	eventually(t, "version 2 is in force", func() bool { return n.report(t, "follows").GetPolicy().GetVersion() == 2 })
+	await.That(t, "version 2 is in force", func() bool { return n.report(t, "follows").GetPolicy().GetVersion() == 2 })
 	if r := n.report(t, "follows").GetPolicy(); len(r.GetLayers()) == 0 || r.GetProblem() != "" {
 		t.Errorf("policy of the cell that follows: %v", r)
 	}
@@ -163,13 +164,13 @@ func TestCellsFollow(t *testing.T) {
 	_, err = n.Policies.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "web", Text: []byte(
 		"version: \"1.0\"\nsandboxes:\n  main:\n    capabilities:\n      kv: {namespace: x}\n")}))
 	must(t, err)
-	eventually(t, "version 3 is refused", func() bool {
+	await.That(t, "version 3 is refused", func() bool {
 		p := n.report(t, "follows").GetPolicy()
 		return p.GetVersion() == 2 && p.GetNewest() == 3 && strings.Contains(p.GetProblem(), "kv")
 	})
 	_, err = n.Policies.Delete(t.Context(), connect.NewRequest(&pb.DeleteRequest{Name: "web"}))
 	must(t, err)
-	eventually(t, "the deletion is known", func() bool { return n.report(t, "follows").GetPolicy().GetDeleted() })
+	await.That(t, "the deletion is known", func() bool { return n.report(t, "follows").GetPolicy().GetDeleted() })
 	if err := n.exec(t.Context(), "follows", "post 1"); err != nil {
 		t.Errorf("exec after all that: %v", err)
 	}
@@ -202,7 +203,7 @@ func TestExecEndsWithItsCall(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("exec ended with %v", err)
 	}
-	eventually(t, "the guest is interrupted", func() bool { return !n.report(t, "c").GetBusy() })
+	await.That(t, "the guest is interrupted", func() bool { return !n.report(t, "c").GetBusy() })
 	if err := n.exec(t.Context(), "c", "post 2"); err != nil {
 		t.Errorf("the cell is of no use any more: %v", err)
 	}
@@ -218,7 +219,7 @@ func TestEndedCells(t *testing.T) {
 		_, err := n.Cells.Kill(t.Context(), connect.NewRequest(&pb.KillRequest{Cell: &pb.CellRef{Name: name}}))
 		must(t, err)
 	}
-	eventually(t, "16 are remembered", func() bool {
+	await.That(t, "16 are remembered", func() bool {
 		all, err := n.Cells.List(t.Context(), connect.NewRequest(&pb.ListCellsRequest{}))
 		return err == nil && len(all.Msg.GetReports()) == 16 && all.Msg.GetReports()[0].GetState() == "killed"
 	})

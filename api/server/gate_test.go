@@ -21,6 +21,7 @@ import (
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -168,8 +169,8 @@ func TestAnswerThatNobodyTakes(t *testing.T) {
 	must(t, err)
 	const body = `{"name":"web"}`
 	c := n.talk(t, fmt.Sprintf("POST /pyisolate.v1.PolicyService/Get HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
-	eventually(t, "the call is under way", func() bool { return n.server.Underway() == 1 })
-	eventually(t, "the call has been given up", func() bool { return n.server.Underway() == 0 })
+	await.That(t, "the call is under way", func() bool { return n.server.Underway() == 1 })
+	await.That(t, "the call has been given up", func() bool { return n.server.Underway() == 0 })
 	if got, err := io.ReadAll(c); err != nil || len(got) > len(text) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
@@ -200,7 +201,7 @@ func TestPatienceEndsWithTheRequest(t *testing.T) {
 		must(t, err)
 		defer func() { _ = watch.Close() }()
 		began := time.Now()
-		eventually(t, "longer than the patience", func() bool { return time.Since(began) > 200*time.Millisecond })
+		await.That(t, "longer than the patience", func() bool { return time.Since(began) > 200*time.Millisecond })
 		want := n.put(t, "web", "json"+strings.Repeat("x", len(name))).GetNumber()
 		for watch.Receive() && watch.Msg().GetVersion().GetNumber() != want {
 		}

@@ -148,19 +148,3 @@ func (n *node) put(tb testing.TB, name, imports string) *pb.Version {
 func permits(imports string) []byte {
 	return []byte("version: \"1.0\"\nsandboxes:\n  main:\n    imports: [" + imports + "]\n")
 }
-
-// eventually waits for a condition, not for a time.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("not within 10s: %s", what)
-		}
-	}
-}

@@ -11,16 +11,13 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // until waits for a state of the launcher.
 func until(t *testing.T, l *launch.Launcher, what string, ok func(launch.Stats) bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(l.Stats()); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waiting for %s: %+v", what, l.Stats())
-		}
-	}
+	await.That(t, what, func() bool { return ok(l.Stats()) })
 }
 
 func hostPID(t *testing.T, c cell.Cell) int {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/broker/capability/jail"
 	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/seccomp"
 	"github.com/pyisolate/pyisolate/kernel/stack"
@@ -97,14 +98,16 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: ready SOCKET")
 	}
 	var err error
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	listens := func() bool {
 		var c net.Conn
 		if c, err = net.Dial("unix", args[0]); err == nil {
 			_ = c.Close()
-			return
 		}
+		return err == nil
 	}
-	ts.Fatalf("nobody listens on %s: %v", args[0], err)
+	if !await.Within(30*time.Second, listens) {
+		ts.Fatalf("nobody listens on %s: %v", args[0], err)
+	}
 }
 
 // webServer serves a directory over HTTP until the script ends, at the address in a variable.

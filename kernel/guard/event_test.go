@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -59,7 +60,7 @@ func (a *told) count(is func(Event) bool) int {
 }
 
 func (a *told) has(is func(Event) bool) bool {
-	return eventually(func() bool { return a.count(is) > 0 })
+	return await.Within(10*time.Second, func() bool { return a.count(is) > 0 })
 }
 
 func (a *told) first(is func(Event) bool) (Event, bool) {

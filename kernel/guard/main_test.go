@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -183,16 +182,6 @@ func each(t *testing.T, f func(*testing.T, *Guard)) {
 	for name, o := range ways {
 		t.Run(name, func(t *testing.T) { f(t, shared.get(t, o)) })
 	}
-}
-
-// eventually waits up to ten seconds until something is so.
-func eventually(so func() bool) bool {
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if so() {
-			return true
-		}
-	}
-	return false
 }
 
 func loaded(t testing.TB, o Options) *Guard {

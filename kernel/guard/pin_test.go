@@ -9,11 +9,13 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/internal/osthread"
 )
 
@@ -97,7 +99,7 @@ func attachedTo(t *testing.T, cgroup string, at ebpf.AttachType) int {
 func attached(t *testing.T, when, cgroup string, want int) {
 	t.Helper()
 	var n int
-	if !eventually(func() bool { n = attachedTo(t, cgroup, ebpf.AttachCGroupInetEgress); return n == want }) {
+	if !await.Within(10*time.Second, func() bool { n = attachedTo(t, cgroup, ebpf.AttachCGroupInetEgress); return n == want }) {
 		t.Errorf("%s %d programs are attached, want %d", when, n, want)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/internal/osthread"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
@@ -251,7 +252,7 @@ func TestProcessorTime(t *testing.T) {
 			return nil
 		})
 		// Charged by the thread's end, which is a switch.
-		if !eventually(func() bool { return c.Usage().CPU > real*95/100 }) || c.Usage().CPU > real*105/100 {
+		if !await.Within(10*time.Second, func() bool { return c.Usage().CPU > real*95/100 }) || c.Usage().CPU > real*105/100 {
 			t.Errorf("%v were used and %v charged", real, c.Usage().CPU)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/internal/osthread"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
@@ -224,7 +225,7 @@ func TestMany(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	await(t, "listeners of threads that ended are forgotten", func() bool {
+	await.That(t, "listeners of threads that ended are forgotten", func() bool {
 		s.lock.Lock()
 		defer s.lock.Unlock()
 		return len(s.watched) == 0
@@ -281,7 +282,7 @@ func TestTooManyOfOneOwner(t *testing.T) {
 		if err := first.Close(); err != nil {
 			return err
 		}
-		await(t, "there is a place again", func() bool {
+		await.That(t, "there is a place again", func() bool {
 			_, err := add(greedy)
 			return err == nil
 		})
@@ -293,7 +294,7 @@ func TestTooManyOfOneOwner(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	await(t, "owners whose thread has ended are forgotten", func() bool {
+	await.That(t, "owners whose thread has ended are forgotten", func() bool {
 		s.lock.Lock()
 		defer s.lock.Unlock()
 		return len(s.owned) == 0

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/internal/osthread"
 )
 
@@ -145,7 +146,7 @@ func TestKilled(t *testing.T) {
 	before := 0
 	for i := range 8 {
 		c, watched := startChild(t, s, "killed", tr)
-		await(t, "it opens", func() bool { return watched.Counts().Opened > uint64(10*i) })
+		await.That(t, "it opens", func() bool { return watched.Counts().Opened > uint64(10*i) })
 		if err := c.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -157,5 +158,5 @@ func TestKilled(t *testing.T) {
 			before = open()
 		}
 	}
-	await(t, "descriptors are closed", func() bool { return open() <= before+8 }) // sockets of the rounds
+	await.That(t, "descriptors are closed", func() bool { return open() <= before+8 }) // sockets of the rounds
 }

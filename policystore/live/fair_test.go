@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
@@ -51,11 +52,11 @@ func TestCompilingHoldsUpNobodyElse(t *testing.T) {
 	<-g.reads
 	for i := range 3 {
 		v := w.put("b/p", fmt.Sprintf("s: { files: %d }", 20+i))
-		await(t, "the other's version", func() bool { return fb.Report().Version == v })
+		await.That(t, "the other's version", func() bool { return fb.Report().Version == v })
 	}
 	w.follow("b/p", "", &recorder{}).Close()
 	close(g.open)
-	await(t, "the slow one", func() bool { return fa.Report().Version == 2 })
+	await.That(t, "the slow one", func() bool { return fa.Report().Version == 2 })
 }
 
 // Targets that do not answer hold up their own tenant alone.
@@ -72,7 +73,7 @@ func TestHungTargetsHoldUpNobodyElse(t *testing.T) {
 	}
 	f := w.follow("b/p", "", &recorder{})
 	w.put("a/p", "s: { files: 11 }")
-	await(t, "two at work", func() bool {
+	await.That(t, "two at work", func() bool {
 		n := 0
 		for _, h := range hung {
 			n += len(h.versions()) - 1
@@ -80,7 +81,7 @@ func TestHungTargetsHoldUpNobodyElse(t *testing.T) {
 		return n == 2
 	})
 	w.put("b/p", "s: { files: 11 }")
-	await(t, "the other tenant's", func() bool { return f.Report().Version == 2 })
+	await.That(t, "the other tenant's", func() bool { return f.Report().Version == 2 })
 	close(hold)
 }
 
@@ -100,9 +101,9 @@ func TestBusyTargetsLeaveTheirPlace(t *testing.T) {
 		free[i] = w.follow("p", "", &recorder{})
 	}
 	w.put("p", "s: { files: 11 }")
-	await(t, "that it is busy", func() bool { return len(busy.versions()) > 1 })
+	await.That(t, "that it is busy", func() bool { return len(busy.versions()) > 1 })
 	for _, f := range free {
-		await(t, "the others", func() bool { return f.Report().Version == 2 })
+		await.That(t, "the others", func() bool { return f.Report().Version == 2 })
 	}
 	if n := len(busy.versions()); n == 1+retries {
 		t.Error("the others had to wait until it was asked for the last time")
@@ -133,7 +134,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 	f := w.follow("p", "", poor)
 	w.follow("p", "", refusing)
 	w.put("p", "s: { files: 11 }")
-	await(t, "that it worked in the end", func() bool { r := f.Report(); return r.Version == 2 && r.Failed == "" })
+	await.That(t, "that it worked in the end", func() bool { r := f.Report(); return r.Version == 2 && r.Failed == "" })
 	equal(t, "it", poor.versions(), []uint64{1, 2, 2, 2, 2})
 	equal(t, "what was refused", refusing.versions(), []uint64{1, 2})
 }
@@ -156,7 +157,7 @@ func TestMissedDeletion(t *testing.T) {
 		t.Fatal(err)
 	}
 	source.losses.Store(1)
-	await(t, "that it is deleted", func() bool { return f.Report().Deleted })
+	await.That(t, "that it is deleted", func() bool { return f.Report().Deleted })
 	if r := f.Report(); r.Version != 1 || r.Newest != 2 {
 		t.Errorf("%+v", r)
 	}
@@ -213,9 +214,9 @@ func TestHungNamesHoldUpNoOthers(t *testing.T) {
 	b := &recorder{}
 	w.follow("b/p", "", b)
 	z.hang(slow)
-	await(t, "all that may hang", func() bool { return z.hung.Load() >= ownLookups })
+	await.That(t, "all that may hang", func() bool { return z.hung.Load() >= ownLookups })
 	z.set("b.example", "192.0.2.7")
-	await(t, "the address that moved", func() bool {
+	await.That(t, "the address that moved", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return slices.ContainsFunc(b.got[len(b.got)-1].Compiled.Policy.Net, func(n policy.NetRule) bool { return n.Prefix.String() == "192.0.2.7/32" })
@@ -305,7 +306,7 @@ func TestAnswersFreezeNothing(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	z.set("b.example", "192.0.2.2")
-	await(t, "that it heals", func() bool { r := f.Report(); return len(r.Unresolved) == 0 && r.Failed == "" })
+	await.That(t, "that it heals", func() bool { r := f.Report(); return len(r.Unresolved) == 0 && r.Failed == "" })
 	if got := target.got[len(target.got)-1].Compiled.Policy.Net; len(got) != 2 {
 		t.Errorf("%v", got)
 	}
@@ -319,7 +320,7 @@ func TestWeakCellsGetNothing(t *testing.T) {
 	f := w.follow("p", "", weak)
 	w.follow("p", "", strong)
 	w.put("p", "s: { fs: [ { allow: /b } ], net: [ { connect: 10.0.0.0/8 } ], imports: [json], capabilities: { clock: {} }, files: 11, backend: process }")
-	await(t, "the second", func() bool { return f.Report().Version == 2 })
+	await.That(t, "the second", func() bool { return f.Report().Version == 2 })
 	c := weak.got[1].Compiled
 	if len(c.Policy.Files) != 0 || len(c.Policy.Net) != 0 || len(c.Imports) != 0 || len(c.Grants) != 0 || c.Limits.Files != 11 {
 		t.Errorf("it got %+v", c)
@@ -329,12 +330,12 @@ func TestWeakCellsGetNothing(t *testing.T) {
 			t.Errorf("%+v: %+v", q, v)
 		}
 	}
-	await(t, "the strong one's", func() bool { return len(strong.versions()) == 2 })
+	await.That(t, "the strong one's", func() bool { return len(strong.versions()) == 2 })
 	if c := strong.got[1].Compiled; len(c.Imports) != 1 {
 		t.Errorf("who is not bounded got %+v", c)
 	}
 	w.put("p", "s: { fs: [ { read: /a } ] }")
-	await(t, "the third", func() bool { return f.Report().Version == 3 })
+	await.That(t, "the third", func() bool { return f.Report().Version == 3 })
 	if r := f.Report(); r.Wants != "" || len(weak.got[2].Compiled.Policy.Files) != 1 {
 		t.Errorf("%+v", r)
 	}

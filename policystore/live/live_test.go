@@ -9,11 +9,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -128,16 +128,6 @@ func (r *recorder) versions() (list []uint64) {
 	return list
 }
 
-// await polls for what other goroutines bring about.
-func await(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 func equal(t testing.TB, what string, got, want []uint64) {
 	t.Helper()
 	if !slices.Equal(got, want) {
@@ -161,7 +151,7 @@ func TestVersionsComeInOrder(t *testing.T) {
 		last = w.put("p", fmt.Sprintf("a: { imports: [math], files: %d }", 10+i))
 	}
 	for i, f := range followed {
-		await(t, "the last version", func() bool { return f.Report().Version == last })
+		await.That(t, "the last version", func() bool { return f.Report().Version == last })
 		got := targets[i].versions()
 		if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
 			t.Errorf("target %d got %v", i, got)
@@ -181,13 +171,13 @@ func TestNewestWins(t *testing.T) {
 	quick := &recorder{}
 	at := w.follow("p", "", quick)
 	w.put("p", "a: { files: 11 }")
-	await(t, "the second at work", func() bool { return len(slow.versions()) == 2 })
+	await.That(t, "the second at work", func() bool { return len(slow.versions()) == 2 })
 	for i := range 3 {
 		v := w.put("p", fmt.Sprintf("a: { files: %d }", 20+i))
-		await(t, "a quick one is not kept waiting", func() bool { return at.Report().Version == v })
+		await.That(t, "a quick one is not kept waiting", func() bool { return at.Report().Version == v })
 	}
 	close(slow.hold)
-	await(t, "the newest", func() bool { return f.Report().Version == 5 })
+	await.That(t, "the newest", func() bool { return f.Report().Version == 5 })
 	equal(t, "the slow one", slow.versions(), []uint64{1, 2, 5})
 	equal(t, "the quick one", quick.versions(), []uint64{1, 2, 3, 4, 5})
 }
@@ -202,10 +192,10 @@ func TestParallelIsBounded(t *testing.T) {
 		followed = append(followed, w.follow("p", "", &recorder{hold: hold, most: at}))
 	}
 	w.put("p", "a: { files: 11 }")
-	await(t, "three at work", func() bool { at.mu.Lock(); defer at.mu.Unlock(); return at.now == 3 })
+	await.That(t, "three at work", func() bool { at.mu.Lock(); defer at.mu.Unlock(); return at.now == 3 })
 	close(hold)
 	for _, f := range followed {
-		await(t, "all", func() bool { return f.Report().Version == 2 })
+		await.That(t, "all", func() bool { return f.Report().Version == 2 })
 	}
 	if at.top != 3 {
 		t.Errorf("%d were at work at one time", at.top)
@@ -219,18 +209,18 @@ func TestBrokenVersions(t *testing.T) {
 	a, b := &recorder{}, &recorder{}
 	fa, fb := w.follow("p", "a", a), w.follow("p", "b", b)
 	w.put("p", "a: { files: 11 }")
-	await(t, "a's second", func() bool { return fa.Report().Version == 2 })
-	await(t, "b's failure", func() bool { return fb.Report().Newest == 2 })
+	await.That(t, "a's second", func() bool { return fa.Report().Version == 2 })
+	await.That(t, "b's failure", func() bool { return fb.Report().Newest == 2 })
 	if r := fb.Report(); r.Version != 1 || !strings.Contains(r.Failed, "no sandbox") {
 		t.Errorf("%+v", r)
 	}
 	w.put("p", "a: { flies: 11 }") // this store validates nothing
-	await(t, "what is no document", func() bool { return fa.Report().Newest == 3 })
+	await.That(t, "what is no document", func() bool { return fa.Report().Newest == 3 })
 	if r := fa.Report(); r.Version != 2 || !strings.Contains(r.Failed, "version 3 of policy p") {
 		t.Errorf("%+v", r)
 	}
 	w.put("p", "a: { files: 12 }", "b: { files: 12 }")
-	await(t, "both again", func() bool { return fa.Report().Version == 4 && fb.Report().Version == 4 })
+	await.That(t, "both again", func() bool { return fa.Report().Version == 4 && fb.Report().Version == 4 })
 	equal(t, "a", a.versions(), []uint64{1, 2, 4})
 	equal(t, "b", b.versions(), []uint64{1, 4})
 	if r := fb.Report(); r.Failed != "" {
@@ -246,7 +236,7 @@ func TestDeletedPolicies(t *testing.T) {
 	if _, err := w.Delete(t.Context(), editor, policystore.DeleteRequest{Name: "p"}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "that it is deleted", func() bool { return f.Report().Deleted })
+	await.That(t, "that it is deleted", func() bool { return f.Report().Deleted })
 	if r := f.Report(); r.Version != 1 || r.Newest != 2 {
 		t.Errorf("%+v", r)
 	}
@@ -254,7 +244,7 @@ func TestDeletedPolicies(t *testing.T) {
 		t.Errorf("a deleted policy is followed: %v", err)
 	}
 	w.put("p", "a: { files: 11 }")
-	await(t, "that it is back", func() bool { r := f.Report(); return r.Version == 3 && !r.Deleted })
+	await.That(t, "that it is back", func() bool { r := f.Report(); return r.Version == 3 && !r.Deleted })
 	equal(t, "it", target.versions(), []uint64{1, 3})
 }
 
@@ -275,15 +265,15 @@ func TestFailures(t *testing.T) {
 	}}
 	f := w.follow("p", "", target)
 	w.put("p", "a: { files: 11 }")
-	await(t, "what was busy", func() bool { return f.Report().Version == 2 })
+	await.That(t, "what was busy", func() bool { return f.Report().Version == 2 })
 	refusal = cell.Errorf(cell.PolicyDenied, "hardened mode")
 	w.put("p", "a: { files: 12 }")
-	await(t, "the refusal", func() bool { return strings.Contains(f.Report().Failed, "hardened mode") })
+	await.That(t, "the refusal", func() bool { return strings.Contains(f.Report().Failed, "hardened mode") })
 	if r := f.Report(); r.Version != 2 || r.Newest != 3 {
 		t.Errorf("%+v", r)
 	}
 	w.put("p", "a: { files: 13 }")
-	await(t, "what comes behind it", func() bool { r := f.Report(); return r.Version == 4 && r.Failed == "" })
+	await.That(t, "what comes behind it", func() bool { r := f.Report(); return r.Version == 4 && r.Failed == "" })
 	equal(t, "it", target.versions(), []uint64{1, 2, 2, 2, 3, 4})
 
 	gone := &recorder{fail: func(r Revision) error {
@@ -294,7 +284,7 @@ func TestFailures(t *testing.T) {
 	}}
 	w.follow("p", "", gone)
 	w.put("p", "a: { files: 14 }")
-	await(t, "that one is gone", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.subjects["p"].users == 1 })
+	await.That(t, "that one is gone", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.subjects["p"].users == 1 })
 	refused := &recorder{fail: func(Revision) error { return refusal }}
 	if _, err := w.Follow(t.Context(), "p", "", refused); !errors.Is(err, cell.PolicyDenied) {
 		t.Errorf("what is refused from the start: %v", err)
@@ -328,7 +318,7 @@ func TestBegunTargets(t *testing.T) {
 	f := w.follow("p", "", target)
 	equal(t, "what it has", target.versions(), nil)
 	w.put("p", "a: { files: 10, backend: process }")
-	await(t, "the second", func() bool { return f.Report().Version == 2 })
+	await.That(t, "the second", func() bool { return f.Report().Version == 2 })
 	if r := f.Report(); r.Wants != cell.Process {
 		t.Errorf("%+v", r)
 	}
@@ -342,7 +332,7 @@ func TestClosedReloader(t *testing.T) {
 	held.hold <- struct{}{}
 	w.follow("p", "", held)
 	w.put("p", "a: { files: 11 }")
-	await(t, "one at work", func() bool { return len(held.versions()) == 2 })
+	await.That(t, "one at work", func() bool { return len(held.versions()) == 2 })
 	w.Reloader.Close() // ends what it works under
 	w.put("p", "a: { files: 12 }")
 	if _, err := w.Follow(t.Context(), "p", "", held); !errors.Is(err, ErrClosed) {
@@ -381,6 +371,6 @@ func TestLostPlace(t *testing.T) {
 	w.put("p", "a: { files: 12 }")
 	equal(t, "while nobody watches", target.versions(), []uint64{1})
 	source.losses.Store(3)
-	await(t, "the newest", func() bool { return f.Report().Version == 3 })
+	await.That(t, "the newest", func() bool { return f.Report().Version == 3 })
 	equal(t, "it", target.versions(), []uint64{1, 3})
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // zone answers for names, or does not.
@@ -64,7 +66,7 @@ func TestNames(t *testing.T) {
 	}
 	want := func(what string, list ...string) {
 		t.Helper()
-		await(t, what, func() bool { return slices.Equal(prefixes(), list) })
+		await.That(t, what, func() bool { return slices.Equal(prefixes(), list) })
 	}
 	want("when followed", "192.0.2.1/32", "192.0.2.2/32")
 	z.set("db.example", "192.0.2.1", "192.0.2.2") // in another order they are the same
@@ -73,7 +75,7 @@ func TestNames(t *testing.T) {
 	z.set("db.example")
 	c.pass(30 * time.Second)
 	w.put("p", `a: { files: 10, net: [ { connect: ["db.example:443", "new.example:1"] } ] }`)
-	await(t, "the new version", func() bool { return f.Report().Version == 2 })
+	await.That(t, "the new version", func() bool { return f.Report().Version == 2 })
 	want("kept while nobody answers", "2001:db8::1/128")
 	if r := f.Report(); !slices.Equal(r.Unresolved, []string{"new.example"}) {
 		t.Errorf("%+v", r)

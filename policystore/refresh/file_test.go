@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/refresh"
 )
@@ -53,7 +54,7 @@ func TestSourcesAreKept(t *testing.T) {
 		t.Errorf("the file: %v, %v", info, err)
 	}
 	again := newRefresher(t, store, file, o)
-	eventually(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
+	await.That(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
 	if got := again.Sources()[0].Source; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("source %v, want %v", got, want)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/refresh"
 )
@@ -250,19 +251,19 @@ func TestFollowByItself(t *testing.T) {
 		}
 		return v.Number
 	}
-	eventually(t, "the first version", func() bool { return number() == 1 && !status().LastOK.IsZero() })
+	await.That(t, "the first version", func() bool { return number() == 1 && !status().LastOK.IsZero() })
 	p.set(func(p *page) { p.fails = true })
-	eventually(t, "failures", func() bool {
+	await.That(t, "failures", func() bool {
 		s := status()
 		return s.Failures >= 2 && errors.Is(s.LastError, refresh.ErrUnavailable) && s.LastTry.After(s.LastOK) && s.NextTry.After(s.LastTry)
 	})
 	p.set(func(p *page) { p.fails, p.text = false, "garbage" })
-	eventually(t, "a document with faults", func() bool { return errors.Is(status().LastError, policystore.ErrInvalid) })
+	await.That(t, "a document with faults", func() bool { return errors.Is(status().LastError, policystore.ErrInvalid) })
 	if n := number(); n != 1 {
 		t.Errorf("the policy is at version %d", n)
 	}
 	p.set(func(p *page) { p.text = permits("json") })
-	eventually(t, "the second version", func() bool { return number() == 2 && status().Failures == 0 && status().LastError == nil })
+	await.That(t, "the second version", func() bool { return number() == 2 && status().Failures == 0 && status().LastError == nil })
 	if err := r.Remove("web"); err != nil {
 		t.Fatal(err)
 	}
@@ -320,22 +321,6 @@ func TestCloseEndsPulls(t *testing.T) {
 	case <-ended:
 	case <-ctx.Done():
 		t.Error("Close waits for a server that stalls")
-	}
-}
-
-// eventually waits for a condition, not for a time.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("not within 10s: %s", what)
-		}
 	}
 }
 

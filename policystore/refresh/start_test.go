@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/refresh"
 )
@@ -44,7 +45,7 @@ func TestStartLeavesWhatIsThere(t *testing.T) {
 			c.after(t, file)
 			locked := put(t, store, permits(""))
 			again := newRefresher(t, store, file, o)
-			eventually(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
+			await.That(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
 			if v := newest(t, store, "web"); v.Number != locked.Number {
 				t.Fatalf("version %d by %s: %s", v.Number, v.Source, v.Text)
 			}
@@ -78,7 +79,7 @@ func TestStartAfterAVersionThatWasNotNoted(t *testing.T) {
 	}
 	locked := put(t, store, permits(""))
 	again := newRefresher(t, store, file, o)
-	eventually(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
+	await.That(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
 	if v := newest(t, store, "web"); v.Number != locked.Number {
 		t.Errorf("version %d by %s: %s", v.Number, v.Source, v.Text)
 	}
@@ -99,7 +100,7 @@ func TestValidatorIsKept(t *testing.T) {
 	first.Close()
 	_, before := p.counts()
 	again := newRefresher(t, store, file, o)
-	eventually(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
+	await.That(t, "a try after the start", func() bool { return !again.Sources()[0].LastOK.IsZero() })
 	if _, after := p.counts(); after != before {
 		t.Error("the document was sent again")
 	}

@@ -5,10 +5,11 @@ import (
 	"os"
 	"strconv"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,11 +32,7 @@ func TestRunEndsItsThread(t *testing.T) {
 			_, err := os.Stat("/proc/self/task/" + strconv.Itoa(tid))
 			return errors.Is(err, os.ErrNotExist)
 		}
-		for deadline := time.Now().Add(5 * time.Second); !gone(); time.Sleep(100 * time.Microsecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("thread %d is still there", tid)
-			}
-		}
+		await.That(t, "the thread is gone", gone)
 	}
 }
 
