@@ -108,12 +108,11 @@ func TestTenants(t *testing.T) {
 	}
 	a, _ := n.as(t, "admin", "a")
 	spawn := func(tenant, policy string) error {
-		_, err := a.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Cell: &pb.CellRef{Tenant: tenant}, Policy: &pb.PolicyRef{Name: policy}}))
+		_, err := a.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Tenant: tenant, Policy: &pb.PolicyRef{Name: policy}}))
 		return err
 	}
-	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Cell: &pb.CellRef{Tenant: "b", Name: "c"}, Policy: &pb.PolicyRef{Name: "b/p"}}))
+	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Tenant: "b", Name: "c", Policy: &pb.PolicyRef{Name: "b/p"}}))
 	must(t, err)
-	other := &pb.CellRef{Tenant: "b", Name: "c"}
 	for _, c := range []struct {
 		name    string
 		allowed bool
@@ -176,7 +175,7 @@ func TestTenants(t *testing.T) {
 		{"a cell under another's policy", false, func() error { return spawn("a", "b/p") }},
 		{"another's cell", false, func() error { return spawn("b", "shared") }},
 		{"look at another's cell", false, func() error {
-			_, err := a.Cells.Inspect(t.Context(), connect.NewRequest(&pb.InspectRequest{Cell: other}))
+			_, err := a.Cells.Inspect(t.Context(), connect.NewRequest(&pb.InspectRequest{Tenant: "b", Name: "c"}))
 			return err
 		}},
 		{"list another's cells", false, func() error {
@@ -184,11 +183,11 @@ func TestTenants(t *testing.T) {
 			return err
 		}},
 		{"use another's cell", false, func() error {
-			_, err := a.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Cell: other}))
+			_, err := a.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Tenant: "b", Name: "c"}))
 			return err
 		}},
 		{"end another's cell", false, func() error {
-			_, err := a.Cells.Kill(t.Context(), connect.NewRequest(&pb.KillRequest{Cell: other}))
+			_, err := a.Cells.Kill(t.Context(), connect.NewRequest(&pb.KillRequest{Tenant: "b", Name: "c"}))
 			return err
 		}},
 	} {
@@ -212,7 +211,7 @@ func TestTenants(t *testing.T) {
 func TestPolicyOfAnotherTenant(t *testing.T) {
 	n := newNode(t)
 	n.put(t, "b/p", "math")
-	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Cell: &pb.CellRef{Tenant: "a"}, Policy: &pb.PolicyRef{Name: "b/p"}}))
+	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Tenant: "a", Policy: &pb.PolicyRef{Name: "b/p"}}))
 	if !errors.Is(err, policystore.ErrDenied) {
 		t.Errorf("error %v", err)
 	}

@@ -45,7 +45,7 @@ func BenchmarkExecRecv(b *testing.B) {
 	n := newNode(b)
 	n.put(b, "web", "math")
 	n.spawn(b, "c", "web")
-	items, err := n.Cells.Recv(b.Context(), connect.NewRequest(&pb.RecvRequest{Cell: &pb.CellRef{Name: "c"}}))
+	items, err := n.Cells.Stream(b.Context(), connect.NewRequest(&pb.StreamRequest{Name: "c"}))
 	must(b, err)
 	defer func() { _ = items.Close() }()
 	for b.Loop() {
@@ -67,7 +67,7 @@ func BenchmarkSpawnKill(b *testing.B) {
 		must(b, err)
 		for _, r := range all.Msg.GetReports() {
 			if r.GetState() == "running" {
-				_, err := n.Cells.Kill(b.Context(), connect.NewRequest(&pb.KillRequest{Cell: r.GetCell()}))
+				_, err := n.Cells.Kill(b.Context(), connect.NewRequest(&pb.KillRequest{Tenant: r.GetCell().GetTenant(), Name: r.GetCell().GetName()}))
 				must(b, err)
 			}
 		}

@@ -22,6 +22,7 @@ type Spawner interface {
 
 // cells serves CellService.
 type cells struct {
+	api.UnimplementedCellServiceHandler
 	store    *policystore.Store
 	spawner  Spawner
 	broker   *capability.Broker
@@ -35,7 +36,7 @@ var _ api.CellServiceHandler = (*cells)(nil)
 
 // Exec implements the call.
 func (s *cells) Exec(ctx context.Context, r *connect.Request[pb.ExecRequest]) (*connect.Response[pb.ExecResponse], error) {
-	found, err := s.find(ctx, r.Msg.GetCell())
+	found, err := s.find(ctx, r.Msg)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func (s *cells) Exec(ctx context.Context, r *connect.Request[pb.ExecRequest]) (*
 	if err != nil {
 		return nil, err
 	}
-	src := cell.Source{Code: r.Msg.GetCode(), File: r.Msg.GetFile(), Dialect: dialect, Args: r.Msg.GetArgs()}
+	src := cell.Source{Code: []byte(r.Msg.GetCode()), File: r.Msg.GetFile(), Dialect: dialect, Args: r.Msg.GetArgs()}
 	if err := src.Validate(); err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (r *resident) dialect(asked string) (cell.Dialect, error) {
 
 // Inspect implements the call.
 func (s *cells) Inspect(ctx context.Context, r *connect.Request[pb.InspectRequest]) (*connect.Response[pb.InspectResponse], error) {
-	found, err := s.find(ctx, r.Msg.GetCell())
+	found, err := s.find(ctx, r.Msg)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (s *cells) List(ctx context.Context, r *connect.Request[pb.ListCellsRequest
 
 // Kill implements the call.
 func (s *cells) Kill(ctx context.Context, r *connect.Request[pb.KillRequest]) (*connect.Response[pb.KillResponse], error) {
-	found, err := s.find(ctx, r.Msg.GetCell())
+	found, err := s.find(ctx, r.Msg)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +104,14 @@ func (s *cells) Kill(ctx context.Context, r *connect.Request[pb.KillRequest]) (*
 	return connect.NewResponse(&pb.KillResponse{}), nil
 }
 
+// named is what says which cell it is about: most requests.
+type named interface {
+	GetTenant() string
+	GetName() string
+}
+
 // find returns the cell that the caller means, if it is one of his.
-func (s *cells) find(ctx context.Context, ref *pb.CellRef) (*resident, error) {
+func (s *cells) find(ctx context.Context, ref named) (*resident, error) {
 	k, err := keyOf(ctx, ref)
 	if err == nil {
 		err = cell.ValidName("cell", k.name)
@@ -116,7 +123,7 @@ func (s *cells) find(ctx context.Context, ref *pb.CellRef) (*resident, error) {
 }
 
 // keyOf fills the tenant in and refuses others' than the caller's.
-func keyOf(ctx context.Context, ref *pb.CellRef) (cellKey, error) {
+func keyOf(ctx context.Context, ref named) (cellKey, error) {
 	p, k := principalOf(ctx), cellKey{ref.GetTenant(), ref.GetName()}
 	if k.tenant == "" {
 		k.tenant = p.Tenant

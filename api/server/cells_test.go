@@ -18,39 +18,39 @@ import (
 
 func (n *node) spawn(tb testing.TB, name, policy string) {
 	tb.Helper()
-	_, err := n.Cells.Spawn(tb.Context(), connect.NewRequest(&pb.SpawnRequest{Cell: &pb.CellRef{Name: name}, Policy: &pb.PolicyRef{Name: policy}}))
+	_, err := n.Cells.Spawn(tb.Context(), connect.NewRequest(&pb.SpawnRequest{Name: name, Policy: &pb.PolicyRef{Name: policy}}))
 	must(tb, err)
 }
 
 func (n *node) exec(ctx context.Context, name, code string) error {
-	_, err := n.Cells.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Cell: &pb.CellRef{Name: name}, Code: []byte(code)}))
+	_, err := n.Cells.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Name: name, Code: code}))
 	return err
 }
 
 func (n *node) report(t *testing.T, name string) *pb.CellReport {
 	t.Helper()
-	answer, err := n.Cells.Inspect(t.Context(), connect.NewRequest(&pb.InspectRequest{Cell: &pb.CellRef{Name: name}}))
+	answer, err := n.Cells.Inspect(t.Context(), connect.NewRequest(&pb.InspectRequest{Name: name}))
 	must(t, err)
 	return answer.Msg.GetReport()
 }
 
 // recv renders what comes until the limit, or the end.
-func (n *node) recv(t *testing.T, r *pb.RecvRequest) (items []string, end error) {
+func (n *node) recv(t *testing.T, r *pb.StreamRequest) (items []string, end error) {
 	t.Helper()
-	stream, err := n.Cells.Recv(t.Context(), connect.NewRequest(r))
+	stream, err := n.Cells.Stream(t.Context(), connect.NewRequest(r))
 	must(t, err)
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
 		switch item := stream.Msg().GetItem().(type) {
-		case *pb.RecvResponse_Post:
+		case *pb.StreamResponse_Post:
 			items = append(items, string(item.Post.GetJson())+string(item.Post.GetRaw()))
-		case *pb.RecvResponse_Error:
+		case *pb.StreamResponse_Error:
 			items = append(items, item.Error.GetKind())
-		case *pb.RecvResponse_Log:
+		case *pb.StreamResponse_Log:
 			items = append(items, item.Log.GetLevel()+":"+item.Log.GetMessage())
-		case *pb.RecvResponse_Denial:
+		case *pb.StreamResponse_Denial:
 			items = append(items, "denied:"+item.Denial.GetAction())
-		case *pb.RecvResponse_Lost:
+		case *pb.StreamResponse_Lost:
 			items = append(items, fmt.Sprintf("lost:%d", item.Lost))
 		}
 	}
@@ -60,34 +60,34 @@ func (n *node) recv(t *testing.T, r *pb.RecvRequest) (items []string, end error)
 func TestCellLife(t *testing.T) {
 	for _, backend := range []cell.Backend{cell.SubInterpreter, cell.Process} {
 		t.Run(string(backend), func(t *testing.T) {
-			n, ctx, ref := newNode(t), t.Context(), &pb.CellRef{Tenant: "shop", Name: "one"}
+			n, ctx, tenant, name := newNode(t), t.Context(), "shop", "one"
 			n.put(t, "web", "math")
-			started, err := n.Cells.Spawn(ctx, connect.NewRequest(&pb.SpawnRequest{Cell: ref, Policy: &pb.PolicyRef{Name: "web", Sandbox: "main"}, Backend: string(backend)}))
+			started, err := n.Cells.Spawn(ctx, connect.NewRequest(&pb.SpawnRequest{Tenant: tenant, Name: name, Policy: &pb.PolicyRef{Name: "web", Sandbox: "main"}, Backend: string(backend)}))
 			must(t, err)
 			if r := started.Msg.GetReport(); r.GetState() != "running" || r.GetBackend() != string(backend) || r.GetPolicy().GetVersion() != 1 {
 				t.Errorf("started %v", r)
 			}
-			_, err = n.Cells.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Cell: ref, Code: []byte("log hello\npost 1\npost 2\nraise oops")}))
+			_, err = n.Cells.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Tenant: tenant, Name: name, Code: "log hello\npost 1\npost 2\nraise oops"}))
 			var guest *cell.Error
 			if !errors.As(err, &guest) || guest.Kind != cell.GuestError || !strings.Contains(guest.Message, "oops") {
 				t.Errorf("exec: %v", err)
 			}
-			items, err := n.recv(t, &pb.RecvRequest{Cell: ref, Limit: 3, All: true})
+			items, err := n.recv(t, &pb.StreamRequest{Tenant: tenant, Name: name, Limit: 3, All: true})
 			if got := strings.Join(items, " "); err != nil || !strings.HasSuffix(got, "1 2 GuestError") || !strings.Contains(got, "hello") {
 				t.Errorf("received %q, %v", got, err)
 			}
-			_, err = n.Cells.Kill(ctx, connect.NewRequest(&pb.KillRequest{Cell: ref, Reason: "enough"}))
+			_, err = n.Cells.Kill(ctx, connect.NewRequest(&pb.KillRequest{Tenant: tenant, Name: name, Reason: "enough"}))
 			must(t, err)
-			items, err = n.recv(t, &pb.RecvRequest{Cell: ref})
+			items, err = n.recv(t, &pb.StreamRequest{Tenant: tenant, Name: name})
 			if len(items) != 0 || !errors.Is(err, cell.CellGone) {
 				t.Errorf("after the end %v, %v", items, err)
 			}
-			_, err = n.Cells.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Cell: ref, Code: []byte("post 1")}))
+			_, err = n.Cells.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Tenant: tenant, Name: name, Code: "post 1"}))
 			if !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "enough") {
 				t.Errorf("exec after the end: %v", err)
 			}
 			await.That(t, "the cell is reported as killed", func() bool {
-				answer, err := n.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Cell: ref}))
+				answer, err := n.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Tenant: tenant, Name: name}))
 				return err == nil && answer.Msg.GetReport().GetState() == "killed"
 			})
 		})
@@ -116,9 +116,9 @@ func TestSpawnRefuses(t *testing.T) {
 		{"which of two sandboxes", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "strong"}}, policystore.ErrNotFound, "a"},
 		{"a backend that is too weak", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "strong", Sandbox: "a"}, Backend: "subinterpreter"}, cell.PolicyDenied, "process"},
 		{"a backend that is none", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "web"}, Backend: "vm"}, cell.Invalid, "vm"},
-		{"a name that is taken", &pb.SpawnRequest{Cell: &pb.CellRef{Name: "taken"}, Policy: &pb.PolicyRef{Name: "web"}}, cell.Invalid, "already"},
-		{"a bad name", &pb.SpawnRequest{Cell: &pb.CellRef{Name: "a b"}, Policy: &pb.PolicyRef{Name: "web"}}, cell.Invalid, "name"},
-		{"a bad tenant", &pb.SpawnRequest{Cell: &pb.CellRef{Tenant: "a/b"}, Policy: &pb.PolicyRef{Name: "web"}}, cell.Invalid, "tenant"},
+		{"a name that is taken", &pb.SpawnRequest{Name: "taken", Policy: &pb.PolicyRef{Name: "web"}}, cell.Invalid, "already"},
+		{"a bad name", &pb.SpawnRequest{Name: "a b", Policy: &pb.PolicyRef{Name: "web"}}, cell.Invalid, "name"},
+		{"a bad tenant", &pb.SpawnRequest{Tenant: "a/b", Policy: &pb.PolicyRef{Name: "web"}}, cell.Invalid, "tenant"},
 		{"a capability that the node lacks", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "grants"}}, cell.Invalid, "kv"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestCellsFollow(t *testing.T) {
 	n := newNode(t)
 	n.put(t, "web", "math")
 	n.spawn(t, "follows", "web")
-	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Cell: &pb.CellRef{Name: "keeps"}, Policy: &pb.PolicyRef{Name: "web", Version: 1}}))
+	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "keeps", Policy: &pb.PolicyRef{Name: "web", Version: 1}}))
 	must(t, err)
 	n.put(t, "web", "json")
 	await.That(t, "version 2 is in force", func() bool { return n.report(t, "follows").GetPolicy().GetVersion() == 2 })
@@ -182,7 +182,7 @@ func TestExecDialect(t *testing.T) {
 	_, err := n.Policies.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "r", Text: []byte("version: \"1.0\"\nsandboxes:\n  a: {dialect: restricted}\n")}))
 	must(t, err)
 	n.spawn(t, "c", "r")
-	_, err = n.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Cell: &pb.CellRef{Name: "c"}, Code: []byte("post 1"), Dialect: "python"}))
+	_, err = n.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Name: "c", Code: "post 1", Dialect: "python"}))
 	if !errors.Is(err, cell.PolicyDenied) {
 		t.Errorf("error %v", err)
 	}
@@ -196,7 +196,7 @@ func TestExecEndsWithItsCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- n.exec(ctx, "c", "post 1\nspin") }()
-	if items, err := n.recv(t, &pb.RecvRequest{Cell: &pb.CellRef{Name: "c"}, Limit: 1}); err != nil || len(items) != 1 {
+	if items, err := n.recv(t, &pb.StreamRequest{Name: "c", Limit: 1}); err != nil || len(items) != 1 {
 		t.Fatal(items, err)
 	}
 	cancel()
@@ -216,7 +216,7 @@ func TestEndedCells(t *testing.T) {
 	for i := range 20 {
 		name := fmt.Sprintf("c%02d", i)
 		n.spawn(t, name, "web")
-		_, err := n.Cells.Kill(t.Context(), connect.NewRequest(&pb.KillRequest{Cell: &pb.CellRef{Name: name}}))
+		_, err := n.Cells.Kill(t.Context(), connect.NewRequest(&pb.KillRequest{Name: name}))
 		must(t, err)
 	}
 	await.That(t, "16 are remembered", func() bool {
@@ -239,7 +239,7 @@ func TestEnd(t *testing.T) {
 	defer func() { _ = watch.Close() }()
 	ended := make(chan error, 1)
 	go func() { ended <- n.exec(t.Context(), "c", "post 1\nspin") }()
-	if _, err := n.recv(t, &pb.RecvRequest{Cell: &pb.CellRef{Name: "c"}, Limit: 1}); err != nil {
+	if _, err := n.recv(t, &pb.StreamRequest{Name: "c", Limit: 1}); err != nil {
 		t.Fatal(err)
 	}
 	must(t, n.server.Close(t.Context()))

@@ -40,7 +40,7 @@ func TestFaultsOfTheNode(t *testing.T) {
 			n := newNode(t, func(c *server.Config) { c.Spawner = broken })
 			n.put(t, "web", "math")
 			for range 2 { // the name is free again
-				_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Cell: &pb.CellRef{Name: "c"}, Policy: &pb.PolicyRef{Name: "web"}}))
+				_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "c", Policy: &pb.PolicyRef{Name: "web"}}))
 				if !errors.Is(err, fault.ErrInternal) || strings.Contains(err.Error(), "secret") {
 					t.Errorf("error %v", err)
 				}

@@ -20,6 +20,7 @@ const (
 
 // policies serves PolicyService.
 type policies struct {
+	api.UnimplementedPolicyServiceHandler
 	store     *policystore.Store
 	refresher *refresh.Refresher
 }

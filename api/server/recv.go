@@ -10,9 +10,9 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 )
 
-// Recv implements the call.
-func (s *cells) Recv(ctx context.Context, r *connect.Request[pb.RecvRequest], out *connect.ServerStream[pb.RecvResponse]) error {
-	found, err := s.find(ctx, r.Msg.GetCell())
+// Stream implements the call.
+func (s *cells) Stream(ctx context.Context, r *connect.Request[pb.StreamRequest], out *connect.ServerStream[pb.StreamResponse]) error {
+	found, err := s.find(ctx, r.Msg)
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ type feed struct {
 	from  *resident
 	limit uint64 // of posts and errors; 0: none
 	all   bool
-	send  func(*pb.RecvResponse) error
+	send  func(*pb.StreamResponse) error
 
 	at   uint64 // of the next saying
 	more <-chan struct{}
@@ -95,7 +95,7 @@ func (f *feed) sayings() error {
 	items, lost, next, more := f.from.said.from(f.at)
 	f.at, f.more = next, more
 	if lost > 0 {
-		if err := f.send(&pb.RecvResponse{Item: &pb.RecvResponse_Lost{Lost: lost}}); err != nil {
+		if err := f.send(&pb.StreamResponse{Item: &pb.StreamResponse_Lost{Lost: lost}}); err != nil {
 			return err
 		}
 	}
@@ -107,13 +107,13 @@ func (f *feed) sayings() error {
 	return nil
 }
 
-func itemOf(i cell.Item) *pb.RecvResponse {
+func itemOf(i cell.Item) *pb.StreamResponse {
 	if i.Err != nil {
-		return &pb.RecvResponse{Item: &pb.RecvResponse_Error{Error: fault.Detail(i.Err)}}
+		return &pb.StreamResponse{Item: &pb.StreamResponse_Error{Error: fault.Detail(i.Err)}}
 	}
-	v := &pb.Value{Kind: &pb.Value_Json{Json: i.Value.Data}}
+	v := &pb.Value{Kind: &pb.Value_Json{Json: string(i.Value.Data)}}
 	if i.Value.Type == cell.Bytes {
 		v = &pb.Value{Kind: &pb.Value_Raw{Raw: i.Value.Data}}
 	}
-	return &pb.RecvResponse{Item: &pb.RecvResponse_Post{Post: v}}
+	return &pb.StreamResponse{Item: &pb.StreamResponse_Post{Post: v}}
 }

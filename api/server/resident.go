@@ -45,7 +45,7 @@ var (
 
 // Log implements cell.Sink.
 func (r *resident) Log(l cell.LogRecord) {
-	r.said.add(&pb.RecvResponse{Item: &pb.RecvResponse_Log{Log: &pb.Log{Level: l.Level, Message: text(l.Message), Fields: l.Fields}}},
+	r.said.add(&pb.StreamResponse{Item: &pb.StreamResponse_Log{Log: &pb.Log{Level: l.Level, Message: text(l.Message), Fields: string(l.Fields)}}},
 		len(l.Message)+len(l.Fields))
 }
 
@@ -56,12 +56,12 @@ func (r *resident) Metric(m cell.Sample) {
 		tags[text(k)] = text(v)
 		size += len(k) + len(v)
 	}
-	r.said.add(&pb.RecvResponse{Item: &pb.RecvResponse_Metric{Metric: &pb.Metric{Name: text(m.Name), Value: m.Value, Tags: tags}}}, size)
+	r.said.add(&pb.StreamResponse{Item: &pb.StreamResponse_Metric{Metric: &pb.Metric{Name: text(m.Name), Value: m.Value, Tags: tags}}}, size)
 }
 
 // Denied implements cell.Sink.
 func (r *resident) Denied(d cell.Denial) {
-	r.said.add(&pb.RecvResponse{Item: &pb.RecvResponse_Denial{Denial: fault.FromDenial(&d)}},
+	r.said.add(&pb.StreamResponse{Item: &pb.StreamResponse_Denial{Denial: fault.FromDenial(&d)}},
 		len(d.Capability)+len(d.Action)+len(d.Rule)+len(d.Kernel)+len(d.Broker))
 }
 

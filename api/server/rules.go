@@ -48,11 +48,31 @@ var rules = map[string]rule{
 	api.PolicyServiceCreateTokenProcedure:  {role: policystore.Admin, within: shortCall},
 	api.PolicyServiceListTokensProcedure:   {role: policystore.Admin, within: shortCall},
 	api.PolicyServiceRevokeTokenProcedure:  {role: policystore.Admin, within: shortCall},
+	api.PolicyServiceCheckProcedure:        {role: policystore.Viewer, within: shortCall, large: maxPolicyMessage},
+	api.PolicyServiceExplainProcedure:      {role: policystore.Viewer, within: shortCall, large: maxPolicyMessage},
+	api.PolicyServiceSchemaProcedure:       {role: policystore.Viewer, within: shortCall},
 
 	api.CellServiceSpawnProcedure:   {role: policystore.Operator, within: time.Minute, long: true},
 	api.CellServiceExecProcedure:    {role: policystore.Operator, long: true, large: maxCellMessage},
+	api.CellServiceCallProcedure:    {role: policystore.Operator, long: true, large: maxCellMessage},
+	api.CellServiceSendProcedure:    {role: policystore.Operator, within: shortCall, large: maxCellMessage},
+	api.CellServicePublishProcedure: {role: policystore.Operator, within: shortCall, large: maxCellMessage},
 	api.CellServiceRecvProcedure:    {role: policystore.Operator, long: true},
+	api.CellServiceStreamProcedure:  {role: policystore.Operator, long: true},
+	api.CellServiceLogsProcedure:    {role: policystore.Viewer, long: true},
 	api.CellServiceInspectProcedure: {role: policystore.Viewer, within: shortCall},
 	api.CellServiceListProcedure:    {role: policystore.Viewer, within: shortCall},
-	api.CellServiceKillProcedure:    {role: policystore.Operator, within: shortCall},
+	api.CellServiceStatsProcedure:   {role: policystore.Viewer, within: shortCall},
+
+	api.CellServiceQuarantineProcedure: {role: policystore.Operator, within: shortCall},
+	api.CellServiceKillProcedure:       {role: policystore.Operator, within: shortCall},
+	api.CellServiceCloseProcedure:      {role: policystore.Operator, within: time.Minute, long: true},
+
+	api.CellServiceCheckpointProcedure:      {role: policystore.Operator, within: time.Minute, long: true},
+	api.CellServiceListCheckpointsProcedure: {role: policystore.Viewer, within: shortCall},
+	api.CellServiceRestoreProcedure:         {role: policystore.Operator, within: time.Minute, long: true},
+	api.CellServiceMigrateProcedure:         {role: policystore.Operator, long: true},
+
+	api.NodeServiceListNodesProcedure: {role: policystore.Viewer, within: shortCall},
+	api.NodeServiceEventsProcedure:    {role: policystore.Viewer, long: true},
 }

@@ -22,14 +22,14 @@ type sayings struct {
 }
 
 type saying struct {
-	item *pb.RecvResponse
+	item *pb.StreamResponse
 	size int
 }
 
 func newSayings() *sayings { return &sayings{more: make(chan struct{})} }
 
 // add keeps item, whose texts have about size bytes.
-func (s *sayings) add(item *pb.RecvResponse, size int) {
+func (s *sayings) add(item *pb.StreamResponse, size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept = append(s.kept, saying{item, size})
@@ -46,7 +46,7 @@ func (s *sayings) add(item *pb.RecvResponse, size int) {
 
 // from returns what is kept from number at on, how many are missing before it, the number to
 // ask with next, and what is closed when there is more.
-func (s *sayings) from(at uint64) (items []*pb.RecvResponse, lost, next uint64, more <-chan struct{}) {
+func (s *sayings) from(at uint64) (items []*pb.StreamResponse, lost, next uint64, more <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := s.next - uint64(len(s.kept))

@@ -8,8 +8,8 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 )
 
-func logItem(message string) *pb.RecvResponse {
-	return &pb.RecvResponse{Item: &pb.RecvResponse_Log{Log: &pb.Log{Message: message}}}
+func logItem(message string) *pb.StreamResponse {
+	return &pb.StreamResponse{Item: &pb.StreamResponse_Log{Log: &pb.Log{Message: message}}}
 }
 
 func TestSayings(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 
 // Spawn implements the call.
 func (s *cells) Spawn(ctx context.Context, r *connect.Request[pb.SpawnRequest]) (*connect.Response[pb.SpawnResponse], error) {
-	k, err := keyOf(ctx, r.Msg.GetCell())
+	k, err := keyOf(ctx, r.Msg)
 	if err != nil {
 		return nil, err
 	}

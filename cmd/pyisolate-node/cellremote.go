@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -28,12 +29,12 @@ func newCell() *cobra.Command {
 	return c
 }
 
-// cellRef reads [TENANT/]NAME.
-func cellRef(text string) *pb.CellRef {
+// cellName reads [TENANT/]NAME.
+func cellName(text string) (tenant, name string) {
 	if tenant, name, ok := strings.Cut(text, "/"); ok {
-		return &pb.CellRef{Tenant: tenant, Name: name}
+		return tenant, name
 	}
-	return &pb.CellRef{Name: text}
+	return "", text
 }
 
 func newCellSpawn() *cobra.Command {
@@ -54,9 +55,9 @@ newer version of the policy reaches the cell while it runs.`,
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		name, sandbox, _ := strings.Cut(policy, ":")
-		request := &pb.SpawnRequest{Cell: &pb.CellRef{}, Policy: &pb.PolicyRef{Name: name, Sandbox: sandbox, Version: version}, Backend: backend}
+		request := &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: name, Sandbox: sandbox, Version: version}, Backend: backend}
 		if len(args) > 0 {
-			request.Cell = cellRef(args[0])
+			request.Tenant, request.Name = cellName(args[0])
 		}
 		answer, err := r.Cells.Spawn(ctx, connect.NewRequest(request))
 		if err != nil {
@@ -83,7 +84,8 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 	c.Flags().StringVar(&dialect, "dialect", "", "python or restricted (default: the policy's)")
 	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		request := &pb.ExecRequest{Cell: cellRef(args[0]), Code: []byte(code), File: "<code>", Dialect: dialect, Args: args[1:]}
+		tenant, name := cellName(args[0])
+		request := &pb.ExecRequest{Tenant: tenant, Name: name, Code: code, File: "<code>", Dialect: dialect, Args: args[1:]}
 		if code == "" {
 			if len(args) < 2 {
 				return usageError{errors.New("name a FILE, or - for standard input, or give -c CODE")}
@@ -120,12 +122,12 @@ func (r *remote) raised(err error) error {
 	return err
 }
 
-func readProgram(name string) ([]byte, error) {
+func readProgram(name string) (string, error) {
 	from := os.Stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("read the program: %w", err)}
+			return "", usageError{fmt.Errorf("read the program: %w", err)}
 		}
 		defer func() { _ = f.Close() }()
 		from = f
@@ -133,11 +135,14 @@ func readProgram(name string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(from, maxSource+1))
 	switch {
 	case err != nil:
-		return nil, usageError{fmt.Errorf("read the program: %w", err)}
+		return "", usageError{fmt.Errorf("read the program: %w", err)}
 	case len(text) > maxSource:
-		return nil, usageError{fmt.Errorf("the program is larger than %d MiB", maxSource>>20)}
+		return "", usageError{fmt.Errorf("the program is larger than %d MiB", maxSource>>20)}
 	}
-	return text, nil
+	if !utf8.Valid(text) {
+		return "", usageError{fmt.Errorf("%s is not UTF-8: save it so", name)}
+	}
+	return string(text), nil
 }
 
 func newCellRecv() *cobra.Command {
@@ -154,7 +159,8 @@ error.`,
 	c.Flags().Uint64VarP(&limit, "count", "n", 0, "end after so many items")
 	c.Flags().BoolVar(&all, "all", false, "also logs, metrics and denials, from the latest that the node has kept on")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		items, err := r.Cells.Recv(ctx, connect.NewRequest(&pb.RecvRequest{Cell: cellRef(args[0]), Limit: limit, All: all}))
+		tenant, name := cellName(args[0])
+		items, err := r.Cells.Stream(ctx, connect.NewRequest(&pb.StreamRequest{Tenant: tenant, Name: name, Limit: limit, All: all}))
 		if err != nil {
 			return err
 		}
@@ -196,7 +202,8 @@ func newCellList() *cobra.Command {
 func newCellInspect() *cobra.Command {
 	c := &cobra.Command{Use: "inspect [TENANT/]CELL", Short: "Report of a cell: its state, its policy, what holds it", Args: cobra.ExactArgs(1)}
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		answer, err := r.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Cell: cellRef(args[0])}))
+		tenant, name := cellName(args[0])
+		answer, err := r.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Tenant: tenant, Name: name}))
 		if err != nil {
 			return err
 		}
@@ -210,7 +217,8 @@ func newCellKill() *cobra.Command {
 	c := &cobra.Command{Use: "kill [TENANT/]CELL", Short: "End a cell now", Args: cobra.ExactArgs(1)}
 	c.Flags().StringVar(&reason, "reason", "", "why, for what is under way in it")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		_, err := r.Cells.Kill(ctx, connect.NewRequest(&pb.KillRequest{Cell: cellRef(args[0]), Reason: reason}))
+		tenant, name := cellName(args[0])
+		_, err := r.Cells.Kill(ctx, connect.NewRequest(&pb.KillRequest{Tenant: tenant, Name: name, Reason: reason}))
 		return err
 	})
 }

@@ -11,20 +11,20 @@ import (
 )
 
 // received shows one item as run does.
-func (p *printer) received(m *pb.RecvResponse) {
+func (p *printer) received(m *pb.StreamResponse) {
 	switch item := m.GetItem().(type) {
-	case *pb.RecvResponse_Post:
+	case *pb.StreamResponse_Post:
 		p.post(valueOf(item.Post))
-	case *pb.RecvResponse_Error:
+	case *pb.StreamResponse_Error:
 		err := fault.FromDetail(item.Error)
 		p.failure(err, statusOf(err))
-	case *pb.RecvResponse_Log:
-		p.Log(cell.LogRecord{Level: item.Log.GetLevel(), Message: item.Log.GetMessage(), Fields: item.Log.GetFields()})
-	case *pb.RecvResponse_Metric:
+	case *pb.StreamResponse_Log:
+		p.Log(cell.LogRecord{Level: item.Log.GetLevel(), Message: item.Log.GetMessage(), Fields: []byte(item.Log.GetFields())})
+	case *pb.StreamResponse_Metric:
 		p.Metric(cell.Sample{Name: item.Metric.GetName(), Value: item.Metric.GetValue(), Tags: item.Metric.GetTags()})
-	case *pb.RecvResponse_Denial:
+	case *pb.StreamResponse_Denial:
 		p.Denied(*fault.ToDenial(item.Denial))
-	case *pb.RecvResponse_Lost:
+	case *pb.StreamResponse_Lost:
 		p.Log(cell.LogRecord{Level: "warning", Message: fmt.Sprintf("%d logs, metrics and denials before this are lost", item.Lost)})
 	}
 }
@@ -33,7 +33,7 @@ func valueOf(v *pb.Value) cell.Value {
 	if raw, ok := v.GetKind().(*pb.Value_Raw); ok {
 		return cell.BytesValue(raw.Raw)
 	}
-	return cell.Value{Type: cell.JSON, Data: v.GetJson()}
+	return cell.Value{Type: cell.JSON, Data: []byte(v.GetJson())}
 }
 
 // reportJSON is a cell as --json prints it.

@@ -82,10 +82,10 @@ func TestNodesWordsArePlain(t *testing.T) {
 	}
 }
 
-func TestCellRef(t *testing.T) {
+func TestCellName(t *testing.T) {
 	for text, want := range map[string][2]string{"one": {"", "one"}, "shop/one": {"shop", "one"}, "a/b/c": {"a", "b/c"}, "": {"", ""}} {
-		if r := cellRef(text); r.GetTenant() != want[0] || r.GetName() != want[1] {
-			t.Errorf("%q is %v", text, r)
+		if tenant, name := cellName(text); tenant != want[0] || name != want[1] {
+			t.Errorf("%q is %q of %q", text, name, tenant)
 		}
 	}
 }

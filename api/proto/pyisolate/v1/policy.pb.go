@@ -2177,11 +2177,610 @@ func (x *RevokeTokenResponse) GetToken() *Token {
 	return nil
 }
 
+type CheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`      // YAML, at most 1 MiB
+	Base          string                 `protobuf:"bytes,2,opt,name=base,proto3" json:"base,omitempty"`      // a stored policy to compare with; empty: none
+	Number        uint64                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"` // its version; 0: the newest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CheckRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *CheckRequest) GetBase() string {
+	if x != nil {
+		return x.Base
+	}
+	return ""
+}
+
+func (x *CheckRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type CheckResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Problems      []*Problem             `protobuf:"bytes,1,rep,name=problems,proto3" json:"problems,omitempty"` // 50 at most; with any, the rest is empty
+	Sandboxes     []string               `protobuf:"bytes,2,rep,name=sandboxes,proto3" json:"sandboxes,omitempty"`
+	Changes       []*SandboxChange       `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"` // of those that differ from the base
+	Number        uint64                 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`  // of the base
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResponse) Reset() {
+	*x = CheckResponse{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResponse) ProtoMessage() {}
+
+func (x *CheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
+func (*CheckResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CheckResponse) GetProblems() []*Problem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *CheckResponse) GetSandboxes() []string {
+	if x != nil {
+		return x.Sandboxes
+	}
+	return nil
+}
+
+func (x *CheckResponse) GetChanges() []*SandboxChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *CheckResponse) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// SandboxChange is the difference in authority, not in text.
+type SandboxChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sandbox       string                 `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	Added         bool                   `protobuf:"varint,2,opt,name=added,proto3" json:"added,omitempty"`
+	Removed       bool                   `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"`
+	Changes       []*AuthorityChange     `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SandboxChange) Reset() {
+	*x = SandboxChange{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SandboxChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SandboxChange) ProtoMessage() {}
+
+func (x *SandboxChange) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SandboxChange.ProtoReflect.Descriptor instead.
+func (*SandboxChange) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SandboxChange) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *SandboxChange) GetAdded() bool {
+	if x != nil {
+		return x.Added
+	}
+	return false
+}
+
+func (x *SandboxChange) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
+func (x *SandboxChange) GetChanges() []*AuthorityChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// AuthorityChange is one thing that only one side permits.
+type AuthorityChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Direction     string                 `protobuf:"bytes,1,opt,name=direction,proto3" json:"direction,omitempty"` // "gained", "lost", or "changed": neither more nor less
+	What          string                 `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`           // a key of the document
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`           // what is permitted on one side only
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityChange) Reset() {
+	*x = AuthorityChange{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityChange) ProtoMessage() {}
+
+func (x *AuthorityChange) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityChange.ProtoReflect.Descriptor instead.
+func (*AuthorityChange) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *AuthorityChange) GetDirection() string {
+	if x != nil {
+		return x.Direction
+	}
+	return ""
+}
+
+func (x *AuthorityChange) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *AuthorityChange) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The document: a text, or a stored policy.
+	Text    string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	Name    string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Number  uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`  // 0: the newest
+	Sandbox string `protobuf:"bytes,4,opt,name=sandbox,proto3" json:"sandbox,omitempty"` // empty: its only one
+	// The question: one of these.
+	//
+	// Types that are valid to be assigned to Question:
+	//
+	//	*ExplainRequest_Path
+	//	*ExplainRequest_Address
+	//	*ExplainRequest_Module
+	Question      isExplainRequest_Question `protobuf_oneof:"question"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ExplainRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ExplainRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetQuestion() isExplainRequest_Question {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetPath() *PathQuestion {
+	if x != nil {
+		if x, ok := x.Question.(*ExplainRequest_Path); ok {
+			return x.Path
+		}
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetAddress() string {
+	if x != nil {
+		if x, ok := x.Question.(*ExplainRequest_Address); ok {
+			return x.Address
+		}
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetModule() string {
+	if x != nil {
+		if x, ok := x.Question.(*ExplainRequest_Module); ok {
+			return x.Module
+		}
+	}
+	return ""
+}
+
+type isExplainRequest_Question interface {
+	isExplainRequest_Question()
+}
+
+type ExplainRequest_Path struct {
+	Path *PathQuestion `protobuf:"bytes,5,opt,name=path,proto3,oneof"`
+}
+
+type ExplainRequest_Address struct {
+	Address string `protobuf:"bytes,6,opt,name=address,proto3,oneof"` // "IP:PORT" or "NAME:PORT"
+}
+
+type ExplainRequest_Module struct {
+	Module string `protobuf:"bytes,7,opt,name=module,proto3,oneof"` // a dotted name
+}
+
+func (*ExplainRequest_Path) isExplainRequest_Question() {}
+
+func (*ExplainRequest_Address) isExplainRequest_Question() {}
+
+func (*ExplainRequest_Module) isExplainRequest_Question() {}
+
+type PathQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // absolute
+	Write         bool                   `protobuf:"varint,2,opt,name=write,proto3" json:"write,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PathQuestion) Reset() {
+	*x = PathQuestion{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PathQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PathQuestion) ProtoMessage() {}
+
+func (x *PathQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PathQuestion.ProtoReflect.Descriptor instead.
+func (*PathQuestion) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PathQuestion) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PathQuestion) GetWrite() bool {
+	if x != nil {
+		return x.Write
+	}
+	return false
+}
+
+type ExplainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Allowed       bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	Rule          string                 `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`   // that decided; empty: none did, which is a refusal
+	Line          uint32                 `protobuf:"varint,3,opt,name=line,proto3" json:"line,omitempty"`  // of it, from 1; 0: none
+	Layer         string                 `protobuf:"bytes,4,opt,name=layer,proto3" json:"layer,omitempty"` // that enforces it
+	Why           string                 `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ExplainResponse) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetLine() uint32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+type SchemaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SchemaRequest) Reset() {
+	*x = SchemaRequest{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SchemaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SchemaRequest) ProtoMessage() {}
+
+func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SchemaRequest.ProtoReflect.Descriptor instead.
+func (*SchemaRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{42}
+}
+
+type SchemaResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schema        string                 `protobuf:"bytes,1,opt,name=schema,proto3" json:"schema,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SchemaResponse) Reset() {
+	*x = SchemaResponse{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SchemaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SchemaResponse) ProtoMessage() {}
+
+func (x *SchemaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SchemaResponse.ProtoReflect.Descriptor instead.
+func (*SchemaResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SchemaResponse) GetSchema() string {
+	if x != nil {
+		return x.Schema
+	}
+	return ""
+}
+
 var File_pyisolate_v1_policy_proto protoreflect.FileDescriptor
 
 const file_pyisolate_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x19pyisolate/v1/policy.proto\x12\fpyisolate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x02\n" +
+	"\x19pyisolate/v1/policy.proto\x12\fpyisolate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18pyisolate/v1/error.proto\"\x87\x02\n" +
 	"\aVersion\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
@@ -2341,7 +2940,48 @@ const file_pyisolate_v1_policy_proto_rawDesc = "" +
 	"\x12RevokeTokenRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"@\n" +
 	"\x13RevokeTokenResponse\x12)\n" +
-	"\x05token\x18\x01 \x01(\v2\x13.pyisolate.v1.TokenR\x05token2\xdb\b\n" +
+	"\x05token\x18\x01 \x01(\v2\x13.pyisolate.v1.TokenR\x05token\"N\n" +
+	"\fCheckRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
+	"\x04base\x18\x02 \x01(\tR\x04base\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\"\xaf\x01\n" +
+	"\rCheckResponse\x121\n" +
+	"\bproblems\x18\x01 \x03(\v2\x15.pyisolate.v1.ProblemR\bproblems\x12\x1c\n" +
+	"\tsandboxes\x18\x02 \x03(\tR\tsandboxes\x125\n" +
+	"\achanges\x18\x03 \x03(\v2\x1b.pyisolate.v1.SandboxChangeR\achanges\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x04R\x06number\"\x92\x01\n" +
+	"\rSandboxChange\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x14\n" +
+	"\x05added\x18\x02 \x01(\bR\x05added\x12\x18\n" +
+	"\aremoved\x18\x03 \x01(\bR\aremoved\x127\n" +
+	"\achanges\x18\x04 \x03(\v2\x1d.pyisolate.v1.AuthorityChangeR\achanges\"W\n" +
+	"\x0fAuthorityChange\x12\x1c\n" +
+	"\tdirection\x18\x01 \x01(\tR\tdirection\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xde\x01\n" +
+	"\x0eExplainRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x18\n" +
+	"\asandbox\x18\x04 \x01(\tR\asandbox\x120\n" +
+	"\x04path\x18\x05 \x01(\v2\x1a.pyisolate.v1.PathQuestionH\x00R\x04path\x12\x1a\n" +
+	"\aaddress\x18\x06 \x01(\tH\x00R\aaddress\x12\x18\n" +
+	"\x06module\x18\a \x01(\tH\x00R\x06moduleB\n" +
+	"\n" +
+	"\bquestion\"8\n" +
+	"\fPathQuestion\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05write\x18\x02 \x01(\bR\x05write\"{\n" +
+	"\x0fExplainResponse\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x12\n" +
+	"\x04line\x18\x03 \x01(\rR\x04line\x12\x14\n" +
+	"\x05layer\x18\x04 \x01(\tR\x05layer\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\"\x0f\n" +
+	"\rSchemaRequest\"(\n" +
+	"\x0eSchemaResponse\x12\x16\n" +
+	"\x06schema\x18\x01 \x01(\tR\x06schema2\xaa\n" +
+	"\n" +
 	"\rPolicyService\x12:\n" +
 	"\x03Put\x12\x18.pyisolate.v1.PutRequest\x1a\x19.pyisolate.v1.PutResponse\x12:\n" +
 	"\x03Get\x12\x18.pyisolate.v1.GetRequest\x1a\x19.pyisolate.v1.GetResponse\x12=\n" +
@@ -2358,7 +2998,10 @@ const file_pyisolate_v1_policy_proto_rawDesc = "" +
 	"\vCreateToken\x12 .pyisolate.v1.CreateTokenRequest\x1a!.pyisolate.v1.CreateTokenResponse\x12O\n" +
 	"\n" +
 	"ListTokens\x12\x1f.pyisolate.v1.ListTokensRequest\x1a .pyisolate.v1.ListTokensResponse\x12R\n" +
-	"\vRevokeToken\x12 .pyisolate.v1.RevokeTokenRequest\x1a!.pyisolate.v1.RevokeTokenResponseBCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
+	"\vRevokeToken\x12 .pyisolate.v1.RevokeTokenRequest\x1a!.pyisolate.v1.RevokeTokenResponse\x12@\n" +
+	"\x05Check\x12\x1a.pyisolate.v1.CheckRequest\x1a\x1b.pyisolate.v1.CheckResponse\x12F\n" +
+	"\aExplain\x12\x1c.pyisolate.v1.ExplainRequest\x1a\x1d.pyisolate.v1.ExplainResponse\x12C\n" +
+	"\x06Schema\x12\x1b.pyisolate.v1.SchemaRequest\x1a\x1c.pyisolate.v1.SchemaResponseBCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
 
 var (
 	file_pyisolate_v1_policy_proto_rawDescOnce sync.Once
@@ -2372,7 +3015,7 @@ func file_pyisolate_v1_policy_proto_rawDescGZIP() []byte {
 	return file_pyisolate_v1_policy_proto_rawDescData
 }
 
-var file_pyisolate_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_pyisolate_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_pyisolate_v1_policy_proto_goTypes = []any{
 	(*Version)(nil),               // 0: pyisolate.v1.Version
 	(*PutRequest)(nil),            // 1: pyisolate.v1.PutRequest
@@ -2409,11 +3052,21 @@ var file_pyisolate_v1_policy_proto_goTypes = []any{
 	(*ListTokensResponse)(nil),    // 32: pyisolate.v1.ListTokensResponse
 	(*RevokeTokenRequest)(nil),    // 33: pyisolate.v1.RevokeTokenRequest
 	(*RevokeTokenResponse)(nil),   // 34: pyisolate.v1.RevokeTokenResponse
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*CheckRequest)(nil),          // 35: pyisolate.v1.CheckRequest
+	(*CheckResponse)(nil),         // 36: pyisolate.v1.CheckResponse
+	(*SandboxChange)(nil),         // 37: pyisolate.v1.SandboxChange
+	(*AuthorityChange)(nil),       // 38: pyisolate.v1.AuthorityChange
+	(*ExplainRequest)(nil),        // 39: pyisolate.v1.ExplainRequest
+	(*PathQuestion)(nil),          // 40: pyisolate.v1.PathQuestion
+	(*ExplainResponse)(nil),       // 41: pyisolate.v1.ExplainResponse
+	(*SchemaRequest)(nil),         // 42: pyisolate.v1.SchemaRequest
+	(*SchemaResponse)(nil),        // 43: pyisolate.v1.SchemaResponse
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 45: google.protobuf.Duration
+	(*Problem)(nil),               // 46: pyisolate.v1.Problem
 }
 var file_pyisolate_v1_policy_proto_depIdxs = []int32{
-	35, // 0: pyisolate.v1.Version.time:type_name -> google.protobuf.Timestamp
+	44, // 0: pyisolate.v1.Version.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: pyisolate.v1.PutResponse.version:type_name -> pyisolate.v1.Version
 	0,  // 2: pyisolate.v1.GetResponse.version:type_name -> pyisolate.v1.Version
 	0,  // 3: pyisolate.v1.ListResponse.versions:type_name -> pyisolate.v1.Version
@@ -2422,60 +3075,70 @@ var file_pyisolate_v1_policy_proto_depIdxs = []int32{
 	0,  // 6: pyisolate.v1.DeleteResponse.version:type_name -> pyisolate.v1.Version
 	0,  // 7: pyisolate.v1.WatchResponse.version:type_name -> pyisolate.v1.Version
 	17, // 8: pyisolate.v1.AuditResponse.records:type_name -> pyisolate.v1.AuditRecord
-	35, // 9: pyisolate.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	44, // 9: pyisolate.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
 	18, // 10: pyisolate.v1.AuditRecord.before:type_name -> pyisolate.v1.Change
 	18, // 11: pyisolate.v1.AuditRecord.after:type_name -> pyisolate.v1.Change
-	35, // 12: pyisolate.v1.VerifyAuditResponse.first:type_name -> google.protobuf.Timestamp
-	35, // 13: pyisolate.v1.VerifyAuditResponse.last:type_name -> google.protobuf.Timestamp
-	36, // 14: pyisolate.v1.PullRequest.every:type_name -> google.protobuf.Duration
+	44, // 12: pyisolate.v1.VerifyAuditResponse.first:type_name -> google.protobuf.Timestamp
+	44, // 13: pyisolate.v1.VerifyAuditResponse.last:type_name -> google.protobuf.Timestamp
+	45, // 14: pyisolate.v1.PullRequest.every:type_name -> google.protobuf.Duration
 	0,  // 15: pyisolate.v1.PullResponse.version:type_name -> pyisolate.v1.Version
-	36, // 16: pyisolate.v1.Source.every:type_name -> google.protobuf.Duration
-	35, // 17: pyisolate.v1.Source.last_ok:type_name -> google.protobuf.Timestamp
-	35, // 18: pyisolate.v1.Source.last_try:type_name -> google.protobuf.Timestamp
-	35, // 19: pyisolate.v1.Source.next_try:type_name -> google.protobuf.Timestamp
+	45, // 16: pyisolate.v1.Source.every:type_name -> google.protobuf.Duration
+	44, // 17: pyisolate.v1.Source.last_ok:type_name -> google.protobuf.Timestamp
+	44, // 18: pyisolate.v1.Source.last_try:type_name -> google.protobuf.Timestamp
+	44, // 19: pyisolate.v1.Source.next_try:type_name -> google.protobuf.Timestamp
 	23, // 20: pyisolate.v1.ListSourcesResponse.sources:type_name -> pyisolate.v1.Source
-	36, // 21: pyisolate.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	45, // 21: pyisolate.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
 	30, // 22: pyisolate.v1.CreateTokenResponse.token:type_name -> pyisolate.v1.Token
-	35, // 23: pyisolate.v1.Token.created:type_name -> google.protobuf.Timestamp
-	35, // 24: pyisolate.v1.Token.expires:type_name -> google.protobuf.Timestamp
-	35, // 25: pyisolate.v1.Token.revoked:type_name -> google.protobuf.Timestamp
+	44, // 23: pyisolate.v1.Token.created:type_name -> google.protobuf.Timestamp
+	44, // 24: pyisolate.v1.Token.expires:type_name -> google.protobuf.Timestamp
+	44, // 25: pyisolate.v1.Token.revoked:type_name -> google.protobuf.Timestamp
 	30, // 26: pyisolate.v1.ListTokensResponse.tokens:type_name -> pyisolate.v1.Token
 	30, // 27: pyisolate.v1.RevokeTokenResponse.token:type_name -> pyisolate.v1.Token
-	1,  // 28: pyisolate.v1.PolicyService.Put:input_type -> pyisolate.v1.PutRequest
-	3,  // 29: pyisolate.v1.PolicyService.Get:input_type -> pyisolate.v1.GetRequest
-	5,  // 30: pyisolate.v1.PolicyService.List:input_type -> pyisolate.v1.ListRequest
-	7,  // 31: pyisolate.v1.PolicyService.History:input_type -> pyisolate.v1.HistoryRequest
-	9,  // 32: pyisolate.v1.PolicyService.Rollback:input_type -> pyisolate.v1.RollbackRequest
-	11, // 33: pyisolate.v1.PolicyService.Delete:input_type -> pyisolate.v1.DeleteRequest
-	13, // 34: pyisolate.v1.PolicyService.Watch:input_type -> pyisolate.v1.WatchRequest
-	15, // 35: pyisolate.v1.PolicyService.Audit:input_type -> pyisolate.v1.AuditRequest
-	19, // 36: pyisolate.v1.PolicyService.VerifyAudit:input_type -> pyisolate.v1.VerifyAuditRequest
-	21, // 37: pyisolate.v1.PolicyService.Pull:input_type -> pyisolate.v1.PullRequest
-	24, // 38: pyisolate.v1.PolicyService.ListSources:input_type -> pyisolate.v1.ListSourcesRequest
-	26, // 39: pyisolate.v1.PolicyService.RemoveSource:input_type -> pyisolate.v1.RemoveSourceRequest
-	28, // 40: pyisolate.v1.PolicyService.CreateToken:input_type -> pyisolate.v1.CreateTokenRequest
-	31, // 41: pyisolate.v1.PolicyService.ListTokens:input_type -> pyisolate.v1.ListTokensRequest
-	33, // 42: pyisolate.v1.PolicyService.RevokeToken:input_type -> pyisolate.v1.RevokeTokenRequest
-	2,  // 43: pyisolate.v1.PolicyService.Put:output_type -> pyisolate.v1.PutResponse
-	4,  // 44: pyisolate.v1.PolicyService.Get:output_type -> pyisolate.v1.GetResponse
-	6,  // 45: pyisolate.v1.PolicyService.List:output_type -> pyisolate.v1.ListResponse
-	8,  // 46: pyisolate.v1.PolicyService.History:output_type -> pyisolate.v1.HistoryResponse
-	10, // 47: pyisolate.v1.PolicyService.Rollback:output_type -> pyisolate.v1.RollbackResponse
-	12, // 48: pyisolate.v1.PolicyService.Delete:output_type -> pyisolate.v1.DeleteResponse
-	14, // 49: pyisolate.v1.PolicyService.Watch:output_type -> pyisolate.v1.WatchResponse
-	16, // 50: pyisolate.v1.PolicyService.Audit:output_type -> pyisolate.v1.AuditResponse
-	20, // 51: pyisolate.v1.PolicyService.VerifyAudit:output_type -> pyisolate.v1.VerifyAuditResponse
-	22, // 52: pyisolate.v1.PolicyService.Pull:output_type -> pyisolate.v1.PullResponse
-	25, // 53: pyisolate.v1.PolicyService.ListSources:output_type -> pyisolate.v1.ListSourcesResponse
-	27, // 54: pyisolate.v1.PolicyService.RemoveSource:output_type -> pyisolate.v1.RemoveSourceResponse
-	29, // 55: pyisolate.v1.PolicyService.CreateToken:output_type -> pyisolate.v1.CreateTokenResponse
-	32, // 56: pyisolate.v1.PolicyService.ListTokens:output_type -> pyisolate.v1.ListTokensResponse
-	34, // 57: pyisolate.v1.PolicyService.RevokeToken:output_type -> pyisolate.v1.RevokeTokenResponse
-	43, // [43:58] is the sub-list for method output_type
-	28, // [28:43] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	46, // 28: pyisolate.v1.CheckResponse.problems:type_name -> pyisolate.v1.Problem
+	37, // 29: pyisolate.v1.CheckResponse.changes:type_name -> pyisolate.v1.SandboxChange
+	38, // 30: pyisolate.v1.SandboxChange.changes:type_name -> pyisolate.v1.AuthorityChange
+	40, // 31: pyisolate.v1.ExplainRequest.path:type_name -> pyisolate.v1.PathQuestion
+	1,  // 32: pyisolate.v1.PolicyService.Put:input_type -> pyisolate.v1.PutRequest
+	3,  // 33: pyisolate.v1.PolicyService.Get:input_type -> pyisolate.v1.GetRequest
+	5,  // 34: pyisolate.v1.PolicyService.List:input_type -> pyisolate.v1.ListRequest
+	7,  // 35: pyisolate.v1.PolicyService.History:input_type -> pyisolate.v1.HistoryRequest
+	9,  // 36: pyisolate.v1.PolicyService.Rollback:input_type -> pyisolate.v1.RollbackRequest
+	11, // 37: pyisolate.v1.PolicyService.Delete:input_type -> pyisolate.v1.DeleteRequest
+	13, // 38: pyisolate.v1.PolicyService.Watch:input_type -> pyisolate.v1.WatchRequest
+	15, // 39: pyisolate.v1.PolicyService.Audit:input_type -> pyisolate.v1.AuditRequest
+	19, // 40: pyisolate.v1.PolicyService.VerifyAudit:input_type -> pyisolate.v1.VerifyAuditRequest
+	21, // 41: pyisolate.v1.PolicyService.Pull:input_type -> pyisolate.v1.PullRequest
+	24, // 42: pyisolate.v1.PolicyService.ListSources:input_type -> pyisolate.v1.ListSourcesRequest
+	26, // 43: pyisolate.v1.PolicyService.RemoveSource:input_type -> pyisolate.v1.RemoveSourceRequest
+	28, // 44: pyisolate.v1.PolicyService.CreateToken:input_type -> pyisolate.v1.CreateTokenRequest
+	31, // 45: pyisolate.v1.PolicyService.ListTokens:input_type -> pyisolate.v1.ListTokensRequest
+	33, // 46: pyisolate.v1.PolicyService.RevokeToken:input_type -> pyisolate.v1.RevokeTokenRequest
+	35, // 47: pyisolate.v1.PolicyService.Check:input_type -> pyisolate.v1.CheckRequest
+	39, // 48: pyisolate.v1.PolicyService.Explain:input_type -> pyisolate.v1.ExplainRequest
+	42, // 49: pyisolate.v1.PolicyService.Schema:input_type -> pyisolate.v1.SchemaRequest
+	2,  // 50: pyisolate.v1.PolicyService.Put:output_type -> pyisolate.v1.PutResponse
+	4,  // 51: pyisolate.v1.PolicyService.Get:output_type -> pyisolate.v1.GetResponse
+	6,  // 52: pyisolate.v1.PolicyService.List:output_type -> pyisolate.v1.ListResponse
+	8,  // 53: pyisolate.v1.PolicyService.History:output_type -> pyisolate.v1.HistoryResponse
+	10, // 54: pyisolate.v1.PolicyService.Rollback:output_type -> pyisolate.v1.RollbackResponse
+	12, // 55: pyisolate.v1.PolicyService.Delete:output_type -> pyisolate.v1.DeleteResponse
+	14, // 56: pyisolate.v1.PolicyService.Watch:output_type -> pyisolate.v1.WatchResponse
+	16, // 57: pyisolate.v1.PolicyService.Audit:output_type -> pyisolate.v1.AuditResponse
+	20, // 58: pyisolate.v1.PolicyService.VerifyAudit:output_type -> pyisolate.v1.VerifyAuditResponse
+	22, // 59: pyisolate.v1.PolicyService.Pull:output_type -> pyisolate.v1.PullResponse
+	25, // 60: pyisolate.v1.PolicyService.ListSources:output_type -> pyisolate.v1.ListSourcesResponse
+	27, // 61: pyisolate.v1.PolicyService.RemoveSource:output_type -> pyisolate.v1.RemoveSourceResponse
+	29, // 62: pyisolate.v1.PolicyService.CreateToken:output_type -> pyisolate.v1.CreateTokenResponse
+	32, // 63: pyisolate.v1.PolicyService.ListTokens:output_type -> pyisolate.v1.ListTokensResponse
+	34, // 64: pyisolate.v1.PolicyService.RevokeToken:output_type -> pyisolate.v1.RevokeTokenResponse
+	36, // 65: pyisolate.v1.PolicyService.Check:output_type -> pyisolate.v1.CheckResponse
+	41, // 66: pyisolate.v1.PolicyService.Explain:output_type -> pyisolate.v1.ExplainResponse
+	43, // 67: pyisolate.v1.PolicyService.Schema:output_type -> pyisolate.v1.SchemaResponse
+	50, // [50:68] is the sub-list for method output_type
+	32, // [32:50] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_pyisolate_v1_policy_proto_init() }
@@ -2483,16 +3146,22 @@ func file_pyisolate_v1_policy_proto_init() {
 	if File_pyisolate_v1_policy_proto != nil {
 		return
 	}
+	file_pyisolate_v1_error_proto_init()
 	file_pyisolate_v1_policy_proto_msgTypes[1].OneofWrappers = []any{}
 	file_pyisolate_v1_policy_proto_msgTypes[9].OneofWrappers = []any{}
 	file_pyisolate_v1_policy_proto_msgTypes[11].OneofWrappers = []any{}
+	file_pyisolate_v1_policy_proto_msgTypes[39].OneofWrappers = []any{
+		(*ExplainRequest_Path)(nil),
+		(*ExplainRequest_Address)(nil),
+		(*ExplainRequest_Module)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyisolate_v1_policy_proto_rawDesc), len(file_pyisolate_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -82,6 +82,12 @@ const (
 	// PolicyServiceRevokeTokenProcedure is the fully-qualified name of the PolicyService's RevokeToken
 	// RPC.
 	PolicyServiceRevokeTokenProcedure = "/pyisolate.v1.PolicyService/RevokeToken"
+	// PolicyServiceCheckProcedure is the fully-qualified name of the PolicyService's Check RPC.
+	PolicyServiceCheckProcedure = "/pyisolate.v1.PolicyService/Check"
+	// PolicyServiceExplainProcedure is the fully-qualified name of the PolicyService's Explain RPC.
+	PolicyServiceExplainProcedure = "/pyisolate.v1.PolicyService/Explain"
+	// PolicyServiceSchemaProcedure is the fully-qualified name of the PolicyService's Schema RPC.
+	PolicyServiceSchemaProcedure = "/pyisolate.v1.PolicyService/Schema"
 )
 
 // PolicyServiceClient is a client for the pyisolate.v1.PolicyService service.
@@ -128,6 +134,14 @@ type PolicyServiceClient interface {
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	// RevokeToken ends one for good. Role admin. NotFound.
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
+	// Check says what is wrong with a document, and what it would give and take compared with
+	// another, without storing anything. Role viewer. NotFound: there is no such base.
+	Check(context.Context, *connect.Request[v1.CheckRequest]) (*connect.Response[v1.CheckResponse], error)
+	// Explain says whether something is permitted, and by which rule, by a document or a stored
+	// version. Role viewer. NotFound; Invalid with problems.
+	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
+	// Schema is the JSON Schema of documents. Role viewer.
+	Schema(context.Context, *connect.Request[v1.SchemaRequest]) (*connect.Response[v1.SchemaResponse], error)
 }
 
 // NewPolicyServiceClient constructs a client for the pyisolate.v1.PolicyService service. By
@@ -231,6 +245,24 @@ func NewPolicyServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(policyServiceMethods.ByName("RevokeToken")),
 			connect.WithClientOptions(opts...),
 		),
+		check: connect.NewClient[v1.CheckRequest, v1.CheckResponse](
+			httpClient,
+			baseURL+PolicyServiceCheckProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("Check")),
+			connect.WithClientOptions(opts...),
+		),
+		explain: connect.NewClient[v1.ExplainRequest, v1.ExplainResponse](
+			httpClient,
+			baseURL+PolicyServiceExplainProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("Explain")),
+			connect.WithClientOptions(opts...),
+		),
+		schema: connect.NewClient[v1.SchemaRequest, v1.SchemaResponse](
+			httpClient,
+			baseURL+PolicyServiceSchemaProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("Schema")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -251,6 +283,9 @@ type policyServiceClient struct {
 	createToken  *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
 	listTokens   *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
 	revokeToken  *connect.Client[v1.RevokeTokenRequest, v1.RevokeTokenResponse]
+	check        *connect.Client[v1.CheckRequest, v1.CheckResponse]
+	explain      *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	schema       *connect.Client[v1.SchemaRequest, v1.SchemaResponse]
 }
 
 // Put calls pyisolate.v1.PolicyService.Put.
@@ -328,6 +363,21 @@ func (c *policyServiceClient) RevokeToken(ctx context.Context, req *connect.Requ
 	return c.revokeToken.CallUnary(ctx, req)
 }
 
+// Check calls pyisolate.v1.PolicyService.Check.
+func (c *policyServiceClient) Check(ctx context.Context, req *connect.Request[v1.CheckRequest]) (*connect.Response[v1.CheckResponse], error) {
+	return c.check.CallUnary(ctx, req)
+}
+
+// Explain calls pyisolate.v1.PolicyService.Explain.
+func (c *policyServiceClient) Explain(ctx context.Context, req *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {
+	return c.explain.CallUnary(ctx, req)
+}
+
+// Schema calls pyisolate.v1.PolicyService.Schema.
+func (c *policyServiceClient) Schema(ctx context.Context, req *connect.Request[v1.SchemaRequest]) (*connect.Response[v1.SchemaResponse], error) {
+	return c.schema.CallUnary(ctx, req)
+}
+
 // PolicyServiceHandler is an implementation of the pyisolate.v1.PolicyService service.
 type PolicyServiceHandler interface {
 	// Put stores a document as the next version of a policy. Role policy-admin.
@@ -372,6 +422,14 @@ type PolicyServiceHandler interface {
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	// RevokeToken ends one for good. Role admin. NotFound.
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
+	// Check says what is wrong with a document, and what it would give and take compared with
+	// another, without storing anything. Role viewer. NotFound: there is no such base.
+	Check(context.Context, *connect.Request[v1.CheckRequest]) (*connect.Response[v1.CheckResponse], error)
+	// Explain says whether something is permitted, and by which rule, by a document or a stored
+	// version. Role viewer. NotFound; Invalid with problems.
+	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
+	// Schema is the JSON Schema of documents. Role viewer.
+	Schema(context.Context, *connect.Request[v1.SchemaRequest]) (*connect.Response[v1.SchemaResponse], error)
 }
 
 // NewPolicyServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -471,6 +529,24 @@ func NewPolicyServiceHandler(svc PolicyServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(policyServiceMethods.ByName("RevokeToken")),
 		connect.WithHandlerOptions(opts...),
 	)
+	policyServiceCheckHandler := connect.NewUnaryHandler(
+		PolicyServiceCheckProcedure,
+		svc.Check,
+		connect.WithSchema(policyServiceMethods.ByName("Check")),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServiceExplainHandler := connect.NewUnaryHandler(
+		PolicyServiceExplainProcedure,
+		svc.Explain,
+		connect.WithSchema(policyServiceMethods.ByName("Explain")),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServiceSchemaHandler := connect.NewUnaryHandler(
+		PolicyServiceSchemaProcedure,
+		svc.Schema,
+		connect.WithSchema(policyServiceMethods.ByName("Schema")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/pyisolate.v1.PolicyService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case PolicyServicePutProcedure:
@@ -503,6 +579,12 @@ func NewPolicyServiceHandler(svc PolicyServiceHandler, opts ...connect.HandlerOp
 			policyServiceListTokensHandler.ServeHTTP(w, r)
 		case PolicyServiceRevokeTokenProcedure:
 			policyServiceRevokeTokenHandler.ServeHTTP(w, r)
+		case PolicyServiceCheckProcedure:
+			policyServiceCheckHandler.ServeHTTP(w, r)
+		case PolicyServiceExplainProcedure:
+			policyServiceExplainHandler.ServeHTTP(w, r)
+		case PolicyServiceSchemaProcedure:
+			policyServiceSchemaHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -570,4 +652,16 @@ func (UnimplementedPolicyServiceHandler) ListTokens(context.Context, *connect.Re
 
 func (UnimplementedPolicyServiceHandler) RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.PolicyService.RevokeToken is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) Check(context.Context, *connect.Request[v1.CheckRequest]) (*connect.Response[v1.CheckResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.PolicyService.Check is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.PolicyService.Explain is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) Schema(context.Context, *connect.Request[v1.SchemaRequest]) (*connect.Response[v1.SchemaResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.PolicyService.Schema is not implemented"))
 }
