@@ -188,7 +188,8 @@ func inject(t *testing.T, tid int, call uint64, path string, args [4]uint64) (sy
 	var before, now unix.PtraceRegs
 	// It may have been on its way to sleep: only in a system call there is an instruction
 	// before the next that makes one.
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		if err := unix.PtraceAttach(tid); err != nil {
 			t.Skipf("nobody may trace here: %v", err)
 		}
@@ -204,6 +205,8 @@ func inject(t *testing.T, tid int, call uint64, path string, args [4]uint64) (sy
 		if err := unix.PtraceDetach(tid); err != nil || time.Now().After(deadline) {
 			return 0, fmt.Errorf("the thread makes no system call: %w", err)
 		}
+		time.Sleep(pause) // who is stopped again at once gets nowhere on a busy machine
+		pause = min(2*pause, 100*time.Millisecond)
 	}
 	scratch := (before.Rsp - 8192) &^ 4095
 	if _, err := unix.PtracePokeData(tid, uintptr(scratch), append([]byte(path), 0)); err != nil {

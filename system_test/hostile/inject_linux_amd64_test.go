@@ -45,7 +45,8 @@ func inject(tid int, calls []call, c *canaries) (answers, left []byte, err error
 // attach stops the thread in a system call, where the instruction before its next one is
 // what makes another. It may have been on its way to sleep.
 func (v *traced) attach() error {
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		if err := unix.PtraceAttach(v.tid); err != nil {
 			return fmt.Errorf("%w: %w", errNoTracer, err)
 		}
@@ -62,6 +63,8 @@ func (v *traced) attach() error {
 		if time.Now().After(deadline) {
 			return errors.New("the thread makes no system call")
 		}
+		time.Sleep(pause) // who is stopped again at once gets nowhere on a busy machine
+		pause = min(2*pause, 100*time.Millisecond)
 	}
 }
 
