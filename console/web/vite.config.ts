@@ -1,0 +1,29 @@
+import { defineConfig } from 'vitest/config'
+
+// One build for one day and machine: no dates, no paths, names by content.
+export default defineConfig({
+  base: '/console/',
+  build: {
+    outDir: '../dist',
+    emptyOutDir: true,
+    target: 'es2022',
+    cssTarget: ['chrome125', 'firefox128', 'safari18'], // as they are: light-dark(), nesting
+    assetsInlineLimit: 0, // data: is no source of the page's policy
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'e2e',
+          include: ['e2e/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
