@@ -22,14 +22,6 @@ const (
 	longSlots  = 2048
 )
 
-type principalKey struct{}
-
-// principalOf is who calls. The gate has put it there.
-func principalOf(ctx context.Context) policystore.Principal {
-	p, _ := ctx.Value(principalKey{}).(policystore.Principal)
-	return p
-}
-
 // validity says whether a token that was shown still is one: *policystore.Store.
 type validity interface {
 	TokenValid(ctx context.Context, id string) error
@@ -48,15 +40,16 @@ type gate struct {
 	recheck     time.Duration   // of tokens of calls without a deadline
 	patience    time.Duration   // with clients that send slowly, or take nothing
 	ending      context.Context // done when the server is
-	next        http.Handler
+	calls       http.Handler
+	pages       map[string]Page
 }
 
 // ServeHTTP implements http.Handler.
 func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 	w := newPatient(plain, g.patience)
 	defer w.begin()
-	rule, known := rules[r.URL.Path]
-	if !known || r.Method != http.MethodPost {
+	rule, next := g.route(r)
+	if next == nil {
 		http.NotFound(w, r)
 		return
 	}
@@ -74,11 +67,25 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer room.give(who, 1)
-	g.serve(w, r, rule, p)
+	g.serve(w, r, rule, p, next)
+}
+
+// route tells what answers a request, and what that needs; nil: there is nothing.
+func (g *gate) route(r *http.Request) (rule, http.Handler) {
+	if rule, known := rules[r.URL.Path]; known {
+		if r.Method != http.MethodPost {
+			return rule, nil
+		}
+		return rule, g.calls
+	}
+	if p, known := g.page(r.URL.Path); known {
+		return p.rule(), p.Handler
+	}
+	return rule{}, nil
 }
 
 // serve has the call answered, within its bounds.
-func (g *gate) serve(w *patient, r *http.Request, rule rule, p policystore.Principal) {
+func (g *gate) serve(w *patient, r *http.Request, rule rule, p policystore.Principal, next http.Handler) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), principalKey{}, p))
 	defer cancel(nil)
 	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()
@@ -101,14 +108,20 @@ func (g *gate) serve(w *patient, r *http.Request, rule rule, p policystore.Princ
 	}
 	r = r.WithContext(ctx)
 	r.Body = sent
-	g.next.ServeHTTP(w, r)
+	next.ServeHTTP(w, r)
 }
 
 // admit tells who calls, and whether he may.
 func (g *gate) admit(r *http.Request, rule rule) (p policystore.Principal, err error) {
+	from := peerOf(r.Context())
+	if rule.open {
+		return policystore.Principal{Name: from.source}, nil
+	}
 	p, err = g.authenticate(r)
 	switch {
 	case err != nil:
+	case rule.local && !from.trusted:
+		err = fmt.Errorf("%w: this is only for the user that the node runs as, and root, on its socket", policystore.ErrDenied)
 	case p.Role < rule.role:
 		err = fmt.Errorf("%w: this needs the role %s; %s is %s", policystore.ErrDenied, rule.role, p.Name, p.Role)
 	case rule.everywhere && p.Tenant != "":

@@ -18,6 +18,8 @@ type rule struct {
 	long bool
 	// everywhere: only principals of all tenants, for the answer is about all.
 	everywhere bool
+	// open to anybody, without a token; local: to the node's own user and root alone.
+	open, local bool
 	// large is the most that a request of it may have, in bytes; 0: smallMessage.
 	large int64
 }

@@ -12,7 +12,9 @@ import (
 	"connectrpc.com/connect"
 	"golang.org/x/time/rate"
 
+	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
@@ -41,6 +43,10 @@ type Config struct {
 	// Recheck is how often the token of a call without a deadline is looked at again.
 	// Default 10 s.
 	Recheck time.Duration
+	// Node describes the node for ListNodes; the server adds its cells. Nil: it has no name.
+	Node func() *pb.Node
+	// Extra are pages beside the calls, by path: one that ends with a slash has all below it.
+	Extra map[string]Page
 	// Patience is how long a client may take to send a request of a call without a
 	// deadline, and to take each piece of an answer. Default 30 s.
 	Patience time.Duration
@@ -57,10 +63,14 @@ const (
 	maxRequests = 4 * maxCellMessage
 )
 
+// ownPages are the server's.
+var ownPages = []string{"/openapi.json"}
+
 // Server answers the calls of the API. Its methods may be called from any goroutine.
 type Server struct {
 	http     *http.Server
 	registry *registry
+	actors   *actors.System
 	ending   context.Context // done when the server is
 	end      context.CancelCauseFunc
 }
@@ -69,6 +79,9 @@ type Server struct {
 func New(c Config) (*Server, error) {
 	if c.Store == nil || c.Refresher == nil || c.Reloader == nil || c.Spawner == nil || c.Broker == nil {
 		return nil, errors.New("api: a server needs a store, a refresher, a reloader, a spawner and a broker")
+	}
+	if err := validPages(c.Extra); err != nil {
+		return nil, err
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -106,8 +119,12 @@ func (s *Server) handler(c Config) http.Handler {
 		backend: c.Backend, keys: c.Keys, registry: s.registry}, options(maxCellMessage)))
 	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
-		short:    newSlots(shortSlots), long: newSlots(longSlots), next: mux}
+		short:    newSlots(shortSlots), long: newSlots(longSlots), calls: mux, pages: c.Extra}
 }
+
+// Actors are the node's cells: whoever embeds the node reaches them as clients do, and their
+// Sender is for the broker's capability send. They end with the server.
+func (s *Server) Actors() *actors.System { return s.actors }
 
 // Handler is what Serve serves, for a listener of the caller's own. Clients of it need
 // tokens.
