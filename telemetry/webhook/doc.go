@@ -1,0 +1,2 @@
+// Package webhook posts events to URLs.
+package webhook
