@@ -2,6 +2,8 @@ package events
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -36,10 +38,11 @@ type Hub struct {
 	stats   Stats
 }
 
-// slot is where an event is, or was until its tenant had too many.
+// slot is where an event is, or was until its tenant had too many: then it is nil. Events do not
+// change once they are here.
 type slot struct {
-	event Event
-	gone  bool
+	index uint64
+	event *Event
 }
 
 // share is what is kept of one tenant: the indexes of its events, ascending.
@@ -118,7 +121,7 @@ func (h *Hub) afford(tenant string) (lost uint64, ok bool) {
 func (h *Hub) add(e Event) {
 	e.Index = h.next
 	h.next++
-	h.kept = append(h.kept, slot{event: e})
+	h.kept = append(h.kept, slot{e.Index, &e})
 	h.alive++
 	s := h.of[e.Tenant]
 	if s == nil {
@@ -137,38 +140,52 @@ func (h *Hub) add(e Event) {
 }
 
 // at is where an index that is kept is: each since the first has a slot.
-func (h *Hub) at(index uint64) int { return int(index - h.kept[0].event.Index) }
+func (h *Hub) at(index uint64) int { return int(index - h.kept[0].index) }
 
 // drop forgets the event of a slot, which is the oldest of its tenant.
 func (h *Hub) drop(at int) {
-	e := &h.kept[at]
-	s := h.of[e.event.Tenant]
+	tenant := h.kept[at].event.Tenant
+	s := h.of[tenant]
 	if s.indexes = s.indexes[1:]; len(s.indexes) == 0 {
-		delete(h.of, e.event.Tenant)
+		delete(h.of, tenant)
 	}
-	*e = slot{event: Event{Index: e.event.Index}, gone: true}
+	h.kept[at].event = nil
 	h.alive--
 }
 
 // trim gives up the slots at the front that have nothing. Where they are scattered, a quiet
 // tenant's old event would have the hub remember them without end: it goes.
 func (h *Hub) trim() {
-	for len(h.kept) > 0 && (h.kept[0].gone || len(h.kept) > 4*h.keep) {
-		if !h.kept[0].gone {
+	for len(h.kept) > 0 && (h.kept[0].event == nil || len(h.kept) > 4*h.keep) {
+		if h.kept[0].event != nil {
 			h.drop(0)
 		}
 		h.kept = h.kept[1:]
 	}
 }
 
-// Since returns what is kept after an index, oldest first, and at most a page of it: as many as
-// are kept. lost is how many are missing among and before them, next what to ask with the next
-// time, and more is closed when there is more; it is never closed of a nil hub. An index that has
-// not been reached yet is of an earlier life of the node: all that is kept is after it.
+// Since returns what is kept after an index, oldest first. lost is how many are missing among and
+// before them, next what to ask with the next time, and more is closed when there is more; it is
+// nil of a nil hub. An index that has not been reached yet is of an earlier life of the node: all
+// that is kept is after it.
 func (h *Hub) Since(index uint64) (events []Event, lost, next uint64, more <-chan struct{}) {
 	if h == nil {
 		return nil, 0, index, nil
 	}
+	found, index, next, more := h.after(index)
+	for _, s := range found {
+		if s.event != nil {
+			if events == nil {
+				events = make([]Event, 0, len(found))
+			}
+			events = append(events, *s.event)
+		}
+	}
+	return events, next - index - uint64(len(events)), next, more
+}
+
+// after is the part of Since for which nobody can publish.
+func (h *Hub) after(index uint64) (found []slot, from, next uint64, more <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.more == nil {
@@ -177,14 +194,8 @@ func (h *Hub) Since(index uint64) (events []Event, lost, next uint64, more <-cha
 	if index >= h.next {
 		index = 0
 	}
-	from := sort.Search(len(h.kept), func(i int) bool { return h.kept[i].event.Index > index })
-	for _, s := range h.kept[from:] {
-		if !s.gone {
-			events = append(events, s.event)
-		}
-	}
-	newest := h.next - 1
-	return events, newest - index - uint64(len(events)), newest, h.more
+	at := sort.Search(len(h.kept), func(i int) bool { return h.kept[i].index > index })
+	return slices.Clone(h.kept[at:]), index, h.next - 1, h.more
 }
 
 // Stats counts.
@@ -194,12 +205,5 @@ func (h *Hub) Stats() Stats {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := Stats{Published: map[Kind]uint64{}, Suppressed: map[Kind]uint64{}, Kept: h.alive}
-	for k, n := range h.stats.Published {
-		out.Published[k] = n
-	}
-	for k, n := range h.stats.Suppressed {
-		out.Suppressed[k] = n
-	}
-	return out
+	return Stats{Published: maps.Clone(h.stats.Published), Suppressed: maps.Clone(h.stats.Suppressed), Kept: h.alive}
 }

@@ -1,0 +1,247 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Whatever is published by whomever, what a reader gets of it adds up.
+func TestHubProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		keep := rapid.IntRange(1, 12).Draw(t, "keep")
+		h := NewHub(keep)
+		all := map[uint64]Event{}
+		for range rapid.IntRange(0, 200).Draw(t, "events") {
+			e := Event{Kind: rapid.SampledFrom([]Kind{CellStarted, CellEnded, HostEnded}).Draw(t, "kind"),
+				Tenant: rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "tenant"), Message: rapid.String().Draw(t, "message")}
+			h.Publish(e)
+			e.Index = uint64(len(all) + 1)
+			all[e.Index] = e
+		}
+		from := rapid.Uint64Range(0, uint64(len(all))).Draw(t, "from")
+		got, lost, next, more := h.Since(from)
+		if next != uint64(len(all)) || lost+uint64(len(got)) != next-from {
+			t.Fatalf("%d events, %d lost, next %d, after %d of %d", len(got), lost, next, from, len(all))
+		}
+		checkKept(t, got, all, keep, from)
+		if len(h.kept) > 4*keep {
+			t.Fatalf("%d slots for %d events", len(h.kept), keep)
+		}
+		select {
+		case <-more:
+			t.Fatal("there is more, and there is not")
+		default:
+		}
+		h.Publish(Event{Kind: NodeReady})
+		<-more
+	})
+}
+
+func checkKept(t *rapid.T, got []Event, all map[uint64]Event, keep int, from uint64) {
+	of, last := map[string]int{}, from
+	for _, e := range got {
+		was := all[e.Index]
+		if e.Index <= last || e.Kind != was.Kind || e.Tenant != was.Tenant || e.Message != Text(was.Message, MaxMessage) || e.At.IsZero() {
+			t.Fatalf("event %+v after %d, published as %+v", e, last, was)
+		}
+		last = e.Index
+		of[e.Tenant]++
+	}
+	for tenant, n := range of {
+		if n > keep || tenant != "" && n > max(1, keep/2) {
+			t.Fatalf("%d events of %q of %d", n, tenant, keep)
+		}
+	}
+	if len(all) > 0 && from < uint64(len(all)) && last != uint64(len(all)) {
+		t.Fatalf("the newest is %d of %d", last, len(all))
+	}
+}
+
+// A tenant to which a lot happens takes nothing from one to which little does.
+func TestNoisyTenant(t *testing.T) {
+	h := NewHub(100)
+	h.Publish(Event{Kind: CellCrashed, Tenant: "quiet", Cell: "c"})
+	for range 200 {
+		h.Publish(Event{Kind: CellStarted, Tenant: "noisy"})
+	}
+	got, lost, _, _ := h.Since(0)
+	if len(got) != 51 || got[0].Tenant != "quiet" || lost != 150 {
+		t.Errorf("%d kept, %d lost, first %+v", len(got), lost, got[0])
+	}
+}
+
+// What guests bring about has a budget, and what is beyond it is told with the next.
+func TestBudget(t *testing.T) {
+	h := NewHub(0)
+	now := time.Unix(1, 0)
+	h.now = func() time.Time { return now }
+	denied := func(tenant string) {
+		h.Publish(Event{Kind: Denied, Tenant: tenant, Message: "no", Denial: &cell.Denial{Action: strings.Repeat("x", 4096)}})
+	}
+	for range budgetBurst + 7 {
+		denied("a")
+	}
+	denied("b")
+	h.Publish(Event{Kind: CellCrashed, Tenant: "a"})
+	now = now.Add(time.Second)
+	denied("a")
+	got, _, _, _ := h.Since(budgetBurst)
+	if len(got) != 3 || got[0].Tenant != "b" || got[1].Kind != CellCrashed || got[2].Message != "(7 before it are left out) no" {
+		t.Errorf("events %+v", got)
+	}
+	if n := len(got[2].Denial.Action); n > maxField {
+		t.Errorf("an action of %d bytes", n)
+	}
+	if s := h.Stats(); s.Suppressed[Denied] != 7 || s.Published[Denied] != budgetBurst+9 || s.Kept != budgetBurst+3 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// A reader with an index of an earlier life of the node gets all there is.
+func TestIndexOfAnotherLife(t *testing.T) {
+	h := NewHub(0)
+	h.Publish(Event{Kind: NodeReady})
+	got, lost, next, _ := h.Since(4711)
+	if len(got) != 1 || lost != 0 || next != 1 {
+		t.Errorf("%+v, %d lost, next %d", got, lost, next)
+	}
+	got, lost, next, _ = h.Since(next)
+	if len(got) != 0 || lost != 0 || next != 1 {
+		t.Errorf("then %+v, %d lost, next %d", got, lost, next)
+	}
+}
+
+func TestNilHub(t *testing.T) {
+	var h *Hub
+	h.Publish(Event{Kind: NodeReady})
+	got, lost, next, more := h.Since(3)
+	if got != nil || lost != 0 || next != 3 || more != nil || h.Stats().Kept != 0 {
+		t.Error("a nil hub has something")
+	}
+}
+
+// Many who publish and many who read: each reader gets or misses each event once.
+func TestReaders(t *testing.T) {
+	const publishers, each, readers = 4, 2000, 32
+	h := NewHub(64)
+	var publish, read sync.WaitGroup
+	for range readers {
+		read.Go(func() {
+			var next, seen, lost uint64
+			for seen+lost < publishers*each {
+				events, missed, to, more := h.Since(next)
+				next, lost = to, lost+missed
+				for _, e := range events {
+					if seen++; e.Index > to {
+						t.Errorf("index %d, up to %d", e.Index, to)
+					}
+				}
+				if seen+lost < publishers*each {
+					<-more
+				}
+			}
+			if next != publishers*each {
+				t.Errorf("ended at %d", next)
+			}
+		})
+	}
+	for range publishers {
+		publish.Go(func() {
+			for range each {
+				h.Publish(Event{Kind: HostEnded})
+			}
+		})
+	}
+	publish.Wait()
+	read.Wait()
+}
+
+func TestText(t *testing.T) {
+	for _, c := range []struct {
+		name, in, want string
+		most           int
+	}{
+		{"plain", "hello", "hello", 100},
+		{"letters of others", "żółw 🐢", "żółw 🐢", 100},
+		{"a forged line", "a\nERROR b\r\n", "a ERROR b  ", 100},
+		{"an escape sequence", "\x1b[31mred\x9b", "·[31mred·", 100},
+		{"turned around", "a\u202eb\u2028c", "a·b·c", 100},
+		{"not UTF-8", "a\xff\xfeb", "a··b", 100},
+		{"long", "abcdefghij", "abcde…", 8},
+		{"cut within a letter", "żżżżż", "żż…", 8},
+		{"grows", "\xff\xff\xff\xff", "·…", 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := Text(c.in, c.most); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func FuzzText(f *testing.F) {
+	f.Add("a\x1b\xff…\u202e", 8)
+	f.Fuzz(func(t *testing.T, s string, most int) {
+		if most < 4 || most > 1<<20 {
+			return
+		}
+		got := Text(s, most)
+		if len(got) > most || !utf8.ValidString(got) || strings.IndexFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+			t.Errorf("%q within %d is %q", s, most, got)
+		}
+		if again := Text(got, most); again != got {
+			t.Errorf("%q becomes %q", got, again)
+		}
+	})
+}
+
+func BenchmarkPublish(b *testing.B) {
+	for _, readers := range []int{0, 100} {
+		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
+			h, done := NewHub(0), make(chan struct{})
+			var reading sync.WaitGroup
+			for range readers { // who take a look and then wait for the end
+				reading.Go(func() {
+					_, _, _, _ = h.Since(0)
+					<-done
+				})
+			}
+			e := Event{Kind: CellStarted, Tenant: "acme", Cell: "worker", Message: "runs"}
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Publish(e)
+			}
+			close(done)
+			reading.Wait()
+		})
+	}
+}
+
+func BenchmarkSince(b *testing.B) {
+	h := NewHub(0)
+	for i := range DefaultKeep {
+		h.Publish(Event{Kind: CellStarted, Tenant: fmt.Sprint(i % 10)})
+	}
+	b.Run("all", func(b *testing.B) {
+		for b.Loop() {
+			_, _, _, _ = h.Since(0)
+		}
+	})
+	b.Run("latest", func(b *testing.B) {
+		for b.Loop() {
+			_, _, _, _ = h.Since(DefaultKeep - 1)
+		}
+	})
+}
