@@ -3,6 +3,23 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pyisolate/pyisolate/api/client"
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/broker/capability"
+	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/kernel/enforce"
+	"github.com/pyisolate/pyisolate/policystore"
+	"github.com/pyisolate/pyisolate/policystore/live"
+	"github.com/pyisolate/pyisolate/policystore/refresh"
 )
 
 // State of a node.
@@ -24,20 +41,173 @@ var (
 	ErrInUse = errors.New("in use")
 )
 
+// endWithin is how long a node waits for its clients and hosts when it closes.
+const endWithin = 10 * time.Second
+
 // Node is one that runs.
-type Node struct{}
+type Node struct {
+	config  Config
+	logger  *slog.Logger
+	started time.Time
+	state   atomic.Value // State
 
-// Open opens a node, which then listens. When ctx ends before it has opened, it fails.
-func Open(ctx context.Context, c Config) (*Node, error) { return nil, errors.New("not yet") }
+	// What Open has opened, nil what it has not.
+	data      *dataDir
+	store     *policystore.Store
+	refresher *refresh.Refresher
+	reloader  *live.Reloader
+	kernel    *enforce.Enforcer
+	python    pydist.Dist
+	launcher  *launch.Launcher
+	broker    *capability.Broker
+	server    *server.Server
+	listeners []listener
+	certs     *certificates
 
-// Serve waits until ctx ends, or the node can listen no more; then it drains and closes.
-func (n *Node) Serve(ctx context.Context) error { return nil }
+	cells   *spawner
+	reduced atomic.Pointer[[]string] // layers that cells go without; nil: not known yet
 
-// Drain has no more cells started, and waits until no cell runs anything, or ctx ends.
-func (n *Node) Drain(ctx context.Context) error { return nil }
+	serving sync.WaitGroup
+	failed  chan error    // of listeners
+	closed  chan struct{} // when Close has begun
+	once    sync.Once
+	err     error // of Close
+}
 
-// Close ends all cells and the node.
-func (n *Node) Close() error { return nil }
+// Open opens a node, which then listens; see the package's documentation for what it answers
+// before Open returns. When ctx ends before the node is ready, Open fails, and nothing is left.
+func Open(ctx context.Context, c Config) (*Node, error) {
+	c = c.withDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("node: configuration: %w", err)
+	}
+	n := &Node{config: c, logger: c.Logger, started: time.Now(), cells: newSpawner(), failed: make(chan error, 1), closed: make(chan struct{})}
+	n.state.Store(Starting)
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	n.state.CompareAndSwap(Starting, Ready)
+	return n, nil
+}
+
+// Serve waits until ctx ends, or the node can listen no more; then it drains for the time that
+// is configured, and closes.
+func (n *Node) Serve(ctx context.Context) (err error) {
+	select {
+	case err = <-n.failed:
+	case <-n.closed:
+	case <-ctx.Done():
+		err = n.drainInTime()
+	}
+	return errors.Join(err, n.Close())
+}
+
+func (n *Node) drainInTime() error {
+	within := max(n.config.DrainTimeout, 0)
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	err := n.Drain(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		n.logger.Warn("operations were still under way when the node ended", slog.Duration("after", within), slog.Int64("operations", n.cells.underWay()))
+		return nil
+	}
+	return err
+}
+
+// Drain makes the node refuse new cells, for good, and waits until no cell runs anything. It
+// fails when ctx ends before that. Close ends it.
+func (n *Node) Drain(ctx context.Context) error {
+	if !n.state.CompareAndSwap(Starting, Draining) {
+		n.state.CompareAndSwap(Ready, Draining)
+	}
+	n.cells.drain()
+	n.logger.Info("draining: no more cells are started", slog.Int64("operations", n.cells.underWay()))
+	select {
+	case <-n.cells.idle():
+		return nil
+	case <-n.closed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("node: drain: %w", ctx.Err())
+	}
+}
+
+// Close ends all cells and what is under way in them, and then the node. A second call waits
+// for the first, and returns what it did.
+func (n *Node) Close() error {
+	n.once.Do(func() {
+		n.state.Store(Ended)
+		close(n.closed)
+		n.cells.end()
+		n.err = n.closeParts()
+	})
+	return n.err
+}
+
+// closeParts closes what there is, what needs something before that.
+func (n *Node) closeParts() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
+	defer cancel()
+	if n.server != nil {
+		err = errors.Join(err, n.server.Close(ctx))
+	}
+	for _, l := range n.listeners {
+		_ = l.Close() // the server has, if it ever served
+	}
+	n.serving.Wait()
+	if n.certs != nil {
+		n.certs.close()
+	}
+	if n.reloader != nil {
+		n.reloader.Close()
+	}
+	if n.refresher != nil {
+		n.refresher.Close()
+	}
+	if n.launcher != nil {
+		err = errors.Join(err, n.launcher.Close(ctx))
+	}
+	_ = n.kernel.Close() // what cannot be removed now is removed by the next node
+	if n.broker != nil {
+		err = errors.Join(err, n.broker.Close(ctx))
+	}
+	if n.store != nil {
+		err = errors.Join(err, n.store.Close())
+	}
+	if n.data != nil {
+		err = errors.Join(err, n.data.close())
+	}
+	return err
+}
 
 // State says how it stands.
-func (n *Node) State() State { return Ended }
+func (n *Node) State() State {
+	s, _ := n.state.Load().(State)
+	return s
+}
+
+// Config is what the node goes by, with defaults filled in.
+func (n *Node) Config() Config { return n.config }
+
+// Addresses are those that it listens on, as clients write them: unix:///PATH, https://HOST:PORT.
+func (n *Node) Addresses() (all []string) {
+	for _, l := range n.listeners {
+		all = append(all, l.address.String())
+	}
+	return all
+}
+
+// Handler is all that the node serves, for a listener of the caller's own. Clients of it need
+// tokens.
+func (n *Node) Handler() http.Handler { return n.server.Handler() }
+
+// Client returns a client of the node over its first unix socket, which calls as the node's own
+// user: an admin. The caller closes it.
+func (n *Node) Client() (*client.Client, error) {
+	for _, l := range n.listeners {
+		if at, ok := l.Addr().(*net.UnixAddr); ok {
+			return client.New(client.Config{Socket: at.Name})
+		}
+	}
+	return nil, errors.New("node: it listens on no unix socket: make a client of one of its addresses, with a token")
+}

@@ -144,7 +144,7 @@ func (c *compiling) extra() {
 	for _, e := range c.s.extra {
 		k := c.o.Keys.named(e.name)
 		if k == nil {
-			hint := near(e.name, c.o.Keys.Names())
+			hint := meant(e.name, c.o.Keys.Names())
 			if hint == "" {
 				hint = c.o.Keys.list()
 			}

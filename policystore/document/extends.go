@@ -12,7 +12,7 @@ func (p parsing) checkChains() {
 			continue
 		}
 		if p.d.named(s.extends) == nil {
-			p.at(s.extendsAt, near(s.extends, p.d.Sandboxes()), "there is no sandbox %s; there are %s", shown(s.extends), p.d.list())
+			p.at(s.extendsAt, meant(s.extends, p.d.Sandboxes()), "there is no sandbox %s; there are %s", shown(s.extends), p.d.list())
 			continue
 		}
 		if cycle := p.d.cycle(s); cycle != nil {

@@ -88,7 +88,7 @@ func (r *reporter) rules(n *node, name string, verbs []string, what string, each
 		}
 		for _, p := range item.pairs {
 			if !slices.Contains(verbs, p.key.text) {
-				r.at(p.key.at, near(p.key.text, verbs), "a rule of %s says one of %s, and not %s", name, strings.Join(verbs, ", "), shown(p.key.text))
+				r.at(p.key.at, meant(p.key.text, verbs), "a rule of %s says one of %s, and not %s", name, strings.Join(verbs, ", "), shown(p.key.text))
 				continue
 			}
 			for _, text := range r.words(p.value, what) {

@@ -80,7 +80,7 @@ func (p parsing) document(root *node) {
 }
 
 func (p parsing) unknownTop(key *node) {
-	hint := near(key.text, topKeys)
+	hint := meant(key.text, topKeys)
 	if hint == "" && isSandboxKey(key.text) {
 		hint = "it belongs into a sandbox, below sandboxes: NAME:"
 	}
@@ -193,7 +193,7 @@ func (p parsing) keyHint(name string) string {
 	if slices.Contains(topKeys, name) {
 		return name + " stands at the top of the document"
 	}
-	if hint := near(name, keyNames()); hint != "" {
+	if hint := meant(name, keyNames()); hint != "" {
 		return hint
 	}
 	return "the keys are in docs/policy.md; those of plug-ins begin with " + extraPrefix

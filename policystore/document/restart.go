@@ -37,7 +37,7 @@ func (s *restart) decode(r *reporter, k *key, n *node) {
 			value.Within = within.value
 		default:
 			names := []string{"strategy", "max", "within"}
-			r.at(p.key.at, near(p.key.text, names), "restart has no key %s; it has %s", shown(p.key.text), strings.Join(names, ", "))
+			r.at(p.key.at, meant(p.key.text, names), "restart has no key %s; it has %s", shown(p.key.text), strings.Join(names, ", "))
 		}
 	}
 	s.give(value, n.at)

@@ -91,7 +91,7 @@ func (r *reporter) choice(n *node, what string, of []string) (string, bool) {
 			return text, true
 		}
 	}
-	hint := near(text, of)
+	hint := meant(text, of)
 	if hint == "" {
 		hint = "write " + strings.Join(of, " or ")
 	}
