@@ -50,6 +50,9 @@ type Config struct {
 	// lacks. Default stack.Dev: it goes without, and its report says so. stack.Hardened:
 	// it does not start. stack.Compatibility: cells put on none.
 	Confinement stack.Mode
+	// Hosts is told of each host that starts or ends, by a goroutine that must not be kept
+	// waiting; nil: nobody is.
+	Hosts func(HostChange)
 	// Kernel is the node's half of the kernel's layers; nil: cells have their own half
 	// alone. It is the caller's, to be closed after the launcher.
 	Kernel *enforce.Enforcer

@@ -23,6 +23,7 @@ type handle struct {
 	ruling   ruling       // of now
 	wall     atomic.Int64 // the limit of now, in nanoseconds
 	released bool         // under the launcher's mu
+	warm     bool         // before anybody has the handle
 
 	done chan struct{} // closed when the cell has ended
 	back chan struct{} // closed when its resources are given back
@@ -364,6 +365,7 @@ func (c *handle) end(state cell.State, reason string, last *wire.Report) {
 		c.mu.Unlock()
 	}
 	used := c.seated().kernelUsage()
+	c.launcher.spent(used)
 	c.mu.Lock()
 	c.last.Kernel = used
 	c.mu.Unlock()

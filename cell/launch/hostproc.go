@@ -49,8 +49,10 @@ func (l *Launcher) startHost(backend cell.Backend, r ruling, node int) (*hostpro
 	h, err := l.startWith(backend, r, node, share)
 	if err != nil {
 		l.users.give(number)
+		l.observeHost(HostChange{Backend: backend, Failed: err})
 		return nil, err
 	}
+	l.observeHost(HostChange{Backend: backend, PID: h.pid})
 	l.waiters.Go(func() {
 		l.attend(h)
 		l.users.give(number)
@@ -147,6 +149,7 @@ func (l *Launcher) attend(h *hostproc) {
 	}
 	exit := h.proc.cmd.Wait()
 	_ = h.proc.conn.Close()
+	l.observeHost(HostChange{Backend: h.backend, PID: h.pid, Ended: h.ended(), Reason: h.epitaph(exit), Up: time.Since(h.up)})
 	h.proc.channel.deaf()
 	reason := h.epitaph(exit)
 	h.mu.Lock()

@@ -47,7 +47,7 @@ func (h *hostproc) leave() bool {
 		return false
 	}
 	h.retiring = true
-	h.verdict = "was idle"
+	h.verdict = idleVerdict
 	return true
 }
 

@@ -42,6 +42,11 @@ type Launcher struct {
 	nextID uint64
 	live   map[uint64]struct{} // cells that are not released
 	stats  Stats
+	// What channels that are closed have carried, cells that have ended have used, and what was
+	// told of either.
+	traffic wire.Counts
+	used    cell.KernelUsage
+	totals  totals
 }
 
 // ErrClosed is returned by a launcher that was closed.
@@ -141,6 +146,7 @@ func (c *handle) claimIn(ctx context.Context, h *hostproc) error {
 	}
 	c.seatIn(h)
 	ready, worker, err := c.chooseWorker()
+	c.warm = ready
 	switch {
 	case err != nil:
 		return err
@@ -243,7 +249,7 @@ func (l *Launcher) Close(ctx context.Context) error {
 	l.mu.Unlock()
 	for _, h := range hosts {
 		h.mu.Lock()
-		h.verdict = "was closed by its node"
+		h.verdict = closedVerdict
 		h.mu.Unlock()
 		_ = h.proc.conn.Close() // the host ends its cells and exits
 	}

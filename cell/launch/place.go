@@ -156,8 +156,9 @@ func (l *Launcher) hostChanged(h *hostproc) {
 	h.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if dead {
+	if _, there := l.hosts[h]; dead && there {
 		delete(l.hosts, h)
+		l.traffic = l.traffic.Plus(h.proc.conn.Counts())
 	}
 	for i, s := range l.spares[h.backend] {
 		if s == h {

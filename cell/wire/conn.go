@@ -62,6 +62,8 @@ type Conn interface {
 	TryRecv() (*Msg, error)
 	// Await waits until there may be a message. On a socket others may receive meanwhile.
 	Await()
+	// Counts is what has gone over it.
+	Counts() Counts
 	// Close ends all calls, those under way included.
 	Close() error
 }
@@ -78,6 +80,7 @@ type conn struct {
 	writing bool
 	err     error
 	out     *seal.Sealer
+	sent    counter
 }
 
 var _ Conn = (*conn)(nil)
@@ -202,18 +205,20 @@ func (c *conn) flush() error {
 // write seals plain into frames and writes them, several at once.
 func (c *conn) write(plain []byte, sealed *[]byte) (err error) {
 	for len(plain) > 0 {
-		out := (*sealed)[:0]
+		out, frames := (*sealed)[:0], 0
 		for len(plain) > 0 && len(out) < 4*framePlaintext {
 			n := min(len(plain), framePlaintext)
 			if out, err = c.out.Seal(out, plain[:n]); err != nil {
 				return err
 			}
 			plain = plain[n:]
+			frames++
 		}
 		*sealed = out
 		if err := c.t.Write(out); err != nil {
 			return err
 		}
+		c.sent.add(frames, len(out))
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type receiver struct {
 	r, w int               // what is read and not yet opened is raw[r:w]
 	decoder
 
+	count   counter
 	kept    *Msg // found by has, for next
 	keptErr error
 }
@@ -87,6 +88,7 @@ func (c *receiver) openFrame() (bool, error) {
 		return false, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	c.r += size
+	c.count.add(1, size)
 	c.feed(plain)
 	return true, nil
 }
