@@ -16,6 +16,7 @@ type cellActor struct {
 	system *System
 	at     Address
 	plan   Plan
+	gate   *gate
 	self   *actor.PID
 
 	state  state
@@ -145,7 +146,9 @@ func (a *cellActor) do(r *request, c cell.Cell, epoch uint64) {
 	case err != nil:
 		reply.Err = err
 	case c != nil:
-		reply = perform(r.ctx, c, r.env.Body)
+		ctx, done := a.system.observe(r, epoch)
+		reply = perform(ctx, c, r.env.Body)
+		done(reply)
 	}
 	reply.Epoch = epoch
 	if r.env.Body.line() != aside {

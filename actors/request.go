@@ -12,9 +12,10 @@ import (
 
 // request is an envelope on its way to an actor of this node, and back.
 type request struct {
-	env Envelope
-	ctx context.Context // ends when the answer is of no use any more
-	end context.CancelFunc
+	env  Envelope
+	sent time.Time
+	ctx  context.Context // ends when the answer is of no use any more
+	end  context.CancelFunc
 
 	taken   atomic.Bool // by the actor, so that somebody answers
 	once    sync.Once
@@ -26,7 +27,7 @@ type request struct {
 func (*request) IgnoreDeadLetterLogging() {}
 
 func newRequest(ctx context.Context, env Envelope, leave func()) *request {
-	r := &request{env: env, ctx: ctx, end: func() {}, replied: make(chan Reply, 1), leave: leave}
+	r := &request{env: env, sent: time.Now(), ctx: ctx, end: func() {}, replied: make(chan Reply, 1), leave: leave}
 	if !env.Deadline.IsZero() {
 		r.ctx, r.end = context.WithDeadline(ctx, env.Deadline)
 	}

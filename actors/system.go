@@ -23,6 +23,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Events is called with what happens to cells; it must not block.
 	Events func(Event)
+	// Observe is called before each operation, by its goroutine: the operation has the context that
+	// it returns, and the function is told what became of it. Nil: nobody observes.
+	Observe func(context.Context, Operation) (context.Context, func(Reply))
 	// Linger is how long a cell that has ended keeps its name, so that what it posted can
 	// be received. Default 1 min.
 	Linger time.Duration
@@ -118,7 +121,7 @@ func validAddress(a Address) error {
 
 // place makes an actor and gives it the name.
 func (s *System) place(a Address, p Plan) (*cellActor, error) {
-	c := &cellActor{system: s, at: a, plan: p, gone: make(chan struct{})}
+	c := &cellActor{system: s, at: a, plan: p, gate: newGate(p.Credit), gone: make(chan struct{})}
 	for i := range c.lanes {
 		c.lanes[i].wg = &s.working
 	}
@@ -130,7 +133,7 @@ func (s *System) place(a Address, p Plan) (*cellActor, error) {
 	s.all[c] = struct{}{}
 	c.self = s.root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
 	s.mu.Unlock()
-	own := Entry{PID: c.self, gate: newGate(p.Credit), gone: c.gone, idle: &c.idle}
+	own := Entry{PID: c.self, gate: c.gate, gone: c.gone, idle: &c.idle}
 	if s.directory.Claim(a, own) {
 		return c, nil
 	}
