@@ -57,10 +57,11 @@ func (f *Followed) Report() Report {
 func (f *Followed) offer(newest uint64, r Revision, m meaning) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	known := f.report.Newest == newest
 	f.report.Newest, f.report.Deleted, f.broken = newest, false, ""
 	if m.err != nil {
 		f.broken = m.err.Error()
-		f.report.Failed = f.broken
+		f.refused(f.broken, known)
 		f.tell(m.err)
 		return
 	}
@@ -76,6 +77,17 @@ func (f *Followed) offer(newest uint64, r Revision, m meaning) {
 	}
 	f.next = &offered{revision: r}
 	f.begin()
+}
+
+// refused notes, under mu, why nothing newer can be in force, and has it reported, of a version
+// that is known already once.
+func (f *Followed) refused(why string, known bool) {
+	again := known && f.report.Failed == why
+	f.report.Failed, f.report.Took = why, 0
+	if reported := f.reloader.options.Reported; reported != nil && !again {
+		report := f.report
+		f.reloader.running.Go(func() { reported(report) })
+	}
 }
 
 // begin sees to it, under mu, that somebody serves the target.
@@ -121,12 +133,14 @@ func (f *Followed) work() {
 			f.reloader.places.leave(owner)
 			return
 		}
+		began := time.Now()
 		reloaded, err := f.target.Apply(f.ctx, o.revision)
+		took := time.Since(began)
 		f.reloader.places.leave(owner)
 		if f.again(o, err) {
 			continue
 		}
-		f.note(o, reloaded, err)
+		f.note(o, reloaded, err, took)
 		if errors.Is(err, cell.CellGone) {
 			f.Close()
 		}
@@ -176,8 +190,9 @@ func (f *Followed) again(o *offered, err error) bool {
 }
 
 // note records how a revision ended.
-func (f *Followed) note(o *offered, reloaded cell.Reloaded, err error) {
+func (f *Followed) note(o *offered, reloaded cell.Reloaded, err error, took time.Duration) {
 	f.mu.Lock()
+	f.report.Took = took
 	if err != nil {
 		f.report.Failed = err.Error()
 		if f.next == nil && !final(err) {

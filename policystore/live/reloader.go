@@ -39,8 +39,8 @@ type Options struct {
 	ResolveKeep time.Duration
 	// ResolveTimeout bounds a look-up, and how long Follow waits for all names; 0 is 2 s.
 	ResolveTimeout time.Duration
-	// Reported is called, by the goroutine that served it, when a target has been served. Nil:
-	// nobody is told.
+	// Reported is called when a target has been served, and when it keeps what it has because
+	// nothing can be made of a version for it. It must not block. Nil: nobody is told.
 	Reported func(Report)
 	// Logger takes what goes wrong; nil discards it.
 	Logger *slog.Logger
@@ -121,6 +121,9 @@ func (r *Reloader) Follow(ctx context.Context, name, sandbox string, t Target) (
 	}
 	defer r.running.Done()
 	f := &Followed{reloader: r, subject: s, sandbox: sandbox, target: t, first: make(chan error, 1), report: Report{Policy: name, Sandbox: sandbox}}
+	if n, ok := t.(Named); ok {
+		f.report.Tenant, f.report.Cell = n.Subject()
+	}
 	if b, ok := t.(Begun); ok {
 		f.inForce = b.Began()
 		f.report.Version, f.report.At = f.inForce.Version, r.options.Now()

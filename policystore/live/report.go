@@ -8,6 +8,9 @@ import (
 
 // Report is how a followed cell stands to its policy.
 type Report struct {
+	// Tenant and Cell are of a target that is Named.
+	Tenant string `json:"tenant,omitempty"`
+	Cell   string `json:"cell,omitempty"`
 	Policy  string `json:"policy"`
 	Sandbox string `json:"sandbox"`
 	// Version is in force since At, by the node's clock; 0: none that was brought.
@@ -29,4 +32,6 @@ type Report struct {
 	// under way, Failed says why.
 	Newest uint64 `json:"newest"`
 	Failed string `json:"failed,omitempty"`
+	// Took is how long the target was at work on the last revision, whatever became of it.
+	Took time.Duration `json:"-"`
 }

@@ -25,6 +25,11 @@ type Bounded interface {
 	Backend() cell.Backend
 }
 
+// A Named target is a cell of a tenant.
+type Named interface {
+	Subject() (tenant, cell string)
+}
+
 // Revision is a version of a policy, for one sandbox and with the addresses of the moment.
 type Revision struct {
 	Policy   string
@@ -56,6 +61,7 @@ type Cell struct{ cell.Cell }
 var (
 	_ Target  = Cell{}
 	_ Bounded = Cell{}
+	_ Named   = Cell{}
 )
 
 // Apply reloads the cell.
@@ -66,6 +72,9 @@ func (c Cell) Apply(ctx context.Context, r Revision) (cell.Reloaded, error) {
 	}
 	return c.Reload(ctx, revision)
 }
+
+// Subject is the cell's.
+func (c Cell) Subject() (tenant, cell string) { return c.Spec().Tenant, c.Spec().Name }
 
 // Backend is the cell's.
 func (c Cell) Backend() cell.Backend { return c.Spec().Backend }
