@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -22,7 +23,7 @@ import (
 type serveOptions struct {
 	socket, data, python, mode, brokerIO, secrets, store, log string
 	socketMode, pullProxy                                     string
-	pullInner                                                 bool
+	pullInner, exitWithStdin                                  bool
 }
 
 func newServe() *cobra.Command {
@@ -44,6 +45,12 @@ Ctrl-C end it, and its cells.`,
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal does not wait
+			if o.exitWithStdin {
+				go func() {
+					_, _ = io.Copy(io.Discard, c.InOrStdin())
+					stop()
+				}()
+			}
 			return serve(ctx, &o, c)
 		},
 	}
@@ -58,6 +65,7 @@ Ctrl-C end it, and its cells.`,
 	f.StringVar(&o.pullProxy, "pull-proxy", "", "the address of a proxy to pull policies through (default: none, whatever the environment says)")
 	f.BoolVar(&o.pullInner, "pull-inner", false, "let who is bound to a tenant pull policies from this machine and private networks, too")
 	f.StringVar(&o.python, "python", "", pythonUsage)
+	f.BoolVar(&o.exitWithStdin, "exit-with-stdin", false, "end when standard input ends: with the program that has started the node")
 	f.StringVar(&o.log, "log", "text", "how to log to standard error: text or json")
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("log", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))

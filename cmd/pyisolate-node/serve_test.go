@@ -15,10 +15,21 @@ import (
 // startServe starts a node and returns it when it has said that it is ready.
 func startServe(t *testing.T, dir string, env ...string) (c *exec.Cmd, ready string) {
 	t.Helper()
-	c = exec.Command("/proc/self/exe")
-	c.Args = []string{"pyisolate-node", "serve", "--socket", filepath.Join(dir, "s"), "--data", filepath.Join(dir, "data")}
-	c.Env = append(append(os.Environ(), mainEnv+"=1"), env...)
+	c = serveCommand(dir)
+	c.Env = append(c.Env, env...)
+	return c, readyServe(t, c)
+}
+
+func serveCommand(dir string, flags ...string) *exec.Cmd {
+	c := exec.Command("/proc/self/exe")
+	c.Args = append([]string{"pyisolate-node", "serve", "--socket", filepath.Join(dir, "s"), "--data", filepath.Join(dir, "data")}, flags...)
+	c.Env = append(os.Environ(), mainEnv+"=1")
 	c.Stderr = os.Stderr
+	return c
+}
+
+func readyServe(t *testing.T, c *exec.Cmd) (ready string) {
+	t.Helper()
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +45,7 @@ func startServe(t *testing.T, dir string, env ...string) (c *exec.Cmd, ready str
 	if err != nil {
 		t.Fatalf("it said %q, then %v", line, err)
 	}
-	return c, line
+	return line
 }
 
 // The service manager hears when a node is ready and when it ends; SIGTERM is a good end.
@@ -65,6 +76,26 @@ func TestServeTellsTheServiceManager(t *testing.T) {
 	hears("STOPPING=1")
 	if err := c.Wait(); err != nil {
 		t.Errorf("ended with %v", err)
+	}
+}
+
+// A node ends with the program that started it and holds its standard input, however that ends.
+func TestServeExitWithStdin(t *testing.T) {
+	dir := t.TempDir()
+	c := serveCommand(dir, "--exit-with-stdin")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readyServe(t, c)
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "s")); err == nil {
+		t.Error("the socket is still there: it was no orderly end")
 	}
 }
 

@@ -1,0 +1,53 @@
+"""Runs Python that you do not trust in the cells of a PyIsolate node.
+
+::
+
+    import pyisolate as iso
+
+    with iso.spawn("demo", allowed_imports=["math"]) as sandbox:
+        sandbox.exec("from math import sqrt; post(sqrt(2))")
+        print(sandbox.recv())  # 1.4142135623730951
+
+docs/python.md tells the rest. :mod:`pyisolate.aio` has the same for asyncio.
+"""
+
+from . import errors, policy
+from ._authority import (
+    AllowPath,
+    Authority,
+    Capability,
+    ConnectTCP,
+    Contract,
+    CpuBudget,
+    DenyPath,
+    DenyTCP,
+    Import,
+    MemoryBudget,
+    OpenFiles,
+    OutputBudget,
+    ReadPath,
+    Threads,
+    WallBudget,
+    WritePath,
+)
+from ._calls import PolicyRef
+from ._client import Client, Stream, connect, set_default
+from ._reports import Checkpoint, Event, Layer, Log, Lost, Metric, Move, Node, PolicyState, Report, Stats, Version
+from ._sandbox import (
+    Sandbox,
+    attach,
+    checkpoint,
+    checkpoints,
+    events,
+    list_active,
+    migrate,
+    nodes,
+    publish,
+    restore,
+    spawn,
+    stats,
+)
+from .errors import *  # noqa: F403  # all of its __all__: the exception tree
+from .policy import Policy, set_policy_token
+
+__version__ = "0.1.0"

@@ -1,0 +1,324 @@
+"""The calls of the API: what each sends, how its answer is read, whether it may be repeated.
+
+A :class:`Call` is data. The blocking and the asyncio client carry it out alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+
+from . import _detail, _reports, _values, errors
+from ._values import Seconds, Size
+
+if TYPE_CHECKING:
+    from .policy import Policy
+
+T = TypeVar("T")
+
+#: seconds for calls that do not run a guest, when nothing else is said
+SHORT = 30.0
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One call. ``repeatable``: sending it twice does no more than sending it once."""
+
+    procedure: str
+    body: Dict[str, Any]
+    decode: Callable[[Dict[str, Any]], T]
+    repeatable: bool = True
+    timeout: Optional[float] = SHORT
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The name of a cell."""
+
+    tenant: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.name}" if self.tenant else self.name
+
+    def body(self, **more: Any) -> Dict[str, Any]:
+        """A request about the cell; what is empty is left out."""
+        return _body(tenant=self.tenant, name=self.name, **more)
+
+
+@dataclass(frozen=True)
+class PolicyRef:
+    """A stored policy: its name, its sandbox (empty: the only one) and version (0: the newest,
+    and every newer one as it comes)."""
+
+    name: str
+    sandbox: str = ""
+    version: int = 0
+
+
+def _body(**fields: Any) -> Dict[str, Any]:
+    return {k: v for k, v in fields.items() if v not in (None, "", 0, (), [], {}) or v is False}
+
+
+def request_id() -> str:
+    """An identity of one request, by which the node knows its repetitions."""
+    return binascii.hexlify(os.urandom(16)).decode("ascii")
+
+
+def _nothing(_: Dict[str, Any]) -> None:
+    return None
+
+
+def _epoch(d: Dict[str, Any]) -> int:
+    return _values.number(d.get("epoch"))
+
+
+PolicyLike = Union[None, str, PolicyRef, "Policy"]
+
+
+def _confined(policy: PolicyLike) -> Dict[str, Any]:
+    if policy is None:
+        return {}
+    if isinstance(policy, str):
+        name, _, version = policy.partition("@")
+        name, _, sandbox = name.partition(":")
+        if version and not version.isdigit():
+            raise errors.Invalid(f"policy {policy!r}: write NAME, NAME:SANDBOX or NAME:SANDBOX@VERSION")
+        policy = PolicyRef(name, sandbox, int(version or 0))
+    if isinstance(policy, PolicyRef):
+        return {"policy": _body(name=policy.name, sandbox=policy.sandbox, version=policy.version)}
+    return {"document": policy.document()}
+
+
+def spawn(
+    name: Optional[str],
+    tenant: str = "",
+    *,
+    policy: PolicyLike = None,
+    allowed_imports: Sequence[str] = (),
+    backend: str = "",
+    memory: Optional[Size] = None,
+    cpu: Optional[Seconds] = None,
+    wall: Optional[Seconds] = None,
+    output: Optional[Size] = None,
+    files: int = 0,
+    message: Optional[Size] = None,
+    restarts: Optional[int] = None,
+    topics: Sequence[str] = (),
+    timeout: Optional[Seconds] = SHORT,
+) -> Call[_reports.Report]:
+    """Spawn: the report has the cell's name."""
+    if isinstance(allowed_imports, str) or isinstance(topics, str):
+        raise errors.Invalid("allowed_imports and topics are lists of names")
+    limits = _body(
+        memory=memory and str(_values.size(memory, "memory")),
+        cpu=cpu and _values.duration(_values.seconds(cpu, "cpu")),
+        wall=wall and _values.duration(_values.seconds(wall, "wall")),
+        output=output and str(_values.size(output, "output")),
+        files=files,
+        message=message and str(_values.size(message, "message")),
+    )
+    body = _body(
+        tenant=tenant,
+        name=name,
+        allowedImports=list(allowed_imports),
+        backend=backend,
+        limits=limits,
+        topics=list(topics),
+        requestId=request_id(),
+        restart=None if restarts is None else _body(when="on-failure" if restarts else "never", max=restarts),
+    )
+    body.update(_confined(policy))
+
+    def decode(d: Dict[str, Any]) -> _reports.Report:
+        # What a node leaves out of a report, it says beside it.
+        return _reports.report({**_reports.part(d, "report"), "cell": _reports.part(d, "cell")})
+
+    return Call("CellService/Spawn", body, decode, timeout=_values.optional_seconds(timeout))
+
+
+def exec_(
+    cell: Ref, code: str, file: str = "", dialect: str = "", args: Sequence[str] = (), timeout: Optional[Seconds] = None
+) -> Call[int]:
+    """Exec: the epoch that it ran in."""
+    body = cell.body(code=code, file=file, dialect=dialect, args=list(args), requestId=request_id())
+    return Call("CellService/Exec", body, _epoch, timeout=_values.optional_seconds(timeout))
+
+
+def call(
+    cell: Ref, target: str, args: Sequence[Any] = (), kwargs: Optional[Mapping[str, Any]] = None, timeout: Optional[Seconds] = None
+) -> Call[Any]:
+    """Call: what the guest returned. One argument of bytes goes as it is."""
+    body = cell.body(target=target, requestId=request_id())
+    if len(args) == 1 and isinstance(args[0], (bytes, bytearray, memoryview)) and not kwargs:
+        body["raw"] = base64.b64encode(args[0]).decode("ascii")
+    else:
+        if args:
+            body["args"] = _values.to_json(list(args))
+        if kwargs:
+            body["kwargs"] = _values.to_json(dict(kwargs))
+
+    def decode(d: Dict[str, Any]) -> Any:
+        return _values.decode(d["value"]) if "value" in d else None
+
+    return Call("CellService/Call", body, decode, timeout=_values.optional_seconds(timeout))
+
+
+def send(cell: Ref, value: Any, timeout: Optional[Seconds] = SHORT) -> Call[int]:
+    """Send: the epoch that got it."""
+    body = cell.body(value=_values.encode(value), requestId=request_id())
+    return Call("CellService/Send", body, _epoch, timeout=_values.optional_seconds(timeout))
+
+
+def publish(tenant: str, topic: str, value: Any) -> Call[int]:
+    """Publish: how many cells got it."""
+    body = _body(tenant=tenant, topic=topic, value=_values.encode(value))
+    return Call("CellService/Publish", body, lambda d: _values.number(d.get("delivered")), repeatable=False)
+
+
+Item = Tuple[Any, Optional[errors.PyIsolateError]]
+"""A post, or why an exec failed."""
+
+
+def recv(cell: Ref, most: int = 1, timeout: Optional[Seconds] = None) -> Call[List[Item]]:
+    """Recv: what was posted; nothing when the time was over. What is taken is taken once, so
+    it is never repeated."""
+    body = cell.body(max=most)
+    wait = _values.optional_seconds(timeout)
+    if wait is not None:
+        body["wait"] = _values.duration(wait)
+
+    def decode(d: Dict[str, Any]) -> List[Item]:
+        items: List[Item] = []
+        for i in _reports.dicts(d, "items"):
+            items.append((None, _detail.of_item(i["error"])) if "error" in i else (_values.decode(i.get("post", {})), None))
+        return items
+
+    return Call("CellService/Recv", body, decode, repeatable=False, timeout=None if wait is None else wait + 10)
+
+
+def logs(cell: Ref, follow: bool) -> Call[_reports.Saying]:
+    """Logs, a stream."""
+    return Call("CellService/Logs", cell.body(follow=follow or None), _reports.saying, timeout=None)
+
+
+def inspect(cell: Ref) -> Call[_reports.Report]:
+    """Inspect."""
+    return Call("CellService/Inspect", cell.body(), lambda d: _reports.report(_reports.part(d, "report")))
+
+
+def list_cells(tenant: str) -> Call[List[_reports.Report]]:
+    """List."""
+    return Call("CellService/List", _body(tenant=tenant), lambda d: [_reports.report(r) for r in _reports.dicts(d, "reports")])
+
+
+def stats(tenant: str) -> Call[_reports.Stats]:
+    """Stats of all cells."""
+    return Call("CellService/Stats", _body(tenant=tenant), _reports.stats)
+
+
+def quarantine(cell: Ref, reason: str) -> Call[None]:
+    """Quarantine."""
+    return Call("CellService/Quarantine", cell.body(reason=reason), _nothing)
+
+
+def kill(cell: Ref, reason: str) -> Call[None]:
+    """Kill."""
+    return Call("CellService/Kill", cell.body(reason=reason), _nothing)
+
+
+def close(cell: Ref, timeout: Optional[Seconds]) -> Call[None]:
+    """Close."""
+    return Call("CellService/Close", cell.body(), _nothing, timeout=_values.optional_seconds(timeout))
+
+
+def checkpoint(cell: Ref, recipient: str) -> Call[_reports.Checkpoint]:
+    """Checkpoint."""
+    body = cell.body(recipient=recipient, requestId=request_id())
+    return Call("CellService/Checkpoint", body, lambda d: _reports.checkpoint(_reports.part(d, "checkpoint")), timeout=60.0)
+
+
+def list_checkpoints(tenant: str, name: str) -> Call[List[_reports.Checkpoint]]:
+    """ListCheckpoints."""
+    return Call(
+        "CellService/ListCheckpoints", _body(tenant=tenant, name=name),
+        lambda d: [_reports.checkpoint(c) for c in _reports.dicts(d, "checkpoints")],
+    )  # fmt: skip
+
+
+def restore(identity: str, tenant: str, name: str, node: str) -> Call[_reports.Report]:
+    """Restore: the report has the cell's name."""
+    body = _body(id=identity, tenant=tenant, name=name, node=node, requestId=request_id())
+    return Call(
+        "CellService/Restore", body,
+        lambda d: _reports.report({**_reports.part(d, "report"), "cell": _reports.part(d, "cell")}), timeout=60.0,
+    )  # fmt: skip
+
+
+def migrate(cell: Ref, node: str) -> Call[_reports.Move]:
+    """Migrate, a stream."""
+    return Call("CellService/Migrate", cell.body(node=node, requestId=request_id()), _reports.move, timeout=None)
+
+
+def nodes() -> Call[List[_reports.Node]]:
+    """ListNodes."""
+    return Call("NodeService/ListNodes", {}, lambda d: [_reports.node(n) for n in _reports.dicts(d, "nodes")])
+
+
+def events(after: int, tenant: str, cell: str, kinds: Iterable[str], follow: bool) -> Call[Union[_reports.Event, _reports.Lost]]:
+    """Events, a stream."""
+    body = _body(after=after and str(after), tenant=tenant, cell=cell, kinds=list(kinds), follow=follow or None)
+    return Call("NodeService/Events", body, _reports.event, timeout=None)
+
+
+def _version(d: Dict[str, Any]) -> _reports.Version:
+    return _reports.version(_reports.part(d, "version"))
+
+
+def put(name: str, text: str, comment: str, expect: Optional[int]) -> Call[_reports.Version]:
+    """Put."""
+    body = _body(name=name, text=base64.b64encode(text.encode("utf-8")).decode("ascii"), comment=comment, requestId=request_id())
+    if expect is not None:
+        body["expect"] = str(expect)
+    return Call("PolicyService/Put", body, _version)
+
+
+def pull(name: str, url: str, sha256: str, key: str, every: Optional[Seconds], other_hosts: bool) -> Call[Tuple[_reports.Version, bool]]:
+    """Pull: the newest version, and whether this call stored it."""
+    try:
+        digest, public = (base64.b64encode(bytes.fromhex(h)).decode("ascii") for h in (sha256, key))
+    except ValueError:
+        raise errors.Invalid("sha256 and ed25519_key are 64 hexadecimal digits") from None
+    body = _body(name=name, url=url, sha256=digest, ed25519Key=public, otherHosts=other_hosts or None)
+    if every is not None:
+        body["every"] = _values.duration(_values.seconds(every, "every"))
+    return Call("PolicyService/Pull", body, lambda d: (_version(d), d.get("changed") is True), timeout=120.0)
+
+
+def get(name: str, number: int) -> Call[_reports.Version]:
+    """Get."""
+    return Call("PolicyService/Get", _body(name=name, number=number and str(number)), _version)
+
+
+def history(name: str) -> Call[List[_reports.Version]]:
+    """History."""
+    return Call("PolicyService/History", _body(name=name), lambda d: [_reports.version(v) for v in _reports.dicts(d, "versions")])
+
+
+def rollback(name: str, to: int, comment: str, expect: Optional[int]) -> Call[_reports.Version]:
+    """Rollback."""
+    body = _body(name=name, to=str(to), comment=comment, requestId=request_id())
+    if expect is not None:
+        body["expect"] = str(expect)
+    return Call("PolicyService/Rollback", body, _version)
+
+
+def delete(name: str, comment: str, expect: Optional[int]) -> Call[_reports.Version]:
+    """Delete."""
+    body = _body(name=name, comment=comment, requestId=request_id())
+    if expect is not None:
+        body["expect"] = str(expect)
+    return Call("PolicyService/Delete", body, _version)

@@ -1,0 +1,227 @@
+"""The blocking client: carries calls out, and knows which node a program means."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Any, Dict, Generic, Iterator, List, Optional, Type, TypeVar
+
+from . import _address, _http, errors
+from ._calls import Call
+from ._connection import Connection, Lost, Pool
+
+T = TypeVar("T")
+
+_RETRIES = 2  # of what may be repeated, after a connection was lost
+_BACKOFF = 0.05  # seconds, before the second
+
+
+class Client:
+    """A node, for calls of all threads.
+
+    ``server`` is ``/path/of/a.sock``, ``http://host:port`` or ``https://host:port``; without
+    it the surroundings decide, see :func:`pyisolate.connect`. ``token`` is what to show the
+    node, where its own user and root need none. ``max_message`` bounds, in bytes, what one
+    answer may have.
+    """
+
+    def __init__(self, server: str, token: Optional[str] = None, *, max_message: int = _http.MAX_MESSAGE) -> None:
+        address = _address.resolve(server, token)
+        assert address is not None  # a server is given
+        self._start(address, max_message)
+
+    @classmethod
+    def _at(cls, address: _address.Address) -> "Client":
+        client = cls.__new__(cls)
+        client._start(address, _http.MAX_MESSAGE)
+        return client
+
+    def _start(self, address: _address.Address, max_message: int) -> None:
+        self.address = address
+        self._max = max_message
+        self._pool = Pool(address)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.address}>"
+
+    def close(self) -> None:
+        """Closes its connections. Cells go on."""
+        self._pool.close()
+
+    def do(self, call: Call[T], token: Optional[str] = None) -> T:
+        """Carries a call out and returns its result."""
+        until = None if call.timeout is None else time.monotonic() + call.timeout
+        for attempt in range(_RETRIES + 1):
+            try:
+                return call.decode(self._once(call, until, token))
+            except Lost as lost:
+                if not call.repeatable:
+                    raise errors.UnknownOutcome(f"{call.procedure}: {lost}; whether it was done is not known") from lost
+                if attempt == _RETRIES:
+                    raise errors.Unavailable(f"node {self.address}: {lost}") from lost
+                if attempt:
+                    time.sleep(_BACKOFF)
+        raise AssertionError("unreachable")
+
+    def _once(self, call: Call[T], until: Optional[float], token: Optional[str]) -> Dict[str, Any]:
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            raise errors.Timeout(f"{call.procedure}: not done in {call.timeout:g} s")
+        connection = self._pool.take(left)
+        try:
+            response = _http.Response(self._max)
+            told, wait = _http.split_deadline(left)
+            request = self._request(call, told, token, stream=False)
+            body = connection.exchange(request, response, None if wait is None else time.monotonic() + wait)
+        except BaseException:
+            # Also when somebody presses Ctrl-C: the node ends what it does for us.
+            connection.close()
+            raise
+        if response.keep_alive:
+            self._pool.give_back(connection)
+        else:
+            connection.close()
+        return _http.answer(response, body)
+
+    def _request(self, call: Call[T], told: Optional[int], token: Optional[str], stream: bool) -> bytes:
+        return _http.request(
+            self.address.authority, call.procedure, _http.encode(call.body),
+            stream=stream, token=self.address.token if token is None else token, timeout_ms=told,
+        )  # fmt: skip
+
+    def stream(self, call: Call[T]) -> "Stream[T]":
+        """Begins a call whose answer is a stream, on a connection of its own."""
+        connection = Connection(self.address, _CONNECT)
+        try:
+            connection.send(self._request(call, None, None, stream=True), time.monotonic() + _STALL)
+        except Lost as lost:
+            connection.close()
+            raise errors.Unavailable(f"node {self.address}: {lost}") from lost
+        except BaseException:
+            connection.close()
+            raise
+        return Stream(connection, call, self._max)
+
+
+_CONNECT = 10.0
+_STALL = 30.0  # seconds that a message which has begun may rest
+
+
+class Stream(Generic[T]):
+    """What a node sends, one item after the other, until it ends or is closed.
+
+    An iterator and a context manager. ``next(timeout)`` waits for so many seconds and raises
+    :class:`Timeout` when there was nothing; the stream goes on. Of one thread at a time.
+    """
+
+    def __init__(self, connection: Connection, call: Call[T], most: int) -> None:
+        self._connection: Optional[Connection] = connection
+        self._call = call
+        self._response = _http.Response(1 << 62)  # as long as it likes: its messages are bounded
+        self._ready: List[T] = []
+        self._messages = _http.Messages(self._response, most)
+
+    def __enter__(self) -> "Stream[T]":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        item = self._take(None)
+        if item is None:
+            raise StopIteration
+        return item
+
+    def next(self, timeout: Optional[float] = None) -> Optional[T]:
+        """The next item; None: the stream has ended. Timeout: nothing came in time."""
+        return self._take(timeout)
+
+    def close(self) -> None:
+        """Ends it. What was not taken is lost."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _take(self, timeout: Optional[float]) -> Optional[T]:
+        until = None if timeout is None else time.monotonic() + timeout
+        try:
+            while not self._ready:
+                if self._connection is None:
+                    return None
+                self._fill(self._connection, until)
+        except errors.Timeout:
+            raise
+        except Lost as lost:
+            self.close()
+            raise errors.Unavailable(f"{self._call.procedure}: {lost}") from lost
+        except BaseException:
+            self.close()
+            raise
+        return self._ready.pop(0)
+
+    def _fill(self, connection: Connection, until: Optional[float]) -> None:
+        data = b""
+        if not self._response.complete:
+            if not connection.readable(None if until is None else until - time.monotonic()):
+                raise errors.Timeout(f"{self._call.procedure}: nothing came in time")
+            data = connection.receive(self._response, time.monotonic() + _STALL)
+        # Also without data: what ended the stream waits behind what came before it.
+        self._ready = [self._call.decode(m) for m in self._messages.feed(data)]
+        if self._messages.ended:
+            self.close()
+
+
+_lock = threading.RLock()
+_default: Optional[Client] = None
+_default_pid = 0
+
+
+def connect(server: Optional[str] = None, token: Optional[str] = None) -> Client:
+    """A client of a node. The server is, in this order: the argument; ``$PYISOLATE_SERVER``;
+    the command line's current context; a node that listens where nodes do; and without any, a
+    private node of this process, which is started now and ends with it. The token is the
+    argument or ``$PYISOLATE_TOKEN``."""
+    from . import _node
+
+    address = _address.resolve(server, token)
+    return Client._at(_node.private().address if address is None else address)
+
+
+def default() -> Client:
+    """The client that is meant where none is given. One a process."""
+    global _default, _default_pid
+    with _lock:
+        if _default is None or (_default_pid != os.getpid() and not _node_reachable(_default)):
+            _default, _default_pid = connect(), os.getpid()
+        return _default
+
+
+def set_default(client: Optional[Client]) -> None:
+    """Makes a client the one that is meant where none is given; None: choose anew."""
+    global _default, _default_pid
+    with _lock:
+        _default, _default_pid = client, os.getpid()
+
+
+def _node_reachable(client: Client) -> bool:
+    return not client.address.path or os.path.exists(client.address.path)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

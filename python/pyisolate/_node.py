@@ -1,0 +1,223 @@
+"""A private node: started for one process where none is configured, and ended with it.
+
+The node listens on a socket in a directory that only this user can enter, and holds the end of
+a pipe whose other end is this process's: when the process ends, however it does, the node
+reads the end of the pipe and ends, too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import IO, List, Optional
+
+from . import errors
+from ._address import Address
+
+BINARY = "pyisolate-node"
+BINARY_ENV = "PYISOLATE_NODE"
+
+_PREFIX = "pyisolate-node-"
+_START = 180.0  # seconds: the first start on a machine unpacks a Python
+_END = 12.0  # seconds that a node takes to end its cells, at most
+
+_GET_IT = (
+    "no node is configured, and there is no pyisolate-node to start one: build it with `make build` or "
+    "`go install github.com/pyisolate/pyisolate/cmd/pyisolate-node@latest` and put it on PATH or name it in "
+    f"${BINARY_ENV}; or set $PYISOLATE_SERVER to a node that runs"
+)
+
+
+def find() -> str:
+    """The binary of a node: $PYISOLATE_NODE, or the first of PATH, this environment's and this
+    package's directories, and where `go install` puts it."""
+    named = os.environ.get(BINARY_ENV)
+    if named:
+        if _runs(named):
+            return os.path.abspath(named)
+        raise errors.NodeMissing(f"${BINARY_ENV} is {named}, which is no program")
+    on_path = shutil.which(BINARY)
+    if on_path:
+        return on_path
+    package = os.path.dirname(os.path.abspath(__file__))
+    places = [
+        os.path.dirname(sys.executable or ""),
+        os.path.join(package, "bin"),
+        os.path.join(package, "..", "..", "bin"),  # of a source tree
+        os.environ.get("GOBIN", ""),
+        os.path.join(os.environ.get("GOPATH", "").split(os.pathsep)[0] or os.path.expanduser("~/go"), "bin"),
+    ]
+    for place in places:
+        path = os.path.join(place, BINARY)
+        if place and _runs(path):
+            return os.path.normpath(path)
+    raise errors.NodeMissing(_GET_IT)
+
+
+def _runs(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+class PrivateNode:
+    """A node of this process. ``arguments`` are more flags of ``pyisolate-node serve``."""
+
+    def __init__(self, arguments: Optional[List[str]] = None) -> None:
+        binary = find()
+        _sweep()
+        self.directory = _directory()
+        self.address = Address(path=os.path.join(self.directory, "s"))
+        self.log = os.path.join(self.directory, "log")
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        command = [binary, "serve", "--socket", self.address.path, "--data", os.path.join(self.directory, "data")]
+        try:
+            with open(self.log, "wb") as log:
+                # A session of its own: Ctrl-C is for the program, which ends the node.
+                self._process = subprocess.Popen(
+                    [*command, "--exit-with-stdin", *(arguments or [])],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+                    env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
+                )  # fmt: skip
+        except OSError as error:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise errors.NodeMissing(f"{binary} could not be started: {error}") from error
+        atexit.register(self.close)
+        try:
+            self._ready(binary)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Of the node."""
+        return self._process.pid
+
+    def running(self) -> bool:
+        """Whether it is there. In a forked child: whether its socket is."""
+        if os.getpid() != self._pid:
+            return os.path.exists(self.address.path)
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """Ends the node and its cells, and removes its directory. Does nothing in a child of
+        the process that has started it."""
+        with self._lock:
+            if os.getpid() != self._pid or self._process.stdin is None:
+                return
+            atexit.unregister(self.close)
+            for pipe in (self._process.stdin, self._process.stdout):
+                _close(pipe)
+            self._process.stdin = None
+            try:
+                self._process.wait(_END)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _ready(self, binary: str) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None
+        until, line = time.monotonic() + _START, b""
+        poll = select.poll()
+        poll.register(stdout, select.POLLIN)
+        while not line.endswith(b"\n") and len(line) < 4096:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise errors.Unavailable(f"{binary} was not ready within {_START:g} s{self._said()}")
+            if not poll.poll(int(left * 1000) + 1):
+                continue
+            part = os.read(stdout.fileno(), 4096)
+            if not part:
+                code = self._process.wait()
+                raise errors.Unavailable(f"{binary} ended with status {code} instead of starting{self._said()}")
+            line += part
+        _close(stdout)
+
+    def _said(self) -> str:
+        try:
+            with open(self.log, "rb") as log:
+                log.seek(max(0, os.path.getsize(self.log) - 2000))
+                text = log.read().decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+        return f"; it said:\n{text}" if text else ""
+
+
+def _close(pipe: Optional[IO[bytes]]) -> None:
+    if pipe is not None:
+        try:
+            pipe.close()
+        except OSError:
+            pass
+
+
+def _directory() -> str:
+    made = tempfile.mkdtemp(prefix=_PREFIX)  # 0700
+    if len(os.fsencode(made)) > 100:  # a socket's path has 107 bytes
+        os.rmdir(made)
+        made = tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp")
+    return made
+
+
+def _sweep() -> None:
+    """Removes what nodes have left whose programs were killed."""
+    parent = tempfile.gettempdir()
+    try:
+        names = [e.path for e in os.scandir(parent) if e.name.startswith(_PREFIX) and e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for path in names:
+        try:
+            if os.lstat(path).st_uid == os.geteuid() and _abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue
+
+
+def _abandoned(path: str) -> bool:
+    """Whether no node has a directory: none holds its lock. One that starts has made none yet."""
+    lock = os.path.join(path, "data", "lock")
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return time.time() - os.lstat(path).st_mtime > 3600
+    try:
+        if time.time() - os.fstat(fd).st_mtime < 60:
+            return False  # whose node may be about to take it
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+
+
+_private: Optional[PrivateNode] = None
+_lock = threading.Lock()
+
+
+def private() -> PrivateNode:
+    """The private node of this process, started with the first call."""
+    global _private
+    with _lock:
+        if _private is None or not _private.running():
+            _private = PrivateNode()
+        return _private
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

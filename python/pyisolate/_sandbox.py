@@ -1,0 +1,329 @@
+"""Sandboxes: cells as Python objects."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import deque
+from types import TracebackType
+from typing import Any, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
+
+from . import _calls, _client, _reports, _values, errors
+from ._calls import SHORT, PolicyLike, Ref
+from ._client import Client, Stream
+from ._values import Seconds, Size
+
+_BATCH = 32  # posts that an iteration takes at once
+
+
+class Posts:
+    """What was taken from a cell and not yet given to the program; of one kind of client."""
+
+    def __init__(self) -> None:
+        self.ready: Deque[_calls.Item] = deque()
+        self._raised: Deque[Tuple[str, str]] = deque(maxlen=64)
+
+    def raised(self, error: errors.PyIsolateError) -> None:
+        """Notes an error that exec has raised: the outbox has it, too."""
+        self._raised.append((error.kind, error.message))
+
+    def add(self, items: List[_calls.Item]) -> None:
+        """Takes what was received, without what the program knows."""
+        for value, error in items:
+            if error is not None and (error.kind, error.message) in self._raised:
+                self._raised.remove((error.kind, error.message))
+            else:
+                self.ready.append((value, error))
+
+    def pop(self) -> Any:
+        """The next value; raises the next error."""
+        value, error = self.ready.popleft()
+        if error is not None:
+            raise error
+        return value
+
+
+class Sandbox:
+    """A running cell. Made by :func:`spawn`; a context manager that closes it.
+
+    All methods may be called from several threads; what runs code (``exec``, ``call``) is then
+    run one after the other. Times are seconds, or texts as "500ms".
+    """
+
+    def __init__(self, client: Client, ref: Ref, backend: str = "", owned: bool = True) -> None:
+        self._client = client
+        self._ref = ref
+        self._posts = Posts()
+        self.backend = backend
+        if owned:
+            _active[str(ref)] = self
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in its tenant."""
+        return self._ref.name
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+        return self._ref.tenant
+
+    @property
+    def client(self) -> Client:
+        """The client of its node."""
+        return self._client
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._ref}>"
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        if kind is None:
+            self.close()
+            return
+        try:
+            self.kill("its program failed")
+            self.close()
+        except errors.PyIsolateError:
+            pass  # what failed first is what counts
+
+    def exec(self, code: str, *, file: str = "", args: Sequence[str] = (), dialect: str = "", timeout: Optional[Seconds] = None) -> None:
+        """Runs source in the cell's ``__main__``, which stays from one exec to the next.
+
+        ``timeout`` bounds it; the guest is interrupted then. ``file`` is what tracebacks call
+        the source, ``args`` is ``sys.argv[1:]``. Raises what the guest failed with:
+        :class:`GuestError`, :class:`PolicyDenied`, :class:`Timeout`, :class:`MemoryExceeded`, …
+        """
+        try:
+            self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout))
+        except errors.PyIsolateError as error:
+            self._posts.raised(error)
+            raise
+
+    def call(self, target: str, *args: Any, timeout: Optional[Seconds] = None, **kwargs: Any) -> Any:
+        """Calls what a dotted name means in the cell's ``__main__``, or in a module that its
+        policy permits (as "math.sqrt"), and returns the result. Arguments and results are
+        JSON; a single argument of ``bytes`` goes as it is. Raises as :meth:`exec` does."""
+        return self._client.do(_calls.call(self._ref, target, args, kwargs, timeout))
+
+    def post(self, value: Any) -> None:
+        """Puts a value (JSON, or ``bytes``) into the cell's inbox, where the guest takes it
+        with ``recv()``. :class:`Busy`: the inbox is full."""
+        self._client.do(_calls.send(self._ref, value))
+
+    send = post
+
+    def recv(self, timeout: Optional[Seconds] = None) -> Any:
+        """The next value that the guest has posted, waiting for it. :class:`Timeout`: there
+        was none in time. :class:`CellGone`: the cell has ended, and all was taken.
+
+        An exec that failed somewhere else, as in another program, is an item in the order of
+        the posts: its error is raised."""
+        wait = _values.optional_seconds(timeout)
+        until = None if wait is None else time.monotonic() + wait
+        while not self._posts.ready:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            items = self._client.do(_calls.recv(self._ref, 1, left))
+            self._posts.add(items)
+            if not items and left is not None and time.monotonic() >= until:  # type: ignore[operator]
+                raise errors.Timeout(f"cell {self._ref} posted nothing within {wait:g} s")
+        return self._posts.pop()
+
+    def posts(self, timeout: Optional[Seconds] = None) -> Iterator[Any]:
+        """Iterates over what the guest posts. It ends with the cell, or when nothing came for
+        ``timeout``; without one it waits for as long as the cell lives. Takes several posts
+        at once; those that the iteration leaves are what :meth:`recv` returns next."""
+        wait = _values.optional_seconds(timeout)
+        while True:
+            if not self._posts.ready:
+                try:
+                    items = self._client.do(_calls.recv(self._ref, _BATCH, wait))
+                except errors.CellGone:
+                    return
+                if not items and wait is not None:
+                    return
+                self._posts.add(items)
+            while self._posts.ready:
+                yield self._posts.pop()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.posts()
+
+    def logs(self, follow: bool = False) -> Stream[_reports.Saying]:
+        """What the guest logged and printed, measured and was refused: :class:`Log`,
+        :class:`Metric`, :class:`Denial`, and :class:`Lost` for what is missing. First what the
+        node has kept; with ``follow`` then what comes, until the cell ends."""
+        return self._client.stream(_calls.logs(self._ref, follow))
+
+    def events(self, follow: bool = False, kinds: Sequence[str] = ()) -> Stream[Union[_reports.Event, _reports.Lost]]:
+        """What happened to the cell, as :func:`pyisolate.events` has it."""
+        return self._client.stream(_calls.events(0, self.tenant, self.name, kinds, follow))
+
+    @property
+    def stats(self) -> _reports.Report:
+        """What it is and has used: ``stats.cpu``, ``stats.memory``, ``stats.state``, …; asks
+        the node each time."""
+        return self.inspect()
+
+    def inspect(self) -> _reports.Report:
+        """What it is and has used, seen from outside; nothing runs in it."""
+        return self._client.do(_calls.inspect(self._ref))
+
+    def quarantine(self, reason: str = "") -> None:
+        """Interrupts the guest and lets nothing more run; posts can still be received."""
+        self._client.do(_calls.quarantine(self._ref, reason))
+
+    def kill(self, reason: str = "") -> None:
+        """Ends it now. What is under way fails with :class:`CellGone` and the reason."""
+        self._client.do(_calls.kill(self._ref, reason))
+
+    def close(self, timeout: Seconds = 5.0) -> None:
+        """Lets what is under way finish for so long, ends the cell and frees its name. No
+        error if it has ended before."""
+        _active.pop(str(self._ref), None)
+        try:
+            self._client.do(_calls.close(self._ref, timeout))
+        except (errors.NotFound, errors.CellGone):
+            pass
+        except errors.Timeout:
+            self._client.do(_calls.kill(self._ref, "it did not end in time"))
+            self._client.do(_calls.close(self._ref, timeout))
+
+    def checkpoint(self, recipient: str = "") -> _reports.Checkpoint:
+        """Seals the cell's state into a checkpoint. ``recipient`` is a key that only can open
+        it. :class:`Unimplemented` where the node does not have it."""
+        return self._client.do(_calls.checkpoint(self._ref, recipient))
+
+    def migrate(self, node: str) -> Iterator[_reports.Move]:
+        """Moves the running cell to another node and tells how that goes.
+        :class:`Unimplemented` where the node does not have it."""
+        with self._client.stream(_calls.migrate(self._ref, node)) as moves:
+            yield from moves
+
+
+_active: "weakref.WeakValueDictionary[str, Sandbox]" = weakref.WeakValueDictionary()
+
+
+def spawn(
+    name: Optional[str] = None,
+    *,
+    policy: PolicyLike = None,
+    allowed_imports: Sequence[str] = (),
+    backend: str = "",
+    memory: Optional[Size] = None,
+    cpu: Optional[Seconds] = None,
+    wall: Optional[Seconds] = None,
+    output: Optional[Size] = None,
+    files: int = 0,
+    message: Optional[Size] = None,
+    restarts: Optional[int] = None,
+    topics: Sequence[str] = (),
+    tenant: str = "",
+    timeout: Optional[Seconds] = SHORT,
+    client: Optional[Client] = None,
+) -> Sandbox:
+    """Starts a cell and returns it.
+
+    :param name: letters, digits, ``_`` and ``-``, 64 at most; None: one is made up.
+    :param policy: what it may do: the name of a stored policy ("team/reader", with
+        ":SANDBOX" if the policy has several and "@VERSION" to keep to one), or a
+        :class:`Policy` of its own. Without one it may do nothing but compute.
+    :param allowed_imports: only these modules. Without a policy and without this: the modules
+        of the standard library that reach nothing.
+    :param backend: "subinterpreter" or "process"; the least that policy and node allow.
+    :param memory: bytes that the guest may hold, as ``64 << 20`` or "64MiB".
+    :param cpu: processor time of the cell's life.
+    :param wall: time of each exec and call.
+    :param output: bytes posted, logged and returned, in all.
+    :param files: files held open at once.
+    :param message: bytes of one value or source, at most 64 MiB; 1 MiB by default.
+    :param restarts: how often within a minute it is started anew when it ended by a fault.
+    :param topics: that it hears, see :func:`publish`.
+    :param client: the node; by default as :func:`connect` has it.
+    """
+    client = client or _client.default()
+    report = client.do(
+        _calls.spawn(
+            name, tenant, policy=policy, allowed_imports=allowed_imports, backend=backend, memory=memory, cpu=cpu, wall=wall,
+            output=output, files=files, message=message, restarts=restarts, topics=topics, timeout=timeout,
+        )
+    )  # fmt: skip
+    return Sandbox(client, Ref(report.tenant, report.name), report.backend)
+
+
+def attach(name: str, *, tenant: str = "", client: Optional[Client] = None) -> Sandbox:
+    """A cell that runs already. :class:`NotFound` if there is none."""
+    client = client or _client.default()
+    report = client.do(_calls.inspect(Ref(tenant, name)))
+    return Sandbox(client, Ref(report.tenant or tenant, report.name or name), report.backend, owned=False)
+
+
+def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[str, Sandbox]:
+    """The cells that run, of all programs, by name; those of other tenants than "default" by
+    "TENANT/NAME"."""
+    client = client or _client.default()
+    out: Dict[str, Sandbox] = {}
+    for report in client.do(_calls.list_cells(tenant)):
+        if report.state in ("starting", "running", "restarting", "quarantined"):
+            ref = Ref(report.tenant, report.name)
+            mine = _active.get(str(ref))
+            key = report.name if report.tenant in ("", "default") else str(ref)
+            out[key] = mine if mine is not None and mine.client is client else Sandbox(client, ref, report.backend, owned=False)
+    return out
+
+
+def events(
+    *, follow: bool = True, after: int = 0, kinds: Sequence[str] = (), tenant: str = "", cell: str = "", client: Optional[Client] = None
+) -> Stream[Union[_reports.Event, _reports.Lost]]:
+    """What happens to cells, hosts and policies: first what the node has kept after the event
+    of an index, then, with ``follow``, what comes. ``kinds`` chooses, as "MEM_KILL" or "DENIED".
+    """
+    return (client or _client.default()).stream(_calls.events(after, tenant, cell, kinds, follow))
+
+
+def publish(topic: str, value: Any, *, tenant: str = "", client: Optional[Client] = None) -> int:
+    """Sends a value to all cells of a tenant that hear a topic, and tells how many got it."""
+    return (client or _client.default()).do(_calls.publish(tenant, topic, value))
+
+
+def nodes(*, client: Optional[Client] = None) -> List[_reports.Node]:
+    """The nodes that the node knows, itself first."""
+    return (client or _client.default()).do(_calls.nodes())
+
+
+def stats(tenant: str = "", *, client: Optional[Client] = None) -> _reports.Stats:
+    """What a tenant's cells, or all that may be seen, have and have used together."""
+    return (client or _client.default()).do(_calls.stats(tenant))
+
+
+def checkpoint(sandbox: Sandbox, recipient: str = "") -> _reports.Checkpoint:
+    """As :meth:`Sandbox.checkpoint`."""
+    return sandbox.checkpoint(recipient)
+
+
+def checkpoints(name: str = "", *, tenant: str = "", client: Optional[Client] = None) -> List[_reports.Checkpoint]:
+    """The checkpoints that there are, of one cell or all."""
+    return (client or _client.default()).do(_calls.list_checkpoints(tenant, name))
+
+
+def restore(
+    checkpoint: Union[str, _reports.Checkpoint], name: str = "", *, tenant: str = "", node: str = "", client: Optional[Client] = None
+) -> Sandbox:
+    """Starts a cell from a checkpoint, or its id. :class:`Unimplemented` where the node does
+    not have it."""
+    client = client or _client.default()
+    identity = checkpoint if isinstance(checkpoint, str) else checkpoint.id
+    report = client.do(_calls.restore(identity, tenant, name, node))
+    return Sandbox(client, Ref(report.tenant, report.name), report.backend)
+
+
+def migrate(sandbox: Sandbox, node: str) -> _reports.Move:
+    """Moves a running cell to another node, and returns how that ended."""
+    last = None
+    for last in sandbox.migrate(node):
+        pass
+    if last is None:
+        raise errors.ProtocolError("the node said nothing of the migration")
+    return last
