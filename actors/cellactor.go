@@ -23,6 +23,7 @@ type cellActor struct {
 	epoch  uint64
 	cell   cell.Cell // the last incarnation; nil before the first
 	why    string    // it ended, or is quarantined
+	err    error     // that it ended with
 	wanted bool      // its end is: it is not started again
 	ends   []time.Time
 	timer  *time.Timer
@@ -31,6 +32,7 @@ type cellActor struct {
 	lanes [lines]lane // safe for all
 	gone  chan struct{}
 	idle  atomic.Bool // it has ended, and only keeps its name
+	named atomic.Bool // it has a name
 }
 
 type state uint8
@@ -103,12 +105,11 @@ func (a *cellActor) accept(r *request) {
 		a.giveUp()
 	}
 	line, c, epoch := r.env.Body.line(), a.cell, a.epoch
-	if line == aside {
+	if line >= lines {
 		a.system.working.Go(func() { a.do(r, c, epoch) })
 		return
 	}
-	answer := func(reply Reply) { r.answer(reply) }
-	if a.seen.first(r.env.ID, answer) {
+	if r.env.ID == (ID{}) || a.seen.first(r.env.ID, time.Now(), r.answer) {
 		a.lanes[line].add(func() { a.do(r, c, epoch) })
 	}
 }
@@ -129,7 +130,7 @@ func (a *cellActor) refuse(r *request) error {
 	switch {
 	case a.cell == nil:
 		return cell.Errorf(cell.Busy, "cell %s is being started; try again", a.at)
-	case r.env.Body.line() == aside:
+	case r.env.Body.line() >= lines:
 		return nil
 	case a.state == restarting:
 		return cell.Errorf(cell.Busy, "cell %s is being started again, for %s; try again", a.at, a.why)
@@ -151,7 +152,7 @@ func (a *cellActor) do(r *request, c cell.Cell, epoch uint64) {
 		done(reply)
 	}
 	reply.Epoch = epoch
-	if r.env.Body.line() != aside {
+	if r.env.ID != (ID{}) && r.env.Body.line() < lines {
 		a.seen.answered(r.env.ID, reply)
 	}
 	if _, ends := r.env.Body.(Close); ends && reply.Err == nil {
@@ -171,7 +172,7 @@ func (a *cellActor) start() {
 	a.state = starting
 	epoch := a.epoch + 1
 	a.system.working.Go(func() {
-		c, err := a.plan.Start(a.system.life, epoch)
+		c, err := a.plan.start(a.system.life, epoch)
 		a.tell(&begun{epoch, c, err})
 		if err == nil {
 			a.watch(c, epoch)
@@ -204,13 +205,13 @@ func (a *cellActor) begin(m *begun) {
 	if a.wanted { // meanwhile it was asked to end
 		m.cell.Kill("closed while it was being started")
 	}
-	a.state, a.why = running, ""
+	a.state, a.why, a.err = running, "", nil
 	a.system.happened(Started, a, "")
 }
 
 // ended decides what comes after an incarnation.
 func (a *cellActor) ended(err error) {
-	a.why = "it was closed"
+	a.err, a.why = err, "it was closed"
 	if err != nil {
 		a.why = err.Error()
 	}

@@ -6,26 +6,27 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 )
 
-// Credit bounds the envelopes of one cell that are not answered yet.
+// Credit bounds the envelopes of one cell that are not answered yet. Quarantine, Kill and Close
+// need none: whatever waits for a cell, it can be ended.
 type Credit struct {
-	// Count of them. Default 1024.
+	// Count of Exec, Call and Post. Default 1024.
 	Count int
 	// Bytes of their bodies, in all. Default 16 MiB. One envelope alone may have more.
 	Bytes int
-	// Aside are those that wait for nobody, as Recv and Inspect; each has a goroutine. They
-	// count for themselves. Default 64.
-	Aside int
+	// Waits are Recv that wait for a post; each has a goroutine. Default 1024.
+	Waits int
+	// Looks are Inspect and Reload; each has a goroutine. Default 64.
+	Looks int
 }
 
 func (c Credit) withDefaults() Credit {
-	if c.Count == 0 {
-		c.Count = 1024
-	}
-	if c.Bytes == 0 {
-		c.Bytes = 16 << 20
-	}
-	if c.Aside == 0 {
-		c.Aside = 64
+	for _, f := range []struct {
+		field *int
+		value int
+	}{{&c.Count, 1024}, {&c.Bytes, 16 << 20}, {&c.Waits, 1024}, {&c.Looks, 64}} {
+		if *f.field == 0 {
+			*f.field = f.value
+		}
 	}
 	return c
 }
@@ -34,8 +35,8 @@ func (c Credit) withDefaults() Credit {
 type gate struct {
 	most Credit
 
-	mu                  sync.Mutex
-	count, bytes, aside int
+	mu                         sync.Mutex
+	count, bytes, waits, looks int
 }
 
 func newGate(c Credit) *gate { return &gate{most: c.withDefaults()} }
@@ -44,11 +45,20 @@ func newGate(c Credit) *gate { return &gate{most: c.withDefaults()} }
 func (g *gate) enter(b Body) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if b.line() == aside {
-		if g.aside == g.most.Aside {
-			return cell.Errorf(cell.Busy, "%d questions wait for this cell; ask again later", g.aside)
+	switch b.line() {
+	case ends:
+		return nil
+	case waits:
+		if g.waits == g.most.Waits {
+			return cell.Errorf(cell.Busy, "%d receivers wait for this cell; receive again later", g.waits)
 		}
-		g.aside++
+		g.waits++
+		return nil
+	case looks:
+		if g.looks == g.most.Looks {
+			return cell.Errorf(cell.Busy, "%d questions wait for this cell; ask again later", g.looks)
+		}
+		g.looks++
 		return nil
 	}
 	n := b.size()
@@ -66,10 +76,14 @@ func (g *gate) enter(b Body) error {
 func (g *gate) leave(b Body) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if b.line() == aside {
-		g.aside--
-		return
+	switch b.line() {
+	case ends:
+	case waits:
+		g.waits--
+	case looks:
+		g.looks--
+	default:
+		g.count--
+		g.bytes -= b.size()
 	}
-	g.count--
-	g.bytes -= b.size()
 }

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"context"
+	"log/slog"
 	"maps"
 	"sync"
 	"time"
@@ -52,3 +54,17 @@ func (s *System) undelivered(event any) {
 		m.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", m.env.To))
 	}
 }
+
+// quiet leaves out what protoactor tells of itself when nothing is wrong.
+type quiet struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (h quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+// WithAttrs implements slog.Handler.
+func (h quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{h.Handler.WithAttrs(a)} }
+
+// WithGroup implements slog.Handler.
+func (h quiet) WithGroup(name string) slog.Handler { return quiet{h.Handler.WithGroup(name)} }

@@ -27,7 +27,8 @@ func (a Address) String() string { return a.Tenant + "/" + a.Name }
 
 // Envelope is one message to one cell.
 type Envelope struct {
-	// ID is made up when it is zero.
+	// ID, when not zero, has the cell remember what became of it: one with the same id is
+	// answered as the first was, of the last 1024, or 10 minutes.
 	ID ID
 	To Address
 	// Epoch is the incarnation that it is for; 0: whichever there is.
@@ -50,10 +51,12 @@ type Body interface {
 type line uint8
 
 const (
-	aside line = iota // for nobody
-	runs              // for what runs code
+	runs  line = iota // for what runs code
 	posts             // for what is put into the inbox
-	lines
+	lines             // so many have an order; the others wait for nobody
+	waits             // may take long
+	looks             // does not
+	ends              // ends something, and is always let in
 )
 
 // Bodies.
@@ -64,8 +67,13 @@ type (
 	Call struct{ Invocation cell.Invocation }
 	// Post appends to the inbox that the guest's recv reads. It is answered when it is there.
 	Post struct{ Value cell.Value }
-	// Recv takes the next of what the guest posted, waiting for it until the deadline.
-	Recv struct{}
+	// Recv takes what the guest posted: at least one item, waiting for it until the deadline,
+	// and what else is there, up to Max items or about 1 MiB.
+	Recv struct {
+		Max int // 0 is 1
+		// AtOnce takes what is there, and may be answered by nothing.
+		AtOnce bool
+	}
 	// Inspect is answered by a report; it works in every state.
 	Inspect struct{}
 	// Reload replaces the policy.
@@ -102,19 +110,19 @@ func (Close) size() int      { return 0 }
 func (Exec) line() line       { return runs }
 func (Call) line() line       { return runs }
 func (Post) line() line       { return posts }
-func (Recv) line() line       { return aside }
-func (Inspect) line() line    { return aside }
-func (Reload) line() line     { return aside }
-func (Quarantine) line() line { return aside }
-func (Kill) line() line       { return aside }
-func (Close) line() line      { return aside }
+func (Recv) line() line       { return waits }
+func (Inspect) line() line    { return looks }
+func (Reload) line() line     { return looks }
+func (Quarantine) line() line { return ends }
+func (Kill) line() line       { return ends }
+func (Close) line() line      { return ends }
 
 // Reply is what became of an envelope; which fields have something depends on its body.
 type Reply struct {
 	// Epoch is the incarnation that answered, 0 when none was reached.
 	Epoch    uint64
 	Value    cell.Value
-	Item     cell.Item
+	Items    []cell.Item
 	Report   cell.Report
 	Reloaded cell.Reloaded
 	Err      error

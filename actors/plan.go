@@ -2,6 +2,8 @@ package actors
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -17,6 +19,19 @@ type Plan struct {
 	Credit  Credit
 	// Topics that the cell hears from its start on.
 	Topics []string
+}
+
+// start is Start; a panic is an error of this cell alone.
+func (p Plan) start(ctx context.Context, epoch uint64) (c cell.Cell, err error) {
+	defer recovered(&err)
+	return p.Start(ctx, epoch)
+}
+
+// recovered makes a panic an error. It is deferred.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
 }
 
 // When a cell is started again.
@@ -76,8 +91,9 @@ type Event struct {
 	Kind  EventKind
 	Cell  Address
 	Epoch uint64
-	// Reason is why, in words.
+	// Reason is why, in words; Err is what the incarnation ended with, nil when it was closed.
 	Reason string
+	Err    error
 	At     time.Time
 }
 

@@ -27,8 +27,8 @@ type request struct {
 func (*request) IgnoreDeadLetterLogging() {}
 
 func newRequest(ctx context.Context, env Envelope, leave func()) *request {
-	r := &request{env: env, sent: time.Now(), ctx: ctx, end: func() {}, replied: make(chan Reply, 1), leave: leave}
-	if !env.Deadline.IsZero() {
+	r := &request{env: env, ctx: ctx, end: func() {}, replied: make(chan Reply, 1), leave: leave}
+	if own, has := ctx.Deadline(); !env.Deadline.IsZero() && (!has || env.Deadline.Before(own)) {
 		r.ctx, r.end = context.WithDeadline(ctx, env.Deadline)
 	}
 	return r
@@ -87,6 +87,7 @@ func (r *request) wait(gone <-chan struct{}) Reply {
 
 // perform does what a body says to a cell.
 func perform(ctx context.Context, c cell.Cell, b Body) (r Reply) {
+	defer recovered(&r.Err)
 	switch b := b.(type) {
 	case Exec:
 		r.Err = c.Exec(ctx, b.Source)
@@ -95,7 +96,7 @@ func perform(ctx context.Context, c cell.Cell, b Body) (r Reply) {
 	case Post:
 		r.Err = c.Send(ctx, b.Value)
 	case Recv:
-		r.Item, r.Err = c.Recv(ctx)
+		r.Items, r.Err = receive(ctx, c, b)
 	case Inspect:
 		r.Report, r.Err = c.Inspect(ctx)
 	case Reload:
@@ -110,4 +111,37 @@ func perform(ctx context.Context, c cell.Cell, b Body) (r Reply) {
 		r.Err = cell.Errorf(cell.Invalid, "a body of type %T is not known", b)
 	}
 	return r
+}
+
+// recvBytes is when an answer to Recv has enough.
+const recvBytes = 1 << 20
+
+// past has ended: with it a cell gives what is there.
+var past = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// receive takes items. What it has taken it returns, and no error then.
+func receive(ctx context.Context, c cell.Cell, b Recv) (items []cell.Item, err error) {
+	if b.AtOnce {
+		ctx = past
+	}
+	item, err := c.Recv(ctx)
+	if err != nil {
+		if b.AtOnce && errors.Is(err, cell.Cancelled) {
+			err = nil
+		}
+		return nil, err
+	}
+	for bytes := 0; ; {
+		items = append(items, item)
+		if bytes += len(item.Value.Data); len(items) >= b.Max || bytes >= recvBytes {
+			return items, nil
+		}
+		if item, err = c.Recv(past); err != nil {
+			return items, nil
+		}
+	}
 }

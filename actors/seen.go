@@ -2,38 +2,47 @@ package actors
 
 import (
 	"sync"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 )
 
-// What a cell remembers of envelopes that change something.
+// What a cell remembers of envelopes that change something and have an id.
 const (
-	seenIDs   = 4096
-	seenBytes = 1 << 20 // of answers, in all
+	seenIDs   = 1024
+	seenFor   = 10 * time.Minute
+	seenBytes = 1 << 20 // of answers, in all; older ones are not kept
 )
 
 // seen answers envelopes that come again, without doing them again.
 type seen struct {
 	mu    sync.Mutex
 	of    map[ID]*done
-	order []ID // the oldest first
+	order []ID    // the oldest first
+	data  []*done // those whose answers have bytes, the oldest first
 	bytes int
 }
 
 // done is what became of an envelope.
 type done struct {
 	reply   Reply
+	at      time.Time
 	over    bool // it is answered
 	waiting []func(Reply)
 }
 
 // first reports whether nobody has asked this before. Otherwise answer is called with what the
 // first was answered, now or when that is known.
-func (s *seen) first(id ID, answer func(Reply)) bool {
+func (s *seen) first(id ID, now time.Time, answer func(Reply)) bool {
 	s.mu.Lock()
+	s.forget(now)
 	d, known := s.of[id]
 	if !known {
-		s.remember(id)
+		if s.of == nil {
+			s.of = map[ID]*done{}
+		}
+		s.of[id] = &done{at: now}
+		s.order = append(s.order, id)
 		s.mu.Unlock()
 		return true
 	}
@@ -48,18 +57,15 @@ func (s *seen) first(id ID, answer func(Reply)) bool {
 	return false
 }
 
-func (s *seen) remember(id ID) {
-	if s.of == nil {
-		s.of = map[ID]*done{}
-	}
-	s.of[id] = &done{}
-	s.order = append(s.order, id)
-	for len(s.order) > seenIDs {
+// forget makes room for one more. What is not answered is not forgotten; credit bounds how much
+// that is.
+func (s *seen) forget(now time.Time) {
+	for len(s.order) > 0 {
 		old := s.of[s.order[0]]
-		if !old.over { // what is not answered is not forgotten; credit bounds how many there are
-			break
+		if !old.over || len(s.order) < seenIDs && now.Sub(old.at) < seenFor {
+			return
 		}
-		s.bytes -= len(old.reply.Value.Data)
+		s.drop(old)
 		delete(s.of, s.order[0])
 		s.order = s.order[1:]
 	}
@@ -74,14 +80,26 @@ func (s *seen) answered(id ID, r Reply) {
 		return
 	}
 	d.over, d.reply = true, r
-	if s.bytes+len(r.Value.Data) > seenBytes {
-		d.reply = Reply{Epoch: r.Epoch, Err: cell.Errorf(cell.UnknownOutcome, "it was answered already, and the answer is not kept")}
+	if n := len(r.Value.Data); n > 0 {
+		s.data, s.bytes = append(s.data, d), s.bytes+n
 	}
-	s.bytes += len(d.reply.Value.Data)
+	for s.bytes > seenBytes {
+		s.drop(s.data[0])
+		s.data = s.data[1:]
+	}
 	waiting := d.waiting
 	d.waiting = nil
 	s.mu.Unlock()
 	for _, answer := range waiting {
 		answer(r)
 	}
+}
+
+// drop keeps no more of an answer than that there was one.
+func (s *seen) drop(d *done) {
+	if len(d.reply.Value.Data) == 0 {
+		return
+	}
+	s.bytes -= len(d.reply.Value.Data)
+	d.reply = Reply{Epoch: d.reply.Epoch, Err: cell.Errorf(cell.UnknownOutcome, "it was answered already, and the answer is not kept")}
 }

@@ -68,7 +68,7 @@ func New(o Options) *System {
 	}
 	s := &System{options: o, directory: o.Directory, all: map[*cellActor]struct{}{}}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.protoactor = actor.NewActorSystem(actor.WithDeadLetterThrottleCount(0), actor.WithDeadLetterThrottleInterval(time.Millisecond), actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return o.Logger }))
+	s.protoactor = actor.NewActorSystem(actor.WithDeadLetterThrottleCount(0), actor.WithDeadLetterThrottleInterval(time.Millisecond), actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(quiet{o.Logger.Handler()}) }))
 	// An actor that panics has a fault of ours: it is ended, and its cell with it.
 	stop := actor.NewOneForOneStrategy(0, 0, func(any) actor.Directive { return actor.StopDirective })
 	s.root = s.protoactor.Root.Copy().WithGuardian(stop)
@@ -92,6 +92,10 @@ func (s *System) Spawn(ctx context.Context, a Address, p Plan) error {
 	if err != nil {
 		return err
 	}
+	defer s.working.Done() // of place
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
 	started, err := s.begin(ctx, c)
 	if err != nil {
 		s.root.Stop(c.self)
@@ -109,7 +113,7 @@ func (s *System) begin(ctx context.Context, c *cellActor) (cell.Cell, error) {
 			return nil, err
 		}
 	}
-	return c.plan.Start(ctx, 1)
+	return c.plan.start(ctx, 1)
 }
 
 func validAddress(a Address) error {
@@ -119,7 +123,7 @@ func validAddress(a Address) error {
 	return cell.ValidName("cell", a.Name)
 }
 
-// place makes an actor and gives it the name.
+// place makes an actor and gives it the name. When it could, it has added to working.
 func (s *System) place(a Address, p Plan) (*cellActor, error) {
 	c := &cellActor{system: s, at: a, plan: p, gate: newGate(p.Credit), gone: make(chan struct{})}
 	for i := range c.lanes {
@@ -131,22 +135,37 @@ func (s *System) place(a Address, p Plan) (*cellActor, error) {
 		return nil, cell.Errorf(cell.CellGone, "the node is ending")
 	}
 	s.all[c] = struct{}{}
+	s.working.Add(1) // before Close waits
 	c.self = s.root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
 	s.mu.Unlock()
-	own := Entry{PID: c.self, gate: c.gate, gone: c.gone, idle: &c.idle}
+	own := Entry{PID: c.self, gate: newGate(p.Credit), gone: c.gone, idle: &c.idle}
+	c.named.Store(true)
 	if s.directory.Claim(a, own) {
 		return c, nil
 	}
-	if old, there := s.directory.Lookup(a); there && old.idle != nil && old.idle.Load() {
-		s.root.Stop(old.PID)
-		<-old.gone
+	if gone := s.Forget(a); gone != nil {
+		<-gone
 		if s.directory.Claim(a, own) {
 			return c, nil
 		}
 	}
+	c.named.Store(false)
+	s.working.Done()
 	s.root.Stop(c.self)
 	<-c.gone
 	return nil, cell.Errorf(cell.Invalid, "there is a cell %s already; close it, or use another name", a)
+}
+
+// Forget has a cell that has ended give its name back before Linger is over, and what was not
+// received of it. The channel is closed when it has; it is nil where there is no such cell, or
+// one that has not ended.
+func (s *System) Forget(a Address) <-chan struct{} {
+	old, there := s.directory.Lookup(a)
+	if !there || old.idle == nil || !old.idle.Load() {
+		return nil
+	}
+	s.root.Stop(old.PID)
+	return old.gone
 }
 
 // Ask sends an envelope and returns what became of it. When the context ends before there is an
@@ -161,9 +180,6 @@ func (s *System) Ask(ctx context.Context, env Envelope) Reply {
 
 // submit sends without waiting for an answer.
 func (s *System) submit(ctx context.Context, env Envelope) (*request, Entry, error) {
-	if env.ID == (ID{}) {
-		env.ID = NewID()
-	}
 	at, there := s.directory.Lookup(env.To)
 	if !there {
 		s.dead(env, "no such cell")
@@ -187,23 +203,22 @@ func (s *System) List(tenant string) []Address { return s.directory.List(tenant)
 
 // forget takes an actor's name away.
 func (s *System) forget(a *cellActor) {
-	s.directory.Release(a.at, a.self)
 	s.mu.Lock()
 	_, was := s.all[a]
 	delete(s.all, a)
 	s.mu.Unlock()
-	if _, taken := s.directory.Lookup(a.at); !taken {
+	if was && a.named.Load() {
 		s.topics.remove(a.at, "")
-	}
-	if was && a.epoch > 0 {
-		s.happened(Left, a, a.why)
+		a.idle.Store(true)
+		s.happened(Left, a, a.why) // before the name is another's
+		s.directory.Release(a.at, a.self)
 	}
 }
 
 func (s *System) happened(k EventKind, a *cellActor, reason string) {
 	s.options.Logger.Debug("cell", "event", string(k), "cell", a.at.String(), "epoch", a.epoch, "reason", reason)
 	if s.options.Events != nil {
-		s.options.Events(Event{Kind: k, Cell: a.at, Epoch: a.epoch, Reason: reason, At: time.Now()})
+		s.options.Events(Event{Kind: k, Cell: a.at, Epoch: a.epoch, Reason: reason, Err: a.err, At: time.Now()})
 	}
 }
 

@@ -162,7 +162,7 @@ func TestCredit(t *testing.T) {
 		q.send = func(cell.Value) error { <-release; return nil }
 	}}
 	p := cells.plan()
-	p.Credit = Credit{Count: 3, Bytes: 100, Aside: 1}
+	p.Credit = Credit{Count: 3, Bytes: 100, Looks: 1}
 	spawn(t, s, worker, p)
 	var all []*request
 	submit := func(text string) error {

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,41 +23,54 @@ const (
 // topics says who hears what.
 type topics struct {
 	mu sync.Mutex
-	of map[string]map[string][]Address // by tenant and topic, in the order of their coming
+	of map[string]*tenantTopics
+}
+
+// tenantTopics is it both ways, so that nothing takes longer for what others hear.
+type tenantTopics struct {
+	cells  map[string]map[Address]bool // by topic
+	topics map[Address]map[string]bool // by cell
 }
 
 func (t *topics) add(a Address, topic string) error {
-	if !topicRE.MatchString(topic) {
-		return cell.Errorf(cell.Invalid, "topic %.128q is not valid: use 1 to 128 letters, digits, '_', '-' or '.'", topic)
+	if err := validTopic(topic); err != nil {
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	own := t.of[a.Tenant]
-	hears := 0
-	for _, cells := range own {
-		if slices.Contains(cells, a) {
-			hears++
-		}
+	if own == nil {
+		own = &tenantTopics{map[string]map[Address]bool{}, map[Address]map[string]bool{}}
 	}
-	switch {
-	case slices.Contains(own[topic], a):
+	switch cells, hears := own.cells[topic], own.topics[a]; {
+	case hears[topic]:
 		return nil
-	case hears == topicsOfCell:
-		return cell.Errorf(cell.Invalid, "cell %s hears %d topics already, which is the most", a, hears)
-	case len(own[topic]) == cellsOfATopic:
+	case len(hears) == topicsOfCell:
+		return cell.Errorf(cell.Invalid, "cell %s hears %d topics already, which is the most", a, len(hears))
+	case len(cells) == cellsOfATopic:
 		return cell.Errorf(cell.Busy, "topic %s has %d cells already, which is the most", topic, cellsOfATopic)
-	case own[topic] == nil && len(own) == topicsOfTenant:
+	case cells == nil && len(own.cells) == topicsOfTenant:
 		return cell.Errorf(cell.Busy, "tenant %s has %d topics already, which is the most", a.Tenant, topicsOfTenant)
 	}
-	if own == nil {
-		if t.of == nil {
-			t.of = map[string]map[string][]Address{}
-		}
-		own = map[string][]Address{}
-		t.of[a.Tenant] = own
+	if t.of == nil {
+		t.of = map[string]*tenantTopics{}
 	}
-	own[topic] = append(own[topic], a)
+	t.of[a.Tenant] = own
+	if own.cells[topic] == nil {
+		own.cells[topic] = map[Address]bool{}
+	}
+	if own.topics[a] == nil {
+		own.topics[a] = map[string]bool{}
+	}
+	own.cells[topic][a], own.topics[a][topic] = true, true
 	return nil
+}
+
+func validTopic(topic string) error {
+	if topicRE.MatchString(topic) {
+		return nil
+	}
+	return cell.Errorf(cell.Invalid, "topic %.128q is not valid: use 1 to 128 letters, digits, '_', '-' or '.'", topic)
 }
 
 // remove takes a cell from a topic, or with "" from all.
@@ -64,18 +78,24 @@ func (t *topics) remove(a Address, topic string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	own := t.of[a.Tenant]
-	for name, cells := range own {
-		if topic != "" && name != topic {
-			continue
-		}
-		if at := slices.Index(cells, a); at >= 0 {
-			own[name] = slices.Delete(slices.Clone(cells), at, at+1) // others may be reading it
-		}
-		if len(own[name]) == 0 {
-			delete(own, name)
-		}
+	if own == nil {
+		return
 	}
-	if len(own) == 0 {
+	leaving := []string{topic}
+	if topic == "" {
+		leaving = slices.Collect(maps.Keys(own.topics[a]))
+	}
+	for _, name := range leaving {
+		delete(own.cells[name], a)
+		if len(own.cells[name]) == 0 {
+			delete(own.cells, name)
+		}
+		delete(own.topics[a], name)
+	}
+	if len(own.topics[a]) == 0 {
+		delete(own.topics, a)
+	}
+	if len(own.topics) == 0 {
 		delete(t.of, a.Tenant)
 	}
 }
@@ -83,7 +103,20 @@ func (t *topics) remove(a Address, topic string) {
 func (t *topics) hear(tenant, topic string) []Address {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Clone(t.of[tenant][topic])
+	if own := t.of[tenant]; own != nil {
+		return slices.Collect(maps.Keys(own.cells[topic]))
+	}
+	return nil
+}
+
+// Topics are what a cell hears, sorted.
+func (s *System) Topics(a Address) []string {
+	s.topics.mu.Lock()
+	defer s.topics.mu.Unlock()
+	if own := s.topics.of[a.Tenant]; own != nil {
+		return slices.Sorted(maps.Keys(own.topics[a]))
+	}
+	return nil
 }
 
 // Subscribe has a cell hear a topic of its tenant: what is published comes into its inbox. It
@@ -122,8 +155,8 @@ type Refusal struct {
 // Publish puts a message into the inbox of every cell that hears the topic. It waits for none
 // longer than the context lasts, and a cell that takes nothing does not hold up the others.
 func (s *System) Publish(ctx context.Context, tenant, topic, principal string, v cell.Value) (Published, error) {
-	if !topicRE.MatchString(topic) {
-		return Published{}, cell.Errorf(cell.Invalid, "topic %.128q is not valid: use 1 to 128 letters, digits, '_', '-' or '.'", topic)
+	if err := validTopic(topic); err != nil {
+		return Published{}, err
 	}
 	var p Published
 	type sent struct {

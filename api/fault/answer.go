@@ -89,7 +89,7 @@ func FromDenial(d *cell.Denial) *pb.Denial {
 	if d == nil {
 		return nil
 	}
-	return &pb.Denial{Cell: d.Cell, Capability: head(d.Capability), Action: head(d.Action), Rule: head(d.Rule),
+	return &pb.Denial{Cell: head(d.Cell), Capability: head(d.Capability), Action: head(d.Action), Rule: head(d.Rule),
 		Kernel: head(d.Kernel), Broker: head(d.Broker), At: timestamppb.New(d.At)}
 }
 

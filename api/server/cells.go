@@ -2,10 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"log/slog"
 
 	"connectrpc.com/connect"
 
+	"github.com/pyisolate/pyisolate/actors"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/broker/capability"
@@ -20,7 +24,7 @@ type Spawner interface {
 	Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error)
 }
 
-// cells serves CellService.
+// cells serves CellService. What it asks of a cell goes through the cell's actor.
 type cells struct {
 	api.UnimplementedCellServiceHandler
 	store    *policystore.Store
@@ -29,42 +33,12 @@ type cells struct {
 	reloader *live.Reloader
 	backend  cell.Backend
 	keys     *document.Keys
-	registry *registry
+	logger   *slog.Logger
+	book     *book
+	actors   *actors.System
 }
 
 var _ api.CellServiceHandler = (*cells)(nil)
-
-// Exec implements the call.
-func (s *cells) Exec(ctx context.Context, r *connect.Request[pb.ExecRequest]) (*connect.Response[pb.ExecResponse], error) {
-	found, err := s.find(ctx, r.Msg)
-	if err != nil {
-		return nil, err
-	}
-	dialect, err := found.dialect(r.Msg.GetDialect())
-	if err != nil {
-		return nil, err
-	}
-	src := cell.Source{Code: []byte(r.Msg.GetCode()), File: r.Msg.GetFile(), Dialect: dialect, Args: r.Msg.GetArgs()}
-	if err := src.Validate(); err != nil {
-		return nil, err
-	}
-	if err := found.cell.Exec(ctx, src); err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&pb.ExecResponse{}), nil
-}
-
-// dialect is the asked one, if the policy in force has no other.
-func (r *resident) dialect(asked string) (cell.Dialect, error) {
-	policy := r.Began().Compiled.Dialect
-	switch {
-	case asked == "":
-		return cell.Dialect(policy), nil
-	case policy != "" && asked != policy:
-		return "", cell.Errorf(cell.PolicyDenied, "dialect %s: policy %s permits %s only", asked, r.ref.name, policy)
-	}
-	return cell.Dialect(asked), nil
-}
 
 // Inspect implements the call.
 func (s *cells) Inspect(ctx context.Context, r *connect.Request[pb.InspectRequest]) (*connect.Response[pb.InspectResponse], error) {
@@ -72,36 +46,107 @@ func (s *cells) Inspect(ctx context.Context, r *connect.Request[pb.InspectReques
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&pb.InspectResponse{Report: found.report(ctx)}), nil
+	return connect.NewResponse(&pb.InspectResponse{Report: s.report(ctx, found)}), nil
 }
 
 // List implements the call.
 func (s *cells) List(ctx context.Context, r *connect.Request[pb.ListCellsRequest]) (*connect.Response[pb.ListCellsResponse], error) {
-	p, tenant := principalOf(ctx), r.Msg.GetTenant()
+	all, err := s.listed(ctx, r.Msg.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&pb.ListCellsResponse{Reports: s.reports(ctx, all)}), nil
+}
+
+// listed are the cells of a tenant that the caller may see; "" is all that he may.
+func (s *cells) listed(ctx context.Context, tenant string) ([]*entry, error) {
+	p := principalOf(ctx)
 	if tenant == "" {
 		tenant = p.Tenant
 	}
 	if err := mayUse(p, tenant); err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&pb.ListCellsResponse{Reports: reports(ctx, s.registry.list(tenant))}), nil
+	return s.book.list(tenant), nil
+}
+
+// Quarantine implements the call.
+func (s *cells) Quarantine(ctx context.Context, r *connect.Request[pb.QuarantineRequest]) (*connect.Response[pb.QuarantineResponse], error) {
+	reason, err := reasonOf(ctx, "quarantined", r.Msg.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.tell(ctx, r.Msg, actors.Quarantine{Reason: reason}); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&pb.QuarantineResponse{}), nil
 }
 
 // Kill implements the call.
 func (s *cells) Kill(ctx context.Context, r *connect.Request[pb.KillRequest]) (*connect.Response[pb.KillResponse], error) {
-	found, err := s.find(ctx, r.Msg)
+	reason, err := reasonOf(ctx, "killed", r.Msg.GetReason())
 	if err != nil {
 		return nil, err
 	}
-	reason := r.Msg.GetReason()
-	if len(reason) > 1024 {
-		return nil, cell.Errorf(cell.Invalid, "the reason has %d bytes; 1024 is the most", len(reason))
+	if err := s.tell(ctx, r.Msg, actors.Kill{Reason: reason}); err != nil {
+		return nil, err
 	}
-	if reason == "" {
-		reason = "killed by " + principalOf(ctx).Name
-	}
-	found.cell.Kill(reason)
 	return connect.NewResponse(&pb.KillResponse{}), nil
+}
+
+// Close implements the call.
+func (s *cells) Close(ctx context.Context, r *connect.Request[pb.CloseRequest]) (*connect.Response[pb.CloseResponse], error) {
+	err := s.tell(ctx, r.Msg, actors.Close{})
+	if err != nil && !errors.Is(err, policystore.ErrNotFound) && !errors.Is(err, cell.CellGone) {
+		return nil, err
+	}
+	return connect.NewResponse(&pb.CloseResponse{}), nil
+}
+
+// tell sends what is answered by nothing.
+func (s *cells) tell(ctx context.Context, ref named, b actors.Body) error {
+	found, err := s.find(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return s.ask(ctx, found, "", 0, b).Err
+}
+
+func reasonOf(ctx context.Context, what, given string) (string, error) {
+	if len(given) > 1024 {
+		return "", cell.Errorf(cell.Invalid, "the reason has %d bytes; 1024 is the most", len(given))
+	}
+	if given == "" {
+		given = what + " by " + principalOf(ctx).Name
+	}
+	return given, nil
+}
+
+// ask sends a body to a cell's actor.
+func (s *cells) ask(ctx context.Context, e *entry, requestID string, epoch uint64, b actors.Body) actors.Reply {
+	env := actors.Envelope{To: e.key.address(), Epoch: epoch, Principal: principalOf(ctx).Name, Trace: traceOf(ctx), Body: b}
+	env.Deadline, _ = ctx.Deadline()
+	var err error
+	if env.ID, err = requestKey(ctx, e.key, fmt.Sprintf("%T", b), requestID); err != nil {
+		return actors.Reply{Err: err}
+	}
+	return s.actors.Ask(ctx, env)
+}
+
+// maxRequestID is how long a client's name for a request may be.
+const maxRequestID = 128
+
+// requestKey is what a request is known by when it comes again: from the same client, for the
+// same cell, as the same call. It is zero for one that has no id.
+func requestKey(ctx context.Context, k cellKey, call, id string) (key actors.ID, err error) {
+	switch {
+	case id == "":
+		return key, nil
+	case len(id) > maxRequestID:
+		return key, cell.Errorf(cell.Invalid, "the request_id has %d bytes; %d is the most", len(id), maxRequestID)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", []string{holdersOf(principalOf(ctx))[0], k.tenant, k.name, call, id}))
+	return actors.ID(sum[:len(key)]), nil
 }
 
 // named is what says which cell it is about: most requests.
@@ -111,7 +156,7 @@ type named interface {
 }
 
 // find returns the cell that the caller means, if it is one of his.
-func (s *cells) find(ctx context.Context, ref named) (*resident, error) {
+func (s *cells) find(ctx context.Context, ref named) (*entry, error) {
 	k, err := keyOf(ctx, ref)
 	if err == nil {
 		err = cell.ValidName("cell", k.name)
@@ -119,22 +164,28 @@ func (s *cells) find(ctx context.Context, ref named) (*resident, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.registry.find(k)
+	return s.book.find(k)
 }
 
 // keyOf fills the tenant in and refuses others' than the caller's.
 func keyOf(ctx context.Context, ref named) (cellKey, error) {
 	p, k := principalOf(ctx), cellKey{ref.GetTenant(), ref.GetName()}
-	if k.tenant == "" {
-		k.tenant = p.Tenant
-	}
-	if k.tenant == "" {
-		k.tenant = "default"
-	}
+	k.tenant = tenantOf(p, k.tenant)
 	if err := cell.ValidName("tenant", k.tenant); err != nil {
 		return k, err
 	}
 	return k, mayUse(p, k.tenant)
+}
+
+// tenantOf is the one that is meant where none is named.
+func tenantOf(p policystore.Principal, named string) string {
+	switch {
+	case named != "":
+		return named
+	case p.Tenant != "":
+		return p.Tenant
+	}
+	return "default"
 }
 
 func mayUse(p policystore.Principal, tenant string) error {

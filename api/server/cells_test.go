@@ -110,7 +110,17 @@ func TestSpawnRefuses(t *testing.T) {
 		says  string
 	}{
 		{"no such policy", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "none"}}, policystore.ErrNotFound, "none"},
-		{"no policy", &pb.SpawnRequest{}, policystore.ErrInvalid, "name"},
+		{"a policy without a name", &pb.SpawnRequest{Policy: &pb.PolicyRef{}}, policystore.ErrInvalid, "name"},
+		{"a policy and a document", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "web"}, Document: string(permits("math"))}, cell.Invalid, "not both"},
+		{"a document that is none", &pb.SpawnRequest{Document: "version: ["}, policystore.ErrInvalid, "document"},
+		{"a document of two sandboxes", &pb.SpawnRequest{Document: "version: \"1.0\"\nsandboxes:\n  a: {}\n  b: {}\n"}, policystore.ErrNotFound, "a, b"},
+		{"an import that the policy does not give", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "web"}, AllowedImports: []string{"json"}}, cell.PolicyDenied, "json"},
+		{"an import that is no name", &pb.SpawnRequest{AllowedImports: []string{"a]b: c"}}, cell.Invalid, "module name"},
+		{"more memory than the policy gives", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "web"}, Limits: &pb.Limits{Memory: 1 << 30}}, cell.PolicyDenied, "memory"},
+		{"a negative limit", &pb.SpawnRequest{Limits: &pb.Limits{Output: -1}}, cell.Invalid, "output"},
+		{"a restart that is none", &pb.SpawnRequest{Restart: &pb.Restart{When: "always"}}, cell.Invalid, "on-failure"},
+		{"a bad topic", &pb.SpawnRequest{Topics: []string{"a b"}}, cell.Invalid, "topic"},
+		{"a long request_id", &pb.SpawnRequest{RequestId: strings.Repeat("a", 129)}, cell.Invalid, "request_id"},
 		{"no such version", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "web", Version: 7}}, policystore.ErrNotFound, "7"},
 		{"no such sandbox", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "web", Sandbox: "x"}}, policystore.ErrNotFound, "main"},
 		{"which of two sandboxes", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "strong"}}, policystore.ErrNotFound, "a"},

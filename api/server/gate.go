@@ -86,7 +86,7 @@ func (g *gate) route(r *http.Request) (rule, http.Handler) {
 
 // serve has the call answered, within its bounds.
 func (g *gate) serve(w *patient, r *http.Request, rule rule, p policystore.Principal, next http.Handler) {
-	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), principalKey{}, p))
+	ctx, cancel := context.WithCancelCause(withTrace(context.WithValue(r.Context(), principalKey{}, p), r.Header.Get("Traceparent")))
 	defer cancel(nil)
 	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()
 	sent := &body{ReadCloser: r.Body, left: rule.most(), room: g.bytes, who: holdersOf(p)}

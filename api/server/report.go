@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/pyisolate/pyisolate/actors"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 )
@@ -23,7 +24,7 @@ const (
 
 // reports are those of many cells, in their order. Hosts that do not answer hold up those of
 // their own tenant alone, and not for long.
-func reports(ctx context.Context, all []*resident) []*pb.CellReport {
+func (s *cells) reports(ctx context.Context, all []*entry) []*pb.CellReport {
 	ctx, cancel := context.WithTimeout(ctx, reportsWithin)
 	defer cancel()
 	out := make([]*pb.CellReport, len(all))
@@ -34,20 +35,20 @@ func reports(ctx context.Context, all []*resident) []*pb.CellReport {
 			end++
 		}
 		of, to := all[begin:end], out[begin:end]
-		asking.Go(func() { reportsOfOne(ctx, of, to) })
+		asking.Go(func() { s.reportsOfOne(ctx, of, to) })
 		begin = end
 	}
 	asking.Wait()
 	return out
 }
 
-func reportsOfOne(ctx context.Context, of []*resident, to []*pb.CellReport) {
+func (s *cells) reportsOfOne(ctx context.Context, of []*entry, to []*pb.CellReport) {
 	var next atomic.Int64
 	var asking sync.WaitGroup
 	for range min(askedAtOnce, len(of)) {
 		asking.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(of)); i = next.Add(1) - 1 {
-				to[i] = of[i].report(ctx)
+				to[i] = s.report(ctx, of[i])
 			}
 		})
 	}
@@ -56,42 +57,63 @@ func reportsOfOne(ctx context.Context, of []*resident, to []*pb.CellReport) {
 
 // report is the cell seen from outside. What the cell's host does not tell is zero, and the
 // reason says why.
-func (r *resident) report(ctx context.Context) *pb.CellReport {
-	seen, err := r.cell.Inspect(ctx)
-	out := &pb.CellReport{Cell: &pb.CellRef{Tenant: r.key.tenant, Name: r.key.name}, Id: r.cell.ID(),
-		Backend: string(r.cell.Spec().Backend), State: string(seen.State), Busy: seen.Busy, Reason: text(seen.Reason),
-		Started: moment(r.started), Cpu: durationpb.New(seen.CPU), Memory: seen.Memory, MemoryPeak: seen.MemoryPeak,
-		Output: seen.Output, Posts: seen.Posts, Logs: seen.Logs, Denials: seen.Denials, Policy: r.policyState()}
-	if err != nil {
-		out.Reason = text(err.Error())
+func (s *cells) report(ctx context.Context, e *entry) *pb.CellReport {
+	e.mu.Lock()
+	r, state, why := e.now, e.waiting, e.why
+	out := &pb.CellReport{Cell: &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name}, Started: moment(e.started), Epoch: e.epoch, Restarts: e.restarts}
+	e.mu.Unlock()
+	out.Topics = s.actors.Topics(e.key.address())
+	if r != nil {
+		s.inspect(ctx, r, out)
 	}
-	if seen.Confinement != nil {
-		out.Layers, out.Unheld = layersOf(*seen.Confinement), seen.Confinement.Unheld
+	if state != "" {
+		out.State = state
+		if why != "" {
+			out.Reason = text(why)
+		}
 	}
 	return out
 }
 
+// inspect fills in what an incarnation tells.
+func (s *cells) inspect(ctx context.Context, r *resident, out *pb.CellReport) {
+	reply := s.ask(ctx, r.entry, "", 0, actors.Inspect{})
+	seen := reply.Report
+	out.Id, out.Backend, out.State, out.Busy = text(r.cell.ID()), string(r.cell.Spec().Backend), text(string(seen.State)), seen.Busy
+	out.Reason, out.Cpu, out.Memory, out.MemoryPeak = text(seen.Reason), durationpb.New(seen.CPU), seen.Memory, seen.MemoryPeak
+	out.Output, out.Posts, out.Logs, out.Denials = seen.Output, seen.Posts, seen.Logs, seen.Denials
+	out.Policy, out.Limits = r.policyState(), limitsTo(r.limits())
+	if reply.Err != nil {
+		out.Reason = text(reply.Err.Error())
+	}
+	if seen.Confinement != nil {
+		out.Layers, out.Unheld = layersOf(*seen.Confinement), texts(seen.Confinement.Unheld)
+	}
+}
+
 func layersOf(c cell.Confinement) (layers []*pb.Layer) {
 	for _, l := range c.Layers {
-		layers = append(layers, &pb.Layer{Name: l.Name, Active: l.Active, Evidence: text(l.Evidence), Gaps: l.Gaps})
+		layers = append(layers, &pb.Layer{Name: text(l.Name), Active: l.Active, Evidence: text(l.Evidence), Gaps: texts(l.Gaps)})
 	}
 	return layers
 }
 
 // policyState is what confines the cell now.
 func (r *resident) policyState() *pb.PolicyState {
-	now := r.Began()
-	out := &pb.PolicyState{Ref: &pb.PolicyRef{Name: r.ref.name, Sandbox: r.ref.sandbox, Version: r.ref.version},
-		Version: now.Version, Newest: now.Version, Hash: now.Compiled.Hash[:]}
+	now, ref := r.Began(), r.entry.terms.ref
+	out := &pb.PolicyState{Version: now.Version, Newest: now.Version, Hash: now.Compiled.Hash[:]}
+	if ref.name != "" {
+		out.Ref = &pb.PolicyRef{Name: ref.name, Sandbox: ref.sandbox, Version: ref.version}
+	}
 	if r.following == nil {
 		return out
 	}
 	f := r.following.Report()
 	out.Newest, out.Problem, out.Deleted = max(f.Newest, now.Version), text(f.Failed), f.Deleted
-	out.NeedsNewCell, out.Unresolved, out.WantsBackend = f.NewCell, f.Unresolved, string(f.Wants)
+	out.NeedsNewCell, out.Unresolved, out.WantsBackend = texts(f.NewCell), texts(f.Unresolved), string(f.Wants)
 	for _, l := range f.Layers {
 		if l.Live {
-			out.Layers = append(out.Layers, l.Name)
+			out.Layers = append(out.Layers, text(l.Name))
 		}
 	}
 	return out
@@ -99,3 +121,10 @@ func (r *resident) policyState() *pb.PolicyState {
 
 // text makes a guest's words valid for a message.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func texts(list []string) (out []string) {
+	for _, s := range list {
+		out = append(out, text(s))
+	}
+	return out
+}

@@ -6,34 +6,25 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pyisolate/pyisolate/api/fault"
-	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/effect"
 	"github.com/pyisolate/pyisolate/policystore/live"
 )
 
-// policyRef is what a cell was spawned under. Version 0 follows the newest.
-type policyRef struct {
-	name, sandbox string
-	version       uint64
-}
-
-// resident is a cell of this node and what belongs to it. It is the cell's sink, and where
-// new versions of its policy arrive.
+// resident is one incarnation of a cell and what belongs to it. It is the cell's sink, and
+// where new versions of its policy arrive.
 type resident struct {
-	key     cellKey
-	ref     policyRef
-	started time.Time
-	said    *sayings
+	entry   *entry
 	session *capability.Session
+	denied  func(cell.Denial)
 
 	cell      cell.Cell      // set before anybody else has the resident
 	following *live.Followed // nil: the version is fixed
 
 	mu      sync.Mutex
 	inForce live.Revision
+	given   cell.Limits // by it, narrowed
 }
 
 var (
@@ -44,25 +35,19 @@ var (
 )
 
 // Log implements cell.Sink.
-func (r *resident) Log(l cell.LogRecord) {
-	r.said.add(&pb.StreamResponse{Item: &pb.StreamResponse_Log{Log: &pb.Log{Level: l.Level, Message: text(l.Message), Fields: string(l.Fields)}}},
-		len(l.Message)+len(l.Fields))
-}
+func (r *resident) Log(l cell.LogRecord) { r.entry.said.log(l) }
 
 // Metric implements cell.Sink.
-func (r *resident) Metric(m cell.Sample) {
-	size, tags := len(m.Name), make(map[string]string, len(m.Tags))
-	for k, v := range m.Tags {
-		tags[text(k)] = text(v)
-		size += len(k) + len(v)
-	}
-	r.said.add(&pb.StreamResponse{Item: &pb.StreamResponse_Metric{Metric: &pb.Metric{Name: text(m.Name), Value: m.Value, Tags: tags}}}, size)
-}
+func (r *resident) Metric(m cell.Sample) { r.entry.said.metric(m) }
 
 // Denied implements cell.Sink.
 func (r *resident) Denied(d cell.Denial) {
-	r.said.add(&pb.StreamResponse{Item: &pb.StreamResponse_Denial{Denial: fault.FromDenial(&d)}},
-		len(d.Capability)+len(d.Action)+len(d.Rule)+len(d.Kernel)+len(d.Broker))
+	if d.At.IsZero() {
+		d.At = time.Now()
+	}
+	r.entry.lastDenial.Store(&reachedDenial{d, time.Now()})
+	r.entry.said.denied(d)
+	r.denied(d)
 }
 
 // Request implements cell.Sink.
@@ -73,28 +58,30 @@ func (r *resident) Request(ctx context.Context, q cell.Request) (cell.Value, err
 // Apply implements live.Target: first what the guest may do by itself, then what it may ask
 // for. When the second fails the first is as it was.
 func (r *resident) Apply(ctx context.Context, next live.Revision) (cell.Reloaded, error) {
-	reloaded, err := r.reload(ctx, next)
+	reloaded, limits, err := r.reload(ctx, next)
 	if err != nil {
 		return reloaded, err
 	}
 	if err := r.session.Update(capability.Policy{Version: next.Version, Grants: next.Compiled.Grants}); err != nil {
-		if _, back := r.reload(context.WithoutCancel(ctx), r.Began()); back != nil { // half of a policy is none
+		if _, _, back := r.reload(context.WithoutCancel(ctx), r.Began()); back != nil { // half of a policy is none
 			r.cell.Kill(fmt.Sprintf("its policy could neither be changed (%v) nor be left as it was (%v)", err, back))
 		}
 		return cell.Reloaded{}, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.inForce = next
+	r.inForce, r.given = next, limits
 	return reloaded, nil
 }
 
-func (r *resident) reload(ctx context.Context, to live.Revision) (cell.Reloaded, error) {
+func (r *resident) reload(ctx context.Context, to live.Revision) (reloaded cell.Reloaded, limits cell.Limits, err error) {
 	revision, err := live.Of(r.cell.Spec(), to.Compiled)
 	if err != nil {
-		return cell.Reloaded{}, err
+		return reloaded, limits, err
 	}
-	return r.cell.Reload(ctx, revision)
+	_ = r.entry.terms.narrow(&revision.Imports, revision.Limits, to.Compiled, false) // which never fails
+	reloaded, err = r.cell.Reload(ctx, revision)
+	return reloaded, *revision.Limits, err
 }
 
 // Began implements live.Begun: it is what is in force.
@@ -102,6 +89,13 @@ func (r *resident) Began() live.Revision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.inForce
+}
+
+// limits are those in force.
+func (r *resident) limits() cell.Limits {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.given.WithDefaults()
 }
 
 // Backend implements live.Bounded.

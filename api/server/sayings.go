@@ -3,7 +3,11 @@ package server
 import (
 	"sync"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
 )
 
 // Of what a cell says beside its posts, the latest are kept: so many, and so many bytes.
@@ -21,19 +25,39 @@ type sayings struct {
 	more  chan struct{} // closed when it comes
 }
 
+// saying is one of them: valid as a message, whatever the guest has said.
 type saying struct {
-	item *pb.StreamResponse
-	size int
+	log    *pb.Log
+	metric *pb.Metric
+	denial *pb.Denial
+	size   int // of its texts, about
 }
 
 func newSayings() *sayings { return &sayings{more: make(chan struct{})} }
 
-// add keeps item, whose texts have about size bytes.
-func (s *sayings) add(item *pb.StreamResponse, size int) {
+func (s *sayings) log(l cell.LogRecord) {
+	s.add(saying{log: &pb.Log{Level: text(l.Level), Message: text(l.Message), Fields: text(string(l.Fields)), At: timestamppb.Now()},
+		size: len(l.Level) + len(l.Message) + len(l.Fields)})
+}
+
+func (s *sayings) metric(m cell.Sample) {
+	size, tags := len(m.Name), make(map[string]string, len(m.Tags))
+	for k, v := range m.Tags {
+		tags[text(k)] = text(v)
+		size += len(k) + len(v)
+	}
+	s.add(saying{metric: &pb.Metric{Name: text(m.Name), Value: m.Value, Tags: tags, At: timestamppb.Now()}, size: size})
+}
+
+func (s *sayings) denied(d cell.Denial) {
+	s.add(saying{denial: fault.FromDenial(&d), size: len(d.Capability) + len(d.Action) + len(d.Rule) + len(d.Kernel) + len(d.Broker)})
+}
+
+func (s *sayings) add(one saying) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept = append(s.kept, saying{item, size})
-	s.bytes += size
+	s.kept = append(s.kept, one)
+	s.bytes += one.size
 	for len(s.kept) > maxSayings || s.bytes > maxSayingsBytes && len(s.kept) > 1 {
 		s.bytes -= s.kept[0].size
 		s.kept[0] = saying{}
@@ -46,15 +70,34 @@ func (s *sayings) add(item *pb.StreamResponse, size int) {
 
 // from returns what is kept from number at on, how many are missing before it, the number to
 // ask with next, and what is closed when there is more.
-func (s *sayings) from(at uint64) (items []*pb.StreamResponse, lost, next uint64, more <-chan struct{}) {
+func (s *sayings) from(at uint64) (items []saying, lost, next uint64, more <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := s.next - uint64(len(s.kept))
 	if at < first {
 		at, lost = first, first-at
 	}
-	for _, one := range s.kept[at-first:] {
-		items = append(items, one.item)
+	return append(items, s.kept[at-first:]...), lost, s.next, s.more
+}
+
+// inStream is a saying as Stream sends it.
+func (s saying) inStream() *pb.StreamResponse {
+	switch {
+	case s.log != nil:
+		return &pb.StreamResponse{Item: &pb.StreamResponse_Log{Log: s.log}}
+	case s.metric != nil:
+		return &pb.StreamResponse{Item: &pb.StreamResponse_Metric{Metric: s.metric}}
 	}
-	return items, lost, s.next, s.more
+	return &pb.StreamResponse{Item: &pb.StreamResponse_Denial{Denial: s.denial}}
+}
+
+// inLogs is a saying as Logs sends it.
+func (s saying) inLogs() *pb.LogsResponse {
+	switch {
+	case s.log != nil:
+		return &pb.LogsResponse{Item: &pb.LogsResponse_Log{Log: s.log}}
+	case s.metric != nil:
+		return &pb.LogsResponse{Item: &pb.LogsResponse_Metric{Metric: s.metric}}
+	}
+	return &pb.LogsResponse{Item: &pb.LogsResponse_Denial{Denial: s.denial}}
 }

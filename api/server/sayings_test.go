@@ -8,8 +8,8 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 )
 
-func logItem(message string) *pb.StreamResponse {
-	return &pb.StreamResponse{Item: &pb.StreamResponse_Log{Log: &pb.Log{Message: message}}}
+func logItem(message string, size int) saying {
+	return saying{log: &pb.Log{Message: message}, size: size}
 }
 
 func TestSayings(t *testing.T) {
@@ -28,7 +28,7 @@ func TestSayings(t *testing.T) {
 			s := newSayings()
 			_, _, _, more := s.from(0)
 			for i := range c.add {
-				s.add(logItem(fmt.Sprint(i)), c.size)
+				s.add(logItem(fmt.Sprint(i), c.size))
 			}
 			select {
 			case <-more:
@@ -44,8 +44,8 @@ func TestSayings(t *testing.T) {
 			if len(items) != c.kept || int(lost) != c.lost || int(next) != c.add {
 				t.Fatalf("%d items, %d lost, next %d; want %d, %d, %d", len(items), lost, next, c.kept, c.lost, c.add)
 			}
-			if c.kept > 0 && items[len(items)-1].GetLog().GetMessage() != fmt.Sprint(c.add-1) {
-				t.Errorf("the last is %v", items[len(items)-1])
+			if c.kept > 0 && items[len(items)-1].inLogs().GetLog().GetMessage() != fmt.Sprint(c.add-1) {
+				t.Errorf("the last is %v", items[len(items)-1].log)
 			}
 			if items, lost, _, _ := s.from(next); len(items) != 0 || lost != 0 {
 				t.Errorf("again %d items, %d lost", len(items), lost)

@@ -68,11 +68,11 @@ var ownPages = []string{"/openapi.json"}
 
 // Server answers the calls of the API. Its methods may be called from any goroutine.
 type Server struct {
-	http     *http.Server
-	registry *registry
-	actors   *actors.System
-	ending   context.Context // done when the server is
-	end      context.CancelCauseFunc
+	http   *http.Server
+	book   *book
+	actors *actors.System
+	ending context.Context // done when the server is
+	end    context.CancelCauseFunc
 }
 
 // New returns a server that listens nowhere yet.
@@ -93,7 +93,9 @@ func New(c Config) (*Server, error) {
 		c.Patience = 30 * time.Second
 	}
 	ctx, end := context.WithCancelCause(context.Background())
-	s := &Server{registry: newRegistry(), ending: ctx, end: end}
+	s := &Server{book: newBook(), ending: ctx, end: end}
+	s.actors = actors.New(actors.Options{Logger: c.Logger, Events: s.book.happened, Linger: lingering})
+	s.book.forget = s.actors.Forget
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -116,7 +118,7 @@ func (s *Server) handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher}, options(maxPolicyMessage)))
 	mux.Handle(api.NewCellServiceHandler(&cells{store: c.Store, spawner: c.Spawner, broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, keys: c.Keys, registry: s.registry}, options(maxCellMessage)))
+		backend: c.Backend, keys: c.Keys, logger: c.Logger, book: s.book, actors: s.actors}, options(maxCellMessage)))
 	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
 		short:    newSlots(shortSlots), long: newSlots(longSlots), calls: mux, pages: c.Extra}
@@ -150,6 +152,8 @@ func (s *Server) Close(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("api: close: %w", err), s.http.Close())
 	}
-	s.registry.close()
+	s.book.close()
+	err = errors.Join(err, s.actors.Close(ctx))
+	s.book.kill()
 	return err
 }

@@ -6,17 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"net"
-	"net/netip"
 	"time"
 
 	"connectrpc.com/connect"
 
+	"github.com/pyisolate/pyisolate/actors"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
-	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
 	"github.com/pyisolate/pyisolate/policystore/live"
 )
@@ -27,75 +24,114 @@ func (s *cells) Spawn(ctx context.Context, r *connect.Request[pb.SpawnRequest]) 
 	if err != nil {
 		return nil, err
 	}
+	id, err := requestKey(ctx, k, "Spawn", r.Msg.GetRequestId())
+	if err != nil {
+		return nil, err
+	}
 	if k.name == "" {
-		k.name = madeUp()
+		k.name = madeUp(id)
 	}
 	if err := cell.ValidName("cell", k.name); err != nil {
 		return nil, err
 	}
-	ref := policyRef{r.Msg.GetPolicy().GetName(), r.Msg.GetPolicy().GetSandbox(), r.Msg.GetPolicy().GetVersion()}
-	if err := mayConfine(ctx, k.tenant, ref.name); err != nil {
-		return nil, err
-	}
-	started, err := s.spawn(ctx, k, ref, cell.Backend(r.Msg.GetBackend()))
+	t, err := s.termsOf(ctx, k.tenant, r.Msg)
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&pb.SpawnResponse{Cell: &pb.CellRef{Tenant: k.tenant, Name: k.name}, Report: started.report(ctx)}), nil
+	e := newEntry(k, t, id)
+	same, err := s.book.reserve(e)
+	switch {
+	case err != nil:
+		return nil, err
+	case same != nil:
+		e, err = same, same.whenSpawned(ctx)
+	default:
+		err = s.spawn(ctx, e, r.Msg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&pb.SpawnResponse{Cell: &pb.CellRef{Tenant: k.tenant, Name: k.name}, Report: s.report(ctx, e)}), nil
 }
 
-// mayConfine permits a cell the policies of its tenant and those that are shared.
-func mayConfine(ctx context.Context, tenant, name string) error {
-	if of := policystore.NameTenant(name); of != "" && of != tenant {
-		return fmt.Errorf("%w: policy %s is of tenant %s, the cell of tenant %s", policystore.ErrDenied, name, of, tenant)
+// whenSpawned waits for the answer of who spawns it.
+func (e *entry) whenSpawned(ctx context.Context) error {
+	select {
+	case <-e.spawned:
+		return e.failed
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return mayRead(ctx, name)
 }
 
-func (s *cells) spawn(ctx context.Context, k cellKey, ref policyRef, backend cell.Backend) (*resident, error) {
-	revision, err := s.compile(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	if backend != "" && document.Stronger(revision.Compiled.Backend, backend) {
-		return nil, cell.Errorf(cell.PolicyDenied, "backend %s: policy %s wants at least %s", backend, ref.name, revision.Compiled.Backend)
-	}
-	if err := s.registry.reserve(k); err != nil {
-		return nil, err
-	}
-	settled := false
-	defer func() { // also when something panics
-		if !settled {
-			s.registry.withdraw(k)
-		}
-	}()
-	r, err := s.start(ctx, k, ref, cmp.Or(backend, s.backend), revision)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.registry.settle(r); err != nil {
-		r.cell.Kill("its node ends")
-		r.end()
-		return nil, err
-	}
-	settled = true
-	return r, nil
-}
-
-// start makes the cell and what belongs to it, or nothing.
-func (s *cells) start(ctx context.Context, k cellKey, ref policyRef, backend cell.Backend, first live.Revision) (*resident, error) {
-	spec := cell.Spec{Tenant: k.tenant, Name: k.name, Backend: backend}
-	if err := first.Compiled.Apply(&spec); err != nil {
-		return nil, err
-	}
-	session, err := s.broker.Open(capability.Identity{Tenant: k.tenant, Cell: k.name},
-		capability.Policy{Version: first.Version, Grants: first.Compiled.Grants})
-	if err != nil {
-		return nil, invalidGrant(ref, err)
-	}
-	r := &resident{key: k, ref: ref, started: time.Now(), said: newSayings(), session: session, inForce: first}
-	started := false
+// spawn has an actor start what is reserved.
+func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err error) {
 	defer func() {
+		if err != nil {
+			s.book.withdraw(e)
+		}
+		e.failed = err
+		close(e.spawned)
+	}()
+	if len(r.GetTopics()) > 64 {
+		return cell.Errorf(cell.Invalid, "topics has %d names; 64 is the most", len(r.GetTopics()))
+	}
+	first, err := s.revision(ctx, e.terms)
+	if err != nil {
+		return err
+	}
+	restart, err := restartOf(r.GetRestart(), first.Compiled.Restart)
+	if err != nil {
+		return err
+	}
+	plan := actors.Plan{Restart: restart, Topics: r.GetTopics()}
+	plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
+		if epoch == 1 {
+			return s.start(ctx, e, epoch, first)
+		}
+		now, err := s.revision(ctx, e.terms) // there may be a newer one
+		if err != nil {
+			return nil, err
+		}
+		return s.start(ctx, e, epoch, now)
+	}
+	return s.actors.Spawn(ctx, e.key.address(), plan)
+}
+
+// restartOf is what the client asks for, or else the policy.
+func restartOf(asked *pb.Restart, policy *document.Restart) (actors.Restart, error) {
+	switch {
+	case asked.GetMax() > 1000:
+		return actors.Restart{}, cell.Errorf(cell.Invalid, "restart.max is %d; 1000 is the most", asked.GetMax())
+	case asked != nil:
+		return actors.Restart{When: actors.When(asked.GetWhen()), Max: int(asked.GetMax())}, nil
+	case policy == nil || policy.Strategy == "never":
+		return actors.Restart{}, nil
+	}
+	return actors.Restart{When: actors.OnFailure, Max: policy.Max, Within: policy.Within}, nil
+}
+
+// start makes an incarnation and what belongs to it, or nothing.
+func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revision) (_ cell.Cell, err error) {
+	backend := e.terms.backend
+	if backend != "" && document.Stronger(now.Compiled.Backend, backend) {
+		return nil, cell.Errorf(cell.PolicyDenied, "backend %s: policy %s wants at least %s", backend, e.terms.ref, now.Compiled.Backend)
+	}
+	spec := cell.Spec{Tenant: e.key.tenant, Name: e.key.name, Backend: cmp.Or(backend, s.backend)}
+	if err := now.Compiled.Apply(&spec); err != nil {
+		return nil, err
+	}
+	if err := e.terms.narrow(&spec.Imports, &spec.Limits, now.Compiled, epoch == 1); err != nil {
+		return nil, err
+	}
+	session, err := s.broker.Open(capability.Identity{Tenant: e.key.tenant, Cell: e.key.name},
+		capability.Policy{Version: now.Version, Grants: now.Compiled.Grants})
+	if err != nil {
+		return nil, invalidGrant(e.terms.ref, err)
+	}
+	r := &resident{entry: e, session: session, inForce: now, given: spec.Limits, denied: func(d cell.Denial) { s.denied(e, epoch, d) }}
+	started := false
+	defer func() { // also when something panics
 		if !started {
 			session.Close()
 		}
@@ -104,71 +140,51 @@ func (s *cells) start(ctx context.Context, k cellKey, ref policyRef, backend cel
 	if r.cell, err = s.spawner.Spawn(ctx, spec); err != nil {
 		return nil, err
 	}
-	if ref.version == 0 {
-		if r.following, err = s.reloader.Follow(ctx, ref.name, ref.sandbox, r); err != nil {
-			r.cell.Kill("its policy could not be followed")
-			return nil, err
-		}
+	if err := s.follow(ctx, r); err != nil {
+		return nil, err
 	}
 	started = true
-	return r, nil
+	e.begun(epoch, r)
+	s.book.ends.Go(func() {
+		<-r.cell.Done()
+		r.end()
+	})
+	return r.cell, nil
+}
+
+// follow has each newer version of a policy reach the cell, where that is wanted.
+func (s *cells) follow(ctx context.Context, r *resident) (err error) {
+	t := r.entry.terms
+	if t.own != nil || t.ref.version != 0 {
+		return nil
+	}
+	if r.following, err = s.reloader.Follow(ctx, t.ref.name, t.ref.sandbox, r); err != nil {
+		r.cell.Kill("its policy could not be followed")
+	}
+	return err
 }
 
 // invalidGrant says in the words of the API that this node cannot grant what a policy does.
 func invalidGrant(ref policyRef, err error) error {
 	var e *capability.Error
 	if errors.As(err, &e) && e.Kind == capability.Invalid {
-		return cell.Errorf(cell.Invalid, "policy %s: %s", ref.name, e.Message)
+		return cell.Errorf(cell.Invalid, "policy %s: %s", ref, e.Message)
 	}
-	return cell.Errorf(cell.Invalid, "policy %s: %v", ref.name, err)
+	return cell.Errorf(cell.Invalid, "policy %s: %v", ref, err)
 }
 
-// compile reads a version and makes of a sandbox what cells understand.
-func (s *cells) compile(ctx context.Context, ref policyRef) (live.Revision, error) {
-	v, err := s.store.Get(ctx, ref.name, ref.version, policystore.Linearizable)
-	if err != nil {
-		return live.Revision{}, err
+// madeUp is a name that no cell has; of the same request it is the same.
+func madeUp(id actors.ID) string {
+	if id == (actors.ID{}) {
+		_, _ = rand.Read(id[:]) // never fails
 	}
-	if v.Deleted {
-		return live.Revision{}, fmt.Errorf("%w: version %d of policy %s is a deletion", policystore.ErrNotFound, v.Number, v.Name)
-	}
-	parsed, err := document.Parse(v.Name, v.Text)
-	if err != nil {
-		return live.Revision{}, fmt.Errorf("%w: %w", policystore.ErrInvalid, err)
-	}
-	o := document.Options{Keys: s.keys}
-	compiled, err := parsed.Compile(ref.sandbox, o)
-	if err == nil && ref.version != 0 && len(compiled.Names) > 0 { // nobody will look them up later
-		o.Resolve = lookUp(ctx, compiled.Names)
-		compiled, err = parsed.Compile(ref.sandbox, o)
-	}
-	var problems document.Problems
-	switch {
-	case errors.As(err, &problems):
-		err = fmt.Errorf("%w: %w", policystore.ErrInvalid, err)
-	case err != nil: // no such sandbox
-		err = fmt.Errorf("%w: %w", policystore.ErrNotFound, err)
-	}
-	return live.Revision{Policy: v.Name, Version: v.Number, Compiled: compiled}, err
+	return "cell-" + hex.EncodeToString(id[:6])
 }
 
-// lookUp finds the addresses of host names for a cell that keeps to one version. A name
-// without any gives no rule.
-func lookUp(ctx context.Context, names []string) map[string][]netip.Addr {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	found := map[string][]netip.Addr{}
-	for _, name := range names {
-		if addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name); err == nil {
-			found[name] = addresses
-		}
-	}
-	return found
+// denied is told of what a cell was refused.
+func (s *cells) denied(e *entry, epoch uint64, d cell.Denial) {
+	_, _, _ = e, epoch, d
 }
 
-// madeUp is a name that no cell has.
-func madeUp() string {
-	var id [6]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return "cell-" + hex.EncodeToString(id[:])
-}
+// lingering is how long a cell that has ended is remembered, if not too many come after it.
+const lingering = time.Hour

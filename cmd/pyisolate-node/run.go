@@ -23,13 +23,6 @@ import (
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
-// computeImports are granted when --allow-import is not given: modules that
-// compute and format, and reach nothing outside the cell.
-const computeImports = "array,base64,binascii,bisect,calendar,cmath,collections,colorsys,contextlib,copy,csv," +
-	"dataclasses,datetime,decimal,difflib,enum,fractions,functools,graphlib,hashlib,heapq,html,io,itertools,json," +
-	"math,numbers,operator,pprint,random,re,reprlib,secrets,statistics,string,struct,sys,textwrap,time,types,typing," +
-	"unicodedata,uuid,zlib"
-
 const maxSource = cell.MaxMessageBytes
 
 type runOptions struct {
@@ -73,7 +66,7 @@ same: ` + governedHelp() + `.` + exitStatusHelp(),
 	f.SetInterspersed(true)
 	f.StringVarP(&o.code, "code", "c", "", "program text, instead of a file")
 	f.StringVar(&o.policyFile, "policy", "", "a policy document that says what the program may do, as FILE or FILE:SANDBOX")
-	f.StringVar(&o.imports, "allow-import", computeImports, "modules the program may import, separated by commas; '*' for all")
+	f.StringVar(&o.imports, "allow-import", strings.Join(cell.ComputingImports(), ","), "modules the program may import, separated by commas; '*' for all")
 	f.StringArrayVar(&o.reads, "allow-read", nil, "a file or directory the program may read by itself; repeatable")
 	f.StringArrayVar(&o.writes, "allow-write", nil, "a file or directory it may read and change; repeatable")
 	f.StringArrayVar(&o.connects, "allow-connect", nil, "addresses it may connect to, as ADDRESS[/BITS][:PORTS]; repeatable")

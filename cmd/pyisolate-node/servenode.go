@@ -38,6 +38,8 @@ type servingNode struct {
 	broker    *capability.Broker
 	server    *server.Server
 	listener  *net.UnixListener
+
+	capabilities builtin.Config
 }
 
 // open opens everything. With an error the node is what was opened before it, to be closed.
@@ -100,7 +102,7 @@ func (n *servingNode) openCells(ctx context.Context, o *serveOptions, c *cobra.C
 }
 
 func (n *servingNode) openBroker(o *serveOptions, logger *slog.Logger) (err error) {
-	var c builtin.Config
+	c := &n.capabilities
 	if o.secrets != "" {
 		if c.Secrets, err = secretsFrom(o.secrets); err != nil {
 			return err
@@ -113,7 +115,7 @@ func (n *servingNode) openBroker(o *serveOptions, logger *slog.Logger) (err erro
 		return fmt.Errorf("--store: %w", err)
 	}
 	n.broker = capability.New(capability.Config{Recorder: capability.NewLogRecorder(logger, 100)})
-	return builtin.Register(n.broker, c)
+	return nil
 }
 
 func (n *servingNode) openServer(o *serveOptions, logger *slog.Logger) (err error) {
@@ -123,7 +125,11 @@ func (n *servingNode) openServer(o *serveOptions, logger *slog.Logger) (err erro
 	}
 	n.server, err = server.New(server.Config{Store: n.store, Refresher: n.refresher, Reloader: n.reloader, Spawner: n.launcher,
 		Broker: n.broker, Backend: config.Backend(), Logger: logger})
-	return err
+	if err != nil {
+		return err
+	}
+	n.capabilities.Sender = n.server.Actors().Sender()
+	return builtin.Register(n.broker, n.capabilities)
 }
 
 // close ends what there is, what needs something before that.

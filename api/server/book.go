@@ -1,0 +1,211 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+const (
+	// maxLive is how many cells a node has at one time, and one tenant of it.
+	maxLive      = 4096
+	maxLiveOfOne = maxLive / 2
+	// maxEnded is how many cells are remembered after their end, with what nobody has received
+	// of them: the latest, and of one tenant no more than maxEndedOfOne.
+	maxEnded      = 64
+	maxEndedOfOne = 16
+)
+
+// cellKey names a cell.
+type cellKey struct{ tenant, name string }
+
+func (k cellKey) String() string { return k.tenant + "/" + k.name }
+
+func (k cellKey) address() actors.Address { return actors.Address{Tenant: k.tenant, Name: k.name} }
+
+// book is what the node knows of its cells and their actors do not: bounds, and what belongs
+// to names. Methods may be called from any goroutine.
+type book struct {
+	forget func(actors.Address) <-chan struct{} // of actors
+
+	mu     sync.Mutex
+	closed bool
+	all    map[cellKey]*entry
+	of     map[string]int // how many that have not ended a tenant has
+	live   int
+	ended  []*entry       // in the order of their ends
+	ends   sync.WaitGroup // of goroutines that wait for incarnations' ends
+}
+
+func newBook() *book { return &book{all: map[cellKey]*entry{}, of: map[string]int{}} }
+
+// reserve keeps a name for a cell that is to be started, and forgets one that has ended. When
+// the same spawn came before, it returns that one's entry. The caller calls settle or withdraw
+// of a new one.
+func (b *book) reserve(e *entry) (same *entry, err error) {
+	for {
+		gone, same, err := b.try(e)
+		if gone == nil {
+			return same, err
+		}
+		<-gone
+	}
+}
+
+// try reserves, or says what to wait for.
+func (b *book) try(e *entry) (gone <-chan struct{}, same *entry, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, nil, fmt.Errorf("%w: the node ends", fault.ErrUnavailable)
+	}
+	if old := b.all[e.key]; old != nil {
+		switch {
+		case e.spawnedBy != (actors.ID{}) && e.spawnedBy == old.spawnedBy:
+			return nil, old, nil
+		case !slices.Contains(b.ended, old):
+			return nil, nil, cell.Errorf(cell.Invalid, "tenant %s has a cell named %s already: close it, or choose another name", e.key.tenant, e.key.name)
+		}
+		if gone = b.forget(e.key.address()); gone != nil {
+			return gone, nil, nil
+		}
+		b.drop(old)
+	}
+	if b.live >= maxLive {
+		return nil, nil, fmt.Errorf("%w: there are %d cells, which is the most: close some", policystore.ErrLimited, maxLive)
+	}
+	if b.of[e.key.tenant] >= maxLiveOfOne {
+		return nil, nil, fmt.Errorf("%w: tenant %s has %d cells, which is the most: close some", policystore.ErrLimited, e.key.tenant, maxLiveOfOne)
+	}
+	b.all[e.key] = e
+	b.count(e.key.tenant, 1)
+	return nil, nil, nil
+}
+
+// count is called with b.mu held.
+func (b *book) count(tenant string, n int) {
+	b.live += n
+	if b.of[tenant] += n; b.of[tenant] == 0 {
+		delete(b.of, tenant)
+	}
+}
+
+// drop makes a name free. The caller holds b.mu.
+func (b *book) drop(e *entry) {
+	if b.all[e.key] != e {
+		return
+	}
+	delete(b.all, e.key)
+	if at := slices.Index(b.ended, e); at >= 0 {
+		b.ended = slices.Delete(b.ended, at, at+1)
+	} else {
+		b.count(e.key.tenant, -1)
+	}
+}
+
+// withdraw takes back what was reserved.
+func (b *book) withdraw(e *entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drop(e)
+}
+
+// happened is told what becomes of cells, by their actors.
+func (b *book) happened(event actors.Event) {
+	b.mu.Lock()
+	e := b.all[cellKey{event.Cell.Tenant, event.Cell.Name}]
+	var oldest *entry
+	if e != nil {
+		switch event.Kind {
+		case actors.Ended:
+			oldest = b.retire(e)
+		case actors.Left:
+			b.drop(e)
+		}
+	}
+	b.mu.Unlock()
+	if e != nil {
+		e.happened(event)
+	}
+	if oldest != nil {
+		b.forget(oldest.key.address()) // it will tell that it has left
+	}
+}
+
+// retire counts a cell as ended, and returns one that is to be forgotten for it, or nil.
+func (b *book) retire(e *entry) *entry {
+	if slices.Contains(b.ended, e) {
+		return nil
+	}
+	b.count(e.key.tenant, -1)
+	b.ended = append(b.ended, e)
+	ofOne := 0
+	for _, o := range b.ended {
+		if o.key.tenant == e.key.tenant {
+			ofOne++
+		}
+	}
+	switch {
+	case ofOne > maxEndedOfOne:
+		return b.ended[slices.IndexFunc(b.ended, func(o *entry) bool { return o.key.tenant == e.key.tenant })]
+	case len(b.ended) > maxEnded:
+		return b.ended[0]
+	}
+	return nil
+}
+
+// find returns the cell of a name, or the last that had it.
+func (b *book) find(k cellKey) (*entry, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.all[k]; e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("%w: tenant %s has no cell named %s", policystore.ErrNotFound, k.tenant, k.name)
+}
+
+// list returns the cells of a tenant, of all for "", by name.
+func (b *book) list(tenant string) []*entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []*entry
+	for k, e := range b.all {
+		if tenant == "" || k.tenant == tenant {
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(x, y *entry) int {
+		return cmp.Or(cmp.Compare(x.key.tenant, y.key.tenant), cmp.Compare(x.key.name, y.key.name))
+	})
+	return all
+}
+
+// cells is how many have not ended.
+func (b *book) cells() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.live
+}
+
+// close has no cell begin any more.
+func (b *book) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+}
+
+// kill ends what is still there, and waits.
+func (b *book) kill() {
+	for _, e := range b.list("") {
+		if r := e.incarnation(); r != nil {
+			r.cell.Kill("its node ends")
+		}
+	}
+	b.ends.Wait()
+}

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// newTestBook is one whose actors forget at once.
+func newTestBook() *book {
+	b := newBook()
+	b.forget = func(a actors.Address) <-chan struct{} {
+		b.happened(actors.Event{Kind: actors.Left, Cell: a})
+		return nil
+	}
+	return b
+}
+
+func reserve(b *book, k cellKey) (*entry, error) {
+	e := newEntry(k, terms{}, actors.ID{})
+	_, err := b.reserve(e)
+	return e, err
+}
+
+func TestBookNames(t *testing.T) {
+	b := newTestBook()
+	a := cellKey{"t", "a"}
+	first, err := reserve(b, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reserve(b, a); !errors.Is(err, cell.Invalid) {
+		t.Errorf("the same name again: %v", err)
+	}
+	if _, err := reserve(b, cellKey{"u", "a"}); err != nil {
+		t.Errorf("another tenant's: %v", err)
+	}
+	b.withdraw(first)
+	if _, err := b.find(a); !errors.Is(err, policystore.ErrNotFound) {
+		t.Errorf("one that could not be started: %v", err)
+	}
+	second, err := reserve(b, a)
+	if err != nil {
+		t.Errorf("the name is not free again: %v", err)
+	}
+	b.withdraw(first) // again, and nothing of the second's
+	if got, err := b.find(a); got != second {
+		t.Errorf("%v, %v", got, err)
+	}
+	b.close()
+	if _, err := reserve(b, cellKey{"t", "b"}); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// The same request for a cell has the same entry, and another has none.
+func TestBookRepetition(t *testing.T) {
+	b, k := newTestBook(), cellKey{"t", "a"}
+	first := newEntry(k, terms{}, actors.ID{1})
+	if same, err := b.reserve(first); same != nil || err != nil {
+		t.Fatal(same, err)
+	}
+	if same, err := b.reserve(newEntry(k, terms{}, actors.ID{1})); same != first || err != nil {
+		t.Errorf("%v, %v", same, err)
+	}
+	if _, err := b.reserve(newEntry(k, terms{}, actors.ID{2})); !errors.Is(err, cell.Invalid) {
+		t.Errorf("another request: %v", err)
+	}
+}
+
+// Of the cells that a node can have, one tenant has no more than its part.
+func TestBookBounds(t *testing.T) {
+	b := newTestBook()
+	for _, tenant := range []string{"t", "u"} {
+		for i := range maxLiveOfOne {
+			if _, err := reserve(b, cellKey{tenant, fmt.Sprint(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := reserve(b, cellKey{tenant, "x"}); !errors.Is(err, policystore.ErrLimited) {
+			t.Errorf("one too many of %s: %v", tenant, err)
+		}
+	}
+	if _, err := reserve(b, cellKey{"v", "x"}); !errors.Is(err, policystore.ErrLimited) {
+		t.Errorf("one too many: %v", err)
+	}
+	b.happened(actors.Event{Kind: actors.Ended, Cell: actors.Address{Tenant: "t", Name: "0"}})
+	if _, err := reserve(b, cellKey{"t", "y"}); err != nil {
+		t.Errorf("when one has ended: %v", err)
+	}
+}
+
+// Of ended cells the latest are kept, and no tenant's push all others out.
+func TestBookRemembers(t *testing.T) {
+	b := newTestBook()
+	retire := func(tenant string, n int) {
+		for i := range n {
+			k := cellKey{tenant, fmt.Sprintf("%03d", i)}
+			if _, err := reserve(b, k); err != nil {
+				t.Fatal(err)
+			}
+			b.happened(actors.Event{Kind: actors.Ended, Cell: k.address()})
+		}
+	}
+	retire("first", 5)
+	retire("busy", 500)
+	if first, busy := len(b.list("first")), len(b.list("busy")); first != 5 || busy != maxEndedOfOne {
+		t.Errorf("%d and %d are remembered", first, busy)
+	}
+	if e, err := b.find(cellKey{"busy", "499"}); err != nil || e.key.name != "499" {
+		t.Errorf("the latest: %v", err)
+	}
+	if _, err := b.find(cellKey{"busy", "000"}); !errors.Is(err, policystore.ErrNotFound) {
+		t.Errorf("the oldest: %v", err)
+	}
+	for i := range 100 {
+		retire(fmt.Sprintf("t%d", i), 1)
+	}
+	if n := len(b.list("")); n != maxEnded {
+		t.Errorf("%d are remembered, want %d", n, maxEnded)
+	}
+	if b.live != 0 || len(b.of) != 0 {
+		t.Errorf("%d are counted, of %v", b.live, b.of)
+	}
+}

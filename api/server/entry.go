@@ -1,0 +1,134 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// States of a cell that are its actor's, and not its incarnation's.
+const (
+	starting    = "starting"
+	restarting  = "restarting"
+	quarantined = "quarantined"
+)
+
+// entry is a cell's name in use: what lasts from one incarnation to the next.
+type entry struct {
+	key       cellKey
+	terms     terms
+	spawnedBy actors.ID // hash of the spawn's request_id; zero: none
+	said      *sayings
+
+	spawned chan struct{} // closed when the first incarnation runs, or could not be started
+	failed  error         // set before spawned is closed
+
+	lastDenial atomic.Pointer[reachedDenial]
+
+	mu       sync.Mutex
+	started  time.Time
+	now      *resident // nil before the first
+	epoch    uint64    // of now
+	waiting  string    // a state of the actor while now has none of its own, or ""
+	why      string    // of waiting
+	restarts uint32
+	final    bool          // no incarnation follows
+	over     chan struct{} // closed then
+	changed  chan struct{} // closed at the next change
+}
+
+// reachedDenial is one and when the node heard of it.
+type reachedDenial struct {
+	cell.Denial
+	reached time.Time
+}
+
+func newEntry(k cellKey, t terms, spawnedBy actors.ID) *entry {
+	return &entry{key: k, terms: t, spawnedBy: spawnedBy, said: newSayings(), waiting: starting, started: time.Now(),
+		spawned: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{})}
+}
+
+// incarnation is the last; nil before the first.
+func (e *entry) incarnation() *resident {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.now
+}
+
+// begun makes r the incarnation.
+func (e *entry) begun(epoch uint64, r *resident) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.now, e.epoch, e.waiting, e.started = r, epoch, "", time.Now()
+	if epoch > 1 {
+		e.restarts++
+	}
+	e.change()
+}
+
+// change is called with e.mu held.
+func (e *entry) change() {
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// happened is called by the cell's actor.
+func (e *entry) happened(event actors.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch event.Kind {
+	case actors.Restarting:
+		e.waiting, e.why = restarting, event.Reason
+	case actors.Quarantined:
+		e.waiting, e.why = quarantined, event.Reason
+		e.end()
+	case actors.Ended, actors.Left:
+		e.end()
+	default:
+		return
+	}
+	e.change()
+}
+
+// end is called with e.mu held.
+func (e *entry) end() {
+	if !e.final {
+		e.final = true
+		close(e.over)
+	}
+}
+
+// next waits for an incarnation after the one of that epoch, and says whether there is one.
+func (e *entry) next(ctx context.Context, after uint64) bool {
+	for {
+		e.mu.Lock()
+		epoch, final, changed := e.epoch, e.final, e.changed
+		e.mu.Unlock()
+		if epoch > after || final {
+			return epoch > after
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// at is the epoch of the last incarnation.
+func (e *entry) at() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.epoch
+}
+
+// isFinal says whether no incarnation follows the last.
+func (e *entry) isFinal() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.final
+}

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell/launch"
+)
+
+// counted is a spawner that counts: *launch.Launcher.
+type counted interface{ Stats() launch.Stats }
+
+// Stats implements the call.
+func (s *cells) Stats(ctx context.Context, r *connect.Request[pb.StatsRequest]) (*connect.Response[pb.StatsResponse], error) {
+	all, err := s.listed(ctx, r.Msg.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	out, cpu := &pb.StatsResponse{States: map[string]uint32{}}, time.Duration(0)
+	for _, one := range s.reports(ctx, all) {
+		out.States[one.GetState()]++
+		cpu += one.GetCpu().AsDuration()
+		out.Memory += one.GetMemory()
+		out.Output += one.GetOutput()
+		out.Posts += one.GetPosts()
+		out.Logs += one.GetLogs()
+		out.Denials += one.GetDenials()
+	}
+	out.Cpu = durationpb.New(cpu)
+	if launcher, ok := s.spawner.(counted); ok && principalOf(ctx).Tenant == "" && r.Msg.GetTenant() == "" {
+		stats := launcher.Stats()
+		out.WarmHits, out.WarmMisses = stats.PoolHits, stats.PoolMisses
+	}
+	return connect.NewResponse(out), nil
+}
