@@ -42,6 +42,14 @@ func (e *Enforcer) Watches() string {
 	return "the node opens files for the cell, and judges each path"
 }
 
+// WatchCounts sums how calls that the node watches came out; zero where it watches none.
+func (e *Enforcer) WatchCounts() notify.Counts {
+	if e == nil || e.watch == nil {
+		return notify.Counts{}
+	}
+	return e.watch.Counts()
+}
+
 // Watch serves the listener of a worker that has no seat yet, by the rules that Python itself
 // needs, and takes the listener over. One host does not have all that can be served. Files below the directories of library are opened by the
 // worker itself, by its Landlock rules.

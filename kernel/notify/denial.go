@@ -69,6 +69,21 @@ type Counts struct {
 
 type counters struct{ opened, changed, continued, denied, failed, lost atomic.Uint64 }
 
+func (c Counts) plus(o Counts) Counts {
+	return Counts{c.Opened + o.Opened, c.Changed + o.Changed, c.Continued + o.Continued, c.Denied + o.Denied, c.Failed + o.Failed, c.Lost + o.Lost}
+}
+
+// Counts sums those of all targets that there are and were.
+func (s *Supervisor) Counts() Counts {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	sum := s.past
+	for w := range s.watched {
+		sum = sum.plus(w.Counts())
+	}
+	return sum
+}
+
 // Counts returns how its calls have come out so far.
 func (w *Watched) Counts() Counts {
 	c := &w.counts

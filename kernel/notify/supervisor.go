@@ -61,6 +61,7 @@ type Supervisor struct {
 	served   int
 	owned    map[any]int // how many are served, of those that have an owner
 	watched  map[*Watched]struct{}
+	past     Counts // of those that are watched no more
 	closed   bool
 	watchers sync.WaitGroup
 }
@@ -150,6 +151,7 @@ func (s *Supervisor) Add(listener *os.File, t Target) (*Watched, error) {
 		w.serve()
 		s.lock.Lock()
 		delete(s.watched, w)
+		s.past = s.past.plus(w.Counts())
 		s.lock.Unlock()
 	}()
 	return w, nil

@@ -315,10 +315,16 @@ func TestDenials(t *testing.T) {
 		if got := watched.Counts(); got != (Counts{Opened: 1, Denied: 2, Failed: 1}) {
 			t.Errorf("%+v", got)
 		}
+		if got := s.Counts(); got != watched.Counts() {
+			t.Errorf("in all %+v", got)
+		}
 		return nil
 	})
 	if t.Skipped() || t.Failed() {
 		return
+	}
+	if got := s.Counts(); got.Opened == 0 || got.Denied != 2 { // although it is watched no more
+		t.Errorf("afterwards %+v", got)
 	}
 	told := []Denial{<-denials, <-denials} // a caller has its answer after that
 	want := []Denial{{ID: 7, Call: "openat", Path: tr.at("b/file"), Want: rw}, {ID: 7, Call: "mkdirat", Path: tr.at("b/x"), Want: w}}
