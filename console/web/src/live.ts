@@ -1,0 +1,124 @@
+// What goes on while a page is looked at: calls again and again, and streams that are taken
+// up where they broke off. A tab that nobody sees does neither; browsers give one server
+// six connections, which all tabs share.
+
+import { useEffect, useRef, useState } from 'preact/hooks'
+
+import { isKind, textOf } from './api/errors.ts'
+
+export interface Live<T> {
+  value?: T
+  error?: string // of the last try; the value is the one before
+  again: () => void
+}
+
+const visible = () => document.visibilityState === 'visible'
+
+function onVisible(heard: () => void): () => void {
+  document.addEventListener('visibilitychange', heard)
+  return () => document.removeEventListener('visibilitychange', heard)
+}
+
+// usePolled asks now, every so many milliseconds (0: never again; less often where answers
+// take long), and when `again` is called.
+export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: number, on: unknown[]): Live<T> {
+  const [state, setState] = useState<{ value?: T; error?: string }>({})
+  const again = useRef(() => {})
+  useEffect(() => {
+    const stop = new AbortController()
+    let timer: number | undefined
+    let asking = false
+    let wanted = false
+    const run = async () => {
+      window.clearTimeout(timer)
+      wanted = asking || !visible()
+      if (wanted) return
+      asking = true
+      const began = performance.now()
+      try {
+        const value = await ask(stop.signal)
+        if (!stop.signal.aborted) setState({ value })
+      } catch (err) {
+        if (!stop.signal.aborted) setState((old) => ({ ...old, error: textOf(err) }))
+      }
+      asking = false
+      if (stop.signal.aborted) return
+      if (wanted) void run()
+      else if (every > 0) timer = window.setTimeout(run, Math.max(every, 8 * (performance.now() - began)))
+    }
+    again.current = () => void run()
+    setState({})
+    void run()
+    const off = onVisible(() => visible() && void run())
+    return () => {
+      stop.abort()
+      window.clearTimeout(timer)
+      off()
+    }
+  }, on)
+  return { ...state, again: () => again.current() }
+}
+
+export type StreamState = 'connecting' | 'live' | 'paused' | 'ended' | 'unavailable'
+
+// Pauses before a stream is tried again, in milliseconds.
+const pauses = [500, 1000, 2000, 5000, 10_000]
+
+// useStream takes what comes until the stream ends by itself. `open` is called for each try,
+// and goes on where the one before left off, if it can.
+export function useStream<T>(open: (signal: AbortSignal) => AsyncIterable<T>, take: (item: T) => void, on: unknown[]): { state: StreamState; error?: string } {
+  const [state, setState] = useState<{ state: StreamState; error?: string }>({ state: 'connecting' })
+  useEffect(() => {
+    let stop = new AbortController()
+    let over = false
+    let failures = 0
+    let timer: number | undefined
+    const run = async (signal: AbortSignal) => {
+      setState({ state: 'connecting' })
+      const opened = window.setTimeout(() => !signal.aborted && setState({ state: 'live' }), 300)
+      try {
+        for await (const item of open(signal)) {
+          failures = 0
+          if (signal.aborted) return
+          take(item)
+        }
+        over = true
+        if (!signal.aborted) setState({ state: 'ended' })
+      } catch (err) {
+        if (signal.aborted) return
+        over = isKind(err, 'Unimplemented', 'NotFound', 'CellGone', 'PolicyAuth', 'Unauthenticated')
+        setState({ state: isKind(err, 'CellGone') ? 'ended' : over ? 'unavailable' : 'connecting', error: textOf(err) })
+        if (!over) timer = window.setTimeout(() => void run(signal), pauses[Math.min(failures++, pauses.length - 1)])
+      } finally {
+        window.clearTimeout(opened)
+      }
+    }
+    const resume = () => {
+      stop.abort()
+      window.clearTimeout(timer)
+      if (over) return
+      if (!visible()) return setState({ state: 'paused' })
+      stop = new AbortController()
+      void run(stop.signal)
+    }
+    resume()
+    const off = onVisible(resume)
+    return () => {
+      over = true
+      stop.abort()
+      window.clearTimeout(timer)
+      off()
+    }
+  }, on)
+  return state
+}
+
+// useNow is the time, again every so many milliseconds.
+export function useNow(every = 1000): number {
+  const [now, setNow] = useState(Date.now())
+  useEffect(() => {
+    const timer = window.setInterval(() => visible() && setNow(Date.now()), every)
+    return () => window.clearInterval(timer)
+  }, [every])
+  return now
+}

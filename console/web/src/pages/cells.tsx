@@ -1,0 +1,92 @@
+import { useState } from 'preact/hooks'
+
+import type { CellReport } from '../api/types.ts'
+import { ago, bytes, count, duration, seconds } from '../format.ts'
+import { useNow, usePolled } from '../live.ts'
+import { href } from '../route.ts'
+import { call } from '../session.ts'
+import { Problem, Title, Word } from '../ui/bits.tsx'
+import { Filter, matches, Table, type Column } from '../ui/table.tsx'
+import { EndDialog, endingsOf, endingWords, type Ending } from './ending.tsx'
+
+const every = 1500 // milliseconds
+
+export function Cells() {
+  const cells = usePolled((signal) => call('CellService/List', {}, { signal }), every, [])
+  const now = useNow()
+  const [filter, setFilter] = useState('')
+  const [ending, setEnding] = useState<{ report: CellReport; ending: Ending }>()
+  const all = cells.value?.reports ?? []
+  const rows = all.filter((r) => matches(filter, r.cell?.tenant, r.cell?.name, r.state, r.backend, policyName(r), r.node, r.topics?.join(' ')))
+  return (
+    <>
+      <Title of="Cells">
+        <Filter value={filter} onValue={setFilter} label="Filter by any word" />
+      </Title>
+      <Problem text={cells.error} />
+      <p class="dim" role="status">{cells.value ? summary(all, rows.length) : 'Asking the node…'}</p>
+      <Table
+        label="Cells"
+        rows={rows}
+        columns={columns(now, (report, ending) => setEnding({ report, ending }))}
+        keyOf={(r) => r.id ?? ''}
+        sorted={{ column: 'Cell' }}
+        empty={!cells.value ? '' : all.length > 0 ? 'No cell matches.' : <>No cells. Start one with <code>pyisolate-node cell spawn</code>, or from your program.</>}
+      />
+      {ending && <EndDialog {...ending} onClose={() => setEnding(undefined)} onDone={cells.again} />}
+    </>
+  )
+}
+
+const policyName = (r: CellReport) => r.policy?.ref?.name ?? ''
+const nameOf = (r: CellReport) => `${r.cell?.tenant}/${r.cell?.name}`
+
+function summary(all: CellReport[], shown: number): string {
+  const running = all.filter((r) => r.state === 'running').length
+  const hidden = all.length - shown
+  return `${count(all.length, 'cell')}, ${running} running${hidden > 0 ? `, ${hidden} hidden by the filter` : ''}`
+}
+
+function columns(now: number, end: (report: CellReport, ending: Ending) => void): Column<CellReport>[] {
+  return [
+    {
+      name: 'Cell',
+      by: nameOf,
+      show: (r) => (
+        <a href={href({ page: 'cell', tenant: r.cell?.tenant ?? '', name: r.cell?.name ?? '' })}>
+          <span class="dim">{r.cell?.tenant}/</span>
+          {r.cell?.name}
+        </a>
+      ),
+    },
+    { name: 'State', by: (r) => r.state ?? '', show: (r) => <span title={r.reason}><Word>{r.state}</Word>{r.busy && <span class="dim"> busy</span>}</span> },
+    { name: 'Policy', by: policyName, show: (r) => <PolicyCell report={r} /> },
+    { name: 'Backend', by: (r) => r.backend ?? '', show: (r) => r.backend },
+    { name: 'CPU', number: true, by: (r) => seconds(r.cpu), show: (r) => duration(seconds(r.cpu)) },
+    { name: 'Memory', number: true, by: (r) => Number(r.memory ?? 0), show: (r) => bytes(r.memory) },
+    { name: 'Denials', number: true, by: (r) => Number(r.denials ?? 0), show: (r) => <span class={Number(r.denials ?? 0) > 0 ? 'bad-text' : 'dim'}>{r.denials ?? 0}</span> },
+    { name: 'Started', by: (r) => r.started ?? '', show: (r) => <time dateTime={r.started} title={r.started}>{ago(r.started, now)}</time> },
+    {
+      name: '',
+      show: (r) => (
+        <span class="rowactions">
+          {endingsOf(r).filter((e) => e !== 'quarantine').map((e) => (
+            <button key={e} type="button" class="quiet" aria-label={`${endingWords[e]} ${nameOf(r)}`} onClick={() => end(r, e)}>{endingWords[e]}</button>
+          ))}
+        </span>
+      ),
+    },
+  ]
+}
+
+function PolicyCell({ report }: { report: CellReport }) {
+  const ref = report.policy?.ref
+  if (!ref?.name) return <span class="dim">{report.policy ? 'its own' : 'none'}</span>
+  return (
+    <>
+      <a href={href({ page: 'policy', name: ref.name, tab: 'edit' })}>{ref.name}</a>
+      <span class="dim"> v{report.policy?.version ?? '?'}</span>
+      {report.policy?.problem && <span title={report.policy.problem}> <Word>behind</Word></span>}
+    </>
+  )
+}

@@ -1,0 +1,197 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+
+import { textOf } from '../api/errors.ts'
+import type { CheckResponse, Version } from '../api/types.ts'
+import type { Editor } from '../editor/editor.ts'
+import { count, textFromBase64 } from '../format.ts'
+import { guardLeaving } from '../route.ts'
+import { call } from '../session.ts'
+import { Problem } from '../ui/bits.tsx'
+import { Conflict } from './conflict.tsx'
+import { Save } from './save.tsx'
+import { Try } from './try.tsx'
+
+const patience = 400 // milliseconds after the last key, before the node is asked
+
+const beginning = `version: 1.0
+sandboxes:
+  main:
+    imports: [json, math]
+    mem: 64MiB
+    wall: 30s
+`
+
+// What is edited: a version, and what it has become.
+interface Base {
+  number: string // of the newest version when it was read; "0": there was none
+  text: string
+}
+
+interface EditProps {
+  opened: Version
+  latest: Version | undefined
+  onReload: () => void
+  newest: () => Promise<Version>
+}
+
+export function Edit({ opened, latest, onReload, newest }: EditProps) {
+  const name = opened.name ?? ''
+  const [base, setBase] = useState<Base>({ number: opened.number ?? '0', text: textFromBase64(opened.text) })
+  const [text, setText] = useState(() => base.text || beginning)
+  const [editor, setEditor] = useState<Editor>()
+  const [saving, setSaving] = useState(false)
+  const [conflict, setConflict] = useState<Version>()
+  const [said, setSaid] = useState('')
+  const check = useCheck(text, editor)
+  const dirty = text !== base.text
+  useLeaving(dirty && base.text !== '')
+
+  const stored = (v: Version) => {
+    setBase({ number: v.number ?? '0', text })
+    setSaving(false)
+    setSaid(`Stored as version ${v.number}. Cells that follow it have it.`)
+  }
+  const conflicted = async () => {
+    setSaving(false)
+    setConflict(await newest())
+  }
+  const resolved = (theirs: Version, merged: string) => {
+    setBase({ number: theirs.number ?? '0', text: textFromBase64(theirs.text) })
+    editor?.setText(merged)
+    setConflict(undefined)
+    setSaid(`What you save now follows version ${theirs.number}.`)
+  }
+  const ahead = Number(latest?.number ?? 0) > Number(base.number) && !latest?.deleted && base.number !== '0'
+  return (
+    <div class="editpage">
+      {ahead && <Ahead latest={latest!} dirty={dirty} onReload={onReload} onMerge={() => void conflicted()} />}
+      <div class="columns">
+        <div class="main">
+          <section class="card editorcard">
+            <EditorBox text={text} label={`Document of ${name}`} onChange={setText} onReady={setEditor} />
+            <footer class="editorfoot">
+              <CheckLine check={check} onJump={(line) => editor?.jump(line)} />
+              <span class="dim small">{base.number === '0' ? 'not stored yet' : `version ${base.number}${dirty ? ', changed' : ''}`}</span>
+              <span class="buttons">
+                {dirty && base.text !== '' && <button type="button" onClick={() => editor?.setText(base.text)}>Undo all</button>}
+                <button type="button" class="primary" disabled={!dirty || check.state === 'faulty'} onClick={() => setSaving(true)}>Save…</button>
+              </span>
+            </footer>
+          </section>
+          <p role="status" class="good-text">{said}</p>
+        </div>
+        <div class="side">
+          <Try text={text} name={name} stored={base.number} sandboxes={check.sandboxes} onJump={(line) => editor?.jump(line)} />
+        </div>
+      </div>
+      {saving && <Save name={name} base={base} text={text} onClose={() => setSaving(false)} onStored={stored} onConflict={() => void conflicted()} />}
+      {conflict && <Conflict mine={text} based={base.number} theirs={conflict} onClose={() => setConflict(undefined)} onResolved={resolved} />}
+    </div>
+  )
+}
+
+interface AheadProps {
+  latest: Version
+  dirty: boolean
+  onReload: () => void
+  onMerge: () => void
+}
+
+function Ahead({ latest, dirty, onReload, onMerge }: AheadProps) {
+  return (
+    <div class="note" role="status">
+      <strong>{latest.author} stored version {latest.number}</strong> while this page was open{latest.comment && `: ${latest.comment}`}.{' '}
+      {dirty ? <button type="button" onClick={onMerge}>Compare and merge…</button> : <button type="button" onClick={onReload}>Show it</button>}
+    </div>
+  )
+}
+
+function useLeaving(dirty: boolean) {
+  useEffect(() => {
+    guardLeaving(dirty ? () => 'What you have changed is not saved. Leave it?' : null)
+    return () => guardLeaving(null)
+  }, [dirty])
+}
+
+export interface Checked {
+  state: 'checking' | 'right' | 'faulty' | 'unknown'
+  problems: NonNullable<CheckResponse['problems']>
+  sandboxes: string[]
+  error?: string
+}
+
+// useCheck has the node look at the text, some time after it was last changed, and shows in
+// the editor what it found.
+function useCheck(text: string, editor: Editor | undefined): Checked {
+  const [checked, setChecked] = useState<Checked>({ state: 'checking', problems: [], sandboxes: [] })
+  useEffect(() => {
+    const stop = new AbortController()
+    setChecked((old) => ({ ...old, state: 'checking' }))
+    const timer = window.setTimeout(async () => {
+      try {
+        const { problems = [], sandboxes } = await call('PolicyService/Check', { text }, { signal: stop.signal })
+        editor?.setProblems(problems)
+        setChecked((old) => ({ state: problems.length > 0 ? 'faulty' : 'right', problems, sandboxes: sandboxes ?? old.sandboxes }))
+      } catch (err) {
+        if (!stop.signal.aborted) setChecked((old) => ({ ...old, state: 'unknown', problems: [], error: textOf(err) }))
+      }
+    }, patience)
+    return () => {
+      stop.abort()
+      window.clearTimeout(timer)
+    }
+  }, [text, editor])
+  return checked
+}
+
+function CheckLine({ check, onJump }: { check: Checked; onJump: (line: number) => void }) {
+  const first = check.problems[0]
+  return (
+    <span class="checkline" role="status">
+      {check.state === 'checking' && <span class="dim">checking…</span>}
+      {check.state === 'right' && <span class="good-text">✓ {count(check.sandboxes.length, 'sandbox', 'sandboxes')}</span>}
+      {check.state === 'unknown' && <span class="bad-text">not checked: {check.error}</span>}
+      {check.state === 'faulty' && first && (
+        <button type="button" class="link bad-text" onClick={() => onJump(first.line ?? 1)}>
+          {count(check.problems.length, 'problem')}: line {first.line}: {first.message}
+        </button>
+      )}
+    </span>
+  )
+}
+
+interface EditorBoxProps {
+  text: string
+  label: string
+  onChange: (text: string) => void
+  onReady: (editor: Editor) => void
+}
+
+// EditorBox loads the editor, which is most of the console, when it is first needed.
+function EditorBox({ text, label, onChange, onReady }: EditorBoxProps) {
+  const host = useRef<HTMLDivElement>(null)
+  const [error, setError] = useState<string>()
+  useEffect(() => {
+    let editor: Editor | undefined
+    let gone = false
+    const open = async () => {
+      const { createEditor } = await import('../editor/editor.ts')
+      if (gone || !host.current) return
+      editor = createEditor({ host: host.current, text, label, onChange })
+      onReady(editor)
+      const { schema } = await call('PolicyService/Schema', {})
+      if (!gone && schema) editor.setSchema(JSON.parse(schema))
+    }
+    open().catch((err: unknown) => setError(textOf(err)))
+    return () => {
+      gone = true
+      editor?.destroy()
+    }
+  }, [])
+  return (
+    <>
+      <div class="editor" ref={host} />
+      <Problem text={error && `Without completion: ${error}`} />
+    </>
+  )
+}

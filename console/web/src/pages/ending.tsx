@@ -1,0 +1,43 @@
+import type { CellReport } from '../api/types.ts'
+import { call } from '../session.ts'
+import { Confirm } from '../ui/dialog.tsx'
+
+export type Ending = 'quarantine' | 'kill' | 'close'
+
+const ended = new Set(['closed', 'killed', 'crashed'])
+
+// endingsOf a cell: what can still be done to it.
+export function endingsOf(report: CellReport): Ending[] {
+  if (ended.has(report.state ?? '')) return ['close']
+  return report.state === 'quarantined' ? ['kill', 'close'] : ['quarantine', 'kill', 'close']
+}
+
+export const endingWords: Record<Ending, string> = { quarantine: 'Quarantine', kill: 'Kill', close: 'Close' }
+
+const calls = { quarantine: 'CellService/Quarantine', kill: 'CellService/Kill', close: 'CellService/Close' } as const
+
+const consequences: Record<Ending, string> = {
+  quarantine: 'What runs in it is interrupted, and nothing more runs. It can still be inspected, and its posts can be received.',
+  kill: 'It ends now. What is under way fails, and its state is lost. Its report stays for a while.',
+  close: 'What is under way may finish, then it ends. Its state is lost, its name is free, and the node forgets it.',
+}
+
+interface EndDialogProps {
+  report: CellReport
+  ending: Ending
+  onClose: () => void
+  onDone: () => void
+}
+
+export function EndDialog({ report, ending, onClose, onDone }: EndDialogProps) {
+  const { tenant, name } = report.cell ?? {}
+  const act = async (reason: string) => {
+    await call(calls[ending], ending === 'close' ? { tenant, name } : { tenant, name, reason })
+    onDone()
+  }
+  return (
+    <Confirm title={`${endingWords[ending]} ${tenant}/${name}?`} yes={`${endingWords[ending]} it`} onClose={onClose} act={act} reason={ending === 'close' ? undefined : 'Reason, for its report'}>
+      <p>{consequences[ending]}</p>
+    </Confirm>
+  )
+}

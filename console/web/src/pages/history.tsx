@@ -1,0 +1,139 @@
+import { useEffect, useState } from 'preact/hooks'
+
+import { textOf } from '../api/errors.ts'
+import type { CheckResponse, Version } from '../api/types.ts'
+import { ago, date, hex, textFromBase64 } from '../format.ts'
+import { useNow, usePolled } from '../live.ts'
+import { call } from '../session.ts'
+import { Authority } from '../ui/authority.tsx'
+import { Problem } from '../ui/bits.tsx'
+import { Dialog } from '../ui/dialog.tsx'
+import { useSecret } from '../ui/secret.tsx'
+import { Table, type Column } from '../ui/table.tsx'
+import { requestId } from './save.tsx'
+
+const most = 200 // versions that are shown
+
+interface HistoryProps {
+  name: string
+  latest: Version | undefined
+  onChanged: () => void
+}
+
+export function History({ name, latest, onChanged }: HistoryProps) {
+  const history = usePolled((signal) => call('PolicyService/History', { name, limit: most }, { signal }), 0, [name, latest?.number])
+  const now = useNow(10_000)
+  const [shown, setShown] = useState<Version>()
+  const [to, setTo] = useState<Version>()
+  const versions = history.value?.versions ?? []
+  const newest = versions[0]
+  return (
+    <>
+      <Problem text={history.error} />
+      <Table
+        label={`Versions of ${name}`}
+        rows={versions}
+        columns={columns(now, newest, setShown, setTo)}
+        keyOf={(v) => v.number ?? ''}
+        empty={history.value ? 'There are no versions.' : ''}
+      />
+      {shown && <Text name={name} version={shown} onClose={() => setShown(undefined)} />}
+      {to && newest && <Rollback name={name} to={to} newest={newest} onClose={() => setTo(undefined)} onDone={() => { setTo(undefined); history.again(); onChanged() }} />}
+    </>
+  )
+}
+
+function columns(now: number, newest: Version | undefined, show: (v: Version) => void, roll: (v: Version) => void): Column<Version>[] {
+  return [
+    { name: 'Version', number: true, by: (v) => Number(v.number ?? 0), show: (v) => v.number },
+    { name: 'Stored', by: (v) => v.time ?? '', show: (v) => <time dateTime={v.time} title={date(v.time)}>{ago(v.time, now)}</time> },
+    { name: 'By', by: (v) => v.author ?? '', show: (v) => v.author },
+    { name: 'Comment', show: (v) => <span class="wrap">{v.comment}{v.source && <span class="dim"> {v.source}</span>}{v.deleted && <span class="word bad">deleted</span>}</span> },
+    { name: 'Hash', show: (v) => <code class="dim" title={hex(v.hash)}>{hex(v.hash).slice(0, 12)}</code> },
+    {
+      name: '',
+      show: (v) => !v.deleted && (
+        <span class="rowactions">
+          <button type="button" class="quiet" aria-label={`Show version ${v.number}`} onClick={() => show(v)}>Show</button>
+          {v.number !== newest?.number && <button type="button" class="quiet" aria-label={`Roll back to version ${v.number}`} onClick={() => roll(v)}>Roll back…</button>}
+        </span>
+      ),
+    },
+  ]
+}
+
+function useText(name: string, number: string | undefined): [string | undefined, string | undefined] {
+  const [text, setText] = useState<string>()
+  const [error, setError] = useState<string>()
+  useEffect(() => {
+    const stop = new AbortController()
+    call('PolicyService/Get', { name, number }, { signal: stop.signal }).then((r) => setText(textFromBase64(r.version?.text)), (err: unknown) => !stop.signal.aborted && setError(textOf(err)))
+    return () => stop.abort()
+  }, [name, number])
+  return [text, error]
+}
+
+function Text({ name, version, onClose }: { name: string; version: Version; onClose: () => void }) {
+  const [text, error] = useText(name, version.number)
+  return (
+    <Dialog title={`${name}, version ${version.number}`} wide onClose={onClose}>
+      <Problem text={error} />
+      <pre class="document" tabIndex={0}><code>{text}</code></pre>
+      <div class="buttons"><button type="button" class="primary" onClick={onClose}>Close</button></div>
+    </Dialog>
+  )
+}
+
+interface RollbackProps {
+  name: string
+  to: Version
+  newest: Version
+  onClose: () => void
+  onDone: () => void
+}
+
+function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
+  const [text, textError] = useText(name, to.number)
+  const [compared, setCompared] = useState<CheckResponse>()
+  const [comment, setComment] = useState('')
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<string>()
+  const [id] = useState(requestId)
+  const secret = useSecret()
+  useEffect(() => {
+    if (text === undefined) return
+    const request = newest.deleted ? { text } : { text, base: name, number: newest.number }
+    call('PolicyService/Check', request).then(setCompared, (err: unknown) => setError(textOf(err)))
+  }, [text])
+  const submit = async (e: Event) => {
+    e.preventDefault()
+    setBusy(true)
+    setError(undefined)
+    try {
+      await call('PolicyService/Rollback', { name, to: to.number, expect: newest.deleted ? '0' : newest.number, comment, requestId: id }, { token: secret.token })
+      onDone()
+    } catch (err) {
+      if (!secret.failed(err)) setError(textOf(err))
+      setBusy(false)
+    }
+  }
+  return (
+    <Dialog title={`Roll ${name} back to version ${to.number}`} wide onClose={onClose}>
+      <form onSubmit={submit}>
+        <p>Its text becomes version {String(BigInt(newest.number ?? '0') + 1n)}; nothing is removed from the history.</p>
+        <h3>What cells may do after it</h3>
+        {compared ? <Authority changes={compared.changes} nothing="Nothing is gained and nothing lost." /> : <p class="dim" role="status">Comparing…</p>}
+        <label class="field">
+          Comment, for its history
+          <input value={comment} maxLength={250} onInput={(e) => setComment(e.currentTarget.value)} />
+        </label>
+        {secret.field}
+        <Problem text={error ?? textError} />
+        <div class="buttons">
+          <button type="button" onClick={onClose}>Cancel</button>
+          <button class="primary" disabled={busy || !compared}>Roll back</button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}

@@ -1,0 +1,48 @@
+import { useState } from 'preact/hooks'
+
+import { call } from '../api/client.ts'
+import { isKind, textOf } from '../api/errors.ts'
+import { logIn, loggedOut } from '../session.ts'
+import { useSignal } from '../signal.ts'
+import { Problem, Title } from '../ui/bits.tsx'
+
+// Login takes a token that the node takes, and keeps it for this tab.
+export function Login() {
+  const [secret, setSecret] = useState('')
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<string>()
+  const why = useSignal(loggedOut)
+  const submit = async (e: Event) => {
+    e.preventDefault()
+    setBusy(true)
+    try {
+      // Any call that every role may make.
+      await call('CellService/List', {}, { token: secret.trim() })
+      logIn(secret.trim())
+    } catch (err) {
+      setError(isKind(err, 'Unauthenticated') ? `The node does not know this token: ${err.message}` : textOf(err))
+      setBusy(false)
+    }
+  }
+  return (
+    <main class="login" id="main">
+      <form onSubmit={submit} class="card">
+        <Title of="PyIsolate console" />
+        <p class="dim">
+          Make a token on the node's machine, with the role <code>viewer</code> to look, <code>operator</code> to run cells, or <code>policy-admin</code> to
+          change policies:
+        </p>
+        <pre><code>pyisolate-node policy token create me --role operator --expires 12h</code></pre>
+        <label class="field">
+          Token
+          <input type="password" value={secret} required autofocus autocomplete="off" spellcheck={false} onInput={(e) => setSecret(e.currentTarget.value)} />
+        </label>
+        <Problem text={error ?? (why || undefined)} />
+        <div class="buttons">
+          <button class="primary" disabled={busy}>Log in</button>
+        </div>
+        <p class="dim small">It is kept in this tab until you close it or log out.</p>
+      </form>
+    </main>
+  )
+}

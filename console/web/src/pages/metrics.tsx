@@ -1,0 +1,51 @@
+import { metricName, visible, type Line } from './output.tsx'
+
+interface Series {
+  name: string
+  values: number[]
+}
+
+export function seriesOf(lines: Line[]): Series[] {
+  const by = new Map<string, Series>()
+  for (const { metric } of lines) {
+    if (!metric) continue
+    const name = metricName(metric)
+    const series = by.get(name) ?? { name, values: [] }
+    series.values.push(metric.value ?? 0)
+    by.set(name, series)
+  }
+  return [...by.values()].sort((a, b) => a.name.localeCompare(b.name))
+}
+
+// Metrics that the guest has told, each with its last values.
+export function Metrics({ lines }: { lines: Line[] }) {
+  const all = seriesOf(lines)
+  if (all.length === 0) return <p class="empty">No metrics yet. A guest tells one with <code>metric("name", value)</code>.</p>
+  return (
+    <ul class="metrics">
+      {all.map((s) => (
+        <li key={s.name}>
+          <span class="metricname">{visible(s.name)}</span>
+          <Spark values={s.values.slice(-60)} />
+          <span class="metricvalue">{s.values.at(-1)?.toLocaleString()}</span>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+const [width, height] = [120, 24]
+
+// Spark is for the eye alone: the number beside it says the last value.
+function Spark({ values }: { values: number[] }) {
+  const [low, high] = [Math.min(...values), Math.max(...values)]
+  const points = values.map((v, i) => {
+    const x = values.length === 1 ? width : (i / (values.length - 1)) * width
+    return `${x.toFixed(1)},${(height - 2 - ((v - low) / (high - low || 1)) * (height - 4)).toFixed(1)}`
+  })
+  return (
+    <svg class="spark" viewBox={`0 0 ${width} ${height}`} width={width} height={height} aria-hidden="true">
+      <polyline points={points.join(' ')} />
+    </svg>
+  )
+}

@@ -1,0 +1,48 @@
+import type { Node } from '../api/types.ts'
+import { bytes, duration, seconds } from '../format.ts'
+import { usePolled } from '../live.ts'
+import { call } from '../session.ts'
+import { Facts, Problem, Title, Word } from '../ui/bits.tsx'
+import { Layers } from '../ui/layers.tsx'
+
+const every = 5000 // milliseconds
+
+export function Nodes() {
+  const nodes = usePolled((signal) => call('NodeService/ListNodes', {}, { signal }), every, [])
+  return (
+    <>
+      <Title of="Nodes" />
+      <Problem text={nodes.error} />
+      {(nodes.value?.nodes ?? []).map((n) => <One key={n.id} n={n} />)}
+    </>
+  )
+}
+
+function One({ n }: { n: Node }) {
+  return (
+    <section class="card">
+      <div class="cardhead">
+        <h2>{n.id}</h2>
+        <Word>{n.state}</Word>
+      </div>
+      <Facts
+        of={[
+          ['Cells', `${n.cells ?? 0}${n.maxCells ? ` of ${n.maxCells}` : ''}`],
+          ['Up', n.uptime && duration(seconds(n.uptime))],
+          ['Version', n.version],
+          ['Python', n.python],
+          ['Mode', n.mode],
+          ['Privileges', n.root ? 'all that its layers need' : 'reduced: it is not root'],
+          ['Backends', n.backends?.join(', ')],
+          ['Kernel', n.kernel],
+          ['Processors', n.cpus],
+          ['Memory', n.memory && bytes(n.memory)],
+          ['Listens on', n.addresses?.join(', ')],
+          ['Labels', Object.entries(n.labels ?? {}).map(([k, v]) => `${k}=${v}`).join(', ')],
+        ]}
+      />
+      <h3>Layers of its kernel</h3>
+      <Layers layers={n.layers} empty="It reports none." />
+    </section>
+  )
+}

@@ -1,0 +1,106 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+
+import { isKind, textOf } from '../api/errors.ts'
+import type { CheckResponse, Version } from '../api/types.ts'
+import { textToBase64 } from '../format.ts'
+import { call } from '../session.ts'
+import { Authority } from '../ui/authority.tsx'
+import { Problem } from '../ui/bits.tsx'
+import { Dialog } from '../ui/dialog.tsx'
+import { useSecret } from '../ui/secret.tsx'
+
+interface SaveProps {
+  name: string
+  base: { number: string; text: string }
+  text: string
+  onClose: () => void
+  onStored: (v: Version) => void
+  onConflict: () => void
+}
+
+// Save shows what a new version gives and takes, before it is one.
+export function Save({ name, base, text, onClose, onStored, onConflict }: SaveProps) {
+  const [comment, setComment] = useState('')
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<string>()
+  const secret = useSecret()
+  const id = useRef(requestId())
+  const [compared, compareError] = useCompared(name, base.number, text)
+  const submit = async (e: Event) => {
+    e.preventDefault()
+    setBusy(true)
+    setError(undefined)
+    try {
+      const request = { name, text: textToBase64(text), expect: base.number, comment, requestId: id.current }
+      onStored((await call('PolicyService/Put', request, { token: secret.token })).version ?? {})
+    } catch (err) {
+      if (isKind(err, 'Conflict')) return onConflict()
+      if (!secret.failed(err)) setError(textOf(err))
+      setBusy(false)
+    }
+  }
+  return (
+    <Dialog title={`Save ${name} as version ${next(base.number)}`} wide onClose={onClose}>
+      <form onSubmit={submit}>
+        <h3>What cells may do after it</h3>
+        {compared ? <Compared c={compared} /> : <p class="dim" role="status">{compareError ? '' : 'Comparing…'}</p>}
+        <Problem text={compareError} />
+        {base.text !== '' && (
+          <details>
+            <summary>Changes of the text</summary>
+            <Diff before={base.text} after={text} />
+          </details>
+        )}
+        <label class="field">
+          Comment, for its history
+          <input value={comment} maxLength={250} onInput={(e) => setComment(e.currentTarget.value)} />
+        </label>
+        {secret.field}
+        <Problem text={error} />
+        <div class="buttons">
+          <button type="button" onClick={onClose}>Cancel</button>
+          <button class="primary" disabled={busy || !compared || (compared.problems?.length ?? 0) > 0}>{busy ? 'Saving…' : 'Save'}</button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}
+
+// Deletions count, too, so of a new policy the number is not known.
+const next = (base: string) => (base === '0' ? '1' : String(BigInt(base) + 1n))
+
+function useCompared(name: string, number: string, text: string): [CheckResponse | undefined, string | undefined] {
+  const [compared, setCompared] = useState<CheckResponse>()
+  const [error, setError] = useState<string>()
+  useEffect(() => {
+    const stop = new AbortController()
+    const request = number === '0' ? { text } : { text, base: name, number }
+    call('PolicyService/Check', request, { signal: stop.signal }).then(setCompared, (err: unknown) => !stop.signal.aborted && setError(textOf(err)))
+    return () => stop.abort()
+  }, [name, number, text])
+  return [compared, error]
+}
+
+function Compared({ c }: { c: CheckResponse }) {
+  if (c.problems?.length) return <Problem text={`line ${c.problems[0]?.line}: ${c.problems[0]?.message}`} />
+  return <Authority changes={c.changes} nothing="Nothing is gained and nothing lost: only the text differs." />
+}
+
+function Diff({ before, after }: { before: string; after: string }) {
+  const host = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    let close: (() => void) | undefined
+    let gone = false
+    void import('../editor/editor.ts').then(({ createDiff }) => {
+      if (!gone && host.current) close = createDiff(host.current, before, after, 'Changes of the text')
+    })
+    return () => {
+      gone = true
+      close?.()
+    }
+  }, [before, after])
+  return <div class="diff" ref={host} />
+}
+
+// requestId makes a repetition harmless. (randomUUID is for secure pages alone.)
+export const requestId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('')
