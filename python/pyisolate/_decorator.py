@@ -1,0 +1,73 @@
+"""@sandbox: a function that runs in a cell of its own each time it is called."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any, Callable, Generic, Optional, TypeVar, overload
+
+from . import _sandbox, _values, errors
+from ._calls import PolicyLike
+from ._ship import Shipment, raw
+from ._values import Seconds
+
+R = TypeVar("R")
+
+
+class Sandboxed(Generic[R]):
+    """A function that is called in a cell. ``local`` is the function itself."""
+
+    def __init__(self, function: Callable[..., R], policy: PolicyLike, timeout: Optional[Seconds], options: "dict[str, Any]") -> None:
+        self.__pyisolate_function__ = raw(function, getattr(function, "__qualname__", repr(function)))
+        self.local = function
+        self._policy = policy
+        self._timeout = _values.optional_seconds(timeout)
+        self._options = options
+        functools.update_wrapper(self, function)
+
+    def __repr__(self) -> str:
+        return f"<sandboxed {self.local!r}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R:
+        until = None if self._timeout is None else time.monotonic() + self._timeout
+
+        def left() -> Optional[float]:
+            return None if until is None else max(0.001, until - time.monotonic())
+
+        shipment = Shipment(self.local)
+        _values.to_json([kwargs, args if len(args) != 1 or not isinstance(args[0], bytes) else []])
+        start = left()
+        spawning = {} if start is None else {"timeout": min(start, 30.0)}
+        with _sandbox.spawn(policy=self._policy, **{**self._options, **spawning}) as cell:
+            try:
+                cell.exec(shipment.code, file="<shipped>", timeout=left())
+                result: R = cell.call(shipment.entry, *args, timeout=left(), **kwargs)
+                return result
+            except errors.PyIsolateError as error:
+                shipment.explain(error)
+                raise
+
+
+@overload
+def sandbox(function: Callable[..., R]) -> Sandboxed[R]: ...
+@overload
+def sandbox(
+    function: None = None, *, policy: PolicyLike = None, timeout: Optional[Seconds] = None, **options: Any
+) -> Callable[[Callable[..., R]], Sandboxed[R]]: ...
+def sandbox(function: Optional[Callable[..., R]] = None, *, policy: PolicyLike = None, timeout: Optional[Seconds] = None, **options: Any) -> Any:
+    """Makes a function run in a cell of its own each time it is called::
+
+        @iso.sandbox(policy="stdlib.readonly", timeout="30s")
+        def mean(numbers):
+            import statistics
+            return statistics.mean(numbers)
+
+    What is sent is its source, the values of its defaults and closure, and the globals that it
+    uses, functions among them. Nothing comes back but the result: assigning to globals is an
+    error. Arguments and result are JSON, or one argument of ``bytes``. ``timeout`` is for all
+    of a call; ``options`` are those of :func:`spawn`. :class:`NotShippable` says what cannot be
+    sent.
+    """
+    if function is not None:
+        return Sandboxed(function, policy, timeout, options)
+    return lambda f: Sandboxed(f, policy, timeout, options)

@@ -1,0 +1,236 @@
+"""Sends functions to cells: their source, and the values that they use.
+
+A cell has the standard library and what it is sent, and nothing of this program. So a function
+is sent as a program that defines it anew: with the values of its defaults, its closure and
+the globals that it uses, and with the functions among them, which are sent alike. What cannot
+be sent is an error that says which name has it, before anything runs.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import math
+import re
+import sys
+import sysconfig
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+from . import _source
+from .errors import NotShippable, PyIsolateError
+
+_DEPTH = 100
+_GUEST = ("post", "recv", "log", "metric", "request")
+_FRAME = re.compile(r'^( *)File "([^"]+)", line ([0-9]+), in .*$')
+
+
+class Shipment:
+    """A function on its way: run ``code`` in a cell, and ``entry`` is its name there."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._functions: Dict[int, str] = {}
+        self._values: Dict[int, str] = {}
+        self._keep: List[Any] = []  # so that no two things have one id
+        self._texts: Dict[str, List[str]] = {}
+        self._lines: List[str] = []
+        self.name = getattr(function, "__qualname__", repr(function))
+        self.entry = "__shipped__"
+        self._lines.append(f"{self.entry} = {self._function(raw(function, self.name))}")
+        self.code = "\n".join(self._lines) + "\n"
+
+    def explain(self, error: PyIsolateError) -> None:
+        """Puts the lines of the source into a guest's traceback, which has their numbers."""
+        lines = error.traceback.split("\n")
+        out: List[str] = []
+        for n, line in enumerate(lines):
+            out.append(line)
+            frame = _FRAME.match(line)
+            bare = n + 1 >= len(lines) or not lines[n + 1].startswith("    ")
+            if frame and bare:
+                text = self._texts.get(frame[2], [])
+                at = int(frame[3]) - 1
+                if at < len(text) and text[at].strip():
+                    out.append(f"{frame[1]}  {text[at].strip()}")
+        error.traceback = "\n".join(out)
+
+    def _function(self, f: FunctionType) -> str:
+        """Sends a function once, and returns what it is called."""
+        if id(f) in self._functions:
+            return self._functions[id(f)]
+        what = _source.describe(f)
+        source = _source.of(f)
+        space = f"__space{len(self._functions)}__"
+        name = f"{space}[{source.name!r}]"
+        self._functions[id(f)] = name
+        self._keep.append(f)
+        self._remember(source)
+        self._lines.append(f'{space} = {{"__name__": "__main__", "__builtins__": __builtins__}}')
+        self._lines.append(f"exec(compile({source.text!r}, {source.file!r}, 'exec'), {space})")
+        for used, value in _used(f, what):
+            if value is not f or used != source.name:
+                self._lines.append(f"{space}[{used!r}] = {self._value(value, f'{what} uses {used!r}', 0)}")
+        for used in _GUEST:
+            self._lines.append(f"{space}.setdefault({used!r}, {used})")
+        if f.__defaults__:
+            self._lines.append(f"{name}.__defaults__ = {self._value(f.__defaults__, f'a default of {what}', 0)}")
+        if f.__kwdefaults__:
+            self._lines.append(f"{name}.__kwdefaults__ = {self._value(f.__kwdefaults__, f'a default of {what}', 0)}")
+        return name
+
+    def _remember(self, source: _source.Source) -> None:
+        had = self._texts.setdefault(source.file, [])
+        new = source.text.split("\n")
+        had.extend([""] * (len(new) - len(had)))
+        for n, line in enumerate(new):
+            if line and line != "if 1:":
+                had[n] = line
+
+    def _value(self, value: Any, what: str, depth: int) -> str:
+        """An expression for a value, which the guest evaluates."""
+        if depth > _DEPTH:
+            raise NotShippable(f"{what}: it is nested deeper than {_DEPTH} levels, or contains itself")
+        kind = type(value)
+        if value is None or value is ... or kind in (bool, int, str, bytes):
+            return repr(value)
+        if kind is float:
+            return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+        if kind is complex:
+            return repr(value)
+        if kind in (list, dict, set, tuple, frozenset, bytearray):
+            return self._container(value, what, depth)
+        if isinstance(value, ModuleType):
+            return self._module(value.__name__)
+        original = getattr(value, "__pyisolate_function__", None)
+        if isinstance(original, FunctionType):
+            value = original
+        if isinstance(value, FunctionType) and not _is_standard(value.__module__):
+            return self._function(value)
+        found = self._by_name(value)
+        if found is None:
+            raise NotShippable(f"{what}, {_kind(value)}, which cannot be sent to a cell{_instead(value)}")
+        return found
+
+    def _container(self, value: Any, what: str, depth: int) -> str:
+        if id(value) in self._values:
+            return self._values[id(value)]
+        if isinstance(value, bytearray):
+            text = f"bytearray({bytes(value)!r})"
+        elif isinstance(value, dict):
+            parts = [f"{self._value(k, what, depth + 1)}: {self._value(v, f'{what}[{k!r}]', depth + 1)}" for k, v in value.items()]
+            text = f"{{{', '.join(parts)}}}"
+        else:
+            parts = [self._value(v, f"{what}[{n}]", depth + 1) for n, v in enumerate(value)]
+            inner = ", ".join(parts)
+            text = {
+                list: f"[{inner}]",
+                tuple: f"({inner}{',' if len(parts) == 1 else ''})",
+                set: f"{{{inner}}}" if parts else "set()",
+                frozenset: f"frozenset([{inner}])",
+            }[type(value)]
+        # What two functions share here, they share there.
+        name = f"__value{len(self._values)}__"
+        self._lines.append(f"{name} = {text}")
+        self._values[id(value)] = name
+        self._keep.append(value)
+        return name
+
+    def _module(self, name: str) -> str:
+        alias = f"__module_{name.replace('.', '_')}__"
+        line = f"import {name} as {alias}"
+        if line not in self._lines:
+            self._lines.append(line)
+        return alias
+
+    def _by_name(self, value: Any) -> Optional[str]:
+        """A name that means the same in the standard library of the cell."""
+        owner = getattr(value, "__self__", None)
+        is_method = isinstance(value, BuiltinFunctionType) and isinstance(owner, type)
+        module = getattr(owner if is_method else value, "__module__", None)
+        path = getattr(value, "__qualname__", None)
+        if not isinstance(module, str) or not isinstance(path, str) or not _is_standard(module):
+            return None
+        at: Any = sys.modules.get(module)
+        for part in path.split("."):
+            at = getattr(at, part, None)
+        if at is not value and not (is_method and at == value):
+            return None
+        return path if module == "builtins" else f"{self._module(module)}.{path}"
+
+
+def raw(function: Callable[..., Any], what: str) -> FunctionType:
+    """The function to send for a callable."""
+    function = getattr(function, "__pyisolate_function__", function)
+    if isinstance(function, FunctionType):
+        return function
+    if hasattr(function, "__func__"):
+        raise NotShippable(f"{what} is a method, whose object cannot be sent to a cell; make it a function of what it needs")
+    if isinstance(function, type):
+        raise NotShippable(f"{what} is a class; send a function")
+    if hasattr(function, "__wrapped__"):
+        raise NotShippable(f"{what} was wrapped by {_kind(function)}; put @sandbox next to the function, below other decorators")
+    raise NotShippable(f"{what} is {_kind(function)} and no Python function")
+
+
+def _used(f: FunctionType, what: str) -> List[Tuple[str, Any]]:
+    """The names from outside that a function uses, with what they mean now."""
+    names: Set[str] = set()
+    _loads(f.__code__, names, what)
+    out: List[Tuple[str, Any]] = []
+    for name in sorted(names):
+        if name == "__name__":
+            continue
+        if name in f.__globals__:
+            value = f.__globals__[name]
+            if getattr(builtins, name, _loads) is not value:
+                out.append((name, value))
+        elif not hasattr(builtins, name) and name not in _GUEST and not name.startswith("__"):
+            raise NotShippable(f"{what} uses {name!r}, which is not defined")
+    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
+        if name == "__class__":
+            raise NotShippable(f"{what} is a method of a class, which cannot be sent to a cell")
+        try:
+            out.append((name, cell.cell_contents))
+        except ValueError:
+            raise NotShippable(f"{what} uses {name!r}, which has no value yet") from None
+    return out
+
+
+def _loads(code: CodeType, names: Set[str], what: str, outer: Tuple[str, ...] = ()) -> None:
+    for i in dis.get_instructions(code):
+        if "GLOBAL" in i.opname or i.opname == "LOAD_NAME":
+            if not i.opname.startswith("LOAD"):
+                raise NotShippable(f"{what} changes the global {i.argval!r}, and a cell has none of yours: return the value instead")
+            if i.opname != "LOAD_NAME" or i.argval not in code.co_names or not i.argval.startswith("__"):
+                names.add(i.argval)
+        elif i.opname in ("STORE_DEREF", "DELETE_DEREF") and i.argval in (code.co_freevars if not outer else outer):
+            raise NotShippable(f"{what} changes {i.argval!r} of the function around it, which is not in the cell: return the value instead")
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _loads(constant, names, what, outer or code.co_freevars or ("",))
+
+
+def _kind(value: Any) -> str:
+    kind = value if isinstance(value, type) else type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"the class {name}" if isinstance(value, type) else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _instead(value: Any) -> str:
+    if isinstance(value, type):
+        return ": define it in the function"
+    if callable(value):
+        return ": import it in the function, or send a function of your own"
+    return ": make it of numbers, texts, bytes, lists, tuples, sets and dicts"
+
+
+def _is_standard(module: Optional[str]) -> bool:
+    top = (module or "").partition(".")[0]
+    names = getattr(sys, "stdlib_module_names", None)
+    if names is not None:
+        return top in names or top == "builtins"
+    if top in sys.builtin_module_names or top == "builtins":
+        return True
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    inside = file.startswith((sysconfig.get_path("stdlib") + "/", sysconfig.get_path("platstdlib") + "/"))
+    return inside and "site-packages" not in file
