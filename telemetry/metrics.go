@@ -53,7 +53,7 @@ func NewMetrics(with ...Option) *Metrics {
 		set(&o)
 	}
 	m := &Metrics{registry: prometheus.NewRegistry(), capabilities: newWords(128, capabilities...), procedures: newWords(128),
-		webhooks: newWords(32), policies: newPolicyVersions(), guests: newGuests(o.guestTags), read: newReader()}
+		webhooks: newWords(32), policies: newPolicyVersions(), guests: newGuests(o.guestTags), read: &reader{}}
 	m.makeVectors()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "pyisolate_build_info", Help: "What runs; always 1.",
 		ConstLabels: prometheus.Labels{"version": o.version, "python": o.python, "go": runtime.Version()}})
@@ -66,7 +66,12 @@ func NewMetrics(with ...Option) *Metrics {
 }
 
 // Registry is where all is registered, for an embedding program's own collectors.
-func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+func (m *Metrics) Registry() *prometheus.Registry {
+	if m == nil {
+		return prometheus.NewRegistry()
+	}
+	return m.registry
+}
 
 // Handler serves /metrics: in OpenMetrics, with exemplars, to who asks for that.
 func (m *Metrics) Handler() http.Handler {
@@ -130,10 +135,10 @@ func (m *Metrics) QuotaKill(limit string) {
 	}
 }
 
-// Requested counts what a guest asked the broker for.
-func (m *Metrics) Requested(capability, outcome string, d time.Duration, in, out int, trace string) {
+// Requested counts what a guest asked the broker for, by what the capability made of it.
+func (m *Metrics) Requested(capability, outcome string, d time.Duration, in, out int) {
 	if m != nil {
-		observe(m.requests.WithLabelValues(m.capabilities.of(capability), outcomes.of(outcome)), d, trace)
+		m.requests.WithLabelValues(m.capabilities.of(capability), requestOutcomes.of(outcome)).Observe(d.Seconds())
 		m.carried.WithLabelValues("in").Add(float64(in))
 		m.carried.WithLabelValues("out").Add(float64(out))
 	}

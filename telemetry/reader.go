@@ -5,52 +5,74 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/kernel/notify"
 	"github.com/pyisolate/pyisolate/telemetry/events"
 )
 
 // Sources are what others count, read when somebody scrapes. Those that are nil are left out.
 type Sources struct {
-	// Launch is (*launch.Launcher).Stats.
-	Launch func() launch.Stats
-	// DeadLetters is (*actors.System).DeadLetters.
+	// Launch, Traffic and Kernel are (*launch.Launcher).Stats, Traffic and KernelUsage.
+	Launch  func() launch.Stats
+	Traffic func() wire.Counts
+	Kernel  func() cell.KernelUsage
+	// Watched is (*enforce.Enforcer).WatchCounts.
+	Watched func() notify.Counts
+	// Actors and DeadLetters are (*actors.System).Stats and DeadLetters.
+	Actors      func() actors.Stats
 	DeadLetters func() map[string]uint64
 	// Events is (*events.Hub).Stats.
 	Events func() events.Stats
 }
 
-// Read has the sources read from now on, instead of those before.
+// over has what is set in s, and otherwise what is in old.
+func (s Sources) over(old Sources) Sources {
+	if s.Launch != nil {
+		old.Launch = s.Launch
+	}
+	if s.Traffic != nil {
+		old.Traffic = s.Traffic
+	}
+	if s.Kernel != nil {
+		old.Kernel = s.Kernel
+	}
+	if s.Watched != nil {
+		old.Watched = s.Watched
+	}
+	if s.Actors != nil {
+		old.Actors = s.Actors
+	}
+	if s.DeadLetters != nil {
+		old.DeadLetters = s.DeadLetters
+	}
+	if s.Events != nil {
+		old.Events = s.Events
+	}
+	return old
+}
+
+// Read has sources read from now on; those that are nil stay what they are.
 func (m *Metrics) Read(s Sources) {
-	if m != nil {
-		m.read.set(s)
+	if m == nil {
+		return
 	}
+	m.read.mu.Lock()
+	defer m.read.mu.Unlock()
+	m.read.sources = s.over(m.read.sources)
 }
 
-// RegisterLaunch is Read for the launcher alone.
-func (m *Metrics) RegisterLaunch(stats func() launch.Stats) {
-	if m != nil {
-		m.read.change(func(s *Sources) { s.Launch = stats })
-	}
-}
-
+// reader is a collector of what others count.
 type reader struct {
 	mu      sync.Mutex
 	sources Sources
 }
 
-func newReader() *reader { return &reader{} }
-
-func (r *reader) set(s Sources) { r.change(func(now *Sources) { *now = s }) }
-
-func (r *reader) change(do func(*Sources)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	do(&r.sources)
-}
-
 // Describe implements prometheus.Collector.
 func (r *reader) Describe(ch chan<- *prometheus.Desc) {
-	for _, f := range readFamilies {
+	for _, f := range families {
 		ch <- f.desc
 	}
 }
@@ -60,51 +82,80 @@ func (r *reader) Collect(ch chan<- prometheus.Metric) {
 	r.mu.Lock()
 	s := r.sources
 	r.mu.Unlock()
-	collectLaunch(ch, s.Launch)
-}
-
-// family is a metric that is read.
-type family struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
-}
-
-var readFamilies []family
-
-func readCounter(name, help string, labels ...string) family {
-	return readFamily(prometheus.CounterValue, name, help, labels)
-}
-
-func readGauge(name, help string, labels ...string) family {
-	return readFamily(prometheus.GaugeValue, name, help, labels)
-}
-
-func readFamily(kind prometheus.ValueType, name, help string, labels []string) family {
-	f := family{prometheus.NewDesc(name, help, labels, nil), kind}
-	readFamilies = append(readFamilies, f)
-	return f
-}
-
-func (f family) give(ch chan<- prometheus.Metric, v float64, labels ...string) {
-	ch <- prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...)
-}
-
-var (
-	hostsNow     = readGauge("pyisolate_hosts", "Host processes that are there.")
-	cellsNow     = readGauge("pyisolate_cells", "Cells that have not ended.")
-	poolHits     = readCounter("pyisolate_pool_hits_total", "Cells that found a worker ready.")
-	poolMisses   = readCounter("pyisolate_pool_misses_total", "Cells that a worker was made for.")
-	hostRestarts = readCounter("pyisolate_host_restarts_total", "Hosts that were started in the place of one that had ended.")
-)
-
-func collectLaunch(ch chan<- prometheus.Metric, stats func() launch.Stats) {
-	if stats == nil {
-		return
+	collectHosts(ch, s)
+	collectKernel(ch, s)
+	collectMessages(ch, s)
+	if s.Events != nil {
+		e := s.Events()
+		for _, k := range events.Kinds() {
+			eventsPublished.give(ch, float64(e.Published[k]), string(k))
+			eventsLeftOut.give(ch, float64(e.Suppressed[k]), string(k))
+		}
+		eventsKept.give(ch, float64(e.Kept))
 	}
-	s := stats()
-	hostsNow.give(ch, float64(s.Hosts))
-	cellsNow.give(ch, float64(s.Cells))
-	poolHits.give(ch, float64(s.PoolHits))
-	poolMisses.give(ch, float64(s.PoolMisses))
-	hostRestarts.give(ch, float64(s.Restarts))
+}
+
+func collectHosts(ch chan<- prometheus.Metric, s Sources) {
+	if s.Launch != nil {
+		l := s.Launch()
+		hostsNow.give(ch, float64(l.Hosts))
+		cellsNow.give(ch, float64(l.Cells))
+		poolHits.give(ch, float64(l.PoolHits))
+		poolMisses.give(ch, float64(l.PoolMisses))
+		hostRestarts.give(ch, float64(l.Restarts))
+	}
+	if s.Traffic != nil {
+		t := s.Traffic()
+		brokerFrames.give(ch, float64(t.FramesIn), "in")
+		brokerFrames.give(ch, float64(t.FramesOut), "out")
+		brokerBytes.give(ch, float64(t.BytesIn), "in")
+		brokerBytes.give(ch, float64(t.BytesOut), "out")
+	}
+}
+
+func collectKernel(ch chan<- prometheus.Metric, s Sources) {
+	if s.Kernel != nil {
+		u := s.Kernel()
+		kernelCPU.give(ch, u.CPU.Seconds())
+		kernelOpens.give(ch, float64(u.Opens))
+		kernelConnects.give(ch, float64(u.Connects))
+		kernelNetwork.give(ch, float64(u.Sent), "out")
+		kernelNetwork.give(ch, float64(u.Received), "in")
+		kernelChildren.give(ch, float64(u.Children))
+		kernelDenied.give(ch, float64(u.Denied))
+		kernelSlowed.give(ch, float64(u.Slowed))
+	}
+	if s.Watched != nil {
+		w := s.Watched()
+		for outcome, n := range map[string]uint64{"opened": w.Opened, "changed": w.Changed, "continued": w.Continued, "denied": w.Denied, "failed": w.Failed} {
+			notifyCalls.give(ch, float64(n), outcome)
+		}
+		notifyLost.give(ch, float64(w.Lost))
+	}
+}
+
+// letters are the reasons that actors give.
+var letters = newWords(0, "no such cell", "no credit", "stale epoch", "the actor has ended")
+
+func collectMessages(ch chan<- prometheus.Metric, s Sources) {
+	if s.Actors != nil {
+		a := s.Actors()
+		actorNames.give(ch, float64(a.Names-a.Ended), "live")
+		actorNames.give(ch, float64(a.Ended), "ended")
+		queueItems.give(ch, float64(a.Waiting), "ordered")
+		queueItems.give(ch, float64(a.Aside), "aside")
+		queueBytes.give(ch, float64(a.Bytes))
+	}
+	if s.DeadLetters != nil {
+		sum := map[string]uint64{}
+		for reason, n := range s.DeadLetters() {
+			sum[letters.of(reason)] += n
+		}
+		for reason := range letters.known {
+			deadLetters.give(ch, float64(sum[reason]), reason)
+		}
+		if n := sum[Other]; n > 0 {
+			deadLetters.give(ch, float64(n), Other)
+		}
+	}
 }

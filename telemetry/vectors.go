@@ -3,20 +3,22 @@ package telemetry
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 )
 
 // The closed lists of labels' values.
 var (
-	backends    = newWords(0, string(cell.SubInterpreter), string(cell.Process))
-	outcomes    = newWords(0, outcomeNames()...)
-	operations  = newWords(0, "exec", "call", "send", "recv", "inspect", "reload", "quarantine", "kill", "close")
-	layers      = newWords(0, "guest", "broker", "kernel")
-	limits      = newWords(0, "memory", "cpu", "cpu_window", "wall", "output", "children", "network")
-	hostReasons = newWords(0, "closed", "idle", "retired", "killed", "died")
-	directions  = newWords(0, "in", "out")
-	deliveries  = newWords(0, "delivered", "failed", "lost")
-	codes       = newWords(0, "ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
+	backends        = newWords(0, string(cell.SubInterpreter), string(cell.Process))
+	outcomes        = newWords(0, outcomeNames()...)
+	requestOutcomes = newWords(0, requestOutcomeNames()...)
+	operations      = newWords(0, "exec", "call", "send", "recv", "inspect", "reload", "quarantine", "kill", "close")
+	layers          = newWords(0, "guest", "broker", "kernel")
+	limits          = newWords(0, "memory", "cpu", "cpu_window", "wall", "output", "children", "network")
+	hostReasons     = newWords(0, "closed", "idle", "retired", "killed", "died")
+	directions      = newWords(0, "in", "out")
+	deliveries      = newWords(0, "delivered", "failed", "lost")
+	codes           = newWords(0, "ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
 		"permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented", "internal",
 		"unavailable", "data_loss", "unauthenticated")
 	// What the kernel, the gate and the built-in capabilities speak of in denials.
@@ -27,6 +29,14 @@ var (
 func outcomeNames() []string {
 	names := []string{"ok", cell.KindUnknown.String()}
 	for _, k := range cell.Kinds() {
+		names = append(names, k.String())
+	}
+	return names
+}
+
+func requestOutcomeNames() []string {
+	names := []string{capability.OK.String()}
+	for _, k := range capability.Kinds() {
 		names = append(names, k.String())
 	}
 	return names

@@ -1,0 +1,93 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/pyisolate/pyisolate/telemetry/trace"
+)
+
+// Interceptor counts and traces calls of the API. It is to be the first, so that it sees what
+// clients are answered.
+func (o *Observer) Interceptor() connect.Interceptor { return calls{o} }
+
+type calls struct{ observer *Observer }
+
+var _ connect.Interceptor = calls{}
+
+// WrapUnary implements connect.Interceptor.
+func (c calls) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	if c.observer == nil {
+		return next
+	}
+	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+		ctx, end := c.observer.call(ctx, r.Spec().Procedure, r.Header())
+		answer, err := next(ctx, r)
+		end(err)
+		return answer, err
+	}
+}
+
+// WrapStreamingClient implements connect.Interceptor; servers have none.
+func (c calls) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// WrapStreamingHandler implements connect.Interceptor.
+func (c calls) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	if c.observer == nil {
+		return next
+	}
+	return func(ctx context.Context, s connect.StreamingHandlerConn) error {
+		ctx, end := c.observer.call(ctx, s.Spec().Procedure, s.RequestHeader())
+		err := next(ctx, s)
+		end(err)
+		return err
+	}
+}
+
+func (o *Observer) call(ctx context.Context, procedure string, h http.Header) (context.Context, func(error)) {
+	began := time.Now()
+	ctx, span := o.Tracer.Serve(trace.Extract(ctx, h), procedure)
+	o.Metrics.Procedure(procedure) // that has a handler
+	o.Metrics.Serving(1)
+	return ctx, func(err error) {
+		code := codeOf(err)
+		span.Text("rpc.code", code)
+		span.End(err)
+		o.Metrics.Serving(-1)
+		o.Metrics.Called(procedure, code, time.Since(began), trace.ID(ctx))
+	}
+}
+
+// Refused counts a call that was answered before it was looked at: for the API's gate, which knows
+// that there is such a procedure.
+func (o *Observer) Refused(procedure string, err error) {
+	if o != nil {
+		o.Metrics.Procedure(procedure)
+		o.Metrics.Called(procedure, codeOf(err), 0, "")
+	}
+}
+
+func codeOf(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return connect.CodeOf(err).String()
+}
+
+// Profiles serves net/http/pprof below /debug/pprof/. What it shows has secrets of all tenants: it
+// is for the node's own user, on the unix socket alone.
+func Profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
