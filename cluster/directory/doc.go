@@ -1,0 +1,26 @@
+// Package directory says which node runs which cell: a record for each cell that all nodes
+// agree on, kept on a Raft log.
+//
+// [State] is what the log makes of it: it depends on the entries alone, reads no clock and asks
+// nobody. Every change is a [Command] that names the epoch it is about, so that one that comes
+// late, twice or from a node that was declared dead changes nothing.
+//
+// A node takes part with a session ([Open]), which it keeps by a lease; when the lease has
+// lapsed the leader ends the session ([End]), and its cells are given to a node that has a
+// copy of their checkpoint, or suspended. A lapsed session never comes back: the node opens
+// another, and finds that its cells are not its own any more.
+//
+// What State guarantees, whatever is applied in whatever order:
+//
+//   - A cell has one owner at a time, and every change of owner has a higher epoch. Epochs of a
+//     name are never used again, also not after it was released.
+//   - The owner of a cell, and the target of its migration, have sessions that are open.
+//   - A checkpoint that a cell needs keeps at least one copy, and of a frozen cell source
+//     and target both have one.
+//
+// That a cell runs at one place only takes more: nodes start what is committed to be theirs,
+// and stop before their lease has lapsed. The model in the tests has both, drives this very
+// State, and looks at all interleavings of three nodes.
+//
+// Errors say why nothing changed: [ErrStale] is the answer to whoever was overtaken.
+package directory
