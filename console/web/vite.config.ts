@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config'
 // One build for one day and machine: no dates, no paths, names by content.
 export default defineConfig({
   base: '/console/',
+  logLevel: 'warn',
   build: {
     outDir: '../dist',
     emptyOutDir: true,
@@ -11,6 +12,7 @@ export default defineConfig({
     assetsInlineLimit: 0, // data: is no source of the page's policy
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    chunkSizeWarningLimit: 600, // the editor, which is loaded when it is needed
   },
   test: {
     projects: [

@@ -12,10 +12,11 @@ export function bytes(text: string | undefined): string {
 // seconds of a duration as protobuf writes it: "1.5s".
 export const seconds = (text: string | undefined): number => Number((text ?? '0s').replace(/s$/, ''))
 
+const steps: [number, string][] = [[86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']]
+
 export function duration(s: number): string {
   if (s < 1) return `${Math.round(s * 1000)} ms`
   if (s < 60) return `${s.toFixed(s < 10 ? 2 : 1)} s`
-  const steps: [number, string][] = [[86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']]
   const from = steps.findIndex(([step]) => s >= step)
   const [big, name] = steps[from]!
   const rest = steps[from + 1]
@@ -26,7 +27,9 @@ export function duration(s: number): string {
 export function ago(at: string | undefined, now: number): string {
   if (!at) return ''
   const s = Math.max(0, (now - Date.parse(at)) / 1000)
-  return s < 5 ? 'now' : s < 60 ? `${Math.floor(s)} s ago` : `${duration(s)} ago`
+  if (s < 5) return 'now'
+  const [step, name] = steps.find(([step]) => s >= step)!
+  return `${Math.floor(s / step)} ${name} ago`
 }
 
 export const clock = (at: string | undefined): string =>

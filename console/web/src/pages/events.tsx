@@ -2,13 +2,13 @@ import { useState } from 'preact/hooks'
 
 import type { CellRef, Event } from '../api/types.ts'
 import { clock, count, date } from '../format.ts'
+import { denialText, visible } from '../guest.ts'
 import { useStream } from '../live.ts'
 import { href } from '../route.ts'
 import { stream } from '../session.ts'
 import { Problem, StreamWord, Title, Word } from '../ui/bits.tsx'
 import { useKept } from '../ui/kept.ts'
 import { Filter, matches, Table, type Column } from '../ui/table.tsx'
-import { denialText, visible } from './output.tsx'
 
 const most = 4096 // as many as the node keeps
 

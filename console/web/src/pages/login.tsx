@@ -1,10 +1,10 @@
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 
 import { call } from '../api/client.ts'
 import { isKind, textOf } from '../api/errors.ts'
 import { logIn, loggedOut } from '../session.ts'
 import { useSignal } from '../signal.ts'
-import { Problem, Title } from '../ui/bits.tsx'
+import { Problem } from '../ui/bits.tsx'
 
 // Login takes a token that the node takes, and keeps it for this tab.
 export function Login() {
@@ -12,6 +12,7 @@ export function Login() {
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<string>()
   const why = useSignal(loggedOut)
+  useEffect(() => void (document.title = 'Log in · PyIsolate'), [])
   const submit = async (e: Event) => {
     e.preventDefault()
     setBusy(true)
@@ -27,12 +28,15 @@ export function Login() {
   return (
     <main class="login" id="main">
       <form onSubmit={submit} class="card">
-        <Title of="PyIsolate console" />
+        <h1 class="brand">
+          <img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" width="28" height="28" />
+          PyIsolate
+        </h1>
         <p class="dim">
           Make a token on the node's machine, with the role <code>viewer</code> to look, <code>operator</code> to run cells, or <code>policy-admin</code> to
           change policies:
         </p>
-        <pre><code>pyisolate-node policy token create me --role operator --expires 12h</code></pre>
+        <pre><code>pyisolate-node policy token create me --role operator</code></pre>
         <label class="field">
           Token
           <input type="password" value={secret} required autofocus autocomplete="off" spellcheck={false} onInput={(e) => setSecret(e.currentTarget.value)} />

@@ -1,4 +1,5 @@
-import { metricName, visible, type Line } from './output.tsx'
+import { metricName, visible } from '../guest.ts'
+import type { Line } from './output.tsx'
 
 interface Series {
   name: string

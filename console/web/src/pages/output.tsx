@@ -1,7 +1,8 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
-import type { Denial, LogsResponse, Metric } from '../api/types.ts'
+import type { LogsResponse } from '../api/types.ts'
 import { clock } from '../format.ts'
+import { denialText, metricName, visible } from '../guest.ts'
 import { useStream } from '../live.ts'
 import { stream } from '../session.ts'
 import { StreamWord } from '../ui/bits.tsx'
@@ -103,16 +104,4 @@ function Entry({ at, word, tone, children }: EntryProps) {
 function toneOf(level: string | undefined): string {
   if (level === 'stderr' || level === 'error' || level === 'critical') return 'bad'
   return level === 'warning' ? 'warn' : 'plain'
-}
-
-// visible shows control characters, which a guest may print to look like somebody else.
-export function visible(text: string): string {
-  return text.replace(/\n$/, '').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
-}
-
-export const denialText = (d: Denial) => [`${d.capability}: ${d.action}`, d.rule && `rule ${d.rule}`].filter(Boolean).join(' · ')
-
-export function metricName(m: Metric): string {
-  const tags = Object.entries(m.tags ?? {}).sort(([a], [b]) => a.localeCompare(b))
-  return tags.length === 0 ? (m.name ?? '') : `${m.name}{${tags.map(([k, v]) => `${k}=${v}`).join(', ')}}`
 }

@@ -2,10 +2,10 @@ import { useRef, useState } from 'preact/hooks'
 
 import { isKind } from '../api/errors.ts'
 import type { Item } from '../api/types.ts'
-import { count, fromBase64 } from '../format.ts'
+import { count } from '../format.ts'
+import { shownItem } from '../guest.ts'
 import { call } from '../session.ts'
 import { Confirm } from '../ui/dialog.tsx'
-import { visible } from './output.tsx'
 
 const most = 100 // that are taken at once
 
@@ -46,9 +46,4 @@ export function Posts({ tenant, name, waiting }: PostsProps) {
       )}
     </section>
   )
-}
-
-export function shownItem({ post, error }: Item): string {
-  if (error) return visible(`${error.kind}: ${error.message ?? ''}`)
-  return post?.raw === undefined ? visible(post?.json ?? 'null') : `${fromBase64(post.raw).length} bytes: ${visible(new TextDecoder().decode(fromBase64(post.raw)))}`
 }
