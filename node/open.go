@@ -28,8 +28,8 @@ import (
 // Documents is what a node holds policy documents to.
 var Documents = document.Options{Grant: builtin.CheckScope}
 
-// preloads are imported once per zygote, so that process cells share them.
-var preloads = []string{"json", "re", "math", "collections", "functools", "itertools", "random", "datetime", "time"}
+// Preloads are imported once per zygote, so that process cells share them.
+var Preloads = []string{"json", "re", "math", "collections", "functools", "itertools", "random", "datetime", "time"}
 
 // open opens all parts. With an error, those that are open are the node's to close.
 func (n *Node) open(ctx context.Context) error {
@@ -132,7 +132,7 @@ func FindPython(ctx context.Context, o pydist.Options) (pydist.Dist, launch.Pyth
 	if err != nil {
 		return pydist.Dist{}, launch.Python{}, err
 	}
-	return dist, launch.Python{Home: dist.Home, Lib: dist.Lib, Stdlib: dist.Stdlib, Preload: preloads}, nil
+	return dist, launch.Python{Home: dist.Home, Lib: dist.Lib, Stdlib: dist.Stdlib, Preload: Preloads}, nil
 }
 
 // secretsFrom reads where secrets are: a directory, a JSON file, or env:A,B.

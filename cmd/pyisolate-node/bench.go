@@ -18,6 +18,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/cell/pydist"
 	"github.com/pyisolate/pyisolate/kernel/enforce"
+	"github.com/pyisolate/pyisolate/node"
 )
 
 // bench is one invocation: one Python for all rows and their peers.
@@ -41,7 +42,7 @@ func (b *bench) count(standard int) int {
 // launcher is new for each row, so that rows do not share hosts.
 func (b *bench) launcher(ctx context.Context, poolSize int) (*launch.Launcher, error) {
 	return launch.New(launch.Config{PoolSize: poolSize, Kernel: b.kernel(ctx), Python: launch.Python{
-		Home: b.dist.Home, Lib: b.dist.Lib, Stdlib: b.dist.Stdlib, Preload: preloads}})
+		Home: b.dist.Home, Lib: b.dist.Lib, Stdlib: b.dist.Stdlib, Preload: node.Preloads}})
 }
 
 // kernel is the node's half of the kernel, the same for all rows until withoutKernel.

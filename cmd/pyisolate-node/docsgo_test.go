@@ -15,7 +15,7 @@ var fragmentImports = []string{"context", "errors", "fmt", "log", "os", "time",
 	"github.com/pyisolate/pyisolate/cell", "github.com/pyisolate/pyisolate/cell/host",
 	"github.com/pyisolate/pyisolate/cell/launch", "github.com/pyisolate/pyisolate/cell/pydist",
 	"github.com/pyisolate/pyisolate/policystore", "github.com/pyisolate/pyisolate/policystore/document",
-	"github.com/pyisolate/pyisolate/api/client", "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1", "connectrpc.com/connect"}
+	"github.com/pyisolate/pyisolate/api/client", "github.com/pyisolate/pyisolate/node", "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1", "connectrpc.com/connect"}
 
 // runGo keeps a block that is a file, for the command that runs it, and compiles
 // another as the body of a function that has a launcher, a cell and a source.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/node"
 )
 
 // claims are what a Python block says about itself, in the order of its lines.
@@ -139,7 +140,7 @@ func (p *page) cells(t *testing.T) *launch.Launcher {
 		return p.launcher
 	}
 	l, err := launch.New(launch.Config{PoolSize: -1,
-		Python: launch.Python{Home: p.python.Home, Lib: p.python.Lib, Stdlib: p.python.Stdlib, Preload: preloads}})
+		Python: launch.Python{Home: p.python.Home, Lib: p.python.Lib, Stdlib: p.python.Stdlib, Preload: node.Preloads}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,20 +8,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pyisolate/pyisolate/broker/capability/jail"
-	"github.com/pyisolate/pyisolate/cell/host"
+	"github.com/pyisolate/pyisolate/node"
 )
 
 func main() {
-	jail.Init() // does not return in a program that subprocess.run starts
+	node.Init() // does not return in a process that hosts cells
 	os.Exit(Main(os.Args[1:]))
 }
 
 // Main runs the command line and returns the exit status.
 func Main(args []string) int {
-	if len(args) > 0 && args[0] == "host" {
-		return host.Main(hostOptions())
-	}
 	root := newRoot()
 	// What fails before a command begins is the command line.
 	begun := false
@@ -63,6 +59,6 @@ it does.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newRun(), newServe(), newPolicy(), newCell(), newDoctor(), newConformance(), newVersion(), newBench(), newBenchHost(), newBenchChannel(), newBenchKernel(), newMan())
+	root.AddCommand(newRun(), newServe(), newConfig(), newPolicy(), newCell(), newDoctor(), newConformance(), newVersion(), newBench(), newBenchHost(), newBenchChannel(), newBenchKernel(), newMan())
 	return root
 }

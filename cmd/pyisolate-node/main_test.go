@@ -17,21 +17,20 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
-	"github.com/pyisolate/pyisolate/broker/capability/jail"
 	"github.com/pyisolate/pyisolate/cell/pydist"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/kernel/seccomp"
 	"github.com/pyisolate/pyisolate/kernel/stack"
+	"github.com/pyisolate/pyisolate/node"
 )
 
 // mainEnv makes the test binary behave as the command.
 const mainEnv = "PYISOLATE_TEST_MAIN"
 
 func TestMain(m *testing.M) {
-	jail.Init()
-	// A host is this binary under another first argument, a zygote never gets here.
-	if os.Getenv(mainEnv) != "" || (len(os.Args) > 1 && os.Args[1] == "host") {
+	node.Init() // a host is this binary under another first argument
+	if os.Getenv(mainEnv) != "" {
 		os.Exit(Main(os.Args[1:]))
 	}
 	testscript.Main(m, map[string]func(){

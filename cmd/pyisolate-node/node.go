@@ -2,19 +2,14 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/node"
 )
-
-// preloads are imported once per zygote, so that process cells share them.
-var preloads = []string{"json", "re", "math", "collections", "functools", "itertools", "random", "datetime", "time"}
 
 // pythonUsage is what every --python says of itself.
 const pythonUsage = "another libpython, python or prefix, 3.14 or later (default: the embedded one, or $PYISOLATE_PYTHON)"
@@ -30,15 +25,7 @@ func newLauncher(ctx context.Context, python string, c launch.Config) (*launch.L
 
 // resolvePython finds the Python for cells of this process, and closes its memory to them.
 func resolvePython(ctx context.Context, python string) (pydist.Dist, launch.Python, error) {
-	// The node holds what hosts must not read, whoever they run as.
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return pydist.Dist{}, launch.Python{}, fmt.Errorf("make this process's memory unreadable to others: %w", err)
-	}
-	dist, err := pydist.Resolve(ctx, pydist.Options{Python: python, Progress: pydist.TerminalProgress(os.Stderr)})
-	if err != nil {
-		return pydist.Dist{}, launch.Python{}, err
-	}
-	return dist, launch.Python{Home: dist.Home, Lib: dist.Lib, Stdlib: dist.Stdlib, Preload: preloads}, nil
+	return node.FindPython(ctx, pydist.Options{Python: python, Progress: pydist.TerminalProgress(os.Stderr)})
 }
 
 func closeLauncher(l *launch.Launcher) {

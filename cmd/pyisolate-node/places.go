@@ -1,11 +1,10 @@
 package main
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+
+	"github.com/pyisolate/pyisolate/node"
 )
 
 // Where the node is, and what it is called with, for commands without the flags.
@@ -20,39 +19,9 @@ func defaultSocket() (string, error) {
 	if path := os.Getenv(socketEnv); path != "" {
 		return path, nil
 	}
-	dir := "/run"
-	if os.Geteuid() != 0 {
-		if dir = os.Getenv("XDG_RUNTIME_DIR"); dir == "" {
-			return "", usageError{errors.New("there is no $XDG_RUNTIME_DIR: say where the socket is with --socket")}
-		}
+	path, err := node.DefaultSocket()
+	if err != nil {
+		return "", usageError{fmt.Errorf("%w, with --socket", err)}
 	}
-	return filepath.Join(dir, "pyisolate", "node.sock"), nil
-}
-
-// defaultData is where a node of this user keeps what must outlive it.
-func defaultData() (string, error) {
-	if os.Geteuid() == 0 {
-		return "/var/lib/pyisolate", nil
-	}
-	dir := os.Getenv("XDG_STATE_HOME")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", usageError{fmt.Errorf("%w: say where to keep data with --data", err)}
-		}
-		dir = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(dir, "pyisolate"), nil
-}
-
-// place is the flag's value or the default, absolute.
-func place(flag string, otherwise func() (string, error)) (string, error) {
-	other := ""
-	if flag == "" {
-		var err error
-		if other, err = otherwise(); err != nil {
-			return "", err
-		}
-	}
-	return filepath.Abs(cmp.Or(flag, other))
+	return path, nil
 }

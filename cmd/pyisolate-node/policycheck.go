@@ -9,12 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pyisolate/pyisolate/broker/capability/builtin"
+	"github.com/pyisolate/pyisolate/node"
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
 // checking is what this program holds documents to, whether it checks or stores them.
-var checking = document.Options{Grant: builtin.CheckScope}
+var checking = node.Documents
 
 // checked is what came of one file: with --json one object a line.
 type checked struct {

@@ -6,159 +6,215 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
 	"os/signal"
-	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/pyisolate/pyisolate/broker/transport"
-	"github.com/pyisolate/pyisolate/cell/launch"
-	"github.com/pyisolate/pyisolate/kernel/stack"
-	"github.com/pyisolate/pyisolate/policystore/refresh"
+	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/node"
+	"github.com/pyisolate/pyisolate/node/config"
+	"github.com/pyisolate/pyisolate/node/systemd"
 )
 
-type serveOptions struct {
-	socket, data, python, mode, brokerIO, secrets, store, log string
-	socketMode, pullProxy                                     string
-	pullInner, exitWithStdin                                  bool
-}
-
 func newServe() *cobra.Command {
-	var o serveOptions
+	var file string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Keep a node running: policies, and cells that follow them",
-		Long: `Keep a node running on a unix socket: it stores policies and their history, starts
-cells under them, and puts each new version in force in the cells that run.
+		Long: `Keep a node running: it stores policies and their history, starts cells under them, and
+puts each new version in force in the cells that run. It listens on a unix socket, and with
+--listen at other addresses.
+
+Each flag can be set in the environment, too, and in a YAML file, under its name: --mode is
+PYISOLATE_MODE, and mode: in the file. A flag is stronger than the environment, and that
+than the file. See config print.
 
 The node's own user and root are admins; others need a token, and --socket-mode 0666 to
-reach the socket. It prints one line when it is ready, and tells systemd so. SIGTERM and
-Ctrl-C end it, and its cells.`,
+reach the socket. It prints one line when it is ready, and tells systemd so.
+
+SIGTERM and Ctrl-C drain it: no more cells are started, what is under way may finish for
+--drain-timeout, and then it ends, and its cells. A second signal ends it at once. SIGHUP has
+it read the log level and the certificate again.`,
 		Example: `  pyisolate-node serve
   pyisolate-node serve --socket /tmp/node.sock --data /tmp/node &
-  pyisolate-node policy put web policies/web_scraper.yml --socket /tmp/node.sock`,
+  pyisolate-node serve --config node.yml --listen https://0.0.0.0:7443 --tls-cert node.crt --tls-key node.key`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal does not wait
-			if o.exitWithStdin {
-				go func() {
-					_, _ = io.Copy(io.Discard, c.InOrStdin())
-					stop()
-				}()
-			}
-			return serve(ctx, &o, c)
+			return serve(c, config.Sources{File: file, Flags: c.Flags()})
 		},
 	}
-	f := c.Flags()
-	f.StringVar(&o.socket, "socket", "", "where to listen (default: $PYISOLATE_SOCKET, or pyisolate/node.sock in $XDG_RUNTIME_DIR, for root in /run)")
-	f.StringVar(&o.socketMode, "socket-mode", "0600", "the socket's permissions; 0666 lets every user connect, with a token")
-	f.StringVar(&o.data, "data", "", "where to keep policies (default: pyisolate in $XDG_STATE_HOME or ~/.local/state, for root /var/lib/pyisolate)")
-	f.StringVar(&o.mode, "mode", string(stack.Dev), "what becomes of a kernel layer that is missing: hardened refuses cells, dev goes without; compatibility leaves them out")
-	f.StringVar(&o.brokerIO, "broker-io", string(transport.ModeAuto), "how this process talks to cells' hosts: auto, uring or socket")
-	f.StringVar(&o.secrets, "secrets", "", "where the capability secrets.get finds them: a directory of files, a JSON file, or env:NAME,…")
-	f.StringVar(&o.store, "store", "", "the file the capability kv keeps values in (default: kv.db in the data directory)")
-	f.StringVar(&o.pullProxy, "pull-proxy", "", "the address of a proxy to pull policies through (default: none, whatever the environment says)")
-	f.BoolVar(&o.pullInner, "pull-inner", false, "let who is bound to a tenant pull policies from this machine and private networks, too")
-	f.StringVar(&o.python, "python", "", pythonUsage)
-	f.BoolVar(&o.exitWithStdin, "exit-with-stdin", false, "end when standard input ends: with the program that has started the node")
-	f.StringVar(&o.log, "log", "text", "how to log to standard error: text or json")
-	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))
-	_ = c.RegisterFlagCompletionFunc("log", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	addConfigFlags(c, &file)
 	return c
 }
 
-// serve runs until ctx ends, or the node can do no more.
-func serve(ctx context.Context, o *serveOptions, c *cobra.Command) error {
-	logger, err := o.logger(c)
+// addConfigFlags gives a command the flags of a node's configuration.
+func addConfigFlags(c *cobra.Command, file *string) {
+	c.Flags().StringVar(file, "config", "", "a YAML file of settings (default: $PYISOLATE_CONFIG, or pyisolate/node.yml in $XDG_CONFIG_HOME, for root in /etc, if it is there)")
+	config.AddFlags(c.Flags())
+	for _, s := range config.Settings {
+		if s.Choices != nil {
+			_ = c.RegisterFlagCompletionFunc(s.Key, cobra.FixedCompletions(s.Choices, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
+}
+
+// serve runs until it is told to end, or the node can do no more.
+func serve(c *cobra.Command, from config.Sources) error {
+	loaded, err := config.Load(from)
 	if err != nil {
+		return usageError{err}
+	}
+	var level slog.LevelVar
+	level.Set(loaded.LogLevel)
+	logger := newLogger(c, loaded.LogFormat, &level)
+	for _, warning := range loaded.Warnings {
+		logger.Warn(warning)
+	}
+	cfg := loaded.Node
+	cfg.Logger, cfg.Version, cfg.Progress = logger, version, pydist.TerminalProgress(os.Stderr)
+	if cfg.Inherited, err = systemd.Listeners(); err != nil {
 		return err
 	}
-	n, err := o.open(ctx, logger, c)
+	signals := listenForSignals()
+	defer signals.stop()
+	n, err := node.Open(signals.ending, cfg)
 	if err != nil {
-		return errors.Join(err, n.close())
+		return asUsage(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(n.listener) }()
-	_, _ = fmt.Fprintf(c.OutOrStdout(), "pyisolate-node: serving on %s, data in %s, pid %d\n", o.socket, o.data, os.Getpid())
-	notify(logger, "READY=1")
-	select {
-	case err = <-served:
-		served <- nil
-	case <-ctx.Done():
-		logger.Info("ending")
+	s := &service{Node: n, logger: logger, level: &level, from: from}
+	_, _ = fmt.Fprintf(c.OutOrStdout(), "pyisolate-node: serving on %s, data in %s, pid %d\n", strings.Join(spoken(n.Addresses()), ", "), n.Config().Data, os.Getpid())
+	return s.run(signals)
+}
+
+// asUsage says which errors are the operator's to mend.
+func asUsage(err error) error {
+	var wrong *node.ConfigError
+	if errors.Is(err, node.ErrInUse) || errors.Is(err, node.ErrData) || errors.As(err, &wrong) {
+		return usageError{err}
 	}
-	notify(logger, "STOPPING=1")
-	err = errors.Join(err, n.close())
-	return errors.Join(err, <-served)
-}
-
-func (o *serveOptions) logger(c *cobra.Command) (*slog.Logger, error) {
-	switch o.log {
-	case "text":
-		return slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil)), nil
-	}
-	return nil, usageError{fmt.Errorf("--log %q: write text or json", o.log)}
-}
-
-// atLeast leaves out what is below a level: of Raft, the story of a node that elects itself.
-type atLeast struct {
-	slog.Handler
-	level slog.Level
-}
-
-// Enabled implements slog.Handler.
-func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= h.level && h.Handler.Enabled(ctx, l)
-}
-
-// WithAttrs implements slog.Handler.
-func (h atLeast) WithAttrs(a []slog.Attr) slog.Handler {
-	return atLeast{h.Handler.WithAttrs(a), h.level}
-}
-
-// WithGroup implements slog.Handler.
-func (h atLeast) WithGroup(name string) slog.Handler {
-	return atLeast{h.Handler.WithGroup(name), h.level}
-}
-
-// fetching bounds what sources of policies make the node do.
-func (o *serveOptions) fetching() (refresh.Options, error) {
-	out := refresh.Options{Inner: o.pullInner}
-	if o.pullProxy == "" {
-		return out, nil
-	}
-	u, err := url.Parse(o.pullProxy)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5h" {
-		return out, usageError{errors.New("--pull-proxy: write http://HOST:PORT, or https or socks5h")}
-	}
-	out.Proxy = u
-	return out, nil
-}
-
-// resolve fills the places in.
-func (o *serveOptions) resolve() (err error) {
-	if o.socket, err = place(o.socket, defaultSocket); err != nil {
-		return err
-	}
-	o.data, err = place(o.data, defaultData)
 	return err
 }
 
-func (o *serveOptions) permissions() (os.FileMode, error) {
-	mode, err := strconv.ParseUint(o.socketMode, 8, 32)
-	if err != nil || mode > 0o777 {
-		return 0, usageError{fmt.Errorf("--socket-mode %q: write permissions in octal, as 0660", o.socketMode)}
+// spoken are addresses for people: of a unix socket its path.
+func spoken(addresses []string) (out []string) {
+	for _, a := range addresses {
+		out = append(out, strings.TrimPrefix(a, "unix://"))
 	}
-	return os.FileMode(mode), nil
+	return out
 }
 
-func (o *serveOptions) launchConfig() (launch.Config, error) {
-	return (&runOptions{brokerIO: o.brokerIO, mode: o.mode}).launchConfig()
+func newLogger(c *cobra.Command, format string, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(c.ErrOrStderr(), o))
+	}
+	return slog.New(slog.NewTextHandler(c.ErrOrStderr(), o))
+}
+
+// signals are what the process was told from outside.
+type signals struct {
+	ending context.Context // with the first that ends it
+	now    chan struct{}   // with the second
+	reload chan os.Signal
+	stop   func()
+}
+
+// listenForSignals hears SIGTERM, Ctrl-C and SIGHUP. After two that end it, a third has its
+// usual effect.
+func listenForSignals() *signals {
+	s := &signals{now: make(chan struct{}), reload: make(chan os.Signal, 1)}
+	ends := make(chan os.Signal, 2)
+	signal.Notify(ends, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(s.reload, syscall.SIGHUP)
+	ctx, end := context.WithCancel(context.Background())
+	s.ending = ctx
+	done := make(chan struct{})
+	var hearing sync.WaitGroup
+	hearing.Go(func() {
+		for _, then := range []func(){end, func() { close(s.now) }} {
+			select {
+			case <-ends:
+				then()
+			case <-done:
+				return
+			}
+		}
+		signal.Stop(ends)
+	})
+	s.stop = func() {
+		signal.Stop(ends)
+		signal.Stop(s.reload)
+		close(done)
+		hearing.Wait()
+		end()
+	}
+	return s
+}
+
+// service is a node that a service manager, or a terminal, looks after.
+type service struct {
+	*node.Node
+	logger *slog.Logger
+	level  *slog.LevelVar
+	from   config.Sources
+}
+
+// run serves until the signals say otherwise.
+func (s *service) run(heard *signals) error {
+	s.tell(systemd.Ready, systemd.Status("ready"))
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(heard.ending) }()
+	watching, stop := context.WithCancel(context.Background())
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		if err := systemd.Watch(watching, s.Alive); err != nil {
+			s.logger.Error("the watchdog is not told any more", slog.Any("error", err))
+		}
+	})
+	defer beside.Wait()
+	defer stop()
+	ending, now := heard.ending.Done(), heard.now
+	for {
+		select {
+		case err := <-served:
+			return err
+		case <-heard.reload:
+			s.tell(systemd.Reloading())
+			s.reload()
+			s.tell(systemd.Ready)
+		case <-ending:
+			ending = nil
+			s.logger.Info("ending")
+			s.tell(systemd.Stopping, systemd.Status("draining"))
+		case <-now:
+			now = nil
+			s.logger.Warn("ending at once")
+			beside.Go(func() { _ = s.Close() }) // Serve returns its error
+		}
+	}
+}
+
+// reload takes what may change while the node runs.
+func (s *service) reload() {
+	loaded, err := config.Load(s.from)
+	if err != nil {
+		s.logger.Error("reload: the configuration is wrong, and nothing of it is taken", slog.Any("error", err))
+		return
+	}
+	s.level.Set(loaded.LogLevel)
+	if err := s.Reload(); err != nil {
+		s.logger.Error("reload: the certificate stays", slog.Any("error", err))
+		return
+	}
+	s.logger.Info("reloaded: log level and certificate")
+}
+
+func (s *service) tell(words ...string) {
+	if err := systemd.Notify(words...); err != nil {
+		s.logger.Warn("the service manager was not told", slog.Any("error", err))
+	}
 }

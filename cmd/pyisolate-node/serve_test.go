@@ -10,20 +10,25 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/pyisolate/pyisolate/api/client"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 )
 
 // startServe starts a node and returns it when it has said that it is ready.
 func startServe(t *testing.T, dir string, env ...string) (c *exec.Cmd, ready string) {
 	t.Helper()
-	c = serveCommand(dir)
-	c.Env = append(c.Env, env...)
-	return c, readyServe(t, c)
+	c = exec.Command("/proc/self/exe")
+	c.Args = []string{"pyisolate-node", "serve", "--socket", filepath.Join(dir, "s"), "--data", filepath.Join(dir, "data")}
+	c.Env = append(append(os.Environ(), mainEnv+"=1"), env...)
+	return c, begin(t, c)
 }
 
-func serveCommand(dir string, flags ...string) *exec.Cmd {
-	c := exec.Command("/proc/self/exe")
-	c.Args = append([]string{"pyisolate-node", "serve", "--socket", filepath.Join(dir, "s"), "--data", filepath.Join(dir, "data")}, flags...)
-	c.Env = append(os.Environ(), mainEnv+"=1")
+// begin starts a node, until the test's end, and returns what it says when it is ready.
+func begin(t *testing.T, c *exec.Cmd) (ready string) {
+	t.Helper()
 	c.Stderr = os.Stderr
 	return c
 }
@@ -48,7 +53,7 @@ func readyServe(t *testing.T, c *exec.Cmd) (ready string) {
 	return line
 }
 
-// The service manager hears when a node is ready and when it ends; SIGTERM is a good end.
+// The service manager hears when a node is ready, reloads and ends; SIGTERM is a good end.
 func TestServeTellsTheServiceManager(t *testing.T) {
 	dir := t.TempDir()
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
@@ -59,9 +64,9 @@ func TestServeTellsTheServiceManager(t *testing.T) {
 	hears := func(want string) {
 		t.Helper()
 		_ = manager.SetReadDeadline(time.Now().Add(30 * time.Second))
-		buf := make([]byte, 64)
+		buf := make([]byte, 256)
 		n, err := manager.Read(buf)
-		if err != nil || string(buf[:n]) != want {
+		if err != nil || !strings.HasPrefix(string(buf[:n]), want) {
 			t.Fatalf("heard %q, %v; want %q", buf[:n], err, want)
 		}
 	}
@@ -69,33 +74,65 @@ func TestServeTellsTheServiceManager(t *testing.T) {
 	if !strings.Contains(ready, "serving on "+filepath.Join(dir, "s")) {
 		t.Errorf("ready line %q", ready)
 	}
-	hears("READY=1")
+	hears("READY=1\nSTATUS=ready")
+	for signal, words := range map[syscall.Signal][]string{syscall.SIGHUP: {"RELOADING=1\nMONOTONIC_USEC=", "READY=1"}} {
+		if err := c.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range words {
+			hears(word)
+		}
+	}
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	hears("STOPPING=1")
+	hears("STOPPING=1\nSTATUS=draining")
 	if err := c.Wait(); err != nil {
 		t.Errorf("ended with %v", err)
 	}
 }
 
-// A node ends with the program that started it and holds its standard input, however that ends.
-func TestServeExitWithStdin(t *testing.T) {
+// A service manager's socket is the one that is listened on, and it outlives the node.
+func TestServeBySocketActivation(t *testing.T) {
 	dir := t.TempDir()
-	c := serveCommand(dir, "--exit-with-stdin")
-	in, err := c.StdinPipe()
+	path := filepath.Join(dir, "activated")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	readyServe(t, c)
-	if err := in.Close(); err != nil {
+	defer func() { _ = l.Close() }()
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("/bin/sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" serve --data "$1"`, self, filepath.Join(dir, "data"))
+	c.Env = append(os.Environ(), mainEnv+"=1")
+	c.ExtraFiles = []*os.File{f}
+	ready := begin(t, c)
+	if !strings.Contains(ready, "serving on "+path+", data in") {
+		t.Errorf("ready line %q", ready)
+	}
+	calls, err := client.New(client.Config{Socket: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer calls.Close()
+	if _, err := calls.Cells.List(t.Context(), connect.NewRequest(&pb.ListCellsRequest{})); err != nil {
+		t.Error(err)
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Wait(); err != nil {
 		t.Errorf("ended with %v", err)
 	}
-	if _, err := os.Lstat(filepath.Join(dir, "s")); err == nil {
-		t.Error("the socket is still there: it was no orderly end")
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the service manager's socket is gone: %v", err)
 	}
 }
 
@@ -111,33 +148,4 @@ func TestServeAfterKill(t *testing.T) {
 		t.Fatalf("no socket is left, and nothing is tested: %v", err)
 	}
 	startServe(t, dir)
-}
-
-// What is at the socket's place and is no socket stays there.
-func TestListenRemovesOnlySockets(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := listen(path, 0o600); err == nil || !strings.Contains(err.Error(), "is no socket") {
-		t.Errorf("error %v", err)
-	}
-	if text, err := os.ReadFile(path); err != nil || string(text) != "precious" {
-		t.Errorf("the file is %q, %v", text, err)
-	}
-	if _, err := listen("/tmp/"+strings.Repeat("a", 200), 0o600); err == nil || !strings.Contains(err.Error(), "107 at most") {
-		t.Errorf("a long path: %v", err)
-	}
-}
-
-func TestListenPermissions(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new", "s")
-	l, err := listen(path, 0o640)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
-		t.Errorf("permissions %v, %v", info.Mode(), err)
-	}
 }

@@ -203,8 +203,11 @@ func (l *Loaded) take(layers []layer) (problems []error) {
 // origin is where a setting's value is from, as the beginning of a message; "" by default.
 func (l *Loaded) origin(key string) string {
 	from := l.origins[key]
-	if from == "" || strings.TrimLeft(from, "-") == key {
+	switch from {
+	case "":
 		return ""
+	case "--" + key: // the key follows
+		return "--"
 	}
 	return from + ": "
 }

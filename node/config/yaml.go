@@ -52,7 +52,7 @@ func (f *file) Unmarshal(data []byte) (values map[string]any, _ error) {
 			f.bad(0, "the YAML parser failed on it: %v; write it more simply", p)
 		}
 	}()
-	tree, err := parser.ParseBytes(data, 0)
+	tree, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		f.bad(syntaxError(err))
 		return values, nil

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/node/config"
+)
+
+func newConfig() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Look at the configuration of serve",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newConfigPrint(), newConfigCheck())
+	return c
+}
+
+func newConfigPrint() *cobra.Command {
+	var file string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "print",
+		Short: "Print what serve would go by, and where each value comes from",
+		Long: `Print the settings that serve would go by with the same flags, environment and file, and
+behind each where it comes from. What is printed is a configuration file. Secrets are left
+out.`,
+		Example: "  pyisolate-node config print\n  pyisolate-node config print --json --config node.yml",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			loaded, err := config.Load(config.Sources{File: file, Flags: c.Flags()})
+			if err != nil {
+				return usageError{err}
+			}
+			for _, warning := range loaded.Warnings {
+				fmt.Fprintln(c.ErrOrStderr(), "pyisolate-node: warning:", warning)
+			}
+			return printConfig(c.OutOrStdout(), loaded, asJSON)
+		},
+	}
+	addConfigFlags(c, &file)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
+	return c
+}
+
+func printConfig(out io.Writer, loaded *config.Loaded, asJSON bool) error {
+	r := &remote{out: out}
+	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	for _, e := range loaded.Effective() {
+		if asJSON {
+			r.line(e)
+			continue
+		}
+		fmt.Fprintf(table, "%s\t# %s\n", plain(e.YAML()), plain(e.Origin))
+	}
+	return table.Flush()
+}
+
+func newConfigCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Tell all that is wrong with a configuration file",
+		Long: `Tell all that is wrong with a configuration file, by itself: without flags, and without
+the environment.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := config.Load(config.Sources{File: args[0], Environ: []string{}}); err != nil {
+				fmt.Fprintln(c.ErrOrStderr(), plainLines(err.Error()))
+				return exitStatus(statusUsage)
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", strings.TrimSpace(plain(args[0])))
+			return err
+		},
+	}
+}
