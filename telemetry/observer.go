@@ -27,6 +27,13 @@ func (o *Observer) log() *slog.Logger {
 	return o.Logger
 }
 
+// Read is that of its metrics.
+func (o *Observer) Read(s Sources) {
+	if o != nil {
+		o.Metrics.Read(s)
+	}
+}
+
 // Wait returns when all observed cells have ended: after the end of who starts them.
 func (o *Observer) Wait() {
 	if o != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/policystore"
+	"github.com/pyisolate/pyisolate/telemetry"
+	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
 
 // Slots of calls that are under way at once.
@@ -33,6 +35,7 @@ type gate struct {
 	store       *policystore.Store
 	tokens      validity
 	logger      *slog.Logger
+	observer    *telemetry.Observer
 	errors      *connect.ErrorWriter
 	short, long *slots
 	bytes       *slots          // of requests
@@ -183,6 +186,9 @@ func (g *gate) whileValid(ctx context.Context, token string) (_ context.Context,
 // refuse answers without the call having been looked at.
 func (g *gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer, ok := fault.Answer(err)
+	if _, call := rules[r.URL.Path]; call {
+		g.observer.Refused(r.URL.Path, answer)
+	}
 	level := slog.LevelInfo
 	if !ok {
 		level = slog.LevelError

@@ -32,6 +32,7 @@ var (
 	_ live.Target  = (*resident)(nil)
 	_ live.Begun   = (*resident)(nil)
 	_ live.Bounded = (*resident)(nil)
+	_ live.Named   = (*resident)(nil)
 )
 
 // Log implements cell.Sink.
@@ -100,6 +101,9 @@ func (r *resident) limits() cell.Limits {
 
 // Backend implements live.Bounded.
 func (r *resident) Backend() cell.Backend { return r.cell.Spec().Backend }
+
+// Subject implements live.Named.
+func (r *resident) Subject() (tenant, cell string) { return r.entry.key.tenant, r.entry.key.name }
 
 // end gives back what the cell had, after its end.
 func (r *resident) end() {

@@ -94,8 +94,12 @@ func New(c Config) (*Server, error) {
 	}
 	ctx, end := context.WithCancelCause(context.Background())
 	s := &Server{book: newBook(), ending: ctx, end: end}
-	s.actors = actors.New(actors.Options{Logger: c.Logger, Events: s.book.happened, Linger: lingering})
+	s.actors = actors.New(actors.Options{Logger: c.Logger, Linger: lingering, Observe: c.Observer.Operation, Events: func(e actors.Event) {
+		s.book.happened(e)
+		c.Observer.Actor(e)
+	}})
 	s.book.forget = s.actors.Forget
+	c.Observer.Read(telemetry.Sources{Actors: s.actors.Stats, DeadLetters: s.actors.DeadLetters})
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -117,9 +121,9 @@ func (s *Server) handler(c Config) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher}, options(maxPolicyMessage)))
-	mux.Handle(api.NewCellServiceHandler(&cells{store: c.Store, spawner: c.Spawner, broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, keys: c.Keys, logger: c.Logger, book: s.book, actors: s.actors}, options(maxCellMessage)))
-	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
+	mux.Handle(api.NewCellServiceHandler(s.cells(c), options(maxCellMessage)))
+	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub()}, options(smallMessage)))
+	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
 		short:    newSlots(shortSlots), long: newSlots(longSlots), calls: mux, pages: c.Extra}
 }

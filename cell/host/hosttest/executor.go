@@ -6,12 +6,14 @@
 //	flood N         post the numbers below N
 //	log TEXT        a log record
 //	recv SECONDS    receive, and post what came (null for nothing)
+//	measure N VALUE a measurement
 //	request C A     request capability C, action A, and post the answer
 //	pester N        receive N times without waiting, and read no answer
 //	hoard N         receive N times, waiting for ever, and read no answer
 //	beg N BYTES     request N times, with that much each, and read no answer
 //	deny C A        report a refusal
 //	raise TEXT      fail with a guest error
+//	exceed KIND     fail with an error of another kind, as MemoryExceeded
 //	spin            use processor time until interrupted
 //	deaf            the same, not heeding interrupts
 //	wedge           the same, not heeding Kill either
@@ -219,6 +221,12 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 		b := binary.LittleEndian.AppendUint32(nil, 4)
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(rest)))
 		return nil, w.peer.Send(ring.OutLog, 0, op, append(append(b, "info"...), rest...))
+	case "measure":
+		name, text, _ := strings.Cut(rest, " ")
+		value, _ := strconv.ParseFloat(text, 64)
+		b := binary.LittleEndian.AppendUint64(nil, math.Float64bits(value))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(name)))
+		return nil, w.peer.Send(ring.OutMetric, 0, op, append(b, name...))
 	case "deny":
 		capability, action, _ := strings.Cut(rest, " ")
 		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
@@ -233,6 +241,12 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 		return w.ask(ring.OutRequest, op, append(b, capability+action+"null"...))
 	case "pester", "hoard", "beg":
 		return nil, w.flooding(word, rest)
+	case "exceed":
+		for _, k := range cell.Kinds() {
+			if k.String() == rest {
+				return cell.Errorf(k, "it is used up"), nil
+			}
+		}
 	case "raise":
 		return &cell.Error{Kind: cell.GuestError, Type: "ValueError", Message: rest, Traceback: "tb"}, nil
 	case "spin", "deaf", "wedge":
