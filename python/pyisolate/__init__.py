@@ -32,7 +32,10 @@ from ._authority import (
 )
 from ._calls import PolicyRef
 from ._client import Client, Stream, connect, set_default
+from ._decorator import Sandboxed, sandbox
+from ._pipeline import Pipeline, Stage
 from ._reports import Checkpoint, Event, Layer, Log, Lost, Metric, Move, Node, PolicyState, Report, Stats, Version
+from ._restricted import RestrictedExec
 from ._sandbox import (
     Sandbox,
     attach,
@@ -47,6 +50,7 @@ from ._sandbox import (
     spawn,
     stats,
 )
+from ._supervisor import Supervisor
 from .errors import *  # noqa: F403  # all of its __all__: the exception tree
 from .policy import Policy, set_policy_token
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 #: seconds for calls that do not run a guest, when nothing else is said
 SHORT = 30.0
+#: the states of cells that have not ended
+ALIVE = ("starting", "running", "restarting", "quarantined")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Ref:
 
     def __str__(self) -> str:
         return f"{self.tenant}/{self.name}" if self.tenant else self.name
+
+    def short(self) -> str:
+        """The name, without the tenant that is meant where none is said."""
+        return self.name if self.tenant in ("", "default") else str(self)
 
     def body(self, **more: Any) -> Dict[str, Any]:
         """A request about the cell; what is empty is left out."""

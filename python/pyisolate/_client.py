@@ -14,8 +14,8 @@ from ._connection import Connection, Lost, Pool
 
 T = TypeVar("T")
 
-_RETRIES = 2  # of what may be repeated, after a connection was lost
-_BACKOFF = 0.05  # seconds, before the second
+RETRIES = 2  # of what may be repeated, after a connection was lost
+BACKOFF = 0.05  # seconds, before the second
 
 
 class Client:
@@ -59,16 +59,13 @@ class Client:
     def do(self, call: Call[T], token: Optional[str] = None) -> T:
         """Carries a call out and returns its result."""
         until = None if call.timeout is None else time.monotonic() + call.timeout
-        for attempt in range(_RETRIES + 1):
+        for attempt in range(RETRIES + 1):
             try:
                 return call.decode(self._once(call, until, token))
             except Lost as lost:
-                if not call.repeatable:
-                    raise errors.UnknownOutcome(f"{call.procedure}: {lost}; whether it was done is not known") from lost
-                if attempt == _RETRIES:
-                    raise errors.Unavailable(f"node {self.address}: {lost}") from lost
+                give_up(call, self.address, lost, attempt)
                 if attempt:
-                    time.sleep(_BACKOFF)
+                    time.sleep(BACKOFF)
         raise AssertionError("unreachable")
 
     def _once(self, call: Call[T], until: Optional[float], token: Optional[str]) -> Dict[str, Any]:
@@ -79,8 +76,8 @@ class Client:
         try:
             response = _http.Response(self._max)
             told, wait = _http.split_deadline(left)
-            request = self._request(call, told, token, stream=False)
-            body = connection.exchange(request, response, None if wait is None else time.monotonic() + wait)
+            sent = request(self.address, call, told, token, stream=False)
+            body = connection.exchange(sent, response, None if wait is None else time.monotonic() + wait)
         except BaseException:
             # Also when somebody presses Ctrl-C: the node ends what it does for us.
             connection.close()
@@ -91,17 +88,11 @@ class Client:
             connection.close()
         return _http.answer(response, body)
 
-    def _request(self, call: Call[T], told: Optional[int], token: Optional[str], stream: bool) -> bytes:
-        return _http.request(
-            self.address.authority, call.procedure, _http.encode(call.body),
-            stream=stream, token=self.address.token if token is None else token, timeout_ms=told,
-        )  # fmt: skip
-
     def stream(self, call: Call[T]) -> "Stream[T]":
         """Begins a call whose answer is a stream, on a connection of its own."""
         connection = Connection(self.address, _CONNECT)
         try:
-            connection.send(self._request(call, None, None, stream=True), time.monotonic() + _STALL)
+            connection.send(request(self.address, call, None, None, stream=True), time.monotonic() + _STALL)
         except Lost as lost:
             connection.close()
             raise errors.Unavailable(f"node {self.address}: {lost}") from lost
@@ -109,6 +100,22 @@ class Client:
             connection.close()
             raise
         return Stream(connection, call, self._max)
+
+
+def request(address: _address.Address, call: Call[Any], told: Optional[int], token: Optional[str], stream: bool) -> bytes:
+    """The bytes of a call's request. ``told`` is its deadline in milliseconds."""
+    return _http.request(
+        address.authority, call.procedure, _http.encode(call.body),
+        stream=stream, token=address.token if token is None else token, timeout_ms=told,
+    )  # fmt: skip
+
+
+def give_up(call: Call[Any], address: _address.Address, lost: Lost, attempt: int) -> None:
+    """Raises unless a call whose connection was lost is tried again."""
+    if not call.repeatable:
+        raise errors.UnknownOutcome(f"{call.procedure}: {lost}; whether it was done is not known") from lost
+    if attempt == RETRIES:
+        raise errors.Unavailable(f"node {address}: {lost}") from lost
 
 
 _CONNECT = 10.0
@@ -206,6 +213,11 @@ def default() -> Client:
         if _default is None or (_default_pid != os.getpid() and not _node_reachable(_default)):
             _default, _default_pid = connect(), os.getpid()
         return _default
+
+
+def known_default() -> Optional[Client]:
+    """That client if there is one, without starting anything."""
+    return _default if _default_pid == os.getpid() else None
 
 
 def set_default(client: Optional[Client]) -> None:

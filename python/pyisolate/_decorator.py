@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, Callable, Generic, Optional, TypeVar, overload
+from typing import Any, Callable, Dict, Generic, Optional, TypeVar, overload
 
-from . import _sandbox, _values, errors
+from . import _calls, _sandbox, _values, errors
 from ._calls import PolicyLike
 from ._ship import Shipment, raw
 from ._values import Seconds
@@ -17,28 +17,30 @@ R = TypeVar("R")
 class Sandboxed(Generic[R]):
     """A function that is called in a cell. ``local`` is the function itself."""
 
-    def __init__(self, function: Callable[..., R], policy: PolicyLike, timeout: Optional[Seconds], options: "dict[str, Any]") -> None:
+    def __init__(self, function: Callable[..., R], policy: PolicyLike, timeout: Optional[Seconds], options: Dict[str, Any]) -> None:
         self.__pyisolate_function__ = raw(function, getattr(function, "__qualname__", repr(function)))
         self.local = function
-        self._policy = policy
-        self._timeout = _values.optional_seconds(timeout)
+        self.policy = policy
+        self.timeout = _values.optional_seconds(timeout)
         self._options = options
         functools.update_wrapper(self, function)
 
     def __repr__(self) -> str:
         return f"<sandboxed {self.local!r}>"
 
+    def clock(self) -> Callable[[], Optional[float]]:
+        """What is left of the timeout, from now on."""
+        until = None if self.timeout is None else time.monotonic() + self.timeout
+        return lambda: None if until is None else max(0.001, until - time.monotonic())
+
+    def spawning(self, left: Callable[[], Optional[float]]) -> Dict[str, Any]:
+        """The options of the cell."""
+        most = left()
+        return self._options if most is None else {**self._options, "timeout": min(most, _calls.SHORT)}
+
     def __call__(self, *args: Any, **kwargs: Any) -> R:
-        until = None if self._timeout is None else time.monotonic() + self._timeout
-
-        def left() -> Optional[float]:
-            return None if until is None else max(0.001, until - time.monotonic())
-
-        shipment = Shipment(self.local)
-        _values.to_json([kwargs, args if len(args) != 1 or not isinstance(args[0], bytes) else []])
-        start = left()
-        spawning = {} if start is None else {"timeout": min(start, 30.0)}
-        with _sandbox.spawn(policy=self._policy, **{**self._options, **spawning}) as cell:
+        left, shipment = self.clock(), Shipment(self.local)
+        with _sandbox.spawn(policy=self.policy, **self.spawning(left)) as cell:
             try:
                 cell.exec(shipment.code, file="<shipped>", timeout=left())
                 result: R = cell.call(shipment.entry, *args, timeout=left(), **kwargs)

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from typing import IO, List, Optional
+from typing import IO, Dict, List, Optional
 
 from . import errors
 from ._address import Address
@@ -25,6 +25,7 @@ from ._address import Address
 BINARY = "pyisolate-node"
 BINARY_ENV = "PYISOLATE_NODE"
 
+_KEPT = ("PYISOLATE_CACHE", "PYISOLATE_PYTHON")
 _PREFIX = "pyisolate-node-"
 _START = 180.0  # seconds: the first start on a machine unpacks a Python
 _END = 12.0  # seconds that a node takes to end its cells, at most
@@ -84,7 +85,7 @@ class PrivateNode:
                 self._process = subprocess.Popen(
                     [*command, "--exit-with-stdin", *(arguments or [])],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
-                    env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
+                    env=_environment(),
                 )  # fmt: skip
         except OSError as error:
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -151,6 +152,13 @@ class PrivateNode:
         except OSError:
             return ""
         return f"; it said:\n{text}" if text else ""
+
+
+def _environment() -> Dict[str, str]:
+    """This process's, without what configures other nodes than this one."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith("PYISOLATE_") and k != "NOTIFY_SOCKET"}
+    ours.update({k: os.environ[k] for k in _KEPT if k in os.environ})
+    return ours
 
 
 def _close(pipe: Optional[IO[bytes]]) -> None:

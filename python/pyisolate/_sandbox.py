@@ -13,7 +13,7 @@ from ._calls import SHORT, PolicyLike, Ref
 from ._client import Client, Stream
 from ._values import Seconds, Size
 
-_BATCH = 32  # posts that an iteration takes at once
+BATCH = 32  # posts that an iteration takes at once
 
 
 class Posts:
@@ -28,8 +28,11 @@ class Posts:
         self._raised.append((error.kind, error.message))
 
     def add(self, items: List[_calls.Item]) -> None:
-        """Takes what was received, without what the program knows."""
+        """Takes what was received, without what the program knows: that it withdrew, and what
+        its own execs failed with."""
         for value, error in items:
+            if isinstance(error, errors.Cancelled):
+                continue
             if error is not None and (error.kind, error.message) in self._raised:
                 self._raised.remove((error.kind, error.message))
             else:
@@ -127,7 +130,7 @@ class Sandbox:
             left = None if until is None else max(0.0, until - time.monotonic())
             items = self._client.do(_calls.recv(self._ref, 1, left))
             self._posts.add(items)
-            if not items and left is not None and time.monotonic() >= until:  # type: ignore[operator]
+            if not items and until is not None and time.monotonic() >= until:
                 raise errors.Timeout(f"cell {self._ref} posted nothing within {wait:g} s")
         return self._posts.pop()
 
@@ -139,7 +142,7 @@ class Sandbox:
         while True:
             if not self._posts.ready:
                 try:
-                    items = self._client.do(_calls.recv(self._ref, _BATCH, wait))
+                    items = self._client.do(_calls.recv(self._ref, BATCH, wait))
                 except errors.CellGone:
                     return
                 if not items and wait is not None:
@@ -266,11 +269,10 @@ def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[st
     client = client or _client.default()
     out: Dict[str, Sandbox] = {}
     for report in client.do(_calls.list_cells(tenant)):
-        if report.state in ("starting", "running", "restarting", "quarantined"):
+        if report.state in _calls.ALIVE:
             ref = Ref(report.tenant, report.name)
             mine = _active.get(str(ref))
-            key = report.name if report.tenant in ("", "default") else str(ref)
-            out[key] = mine if mine is not None and mine.client is client else Sandbox(client, ref, report.backend, owned=False)
+            out[ref.short()] = mine if mine is not None and mine.client is client else Sandbox(client, ref, report.backend, owned=False)
     return out
 
 

@@ -1,0 +1,238 @@
+"""The asyncio client: the same calls as the blocking one, on asyncio's streams.
+
+Not on threads: a coroutine that is cancelled closes its connection, so that the node ends what
+it does for it, and a thousand calls that wait need no thousand threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from types import TracebackType
+from typing import Any, Dict, Generic, List, Optional, Tuple, Type, TypeVar, Union
+
+from . import _address, _client, _http, errors
+from ._calls import Call
+from ._connection import Lost, tls_context, unreachable
+
+T = TypeVar("T")
+
+_IDLE = 64
+_PIECE = 256 << 10
+_CONNECT = 10.0
+_CLOSED = "the node has closed the connection without an answer"
+
+_Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Client:
+    """A node, for the coroutines of one event loop. Otherwise as :class:`pyisolate.Client`."""
+
+    def __init__(self, server: Union[str, _address.Address], token: Optional[str] = None, *, max_message: int = _http.MAX_MESSAGE) -> None:
+        if isinstance(server, str):
+            found = _address.resolve(server, token)
+            assert found is not None  # a server is given
+            server = found
+        self.address = server
+        self._max = max_message
+        self._idle: List[_Streams] = []
+        self._closed = False
+        self._pid = os.getpid()
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__} {self.address}>"
+
+    async def close(self) -> None:
+        """Closes its connections. Cells go on."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for _, writer in idle:
+            writer.close()
+        # The loop closes the sockets in its next rounds.
+        await asyncio.gather(*(w.wait_closed() for _, w in idle), return_exceptions=True)
+
+    async def do(self, call: Call[T], token: Optional[str] = None) -> T:
+        """Carries a call out and returns its result."""
+        until = None if call.timeout is None else time.monotonic() + call.timeout
+        for attempt in range(_client.RETRIES + 1):
+            try:
+                return call.decode(await self._once(call, until, token))
+            except Lost as lost:
+                _client.give_up(call, self.address, lost, attempt)
+                if attempt:
+                    await asyncio.sleep(_client.BACKOFF)
+        raise AssertionError("unreachable")
+
+    async def _once(self, call: Call[T], until: Optional[float], token: Optional[str]) -> Dict[str, Any]:
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            raise errors.Timeout(f"{call.procedure}: not done in {call.timeout:g} s")
+        told, wait = _http.split_deadline(left)
+        request = _client.request(self.address, call, told, token, stream=False)
+        response = _http.Response(self._max)
+        streams = await self._take()
+        try:
+            body = await asyncio.wait_for(_exchange(streams, request, response), wait)
+        except asyncio.TimeoutError:
+            streams[1].transport.abort()
+            raise errors.Timeout(f"{call.procedure}: the node did not answer in time") from None
+        except BaseException:
+            # Also when the coroutine is cancelled: the node ends what it does for it.
+            streams[1].transport.abort()
+            raise
+        if response.keep_alive and not self._closed and len(self._idle) < _IDLE:
+            self._idle.append(streams)
+        else:
+            streams[1].close()
+        return _http.answer(response, body)
+
+    async def _take(self) -> _Streams:
+        if self._closed:
+            raise errors.Unavailable("the client is closed")
+        if os.getpid() != self._pid:
+            self._idle, self._pid = [], os.getpid()  # a forked child opens its own
+        while self._idle:
+            streams = self._idle.pop()
+            if not streams[0].at_eof() and not streams[1].is_closing():
+                return streams
+            streams[1].close()
+        return await open_streams(self.address)
+
+    def stream(self, call: Call[T]) -> "Stream[T]":
+        """A call whose answer is a stream; it begins with the first item that is asked for."""
+        return Stream(self.address, call, self._max)
+
+
+class Stream(Generic[T]):
+    """What a node sends, one item after the other: an asynchronous iterator and context manager."""
+
+    def __init__(self, address: _address.Address, call: Call[T], most: int) -> None:
+        self._address = address
+        self._call = call
+        self._response = _http.Response(1 << 62)
+        self._messages = _http.Messages(self._response, most)
+        self._streams: Optional[_Streams] = None
+        self._ready: List[T] = []
+        self._closed = False
+
+    async def __aenter__(self) -> "Stream[T]":
+        return self
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def __aiter__(self) -> "Stream[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            while not self._ready:
+                if self._closed:
+                    raise StopAsyncIteration
+                await self._fill()
+        except Lost as lost:
+            self.close()
+            raise errors.Unavailable(f"{self._call.procedure}: {lost}") from lost
+        except asyncio.CancelledError:
+            raise  # nothing is lost: the stream goes on, if that is wanted
+        except BaseException:
+            self.close()
+            raise
+        return self._ready.pop(0)
+
+    async def next(self, timeout: Optional[float] = None) -> Optional[T]:
+        """The next item; None: the stream has ended. Timeout: nothing came in time."""
+        try:
+            return await asyncio.wait_for(self.__anext__(), timeout)
+        except asyncio.TimeoutError:
+            raise errors.Timeout(f"{self._call.procedure}: nothing came in time") from None
+        except StopAsyncIteration:
+            return None
+
+    def close(self) -> None:
+        """Ends it. What was not taken is lost."""
+        self._closed = True
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+    async def _fill(self) -> None:
+        if self._streams is None:
+            self._streams = await open_streams(self._address)
+            self._streams[1].write(_client.request(self._address, self._call, None, None, stream=True))
+        data = b""
+        if not self._response.complete:
+            data = await _receive(self._streams[0], self._response)
+        self._ready = [self._call.decode(m) for m in self._messages.feed(data)]
+        if self._messages.ended:
+            self.close()
+
+
+async def _exchange(streams: _Streams, request: bytes, response: _http.Response) -> bytes:
+    reader, writer = streams
+    writer.write(request)
+    try:
+        await writer.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # perhaps it has answered before it hung up: reading tells
+    except OSError as error:
+        raise Lost(str(error)) from error
+    parts: List[bytes] = []
+    size = 0
+    while not response.complete:
+        part = await _receive(reader, response)
+        if part:
+            size += len(part)
+            response.limited(size)
+            parts.append(part)
+    return b"".join(parts)
+
+
+async def _receive(reader: asyncio.StreamReader, response: _http.Response) -> bytes:
+    try:
+        data = await reader.read(_PIECE)
+    except OSError as error:
+        raise Lost(str(error)) from error
+    if data:
+        return response.feed(data)
+    if not response.started:
+        raise Lost(_CLOSED)
+    response.eof()
+    return b""
+
+
+async def open_streams(address: _address.Address) -> _Streams:
+    """A connection; Unavailable if there is none."""
+    try:
+        if address.path:
+            opening = asyncio.open_unix_connection(address.path, limit=_PIECE)
+        else:
+            tls = tls_context(address) if address.tls else None
+            opening = asyncio.open_connection(address.host, address.port, limit=_PIECE, ssl=tls)
+        return await asyncio.wait_for(opening, _CONNECT)
+    except asyncio.TimeoutError:
+        raise errors.Unavailable(f"node {address}: no connection in time") from None
+    except OSError as error:
+        raise unreachable(address, error) from error
+
+
+_defaults: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Client]" = weakref.WeakKeyDictionary()
+
+
+async def default() -> Client:
+    """The client of the running event loop, of the node that :func:`pyisolate.connect` finds."""
+    loop = asyncio.get_running_loop()
+    known = _defaults.get(loop)
+    # A private node may have to be started, which can take seconds.
+    blocking = _client.known_default() or await loop.run_in_executor(None, _client.default)
+    if known is None or known.address != blocking.address:
+        known = _defaults[loop] = Client(blocking.address)
+    return known
