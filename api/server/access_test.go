@@ -51,6 +51,9 @@ func TestEachCallNeedsItsRole(t *testing.T) {
 		tokens[role] = made.Msg.GetSecret()
 	}
 	for call, least := range server.Roles() {
+		if !least.Valid() { // it is open
+			continue
+		}
 		if status, body := post(call, ""); status != http.StatusUnauthorized {
 			t.Errorf("%s by nobody: %d %s", call, status, body)
 		}

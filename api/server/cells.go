@@ -15,7 +15,6 @@ import (
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/policystore"
-	"github.com/pyisolate/pyisolate/policystore/document"
 	"github.com/pyisolate/pyisolate/policystore/live"
 )
 
@@ -32,8 +31,7 @@ type cells struct {
 	broker   *capability.Broker
 	reloader *live.Reloader
 	backend  cell.Backend
-	keys     *document.Keys
-	logger   *slog.Logger
+	judge    *judge
 	book     *book
 	actors   *actors.System
 }

@@ -22,3 +22,6 @@ func (s *Server) Underway() int64 {
 	}
 	return n
 }
+
+// ValidPages is what New holds pages to.
+func ValidPages(pages map[string]Page) error { return validPages(pages) }

@@ -23,6 +23,7 @@ type policies struct {
 	api.UnimplementedPolicyServiceHandler
 	store     *policystore.Store
 	refresher *refresh.Refresher
+	judge     *judge
 }
 
 var _ api.PolicyServiceHandler = (*policies)(nil)

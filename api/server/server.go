@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -17,6 +18,7 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/broker/capability"
+	"github.com/pyisolate/pyisolate/broker/capability/builtin"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
@@ -119,13 +121,38 @@ func (s *Server) handler(c Config) http.Handler {
 		return connect.WithHandlerOptions(connect.WithInterceptors(a), connect.WithRecover(a.recovered),
 			connect.WithReadMaxBytes(most), connect.WithCompression("gzip", nil, nil)) // what is sent is what is held
 	}
+	j := &judge{document.Options{Keys: c.Keys, Grant: builtin.CheckScope}, newTurns(maxJudging)}
 	mux := http.NewServeMux()
-	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher}, options(maxPolicyMessage)))
-	mux.Handle(api.NewCellServiceHandler(s.cells(c), options(maxCellMessage)))
+	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher, judge: j}, options(maxPolicyMessage)))
+	mux.Handle(api.NewCellServiceHandler(s.cells(c, j), options(maxCellMessage)))
 	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub()}, options(smallMessage)))
-	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
+	s.handleStandard(mux, options(smallMessage))
+	pages := maps.Clone(c.Extra)
+	if pages == nil {
+		pages = map[string]Page{}
+	}
+	pages[ownPages[0]] = Page{Handler: http.HandlerFunc(serveOpenAPI), Role: policystore.Viewer}
+	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
-		short:    newSlots(shortSlots), long: newSlots(longSlots), calls: mux, pages: c.Extra}
+		short:    newSlots(shortSlots), long: newSlots(longSlots), calls: mux, pages: pages}
+}
+
+// cells are those that the configuration makes.
+func (s *Server) cells(c Config, j *judge) *cells {
+	out := &cells{store: c.Store, spawner: c.Observer.Spawner(c.Spawner), broker: c.Broker, reloader: c.Reloader,
+		backend: c.Backend, judge: j, book: s.book, actors: s.actors}
+	if launcher, ok := c.Spawner.(interface{ Stats() launch.Stats }); ok {
+		out.counts = launcher.Stats
+	}
+	return out
+}
+
+// hub has the node's events, nil where nobody keeps them.
+func (c Config) hub() *events.Hub {
+	if c.Observer == nil {
+		return nil
+	}
+	return c.Observer.Events
 }
 
 // Actors are the node's cells: whoever embeds the node reaches them as clients do, and their

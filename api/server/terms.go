@@ -55,7 +55,7 @@ func (s *cells) termsOf(ctx context.Context, tenant string, r *pb.SpawnRequest) 
 		if p := principalOf(ctx); p.Role < policystore.PolicyAdmin {
 			return t, fmt.Errorf("%w: a document of a cell's own needs the role %s; %s is %s", policystore.ErrDenied, policystore.PolicyAdmin, p.Name, p.Role)
 		}
-		t.own, err = s.compileText(ctx, "document", []byte(r.GetDocument()), "", true)
+		t.own, err = s.compileOwn(ctx, r.GetDocument())
 		return t, err
 	}
 	return s.computing(ctx, t)
@@ -121,23 +121,42 @@ func (s *cells) revision(ctx context.Context, t terms) (live.Revision, error) {
 	if v.Deleted {
 		return live.Revision{}, fmt.Errorf("%w: version %d of policy %s is a deletion", policystore.ErrNotFound, v.Number, v.Name)
 	}
-	compiled, err := s.compileText(ctx, v.Name, v.Text, t.ref.sandbox, t.ref.version != 0)
+	compiled, err := s.compile(ctx, v.Name, v.Text, t.ref.sandbox, t.ref.version != 0)
 	return live.Revision{Policy: v.Name, Version: v.Number, Compiled: compiled}, err
 }
 
-// compileText makes of a sandbox what cells understand. Names are looked up for cells that
-// nobody does it for later.
-func (s *cells) compileText(ctx context.Context, name string, text []byte, sandbox string, resolve bool) (*document.Compiled, error) {
+// compileOwn compiles a client's document, when it is his turn.
+func (s *cells) compileOwn(ctx context.Context, text string) (*document.Compiled, error) {
+	if err := tooLong(text); err != nil {
+		return nil, err
+	}
+	done, err := s.judge.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return s.compile(ctx, "document", []byte(text), "", true)
+}
+
+// compile makes of a sandbox what cells understand. Names are looked up for cells that nobody
+// does it for later.
+func (s *cells) compile(ctx context.Context, name string, text []byte, sandbox string, resolve bool) (*document.Compiled, error) {
+	o := document.Options{Keys: s.judge.options.Keys}
+	compiled, err := compileText(name, text, sandbox, o)
+	if err == nil && resolve && len(compiled.Names) > 0 {
+		o.Resolve = lookUp(ctx, compiled.Names)
+		compiled, err = compileText(name, text, sandbox, o)
+	}
+	return compiled, err
+}
+
+// compileText compiles a sandbox of a document, or says in the store's words what is wrong.
+func compileText(name string, text []byte, sandbox string, o document.Options) (*document.Compiled, error) {
 	parsed, err := document.Parse(name, text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", policystore.ErrInvalid, err)
 	}
-	o := document.Options{Keys: s.keys}
 	compiled, err := parsed.Compile(sandbox, o)
-	if err == nil && resolve && len(compiled.Names) > 0 {
-		o.Resolve = lookUp(ctx, compiled.Names)
-		compiled, err = parsed.Compile(sandbox, o)
-	}
 	var problems document.Problems
 	switch {
 	case errors.As(err, &problems):

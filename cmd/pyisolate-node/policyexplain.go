@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -96,15 +93,9 @@ func (o explainOptions) query() (q document.Query, deed string, err error) {
 		return q, "import " + o.module, nil
 	}
 	deed = "connect to " + o.connect
-	if q.Address, err = netip.ParseAddrPort(o.connect); err == nil {
-		return q, deed, nil
+	if q, err = document.ParsePeer(o.connect); err != nil {
+		return q, "", fmt.Errorf("--connect: %w", err)
 	}
-	at := strings.LastIndexByte(o.connect, ':')
-	port, err := strconv.ParseUint(o.connect[at+1:], 10, 16)
-	if at < 1 || err != nil || strings.ContainsAny(o.connect[:at], ":[]/") {
-		return q, "", fmt.Errorf("--connect: %q is not ADDRESS:PORT, [ADDRESS]:PORT or HOST:PORT", o.connect)
-	}
-	q.Host, q.Port = o.connect[:at], uint16(port)
 	return q, deed, nil
 }
 

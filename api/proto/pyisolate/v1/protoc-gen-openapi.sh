@@ -1,0 +1,3 @@
+#!/bin/sh
+# The plugin protoc calls for the OpenAPI document.
+exec go run github.com/pyisolate/pyisolate/api/openapi/generate "$@"
