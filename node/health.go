@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/console"
 )
 
 // Readiness is what /readyz answers: with status 200 when a cell can be started, otherwise 503.
@@ -58,6 +60,9 @@ func (n *Node) Alive(ctx context.Context) error {
 func (n *Node) pages() map[string]server.Page {
 	profile := func(h http.HandlerFunc) server.Page { return server.Page{Handler: h, Local: true, Long: true} }
 	return map[string]server.Page{
+		// Without a token the console is empty.
+		console.Root:                          {Handler: console.Handler()},
+		strings.TrimSuffix(console.Root, "/"): {Handler: console.Handler()},
 		"/healthz": {Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			_, _ = w.Write([]byte("ok\n"))
