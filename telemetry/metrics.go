@@ -119,7 +119,7 @@ func (m *Metrics) Moved(direction string, bytes int) {
 	}
 }
 
-// Denied counts a refusal by its capability ("fs", "net", "import", "kv.get", …) and layer: guest,
+// Denied counts a refusal by its capability ("fs", "net", "import", "kv", …) and layer: guest,
 // broker or kernel.
 func (m *Metrics) Denied(capability, layer string) {
 	if m != nil {

@@ -4,6 +4,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pyisolate/pyisolate/broker/capability"
+	"github.com/pyisolate/pyisolate/broker/capability/clock"
+	"github.com/pyisolate/pyisolate/broker/capability/fetch"
+	"github.com/pyisolate/pyisolate/broker/capability/files"
+	"github.com/pyisolate/pyisolate/broker/capability/kv"
+	"github.com/pyisolate/pyisolate/broker/capability/random"
+	"github.com/pyisolate/pyisolate/broker/capability/secrets"
+	"github.com/pyisolate/pyisolate/broker/capability/send"
+	"github.com/pyisolate/pyisolate/broker/capability/subprocess"
 	"github.com/pyisolate/pyisolate/cell"
 )
 
@@ -22,8 +30,8 @@ var (
 		"permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented", "internal",
 		"unavailable", "data_loss", "unauthenticated")
 	// What the kernel, the gate and the built-in capabilities speak of in denials.
-	capabilities = []string{"fs", "net", "process", "cpu", "import", "policy",
-		"files", "fetch", "kv", "clock", "random", "secrets", "send", "subprocess"}
+	capabilities = []string{"fs", "net", "process", "cpu", "import", "native", "code", "frames",
+		files.ReadName, files.ListName, files.WriteName, fetch.Name, kv.Name, clock.Name, random.Name, secrets.Name, send.Name, subprocess.Name}
 )
 
 func outcomeNames() []string {
