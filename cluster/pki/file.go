@@ -1,0 +1,126 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+const (
+	keyBlock  = "PRIVATE KEY"
+	certBlock = "CERTIFICATE"
+	// maxFile is more than a file of ours has, by far.
+	maxFile = 64 << 10
+)
+
+// save writes a key and certificates, in place of what was there.
+func save(path string, key *ecdsa.PrivateKey, certs ...*x509.Certificate) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode the key for %s: %w", path, err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der})
+	for _, c := range certs {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: c.Raw})...)
+	}
+	if err := replace(path, text); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// replace makes text the content of a file, whole or not at all, with mode 0600.
+func replace(path string, text []byte) (err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	_, err = temp.Write(text)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(temp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// load reads what save wrote, with as many certificates as there must be.
+func load(path string, certs int) (*ecdsa.PrivateKey, []*x509.Certificate, error) {
+	text, err := read(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, list, err := decode(text)
+	if err == nil && len(list) != certs {
+		err = fmt.Errorf("%d certificates, %d are right", len(list), certs)
+	}
+	if err == nil && !key.PublicKey.Equal(list[0].PublicKey) {
+		err = errors.New("key and certificate do not belong together")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %s: %w", ErrFile, path, err)
+	}
+	return key, list, nil
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%w: %s has mode %#o, others can read the key or change it; set 0600, and if it was so for long get another key", ErrFile, path, mode)
+	}
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// decode reads a key and the certificates after it.
+func decode(text []byte) (*ecdsa.PrivateKey, []*x509.Certificate, error) {
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != keyBlock {
+		return nil, nil, errors.New("it does not begin with a private key")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, nil, fmt.Errorf("its key is %T, ECDSA is right", parsed)
+	}
+	var certs []*x509.Certificate
+	for {
+		if block, rest = pem.Decode(rest); block == nil {
+			return key, certs, nil
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, nil, err
+		}
+		certs = append(certs, c)
+	}
+}
