@@ -9,13 +9,14 @@
 // lines: what runs code (Exec, Call), and what is put into the inbox (Post). Everything else
 // waits for nobody.
 //
-// At most once: an envelope whose id was seen is not done again; it is answered as the first
-// was. An envelope that names an epoch is refused by any other incarnation of the cell, and one
+// At most once: an envelope that has an id which was seen is not done again; it is answered as
+// the first was. An envelope that names an epoch is refused by any other incarnation of the cell, and one
 // whose deadline has passed is not begun.
 //
 // Backpressure: a cell has credit for so many envelopes and bytes that are not answered yet.
 // Who would exceed it is answered Busy at once, before the mailbox, so that a cell that is
-// flooded slows down nobody else.
+// flooded slows down nobody else. Who waits for what it posts, and who looks at it, count for
+// themselves; what ends it needs no credit.
 //
 // Supervision: a cell that ends by itself is started again where its plan says so, after a
 // pause that doubles. One that ends too often is quarantined: it keeps its name, runs nothing

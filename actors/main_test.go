@@ -31,6 +31,8 @@ type quick struct {
 
 	mu    sync.Mutex
 	inbox []string
+
+	outbox []cell.Item
 	ran   []string
 	why   error
 	once  sync.Once
@@ -86,11 +88,20 @@ func (q *quick) Send(_ context.Context, v cell.Value) error {
 }
 
 func (q *quick) Recv(ctx context.Context) (cell.Item, error) {
+	if len(q.outbox) > 0 {
+		item := q.outbox[0]
+		q.outbox = q.outbox[1:]
+		return item, nil
+	}
 	select {
 	case <-q.done:
 		return cell.Item{}, q.gone()
 	case <-ctx.Done():
-		return cell.Item{}, cell.Errorf(cell.Timeout, "nothing came")
+		kind := cell.Timeout
+		if errors.Is(ctx.Err(), context.Canceled) {
+			kind = cell.Cancelled
+		}
+		return cell.Item{}, cell.Errorf(kind, "nothing came")
 	}
 }
 

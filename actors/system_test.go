@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -281,5 +282,104 @@ func TestTopics(t *testing.T) {
 	}
 	if err := s.Subscribe(Address{"acme", "nobody"}, "news"); cell.KindOf(err) != cell.CellGone {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestEndsAlways: whatever waits for a cell, it can be ended.
+func TestEndsAlways(t *testing.T) {
+	s, told := newSystem(t, Options{})
+	var cells started
+	p := cells.plan()
+	p.Credit = Credit{Count: 1, Waits: 1, Looks: 1}
+	spawn(t, s, worker, p)
+	release := make(chan struct{})
+	cells.last().send = func(cell.Value) error { <-release; return nil }
+	defer close(release)
+	var all []*request
+	for _, b := range []Body{Post{cell.Null()}, Recv{}} {
+		r, _, err := s.submit(soon(t), Envelope{To: worker, Body: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+		if _, _, err := s.submit(soon(t), Envelope{To: worker, Body: b}); cell.KindOf(err) != cell.Busy {
+			t.Errorf("one too many: %v", err)
+		}
+	}
+	if r := s.Ask(soon(t), Envelope{To: worker, Body: Inspect{}}); r.Err != nil {
+		t.Errorf("inspect: %v", r.Err)
+	}
+	if r := s.Ask(soon(t), Envelope{To: worker, Body: Kill{"enough"}}); r.Err != nil {
+		t.Errorf("kill: %v", r.Err)
+	}
+	told.await(t, Ended)
+	if got := <-all[1].replied; cell.KindOf(got.Err) != cell.CellGone {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestReceive: what is there is taken at once, up to so many items and bytes.
+func TestReceive(t *testing.T) {
+	large := string(make([]byte, recvBytes))
+	for _, c := range []struct {
+		name string
+		take Recv
+		has  []string
+		want int
+	}{
+		{"one", Recv{}, []string{"a", "b"}, 1},
+		{"some", Recv{Max: 3}, []string{"a", "b", "c", "d"}, 3},
+		{"all", Recv{Max: 10}, []string{"a", "b"}, 2},
+		{"large", Recv{Max: 10}, []string{large, "a"}, 1},
+		{"none, at once", Recv{Max: 10, AtOnce: true}, nil, 0},
+		{"some, at once", Recv{Max: 10, AtOnce: true}, []string{"a"}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := newQuick("c")
+			for _, text := range c.has {
+				q.outbox = append(q.outbox, cell.Item{Value: cell.BytesValue([]byte(text))})
+			}
+			items, err := receive(soon(t), q, c.take)
+			if err != nil || len(items) != c.want || len(q.outbox) != len(c.has)-c.want {
+				t.Errorf("%d items, %v; %d are left", len(items), err, len(q.outbox))
+			}
+		})
+	}
+}
+
+// TestForget: a cell that has ended gives its name back when it is told to, and no other.
+func TestForget(t *testing.T) {
+	s, told := newSystem(t, Options{})
+	var cells started
+	spawn(t, s, worker, cells.plan())
+	if s.Forget(worker) != nil || s.Forget(Address{"acme", "nobody"}) != nil {
+		t.Error("a cell that runs is forgotten, or one that is none")
+	}
+	s.Ask(soon(t), Envelope{To: worker, Body: Kill{"test"}})
+	told.await(t, Ended)
+	if gone := s.Forget(worker); gone == nil {
+		t.Error("it is not forgotten")
+	} else {
+		<-gone
+	}
+	told.await(t, Left)
+	if len(s.List("")) != 0 {
+		t.Errorf("%v", s.List(""))
+	}
+}
+
+// TestPanics: a fault in what starts or does something is an error of that cell.
+func TestPanics(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	plan := Plan{Start: func(context.Context, uint64) (cell.Cell, error) { panic("start") }}
+	for range 2 { // the name is free again
+		if err := s.Spawn(soon(t), worker, plan); err == nil || !strings.Contains(err.Error(), "panic: start") {
+			t.Errorf("%v", err)
+		}
+	}
+	cells := started{setUp: func(q *quick) { q.exec = func(context.Context, string) error { panic("exec") } }}
+	spawn(t, s, worker, cells.plan())
+	if r := s.Ask(soon(t), exec(worker, "")); r.Err == nil || !strings.Contains(r.Err.Error(), "panic: exec") {
+		t.Errorf("%+v", r)
 	}
 }

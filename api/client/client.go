@@ -34,6 +34,7 @@ type Config struct {
 type Client struct {
 	Policies api.PolicyServiceClient
 	Cells    api.CellServiceClient
+	Nodes    api.NodeServiceClient
 
 	http *http.Transport
 }
@@ -52,7 +53,8 @@ func New(c Config) (*Client, error) {
 		return errors.New("a node does not redirect") // nobody else gets the token
 	}}
 	return &Client{http: transport,
-		Policies: api.NewPolicyServiceClient(caller, base, options), Cells: api.NewCellServiceClient(caller, base, options)}, nil
+		Policies: api.NewPolicyServiceClient(caller, base, options), Cells: api.NewCellServiceClient(caller, base, options),
+		Nodes: api.NewNodeServiceClient(caller, base, options)}, nil
 }
 
 // Close gives idle connections back.
