@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -17,8 +17,11 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 )
 
-// Config says where a node is and who calls. One of Socket and URL is needed.
+// Config says where a node is and who calls. One of Address, Socket and URL is needed.
 type Config struct {
+	// Address is the node's as it is written for people: unix:///PATH, https://HOST[:PORT], or
+	// for a node of this machine http://127.0.0.1:PORT.
+	Address string
 	// Socket is the path of the node's unix socket.
 	Socket string
 	// URL is https://HOST[:PORT]; nothing else, for tokens are secrets.
@@ -26,7 +29,7 @@ type Config struct {
 	// Token is what calls are made with. On a socket it may be "": the node knows its own
 	// user and root.
 	Token string
-	// RootCAs that the server of URL is held to; nil: the system's.
+	// RootCAs that a server at https:// is held to; nil: the system's.
 	RootCAs *x509.CertPool
 }
 
@@ -52,38 +55,37 @@ func New(c Config) (*Client, error) {
 	caller := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return errors.New("a node does not redirect") // nobody else gets the token
 	}}
-	return &Client{http: transport,
-		Policies: api.NewPolicyServiceClient(caller, base, options), Cells: api.NewCellServiceClient(caller, base, options),
-		Nodes: api.NewNodeServiceClient(caller, base, options)}, nil
+	return &Client{http: transport, Policies: api.NewPolicyServiceClient(caller, base, options),
+		Cells: api.NewCellServiceClient(caller, base, options), Nodes: api.NewNodeServiceClient(caller, base, options)}, nil
 }
 
 // Close gives idle connections back.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (c Config) transport() (base string, t *http.Transport, err error) {
-	t = &http.Transport{MaxResponseHeaderBytes: 256 << 10, Protocols: new(http.Protocols)}
-	switch {
-	case (c.Socket == "") == (c.URL == ""):
-		return "", nil, errors.New("client: name a socket or a URL, one of them")
-	case c.Socket != "":
-		t.Protocols.SetUnencryptedHTTP2(true)
-		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, "unix", c.Socket)
-			if err != nil {
-				return nil, &unreachableError{fmt.Errorf("connect to the node at %s: %w", c.Socket, err)}
-			}
-			return conn, nil
-		}
-		return "http://node", t, nil // the host is of no meaning
+	to, err := c.target()
+	if err != nil {
+		return "", nil, err
 	}
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return "", nil, fmt.Errorf("client: %q is not https://HOST[:PORT]", c.URL)
+	t = &http.Transport{MaxResponseHeaderBytes: 256 << 10, Protocols: new(http.Protocols), TLSHandshakeTimeout: 10 * time.Second}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if to.socket != "" {
+			network, address = "unix", to.socket
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, &unreachableError{fmt.Errorf("connect to the node at %s: %w", to, err)}
+		}
+		return conn, nil
+	}
+	if !to.encrypted {
+		t.Protocols.SetUnencryptedHTTP2(true)
+		return to.base, t, nil
 	}
 	t.Protocols.SetHTTP1(true)
 	t.Protocols.SetHTTP2(true)
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: c.RootCAs}
-	return c.URL, t, nil
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs}
+	return to.base, t, nil
 }
 
 // unreachableError is that nobody answers.
