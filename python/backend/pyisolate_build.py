@@ -55,7 +55,14 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 def build_sdist(sdist_directory, config_settings=None):
     """Writes the source distribution and returns its name."""
     base = f"{PACKAGE}-{_version()}"
-    names = ["LICENSE", "README.md", "pyproject.toml", *_sources("backend"), *_sources(PACKAGE), *_sources("tests")]
+    names = [
+        "LICENSE",
+        "README.md",
+        "pyproject.toml",
+        *_sources("backend"),
+        *_sources(PACKAGE),
+        *_sources("tests"),
+    ]
     files = {f"{base}/{name}": _read(name) for name in names}
     files[f"{base}/PKG-INFO"] = _metadata()["METADATA"]
     packed = io.BytesIO()

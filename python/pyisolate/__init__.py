@@ -34,7 +34,20 @@ from ._calls import PolicyRef
 from ._client import Client, Stream, connect, set_default
 from ._decorator import Sandboxed, sandbox
 from ._pipeline import Pipeline, Stage
-from ._reports import Checkpoint, Event, Layer, Log, Lost, Metric, Move, Node, PolicyState, Report, Stats, Version
+from ._reports import (
+    Checkpoint,
+    Event,
+    Layer,
+    Log,
+    Lost,
+    Metric,
+    Move,
+    Node,
+    PolicyState,
+    Report,
+    Stats,
+    Version,
+)
 from ._restricted import RestrictedExec
 from ._sandbox import (
     Sandbox,

@@ -30,7 +30,13 @@ _Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Client:
     """A node, for the coroutines of one event loop. Otherwise as :class:`pyisolate.Client`."""
 
-    def __init__(self, server: Union[str, _address.Address], token: Optional[str] = None, *, max_message: int = _http.MAX_MESSAGE) -> None:
+    def __init__(
+        self,
+        server: Union[str, _address.Address],
+        token: Optional[str] = None,
+        *,
+        max_message: int = _http.MAX_MESSAGE,
+    ) -> None:
         if isinstance(server, str):
             found = _address.resolve(server, token)
             assert found is not None  # a server is given
@@ -44,7 +50,12 @@ class Client:
     async def __aenter__(self) -> "Client":
         return self
 
-    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         await self.close()
 
     def __repr__(self) -> str:
@@ -126,7 +137,12 @@ class Stream(Generic[T]):
     async def __aenter__(self) -> "Stream[T]":
         return self
 
-    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         self.close()
 
     def __aiter__(self) -> "Stream[T]":
@@ -230,9 +246,13 @@ _defaults: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Client]" = weak
 async def default() -> Client:
     """The client of the running event loop, of the node that :func:`pyisolate.connect` finds."""
     loop = asyncio.get_running_loop()
-    known = _defaults.get(loop)
     # A private node may have to be started, which can take seconds.
-    blocking = _client.known_default() or await loop.run_in_executor(None, _client.default)
-    if known is None or known.address != blocking.address:
-        known = _defaults[loop] = Client(blocking.address)
-    return known
+    blocking = _client.known_default()
+    if blocking is None:
+        blocking = await loop.run_in_executor(None, _client.default)
+    known = _defaults.get(loop)
+    if known is not None and known.address == blocking.address:
+        return known
+    made = Client(blocking.address)
+    _defaults[loop] = made
+    return made

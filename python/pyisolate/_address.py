@@ -56,17 +56,30 @@ def parse(text: str) -> Address:
         text = "/" + path.lstrip("/") if path.startswith("//") else path
     if text.startswith(("/", "./", "../")):
         if len(os.fsencode(text)) > 107:
-            raise errors.Invalid(f"the socket's path has {len(os.fsencode(text))} bytes; 107 are the most: {text}")
+            raise errors.Invalid(
+                f"the socket's path has {len(os.fsencode(text))} bytes; 107 are the most: {text}"
+            )
         return Address(path=text)
     try:
         u = urllib.parse.urlsplit(text)
         port = u.port
     except ValueError as error:
         raise errors.Invalid(f"server {text!r}: {error}") from None
-    if u.scheme not in ("http", "https") or not u.hostname or u.path not in ("", "/") or u.query or u.username:
+    if (
+        u.scheme not in ("http", "https")
+        or not u.hostname
+        or u.path not in ("", "/")
+        or u.query
+        or u.username
+    ):
         raise errors.Invalid(f"server {text!r}: write /path/of/a.sock, http://host:port or https://host:port")
     tls = u.scheme == "https"
-    return Address(host=u.hostname, port=port or (_DEFAULT_PORT if tls else 80), tls=tls, ca=os.environ.get(CA_ENV, "") if tls else "")
+    return Address(
+        host=u.hostname,
+        port=port or (_DEFAULT_PORT if tls else 80),
+        tls=tls,
+        ca=os.environ.get(CA_ENV, "") if tls else "",
+    )
 
 
 def resolve(server: Optional[str], token: Optional[str]) -> Optional[Address]:

@@ -114,7 +114,9 @@ class CpuBudget(Authority):
 
     def __init__(self, time: Seconds, per: Optional[Seconds] = None) -> None:
         if per is not None:
-            super().__init__(("cpu", f"{_values.duration_text(time, 'cpu')}/{_values.duration_text(per, 'per')}"))
+            super().__init__(
+                ("cpu", f"{_values.duration_text(time, 'cpu')}/{_values.duration_text(per, 'per')}")
+            )
             return
         milliseconds = round(_values.seconds(time, "cpu") * 1000)
         if milliseconds < 1:

@@ -9,7 +9,21 @@ import base64
 import binascii
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Generic,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 from . import _detail, _reports, _values, errors
 from ._values import Seconds, Size
@@ -147,7 +161,12 @@ def spawn(
 
 
 def exec_(
-    cell: Ref, code: str, file: str = "", dialect: str = "", args: Sequence[str] = (), timeout: Optional[Seconds] = None
+    cell: Ref,
+    code: str,
+    file: str = "",
+    dialect: str = "",
+    args: Sequence[str] = (),
+    timeout: Optional[Seconds] = None,
 ) -> Call[int]:
     """Exec: the epoch that it ran in."""
     body = cell.body(code=code, file=file, dialect=dialect, args=list(args), requestId=request_id())
@@ -155,7 +174,11 @@ def exec_(
 
 
 def call(
-    cell: Ref, target: str, args: Sequence[Any] = (), kwargs: Optional[Mapping[str, Any]] = None, timeout: Optional[Seconds] = None
+    cell: Ref,
+    target: str,
+    args: Sequence[Any] = (),
+    kwargs: Optional[Mapping[str, Any]] = None,
+    timeout: Optional[Seconds] = None,
 ) -> Call[Any]:
     """Call: what the guest returned. One argument of bytes goes as it is."""
     body = cell.body(target=target, requestId=request_id())
@@ -200,10 +223,16 @@ def recv(cell: Ref, most: int = 1, timeout: Optional[Seconds] = None) -> Call[Li
     def decode(d: Dict[str, Any]) -> List[Item]:
         items: List[Item] = []
         for i in _reports.dicts(d, "items"):
-            items.append((None, _detail.of_item(i["error"])) if "error" in i else (_values.decode(i.get("post", {})), None))
+            items.append(
+                (None, _detail.of_item(i["error"]))
+                if "error" in i
+                else (_values.decode(i.get("post", {})), None)
+            )
         return items
 
-    return Call("CellService/Recv", body, decode, repeatable=False, timeout=None if wait is None else wait + 10)
+    return Call(
+        "CellService/Recv", body, decode, repeatable=False, timeout=None if wait is None else wait + 10
+    )
 
 
 def logs(cell: Ref, follow: bool) -> Call[_reports.Saying]:
@@ -218,7 +247,11 @@ def inspect(cell: Ref) -> Call[_reports.Report]:
 
 def list_cells(tenant: str) -> Call[List[_reports.Report]]:
     """List."""
-    return Call("CellService/List", _body(tenant=tenant), lambda d: [_reports.report(r) for r in _reports.dicts(d, "reports")])
+    return Call(
+        "CellService/List",
+        _body(tenant=tenant),
+        lambda d: [_reports.report(r) for r in _reports.dicts(d, "reports")],
+    )
 
 
 def stats(tenant: str) -> Call[_reports.Stats]:
@@ -244,7 +277,12 @@ def close(cell: Ref, timeout: Optional[Seconds]) -> Call[None]:
 def checkpoint(cell: Ref, recipient: str) -> Call[_reports.Checkpoint]:
     """Checkpoint."""
     body = cell.body(recipient=recipient, requestId=request_id())
-    return Call("CellService/Checkpoint", body, lambda d: _reports.checkpoint(_reports.part(d, "checkpoint")), timeout=60.0)
+    return Call(
+        "CellService/Checkpoint",
+        body,
+        lambda d: _reports.checkpoint(_reports.part(d, "checkpoint")),
+        timeout=60.0,
+    )
 
 
 def list_checkpoints(tenant: str, name: str) -> Call[List[_reports.Checkpoint]]:
@@ -266,7 +304,9 @@ def restore(identity: str, tenant: str, name: str, node: str) -> Call[_reports.R
 
 def migrate(cell: Ref, node: str) -> Call[_reports.Move]:
     """Migrate, a stream."""
-    return Call("CellService/Migrate", cell.body(node=node, requestId=request_id()), _reports.move, timeout=None)
+    return Call(
+        "CellService/Migrate", cell.body(node=node, requestId=request_id()), _reports.move, timeout=None
+    )
 
 
 def nodes() -> Call[List[_reports.Node]]:
@@ -274,9 +314,13 @@ def nodes() -> Call[List[_reports.Node]]:
     return Call("NodeService/ListNodes", {}, lambda d: [_reports.node(n) for n in _reports.dicts(d, "nodes")])
 
 
-def events(after: int, tenant: str, cell: str, kinds: Iterable[str], follow: bool) -> Call[Union[_reports.Event, _reports.Lost]]:
+def events(
+    after: int, tenant: str, cell: str, kinds: Iterable[str], follow: bool
+) -> Call[Union[_reports.Event, _reports.Lost]]:
     """Events, a stream."""
-    body = _body(after=after and str(after), tenant=tenant, cell=cell, kinds=list(kinds), follow=follow or None)
+    body = _body(
+        after=after and str(after), tenant=tenant, cell=cell, kinds=list(kinds), follow=follow or None
+    )
     return Call("NodeService/Events", body, _reports.event, timeout=None)
 
 
@@ -286,13 +330,20 @@ def _version(d: Dict[str, Any]) -> _reports.Version:
 
 def put(name: str, text: str, comment: str, expect: Optional[int]) -> Call[_reports.Version]:
     """Put."""
-    body = _body(name=name, text=base64.b64encode(text.encode("utf-8")).decode("ascii"), comment=comment, requestId=request_id())
+    body = _body(
+        name=name,
+        text=base64.b64encode(text.encode("utf-8")).decode("ascii"),
+        comment=comment,
+        requestId=request_id(),
+    )
     if expect is not None:
         body["expect"] = str(expect)
     return Call("PolicyService/Put", body, _version)
 
 
-def pull(name: str, url: str, sha256: str, key: str, every: Optional[Seconds], other_hosts: bool) -> Call[Tuple[_reports.Version, bool]]:
+def pull(
+    name: str, url: str, sha256: str, key: str, every: Optional[Seconds], other_hosts: bool
+) -> Call[Tuple[_reports.Version, bool]]:
     """Pull: the newest version, and whether this call stored it."""
     try:
         digest, public = (base64.b64encode(bytes.fromhex(h)).decode("ascii") for h in (sha256, key))
@@ -311,7 +362,11 @@ def get(name: str, number: int) -> Call[_reports.Version]:
 
 def history(name: str) -> Call[List[_reports.Version]]:
     """History."""
-    return Call("PolicyService/History", _body(name=name), lambda d: [_reports.version(v) for v in _reports.dicts(d, "versions")])
+    return Call(
+        "PolicyService/History",
+        _body(name=name),
+        lambda d: [_reports.version(v) for v in _reports.dicts(d, "versions")],
+    )
 
 
 def rollback(name: str, to: int, comment: str, expect: Optional[int]) -> Call[_reports.Version]:

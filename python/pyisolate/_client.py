@@ -27,7 +27,9 @@ class Client:
     answer may have.
     """
 
-    def __init__(self, server: str, token: Optional[str] = None, *, max_message: int = _http.MAX_MESSAGE) -> None:
+    def __init__(
+        self, server: str, token: Optional[str] = None, *, max_message: int = _http.MAX_MESSAGE
+    ) -> None:
         address = _address.resolve(server, token)
         assert address is not None  # a server is given
         self._start(address, max_message)
@@ -46,7 +48,12 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -102,7 +109,9 @@ class Client:
         return Stream(connection, call, self._max)
 
 
-def request(address: _address.Address, call: Call[Any], told: Optional[int], token: Optional[str], stream: bool) -> bytes:
+def request(
+    address: _address.Address, call: Call[Any], told: Optional[int], token: Optional[str], stream: bool
+) -> bytes:
     """The bytes of a call's request. ``told`` is its deadline in milliseconds."""
     return _http.request(
         address.authority, call.procedure, _http.encode(call.body),
@@ -139,7 +148,12 @@ class Stream(Generic[T]):
     def __enter__(self) -> "Stream[T]":
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         self.close()
 
     def __iter__(self) -> Iterator[T]:

@@ -8,11 +8,14 @@ import socket
 import threading
 import time
 import weakref
-from typing import List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from . import errors
 from ._address import Address
 from ._http import Response
+
+if TYPE_CHECKING:
+    import ssl
 
 _CONNECT = 10.0  # seconds, at most
 _IDLE = 16  # connections that wait for the next call
@@ -125,9 +128,9 @@ def _open(address: Address, timeout: float) -> socket.socket:
         raise
 
 
-def tls_context(address: Address):  # type: ignore[no-untyped-def]  # ssl is imported when it is needed
+def tls_context(address: Address) -> "ssl.SSLContext":
     """What to verify a server by."""
-    import ssl
+    import ssl  # it takes long, and few need it
 
     return ssl.create_default_context(cafile=address.ca or None)
 
@@ -137,7 +140,9 @@ def unreachable(address: Address, error: OSError) -> errors.PyIsolateError:
     if isinstance(error, socket.timeout):
         return errors.Unavailable(f"node {address}: no connection in time")
     if type(error).__module__ == "ssl":
-        return errors.Unavailable(f"node {address}: {error}", hint="PYISOLATE_CA names a file of certificates to trust")
+        return errors.Unavailable(
+            f"node {address}: {error}", hint="PYISOLATE_CA names a file of certificates to trust"
+        )
     hint = "start one with: pyisolate-node serve"
     if isinstance(error, PermissionError):
         hint = "the socket's permissions do not let this user connect"

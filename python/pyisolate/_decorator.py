@@ -17,7 +17,13 @@ R = TypeVar("R")
 class Sandboxed(Generic[R]):
     """A function that is called in a cell. ``local`` is the function itself."""
 
-    def __init__(self, function: Callable[..., R], policy: PolicyLike, timeout: Optional[Seconds], options: Dict[str, Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., R],
+        policy: PolicyLike,
+        timeout: Optional[Seconds],
+        options: Dict[str, Any],
+    ) -> None:
         self.__pyisolate_function__ = raw(function, getattr(function, "__qualname__", repr(function)))
         self.local = function
         self.policy = policy
@@ -51,12 +57,24 @@ class Sandboxed(Generic[R]):
 
 
 @overload
-def sandbox(function: Callable[..., R]) -> Sandboxed[R]: ...
+def sandbox(function: Callable[..., R]) -> Sandboxed[R]:
+    ...
+
+
 @overload
 def sandbox(
     function: None = None, *, policy: PolicyLike = None, timeout: Optional[Seconds] = None, **options: Any
-) -> Callable[[Callable[..., R]], Sandboxed[R]]: ...
-def sandbox(function: Optional[Callable[..., R]] = None, *, policy: PolicyLike = None, timeout: Optional[Seconds] = None, **options: Any) -> Any:
+) -> Callable[[Callable[..., R]], Sandboxed[R]]:
+    ...
+
+
+def sandbox(
+    function: Optional[Callable[..., R]] = None,
+    *,
+    policy: PolicyLike = None,
+    timeout: Optional[Seconds] = None,
+    **options: Any,
+) -> Any:
     """Makes a function run in a cell of its own each time it is called::
 
         @iso.sandbox(policy="stdlib.readonly", timeout="30s")

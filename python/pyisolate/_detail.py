@@ -64,23 +64,34 @@ def of_item(detail: Any) -> errors.PyIsolateError:
         hint=_text(detail.get("hint")),
         type=_text(detail.get("type")),
         traceback=_text(detail.get("traceback")),
-        problems=tuple(problem(p) for p in problems if isinstance(p, dict)) if isinstance(problems, list) else (),
+        problems=tuple(problem(p) for p in problems if isinstance(p, dict))
+        if isinstance(problems, list)
+        else (),
         denial=denial(detail.get("denial")),
     )
 
 
 def problem(p: Dict[str, Any]) -> errors.Problem:
     """The problem of its JSON."""
-    numbers = {k: p[k] if isinstance(p.get(k), int) else 0 for k in ("line", "column")}
-    return errors.Problem(**numbers, **{k: _text(p.get(k)) for k in ("file", "message", "hint", "source", "text")})
+    line, column = (p[k] if isinstance(p.get(k), int) else 0 for k in ("line", "column"))
+    return errors.Problem(
+        _text(p.get("file")),
+        line,
+        column,
+        _text(p.get("message")),
+        _text(p.get("hint")),
+        _text(p.get("source")),
+        _text(p.get("text")),
+    )
 
 
 def denial(d: Any) -> Optional[errors.Denial]:
     """The denial of its JSON; None without one."""
     if not isinstance(d, dict):
         return None
-    texts = {k: _text(d.get(k)) for k in ("cell", "capability", "action", "rule", "kernel", "broker")}
-    return errors.Denial(at=timestamp(d.get("at")), **texts)
+    cell, capability, action = (_text(d.get(k)) for k in ("cell", "capability", "action"))
+    rule, kernel, broker = (_text(d.get(k)) for k in ("rule", "kernel", "broker"))
+    return errors.Denial(cell, capability, action, rule, kernel, broker, timestamp(d.get("at")))
 
 
 def timestamp(text: Any) -> Optional[datetime]:
@@ -118,7 +129,9 @@ def _denial(f: _Fields) -> Optional[errors.Denial]:
             at = _EPOCH + timedelta(seconds=_number(t, 1), microseconds=_number(t, 2) // 1000)
         except OverflowError:
             pass
-    return errors.Denial(*(_string(d, n) for n in range(1, 7)), at=at)
+    return errors.Denial(
+        _string(d, 1), _string(d, 2), _string(d, 3), _string(d, 4), _string(d, 5), _string(d, 6), at
+    )
 
 
 def _problem(data: bytes) -> errors.Problem:

@@ -78,7 +78,14 @@ class PrivateNode:
         self.log = os.path.join(self.directory, "log")
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        command = [binary, "serve", "--socket", self.address.path, "--data", os.path.join(self.directory, "data")]
+        command = [
+            binary,
+            "serve",
+            "--socket",
+            self.address.path,
+            "--data",
+            os.path.join(self.directory, "data"),
+        ]
         try:
             with open(self.log, "wb") as log:
                 # A session of its own: Ctrl-C is for the program, which ends the node.
@@ -140,7 +147,9 @@ class PrivateNode:
             part = os.read(stdout.fileno(), 4096)
             if not part:
                 code = self._process.wait()
-                raise errors.Unavailable(f"{binary} ended with status {code} instead of starting{self._said()}")
+                raise errors.Unavailable(
+                    f"{binary} ended with status {code} instead of starting{self._said()}"
+                )
             line += part
         _close(stdout)
 
@@ -181,7 +190,11 @@ def _sweep() -> None:
     """Removes what nodes have left whose programs were killed."""
     parent = tempfile.gettempdir()
     try:
-        names = [e.path for e in os.scandir(parent) if e.name.startswith(_PREFIX) and e.is_dir(follow_symlinks=False)]
+        names = [
+            e.path
+            for e in os.scandir(parent)
+            if e.name.startswith(_PREFIX) and e.is_dir(follow_symlinks=False)
+        ]
     except OSError:
         return
     for path in names:

@@ -44,7 +44,9 @@ class Stage:
                 if shipment is not None and not isinstance(self.work, str):
                     many = inspect.isgeneratorfunction(raw(self.work, self.name))
                     target = "__stage__" if many else shipment.entry
-                    code = shipment.code + (_WRAPPER.format(name=target, entry=shipment.entry) if many else "")
+                    code = shipment.code + (
+                        _WRAPPER.format(name=target, entry=shipment.entry) if many else ""
+                    )
                     cell.exec(code, file="<shipped>", timeout=self.timeout)
             except BaseException:
                 cell.kill("its stage did not start")
@@ -69,7 +71,7 @@ class _Running:
                 if self.shipment is not None:
                     self.shipment.explain(error)
                 raise
-        return result if self.many else [result]
+        return list(result) if self.many else [result]
 
 
 class Pipeline:
@@ -101,7 +103,15 @@ class Pipeline:
         """Its stages, in their order."""
         return tuple(self._stages)
 
-    def stage(self, name: str, work: Work, *, policy: PolicyLike = None, timeout: Optional[Seconds] = None, **options: Any) -> "Pipeline":
+    def stage(
+        self,
+        name: str,
+        work: Work,
+        *,
+        policy: PolicyLike = None,
+        timeout: Optional[Seconds] = None,
+        **options: Any,
+    ) -> "Pipeline":
         """Adds a stage and returns the pipeline. ``timeout`` is for each value; ``options`` are
         those of :func:`spawn`."""
         if any(s.name == name for s in self._stages):
@@ -142,7 +152,9 @@ class _Run:
             for stage in self._stages:
                 self._running.append(stage.start(self._client))
             threads.append(threading.Thread(target=self._feed, args=(values,), daemon=True))
-            threads += [threading.Thread(target=self._work, args=(n,), daemon=True) for n in range(len(self._stages))]
+            threads += [
+                threading.Thread(target=self._work, args=(n,), daemon=True) for n in range(len(self._stages))
+            ]
             for t in threads:
                 t.start()
             while True:

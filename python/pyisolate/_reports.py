@@ -208,13 +208,20 @@ def _texts(d: Any, key: str) -> Tuple[str, ...]:
 
 def layers(d: Any) -> Tuple[Layer, ...]:
     """The layers of a report or a node."""
-    return tuple(Layer(_s(x, "name"), x.get("active") is True, _s(x, "evidence"), _texts(x, "gaps")) for x in _l(d, "layers") if isinstance(x, dict))
+    return tuple(
+        Layer(_s(x, "name"), x.get("active") is True, _s(x, "evidence"), _texts(x, "gaps"))
+        for x in _l(d, "layers")
+        if isinstance(x, dict)
+    )
 
 
 def report(d: Dict[str, Any]) -> Report:
     """The report of its JSON."""
     cell, policy = _d(d, "cell"), _d(d, "policy")
-    counts = {k: number(d.get(k)) for k in ("memory", "output", "posts", "logs", "denials", "epoch", "restarts")}
+    counts: Dict[str, Any] = {
+        k: number(d.get(k)) for k in ("memory", "output", "posts", "logs", "denials", "epoch", "restarts")
+    }
+    texts: Dict[str, Any] = {k: _s(d, k) for k in ("id", "backend", "state", "reason", "node")}
     return Report(
         tenant=_s(cell, "tenant"),
         name=_s(cell, "name"),
@@ -226,7 +233,7 @@ def report(d: Dict[str, Any]) -> Report:
         layers=layers(d),
         unheld=_texts(d, "unheld"),
         topics=_texts(d, "topics"),
-        **{k: _s(d, k) for k in ("id", "backend", "state", "reason", "node")},
+        **texts,
         **counts,
     )
 
@@ -262,7 +269,12 @@ def saying(d: Dict[str, Any]) -> Saying:
             value = float(m.get("value", 0.0))  # NaN and the infinities are texts
         except (TypeError, ValueError):
             raise errors.ProtocolError("a metric of the answer has no value") from None
-        return Metric(_s(m, "name"), value, {k: _s(_d(m, "tags"), k) for k in _d(m, "tags")}, _detail.timestamp(m.get("at")))
+        return Metric(
+            _s(m, "name"),
+            value,
+            {k: _s(_d(m, "tags"), k) for k in _d(m, "tags")},
+            _detail.timestamp(m.get("at")),
+        )
     if "denial" in d:
         return _detail.denial(d["denial"]) or errors.Denial()
     return Lost(number(d.get("lost")))
@@ -282,9 +294,11 @@ def event(d: Dict[str, Any]) -> Union[Event, Lost]:
 
 def node(d: Dict[str, Any]) -> Node:
     """The node of its JSON."""
+    texts: Dict[str, Any] = {k: _s(d, k) for k in ("id", "version", "state", "python", "mode", "kernel")}
+    counts: Dict[str, Any] = {k: number(d.get(k)) for k in ("cpus", "memory", "cells")}
     return Node(
-        **{k: _s(d, k) for k in ("id", "version", "state", "python", "mode", "kernel")},
-        **{k: number(d.get(k)) for k in ("cpus", "memory", "cells")},
+        **texts,
+        **counts,
         max_cells=number(d.get("maxCells")),
         backends=_texts(d, "backends"),
         layers=layers(d),
@@ -304,7 +318,13 @@ def checkpoint(d: Dict[str, Any]) -> Checkpoint:
 
 def move(d: Dict[str, Any]) -> Move:
     """One message of a migration."""
-    return Move(_s(d, "phase"), number(d.get("copied")), number(d.get("size")), from_duration(d.get("paused")), number(d.get("epoch")))
+    return Move(
+        _s(d, "phase"),
+        number(d.get("copied")),
+        number(d.get("size")),
+        from_duration(d.get("paused")),
+        number(d.get("epoch")),
+    )
 
 
 def version(d: Dict[str, Any]) -> Version:

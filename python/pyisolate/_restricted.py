@@ -24,11 +24,27 @@ class RestrictedExec(Sandbox):
     gets a second owner, is an :class:`OwnershipError`. docs/guest.md has the dialect.
     """
 
-    def __init__(self, name: Optional[str] = None, *, policy: PolicyLike = None, tenant: str = "", client: Optional[Client] = None, **options: Any) -> None:
+    def __init__(
+        self,
+        name: Optional[str] = None,
+        *,
+        policy: PolicyLike = None,
+        tenant: str = "",
+        client: Optional[Client] = None,
+        **options: Any,
+    ) -> None:
         client = client or _client.default()
         report = client.do(_calls.spawn(name, tenant, policy=policy, **options))
         super().__init__(client, Ref(report.tenant, report.name), report.backend)
 
-    def exec(self, code: str, *, file: str = "", args: Sequence[str] = (), dialect: str = "restricted", timeout: Optional[Seconds] = None) -> None:
+    def exec(
+        self,
+        code: str,
+        *,
+        file: str = "",
+        args: Sequence[str] = (),
+        dialect: str = "restricted",
+        timeout: Optional[Seconds] = None,
+    ) -> None:
         """Runs source of the restricted dialect; as :meth:`Sandbox.exec`."""
         super().exec(code, file=file, args=args, dialect=dialect, timeout=timeout)

@@ -82,7 +82,12 @@ class Sandbox:
     def __enter__(self) -> "Sandbox":
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         if kind is None:
             self.close()
             return
@@ -92,7 +97,15 @@ class Sandbox:
         except errors.PyIsolateError:
             pass  # what failed first is what counts
 
-    def exec(self, code: str, *, file: str = "", args: Sequence[str] = (), dialect: str = "", timeout: Optional[Seconds] = None) -> None:
+    def exec(
+        self,
+        code: str,
+        *,
+        file: str = "",
+        args: Sequence[str] = (),
+        dialect: str = "",
+        timeout: Optional[Seconds] = None,
+    ) -> None:
         """Runs source in the cell's ``__main__``, which stays from one exec to the next.
 
         ``timeout`` bounds it; the guest is interrupted then. ``file`` is what tracebacks call
@@ -160,7 +173,9 @@ class Sandbox:
         node has kept; with ``follow`` then what comes, until the cell ends."""
         return self._client.stream(_calls.logs(self._ref, follow))
 
-    def events(self, follow: bool = False, kinds: Sequence[str] = ()) -> Stream[Union[_reports.Event, _reports.Lost]]:
+    def events(
+        self, follow: bool = False, kinds: Sequence[str] = ()
+    ) -> Stream[Union[_reports.Event, _reports.Lost]]:
         """What happened to the cell, as :func:`pyisolate.events` has it."""
         return self._client.stream(_calls.events(0, self.tenant, self.name, kinds, follow))
 
@@ -272,12 +287,22 @@ def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[st
         if report.state in _calls.ALIVE:
             ref = Ref(report.tenant, report.name)
             mine = _active.get(str(ref))
-            out[ref.short()] = mine if mine is not None and mine.client is client else Sandbox(client, ref, report.backend, owned=False)
+            out[ref.short()] = (
+                mine
+                if mine is not None and mine.client is client
+                else Sandbox(client, ref, report.backend, owned=False)
+            )
     return out
 
 
 def events(
-    *, follow: bool = True, after: int = 0, kinds: Sequence[str] = (), tenant: str = "", cell: str = "", client: Optional[Client] = None
+    *,
+    follow: bool = True,
+    after: int = 0,
+    kinds: Sequence[str] = (),
+    tenant: str = "",
+    cell: str = "",
+    client: Optional[Client] = None,
 ) -> Stream[Union[_reports.Event, _reports.Lost]]:
     """What happens to cells, hosts and policies: first what the node has kept after the event
     of an index, then, with ``follow``, what comes. ``kinds`` chooses, as "MEM_KILL" or "DENIED".
@@ -305,13 +330,20 @@ def checkpoint(sandbox: Sandbox, recipient: str = "") -> _reports.Checkpoint:
     return sandbox.checkpoint(recipient)
 
 
-def checkpoints(name: str = "", *, tenant: str = "", client: Optional[Client] = None) -> List[_reports.Checkpoint]:
+def checkpoints(
+    name: str = "", *, tenant: str = "", client: Optional[Client] = None
+) -> List[_reports.Checkpoint]:
     """The checkpoints that there are, of one cell or all."""
     return (client or _client.default()).do(_calls.list_checkpoints(tenant, name))
 
 
 def restore(
-    checkpoint: Union[str, _reports.Checkpoint], name: str = "", *, tenant: str = "", node: str = "", client: Optional[Client] = None
+    checkpoint: Union[str, _reports.Checkpoint],
+    name: str = "",
+    *,
+    tenant: str = "",
+    node: str = "",
+    client: Optional[Client] = None,
 ) -> Sandbox:
     """Starts a cell from a checkpoint, or its id. :class:`Unimplemented` where the node does
     not have it."""

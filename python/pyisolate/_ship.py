@@ -73,9 +73,13 @@ class Shipment:
         for used in _GUEST:
             self._lines.append(f"{space}.setdefault({used!r}, {used})")
         if f.__defaults__:
-            self._lines.append(f"{name}.__defaults__ = {self._value(f.__defaults__, f'a default of {what}', 0)}")
+            self._lines.append(
+                f"{name}.__defaults__ = {self._value(f.__defaults__, f'a default of {what}', 0)}"
+            )
         if f.__kwdefaults__:
-            self._lines.append(f"{name}.__kwdefaults__ = {self._value(f.__kwdefaults__, f'a default of {what}', 0)}")
+            self._lines.append(
+                f"{name}.__kwdefaults__ = {self._value(f.__kwdefaults__, f'a default of {what}', 0)}"
+            )
         return name
 
     def _remember(self, source: _source.Source) -> None:
@@ -117,17 +121,15 @@ class Shipment:
         if isinstance(value, bytearray):
             text = f"bytearray({bytes(value)!r})"
         elif isinstance(value, dict):
-            parts = [f"{self._value(k, what, depth + 1)}: {self._value(v, f'{what}[{k!r}]', depth + 1)}" for k, v in value.items()]
+            parts = [
+                f"{self._value(k, what, depth + 1)}: {self._value(v, f'{what}[{k!r}]', depth + 1)}"
+                for k, v in value.items()
+            ]
             text = f"{{{', '.join(parts)}}}"
         else:
-            parts = [self._value(v, f"{what}[{n}]", depth + 1) for n, v in enumerate(value)]
-            inner = ", ".join(parts)
-            text = {
-                list: f"[{inner}]",
-                tuple: f"({inner}{',' if len(parts) == 1 else ''})",
-                set: f"{{{inner}}}" if parts else "set()",
-                frozenset: f"frozenset([{inner}])",
-            }[type(value)]
+            inner = ", ".join(self._value(v, f"{what}[{n}]", depth + 1) for n, v in enumerate(value))
+            # Which is right for lists, tuples and sets alike, also those without entries.
+            text = f"{type(value).__name__}([{inner}])"
         # What two functions share here, they share there.
         name = f"__value{len(self._values)}__"
         self._lines.append(f"{name} = {text}")
@@ -164,11 +166,15 @@ def raw(function: Callable[..., Any], what: str) -> FunctionType:
     if isinstance(function, FunctionType):
         return function
     if hasattr(function, "__func__"):
-        raise NotShippable(f"{what} is a method, whose object cannot be sent to a cell; make it a function of what it needs")
+        raise NotShippable(
+            f"{what} is a method, whose object cannot be sent to a cell; make it a function of what it needs"
+        )
     if isinstance(function, type):
         raise NotShippable(f"{what} is a class; send a function")
     if hasattr(function, "__wrapped__"):
-        raise NotShippable(f"{what} was wrapped by {_kind(function)}; put @sandbox next to the function, below other decorators")
+        raise NotShippable(
+            f"{what} was wrapped by {_kind(function)}; put @sandbox next to the function, below other decorators"
+        )
     raise NotShippable(f"{what} is {_kind(function)} and no Python function")
 
 
@@ -200,11 +206,17 @@ def _loads(code: CodeType, names: Set[str], what: str, outer: Tuple[str, ...] = 
     for i in dis.get_instructions(code):
         if "GLOBAL" in i.opname or i.opname == "LOAD_NAME":
             if not i.opname.startswith("LOAD"):
-                raise NotShippable(f"{what} changes the global {i.argval!r}, and a cell has none of yours: return the value instead")
+                raise NotShippable(
+                    f"{what} changes the global {i.argval!r}, and a cell has none of yours: return the value instead"
+                )
             if i.opname != "LOAD_NAME" or i.argval not in code.co_names or not i.argval.startswith("__"):
                 names.add(i.argval)
-        elif i.opname in ("STORE_DEREF", "DELETE_DEREF") and i.argval in (code.co_freevars if not outer else outer):
-            raise NotShippable(f"{what} changes {i.argval!r} of the function around it, which is not in the cell: return the value instead")
+        elif i.opname in ("STORE_DEREF", "DELETE_DEREF") and i.argval in (
+            code.co_freevars if not outer else outer
+        ):
+            raise NotShippable(
+                f"{what} changes {i.argval!r} of the function around it, which is not in the cell: return the value instead"
+            )
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             _loads(constant, names, what, outer or code.co_freevars or ("",))

@@ -38,7 +38,9 @@ def of(function: FunctionType) -> Source:
     try:
         lines, _ = inspect.findsource(code)
     except (OSError, TypeError, IndexError):
-        raise NotShippable(f"{what}: its source is not known; functions of files, notebooks and of the interactive mode of Python 3.13 can be sent") from None
+        raise NotShippable(
+            f"{what}: its source is not known; functions of files and notebooks can be sent"
+        ) from None
     node = _find(code, _tree(code.co_filename, "".join(lines)), what)
     given = [a.arg for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
     if given != list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]):
@@ -89,9 +91,13 @@ def _find(code: CodeType, tree: ast.Module, what: str) -> _Node:
     if len(found) > 1:
         found = [n for n in found if _holds(n, code)] or found
     if not found:
-        raise NotShippable(f"{what}: line {code.co_firstlineno} of its file has no such function; has it changed since it was loaded?")
+        raise NotShippable(
+            f"{what}: line {code.co_firstlineno} of its file has no such function; has it changed since it was loaded?"
+        )
     if len(found) > 1:
-        raise NotShippable(f"{what}: line {code.co_firstlineno} has several of them; give each a line of its own")
+        raise NotShippable(
+            f"{what}: line {code.co_firstlineno} has several of them; give each a line of its own"
+        )
     return found[0]
 
 

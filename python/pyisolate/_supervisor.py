@@ -28,7 +28,14 @@ class Supervisor:
     A context manager: it closes the cells that it has started, and ends its private node.
     """
 
-    def __init__(self, rollout_mode: Optional[str] = None, warm_pool: int = 0, *, client: Optional[Client] = None, **options: Any) -> None:
+    def __init__(
+        self,
+        rollout_mode: Optional[str] = None,
+        warm_pool: int = 0,
+        *,
+        client: Optional[Client] = None,
+        **options: Any,
+    ) -> None:
         if rollout_mode is not None and rollout_mode not in MODES:
             raise errors.Invalid(f"rollout_mode {rollout_mode!r}: it is one of {', '.join(MODES)}")
         if not 0 <= warm_pool <= 256:
@@ -54,7 +61,12 @@ class Supervisor:
     def __enter__(self) -> "Supervisor":
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         self.close()
 
     def spawn(self, name: Optional[str] = None, **options: Any) -> Sandbox:
@@ -88,7 +100,9 @@ class Supervisor:
         """What the node's cells have and have used together."""
         return _sandbox.stats(tenant, client=self.client)
 
-    def reload_policy(self, path: str, token: Optional[str] = None, *, name: Optional[str] = None) -> _reports.Version:
+    def reload_policy(
+        self, path: str, token: Optional[str] = None, *, name: Optional[str] = None
+    ) -> _reports.Version:
         """As :func:`pyisolate.policy.refresh`, on this node."""
         return policy.refresh(path, token, name=name, client=self.client)
 
@@ -116,7 +130,9 @@ class Supervisor:
     def _fill(self) -> None:
         while True:
             with self._state:
-                self._state.wait_for(lambda: self._closed or len(self._warm) < self._size and self._failed is None)
+                self._state.wait_for(
+                    lambda: self._closed or len(self._warm) < self._size and self._failed is None
+                )
                 if self._closed:
                     return
             try:
@@ -136,5 +152,6 @@ def _require(client: Client, mode: str) -> None:
     nodes = client.do(_calls.nodes())
     found = nodes[0].mode if nodes else "unknown"
     if found != mode:
-        raise errors.Invalid(f"node {client.address} has the mode {found}, not {mode}: start it with serve --mode {mode}")
-
+        raise errors.Invalid(
+            f"node {client.address} has the mode {found}, not {mode}: start it with serve --mode {mode}"
+        )

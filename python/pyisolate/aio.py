@@ -17,7 +17,20 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Dict, Generator, Generic, List, Optional, Sequence, Type, TypeVar, Union
+from typing import (
+    Any,
+    AsyncIterator,
+    Callable,
+    Dict,
+    Generator,
+    Generic,
+    List,
+    Optional,
+    Sequence,
+    Type,
+    TypeVar,
+    Union,
+)
 
 from . import _aclient, _calls, _reports, _values, errors
 from ._aclient import Client, Stream
@@ -27,7 +40,21 @@ from ._sandbox import BATCH, Posts
 from ._ship import Shipment
 from ._values import Seconds, Size
 
-__all__ = ["Client", "Sandbox", "Spawning", "Stream", "attach", "connect", "events", "list_active", "nodes", "publish", "sandbox", "spawn", "stats"]
+__all__ = [
+    "Client",
+    "Sandbox",
+    "Spawning",
+    "Stream",
+    "attach",
+    "connect",
+    "events",
+    "list_active",
+    "nodes",
+    "publish",
+    "sandbox",
+    "spawn",
+    "stats",
+]
 
 R = TypeVar("R")
 
@@ -57,7 +84,12 @@ class Sandbox:
     async def __aenter__(self) -> "Sandbox":
         return self
 
-    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         if kind is None:
             await self.close()
             return
@@ -67,7 +99,15 @@ class Sandbox:
         except errors.PyIsolateError:
             pass  # what failed first is what counts
 
-    async def exec(self, code: str, *, file: str = "", args: Sequence[str] = (), dialect: str = "", timeout: Optional[Seconds] = None) -> None:
+    async def exec(
+        self,
+        code: str,
+        *,
+        file: str = "",
+        args: Sequence[str] = (),
+        dialect: str = "",
+        timeout: Optional[Seconds] = None,
+    ) -> None:
         """Runs source in the cell's ``__main__``; as :meth:`pyisolate.Sandbox.exec`."""
         try:
             await self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout))
@@ -119,7 +159,9 @@ class Sandbox:
         """What the guest logged and printed, measured and was refused."""
         return self._client.stream(_calls.logs(self._ref, follow))
 
-    def events(self, follow: bool = False, kinds: Sequence[str] = ()) -> Stream[Union[_reports.Event, _reports.Lost]]:
+    def events(
+        self, follow: bool = False, kinds: Sequence[str] = ()
+    ) -> Stream[Union[_reports.Event, _reports.Lost]]:
         """What happened to the cell."""
         return self._client.stream(_calls.events(0, self.tenant, self.name, kinds, follow))
 
@@ -171,7 +213,12 @@ class Spawning:
         self._sandbox = await self._start()
         return self._sandbox
 
-    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         assert self._sandbox is not None
         await self._sandbox.__aexit__(kind, error, trace)
 
@@ -234,7 +281,13 @@ async def list_active(tenant: str = "", *, client: Optional[Client] = None) -> D
 
 
 async def events(
-    *, follow: bool = True, after: int = 0, kinds: Sequence[str] = (), tenant: str = "", cell: str = "", client: Optional[Client] = None
+    *,
+    follow: bool = True,
+    after: int = 0,
+    kinds: Sequence[str] = (),
+    tenant: str = "",
+    cell: str = "",
+    client: Optional[Client] = None,
 ) -> AsyncIterator[Union[_reports.Event, _reports.Lost]]:
     """What happens to cells, hosts and policies, as :func:`pyisolate.events`."""
     client = client or await _aclient.default()
@@ -270,7 +323,10 @@ class AsyncSandboxed(Generic[R]):
 
     async def __call__(self, *args: Any, **kwargs: Any) -> R:
         shipment = Shipment(self.local)
-        return await asyncio.wait_for(self._run(shipment, args, kwargs), None if self._function.timeout is None else self._function.timeout + 5)
+        return await asyncio.wait_for(
+            self._run(shipment, args, kwargs),
+            None if self._function.timeout is None else self._function.timeout + 5,
+        )
 
     async def _run(self, shipment: Shipment, args: Any, kwargs: Any) -> R:
         left = self._function.clock()
@@ -284,7 +340,13 @@ class AsyncSandboxed(Generic[R]):
                 raise
 
 
-def sandbox(function: Optional[Callable[..., R]] = None, *, policy: PolicyLike = None, timeout: Optional[Seconds] = None, **options: Any) -> Any:
+def sandbox(
+    function: Optional[Callable[..., R]] = None,
+    *,
+    policy: PolicyLike = None,
+    timeout: Optional[Seconds] = None,
+    **options: Any,
+) -> Any:
     """As :func:`pyisolate.sandbox`; the function it makes is awaited."""
     if function is not None:
         return AsyncSandboxed(Sandboxed(function, policy, timeout, options))

@@ -315,15 +315,13 @@ class NotShippable(PyIsolateError, TypeError):
     kind = "NotShippable"
 
 
-_CLASSES: Dict[str, Type[PyIsolateError]] = {
-    c.kind: c
-    for c in (
-        PolicyDenied, PolicyAuth, Timeout, MemoryExceeded, CPUExceeded, OutputExceeded,
-        ChildWorkExceeded, NetworkExceeded, GuestError, CellGone, Busy, UnknownOutcome,
-        Invalid, Cancelled, NotFound, Conflict, Unauthenticated, Limited, Compacted,
-        NotLeader, Corrupt, Refused, SourceUnavailable, Unavailable, Internal, Unimplemented,
-    )
-}  # fmt: skip
+_WORDS: Tuple[Type[PyIsolateError], ...] = (
+    PolicyDenied, PolicyAuth, Timeout, MemoryExceeded, CPUExceeded, OutputExceeded,
+    ChildWorkExceeded, NetworkExceeded, GuestError, CellGone, Busy, UnknownOutcome,
+    Invalid, Cancelled, NotFound, Conflict, Unauthenticated, Limited, Compacted,
+    NotLeader, Corrupt, Refused, SourceUnavailable, Unavailable, Internal, Unimplemented,
+)  # fmt: skip
+_CLASSES = {c.kind: c for c in _WORDS}
 
 # Of errors without a word of ours: by the code of the Connect protocol.
 _CODES: Dict[str, Type[PyIsolateError]] = {
@@ -345,7 +343,7 @@ _CODES: Dict[str, Type[PyIsolateError]] = {
 
 def make(kind: str, code: str, message: str, **more: Any) -> PyIsolateError:
     """The error of a word, or without one of a code."""
-    found = _CLASSES.get(kind) or _CODES.get(code, PyIsolateError)
+    found: Type[PyIsolateError] = _CLASSES.get(kind, _CODES.get(code, PyIsolateError))
     if found is GuestError and more.get("type") == "OwnershipError":
         found = OwnershipError
     return found(message, kind=kind, **more)

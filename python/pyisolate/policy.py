@@ -21,7 +21,21 @@ import urllib.parse
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from . import _calls, _client, _reports, _values, errors
-from ._authority import ORDER, AllowPath, Authority, Capability, ConnectTCP, Contract, DenyPath, DenyTCP, Import, Key, Port, ReadPath, merge
+from ._authority import (
+    ORDER,
+    AllowPath,
+    Authority,
+    Capability,
+    ConnectTCP,
+    Contract,
+    DenyPath,
+    DenyTCP,
+    Import,
+    Key,
+    Port,
+    ReadPath,
+    merge,
+)
 from ._client import Client
 from ._values import Seconds
 
@@ -139,7 +153,9 @@ def _single(key: str, value: Any) -> Any:
     if key == "wall":
         return _values.duration_text(value, key)
     if key == "cpu" and not (isinstance(value, str) and "/" in value):
-        raise errors.Invalid(f'cpu {value!r}: write processor time per window, as "500ms/1s"; CpuBudget("5s") is for the whole life')
+        raise errors.Invalid(
+            f'cpu {value!r}: write processor time per window, as "500ms/1s"; CpuBudget("5s") is for the whole life'
+        )
     return value
 
 
@@ -149,7 +165,9 @@ def _yaml(value: Any, indent: int) -> str:
     if isinstance(value, Mapping) and value:
         return "\n" + "".join(f"{pad}{_scalar(str(k))}:{_yaml(v, indent + 2)}" for k, v in value.items())
     if isinstance(value, (list, tuple)) and value:
-        return "\n" + "".join(f"{pad}-{_yaml(v, indent + 2) if not isinstance(v, Mapping) else _flow(v)}" for v in value)
+        return "\n" + "".join(
+            f"{pad}-{_yaml(v, indent + 2) if not isinstance(v, Mapping) else _flow(v)}" for v in value
+        )
     return _flow(value)
 
 
@@ -163,7 +181,11 @@ def _flow(value: Any) -> str:
 
 def _scalar(value: Any) -> str:
     """A word, number or text, so that every reader takes it for the same."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in ("yes", "no", "on", "off", "true", "false", "null", "y", "n"):
+    if (
+        isinstance(value, str)
+        and _PLAIN.fullmatch(value)
+        and value not in ("yes", "no", "on", "off", "true", "false", "null", "y", "n")
+    ):
         return value
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -210,7 +232,9 @@ def refresh(
     name without its ending. As :func:`put`."""
     with open(path, encoding="utf-8") as f:
         text = f.read()
-    return put(name or _stem(os.fspath(path)), text, token=token, comment=comment, expect=expect, client=client)
+    return put(
+        name or _stem(os.fspath(path)), text, token=token, comment=comment, expect=expect, client=client
+    )
 
 
 def refresh_remote(
@@ -231,25 +255,40 @@ def refresh_remote(
     return _do(_calls.pull(name, url, sha256, ed25519_key, every, other_hosts), token, client)[0]
 
 
-def get(name: str, number: int = 0, *, token: Optional[str] = None, client: Optional[Client] = None) -> _reports.Version:
+def get(
+    name: str, number: int = 0, *, token: Optional[str] = None, client: Optional[Client] = None
+) -> _reports.Version:
     """One version of a policy, with its text; the newest by default."""
     return _do(_calls.get(name, number), token, client)
 
 
-def history(name: str, *, token: Optional[str] = None, client: Optional[Client] = None) -> List[_reports.Version]:
+def history(
+    name: str, *, token: Optional[str] = None, client: Optional[Client] = None
+) -> List[_reports.Version]:
     """The versions of a policy, newest first, without texts; 100 at most."""
     return _do(_calls.history(name), token, client)
 
 
 def rollback(
-    name: str, to: int, *, token: Optional[str] = None, comment: str = "", expect: Optional[int] = None, client: Optional[Client] = None
+    name: str,
+    to: int,
+    *,
+    token: Optional[str] = None,
+    comment: str = "",
+    expect: Optional[int] = None,
+    client: Optional[Client] = None,
 ) -> _reports.Version:
     """Stores the text of an earlier version as the next one."""
     return _do(_calls.rollback(name, to, comment, expect), token, client)
 
 
 def delete(
-    name: str, *, token: Optional[str] = None, comment: str = "", expect: Optional[int] = None, client: Optional[Client] = None
+    name: str,
+    *,
+    token: Optional[str] = None,
+    comment: str = "",
+    expect: Optional[int] = None,
+    client: Optional[Client] = None,
 ) -> _reports.Version:
     """Stores a version that says there is no policy. Cells keep what they have."""
     return _do(_calls.delete(name, comment, expect), token, client)
