@@ -13,7 +13,6 @@ import (
 type FSM struct {
 	mu      sync.RWMutex
 	state   State
-	applied uint64
 	failure error
 	watcher func([]Record)
 }
@@ -26,9 +25,9 @@ type Result struct {
 	Err error
 }
 
-// NewFSM makes an empty directory. The watcher is given the records that a change has
-// made or changed, and those that were released, with the epoch 0; after a snapshot was
-// installed, all. It is called in the order of the changes and must not block.
+// NewFSM makes an empty directory. The watcher is called after each command, in their order,
+// with the records that it has changed; those that were released have the epoch 0; after a
+// snapshot was installed, with all. It must not block.
 func NewFSM(watcher func([]Record)) *FSM { return &FSM{watcher: watcher} }
 
 // Apply implements raft.FSM. After an entry that this version cannot read nothing is applied
@@ -46,20 +45,24 @@ func (f *FSM) Apply(entry *raft.Log) any {
 		return Result{Err: f.failure}
 	}
 	out, err := f.state.Apply(entry.Index, c)
-	f.applied = entry.Index
 	f.mu.Unlock()
-	if err == nil && f.watcher != nil {
-		changed := out.Moved
-		if out.Record.Epoch != 0 {
-			last := out.Record
-			if c.Op == Release {
-				last = Record{Cell: c.Cell}
-			}
-			changed = append(changed, last)
-		}
-		f.watcher(changed)
+	if f.watcher != nil {
+		f.watcher(changes(c, out, err))
 	}
 	return Result{out, err}
+}
+
+// changes are the records that a command has changed.
+func changes(c Command, out Outcome, err error) []Record {
+	switch {
+	case err != nil:
+		return nil
+	case c.Op == Release:
+		return []Record{{Cell: c.Cell}}
+	case out.Record.Epoch != 0:
+		return []Record{out.Record}
+	}
+	return out.Moved
 }
 
 // Find returns a cell's record.
@@ -91,11 +94,11 @@ func (f *FSM) Failure() error {
 	return f.failure
 }
 
-// Applied is the index of the last entry.
+// Applied is the index of the last command.
 func (f *FSM) Applied() uint64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.applied
+	return f.state.Applied()
 }
 
 // Snapshot implements raft.FSM.

@@ -1,0 +1,296 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+var cellA = directory.Cell{Tenant: "shop", Name: "a"}
+
+// hold has every node hold a lease, and returns when all have.
+func (n *network) hold(t testing.TB) map[string]*Lease {
+	t.Helper()
+	all := map[string]*Lease{}
+	for name, one := range n.nodes {
+		all[name] = one.Hold(one)
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = all[name].Release(ctx) // which may be cut
+		})
+	}
+	await.That(t, "all have leases", func() bool {
+		for _, l := range all {
+			if l.Valid() != nil {
+				return false
+			}
+		}
+		return true
+	})
+	return all
+}
+
+// Any node changes the directory, and any node knows of it after a fence.
+func TestProposeFromAnywhere(t *testing.T) {
+	w := newNetwork(t, 3, testTTL)
+	w.hold(t)
+	for name, n := range w.nodes {
+		c := directory.Cell{Tenant: "shop", Name: name}
+		out, err := n.Propose(t.Context(), directory.Command{Op: directory.Claim, Cell: c, Seat: n.seat(), Request: "r"})
+		if err != nil || out.Record.Owner != n.seat() {
+			t.Errorf("%s claims: %+v, %v", name, out, err)
+		}
+		for other, o := range w.nodes {
+			must(t, o.Fence(t.Context()))
+			if r, ok := o.Find(c); !ok || r.Owner.Node != name {
+				t.Errorf("%s does not know of the cell of %s: %+v", other, name, r)
+			}
+		}
+		_, err = n.Propose(t.Context(), directory.Command{Op: directory.Claim, Cell: c, Seat: n.seat(), Request: "another"})
+		if !errors.Is(err, directory.ErrTaken) {
+			t.Errorf("%s claims it again: %v", name, err)
+		}
+	}
+	if all := w.nodes["n0"].Records("shop"); len(all) != 3 {
+		t.Errorf("the cells are %v", all)
+	}
+}
+
+// A node that is cut off gives its lease up before its cells go to others.
+func TestLapse(t *testing.T) {
+	w := newNetwork(t, 3, testTTL)
+	leases := w.hold(t)
+	victim := w.leader(t, "") // the leader itself: the others must elect another, which waits
+	seat := victim.seat()
+	var holder *node
+	for name, n := range w.nodes {
+		if name != victim.name {
+			holder = n
+		}
+	}
+	_, err := victim.Propose(t.Context(), directory.Command{Op: directory.Claim, Cell: cellA, Seat: seat})
+	must(t, err)
+	_, err = victim.Propose(t.Context(), directory.Command{Op: directory.Save, Cell: cellA, Seat: seat, Epoch: 1, Revision: 1, Checkpoint: "h", Nodes: []string{victim.name, holder.name}})
+	must(t, err)
+
+	w.isolate(victim.name, true)
+	var given time.Duration
+	await.That(t, "the cell goes to who has the checkpoint", func() bool {
+		r, _ := holder.Find(cellA)
+		given = sinceBoot()
+		return r.Epoch == 2 && r.Owner == holder.seat()
+	})
+	victim.mu.Lock()
+	lost, was := victim.at[seat]
+	victim.mu.Unlock()
+	if !was || lost >= given {
+		t.Errorf("the lease was lost at %s, the cell was given away at %s", lost, given)
+	}
+	if leases[victim.name].Valid() == nil {
+		t.Error("the lease is valid")
+	}
+
+	w.isolate(victim.name, false)
+	await.That(t, "the node has another session", func() bool { return victim.seat() != seat && leases[victim.name].Valid() == nil })
+	must(t, victim.Fence(t.Context()))
+	if r, _ := victim.Find(cellA); r.Owner != holder.seat() {
+		t.Errorf("the cell is %+v", r)
+	}
+	_, err = victim.Propose(t.Context(), directory.Command{Op: directory.Restart, Cell: cellA, Seat: seat, Epoch: 1})
+	if !errors.Is(err, directory.ErrStale) {
+		t.Errorf("its old self is answered %v", err)
+	}
+}
+
+// Leases outlive a change of the leader.
+func TestLeaderLeaves(t *testing.T) {
+	const ttl = 3 * time.Second // a busy machine takes its time
+	w := newNetwork(t, 3, ttl)
+	leases := w.hold(t)
+	before := map[string]directory.Seat{}
+	for name, n := range w.nodes {
+		before[name] = n.seat()
+	}
+	old := w.leader(t, "")
+	must(t, old.Raft().LeadershipTransfer().Error())
+	w.leader(t, old.name)
+	for range 4 { // longer than any lease that is not renewed
+		<-time.After(ttl / 3)
+		for name, l := range leases {
+			if err := l.Valid(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	for name, n := range w.nodes {
+		if n.seat() != before[name] {
+			t.Errorf("%s has another session", name)
+		}
+	}
+}
+
+// A node that leaves need not be waited for.
+func TestRelease(t *testing.T) {
+	w := newNetwork(t, 3, testTTL)
+	leases := w.hold(t)
+	n := w.nodes["n1"]
+	seat := n.seat()
+	must(t, leases["n1"].Release(t.Context()))
+	o := w.nodes["n2"]
+	must(t, o.Fence(t.Context()))
+	if _, open := o.Sessions()["n1"]; open {
+		t.Error("the session is open")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.lost) != 1 || n.lost[0] != seat {
+		t.Errorf("guests of %v were ended", n.lost)
+	}
+}
+
+// Without most of the others nothing is agreed, and callers are told.
+func TestNoQuorum(t *testing.T) {
+	w := newNetwork(t, 3, testTTL)
+	w.hold(t)
+	w.isolate("n0", true)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*testTTL)
+	defer cancel()
+	_, err := w.nodes["n0"].Propose(ctx, directory.Command{Op: directory.Claim, Cell: cellA, Seat: w.nodes["n0"].seat()})
+	if !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrUncertain) {
+		t.Errorf("propose: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), testTTL)
+	defer cancel()
+	if err := w.nodes["n0"].Fence(ctx); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("fence: %v", err)
+	}
+}
+
+// What other nodes ask is judged: they speak for themselves, in words that are known.
+func TestAnswer(t *testing.T) {
+	w := newNetwork(t, 1, testTTL)
+	w.hold(t)
+	g := w.nodes["n0"]
+	for name, c := range map[string]struct {
+		from, request, kind string
+	}{
+		"not JSON":                {"n1", "hello", "invalid"},
+		"nothing":                 {"n1", "{}", "invalid"},
+		"a session of another":    {"n1", `{"propose":{"op":"open","seat":{"node":"n0"}}}`, "invalid"},
+		"an end of another":       {"n1", fmt.Sprintf(`{"propose":{"op":"end","seat":{"node":"n0","session":%d}}}`, g.seat().Session), "invalid"},
+		"another's lease":         {"n1", fmt.Sprintf(`{"renew":{"node":"n0","session":%d}}`, g.seat().Session), "invalid"},
+		"a lease of no session":   {"n1", `{"renew":{"node":"n1","session":7}}`, "no-session"},
+		"a change of a new kind":  {"n1", `{"propose":{"op":"explode"}}`, "invalid"},
+		"a field of a new kind":   {"n1", `{"propose":{"op":"open","color":"red"}}`, "invalid"},
+		"something too large":     {"n1", fmt.Sprintf(`{"propose":%q}`, make([]byte, maxRequest)), "invalid"},
+		"an index":                {"n1", `{"index":true}`, ""},
+		"a session of its own":    {"n1", `{"propose":{"op":"open","seat":{"node":"n1"}}}`, ""},
+		"an abort of no cell":     {"n1", `{"propose":{"op":"abort","epoch":1}}`, "no-cell"},
+		"its own lease":           {"n0", fmt.Sprintf(`{"renew":{"node":"n0","session":%d}}`, g.seat().Session), ""},
+		"a proposal of a mistake": {"n1", `{"propose":7}`, "invalid"},
+	} {
+		if a := read(t, g.Answer(t.Context(), c.from, []byte(c.request))); a.Kind != c.kind {
+			t.Errorf("%s: %+v, not %q", name, a, c.kind)
+		}
+	}
+}
+
+// A leader does not renew a lease whose end it has proposed.
+func TestRenewAfterEnd(t *testing.T) {
+	var l leases
+	seat := directory.Seat{Node: "n1", Session: 4}
+	open := map[string]uint64{"n1": 4}
+	if err := l.extend(seat, 10); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("without leading: %v", err)
+	}
+	l.begin(open, 100)
+	if all := l.lapsed(open, 99, 50); len(all) != 0 {
+		t.Errorf("a new leader ends %v before a whole lease", all)
+	}
+	must(t, l.extend(seat, 120))
+	if all := l.lapsed(open, 119, 50); len(all) != 0 {
+		t.Errorf("renewed, and yet ended: %v", all)
+	}
+	if all := l.lapsed(open, 120, 50); len(all) != 1 || all[0] != seat {
+		t.Errorf("lapsed are %v", all)
+	}
+	if err := l.extend(seat, 200); !errors.Is(err, directory.ErrNoSession) {
+		t.Errorf("renewed after its end: %v", err)
+	}
+	open["n2"] = 5
+	l.lapsed(open, 130, 50)
+	if all := l.lapsed(open, 179, 50); len(all) != 1 {
+		t.Errorf("a new session has no whole lease: %v", all)
+	}
+}
+
+// Every node hears of every change, of one cell in their order.
+func TestChanged(t *testing.T) {
+	w := newNetwork(t, 3, testTTL)
+	w.hold(t)
+	n := w.nodes["n0"]
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			c := directory.Cell{Tenant: "t", Name: fmt.Sprint(i)}
+			if _, err := n.Propose(t.Context(), directory.Command{Op: directory.Claim, Cell: c, Seat: n.seat()}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for name, o := range w.nodes {
+		await.That(t, name+" hears of all", func() bool {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			epoch := map[directory.Cell]uint64{}
+			for _, r := range o.heard {
+				if r.Epoch < epoch[r.Cell] {
+					t.Errorf("%s hears of %s in the wrong order", name, r.Cell)
+				}
+				epoch[r.Cell] = r.Epoch
+			}
+			return len(epoch) == 50
+		})
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for name, c := range map[string]Config{
+		"nothing":               {},
+		"a margin of the whole": {Dir: "x", Node: "n", Transport: &raft.NetworkTransport{}, Peers: &node{}, Margin: time.Second, TTL: time.Second},
+	} {
+		if _, err := Open(c); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func BenchmarkPropose(b *testing.B) {
+	w := newNetwork(b, 3, testTTL)
+	w.hold(b)
+	leader := w.leader(b, "")
+	out, err := leader.Propose(b.Context(), directory.Command{Op: directory.Claim, Cell: cellA, Seat: leader.seat()})
+	must(b, err)
+	for b.Loop() {
+		out, err = leader.Propose(b.Context(), directory.Command{Op: directory.Restart, Cell: cellA, Seat: leader.seat(), Epoch: out.Record.Epoch})
+		must(b, err)
+	}
+}
+
+func BenchmarkFence(b *testing.B) {
+	w := newNetwork(b, 3, testTTL)
+	leader := w.leader(b, "")
+	for b.Loop() {
+		must(b, leader.Fence(b.Context()))
+	}
+}

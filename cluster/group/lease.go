@@ -1,0 +1,167 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+)
+
+// sinceBoot counts while the machine sleeps, too.
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return time.Since(processStart)
+	}
+	return time.Duration(t.Nano())
+}
+
+var processStart = time.Now()
+
+// leases is what a leader knows of the others' leases. It is empty when another leads.
+type leases struct {
+	mu     sync.Mutex
+	term   bool // this node leads, and knows all that its predecessors agreed
+	until  map[directory.Seat]time.Duration
+	ending map[directory.Seat]bool // their ends are proposed
+}
+
+func (l *leases) ready() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.term
+}
+
+// begin gives every session that is open a whole lease: another leader may have renewed it a
+// moment ago.
+func (l *leases) begin(open map[string]uint64, until time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.term, l.until, l.ending = true, map[directory.Seat]time.Duration{}, map[directory.Seat]bool{}
+	for node, session := range open {
+		l.until[directory.Seat{Node: node, Session: session}] = until
+	}
+}
+
+func (l *leases) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.term, l.until, l.ending = false, nil, nil
+}
+
+// extend is a renewal. One whose end is proposed has none.
+func (l *leases) extend(seat directory.Seat, until time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case !l.term:
+		return fmt.Errorf("%w: this node does not lead any more", ErrNoLeader)
+	case l.ending[seat]:
+		return fmt.Errorf("%w: the lease of node %s has lapsed", directory.ErrNoSession, seat.Node)
+	}
+	l.until[seat] = max(l.until[seat], until)
+	return nil
+}
+
+// lapsed are those to be ended now. They are not renewed any more.
+func (l *leases) lapsed(open map[string]uint64, now, ttl time.Duration) (all []directory.Seat) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.term {
+		return nil
+	}
+	maps.DeleteFunc(l.until, func(s directory.Seat, _ time.Duration) bool { return open[s.Node] != s.Session })
+	maps.DeleteFunc(l.ending, func(s directory.Seat, _ bool) bool { return open[s.Node] != s.Session })
+	for node, session := range open {
+		seat := directory.Seat{Node: node, Session: session}
+		until, known := l.until[seat]
+		switch {
+		case !known: // it was opened since
+			l.until[seat] = now + ttl
+		case until <= now:
+			l.ending[seat] = true
+			all = append(all, seat)
+		}
+	}
+	return all
+}
+
+// lead does a leader's work while this node is one.
+func (g *Group) lead() {
+	for {
+		select {
+		case <-g.life.Done():
+			return
+		case leads := <-g.raft.LeaderCh():
+			if leads {
+				g.reign()
+			}
+		}
+	}
+}
+
+// reign returns when this node leads no more.
+func (g *Group) reign() {
+	defer g.leases.stop()
+	if err := g.raft.Barrier(0).Error(); err != nil {
+		return
+	}
+	g.leases.begin(g.fsm.Sessions(), g.config.Clock()+g.config.TTL)
+	g.config.Logger.Info("this node leads the directory")
+	tick := time.NewTicker(g.config.TTL / 20)
+	defer tick.Stop()
+	for {
+		select {
+		case <-g.life.Done():
+			return
+		case leads := <-g.raft.LeaderCh():
+			if !leads {
+				return
+			}
+		case <-tick.C:
+			g.expire()
+		}
+	}
+}
+
+// expire ends sessions whose leases have lapsed.
+func (g *Group) expire() {
+	for _, seat := range g.leases.lapsed(g.fsm.Sessions(), g.config.Clock(), g.config.TTL) {
+		ctx, cancel := context.WithTimeout(g.life, g.config.TTL)
+		_, err := g.apply(ctx, directory.Command{Op: directory.End, Seat: seat})
+		cancel()
+		if err == nil || errors.Is(err, directory.ErrNoSession) {
+			g.config.Logger.Warn("a node's lease has lapsed: its cells go to others", "node", seat.Node, "session", seat.Session)
+		} // otherwise it is tried again
+	}
+}
+
+// renew answers a node that wants to keep its lease.
+func (g *Group) renew(seat directory.Seat, from string) error {
+	if from != seat.Node {
+		return fmt.Errorf("%w: node %s asks for the lease of node %s", directory.ErrInvalid, from, seat.Node)
+	}
+	// What it gets counts from before the question whether this node leads.
+	until := g.config.Clock() + g.config.TTL
+	if err := g.fsm.Failure(); err != nil {
+		return err
+	}
+	if !g.leases.ready() {
+		return fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
+	}
+	if g.fsm.Sessions()[seat.Node] != seat.Session {
+		return fmt.Errorf("%w: %d of node %s", directory.ErrNoSession, seat.Session, seat.Node)
+	}
+	if err := g.leases.extend(seat, until); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(g.life, g.config.TTL)
+	defer cancel()
+	return g.verify(ctx)
+}

@@ -1,0 +1,240 @@
+package group
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/goleak"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// network is nodes that reach each other over TCP, until they are cut.
+type network struct {
+	mu    sync.Mutex
+	nodes map[string]*node
+	cut   map[[2]string]bool
+}
+
+// node of a network.
+type node struct {
+	*Group
+	net   *network
+	name  string
+	layer *layer
+
+	mu    sync.Mutex
+	seats []directory.Seat // opened, in their order
+	lost  []directory.Seat
+	at    map[directory.Seat]time.Duration // when it was lost
+	heard []directory.Record
+}
+
+// layer is how Raft reaches others: it knows who dials, and can be cut.
+type layer struct {
+	net.Listener
+	of    string
+	net   *network
+	mu    sync.Mutex
+	conns map[net.Conn]string // to whom
+}
+
+// Dial implements raft.StreamLayer.
+func (l *layer) Dial(to raft.ServerAddress, within time.Duration) (net.Conn, error) {
+	name := l.net.at(string(to))
+	if l.net.isCut(l.of, name) {
+		return nil, errors.New("cut")
+	}
+	c, err := net.DialTimeout("tcp", string(to), within)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns[c] = name
+	return c, nil
+}
+
+// sever closes what goes to a node, or for "" to all.
+func (l *layer) sever(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c, to := range l.conns {
+		if to == name || name == "" {
+			_ = c.Close()
+			delete(l.conns, c)
+		}
+	}
+}
+
+func (n *network) at(address string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for name, one := range n.nodes {
+		if one.layer.Addr().String() == address {
+			return name
+		}
+	}
+	return ""
+}
+
+func (n *network) isCut(a, b string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cut[[2]string{a, b}] || n.cut[[2]string{b, a}]
+}
+
+// isolate cuts a node from all others, or joins it again.
+func (n *network) isolate(name string, cut bool) {
+	n.mu.Lock()
+	for other := range n.nodes {
+		if other != name {
+			n.cut[[2]string{name, other}] = cut
+		}
+	}
+	nodes := n.nodes
+	n.mu.Unlock()
+	if cut {
+		for other, one := range nodes {
+			if other == name {
+				for to := range nodes {
+					one.layer.sever(to)
+				}
+			}
+			one.layer.sever(name)
+		}
+	}
+}
+
+// Ask implements Peers.
+func (n *node) Ask(ctx context.Context, to string, request []byte) ([]byte, error) {
+	if n.net.isCut(n.name, to) {
+		return nil, ErrNoLeader
+	}
+	n.net.mu.Lock()
+	other := n.net.nodes[to]
+	n.net.mu.Unlock()
+	if other == nil {
+		return nil, ErrNoLeader
+	}
+	answers := make(chan []byte, 1)
+	go func() { answers <- other.Answer(ctx, n.name, request) }()
+	select {
+	case a := <-answers:
+		if n.net.isCut(n.name, to) {
+			return nil, errors.New("the answer is lost")
+		}
+		return a, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Opened implements Tenant.
+func (n *node) Opened(s directory.Seat) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seats = append(n.seats, s)
+}
+
+// Lapsed implements Tenant.
+func (n *node) Lapsed(s directory.Seat) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost = append(n.lost, s)
+	n.at[s] = sinceBoot()
+}
+
+func (n *node) changed(r []directory.Record) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.heard = append(n.heard, r...)
+}
+
+const testTTL = 600 * time.Millisecond
+
+// newNetwork starts n0, n1, …, all voters.
+func newNetwork(t testing.TB, count int, ttl time.Duration) *network {
+	t.Helper()
+	w := &network{nodes: map[string]*node{}, cut: map[[2]string]bool{}}
+	var servers []raft.Server
+	for i := range count {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		name := fmt.Sprint("n", i)
+		w.nodes[name] = &node{net: w, name: name, layer: &layer{Listener: l, of: name, net: w, conns: map[net.Conn]string{}}, at: map[directory.Seat]time.Duration{}}
+		servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(l.Addr().String())})
+	}
+	for _, n := range w.nodes {
+		var err error
+		n.Group, err = Open(Config{Dir: filepath.Join(t.TempDir(), n.name), Node: n.name, Peers: n, Bootstrap: servers, TTL: ttl, Timeout: 150 * time.Millisecond,
+			Transport: raft.NewNetworkTransport(n.layer, 3, time.Second, io.Discard), Changed: n.changed})
+		must(t, err)
+		t.Cleanup(func() {
+			must(t, n.Close())
+			n.layer.sever("") // Raft leaves some open
+		})
+	}
+	return w
+}
+
+// leader waits for one that is ready, but not except.
+func (n *network) leader(t testing.TB, except string) *node {
+	t.Helper()
+	var found *node
+	await.That(t, "somebody leads", func() bool {
+		for name, one := range n.nodes {
+			if name != except && one.leases.ready() && !n.isolated(name) {
+				found = one
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+func (n *network) isolated(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for other := range n.nodes {
+		if n.cut[[2]string{name, other}] {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *node) seat() directory.Seat {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.seats) == 0 {
+		return directory.Seat{}
+	}
+	return n.seats[len(n.seats)-1]
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t testing.TB, b []byte) (a answer) {
+	t.Helper()
+	must(t, json.Unmarshal(b, &a))
+	return a
+}

@@ -1,0 +1,284 @@
+package group
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+)
+
+// request is what a node asks of the leader. One field is set.
+type request struct {
+	Propose json.RawMessage `json:"propose,omitempty"`
+	Renew   *directory.Seat `json:"renew,omitempty"`
+	Index   bool            `json:"index,omitempty"`
+}
+
+// answer of a leader.
+type answer struct {
+	Outcome *directory.Outcome `json:"outcome,omitempty"`
+	// TTL of a lease that was renewed.
+	TTL time.Duration `json:"ttl,omitempty"`
+	// Index that whoever asked must have applied to know what the leader knows.
+	Index uint64 `json:"index,omitempty"`
+	Kind  string `json:"error,omitempty"`
+	Text  string `json:"message,omitempty"`
+}
+
+// kinds are the errors that keep their identity on the way.
+var kinds = map[string]error{
+	"no-cell": directory.ErrNoCell, "taken": directory.ErrTaken, "stale": directory.ErrStale, "no-session": directory.ErrNoSession,
+	"last-copy": directory.ErrLastCopy, "limited": directory.ErrLimited, "invalid": directory.ErrInvalid,
+	"no-leader": ErrNoLeader, "uncertain": ErrUncertain,
+}
+
+// sent is an error that came from another node.
+type sent struct {
+	kind error
+	text string
+}
+
+func (e *sent) Error() string { return e.text }
+func (e *sent) Unwrap() error { return e.kind }
+
+func (a *answer) fail(err error) {
+	a.Kind, a.Text = "failed", err.Error()
+	for kind, is := range kinds {
+		if errors.Is(err, is) {
+			a.Kind = kind
+		}
+	}
+}
+
+func (a *answer) err() error {
+	switch kind := kinds[a.Kind]; {
+	case a.Kind == "":
+		return nil
+	case kind != nil:
+		return &sent{kind, a.Text}
+	default:
+		return errors.New(a.Text)
+	}
+}
+
+// maxRequest bounds what another node may ask, in bytes.
+const maxRequest = 32 << 10
+
+// Answer does for another node what it asked of this one by way of [Peers].
+func (g *Group) Answer(ctx context.Context, from string, b []byte) []byte {
+	var q request
+	var a answer
+	switch err := json.Unmarshal(b, &q); {
+	case len(b) > maxRequest || err != nil:
+		a.fail(fmt.Errorf("%w: a request of node %s cannot be read", directory.ErrInvalid, from))
+	case q.Propose != nil:
+		c, err := directory.Decode(q.Propose)
+		if err == nil {
+			err = mayPropose(from, c)
+		}
+		if err == nil {
+			var out directory.Outcome
+			out, err = g.apply(ctx, c)
+			a.Outcome = &out
+		}
+		if err != nil {
+			a.fail(err)
+		}
+	case q.Renew != nil:
+		err := g.renew(*q.Renew, from)
+		a.TTL = g.config.TTL
+		if err != nil {
+			a.fail(err)
+		}
+	case q.Index:
+		var err error
+		if a.Index, err = g.readIndex(ctx); err != nil {
+			a.fail(err)
+		}
+	default:
+		a.fail(fmt.Errorf("%w: node %s asks what this version does not know", directory.ErrInvalid, from))
+	}
+	out, err := json.Marshal(a)
+	if err != nil {
+		return []byte(`{"error":"failed","message":"the answer cannot be written"}`)
+	}
+	return out
+}
+
+// mayPropose keeps nodes from speaking for others: a session is opened, ended and used by its own.
+func mayPropose(from string, c directory.Command) error {
+	if c.Op == directory.Begin || c.Seat.Node == "" || c.Seat.Node == from { // Begin names the target
+		return nil
+	}
+	return fmt.Errorf("%w: node %s asks for a change by node %s", directory.ErrInvalid, from, c.Seat.Node)
+}
+
+// Propose changes the directory. With ErrUncertain it may have: look at the record. It
+// waits for a leader until ctx ends.
+func (g *Group) Propose(ctx context.Context, c directory.Command) (directory.Outcome, error) {
+	entry, err := c.Encode()
+	if err != nil {
+		return directory.Outcome{}, err
+	}
+	var out directory.Outcome
+	err = g.atLeader(ctx, func(ctx context.Context) (err error) {
+		out, err = g.apply(ctx, c)
+		return err
+	}, request{Propose: entry}, func(a answer) {
+		if a.Outcome != nil {
+			out = *a.Outcome
+		}
+	})
+	return out, err
+}
+
+// atLeader does something here when this node leads, and else asks who does. It begins anew
+// while nothing can have been done.
+func (g *Group) atLeader(ctx context.Context, here func(context.Context) error, q request, take func(answer)) error {
+	pause := 5 * time.Millisecond
+	for {
+		err := g.attempt(ctx, here, q, take)
+		if !errors.Is(err, ErrNoLeader) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		case <-g.life.Done():
+			return ErrClosed
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 100*time.Millisecond)
+	}
+}
+
+func (g *Group) attempt(ctx context.Context, here func(context.Context) error, q request, take func(answer)) error {
+	leader := g.Leader()
+	switch leader {
+	case "":
+		return ErrNoLeader
+	case g.config.Node:
+		return here(ctx)
+	}
+	b, err := json.Marshal(q)
+	if err != nil {
+		return err
+	}
+	back, err := g.config.Peers.Ask(ctx, leader, b)
+	if err != nil {
+		if errors.Is(err, ErrNoLeader) {
+			return err
+		}
+		return fmt.Errorf("%w: node %s, which leads: %w", ErrUncertain, leader, err)
+	}
+	var a answer
+	if err := json.Unmarshal(back, &a); err != nil {
+		return fmt.Errorf("%w: the answer of node %s: %w", ErrUncertain, leader, err)
+	}
+	take(a)
+	return a.err()
+}
+
+// apply puts a command on the log; this node must lead.
+func (g *Group) apply(ctx context.Context, c directory.Command) (directory.Outcome, error) {
+	entry, err := c.Encode()
+	if err != nil {
+		return directory.Outcome{}, err
+	}
+	within := 10 * time.Second
+	if end, ok := ctx.Deadline(); ok {
+		within = max(time.Until(end), time.Millisecond)
+	}
+	f := g.raft.Apply(entry, within)
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return directory.Outcome{}, raftError(err)
+		}
+	case <-ctx.Done():
+		return directory.Outcome{}, fmt.Errorf("%w: %w", ErrUncertain, context.Cause(ctx))
+	}
+	r, ok := f.Response().(directory.Result)
+	if !ok {
+		return directory.Outcome{}, fmt.Errorf("%w: the log answers %T", ErrUncertain, f.Response())
+	}
+	return r.Outcome, r.Err
+}
+
+// raftError says whether something that Raft refused can have been done.
+func raftError(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+	case errors.Is(err, raft.ErrRaftShutdown):
+		return fmt.Errorf("%w: %w", ErrUncertain, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUncertain, err)
+}
+
+// Fence returns when this node knows all that was agreed before the call.
+func (g *Group) Fence(ctx context.Context) error {
+	var index uint64
+	err := g.atLeader(ctx, func(ctx context.Context) (err error) {
+		index, err = g.readIndex(ctx)
+		return err
+	}, request{Index: true}, func(a answer) { index = a.Index })
+	if errors.Is(err, ErrUncertain) {
+		return fmt.Errorf("%w: %w", ErrNoLeader, err) // reading does nothing that could be uncertain
+	}
+	if err != nil {
+		return err
+	}
+	return g.reach(ctx, index)
+}
+
+// readIndex is of the last command that anybody can know of.
+func (g *Group) readIndex(ctx context.Context) (uint64, error) {
+	if !g.leases.ready() { // it may not know yet what its predecessor agreed
+		return 0, fmt.Errorf("%w: node %s has just begun to lead", ErrNoLeader, g.config.Node)
+	}
+	index := g.fsm.Applied() // of all that anybody was answered
+	return index, g.verify(ctx)
+}
+
+// verify asks the others whether this node still leads.
+func (g *Group) verify(ctx context.Context) error {
+	done := make(chan error, 1)
+	f := g.raft.VerifyLeader()
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNoLeader, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNoLeader, context.Cause(ctx))
+	}
+}
+
+// reach waits until a command is applied here.
+func (g *Group) reach(ctx context.Context, index uint64) error {
+	for {
+		g.mu.Lock()
+		more := g.applied
+		g.mu.Unlock()
+		if g.fsm.Applied() >= index {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: entry %d is not here yet: %w", ErrNoLeader, index, context.Cause(ctx))
+		case <-g.life.Done():
+			return ErrClosed
+		}
+	}
+}
