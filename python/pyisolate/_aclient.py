@@ -22,7 +22,6 @@ T = TypeVar("T")
 _IDLE = 64
 _PIECE = 256 << 10
 _CONNECT = 10.0
-_CLOSED = "the node has closed the connection without an answer"
 
 _Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -200,7 +199,7 @@ async def _exchange(streams: _Streams, request: bytes, response: _http.Response)
     except (BrokenPipeError, ConnectionResetError):
         pass  # perhaps it has answered before it hung up: reading tells
     except OSError as error:
-        raise Lost(str(error)) from error
+        raise Lost.by(error) from error
     parts: List[bytes] = []
     size = 0
     while not response.complete:
@@ -216,11 +215,11 @@ async def _receive(reader: asyncio.StreamReader, response: _http.Response) -> by
     try:
         data = await reader.read(_PIECE)
     except OSError as error:
-        raise Lost(str(error)) from error
+        raise Lost.by(error) from error
     if data:
         return response.feed(data)
     if not response.started:
-        raise Lost(_CLOSED)
+        raise Lost.by()
     response.eof()
     return b""
 

@@ -25,6 +25,13 @@ _PIECE = 256 << 10
 class Lost(Exception):
     """The connection ended before its answer; the node may have the request."""
 
+    @classmethod
+    def by(cls, error: Optional[OSError] = None) -> "Lost":
+        """What is said of it: of an error, or of none."""
+        if error is None or isinstance(error, ConnectionError):
+            return cls("the node has closed the connection without an answer")
+        return cls(str(error))
+
 
 class Connection:
     """One connection; of one call at a time."""
@@ -71,7 +78,7 @@ class Connection:
         except socket.timeout:
             raise errors.Timeout("the node did not take the request in time") from None
         except OSError as error:
-            raise Lost(str(error)) from error
+            raise Lost.by(error) from error
 
     def receive(self, response: Response, until: Optional[float]) -> bytes:
         """Feeds a response with what comes next, and returns what of it is body."""
@@ -81,11 +88,11 @@ class Connection:
         except socket.timeout:
             raise errors.Timeout("the node did not answer in time") from None
         except OSError as error:
-            raise Lost(str(error)) from error
+            raise Lost.by(error) from error
         if data:
             return response.feed(data)
         if not response.started:
-            raise Lost("the node has closed the connection without an answer")
+            raise Lost.by()
         response.eof()
         return b""
 

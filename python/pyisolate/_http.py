@@ -22,6 +22,7 @@ MAX_HEAD = 64 << 10
 MAX_MESSAGE = 160 << 20
 
 _MAX_LINE = 1 << 10  # of a chunk's size or a trailer
+_MAX_INTERIM = 16
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -71,6 +72,8 @@ class Response:
         self.started = False  # something has arrived
         self._max = max_body
         self._buffer = bytearray()
+        self._searched = 0  # so far into it for the end of the head
+        self._interim = 0  # answers before the answer
         self._left = 0  # of the body, or of the chunk; -1: until the connection ends
         self._chunked = False
         self._trailers = -1  # how many were read; -1: it is not their turn
@@ -103,7 +106,8 @@ class Response:
 
     def _head(self) -> bool:
         while True:
-            end = self._buffer.find(b"\r\n\r\n")
+            end = self._buffer.find(b"\r\n\r\n", self._searched)
+            self._searched = max(0, len(self._buffer) - 3)
             if end < 0:
                 if len(self._buffer) > MAX_HEAD:
                     raise errors.ProtocolError(f"the head of the answer has more than {MAX_HEAD} bytes")
@@ -114,6 +118,7 @@ class Response:
                 return False
             head = bytes(self._buffer[: end + 4])
             del self._buffer[: end + 4]
+            self._searched = 0
             line = _STATUS.match(head)
             if not line or len(head) > MAX_HEAD:
                 raise errors.ProtocolError(
@@ -122,6 +127,9 @@ class Response:
             status = int(line[2])
             if status >= 200:
                 break
+            self._interim += 1
+            if self._interim > _MAX_INTERIM:
+                raise errors.ProtocolError(f"the server asked to continue more than {_MAX_INTERIM} times")
         self.headers = _headers(head[line.end() : -4])
         self._framing(status, line[1] == b"1")
         self.status = status
