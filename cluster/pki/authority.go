@@ -17,8 +17,9 @@ import (
 const (
 	// DefaultLife of a node's certificate. A node that is away for longer has to join again.
 	DefaultLife = 90 * 24 * time.Hour
-	// MinLife and MaxLife bound what [Authority.Sign] grants.
+	// MinLife is the shortest that [Authority.Sign] grants.
 	MinLife = time.Minute
+	// MaxLife is the longest.
 	MaxLife = 366 * 24 * time.Hour
 
 	authorityLife = 20 * 365 * 24 * time.Hour
