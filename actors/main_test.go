@@ -33,10 +33,10 @@ type quick struct {
 	inbox []string
 
 	outbox []cell.Item
-	ran   []string
-	why   error
-	once  sync.Once
-	done  chan struct{}
+	ran    []string
+	why    error
+	once   sync.Once
+	done   chan struct{}
 }
 
 var _ cell.Cell = (*quick)(nil)

@@ -230,39 +230,3 @@ func TestSlowRequest(t *testing.T) {
 		}
 	}
 }
-
-// Whatever bytes a call gets, the node answers, and goes on.
-func FuzzCalls(f *testing.F) {
-	var calls []string
-	for call := range server.Roles() {
-		calls = append(calls, call)
-	}
-	f.Add(uint8(0), true, []byte(`{"name":"web"}`))
-	f.Add(uint8(3), false, []byte("\x0a\x03web"))
-	f.Add(uint8(9), true, []byte(`{"cell":{"name":"c"},"policy":{"name":"web"},"backend":"process"}`))
-	n := newNode(f)
-	s := httptest.NewServer(n.server.Handler())
-	f.Cleanup(func() { s.Close(); http.DefaultClient.CloseIdleConnections() })
-	made, err := n.Policies.CreateToken(f.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "fuzz", Role: "admin"}))
-	must(f, err)
-	f.Fuzz(func(t *testing.T, which uint8, json bool, body []byte) {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+calls[int(which)%len(calls)], strings.NewReader(string(body)))
-		must(t, err)
-		r.Header.Set("Authorization", "Bearer "+made.Msg.GetSecret())
-		r.Header.Set("Content-Type", "application/proto")
-		if json {
-			r.Header.Set("Content-Type", "application/json")
-		}
-		answer, err := http.DefaultClient.Do(r)
-		if ctx.Err() != nil { // a watch, or a cell that posts nothing
-			return
-		}
-		must(t, err)
-		_ = answer.Body.Close()
-		if answer.StatusCode == http.StatusInternalServerError {
-			t.Errorf("%s: %s", r.URL.Path, answer.Status)
-		}
-	})
-}

@@ -107,8 +107,8 @@ func New(c Config) (*Server, error) {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler: s.handler(c), Protocols: &protocols, ReadHeaderTimeout: shortCall, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: maxHeader, ConnContext: withPeer, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: c.Patience},
+		Handler: s.handler(c), Protocols: &protocols, ReadHeaderTimeout: min(shortCall, c.Patience), IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: maxHeader, ConnContext: withPeer, ConnState: newConnections().changed, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: c.Patience},
 		ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
 	}
 	return s, nil

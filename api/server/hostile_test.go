@@ -1,0 +1,184 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// overTCP has the node listen on the network, too.
+func (n *node) overTCP(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	served := make(chan error, 1)
+	go func() { served <- n.server.Serve(l) }()
+	t.Cleanup(func() {
+		must(t, n.server.Close(context.Background()))
+		must(t, <-served)
+	})
+	return l.Addr().String()
+}
+
+// works says that another client is served.
+func (n *node) works(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := n.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{}))
+	must(t, err)
+}
+
+// closed reads until the other end closes a connection.
+func closed(t *testing.T, c net.Conn) {
+	t.Helper()
+	must(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the node still waits")
+	}
+}
+
+// A client that sends its headers a byte at a time is not waited for, in either version of HTTP.
+func TestSlowLoris(t *testing.T) {
+	n := newNode(t, func(c *server.Config) { c.Patience = 200 * time.Millisecond })
+	for name, begin := range map[string]string{
+		"HTTP/1, a line":  "POST /pyisolate.v1.CellService/List HTT",
+		"HTTP/1, headers": "POST /pyisolate.v1.CellService/List HTTP/1.1\r\nHost: node\r\nX-A: b\r\n",
+		"HTTP/2":          "PRI * HTTP/2.0\r\n\r\nSM",
+	} {
+		t.Run(name, func(t *testing.T) {
+			closed(t, n.talk(t, begin))
+			n.works(t)
+		})
+	}
+}
+
+// Headers have a bound.
+func TestHugeHeaders(t *testing.T) {
+	n := newNode(t)
+	for name, second := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://node/pyisolate.v1.CellService/List", strings.NewReader("{}"))
+		must(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Huge", strings.Repeat("a", 1<<20))
+		answer, err := n.plainClient(t, second).Do(r)
+		if err == nil {
+			_ = answer.Body.Close()
+		}
+		if err == nil && answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("%s: %s", name, answer.Status)
+		}
+		n.works(t)
+	}
+}
+
+// Ten thousand connections that say nothing keep nobody out, on the socket nor on the network.
+func TestIdleConnections(t *testing.T) {
+	n := newNode(t)
+	address := n.overTCP(t)
+	const idle = 10_000
+	for name, at := range map[string][2]string{"socket": {"unix", n.socket}, "network": {"tcp", address}} {
+		t.Run(name, func(t *testing.T) {
+			n.works(t) // has a connection, which stays
+			for i := range idle {
+				await.That(t, "the node accepts", func() bool {
+					c, err := net.Dial(at[0], at[1])
+					if err == nil {
+						t.Cleanup(func() { _ = c.Close() })
+					}
+					return err == nil
+				})
+				if i%1000 == 0 {
+					n.works(t)
+				}
+			}
+			n.works(t)
+		})
+	}
+}
+
+// A client that never reads its stream holds it for a time only, and nobody else's.
+func TestStreamThatNobodyReads(t *testing.T) {
+	n := newNode(t, func(c *server.Config) { c.Patience = 500 * time.Millisecond })
+	for _, name := range []string{"c", "d"} {
+		spawned(t, n.Client, &pb.SpawnRequest{Name: name})
+	}
+	const body = `{"name":"c"}`
+	n.talk(t, fmt.Sprintf("POST /pyisolate.v1.CellService/Stream HTTP/1.1\r\nHost: node\r\nContent-Type: application/connect+json\r\nContent-Length: %d\r\n\r\n\x00\x00\x00\x00%c%s", len(body)+5, len(body), body))
+	await.That(t, "the stream is there", func() bool { return n.server.Underway() == 1 })
+	flooding, stop := context.WithCancel(t.Context())
+	defer stop()
+	flooded := make(chan struct{})
+	go func() {
+		defer close(flooded)
+		for flooding.Err() == nil {
+			_ = n.exec(flooding, "c", "flood 100000")
+		}
+	}()
+	must(t, n.exec(t.Context(), "d", "post 1"))
+	if items, err := n.recv(t, &pb.StreamRequest{Name: "d", Limit: 1}); err != nil || len(items) != 1 {
+		t.Errorf("%v, %v", items, err)
+	}
+	await.That(t, "it is given up", func() bool { return n.server.Underway() <= 1 }) // the flood's own call
+	stop()
+	<-flooded
+}
+
+// Names of other tenants' cells are refused alike, whether there is such a cell or not.
+func TestGuessing(t *testing.T) {
+	n := newNode(t)
+	spawned(t, n.Client, &pb.SpawnRequest{Tenant: "b", Name: "there"})
+	a, _ := n.as(t, "operator", "a")
+	refused := func(name string) string {
+		_, err := a.Cells.Inspect(t.Context(), connect.NewRequest(&pb.InspectRequest{Tenant: "b", Name: name}))
+		if !errors.Is(err, policystore.ErrDenied) {
+			t.Errorf("%s: %v", name, err)
+		}
+		return strings.ReplaceAll(err.Error(), name, "NAME")
+	}
+	if there, not := refused("there"), refused("not"); there != not {
+		t.Errorf("%q, and %q", there, not)
+	}
+}
+
+// Tokens that are wrong or revoked are refused at once, and those who go on trying are.
+func TestBadTokens(t *testing.T) {
+	n := newNode(t)
+	address := n.overTCP(t)
+	secret := n.secret(t)
+	ask := func(token string) int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/pyisolate.v1.CellService/List", strings.NewReader("{}"))
+		must(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", token)
+		answer, err := http.DefaultClient.Do(r)
+		must(t, err)
+		defer func() { _ = answer.Body.Close() }()
+		_, _ = bufio.NewReader(answer.Body).WriteTo(io.Discard)
+		return answer.StatusCode
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	if status := ask("Bearer " + secret); status != http.StatusOK {
+		t.Errorf("a good one: %d", status)
+	}
+	for _, token := range []string{"", "Bearer", "Bearer ", "Basic " + secret, secret, "Bearer " + secret[:len(secret)-1], "Bearer " + strings.Repeat("a", 8000)} {
+		if status := ask(token); status != http.StatusUnauthorized {
+			t.Errorf("%.20q: %d", token, status)
+		}
+	}
+}
