@@ -353,7 +353,7 @@ describe('without a mouse', () => {
     await page.keyboard.press('Enter')
     await page.getByRole('heading', { level: 1, name: 'Cells' }).waitFor()
     await page.getByRole('link', { name: 'team/two' }).waitFor()
-    await tabTo(/team\/two/)
+    await tabTo(/^team\/two$/)
     const outline = await page.evaluate(() => getComputedStyle(document.activeElement!).outlineStyle)
     expect(outline).toBe('solid')
     await page.keyboard.press('Enter')

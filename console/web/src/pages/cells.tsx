@@ -81,7 +81,7 @@ function columns(now: number, end: (report: CellReport, ending: Ending) => void)
 
 function PolicyCell({ report }: { report: CellReport }) {
   const ref = report.policy?.ref
-  if (!ref?.name) return <span class="dim">{report.policy ? 'its own' : 'none'}</span>
+  if (!ref?.name) return <span class="dim">none stored</span>
   return (
     <>
       <a href={href({ page: 'policy', name: ref.name, tab: 'edit' })}>{ref.name}</a>

@@ -37,7 +37,7 @@ function One({ n }: { n: Node }) {
           ['Kernel', n.kernel],
           ['Processors', n.cpus],
           ['Memory', n.memory && bytes(n.memory)],
-          ['Listens on', n.addresses?.join(', ')],
+          ['Listens on', n.addresses?.map((a) => <div key={a}>{a}</div>)],
           ['Labels', Object.entries(n.labels ?? {}).map(([k, v]) => `${k}=${v}`).join(', ')],
         ]}
       />
