@@ -6,7 +6,8 @@
 //     token, a key or the user of a URL, becomes "[redacted]": see [Redact]. This is a net below
 //     code that does not log secrets, not a permission to.
 //   - Control characters, escape sequences, line ends and what turns text around are written as
-//     escapes, in messages, names and values, whoever they came from.
+//     escapes, in messages, names and values, whoever they came from; the name of a slog.Group is
+//     a word of the code.
 //
 // Handlers may be used by many goroutines; each record is one Write.
 package logging

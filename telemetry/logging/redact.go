@@ -26,7 +26,8 @@ var shapes = []*regexp.Regexp{
 	regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [^-]*-----|\z)`), // PEM
 	regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`),
 	regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[a-z]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{20,})`),
-	regexp.MustCompile(`([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@`), // a URL's user
+	regexp.MustCompile(`([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@`),                                                                 // a URL's user
+	regexp.MustCompile(`(?i)("[^"]*(?:token|secret|password|passphrase|authorization|cookie|private_?key|api_?key)"\s*:\s*")[^"]+`), // JSON
 	regexp.MustCompile(`(?i)([?&](?:token|secret|password|api_?key|access_token|signature|sig)=)[^&\s"']+`),
 }
 
@@ -43,7 +44,7 @@ func Redact(s string) string {
 
 // suspicious is a quick look: most texts have nothing of any shape.
 func suspicious(s string) bool {
-	for _, mark := range []string{"pyi_", "eyJ", "PRIVATE KEY", "AKIA", "ASIA", "gh", "glpat-", "xox", "sk-", "://", "=", "earer", "asic", "EARER", "ASIC"} {
+	for _, mark := range []string{"pyi_", "eyJ", "PRIVATE KEY", "AKIA", "ASIA", "gh", "glpat-", "xox", "sk-", "://", "=", "earer", "asic", "EARER", "ASIC", `":`, `" :`} {
 		if strings.Contains(s, mark) {
 			return true
 		}
@@ -105,8 +106,13 @@ func replace(_ []string, a slog.Attr) slog.Attr {
 }
 
 // plain is what a value that is no plain one is logged as: its text, where it has one, or its
-// JSON, in which nothing is secret.
-func plain(v any) slog.Value {
+// JSON.
+func plain(v any) (out slog.Value) {
+	defer func() {
+		if p := recover(); p != nil { // of a method of the value: a log is no place to die
+			out = slog.StringValue(fmt.Sprintf("!PANIC in a %T", v))
+		}
+	}()
 	text := ""
 	switch v := v.(type) {
 	case nil:
