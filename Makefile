@@ -12,6 +12,11 @@ TESTTIMEOUT ?= 15m
 LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
 
+# The API's contract: its style, and that it only grows.
+BUF_VERSION := v1.75.0
+BUF         := .bin/buf-$(BUF_VERSION)
+PROTO       := api/proto
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
 # Beside what the C code's own directives ask for; cgo takes this one only from outside.
@@ -25,12 +30,12 @@ PURE = CGO_ENABLED=0 $(GO) list -test -f '{{or .ForTest .ImportPath}} {{join .De
 	{ name = $$1; sub(/\.test$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
-.PHONY: help deps build man fmt-check vet check test test-kernel test-hostile race bench fuzz lint generate hardened clean
+.PHONY: help deps build man fmt-check vet check test test-kernel test-hostile race bench fuzz lint contract generate hardened clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-deps: $(LINT) ## install what is needed beyond Go and a C compiler (into .bin) and fetch the modules
+deps: $(LINT) $(BUF) ## install what is needed beyond Go and a C compiler (into .bin) and fetch the modules
 	$(GO) mod download
 
 # Its own module graph, not ours: `go install pkg@version` ignores go.mod here.
@@ -38,6 +43,11 @@ $(LINT):
 	@mkdir -p .bin
 	GOBIN="$(CURDIR)/.bin" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@mv .bin/golangci-lint $@
+
+$(BUF):
+	@mkdir -p .bin
+	GOBIN="$(CURDIR)/.bin" $(GO) install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+	@mv .bin/buf $@
 
 build: ## build bin/pyisolate-node
 	CGO_CFLAGS='$(HARDEN)' $(GO) build -trimpath -buildmode=pie -ldflags '$(LDFLAGS)' -o bin/pyisolate-node ./cmd/pyisolate-node
@@ -53,8 +63,13 @@ vet: ## go vet, and again without cgo for the control plane
 	@echo "CGO_ENABLED=0 go vet (control plane)"
 	@packages=$$($(PURE)); CGO_ENABLED=0 $(GO) vet $$packages
 
-lint: $(LINT) ## run golangci-lint
+lint: $(LINT) $(BUF) ## run golangci-lint, and buf on the API's contract
 	$(LINT) run ./...
+	$(BUF) lint $(PROTO)
+	$(BUF) breaking $(PROTO) --against $(PROTO)/contract.binpb
+
+contract: $(BUF) ## write what the API promises from now on into api/proto/contract.binpb
+	$(BUF) build $(PROTO) --exclude-source-info -o $(PROTO)/contract.binpb
 
 check: fmt-check vet lint ## what to run before a commit: format, vet, lint, fast tests
 	$(GO) test -short -timeout $(TESTTIMEOUT) ./...

@@ -2,8 +2,8 @@
 //
 // A cell is named by its tenant and a name of its own; both match ^[A-Za-z0-9_-]{1,64}$. Where
 // a request has an empty tenant the caller's is meant, or "default". A cell is an actor: each
-// start of it is an incarnation with an epoch of its own, and the name is free when the cell
-// was closed, or some time after its end.
+// start of it is an incarnation with an epoch of its own. The name is free when the cell was
+// closed, and one that has ended gives it up for another.
 //
 // What one client asks of one cell is begun in the order in which it was asked: what runs code
 // (Exec, Call) one after the other, and Send beside it. Repetitions with the same request_id
@@ -225,7 +225,7 @@ type isValue_Kind interface {
 }
 
 type Value_Json struct {
-	Json string `protobuf:"bytes,1,opt,name=json,proto3,oneof"` // one RFC 8259 text
+	Json string `protobuf:"bytes,1,opt,name=json,proto3,oneof"` // one RFC 8259 text; what a guest gave as one and is no UTF-8 comes raw
 }
 
 type Value_Raw struct {
@@ -248,7 +248,7 @@ type SpawnRequest struct {
 	Document string `protobuf:"bytes,4,opt,name=document,proto3" json:"document,omitempty"`
 	// With a policy or document: only those of its imports; a name that it does not permit is
 	// PolicyDenied. Empty: all that it permits; without either, the modules of the standard
-	// library that reach nothing.
+	// library that reach nothing. To name others than those without either: role policy-admin.
 	AllowedImports []string `protobuf:"bytes,5,rep,name=allowed_imports,json=allowedImports,proto3" json:"allowed_imports,omitempty"`
 	// "subinterpreter" or "process"; empty: the least that policy and node allow.
 	Backend       string   `protobuf:"bytes,6,opt,name=backend,proto3" json:"backend,omitempty"`

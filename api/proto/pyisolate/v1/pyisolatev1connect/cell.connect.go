@@ -2,8 +2,8 @@
 //
 // A cell is named by its tenant and a name of its own; both match ^[A-Za-z0-9_-]{1,64}$. Where
 // a request has an empty tenant the caller's is meant, or "default". A cell is an actor: each
-// start of it is an incarnation with an epoch of its own, and the name is free when the cell
-// was closed, or some time after its end.
+// start of it is an incarnation with an epoch of its own. The name is free when the cell was
+// closed, and one that has ended gives it up for another.
 //
 // What one client asks of one cell is begun in the order in which it was asked: what runs code
 // (Exec, Call) one after the other, and Send beside it. Repetitions with the same request_id
@@ -117,7 +117,8 @@ type CellServiceClient interface {
 	// ends with the cell. Role viewer.
 	Logs(context.Context, *connect.Request[v1.LogsRequest]) (*connect.ServerStreamForClient[v1.LogsResponse], error)
 	// Inspect reports of a cell without running anything in it, also after its end for as long
-	// as the node remembers it. Role viewer.
+	// as the node remembers it: an hour, if it is among the last 64 that ended, and 16 of its
+	// tenant. Role viewer.
 	Inspect(context.Context, *connect.Request[v1.InspectRequest]) (*connect.Response[v1.InspectResponse], error)
 	// List reports all cells that the node remembers, by tenant and name. Role viewer.
 	List(context.Context, *connect.Request[v1.ListCellsRequest]) (*connect.Response[v1.ListCellsResponse], error)
@@ -129,8 +130,8 @@ type CellServiceClient interface {
 	// Kill ends a cell now. Operations under way fail with CellGone and the reason. Killing
 	// one that has ended is no error. Role operator.
 	Kill(context.Context, *connect.Request[v1.KillRequest]) (*connect.Response[v1.KillResponse], error)
-	// Close lets what is under way finish until the deadline, ends the cell and frees its name;
-	// the node forgets it. Closing one that is closed is no error. Role operator.
+	// Close interrupts what is under way, ends the cell and frees its name; the node forgets it.
+	// It answers when all is given back. Closing one that is closed is no error. Role operator.
 	Close(context.Context, *connect.Request[v1.CloseRequest]) (*connect.Response[v1.CloseResponse], error)
 	// Checkpoint seals a cell's state into a checkpoint. Role operator. Not available yet: it
 	// fails with Unimplemented, as do the next three.
@@ -408,7 +409,8 @@ type CellServiceHandler interface {
 	// ends with the cell. Role viewer.
 	Logs(context.Context, *connect.Request[v1.LogsRequest], *connect.ServerStream[v1.LogsResponse]) error
 	// Inspect reports of a cell without running anything in it, also after its end for as long
-	// as the node remembers it. Role viewer.
+	// as the node remembers it: an hour, if it is among the last 64 that ended, and 16 of its
+	// tenant. Role viewer.
 	Inspect(context.Context, *connect.Request[v1.InspectRequest]) (*connect.Response[v1.InspectResponse], error)
 	// List reports all cells that the node remembers, by tenant and name. Role viewer.
 	List(context.Context, *connect.Request[v1.ListCellsRequest]) (*connect.Response[v1.ListCellsResponse], error)
@@ -420,8 +422,8 @@ type CellServiceHandler interface {
 	// Kill ends a cell now. Operations under way fail with CellGone and the reason. Killing
 	// one that has ended is no error. Role operator.
 	Kill(context.Context, *connect.Request[v1.KillRequest]) (*connect.Response[v1.KillResponse], error)
-	// Close lets what is under way finish until the deadline, ends the cell and frees its name;
-	// the node forgets it. Closing one that is closed is no error. Role operator.
+	// Close interrupts what is under way, ends the cell and frees its name; the node forgets it.
+	// It answers when all is given back. Closing one that is closed is no error. Role operator.
 	Close(context.Context, *connect.Request[v1.CloseRequest]) (*connect.Response[v1.CloseResponse], error)
 	// Checkpoint seals a cell's state into a checkpoint. Role operator. Not available yet: it
 	// fails with Unimplemented, as do the next three.
