@@ -25,7 +25,13 @@ func newCell() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newCellSpawn(), newCellExec(), newCellRecv(), newCellList(), newCellInspect(), newCellKill())
+	c.AddCommand(newCellSpawn(), newCellExec(), newCellCall(), newCellSend(), newCellPublish(), newCellRecv(), newCellLogs(),
+		newCellList(), newCellInspect(), newCellStats(), newCellQuarantine(), newCellKill(), newCellClose())
+	for _, child := range c.Commands() {
+		if child.ValidArgsFunction == nil && child.Args != nil && strings.Contains(child.Use, "[TENANT/]CELL") && child.Name() != "spawn" {
+			child.ValidArgsFunction = completeCells
+		}
+	}
 	return c
 }
 
@@ -38,24 +44,33 @@ func cellName(text string) (tenant, name string) {
 }
 
 func newCellSpawn() *cobra.Command {
-	var policy, backend string
+	var policy, backend, restart string
+	var imports, topics []string
 	var version uint64
 	c := &cobra.Command{
-		Use:   "spawn --policy NAME[:SANDBOX] [[TENANT/]CELL]",
-		Short: "Start a cell under a policy of the node",
+		Use:   "spawn [--policy NAME[:SANDBOX]] [[TENANT/]CELL]",
+		Short: "Start a cell, under a policy of the node",
 		Long: `Start a cell under a policy of the node, and print its name. Without --version each
-newer version of the policy reaches the cell while it runs.`,
-		Example: "  pyisolate-node cell spawn --policy web:fetcher crawler",
+newer version of the policy reaches the cell while it runs. A cell without a policy computes,
+and does nothing else.`,
+		Example: "  pyisolate-node cell spawn --policy web:fetcher crawler\n  pyisolate-node cell spawn --allow-import math,json",
 		Args:    cobra.MaximumNArgs(1),
 	}
 	c.Flags().StringVar(&policy, "policy", "", "the policy, and which of its sandboxes if there are several")
 	c.Flags().Uint64Var(&version, "version", 0, "keep to this version (default: follow the newest)")
 	c.Flags().StringVar(&backend, "backend", "", "subinterpreter or process (default: what the policy asks for)")
-	_ = c.MarkFlagRequired("policy")
+	c.Flags().StringSliceVar(&imports, "allow-import", nil, "only these modules of those that the policy permits; without a policy these (default: what computes)")
+	c.Flags().StringVar(&restart, "restart", "never", "never, or on-failure: start it again when it ends by itself")
+	c.Flags().StringSliceVar(&topics, "topic", nil, "a topic that it hears, as publish sends to; repeatable")
+	_ = c.RegisterFlagCompletionFunc("policy", func(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+		return completePolicies(c, nil, begun)
+	})
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		name, sandbox, _ := strings.Cut(policy, ":")
-		request := &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: name, Sandbox: sandbox, Version: version}, Backend: backend}
+		request := &pb.SpawnRequest{Backend: backend, AllowedImports: imports, Topics: topics, Restart: &pb.Restart{When: restart}}
+		if name, sandbox, _ := strings.Cut(policy, ":"); policy != "" {
+			request.Policy = &pb.PolicyRef{Name: name, Sandbox: sandbox, Version: version}
+		}
 		if len(args) > 0 {
 			request.Tenant, request.Name = cellName(args[0])
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/node/config"
 )
 
 // dateEnv is the reproducible-builds convention for the date of generated files.
@@ -26,10 +27,15 @@ var environment = []struct {
 		"3.14 or later. Without either it is the embedded one.", usesPython},
 	{pydist.CacheEnv, "Where the embedded Python is unpacked on first use. Default: pyisolate in the user's cache " +
 		"directory ($XDG_CACHE_HOME, or $HOME/.cache). Deleting it is always safe.", usesPython},
+	{config.FileEnv, "A YAML file of settings, as --config, which wins. Each setting has a variable of its own, too: " +
+		"PYISOLATE_DRAIN_TIMEOUT is --drain-timeout.", has("config")},
+	{serverEnv, "The address of the node to call, as --server, which wins.", has("server")},
 	{socketEnv, "Where the node is, as --socket, which wins. Default: pyisolate/node.sock in /run for root, and for others in " +
-		"$XDG_RUNTIME_DIR.", func(c *cobra.Command) bool { return c.Flags().Lookup("socket") != nil }},
-	{tokenEnv, "The token to call a node with, as --token, which wins.",
-		func(c *cobra.Command) bool { return c.Flags().Lookup("token") != nil }},
+		"$XDG_RUNTIME_DIR.", has("socket")},
+	{contextEnv, "The context whose node to call, as --context, which wins.", has("context")},
+	{caEnv, "A file of certificates that the server is held to, as --ca, which wins.", has("ca")},
+	{tokenEnv, "The token to call a node with, as --token, which wins.", has("token")},
+	{tokenFileEnv, "A file that has the token, as --token-file, which wins.", has("token-file")},
 	{nogilEnv, "Modules, separated by commas, of which the operator says that they need no GIL; shown by doctor extensions.",
 		func(c *cobra.Command) bool { return c.Name() == "extensions" }},
 	{dateEnv, "The date on manual pages, in seconds since 1970. Without it they carry none.",
@@ -37,6 +43,11 @@ var environment = []struct {
 }
 
 func usesPython(c *cobra.Command) bool { return c.Flags().Lookup("python") != nil }
+
+// has tells of which commands have a flag.
+func has(flag string) func(*cobra.Command) bool {
+	return func(c *cobra.Command) bool { return c.Flags().Lookup(flag) != nil }
+}
 
 func newMan() *cobra.Command {
 	return &cobra.Command{

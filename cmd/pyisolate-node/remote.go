@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,10 +24,11 @@ import (
 
 // remote is what every command that calls a node has.
 type remote struct {
-	socket, token string
-	asJSON        bool
+	serverFlags
+	asJSON bool
 
 	*client.Client
+	address  string // of the node
 	out, err io.Writer
 }
 
@@ -33,8 +38,7 @@ type remoteRun func(ctx context.Context, r *remote, args []string) error
 // newRemote finishes a command that calls a node: its flags and what it does.
 func newRemote(c *cobra.Command, do remoteRun) *cobra.Command {
 	r := &remote{}
-	c.Flags().StringVar(&r.socket, "socket", "", "the node's socket (default: where serve listens by default)")
-	c.Flags().StringVar(&r.token, "token", "", "token to call with; the node's own user and root need none (default: $PYISOLATE_TOKEN)")
+	r.add(c)
 	c.Flags().BoolVar(&r.asJSON, "json", false, "print JSON, one object a line")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
@@ -50,16 +54,13 @@ func newRemote(c *cobra.Command, do remoteRun) *cobra.Command {
 	return c
 }
 
-func (r *remote) dial() (err error) {
-	if r.socket == "" {
-		if r.socket, err = defaultSocket(); err != nil {
-			return err
-		}
+func (r *remote) dial() error {
+	config, err := r.client()
+	if err != nil {
+		return err
 	}
-	if r.token == "" {
-		r.token = os.Getenv(tokenEnv)
-	}
-	r.Client, err = client.New(client.Config{Socket: r.socket, Token: r.token})
+	r.address = config.Address
+	r.Client, err = client.New(config)
 	return err
 }
 
@@ -80,15 +81,51 @@ func (r *remote) failed(ctx context.Context, err error) error {
 	}
 	switch {
 	case r.asJSON:
-		r.line(map[string]any{"error": failureOf(err, problems, status)})
+		out := failureOf(err, problems, status)
+		if out.Hint == "" && !answered(err) {
+			out.Hint = r.unreachable(err)
+		}
+		r.line(map[string]any{"error": out})
 	case isDocument:
 		_, _ = io.WriteString(r.err, plainLines(printedProblems(err, problems)))
-	case errors.Is(err, fault.ErrUnavailable) && !answered(err):
-		fmt.Fprintf(r.err, "pyisolate-node: %s; is it running? start one with: pyisolate-node serve\n", plainLines(err.Error()))
+	case !answered(err) && r.unreachable(err) != "":
+		fmt.Fprintln(r.err, "pyisolate-node:", plainLines(r.unreachable(err)))
 	default:
 		fmt.Fprintln(r.err, "pyisolate-node:", plainLines(err.Error()))
 	}
 	return exitStatus(status)
+}
+
+// unreachable says in words of a user's why no node has answered, and what to do; "" where
+// that is not the fault.
+func (r *remote) unreachable(err error) string {
+	path, local := strings.CutPrefix(r.address, "unix://")
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &certificate):
+		return fmt.Sprintf("the server at %s cannot be trusted: %v; name the file of its certificate authority with --ca", r.address, certificate.Err)
+	case !errors.Is(err, fault.ErrUnavailable):
+		return ""
+	case !local:
+		var dialled *net.OpError
+		if errors.As(err, &dialled) {
+			err = dialled.Err
+		}
+		return fmt.Sprintf("no node answers at %s: %v; is the address right, and the node running? See: pyisolate-node context ls", r.address, err)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("no node is running at %s; start one with: pyisolate-node serve%s", path, r.serveFlag(path))
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("you may not connect to %s: its node lets others in with serve --socket-mode 0666, and a token", path)
+	}
+	return err.Error()
+}
+
+// serveFlag is what serve needs to listen on a socket.
+func (r *remote) serveFlag(path string) string {
+	if usual, err := defaultSocket(); err == nil && usual == path {
+		return ""
+	}
+	return " --socket " + path
 }
 
 // answered tells whether an error is a node's.
@@ -122,8 +159,11 @@ type failureJSON struct {
 
 func failureOf(err error, problems document.Problems, status int) failureJSON {
 	out := failureJSON{Kind: cell.KindOf(err).String(), Message: err.Error(), Problems: problems, Status: status}
-	if len(problems) > 0 {
+	switch {
+	case len(problems) > 0:
 		out.Kind = cell.Invalid.String()
+	case errors.Is(err, fault.ErrUnavailable):
+		out.Kind = "Unavailable"
 	}
 	var sent *fault.Error
 	if errors.As(err, &sent) {

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// jsonOrText is a word of the command line as JSON: what is no JSON is text.
+func jsonOrText(word string) json.RawMessage {
+	if json.Valid([]byte(word)) {
+		return json.RawMessage(word)
+	}
+	text, _ := json.Marshal(word) // a string always can be
+	return text
+}
+
+func newCellCall() *cobra.Command {
+	var kwargs string
+	var within time.Duration
+	c := &cobra.Command{
+		Use:   "call [TENANT/]CELL TARGET [ARG...]",
+		Short: "Call a function in a cell, and print what it returns",
+		Long: `Call what a dotted name means in a cell: in its __main__, or in a module that its policy
+permits. An ARG is JSON; what is no JSON is text. What it returns is printed as run prints
+posts.`,
+		Example: "  pyisolate-node cell call crawler math.hypot 3 4\n  pyisolate-node cell call crawler greet --kwargs '{\"name\": \"world\"}'",
+		Args:    cobra.MinimumNArgs(2),
+	}
+	c.Flags().StringVar(&kwargs, "kwargs", "", "named arguments, as a JSON object")
+	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		tenant, name := cellName(args[0])
+		list := []json.RawMessage{}
+		for _, word := range args[2:] {
+			list = append(list, jsonOrText(word))
+		}
+		encoded, err := json.Marshal(list)
+		if err != nil {
+			return usageError{err}
+		}
+		if within > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, within)
+			defer cancel()
+		}
+		answer, err := r.Cells.Call(ctx, connect.NewRequest(&pb.CallRequest{Tenant: tenant, Name: name, Target: args[1], Args: string(encoded), Kwargs: kwargs}))
+		if err != nil {
+			return r.raised(err)
+		}
+		r.value(valueOf(answer.Msg.GetValue()))
+		return nil
+	})
+}
+
+// value prints what a guest gave.
+func (r *remote) value(v cell.Value) {
+	(&printer{out: r.out, err: r.err, asJSON: r.asJSON}).post(v)
+}
+
+// valueArgument is a value of the command line: JSON or text, or bytes from standard input.
+func valueArgument(words []string, raw bool, stdin io.Reader) (*pb.Value, error) {
+	switch {
+	case raw && len(words) == 0:
+		data, err := io.ReadAll(io.LimitReader(stdin, maxSource+1))
+		if err == nil && len(data) > maxSource {
+			err = fmt.Errorf("it has more than %d MiB", maxSource>>20)
+		}
+		if err != nil {
+			return nil, usageError{fmt.Errorf("read the value from standard input: %w", err)}
+		}
+		return &pb.Value{Kind: &pb.Value_Raw{Raw: data}}, nil
+	case raw:
+		return nil, usageError{errors.New("--raw sends standard input: leave the VALUE out")}
+	case len(words) == 0:
+		return nil, usageError{errors.New("name a VALUE: JSON, or text; or send standard input with --raw")}
+	}
+	return &pb.Value{Kind: &pb.Value_Json{Json: string(jsonOrText(words[0]))}}, nil
+}
+
+func newCellSend() *cobra.Command {
+	var raw bool
+	c := &cobra.Command{
+		Use:     "send [TENANT/]CELL VALUE",
+		Short:   "Put a value into a cell's inbox, where its program takes it with recv()",
+		Long:    "Put a value into a cell's inbox, where its program takes it with recv(). A VALUE is JSON;\nwhat is no JSON is text. With --raw it is standard input, as bytes.",
+		Example: "  pyisolate-node cell send crawler '{\"url\": \"https://example.com\"}'\n  pyisolate-node cell send crawler --raw <page.html",
+		Args:    cobra.RangeArgs(1, 2),
+	}
+	c.Flags().BoolVar(&raw, "raw", false, "send standard input, as bytes")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		tenant, name := cellName(args[0])
+		value, err := valueArgument(args[1:], raw, os.Stdin)
+		if err != nil {
+			return err
+		}
+		answer, err := r.Cells.Send(ctx, connect.NewRequest(&pb.SendRequest{Tenant: tenant, Name: name, Value: value}))
+		if err == nil && r.asJSON {
+			r.line(map[string]any{"epoch": answer.Msg.GetEpoch()})
+		}
+		return err
+	})
+}
+
+// refusalJSON is a cell that did not take a message.
+type refusalJSON struct {
+	Tenant  string `json:"tenant"`
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+}
+
+func newCellPublish() *cobra.Command {
+	var tenant string
+	var raw bool
+	c := &cobra.Command{
+		Use:     "publish TOPIC VALUE",
+		Short:   "Send a value to all cells of a tenant that hear a topic",
+		Example: "  pyisolate-node cell publish prices '{\"EUR\": 1.08}' --tenant shop",
+		Args:    cobra.RangeArgs(1, 2),
+	}
+	c.Flags().StringVar(&tenant, "tenant", "", "the tenant (default: the caller's, or default)")
+	c.Flags().BoolVar(&raw, "raw", false, "send standard input, as bytes")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		value, err := valueArgument(args[1:], raw, os.Stdin)
+		if err != nil {
+			return err
+		}
+		answer, err := r.Cells.Publish(ctx, connect.NewRequest(&pb.PublishRequest{Tenant: tenant, Topic: args[0], Value: value}))
+		if err != nil {
+			return err
+		}
+		refused := []refusalJSON{}
+		for _, one := range answer.Msg.GetRefused() {
+			refused = append(refused, refusalJSON{one.GetCell().GetTenant(), one.GetCell().GetName(), one.GetError().GetKind(), one.GetError().GetMessage()})
+			if !r.asJSON {
+				fmt.Fprintf(r.err, "%s/%s did not take it: %s\n", one.GetCell().GetTenant(), one.GetCell().GetName(), plain(one.GetError().GetMessage()))
+			}
+		}
+		r.show(map[string]any{"delivered": answer.Msg.GetDelivered(), "refused": refused}, "delivered to %d cells", answer.Msg.GetDelivered())
+		return nil
+	})
+}
+
+func newCellLogs() *cobra.Command {
+	var follow bool
+	c := &cobra.Command{
+		Use:   "logs [TENANT/]CELL",
+		Short: "Print what a cell says beside its posts: logs, what it prints, metrics, denials",
+		Long: `Print what a cell says beside its posts: its logs, what it prints, metrics and denials, from
+the oldest that the node has kept. It takes nothing from others who read.`,
+		Args: cobra.ExactArgs(1),
+	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the cell ends")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		tenant, name := cellName(args[0])
+		items, err := r.Cells.Logs(ctx, connect.NewRequest(&pb.LogsRequest{Tenant: tenant, Name: name, Follow: follow}))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = items.Close() }()
+		p := &printer{out: r.out, err: r.out, asJSON: r.asJSON} // here it is what was asked for
+		for items.Receive() {
+			p.said(items.Msg())
+		}
+		return items.Err()
+	})
+}
+
+// said shows one thing that a cell said as received does.
+func (p *printer) said(m *pb.LogsResponse) {
+	out := &pb.StreamResponse{}
+	switch item := m.GetItem().(type) {
+	case *pb.LogsResponse_Log:
+		out.Item = &pb.StreamResponse_Log{Log: item.Log}
+	case *pb.LogsResponse_Metric:
+		out.Item = &pb.StreamResponse_Metric{Metric: item.Metric}
+	case *pb.LogsResponse_Denial:
+		out.Item = &pb.StreamResponse_Denial{Denial: item.Denial}
+	case *pb.LogsResponse_Lost:
+		out.Item = &pb.StreamResponse_Lost{Lost: item.Lost}
+	}
+	p.received(out)
+}
+
+func newCellQuarantine() *cobra.Command {
+	var reason string
+	c := &cobra.Command{Use: "quarantine [TENANT/]CELL", Short: "Interrupt a cell and let nothing more run in it", Args: cobra.ExactArgs(1),
+		Long: "Interrupt a cell's program and let nothing more run in the cell. It can still be inspected, and\nits posts received; kill or close end it."}
+	c.Flags().StringVar(&reason, "reason", "", "why, for its report")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		tenant, name := cellName(args[0])
+		_, err := r.Cells.Quarantine(ctx, connect.NewRequest(&pb.QuarantineRequest{Tenant: tenant, Name: name, Reason: reason}))
+		return err
+	})
+}
+
+func newCellClose() *cobra.Command {
+	var within time.Duration
+	c := &cobra.Command{Use: "close [TENANT/]CELL", Short: "Let what is under way in a cell finish, end it, and forget it", Args: cobra.ExactArgs(1),
+		Long: "Let what is under way in a cell finish for --within, end the cell, and free its name. The node\nforgets it."}
+	c.Flags().DurationVar(&within, "within", 10*time.Second, "interrupt it after this long")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		tenant, name := cellName(args[0])
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		_, err := r.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Tenant: tenant, Name: name}))
+		return err
+	})
+}
+
+// statsJSON is what cells have and have used, as --json prints it.
+type statsJSON struct {
+	States     map[string]uint32 `json:"states"`
+	CPU        time.Duration     `json:"cpu_ns"`
+	Memory     int64             `json:"memory"`
+	Output     int64             `json:"output"`
+	Posts      uint64            `json:"posts"`
+	Logs       uint64            `json:"logs"`
+	Denials    uint64            `json:"denials"`
+	Warm       uint32            `json:"warm"`
+	WarmHits   uint64            `json:"warm_hits"`
+	WarmMisses uint64            `json:"warm_misses"`
+}
+
+func newCellStats() *cobra.Command {
+	c := &cobra.Command{Use: "stats [TENANT]", Short: "Add up what cells have and have used", Args: cobra.MaximumNArgs(1)}
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		request := &pb.StatsRequest{}
+		if len(args) > 0 {
+			request.Tenant = args[0]
+		}
+		answer, err := r.Cells.Stats(ctx, connect.NewRequest(request))
+		if err != nil {
+			return err
+		}
+		m := answer.Msg
+		out := statsJSON{States: m.GetStates(), CPU: m.GetCpu().AsDuration(), Memory: m.GetMemory(), Output: m.GetOutput(), Posts: m.GetPosts(),
+			Logs: m.GetLogs(), Denials: m.GetDenials(), Warm: m.GetWarm(), WarmHits: m.GetWarmHits(), WarmMisses: m.GetWarmMisses()}
+		r.show(out, "cells: %s\ncpu %s, memory %.1f MiB, output %d bytes, posts %d, logs %d, denials %d\nwarm cells %d; spawns that found one %d, that did not %d",
+			statesOf(out.States), out.CPU.Round(time.Millisecond), float64(out.Memory)/(1<<20), out.Output, out.Posts, out.Logs, out.Denials,
+			out.Warm, out.WarmHits, out.WarmMisses)
+		return nil
+	})
+}
