@@ -93,10 +93,10 @@ func (n *Node) addressOf(l net.Listener) address {
 }
 
 func (n *Node) add(l net.Listener, at address) {
-	switch {
-	case at.scheme == "https":
+	switch at.scheme {
+	case "https":
 		l = tls.NewListener(newBounded(l), n.certs.config())
-	case at.scheme == "http":
+	case "http":
 		l = newBounded(l)
 	}
 	n.listeners = append(n.listeners, listener{l, at})

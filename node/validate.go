@@ -84,22 +84,27 @@ func (c Config) checkListeners(found *problems) {
 		found.add("listen", "the node would listen nowhere", "give it a socket or an address")
 	}
 	for _, text := range c.Listen {
-		at, err := parseAddress(text)
-		switch {
-		case err != nil:
-			found.add("listen", fmt.Sprintf("%q: %v", text, err), "write unix:///PATH, https://HOST:PORT or http://127.0.0.1:PORT")
-		case at.scheme == "https" && c.TLSCert == "" && c.TLSKey == "":
-			found.add("listen", text+" needs a certificate", "give tls-cert and tls-key")
-		case at.scheme == "http" && !at.loopback():
-			found.add("listen", text+" would send tokens over a network that others can read", "write https://, or a loopback address")
-		case at.scheme == "http" && !c.PlainLoopback:
-			found.add("listen", text+" is not encrypted", "write https://, or permit it with plain-loopback")
-		}
+		c.checkAddress(text, found)
 	}
 	for _, l := range c.Inherited {
-		if tcp, ok := l.Addr().(*net.TCPAddr); ok && c.TLSCert == "" && !(tcp.IP.IsLoopback() && c.PlainLoopback) {
+		tcp, isTCP := l.Addr().(*net.TCPAddr)
+		if isTCP && c.TLSCert == "" && (!tcp.IP.IsLoopback() || !c.PlainLoopback) {
 			found.add("listen", fmt.Sprintf("the socket at %s that was handed over needs a certificate", tcp), "give tls-cert and tls-key, or for loopback plain-loopback")
 		}
+	}
+}
+
+func (c Config) checkAddress(text string, found *problems) {
+	at, err := parseAddress(text)
+	switch {
+	case err != nil:
+		found.add("listen", fmt.Sprintf("%q: %v", text, err), "write unix:///PATH, https://HOST:PORT or http://127.0.0.1:PORT")
+	case at.scheme == "https" && c.TLSCert == "" && c.TLSKey == "":
+		found.add("listen", text+" needs a certificate", "give tls-cert and tls-key")
+	case at.scheme == "http" && !at.loopback():
+		found.add("listen", text+" would send tokens over a network that others can read", "write https://, or a loopback address")
+	case at.scheme == "http" && !c.PlainLoopback:
+		found.add("listen", text+" is not encrypted", "write https://, or permit it with plain-loopback")
 	}
 }
 

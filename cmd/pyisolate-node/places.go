@@ -13,7 +13,7 @@ const (
 	contextEnv   = "PYISOLATE_CONTEXT"
 	caEnv        = "PYISOLATE_CA"
 	tokenEnv     = "PYISOLATE_TOKEN"
-	tokenFileEnv = "PYISOLATE_TOKEN_FILE"
+	tokenFileEnv = "PYISOLATE_TOKEN_FILE" //nolint:gosec // it is the name of a variable
 )
 
 // defaultSocket is where a node of this user listens.

@@ -234,7 +234,7 @@ func (l *Loaded) unknownVariables(environ []string) {
 }
 
 func unjoined(err error) []error {
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is what errors.Join has made
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		return all.Unwrap()
 	}
 	if err != nil {
