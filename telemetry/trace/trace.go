@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"time"
 
+	global "go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -33,6 +35,9 @@ type Config struct {
 	Service, Version, Instance string
 	// Timeout of one request. Default 10 s.
 	Timeout time.Duration
+	// Logger takes what the exporter cannot do, once a minute; nil discards it. The library knows
+	// one for the whole process: the last tracer's.
+	Logger *slog.Logger
 }
 
 // Validate reports all that is wrong.
@@ -71,6 +76,7 @@ func New(ctx context.Context, c Config) (*Tracer, error) {
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
 	}
+	global.SetErrorHandler(newComplaints(c.Logger))
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()), otlptracehttp.WithHeaders(c.Headers), otlptracehttp.WithTimeout(c.Timeout))
 	if err != nil {
 		return nil, fmt.Errorf("trace: export to %s: %w", u.Redacted(), err)

@@ -1,8 +1,10 @@
 package trace_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -82,7 +84,8 @@ func TestSampling(t *testing.T) {
 
 // A collector that is away costs spans, and no time of who makes them.
 func TestCollectorIsAway(t *testing.T) {
-	tracer := start(t, trace.Config{Endpoint: "http://127.0.0.1:1", Timeout: 50 * time.Millisecond})
+	var log bytes.Buffer
+	tracer := start(t, trace.Config{Endpoint: "http://127.0.0.1:1", Timeout: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 10000 {
 		_, s := tracer.Start(t.Context(), "x")
 		s.End(nil)
@@ -90,6 +93,9 @@ func TestCollectorIsAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	_ = tracer.Close(ctx) // whatever comes of it
+	if n := strings.Count(log.String(), "\n"); n > 1 {
+		t.Errorf("%d lines: %s", n, log.String())
+	}
 }
 
 func TestOff(t *testing.T) {
