@@ -11,7 +11,7 @@ import os
 import time
 import weakref
 from types import TracebackType
-from typing import Any, Dict, Generic, List, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, AsyncGenerator, Dict, Generic, List, Optional, Tuple, Type, TypeVar, Union
 
 from . import _address, _client, _http, errors
 from ._calls import Call
@@ -239,7 +239,8 @@ async def open_streams(address: _address.Address) -> _Streams:
         raise unreachable(address, error) from error
 
 
-_defaults: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Client]" = weakref.WeakKeyDictionary()
+_Kept = Tuple[Client, AsyncGenerator[None, None]]
+_defaults: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept]" = weakref.WeakKeyDictionary()
 
 
 async def default() -> Client:
@@ -250,8 +251,18 @@ async def default() -> Client:
     if blocking is None:
         blocking = await loop.run_in_executor(None, _client.default)
     known = _defaults.get(loop)
-    if known is not None and known.address == blocking.address:
-        return known
+    if known is not None and known[0].address == blocking.address:
+        return known[0]
     made = Client(blocking.address)
-    _defaults[loop] = made
+    ending = _at_shutdown(made)
+    await ending.__anext__()
+    _defaults[loop] = made, ending
     return made
+
+
+async def _at_shutdown(client: Client) -> AsyncGenerator[None, None]:
+    """Closes a client when its loop shuts its generators down: there is no other sign of that."""
+    try:
+        yield
+    finally:
+        await client.close()

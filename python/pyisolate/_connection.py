@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import socket
@@ -212,4 +213,10 @@ def _after_fork() -> None:
         pool._forked()
 
 
+def _at_exit() -> None:
+    for pool in list(_pools):
+        pool.close()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

@@ -39,6 +39,11 @@ class NodeTestCase(unittest.TestCase):
             cell.close()
 
 
+def describes_itself() -> bool:
+    """Whether the node has what tells of itself and of what happens on it."""
+    return iso.nodes()[0].state != ""
+
+
 class Liar:
     """A server on a unix socket that does what a test wants with each connection."""
 

@@ -1,0 +1,145 @@
+"""The asyncio SDK with a real node."""
+
+import asyncio
+import time
+import unittest
+
+from .support import NodeTestCase, describes_itself
+import pyisolate as iso
+from pyisolate import aio
+
+
+def run(coroutine):
+    async def bounded():
+        return await asyncio.wait_for(coroutine, 60)
+
+    return asyncio.run(bounded())
+
+
+class AsyncTest(NodeTestCase):
+    def test_quick_start(self):
+        async def main():
+            async with aio.spawn("demo", allowed_imports=["math"]) as sandbox:
+                await sandbox.exec("from math import sqrt; post(sqrt(2))")
+                return await sandbox.recv()
+
+        self.assertEqual(run(main()), 1.4142135623730951)
+        self.assertEqual(iso.list_active(), {})
+
+    def test_all_at_once(self):
+        async def one(n):
+            async with aio.spawn() as sandbox:
+                await sandbox.exec("def f(x): return x + 1")
+                return await sandbox.call("f", n)
+
+        async def main():
+            return await asyncio.gather(*(one(n) for n in range(20)))
+
+        self.assertEqual(run(main()), list(range(1, 21)))
+
+    def test_cancelled(self):
+        async def main():
+            async with aio.spawn() as sandbox:
+                task = asyncio.create_task(sandbox.exec("log('info', 'begun')\nwhile True: pass"))
+                async for _ in sandbox.logs(follow=True):
+                    break  # it runs
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                await sandbox.exec("post('free again')", timeout=10)
+                return await sandbox.recv(5)
+
+        self.assertEqual(run(main()), "free again")
+
+    def test_errors(self):
+        async def main():
+            async with aio.spawn() as sandbox:
+                with self.assertRaises(iso.GuestError):
+                    await sandbox.exec("1/0")
+                with self.assertRaises(iso.Timeout):
+                    await sandbox.recv(0.05)
+                start = time.monotonic()
+                with self.assertRaises(iso.Timeout):
+                    await sandbox.exec("while True: pass", timeout="200ms")
+                self.assertLess(time.monotonic() - start, 5)
+                with self.assertRaises(iso.Unimplemented):
+                    await sandbox.checkpoint()
+                with self.assertRaises(iso.Unimplemented):
+                    async for _ in sandbox.migrate("n"):
+                        pass
+
+        run(main())
+
+    def test_posts_and_logs(self):
+        async def main():
+            async with aio.spawn(topics=["t"]) as sandbox:
+                await sandbox.exec("for i in range(50): post(i)\nprint('hi')")
+                self.assertEqual([x async for x in sandbox.posts(timeout=0.1)], list(range(50)))
+                self.assertEqual([x.message async for x in sandbox.logs()], ["hi"])
+                async with sandbox.logs(follow=True) as logs:
+                    self.assertEqual((await logs.next(5)).message, "hi")
+                    with self.assertRaises(iso.Timeout):
+                        await logs.next(0.05)
+                    await sandbox.exec("print('ho')")
+                    self.assertEqual((await logs.next(5)).message, "ho")
+                await sandbox.post(b"x")
+                self.assertEqual(await aio.publish("t", 1), 1)
+                await sandbox.exec("post([recv().decode(), recv()])")
+                self.assertEqual(await sandbox.recv(5), ["x", 1])
+                self.assertEqual((await sandbox.stats()).posts, 51)
+                self.assertEqual(list(await aio.list_active()), [sandbox.name])
+                self.assertEqual((await aio.attach(sandbox.name)).name, sandbox.name)
+                self.assertEqual((await aio.stats()).states["running"], 1)
+                self.assertGreater((await aio.nodes())[0].max_cells, 0)
+                await sandbox.kill("enough")
+                self.assertEqual([x async for x in sandbox], [])
+
+        run(main())
+
+    def test_events(self):
+        async def main():
+            async with aio.spawn() as sandbox:
+                async for event in aio.events(cell=sandbox.name):
+                    return event.kind
+
+        if not describes_itself():
+            self.skipTest("this node keeps no events")
+        self.assertEqual(run(main()), "CELL_STARTED")
+
+    def test_sandboxed_function(self):
+        @aio.sandbox(timeout="20s", allowed_imports=["math"])
+        def root(x):
+            import math
+
+            return math.sqrt(x)
+
+        async def main():
+            self.assertEqual(await asyncio.gather(root(4), root(9)), [2.0, 3.0])
+            with self.assertRaises(iso.GuestError) as caught:
+                await root(-1)
+            self.assertIn("return math.sqrt(x)", caught.exception.traceback)
+
+        run(main())
+
+    def test_two_loops(self):
+        async def main():
+            async with aio.spawn() as sandbox:
+                await sandbox.exec("pass")
+
+        run(main())
+        run(main())
+
+    def test_own_client(self):
+        async def main():
+            async with await aio.connect(str(self.client.address)) as client:
+                async with aio.spawn(client=client) as sandbox:
+                    await sandbox.exec("post(1)")
+                    self.assertEqual(await sandbox.recv(5), 1)
+            with self.assertRaises(iso.Unavailable):
+                await aio.spawn(client=client)
+
+        run(main())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,356 @@
+"""Functions that are sent to cells: what can be sent, what cannot, and what is said of it."""
+
+import collections
+import decimal
+import functools
+import json
+import math
+import os.path
+import re
+import unittest
+from collections import OrderedDict
+from datetime import timedelta
+from math import sqrt
+
+from .support import NodeTestCase
+import pyisolate as iso
+from pyisolate._ship import Shipment
+
+LIMIT = {"a": (1, 2), "b": {3}, "c": [b"x", 1.5, None, float("inf"), 1j, frozenset({4}), bytearray(b"y")]}
+SHARED = [1]
+PRICE = decimal.Decimal("1.5")
+COUNT = 0
+LAMBDA = lambda x, y=2: x * y + SHARED[0]  # noqa: E731
+HERE, THERE = lambda x: x + 1, lambda x: x + 2  # noqa: E731
+
+
+class Point:
+    def norm(self):
+        return 0
+
+
+def helper(x, y=LIMIT):
+    return sqrt(x) + y["a"][0]
+
+
+def factorial(n):
+    return 1 if n == 0 else n * factorial(n - 1)
+
+
+def even(n):
+    return True if n == 0 else odd(n - 1)
+
+
+def odd(n):
+    return False if n == 0 else even(n - 1)
+
+
+def noisy(f):
+    @functools.wraps(f)
+    def wrapper(*args, **kwargs):
+        return ["noisy", f(*args, **kwargs)]
+
+    return wrapper
+
+
+def closure(n, names=("a",)):
+    # fmt: off
+    def inner(a, b=[1,
+            2], *, c=(n
+               + 1), d="""two
+lines"""):
+        """Of several
+lines, which stay as they are."""
+        return [a, b, c, d, n, names, inner.__doc__]
+    # fmt: on
+    return inner
+
+
+@noisy
+def decorated(x):
+    return helper(x)
+
+
+def uses_all(values):
+    total = OrderedDict(sum=sum(values), root=math.sqrt(len(values)), text=json.dumps(values))
+    total["limit"] = [LIMIT["a"], sorted(LIMIT["b"]), repr(LIMIT["c"])]
+    total["nested"] = [(lambda v: v + SHARED[0])(v) for v in values]
+    total["joined"] = os.path.join("a", "b")
+    total["count"] = collections.Counter(values)[1]
+    return total
+
+
+def annotated(x: "decimal.Decimal", y: Point = None) -> Point:
+    z: Point = x
+    return z
+
+
+def posts(n):
+    for i in range(n):
+        post(i)  # noqa: F821  # a name that cells have
+    log("info", "done")  # noqa: F821
+
+
+def fails(x):
+    y = x + 1
+
+    return y / 0
+
+
+def with_class(x):
+    class Pair:
+        size = 2
+
+        def __init__(self, a):
+            self.a = a
+
+        def twice(self):
+            return self.a * self.size
+
+    return Pair(x).twice()
+
+
+def recursive_default(x, f=factorial, g=math.floor, h=len):
+    return [f(x), g(x + 0.5), h([x])]
+
+
+GOOD = [
+    (helper, (4,), 3.0),
+    (factorial, (5,), 120),
+    (even, (7,), False),
+    (LAMBDA, (4,), 9),
+    (closure(5), (0,), [0, [1, 2], 6, "two\nlines", 5, ["a"], "Of several\nlines, which stay as they are."]),
+    (decorated, (9,), ["noisy", 4.0]),
+    (annotated, (1,), 1),
+    (with_class, (4,), 8),
+    (recursive_default, (3,), [6, 3, 1]),
+    (lambda: 7, (), 7),
+]
+
+
+class ShipTest(NodeTestCase):
+    def setUp(self):
+        self.cell = iso.spawn(policy=iso.Policy(iso.Import("*")))
+
+    def tearDown(self):
+        self.cell.close()
+
+    def run_in_cell(self, function, *args):
+        shipment = Shipment(function)
+        self.cell.exec(shipment.code)
+        return self.cell.call(shipment.entry, *args)
+
+    def test_good(self):
+        for function, args, want in GOOD:
+            with self.subTest(function.__qualname__):
+                self.assertEqual(self.run_in_cell(function, *args), want)
+
+    def test_all_kinds_of_globals(self):
+        got = self.run_in_cell(uses_all, [1, 2, 1])
+        self.assertEqual(got, json.loads(json.dumps(uses_all([1, 2, 1]))))
+
+    def test_guest_names(self):
+        self.run_in_cell(posts, 3)
+        self.assertEqual([self.cell.recv(5) for _ in range(3)], [0, 1, 2])
+
+    def test_values_are_those_of_now(self):
+        global COUNT
+
+        def count():
+            return COUNT
+
+        for COUNT in (1, 2):
+            self.assertEqual(self.run_in_cell(count), COUNT)
+
+    def test_two_lambdas_on_one_line(self):
+        if not hasattr(HERE.__code__, "co_positions"):
+            with self.assertRaises(iso.NotShippable) as caught:
+                Shipment(HERE)
+            self.assertIn("give each a line of its own", str(caught.exception))
+            return
+        self.assertEqual((self.run_in_cell(HERE, 1), self.run_in_cell(THERE, 1)), (2, 3))
+
+    def test_shared_values_stay_shared(self):
+        def first():
+            SHARED.append(2)
+            return second()
+
+        def second():
+            return SHARED
+
+        self.assertEqual(self.run_in_cell(first), [1, 2])
+        self.assertEqual(SHARED, [1], "what a cell does is not done here")
+
+    def test_the_traceback_has_the_lines_of_the_file(self):
+        shipment = Shipment(fails)
+        self.cell.exec(shipment.code)
+        with self.assertRaises(iso.GuestError) as caught:
+            self.cell.call(shipment.entry, 1)
+        shipment.explain(caught.exception)
+        line = fails.__code__.co_firstlineno + 3
+        self.assertIn(
+            f'File "test_ship.py", line {line}, in fails\n    return y / 0\n', caught.exception.traceback
+        )
+
+
+def changes_global():
+    global COUNT
+    COUNT = 1
+
+
+def uses_price():
+    return PRICE
+
+
+def uses_point():
+    return Point()
+
+
+def uses_nested():
+    return NESTED
+
+
+def uses_nothing():
+    return no_such_name  # noqa: F821
+
+
+def uses_loop():
+    return LOOP
+
+
+async def asynchronous():
+    return 1
+
+
+def changes_nonlocal():
+    n = 0
+
+    def inner():
+        nonlocal n
+        n += 1
+        return n
+
+    return inner
+
+
+def unset():
+    def inner():
+        return later
+
+    yield inner
+    later = 1  # noqa: F841
+
+
+NESTED = {"rows": [1, timedelta(1)]}
+LOOP = []
+LOOP.append(LOOP)
+
+BAD = [
+    (changes_global, "changes the global 'COUNT'"),
+    (changes_nonlocal(), "changes 'n' of the function around it"),
+    (uses_price, "uses 'PRICE', a decimal.Decimal, which cannot be sent to a cell: make it of numbers"),
+    (
+        uses_point,
+        "uses 'Point', the class tests.test_ship.Point, which cannot be sent to a cell: define it in the function",
+    ),
+    (uses_nested, "uses 'NESTED'['rows'][1], a datetime.timedelta"),
+    (uses_nothing, "uses 'no_such_name', which is not defined"),
+    (uses_loop, "contains itself"),
+    (asynchronous, "an async function"),
+    (next(unset()), "uses 'later', which has no value yet"),
+    (Point().norm, "is a method"),
+    (Point, "is a class"),
+    (math.sqrt, "no Python function"),
+    (functools.partial(helper, 1), "no Python function"),
+    (functools.lru_cache(None)(helper), "put @sandbox next to the function"),
+    (eval("lambda: 1"), "its source is not known"),
+    (3, "is an int and no Python function"),
+]
+
+
+class RefusalTest(unittest.TestCase):
+    def test_bad(self):
+        for function, want in BAD:
+            with self.subTest(want), self.assertRaises(iso.NotShippable) as caught:
+                Shipment(function)
+            self.assertIn(want, str(caught.exception))
+
+    def test_it_says_whose_name_it_is(self):
+        def outer():
+            return uses_price()
+
+        with self.assertRaisesRegex(iso.NotShippable, re.escape("test_ship.uses_price uses 'PRICE'")):
+            Shipment(outer)
+
+
+@iso.sandbox(allowed_imports=["math"], timeout="30s")
+def hypotenuse(a, b=4):
+    """The long side."""
+    return math.sqrt(a * a + b * b)
+
+
+@iso.sandbox
+def recursive(n):
+    return 0 if n == 0 else 1 + recursive(n - 1)
+
+
+@iso.sandbox(timeout=0.5)
+def endless():
+    while True:
+        pass
+
+
+@iso.sandbox(memory="16MiB")
+def hungry():
+    return len("a" * 10**9)
+
+
+@iso.sandbox()
+def imports():
+    import os
+
+    return os.getpid()
+
+
+@iso.sandbox()
+def twice(data):
+    return data * 2
+
+
+@iso.sandbox()
+def unsendable():
+    return {1, 2}
+
+
+class DecoratorTest(NodeTestCase):
+    def test_calls(self):
+        self.assertEqual((hypotenuse(3), hypotenuse(5, b=12), hypotenuse.local(3)), (5.0, 13.0, 5.0))
+        self.assertEqual((hypotenuse.__name__, hypotenuse.__doc__), ("hypotenuse", "The long side."))
+        self.assertEqual(recursive(3), 3)
+        self.assertEqual(twice(b"ab"), b"abab")
+        self.assertEqual(iso.list_active(), {}, "a call leaves no cell")
+
+    def test_failures(self):
+        for function, kind, text in (
+            (endless, iso.Timeout, ""),
+            (hungry, iso.MemoryExceeded, ""),
+            (imports, iso.PolicyDenied, "import: os"),
+            (unsendable, iso.GuestError, "set is not JSON"),
+        ):
+            with self.subTest(function.__name__), self.assertRaises(kind) as caught:
+                function()
+            self.assertIn(text, str(caught.exception))
+        with self.assertRaises(TypeError):
+            twice(object())
+        with self.assertRaises(iso.GuestError) as caught:
+            hypotenuse("x")
+        self.assertIn("return math.sqrt(a * a + b * b)", caught.exception.traceback)
+        self.assertEqual(iso.list_active(), {}, "nor does one that fails")
+
+    def test_what_cannot_be_sent_is_known_at_once(self):
+        with self.assertRaises(iso.NotShippable):
+            iso.sandbox(math.sqrt)
+
+
+if __name__ == "__main__":
+    unittest.main()
