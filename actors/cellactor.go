@@ -120,7 +120,7 @@ func (a *cellActor) refuse(r *request) error {
 		return err
 	}
 	if r.env.Epoch != 0 && r.env.Epoch != a.epoch {
-		a.system.dead(r.env, "stale epoch")
+		a.system.Dead(r.env, "stale epoch")
 		return cell.Errorf(cell.CellGone, "it was for incarnation %d of cell %s, which is at %d", r.env.Epoch, a.at, a.epoch)
 	}
 	switch r.env.Body.(type) {

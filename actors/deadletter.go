@@ -19,8 +19,8 @@ type deadLetters struct {
 	logged  time.Time
 }
 
-// dead counts an envelope that is not delivered. One a second is logged.
-func (s *System) dead(env Envelope, reason string) {
+// Dead counts an envelope that is not delivered, under a reason of few. One a second is logged.
+func (s *System) Dead(env Envelope, reason string) {
 	d := &s.lost
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -50,7 +50,7 @@ func (s *System) undelivered(event any) {
 		return
 	}
 	if m, is := d.Message.(*request); is {
-		s.dead(m.env, "the actor has ended")
+		s.Dead(m.env, "the actor has ended")
 		m.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", m.env.To))
 	}
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -22,10 +23,20 @@ type Directory interface {
 
 // Entry is where a cell is.
 type Entry struct {
-	PID  *actor.PID
-	gate *gate           // nil for a cell of another node, which has its own
+	// PID of a cell of this node, which the System made; nil for one of another.
+	PID *actor.PID
+	// Via is the way to a cell of another node; nil for one of this.
+	Via Via
+
+	gate *gate
 	gone <-chan struct{} // closed when the actor is no more
 	idle *atomic.Bool    // it has ended, and only keeps its name
+}
+
+// Via is the way to the cells of another node. Its methods are for many goroutines at once.
+type Via interface {
+	// Ask is as that of System: what one goroutine asks after the other arrives in that order.
+	Ask(ctx context.Context, env Envelope) Reply
 }
 
 // Local is a directory of one node.

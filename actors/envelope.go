@@ -35,6 +35,9 @@ type Envelope struct {
 	Epoch uint64
 	// Deadline, when not zero, is when it is not worth beginning any more.
 	Deadline time.Time
+	// Acknowledged has it sent again, with the same ID, when it is on another node and it is not
+	// known what became of it. It needs an ID.
+	Acknowledged bool
 	// Trace is the trace context and Principal who asks; both are carried as they are.
 	Trace, Principal string
 	Body             Body

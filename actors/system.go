@@ -171,27 +171,47 @@ func (s *System) Forget(a Address) <-chan struct{} {
 // Ask sends an envelope and returns what became of it. When the context ends before there is an
 // answer, what runs is interrupted.
 func (s *System) Ask(ctx context.Context, env Envelope) Reply {
-	r, at, err := s.submit(ctx, env)
+	at, _ := s.directory.Lookup(env.To)
+	if at.Via != nil {
+		return at.Via.Ask(ctx, env)
+	}
+	r, err := s.enter(ctx, env, at)
 	if err != nil {
 		return Reply{Err: err}
 	}
 	return r.wait(at.gone)
 }
 
+// Begin sends an envelope to a cell of this node and returns at once; wait returns what became of
+// it, and must be called once. A cell of another node is none here: what came from a node is not
+// passed on to the next.
+func (s *System) Begin(ctx context.Context, env Envelope) (wait func() Reply) {
+	r, at, err := s.submit(ctx, env)
+	if err != nil {
+		return func() Reply { return Reply{Err: err} }
+	}
+	return func() Reply { return r.wait(at.gone) }
+}
+
 // submit sends without waiting for an answer.
 func (s *System) submit(ctx context.Context, env Envelope) (*request, Entry, error) {
-	at, there := s.directory.Lookup(env.To)
-	if !there {
-		s.dead(env, "no such cell")
-		return nil, Entry{}, s.noSuchCell(env.To)
+	at, _ := s.directory.Lookup(env.To)
+	r, err := s.enter(ctx, env, at)
+	return r, at, err
+}
+
+func (s *System) enter(ctx context.Context, env Envelope, at Entry) (*request, error) {
+	if at.PID == nil {
+		s.Dead(env, "no such cell")
+		return nil, s.noSuchCell(env.To)
 	}
 	if err := at.gate.enter(env.Body); err != nil {
-		s.dead(env, "no credit")
-		return nil, Entry{}, err
+		s.Dead(env, "no credit")
+		return nil, err
 	}
 	r := newRequest(ctx, env, func() { at.gate.leave(env.Body) })
 	s.root.Send(at.PID, r)
-	return r, at, nil
+	return r, nil
 }
 
 func (s *System) noSuchCell(a Address) error {

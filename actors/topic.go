@@ -20,10 +20,47 @@ const (
 	topicsOfTenant = 4096
 )
 
+// Topic of a tenant.
+type Topic struct{ Tenant, Name string }
+
+// Beyond is how a System reaches cells of other nodes that hear a topic.
+type Beyond interface {
+	// Heard says that a topic is heard on this node from now on, or not any more. Its calls are in
+	// the order of what happens, and must not block.
+	Heard(t Topic, heard bool)
+	// Publish is as that of System, for the other nodes; it is called by many goroutines at once.
+	Publish(ctx context.Context, t Topic, principal string, v cell.Value) Published
+}
+
+// SetBeyond joins a System to those of other nodes, whose way is told at once what is heard
+// here. With nil they part.
+func (s *System) SetBeyond(b Beyond) {
+	t := &s.topics
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.beyond = b
+	if b == nil {
+		return
+	}
+	for tenant, own := range t.of {
+		for name := range own.cells {
+			b.Heard(Topic{tenant, name}, true)
+		}
+	}
+}
+
 // topics says who hears what.
 type topics struct {
-	mu sync.Mutex
-	of map[string]*tenantTopics
+	mu     sync.Mutex
+	of     map[string]*tenantTopics
+	beyond Beyond
+}
+
+// heard is called with mu held.
+func (t *topics) heard(tenant, name string, heard bool) {
+	if t.beyond != nil {
+		t.beyond.Heard(Topic{tenant, name}, heard)
+	}
 }
 
 // tenantTopics is it both ways, so that nothing takes longer for what others hear.
@@ -58,6 +95,7 @@ func (t *topics) add(a Address, topic string) error {
 	t.of[a.Tenant] = own
 	if own.cells[topic] == nil {
 		own.cells[topic] = map[Address]bool{}
+		t.heard(a.Tenant, topic, true)
 	}
 	if own.topics[a] == nil {
 		own.topics[a] = map[string]bool{}
@@ -86,9 +124,13 @@ func (t *topics) remove(a Address, topic string) {
 		leaving = slices.Collect(maps.Keys(own.topics[a]))
 	}
 	for _, name := range leaving {
+		if !own.cells[name][a] {
+			continue
+		}
 		delete(own.cells[name], a)
 		if len(own.cells[name]) == 0 {
 			delete(own.cells, name)
+			t.heard(a.Tenant, name, false)
 		}
 		delete(own.topics[a], name)
 	}
@@ -100,13 +142,14 @@ func (t *topics) remove(a Address, topic string) {
 	}
 }
 
-func (t *topics) hear(tenant, topic string) []Address {
+// hear returns who hears a topic here, and the way to who hears it elsewhere, if there is one.
+func (t *topics) hear(tenant, topic string) (here []Address, b Beyond) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if own := t.of[tenant]; own != nil {
-		return slices.Collect(maps.Keys(own.cells[topic]))
+		here = slices.Collect(maps.Keys(own.cells[topic]))
 	}
-	return nil
+	return here, t.beyond
 }
 
 // Topics are what a cell hears, sorted.
@@ -122,8 +165,10 @@ func (s *System) Topics(a Address) []string {
 // Subscribe has a cell hear a topic of its tenant: what is published comes into its inbox. It
 // ends with the cell's name.
 func (s *System) Subscribe(a Address, topic string) error {
-	if _, there := s.directory.Lookup(a); !there {
+	if at, there := s.directory.Lookup(a); !there {
 		return s.noSuchCell(a)
+	} else if at.PID == nil {
+		return cell.Errorf(cell.Invalid, "cell %s is on another node; have it subscribe itself", a)
 	}
 	if err := s.topics.add(a, topic); err != nil {
 		return err
@@ -152,35 +197,56 @@ type Refusal struct {
 	Err  error
 }
 
-// Publish puts a message into the inbox of every cell that hears the topic. It waits for none
-// longer than the context lasts, and a cell that takes nothing does not hold up the others.
+// Publish puts a message into the inbox of every cell that hears the topic, on all nodes. It waits
+// for none longer than the context lasts, and a cell that takes nothing does not hold up the
+// others.
 func (s *System) Publish(ctx context.Context, tenant, topic, principal string, v cell.Value) (Published, error) {
 	if err := validTopic(topic); err != nil {
 		return Published{}, err
 	}
-	var p Published
-	type sent struct {
-		to  Address
-		req *request
-		at  Entry
+	here, beyond := s.topics.hear(tenant, topic)
+	wait := s.publish(ctx, here, principal, v)
+	if beyond == nil {
+		return wait(), nil
 	}
-	var all []sent
-	for _, to := range s.topics.hear(tenant, topic) {
-		env := Envelope{To: to, Principal: principal, Body: Post{v}}
-		req, at, err := s.submit(ctx, env)
-		if err != nil {
-			p.Refused = append(p.Refused, Refusal{to, err})
-			continue
-		}
-		all = append(all, sent{to, req, at})
-	}
-	for _, each := range all {
-		if err := each.req.wait(each.at.gone).Err; err != nil {
-			p.Refused = append(p.Refused, Refusal{each.to, err})
-		} else {
-			p.Delivered++
-		}
-	}
-	slices.SortFunc(p.Refused, func(a, b Refusal) int { return strings.Compare(a.Cell.Name, b.Cell.Name) })
+	p := beyond.Publish(ctx, Topic{tenant, topic}, principal, v)
+	own := wait()
+	p.Delivered += own.Delivered
+	p.Refused = append(p.Refused, own.Refused...)
+	p.sort()
 	return p, nil
+}
+
+// PublishHere is Publish for the cells of this node, and returns at once; wait returns what became
+// of it, and must be called once.
+func (s *System) PublishHere(ctx context.Context, t Topic, principal string, v cell.Value) (wait func() Published) {
+	here, _ := s.topics.hear(t.Tenant, t.Name)
+	return s.publish(ctx, here, principal, v)
+}
+
+func (s *System) publish(ctx context.Context, to []Address, principal string, v cell.Value) (wait func() Published) {
+	var p Published
+	type asked struct {
+		of   Address
+		wait func() Reply
+	}
+	all := make([]asked, len(to))
+	for i, a := range to {
+		all[i] = asked{a, s.Begin(ctx, Envelope{To: a, Principal: principal, Body: Post{v}})}
+	}
+	return func() Published {
+		for _, each := range all {
+			if err := each.wait().Err; err != nil {
+				p.Refused = append(p.Refused, Refusal{each.of, err})
+			} else {
+				p.Delivered++
+			}
+		}
+		p.sort()
+		return p
+	}
+}
+
+func (p *Published) sort() {
+	slices.SortFunc(p.Refused, func(a, b Refusal) int { return strings.Compare(a.Cell.Name, b.Cell.Name) })
 }

@@ -1,0 +1,208 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+)
+
+// entering is how many connections are let in at a time, enterTime how long one may take until it
+// has said who it is.
+const (
+	entering  = 64
+	enterTime = 10 * time.Second
+)
+
+// door is how connections get to protoactor's server. That opens a port of its own and takes no
+// listener. So the port is on loopback, and a connection to it is no more than a ring at the door:
+// the server's credentials drop it and let in, in its place, a visitor that waits, who has shown a
+// certificate elsewhere. Where nobody waits, a ring has no effect.
+type door struct {
+	bell    string // the address of the port
+	waiting chan *visitor
+
+	mu       sync.Mutex
+	visitors map[string]*visitor    // by node, the last of each
+	turns    map[string]*sync.Mutex // by node: one connection is served at a time
+}
+
+func newDoor() *door {
+	return &door{waiting: make(chan *visitor, entering), visitors: map[string]*visitor{}, turns: map[string]*sync.Mutex{}}
+}
+
+// visitor is a connection of another node.
+type visitor struct {
+	net.Conn
+	node     string
+	streamed atomic.Bool // it has had its stream
+	once     sync.Once
+	left     func()
+}
+
+// Close implements net.Conn.
+func (v *visitor) Close() error {
+	v.once.Do(v.left)
+	return v.Conn.Close() //nolint:wrapcheck // it is net.Conn's
+}
+
+// AuthType implements credentials.AuthInfo.
+func (*visitor) AuthType() string { return "node" }
+
+// accept lets connections in until the listener is closed.
+func (r *Remote) accept() {
+	room := make(chan struct{}, entering)
+	for {
+		conn, err := r.config.Listener.Accept()
+		if err != nil {
+			if r.life.Err() == nil && !errors.Is(err, net.ErrClosed) {
+				r.config.Logger.Error("accept connections of other nodes", "error", err)
+			}
+			return
+		}
+		select {
+		case room <- struct{}{}:
+			r.working.Go(func() {
+				defer func() { <-room }()
+				r.enter(conn)
+			})
+		default:
+			_ = conn.Close()
+		}
+	}
+}
+
+// enter brings a connection to the server.
+func (r *Remote) enter(conn net.Conn) {
+	stop := context.AfterFunc(r.life, func() { _ = conn.Close() })
+	defer stop()
+	_ = conn.SetDeadline(time.Now().Add(enterTime)) // until it has its stream
+	node, err := r.config.Peer(conn)
+	if err == nil && (!nodeRE.MatchString(node) || node == r.config.Self) {
+		err = errors.New("it has no name of another node")
+	}
+	if err != nil {
+		r.config.Logger.Debug("a connection is refused", "from", conn.RemoteAddr().String(), "error", err)
+		_ = conn.Close()
+		return
+	}
+	v := &visitor{Conn: conn, node: node}
+	v.left = func() { r.door.leave(v) }
+	if old := r.door.arrive(v); old != nil {
+		_ = old.Close()
+	}
+	if err := r.door.ring(r.life, v); err != nil {
+		r.config.Logger.Warn("a connection is not served", "node", node, "error", err)
+		_ = v.Close()
+	}
+}
+
+// arrive returns the connection of the same node that it replaces.
+func (d *door) arrive(v *visitor) (old *visitor) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old = d.visitors[v.node]
+	d.visitors[v.node] = v
+	if d.turns[v.node] == nil {
+		d.turns[v.node] = &sync.Mutex{}
+	}
+	return old
+}
+
+func (d *door) leave(v *visitor) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.visitors[v.node] == v {
+		delete(d.visitors, v.node)
+	}
+}
+
+// ring has the server let a visitor in.
+func (d *door) ring(ctx context.Context, v *visitor) error {
+	select {
+	case d.waiting <- v:
+	default:
+		return errors.New("too many wait to be let in")
+	}
+	ctx, cancel := context.WithTimeout(ctx, enterTime)
+	defer cancel()
+	bell, err := (&net.Dialer{}).DialContext(ctx, "tcp", d.bell)
+	if err != nil {
+		return err //nolint:wrapcheck // it says what was dialled
+	}
+	_ = bell.Close() // it stays in the backlog until it is heard
+	return nil
+}
+
+// turn is held while a connection of a node is served, so that what came over the one before is
+// through.
+func (d *door) turn(node string) *sync.Mutex {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.turns[node]
+}
+
+// of is the connection of a node, or nil.
+func (d *door) of(node string) *visitor {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.visitors[node]
+}
+
+func (d *door) cut(node string) {
+	if v := d.of(node); v != nil {
+		_ = v.Close()
+	}
+}
+
+func (d *door) cutAll() {
+	d.mu.Lock()
+	all := make([]*visitor, 0, len(d.visitors))
+	for _, v := range d.visitors {
+		all = append(all, v)
+	}
+	d.mu.Unlock()
+	for _, v := range all {
+		_ = v.Close()
+	}
+}
+
+func (d *door) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.visitors)
+}
+
+var _ credentials.TransportCredentials = (*door)(nil)
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (d *door) ServerHandshake(bell net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	_ = bell.Close()
+	select {
+	case v := <-d.waiting:
+		return v, v, nil
+	default:
+		return nil, nil, io.EOF // gRPC logs nothing then
+	}
+}
+
+// ClientHandshake implements credentials.TransportCredentials; the door is for servers.
+func (d *door) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("remote: nobody is called through the door")
+}
+
+// Info implements credentials.TransportCredentials.
+func (d *door) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "node"}
+}
+
+// Clone implements credentials.TransportCredentials.
+func (d *door) Clone() credentials.TransportCredentials { return d }
+
+// OverrideServerName implements credentials.TransportCredentials.
+func (d *door) OverrideServerName(string) error { return nil }

@@ -1,0 +1,235 @@
+package remote
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
+)
+
+// inbox is the one process of the actor system that listens. What it is sent it handles at once,
+// with the goroutine that read it: a peer that sends too fast finds the connection full.
+type inbox struct{ remote *Remote }
+
+var _ actor.Process = (*inbox)(nil)
+
+// SendUserMessage implements actor.Process. It does not block.
+func (i *inbox) SendUserMessage(_ *actor.PID, message any) {
+	header, m, _ := actor.UnwrapEnvelope(message)
+	if header == nil {
+		return // it came through no guard
+	}
+	from := asker{header.Get(headerNode), header.Get(headerSession)}
+	switch m := m.(type) {
+	case *envelope.CellEnvelope:
+		i.remote.asks(from, m)
+	case *envelope.CellReply:
+		i.remote.answers(from, m)
+	case *envelope.TopicUpdate:
+		i.remote.topics.update(from, m)
+	}
+}
+
+// SendSystemMessage implements actor.Process: nobody watches or stops it.
+func (*inbox) SendSystemMessage(*actor.PID, any) {}
+
+// Stop implements actor.Process.
+func (*inbox) Stop(*actor.PID) {}
+
+// asker is a node in one of its lives.
+type asker struct{ node, session string }
+
+// answers takes an answer to what this node asked.
+func (r *Remote) answers(from asker, m *envelope.CellReply) {
+	if m.Session != r.session {
+		return // it was for a former self of this node
+	}
+	if l, err := r.link(from.node); err == nil {
+		l.answered(m)
+	}
+}
+
+// asks does what another node asks for.
+func (r *Remote) asks(from asker, m *envelope.CellEnvelope) {
+	if m.Session != r.session {
+		r.reject(from, m, "stale session", cell.Errorf(cell.CellGone, "the node was started again since"))
+		return
+	}
+	if c, is := m.Body.(*envelope.CellEnvelope_Cancel); is {
+		r.asked.cancel(from, c.Cancel)
+		return
+	}
+	ctx, err := r.asked.begin(r.life, from, m)
+	if err != nil {
+		r.reject(from, m, "the node has too much to answer", err)
+		return
+	}
+	wait := r.do(ctx, m)
+	r.spawn(func() {
+		reply := wait()
+		r.asked.end(from, m)
+		r.reply(from, m.Call, reply)
+	})
+}
+
+// spawn runs something that Close waits for, if this node is not ending yet.
+func (r *Remote) spawn(do func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.working.Go(do)
+	}
+}
+
+// do begins what is asked, so that one thing is begun after the other.
+func (r *Remote) do(ctx context.Context, m *envelope.CellEnvelope) (wait func() *envelope.CellReply) {
+	if p, is := m.Body.(*envelope.CellEnvelope_Publish); is {
+		return r.publishHere(ctx, m, p.Publish)
+	}
+	env, err := fromWire(m, time.Now())
+	if err != nil {
+		return func() *envelope.CellReply { return toReply(nil, actors.Reply{Err: err}) }
+	}
+	done := r.config.System.Begin(ctx, env)
+	return func() *envelope.CellReply { return toReply(env.Body, done()) }
+}
+
+// reject answers what is not begun, and counts it.
+func (r *Remote) reject(from asker, m *envelope.CellEnvelope, reason string, err error) {
+	to := actors.Address{Tenant: m.Tenant, Name: m.Name}
+	r.config.System.Dead(actors.Envelope{To: to, Principal: m.Principal}, reason)
+	r.spawn(func() { r.reply(from, m.Call, toReply(nil, actors.Reply{Err: err})) })
+}
+
+const (
+	// replyTime is how long an answer may wait for a link, or for room on it.
+	replyTime = 10 * time.Second
+	// replyPause is between looks whether there is room.
+	replyPause = 20 * time.Millisecond
+)
+
+// reply sends an answer. A node that cannot be sent one is cut off, so that it does not wait.
+func (r *Remote) reply(to asker, call uint64, m *envelope.CellReply) {
+	m.Call, m.Session = call, to.session
+	ctx, cancel := context.WithTimeout(r.life, replyTime)
+	defer cancel()
+	l, err := r.link(to.node)
+	if err != nil {
+		return // this node is ending
+	}
+	for {
+		session, err := l.ready(ctx)
+		if err == nil && session != to.session {
+			return // who asked is no more
+		}
+		if err == nil {
+			err = l.send(session, m, 0, nil)
+		}
+		if err == nil {
+			return
+		}
+		if !rest(ctx, replyPause) {
+			r.config.Logger.Warn("a node cannot be answered; its connection is ended", "node", to.node, "error", err)
+			r.door.cut(to.node)
+			return
+		}
+	}
+}
+
+const (
+	// askedCount is how much one node may have this one do at a time, and askedBytes what that may
+	// take; one alone may take more.
+	askedCount = 1 << 13
+	askedBytes = 128 << 20
+)
+
+// asked is what other nodes wait for.
+type asked struct {
+	mu sync.Mutex
+	of map[asker]*askedBy
+}
+
+type askedBy struct {
+	bytes int
+	end   map[uint64]context.CancelFunc
+}
+
+// begin returns a context that ends with cancel, interrupt, the deadline, or end.
+func (a *asked) begin(life context.Context, from asker, m *envelope.CellEnvelope) (context.Context, error) {
+	size := sizeOf(m)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	by := a.of[from]
+	switch {
+	case by == nil:
+		by = &askedBy{end: map[uint64]context.CancelFunc{}}
+	case by.end[m.Call] != nil:
+		return nil, cell.Errorf(cell.Invalid, "call %d is being answered already", m.Call)
+	case len(by.end) == askedCount:
+		return nil, cell.Errorf(cell.Busy, "%d messages of node %s are not answered yet; send again later", len(by.end), from.node)
+	case by.bytes > 0 && by.bytes+size > askedBytes:
+		return nil, cell.Errorf(cell.Busy, "messages of node %s with %d bytes are not answered yet; send again later", from.node, by.bytes)
+	}
+	if a.of == nil {
+		a.of = map[asker]*askedBy{}
+	}
+	a.of[from] = by
+	ctx, cancel := context.WithCancel(life)
+	if at := deadline(m, time.Now()); !at.IsZero() {
+		ctx, cancel = context.WithDeadline(life, at)
+	}
+	by.end[m.Call], by.bytes = cancel, by.bytes+size
+	return ctx, nil
+}
+
+func (a *asked) end(from asker, m *envelope.CellEnvelope) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	by := a.of[from]
+	by.end[m.Call]()
+	delete(by.end, m.Call)
+	by.bytes -= sizeOf(m)
+	if len(by.end) == 0 {
+		delete(a.of, from)
+	}
+}
+
+func (a *asked) cancel(from asker, call uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if by := a.of[from]; by != nil && by.end[call] != nil {
+		by.end[call]()
+	}
+}
+
+// interrupt ends what a node asked for, but for what it asked for in a session.
+func (a *asked) interrupt(node, but string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for who, by := range a.of {
+		if who.node != node || who.session == but {
+			continue
+		}
+		for _, end := range by.end {
+			end()
+		}
+	}
+}
+
+func (a *asked) count() (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, by := range a.of {
+		n += len(by.end)
+	}
+	return n
+}
+
+// sizeOf is what an envelope has the node keep, in bytes.
+func sizeOf(m *envelope.CellEnvelope) int { return proto.Size(m) }

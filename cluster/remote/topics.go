@@ -1,0 +1,202 @@
+package remote
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
+)
+
+// topicsOfNode is how many topics one node keeps of another; where more are heard, it is sent
+// whatever is published.
+const topicsOfNode = 1 << 16
+
+// topics is what is heard here, who was told, and what is heard elsewhere.
+type topics struct {
+	mu   sync.Mutex
+	own  map[actors.Topic]bool
+	told map[*link]bool
+	of   map[string]*audience // by node
+}
+
+// audience is what is heard on another node.
+type audience struct {
+	session string
+	all     bool
+	topics  map[actors.Topic]bool
+}
+
+var _ actors.Beyond = (*Remote)(nil)
+
+// Heard implements actors.Beyond.
+func (r *Remote) Heard(t actors.Topic, heard bool) {
+	r.topics.mu.Lock()
+	defer r.topics.mu.Unlock()
+	m := &envelope.TopicUpdate{}
+	one := []*envelope.Topic{{Tenant: t.Tenant, Name: t.Name}}
+	if heard {
+		if r.topics.own == nil {
+			r.topics.own = map[actors.Topic]bool{}
+		}
+		r.topics.own[t], m.Heard = true, one
+	} else {
+		delete(r.topics.own, t)
+		m.Left = one
+	}
+	for l := range r.topics.told {
+		l.tell(m)
+	}
+}
+
+// introduce tells a node all, and from then on what changes.
+func (t *topics) introduce(l *link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := &envelope.TopicUpdate{First: true, All: len(t.own) > topicsOfNode}
+	if !m.All {
+		for topic := range t.own {
+			m.Heard = append(m.Heard, &envelope.Topic{Tenant: topic.Tenant, Name: topic.Name})
+		}
+	}
+	if t.told == nil {
+		t.told = map[*link]bool{}
+	}
+	t.told[l] = true
+	l.tell(m)
+}
+
+// part is called when a node hears nothing of this one any more.
+func (t *topics) part(l *link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.told, l)
+}
+
+// update takes what another node says.
+func (t *topics) update(from asker, m *envelope.TopicUpdate) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.of[from.node]
+	switch {
+	case m.First:
+		a = &audience{session: from.session, all: m.All, topics: map[actors.Topic]bool{}}
+		if t.of == nil {
+			t.of = map[string]*audience{}
+		}
+		t.of[from.node] = a
+	case a == nil || a.session != from.session:
+		return // it has been forgotten meanwhile, or says this before its first
+	}
+	for _, topic := range m.Heard {
+		if topic != nil {
+			a.topics[actors.Topic{Tenant: topic.Tenant, Name: topic.Name}] = true
+		}
+	}
+	for _, topic := range m.Left {
+		delete(a.topics, actors.Topic{Tenant: topic.GetTenant(), Name: topic.GetName()})
+	}
+	if len(a.topics) > topicsOfNode {
+		a.all, a.topics = true, map[actors.Topic]bool{}
+	}
+}
+
+// forget leaves only nodes that are peers.
+func (t *topics) forget(isPeer func(string) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for node := range t.of {
+		if !isPeer(node) {
+			delete(t.of, node)
+		}
+	}
+}
+
+// nodes where a topic is heard, sorted.
+func (t *topics) nodes(topic actors.Topic) (all []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for node, a := range t.of {
+		if a.all || a.topics[topic] {
+			all = append(all, node)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Publish implements actors.Beyond. A node that is not reached is among the refused, as a cell
+// without a name.
+func (r *Remote) Publish(ctx context.Context, t actors.Topic, principal string, v cell.Value) (p actors.Published) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, node := range r.topics.nodes(t) {
+		all.Go(func() {
+			there := r.publishAt(ctx, node, t, principal, v)
+			mu.Lock()
+			defer mu.Unlock()
+			p.Delivered += there.Delivered
+			p.Refused = append(p.Refused, there.Refused...)
+		})
+	}
+	all.Wait()
+	slices.SortFunc(p.Refused, func(a, b actors.Refusal) int { return strings.Compare(a.Cell.Name, b.Cell.Name) })
+	return p
+}
+
+func (r *Remote) publishAt(ctx context.Context, node string, t actors.Topic, principal string, v cell.Value) (p actors.Published) {
+	fail := func(err error) actors.Published {
+		p.Refused = append(p.Refused, actors.Refusal{Cell: actors.Address{Tenant: t.Tenant}, Err: err})
+		return p
+	}
+	l, err := r.link(node)
+	if err != nil {
+		return fail(err)
+	}
+	m := &envelope.CellEnvelope{
+		Tenant: t.Tenant, Principal: principal,
+		Body: &envelope.CellEnvelope_Publish{Publish: &envelope.Publish{Topic: t.Name, Value: valueToWire(v)}},
+	}
+	if err := checkTexts(m); err != nil {
+		return fail(err)
+	}
+	reply, _, err := l.ask(ctx, m, time.Time{}, attempt{})
+	if err != nil {
+		return fail(err)
+	}
+	p.Delivered = int(min(reply.GetPublished().GetDelivered(), 1<<31)) //nolint:gosec // it is bounded
+	for _, each := range reply.GetPublished().GetRefused() {
+		p.Refused = append(p.Refused, actors.Refusal{Cell: actors.Address{Tenant: each.GetTenant(), Name: each.GetName()}, Err: errorFromWire(each.GetError())})
+	}
+	if err := errorFromWire(reply.Error); err != nil {
+		return fail(err)
+	}
+	return p
+}
+
+// refusals is how many cells an answer names that did not take a message.
+const refusals = 100
+
+// publishHere does what another node published.
+func (r *Remote) publishHere(ctx context.Context, m *envelope.CellEnvelope, p *envelope.Publish) (wait func() *envelope.CellReply) {
+	v, err := valueFromWire(p.GetValue())
+	if err == nil {
+		err = cell.ValidName("tenant", m.Tenant)
+	}
+	if err != nil {
+		return func() *envelope.CellReply { return toReply(nil, actors.Reply{Err: err}) }
+	}
+	done := r.config.System.PublishHere(ctx, actors.Topic{Tenant: m.Tenant, Name: p.GetTopic()}, m.Principal, v)
+	return func() *envelope.CellReply {
+		here := done()
+		there := &envelope.Published{Delivered: uint64(here.Delivered)} //nolint:gosec // it is a count
+		for _, each := range here.Refused[:min(len(here.Refused), refusals)] {
+			there.Refused = append(there.Refused, &envelope.Refusal{Tenant: each.Cell.Tenant, Name: each.Cell.Name, Error: errorToWire(each.Err)})
+		}
+		return &envelope.CellReply{Published: there}
+	}
+}
