@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/kernel/stack"
+	"github.com/pyisolate/pyisolate/telemetry/webhook"
 )
 
 // Config of a node. The zero value of a field is its default, so Config{} is the node that
@@ -61,6 +63,22 @@ type Config struct {
 	// most 10 minutes. Default 10 s; negative: not at all.
 	DrainTimeout time.Duration `koanf:"drain-timeout"`
 
+	// TraceEndpoint is an OpenTelemetry collector, as http://HOST:4318, that traces of calls are
+	// sent to (OTLP over HTTP). Default: nothing is traced. TraceHeaders go with what is sent, as
+	// a token of the collector's. TraceRatio of the traces that begin here is kept, above 0 and
+	// at most 1; default 1.
+	TraceEndpoint string            `koanf:"trace-endpoint"`
+	TraceHeaders  map[string]string `koanf:"trace-headers"`
+	TraceRatio    float64           `koanf:"trace-ratio"`
+	// Webhooks are URLs that events are posted to, 16 at most.
+	Webhooks []webhook.Hook `koanf:"webhooks"`
+	// MetricTags are the tags of what guests measure that become labels, 8 at most: of guests
+	// that are trusted to choose few values. Default: none.
+	MetricTags []string `koanf:"metric-tags"`
+
+	// Pages are served beside the API, by path, those of the node's own included that are to be
+	// replaced.
+	Pages map[string]server.Page `koanf:"-"`
 	// Inherited are listeners that the caller has opened; the node closes them. A unix
 	// listener's clients are known by their users. One over TCP gets TLS with TLSCert, or is on
 	// loopback with PlainLoopback. One at an address of Socket or Listen takes its place.

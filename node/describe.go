@@ -41,10 +41,9 @@ func (n *Node) tellReduced() {
 
 // describe is the node as ListNodes tells it; the server adds its cells.
 func (n *Node) describe() *pb.Node {
-	host, _ := os.Hostname()
 	var u unix.Utsname
 	_ = unix.Uname(&u)
-	out := &pb.Node{Id: host, Version: n.config.Version, State: string(n.State()), Started: timestamppb.New(n.started), Uptime: durationpb.New(time.Since(n.started)),
+	out := &pb.Node{Id: hostName(), Version: n.config.Version, State: string(n.State()), Started: timestamppb.New(n.started), Uptime: durationpb.New(time.Since(n.started)),
 		Mode: string(n.config.Mode), Backends: []string{"subinterpreter", "process"}, Kernel: unix.ByteSliceToString(u.Release[:]),
 		Cpus: uint32(runtime.NumCPU()), Memory: memory(), Root: os.Geteuid() == 0, Addresses: n.Addresses()}
 	if s := n.State(); s != Ready && s != Draining { // what follows is not there, or not any more

@@ -3,8 +3,8 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
-	"net/http/pprof"
 	"strings"
 
 	"github.com/pyisolate/pyisolate/api/server"
@@ -58,22 +58,20 @@ func (n *Node) Alive(ctx context.Context) error {
 
 // pages are served beside the API.
 func (n *Node) pages() map[string]server.Page {
-	profile := func(h http.HandlerFunc) server.Page { return server.Page{Handler: h, Local: true, Long: true} }
-	return map[string]server.Page{
+	alive := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	pages := map[string]server.Page{
 		// Without a token the console is empty.
 		console.Root:                          {Handler: console.Handler()},
 		strings.TrimSuffix(console.Root, "/"): {Handler: console.Handler()},
-		"/healthz": {Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			_, _ = w.Write([]byte("ok\n"))
-		})},
-		"/readyz": {Handler: http.HandlerFunc(n.serveReadiness)},
-		// Profiles say what is in memory: they are for the node's own user.
-		"/debug/pprof/":        profile(pprof.Index),
-		"/debug/pprof/profile": profile(pprof.Profile),
-		"/debug/pprof/symbol":  profile(pprof.Symbol),
-		"/debug/pprof/trace":   profile(pprof.Trace),
+		"/healthz":                            {Handler: alive},
+		"/readyz":                             {Handler: http.HandlerFunc(n.serveReadiness)},
 	}
+	maps.Copy(pages, n.observerPages())
+	maps.Copy(pages, n.config.Pages)
+	return pages
 }
 
 func (n *Node) serveReadiness(w http.ResponseWriter, _ *http.Request) {

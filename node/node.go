@@ -53,6 +53,7 @@ type Node struct {
 
 	// What Open has opened, nil what it has not.
 	data      *dataDir
+	observer  observing
 	store     *policystore.Store
 	refresher *refresh.Refresher
 	reloader  *live.Reloader
@@ -87,6 +88,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		return nil, errors.Join(err, n.Close())
 	}
 	n.state.CompareAndSwap(Starting, Ready)
+	n.observer.Ready(n.config.describe())
 	return n, nil
 }
 
@@ -121,6 +123,7 @@ func (n *Node) Drain(ctx context.Context) error {
 		n.state.CompareAndSwap(Ready, Draining)
 	}
 	n.cells.drain()
+	n.observer.Draining("no more cells are started")
 	n.logger.Info("draining: no more cells are started", slog.Int64("operations", n.cells.underWay()))
 	select {
 	case <-n.cells.idle():
@@ -158,6 +161,7 @@ func (n *Node) closeParts() (err error) {
 	if n.certs != nil {
 		n.certs.close()
 	}
+	n.observer.stopWatching()
 	if n.reloader != nil {
 		n.reloader.Close()
 	}
@@ -167,6 +171,7 @@ func (n *Node) closeParts() (err error) {
 	if n.launcher != nil {
 		err = errors.Join(err, n.launcher.Close(ctx))
 	}
+	err = errors.Join(err, n.observer.close(ctx))
 	_ = n.kernel.Close() // what cannot be removed now is removed by the next node
 	if n.broker != nil {
 		err = errors.Join(err, n.broker.Close(ctx))

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -149,6 +150,21 @@ func TestNode(t *testing.T) {
 		}
 		if len(r.Reduced) > 0 && strings.Count(logged.String(), "cells go without some layers") != 1 {
 			t.Errorf("reduced are %q, and the log says\n%s", r.Reduced, logged)
+		}
+		if status, _ := get(t, web(), address+"/metrics"); status != http.StatusUnauthorized {
+			t.Errorf("/metrics without a token: %d", status)
+		}
+		local := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", n.Config().Socket)
+		}}}
+		if status, text := get(t, local, "http://node/metrics"); status != http.StatusOK || !strings.Contains(text, "pyisolate_build_info{") {
+			t.Errorf("/metrics of the node's own user: %d %.300s", status, text)
+		}
+		if status, text := get(t, local, "http://node/debug/pprof/goroutine?debug=1"); status != http.StatusOK || !strings.Contains(text, "goroutine profile") {
+			t.Errorf("profiles of the node's own user: %d %.300s", status, text)
+		}
+		if status, text := get(t, local, "http://node/console/"); status != http.StatusOK || !strings.Contains(text, "<html") {
+			t.Errorf("the console: %d %.300s", status, text)
 		}
 		if status, _ := get(t, web(), address+"/debug/pprof/"); status == http.StatusOK {
 			t.Error("profiles are to be had over the network")

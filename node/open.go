@@ -23,6 +23,7 @@ import (
 	"github.com/pyisolate/pyisolate/policystore/document"
 	"github.com/pyisolate/pyisolate/policystore/live"
 	"github.com/pyisolate/pyisolate/policystore/refresh"
+	"github.com/pyisolate/pyisolate/telemetry"
 )
 
 // Documents is what a node holds policy documents to.
@@ -36,6 +37,7 @@ func (n *Node) open(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		n.openData,
 		n.openListeners, // before anything that starts threads and files, for it changes the umask
+		n.openObserver,
 		n.openStore,
 		n.openBroker,
 		n.openServer,
@@ -70,19 +72,20 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	n.refresher, err = refresh.New(refresh.Config{Store: n.store, File: filepath.Join(n.config.Data, "sources.json"), Logger: n.logger,
 		Fetch: refresh.Options{Inner: n.config.PullInner, Proxy: proxy}})
 	if err == nil {
-		n.reloader = live.New(n.store, live.Options{Logger: n.logger})
+		n.reloader = live.New(n.store, live.Options{Logger: n.logger, Reported: n.observer.Reported})
+		n.watchPolicies()
 	}
 	return err
 }
 
 func (n *Node) openBroker(context.Context) error {
-	n.broker = capability.New(capability.Config{Recorder: capability.NewLogRecorder(n.logger, 100)})
+	n.broker = capability.New(capability.Config{Recorder: n.observer.Recorder(capability.NewLogRecorder(n.logger, 100))})
 	return nil
 }
 
 func (n *Node) openServer(context.Context) (err error) {
 	n.server, err = server.New(server.Config{Store: n.store, Refresher: n.refresher, Reloader: n.reloader, Spawner: n.cells,
-		Broker: n.broker, Backend: n.launchConfig().Backend(), Logger: n.logger, Node: n.describe, Extra: n.pages()})
+		Broker: n.broker, Backend: n.launchConfig().Backend(), Logger: n.logger, Observer: n.observer.Observer, Node: n.describe, Extra: n.pages()})
 	if err != nil {
 		return err
 	}
@@ -113,12 +116,13 @@ func (n *Node) openCells(ctx context.Context) (err error) {
 	if n.launcher, err = launch.New(config); err != nil {
 		return err
 	}
+	n.observer.Read(telemetry.Sources{Launch: n.launcher.Stats, Traffic: n.launcher.Traffic, Kernel: n.launcher.KernelUsage, Watched: n.kernel.WatchCounts})
 	n.cells.begin(n.launcher)
 	return nil
 }
 
 func (n *Node) launchConfig() launch.Config {
-	return launch.Config{BrokerIO: n.config.BrokerIO, Confinement: n.config.Mode}
+	return launch.Config{BrokerIO: n.config.BrokerIO, Confinement: n.config.Mode, Hosts: n.observer.Host}
 }
 
 // FindPython finds the Python for cells of this process, unpacking the embedded one if it must,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/kernel/stack"
+	"github.com/pyisolate/pyisolate/telemetry/webhook"
 )
 
 // A ConfigError is one thing that is wrong with a Config.
@@ -46,11 +47,23 @@ func (c Config) Validate() error {
 	if _, err := c.proxy(); err != nil {
 		found.add("pull-proxy", fmt.Sprintf("%q is no proxy's address", redacted(c.PullProxy)), "write http://HOST:PORT, or https or socks5h")
 	}
+	if err := c.traces().Validate(); err != nil {
+		found.add("trace-endpoint", fmt.Sprintf("traces to %q: %v", redacted(c.TraceEndpoint), err), "write http://HOST:4318, and a trace-ratio of at most 1")
+	}
+	if err := (webhook.Config{Hooks: c.Webhooks}).Validate(); err != nil {
+		found.add("webhooks", err.Error(), "mend the file that it names")
+	}
+	if len(c.MetricTags) > maxMetricTags {
+		found.add("metric-tags", fmt.Sprintf("there are %d", len(c.MetricTags)), fmt.Sprintf("%d is the most", maxMetricTags))
+	}
 	if c.DrainTimeout > MaxDrainTimeout {
 		found.add("drain-timeout", c.DrainTimeout.String()+" is too long", "write 0s to "+MaxDrainTimeout.String())
 	}
 	return errors.Join(found...)
 }
+
+// maxMetricTags is how many labels guests can have.
+const maxMetricTags = 8
 
 type problems []error
 

@@ -18,6 +18,7 @@ import (
 	"github.com/pyisolate/pyisolate/node"
 	"github.com/pyisolate/pyisolate/node/config"
 	"github.com/pyisolate/pyisolate/node/systemd"
+	"github.com/pyisolate/pyisolate/telemetry/logging"
 )
 
 func newServe() *cobra.Command {
@@ -70,7 +71,10 @@ func serve(c *cobra.Command, from config.Sources) error {
 	}
 	var level slog.LevelVar
 	level.Set(loaded.LogLevel)
-	logger := newLogger(c, loaded.LogFormat, &level)
+	logger, err := logging.New(c.ErrOrStderr(), loaded.LogFormat, &level)
+	if err != nil {
+		return usageError{err}
+	}
 	for _, warning := range loaded.Warnings {
 		logger.Warn(warning)
 	}
@@ -105,14 +109,6 @@ func spoken(addresses []string) (out []string) {
 		out = append(out, strings.TrimPrefix(a, "unix://"))
 	}
 	return out
-}
-
-func newLogger(c *cobra.Command, format string, level slog.Leveler) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(c.ErrOrStderr(), o))
-	}
-	return slog.New(slog.NewTextHandler(c.ErrOrStderr(), o))
 }
 
 // signals are what the process was told from outside.

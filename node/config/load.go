@@ -42,7 +42,8 @@ type Loaded struct {
 	// Warnings are of what was found and has no meaning.
 	Warnings []string
 
-	origins map[string]string // by key; of what is not the default
+	webhooks string            // the file that they are from
+	origins  map[string]string // by key; of what is not the default
 }
 
 // FileEnv names the variable that names the file.

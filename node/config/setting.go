@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -75,6 +76,16 @@ var Settings = []Setting{
 	{Key: "drain-timeout", Kind: Text, Usage: "how long operations under way may take to finish when the node ends (default 10s; 0s: not at all)",
 		set: func(l *Loaded, v []string) (err error) { l.Node.DrainTimeout, err = drain(v[0]); return err },
 		get: func(l *Loaded) []string { return []string{max(l.Node.DrainTimeout, 0).String()} }},
+	text("trace-endpoint", "an OpenTelemetry collector to send traces to, as http://HOST:4318 (default: nothing is traced)", func(l *Loaded) *string { return &l.Node.TraceEndpoint }),
+	hidden(Setting{Key: "trace-headers", Kind: List, Usage: "headers that go with traces, as NAME=VALUE; repeatable", set: setHeaders, get: headers}, headerName),
+	{Key: "trace-ratio", Kind: Text, Usage: "how many of the traces that begin here are kept, above 0 and at most 1 (default 1)", set: setRatio,
+		get: func(l *Loaded) []string {
+			return []string{strconv.FormatFloat(cmp.Or(l.Node.TraceRatio, 1), 'g', -1, 64)}
+		}},
+	{Key: "webhooks", Kind: Text, Usage: "a YAML file of URLs that events are posted to", set: setWebhooks, get: func(l *Loaded) []string { return []string{l.webhooks} }},
+	{Key: "metric-tags", Kind: List, Usage: "tags of what guests measure that become labels, of guests that are trusted; repeatable",
+		set: func(l *Loaded, v []string) error { l.Node.MetricTags = v; return nil },
+		get: func(l *Loaded) []string { return l.Node.MetricTags }},
 	{Key: "log", Kind: Text, Choices: []string{"text", "json"}, Usage: "how to log to standard error: text or json (default text)",
 		set: func(l *Loaded, v []string) error { return choice(&l.LogFormat, v[0], "text", "json") },
 		get: func(l *Loaded) []string { return []string{l.LogFormat} }},

@@ -1,0 +1,99 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/policystore"
+	"github.com/pyisolate/pyisolate/telemetry"
+	"github.com/pyisolate/pyisolate/telemetry/events"
+	"github.com/pyisolate/pyisolate/telemetry/trace"
+	"github.com/pyisolate/pyisolate/telemetry/webhook"
+)
+
+// observing is what looks on: metrics, events, traces, webhooks.
+type observing struct {
+	*telemetry.Observer
+	hooks *webhook.Sender
+	stop  context.CancelFunc // of who watches policies
+	done  chan struct{}
+}
+
+// traces is how the configuration has calls traced.
+func (c Config) traces() trace.Config {
+	return trace.Config{Endpoint: c.TraceEndpoint, Headers: c.TraceHeaders, Ratio: c.TraceRatio, Version: c.Version, Instance: hostName(), Logger: c.Logger}
+}
+
+// openObserver makes what the other parts tell of themselves.
+func (n *Node) openObserver(ctx context.Context) (err error) {
+	python := pydist.EmbeddedVersion
+	if n.config.Python != "" || os.Getenv(pydist.PythonEnv) != "" {
+		python = "chosen" // it is looked at later
+	}
+	n.observer.Observer = &telemetry.Observer{Events: events.NewHub(0), Logger: n.logger,
+		Metrics: telemetry.NewMetrics(telemetry.WithBuild(n.config.Version, python), telemetry.WithGuestTags(n.config.MetricTags...))}
+	n.observer.Read(telemetry.Sources{Events: n.observer.Events.Stats})
+	if n.observer.Tracer, err = trace.New(ctx, n.config.traces()); err != nil {
+		return err
+	}
+	if len(n.config.Webhooks) > 0 {
+		n.observer.hooks, err = webhook.New(webhook.Config{Hub: n.observer.Events, Hooks: n.config.Webhooks, Node: hostName(),
+			Delivered: n.observer.Metrics.Alerted, Logger: n.logger})
+	}
+	return err
+}
+
+// watchPolicies has policies' versions counted, until the observer is closed.
+func (n *Node) watchPolicies() {
+	var ctx context.Context
+	ctx, n.observer.stop = context.WithCancel(context.Background())
+	n.observer.done = make(chan struct{})
+	go func() {
+		defer close(n.observer.done)
+		n.observer.WatchPolicies(ctx, n.store)
+	}()
+}
+
+// stopWatching ends what needs the store.
+func (o *observing) stopWatching() {
+	if o.stop != nil {
+		o.stop()
+		<-o.done
+	}
+}
+
+// close sends what has happened, when nothing happens any more.
+func (o *observing) close(ctx context.Context) (err error) {
+	if o.Observer == nil {
+		return nil
+	}
+	o.Wait()
+	if o.hooks != nil {
+		err = o.hooks.Close(ctx)
+	}
+	return errors.Join(err, o.Tracer.Close(ctx))
+}
+
+// Observer is what counts and keeps what happens in the node, for an embedding program's own
+// metrics, and its own look at events.
+func (n *Node) Observer() *telemetry.Observer { return n.observer.Observer }
+
+// observerPages show it: metrics to whoever may see all tenants, profiles to the node's own user,
+// for what is in memory is in them.
+func (n *Node) observerPages() map[string]server.Page {
+	return map[string]server.Page{
+		"/metrics":      {Handler: n.observer.Metrics.Handler(), Role: policystore.Viewer, Everywhere: true},
+		"/debug/pprof/": {Handler: telemetry.Profiles(), Local: true, Long: true},
+	}
+}
+
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}
