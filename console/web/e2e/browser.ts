@@ -25,7 +25,7 @@ export async function openBrowser(): Promise<Browser> {
     viewport: { width: 1280, height: 860 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   })
-  context.setDefaultTimeout(10_000)
+  context.setDefaultTimeout(8000)
   const complaints: string[] = []
   return {
     complaints,
@@ -34,7 +34,7 @@ export async function openBrowser(): Promise<Browser> {
       page.on('pageerror', (err) => complaints.push(err.message))
       page.on('console', (m) => {
         // A browser tells of each answer that is not 2xx; pages tell of those themselves.
-        if (m.type() === 'error' && !m.text().startsWith('Failed to load resource')) complaints.push(m.text())
+        if (m.type() === 'error' && !m.text().startsWith('Failed to load resource')) complaints.push(`${m.text()} at ${m.location().url}:${m.location().lineNumber}:${m.location().columnNumber}, on ${page.url()}`)
       })
       await page.goto(url)
       return page

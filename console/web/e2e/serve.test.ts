@@ -361,11 +361,13 @@ describe('without a mouse', () => {
     await page.getByRole('button', { name: 'Kill' }).waitFor()
     await tabTo(/^Kill$/)
     await page.keyboard.press('Enter')
+    await page.getByRole('dialog').waitFor()
     await tabTo(/^Kill it$/)
     await page.keyboard.press('Escape')
     await page.getByRole('dialog').waitFor({ state: 'detached' })
     expect(await focused()).toBe('Kill') // where it was
     await page.keyboard.press('Enter')
+    await page.getByRole('dialog').waitFor()
     await tabTo(/^Kill it$/)
     await page.keyboard.press('Enter')
     await page.getByText('killed').first().waitFor()

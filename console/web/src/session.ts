@@ -24,6 +24,9 @@ export function logOut(why = ''): void {
   token.value = ''
 }
 
+// What is called without another token is called with the session's.
+const withToken = (options: Options): Options => ({ ...options, token: options.token ?? token.value })
+
 // A token that is no longer one ends the session; a token for one call alone does not.
 function ended(err: unknown, options: Options): never {
   if (options.token === undefined && isKind(err, 'Unauthenticated')) logOut(err.text)
@@ -31,12 +34,12 @@ function ended(err: unknown, options: Options): never {
 }
 
 export async function call<M extends keyof Calls>(method: M, request: Calls[M][0], options: Options = {}): Promise<Calls[M][1]> {
-  return plainCall(method, request, { token: token.value, ...options }).catch((err: unknown) => ended(err, options))
+  return plainCall(method, request, withToken(options)).catch((err: unknown) => ended(err, options))
 }
 
 export async function* stream<M extends keyof Streams>(method: M, request: Streams[M][0], options: Options = {}): AsyncGenerator<Streams[M][1]> {
   try {
-    yield* plainStream(method, request, { token: token.value, ...options })
+    yield* plainStream(method, request, withToken(options))
   } catch (err) {
     ended(err, options)
   }

@@ -54,6 +54,7 @@ export const source = (schema: () => Schema | undefined) => (context: Completion
   const known = schema()
   if (!known || context.matchBefore(/#.*/)) return null
   const { from, options } = completions(known, context.state.doc.toString(), context.pos)
-  if (options.length === 0 || (!context.explicit && from === context.pos && !/[:\s-]\s$|^\s*$/.test(context.state.doc.lineAt(context.pos).text.slice(0, context.pos - context.state.doc.lineAt(context.pos).from)))) return null
+  // Unasked, only to who has begun a word, a value or an entry.
+  if (options.length === 0 || (!context.explicit && from === context.pos && !context.matchBefore(/[:-] /))) return null
   return { from, options, validFor: /^[\w.-]*$/ }
 }

@@ -72,7 +72,7 @@ export function createEditor({ host, text, label, onChange }: Options): Editor {
     state: EditorState.create({
       doc: text,
       extensions: [
-        common(label), writing, autocompletion({ override: [source(() => schema)] }),
+        common(label), writing, autocompletion({ icons: false, override: [source(() => schema)] }),
         EditorView.updateListener.of((u) => {
           if (!u.docChanged) return
           told = null

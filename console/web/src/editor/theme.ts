@@ -6,7 +6,7 @@ import { tags } from '@lezer/highlight'
 export const theme = [
   EditorView.theme({
     '&': { color: 'var(--text)', backgroundColor: 'var(--field)', height: '100%', fontSize: '13px' },
-    '&.cm-focused': { outline: '2px solid var(--focus)', outlineOffset: '-1px' },
+    '&.cm-focused': { outline: 'none' }, // the box around it shows that
     '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '1.55' },
     '.cm-content': { caretColor: 'var(--text)', padding: '8px 0' },
     '.cm-cursor, .cm-dropCursor': { borderLeftColor: 'var(--text)', borderLeftWidth: '2px' },
@@ -26,7 +26,10 @@ export const theme = [
     '.cm-changedLine, .cm-insertedLine': { backgroundColor: 'var(--gain) !important' },
     '.cm-deletedChunk': { backgroundColor: 'var(--loss) !important' },
     '.cm-changedText': { background: 'var(--gain-strong) !important' },
-    '.cm-deletedText, .cm-merge-a .cm-changedText': { background: 'var(--loss-strong) !important' },
+    // Its own marks are images of data:, which the page's policy does not permit.
+    '.cm-lintRange-error, .cm-lintRange-warning': { backgroundImage: 'none', textDecoration: 'underline wavy var(--bad)', textUnderlineOffset: '3px' },
+    '.cm-lint-marker-error, .cm-lint-marker-warning': { content: '""', width: '8px', height: '8px', margin: '6px 3px', borderRadius: '50%', backgroundColor: 'var(--bad)' },
+    '.cm-deletedText, &.cm-merge-a .cm-changedText': { background: 'var(--loss-strong) !important' },
     '&.cm-merge-a .cm-changedLine': { backgroundColor: 'var(--loss) !important' },
     '.cm-collapsedLines': { background: 'var(--hover)', color: 'var(--dim)' },
   }),

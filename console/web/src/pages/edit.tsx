@@ -46,10 +46,14 @@ export function Edit({ opened, latest, onReload, newest }: EditProps) {
   const dirty = text !== base.text
   useLeaving(dirty && base.text !== '')
 
+  const changed = (next: string) => {
+    setText(next)
+    setSaid('')
+  }
   const stored = (v: Version) => {
     setBase({ number: v.number ?? '0', text })
     setSaving(false)
-    setSaid(`Stored as version ${v.number}. Cells that follow it have it.`)
+    setSaid(`Stored as version ${v.number}. Cells that follow it take it over.`)
   }
   const conflicted = async () => {
     setSaving(false)
@@ -68,7 +72,7 @@ export function Edit({ opened, latest, onReload, newest }: EditProps) {
       <div class="columns">
         <div class="main">
           <section class="card editorcard">
-            <EditorBox text={text} label={`Document of ${name}`} onChange={setText} onReady={setEditor} />
+            <EditorBox text={text} label={`Document of ${name}`} onChange={changed} onReady={setEditor} />
             <footer class="editorfoot">
               <CheckLine check={check} onJump={(line) => editor?.jump(line)} />
               <span class="dim small">{base.number === '0' ? 'not stored yet' : `version ${base.number}${dirty ? ', changed' : ''}`}</span>
@@ -190,7 +194,7 @@ function EditorBox({ text, label, onChange, onReady }: EditorBoxProps) {
   }, [])
   return (
     <>
-      <div class="editor" ref={host} />
+      <div class="editor"><div ref={host} /></div>
       <Problem text={error && `Without completion: ${error}`} />
     </>
   )

@@ -45,7 +45,7 @@ export function History({ name, latest, onChanged }: HistoryProps) {
 
 function columns(now: number, newest: Version | undefined, show: (v: Version) => void, roll: (v: Version) => void): Column<Version>[] {
   return [
-    { name: 'Version', number: true, by: (v) => Number(v.number ?? 0), show: (v) => v.number },
+    { name: 'Version', by: (v) => Number(v.number ?? 0), show: (v) => v.number },
     { name: 'Stored', by: (v) => v.time ?? '', show: (v) => <time dateTime={v.time} title={date(v.time)}>{ago(v.time, now)}</time> },
     { name: 'By', by: (v) => v.author ?? '', show: (v) => v.author },
     { name: 'Comment', show: (v) => <span class="wrap">{v.comment}{v.source && <span class="dim"> {v.source}</span>}{v.deleted && <span class="word bad">deleted</span>}</span> },
