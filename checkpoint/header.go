@@ -1,0 +1,151 @@
+package checkpoint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Why a checkpoint is not opened.
+var (
+	// ErrFormat: it is none, or of a version that this one does not know.
+	ErrFormat = errors.New("not a checkpoint that can be read here")
+	// ErrKey: there is no key for it.
+	ErrKey = errors.New("no key for the checkpoint")
+	// ErrDamaged: what was sealed is not what is there, or the key is another's.
+	ErrDamaged = errors.New("the checkpoint is damaged, or not what its header says")
+	// ErrTruncated: its end is missing.
+	ErrTruncated = errors.New("the checkpoint's end is missing")
+	// ErrTooLarge: it has more in it than is permitted.
+	ErrTooLarge = errors.New("the checkpoint is too large")
+	// ErrMismatch: it is of another cell or epoch than was asked for.
+	ErrMismatch = errors.New("the checkpoint is another's")
+)
+
+const (
+	magic     = "PYISOCK2"
+	maxHeader = 8 << 10
+	// minChunk and maxChunk bound the plaintext of a chunk, in bytes.
+	minChunk     = 1 << 10
+	maxChunk     = 4 << 20
+	defaultChunk = 256 << 10
+)
+
+// Compression of the state.
+const (
+	Zstd = "zstd"
+	None = "none"
+)
+
+// Header is what everybody may read, and nobody change.
+type Header struct {
+	// Tenant, Cell and Epoch of the incarnation whose state it is.
+	Tenant string `json:"tenant"`
+	Cell   string `json:"cell"`
+	Epoch  uint64 `json:"epoch"`
+	// Python is the ABI that the state needs, as "cpython-314".
+	Python string `json:"python"`
+	// Policy and Version that the cell was under; it is restored under what is in force then.
+	Policy  string `json:"policy,omitempty"`
+	Version uint64 `json:"version,omitempty"`
+	// Backend that it ran on. A weaker one may not restore it.
+	Backend string    `json:"backend,omitempty"`
+	Created time.Time `json:"created"`
+	// Compression is Zstd, the default, or None; Chunk the plaintext of a chunk in bytes,
+	// default 256 KiB.
+	Compression string `json:"compression"`
+	Chunk       int    `json:"chunk"`
+	// Key says how the key is found. The Writer fills it in.
+	Key KeyInfo `json:"key"`
+}
+
+// KeyInfo says how the key of a checkpoint is found.
+type KeyInfo struct {
+	// ID of the tenant's key, or of an export, of the recipient's.
+	ID   string `json:"id"`
+	Salt []byte `json:"salt"` // 32 bytes
+	// Sealed is the secret of an export, for the recipient.
+	Sealed []byte `json:"sealed,omitempty"`
+}
+
+func (h Header) withDefaults() Header {
+	if h.Compression == "" {
+		h.Compression = Zstd
+	}
+	if h.Chunk == 0 {
+		h.Chunk = defaultChunk
+	}
+	return h
+}
+
+func (h Header) valid() error {
+	switch {
+	case h.Tenant == "" || len(h.Tenant) > 64 || h.Cell == "" || len(h.Cell) > 64 || h.Epoch == 0:
+		return fmt.Errorf("%w: it names no cell: %.64q of %.64q in epoch %d", ErrFormat, h.Cell, h.Tenant, h.Epoch)
+	case h.Python == "" || len(h.Python) > 64:
+		return fmt.Errorf("%w: it names no Python", ErrFormat)
+	case h.Compression != Zstd && h.Compression != None:
+		return fmt.Errorf("%w: compression %.32q is not known; run a newer version", ErrFormat, h.Compression)
+	case h.Chunk < minChunk || h.Chunk > maxChunk:
+		return fmt.Errorf("%w: chunks of %d bytes; %d to %d are possible", ErrFormat, h.Chunk, minChunk, maxChunk)
+	case len(h.Key.Salt) != saltSize || h.Key.ID == "":
+		return fmt.Errorf("%w: it names no key", ErrFormat)
+	}
+	return nil
+}
+
+// encode returns all that stands before the first chunk.
+func (h Header) encode() ([]byte, error) {
+	if err := h.valid(); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxHeader {
+		return nil, fmt.Errorf("%w: the header has %d bytes; %d is the most", ErrFormat, len(text), maxHeader)
+	}
+	out := binary.BigEndian.AppendUint32([]byte(magic), uint32(len(text)))
+	return append(out, text...), nil
+}
+
+// ReadHeader reads what stands before the first chunk. Whether it is true is not known before a
+// [Reader] has given the first byte.
+func ReadHeader(from io.Reader) (Header, error) {
+	h, _, err := readHeader(from)
+	return h, err
+}
+
+// readHeader also returns what chunks are bound to.
+func readHeader(from io.Reader) (h Header, bound [sha256.Size]byte, err error) {
+	head := make([]byte, len(magic)+4)
+	if _, err := io.ReadFull(from, head); err != nil {
+		return h, bound, fmt.Errorf("%w: it has no header: %w", ErrFormat, err)
+	}
+	if string(head[:len(magic)]) != magic {
+		if bytes.HasPrefix(head, []byte("PYISOCK")) {
+			return h, bound, fmt.Errorf("%w: it has format %q, this version reads %q", ErrFormat, head[:len(magic)], magic)
+		}
+		return h, bound, fmt.Errorf("%w: it does not begin with %q", ErrFormat, magic)
+	}
+	size := binary.BigEndian.Uint32(head[len(magic):])
+	if size > maxHeader {
+		return h, bound, fmt.Errorf("%w: its header has %d bytes; %d is the most", ErrFormat, size, maxHeader)
+	}
+	text := make([]byte, size)
+	if _, err := io.ReadFull(from, text); err != nil {
+		return h, bound, fmt.Errorf("%w: its header ends early: %w", ErrFormat, err)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields() // what is not understood could matter
+	if err := d.Decode(&h); err != nil {
+		return h, bound, fmt.Errorf("%w: its header: %w", ErrFormat, err)
+	}
+	return h, sha256.Sum256(append(head, text...)), h.valid()
+}

@@ -1,0 +1,183 @@
+package checkpoint
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// Expect is what a checkpoint must be to be opened.
+type Expect struct {
+	// Tenant and Cell; empty: any.
+	Tenant, Cell string
+	// Epoch; 0: any.
+	Epoch uint64
+	// Size is the most that the state may have, in bytes; 0: 1 GiB.
+	Size int64
+}
+
+const defaultMost = 1 << 30
+
+// Reader opens a checkpoint. It gives verified bytes only; io.EOF says that it was whole.
+type Reader struct {
+	header Header
+	opened *opener
+	zstd   *zstd.Decoder // nil: as it is
+	left   int64
+}
+
+// NewReader reads the header and finds the key.
+func NewReader(from io.Reader, k Keys, e Expect) (*Reader, error) {
+	h, bound, err := readHeader(from)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.match(h); err != nil {
+		return nil, err
+	}
+	secret, err := k.open(h)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	aead, err := aeadOf(secret, h)
+	if err != nil {
+		return nil, err
+	}
+	sealed := h.Chunk + chacha20poly1305.Overhead
+	r := &Reader{header: h, left: e.Size, opened: &opener{from: bufio.NewReaderSize(from, sealed+1), aead: aead, bound: bound, sealed: make([]byte, sealed)}}
+	if r.left == 0 {
+		r.left = defaultMost
+	}
+	if h.Compression == Zstd {
+		r.zstd, err = zstd.NewReader(r.opened, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderMaxMemory(uint64(r.left)+window))
+	}
+	return r, err
+}
+
+func (e Expect) match(h Header) error {
+	switch {
+	case e.Tenant != "" && e.Tenant != h.Tenant, e.Cell != "" && e.Cell != h.Cell:
+		return fmt.Errorf("%w: it is of %s/%s, not %s/%s", ErrMismatch, h.Tenant, h.Cell, e.Tenant, e.Cell)
+	case e.Epoch != 0 && e.Epoch != h.Epoch:
+		return fmt.Errorf("%w: it is of epoch %d, not %d", ErrMismatch, h.Epoch, e.Epoch)
+	}
+	return nil
+}
+
+// Header is what the checkpoint says of itself. It is verified once Read has given a byte.
+func (r *Reader) Header() Header { return r.header }
+
+// Read implements io.Reader.
+func (r *Reader) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	from := io.Reader(r.opened)
+	if r.zstd != nil {
+		from = r.zstd
+	}
+	n, err := from.Read(b)
+	if r.left -= int64(n); r.left < 0 {
+		return 0, ErrTooLarge
+	}
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+	case r.opened.err != nil && !errors.Is(r.opened.err, io.EOF):
+		err = r.opened.err // rather than what zstd makes of it
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
+		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
+	default: // the seal holds, so it was written like this
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return n, err
+}
+
+// Close gives memory back. It says nothing about the checkpoint.
+func (r *Reader) Close() {
+	if r.zstd != nil {
+		r.zstd.Close()
+	}
+}
+
+// opener reads chunks.
+type opener struct {
+	from   *bufio.Reader
+	aead   cipher.AEAD
+	bound  [sha256.Size]byte
+	sealed []byte
+	plain  []byte // of the chunk that is being given
+	n      uint32
+	last   bool
+	err    error
+}
+
+// Read implements io.Reader.
+func (o *opener) Read(b []byte) (int, error) {
+	for len(o.plain) == 0 {
+		if o.err == nil && o.last {
+			o.err = io.EOF
+		}
+		if o.err != nil {
+			return 0, o.err
+		}
+		o.err = o.next()
+	}
+	n := copy(b, o.plain)
+	o.plain = o.plain[n:]
+	return n, nil
+}
+
+// next opens a chunk. The last is the one that nothing follows.
+func (o *opener) next() error {
+	n, err := io.ReadFull(o.from, o.sealed)
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: after %d chunks", ErrTruncated, o.n)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		o.last = true
+	case err != nil:
+		return err
+	default:
+		if _, err := o.from.Peek(1); errors.Is(err, io.EOF) {
+			o.last = true
+		} else if err != nil {
+			return err
+		}
+	}
+	if o.n == maxChunks {
+		return fmt.Errorf("%w: it has more than %d chunks", ErrTooLarge, o.n)
+	}
+	nonce := nonceOf(o.n, o.last)
+	var kept []byte
+	if o.last { // to tell why, for Open leaves nothing of what it refuses
+		kept = bytes.Clone(o.sealed[:n])
+	}
+	plain, err := o.aead.Open(o.sealed[:0], nonce[:], o.sealed[:n], o.bound[:])
+	if err != nil {
+		return o.refused(kept)
+	}
+	o.n++
+	o.plain = plain
+	return nil
+}
+
+// refused says why a chunk was not opened: it is not the last that was written, or it is not what
+// was written.
+func (o *opener) refused(last []byte) error {
+	nonce := nonceOf(o.n, false)
+	if last != nil {
+		if _, err := o.aead.Open(nil, nonce[:], last, o.bound[:]); err == nil {
+			return fmt.Errorf("%w: after %d chunks", ErrTruncated, o.n+1)
+		}
+		return fmt.Errorf("%w: chunk %d, of %d bytes; or its end is missing", ErrDamaged, o.n, len(last))
+	}
+	return fmt.Errorf("%w: chunk %d", ErrDamaged, o.n)
+}

@@ -1,0 +1,269 @@
+package checkpoint
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/pyisolate/pyisolate/checkpoint/internal/durable"
+)
+
+// Errors of a Store.
+var (
+	// ErrNotFound: there is no checkpoint of that name.
+	ErrNotFound = errors.New("no such checkpoint")
+	// ErrFull: the store has as much as it may.
+	ErrFull = errors.New("the store of checkpoints is full")
+)
+
+// Store is a directory of checkpoints, each named by the SHA-256 of its file in hexadecimal.
+type Store struct {
+	dir  string
+	most int64
+
+	mu   sync.Mutex
+	used int64 // also by files that are being written
+}
+
+const suffix = ".ckpt"
+
+var nameRE = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// OpenStore opens or makes a directory that holds no more than most bytes, 0 for any number.
+// What a process that died has left half is removed.
+func OpenStore(dir string, most int64) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("checkpoints: %w", err)
+	}
+	half, err := filepath.Glob(filepath.Join(dir, durable.Pattern))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range half {
+		if err := os.Remove(name); err != nil {
+			return nil, fmt.Errorf("checkpoints: %w", err)
+		}
+	}
+	s := &Store{dir: dir, most: most}
+	all, err := s.List()
+	for _, one := range all {
+		s.used += one.Size
+	}
+	return s, err
+}
+
+// Info is a checkpoint of a store.
+type Info struct {
+	ID     string // its name
+	Size   int64  // of its file, in bytes
+	Header Header
+}
+
+// Draft is a checkpoint that is being written.
+type Draft struct {
+	store *Store
+	file  *durable.File
+	out   *bufio.Writer
+	hash  hash.Hash
+	size  int64
+	err   error
+}
+
+// Create begins a checkpoint. What is written to the draft is a file as [Writer] makes it; Keep or
+// Discard ends it.
+func (s *Store) Create() (*Draft, error) {
+	f, err := durable.Create(s.dir, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoints: %w", err)
+	}
+	d := &Draft{store: s, file: f, hash: sha256.New()}
+	d.out = bufio.NewWriterSize(f, 256<<10)
+	return d, nil
+}
+
+// Write implements io.Writer.
+func (d *Draft) Write(b []byte) (int, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	if d.err = d.store.take(int64(len(b))); d.err != nil {
+		return 0, d.err
+	}
+	d.size += int64(len(b))
+	d.hash.Write(b)
+	n, err := d.out.Write(b)
+	if err != nil {
+		d.err = fmt.Errorf("checkpoints: %w", err)
+	}
+	return n, d.err
+}
+
+// Keep puts it on the disk and returns its name. When it fails nothing is left of it.
+func (d *Draft) Keep() (Info, error) {
+	err := d.err
+	if err == nil {
+		err = d.out.Flush()
+	}
+	var h Header
+	if err == nil {
+		h, err = d.header()
+	}
+	if err != nil {
+		return Info{}, errors.Join(err, d.Discard())
+	}
+	i := Info{ID: hex.EncodeToString(d.hash.Sum(nil)), Size: d.size, Header: h}
+	path := d.store.path(i.ID)
+	_, err = os.Stat(path)
+	if err == nil { // the same is there
+		return i, d.Discard()
+	}
+	if err := d.file.Keep(path); err != nil {
+		d.store.give(d.size)
+		return Info{}, fmt.Errorf("checkpoints: %w", err)
+	}
+	return i, nil
+}
+
+func (d *Draft) header() (Header, error) {
+	if _, err := d.file.Seek(0, io.SeekStart); err != nil {
+		return Header{}, err
+	}
+	return ReadHeader(d.file)
+}
+
+// Discard removes it.
+func (d *Draft) Discard() error {
+	d.store.give(d.size)
+	return d.file.Discard()
+}
+
+func (s *Store) take(n int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.most > 0 && s.used+n > s.most {
+		return fmt.Errorf("%w: it has %d bytes of %d: remove some, or allow more", ErrFull, s.used, s.most)
+	}
+	s.used += n
+	return nil
+}
+
+func (s *Store) give(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used -= n
+}
+
+func (s *Store) path(id string) string { return filepath.Join(s.dir, id+suffix) }
+
+// Open reads a checkpoint's file. At its end the content is compared with the name: another is
+// ErrDamaged in place of io.EOF.
+func (s *Store) Open(id string) (io.ReadCloser, Info, error) {
+	if !nameRE.MatchString(id) {
+		return nil, Info{}, fmt.Errorf("%w: %.80q is no name of one", ErrNotFound, id)
+	}
+	f, err := os.Open(s.path(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, Info{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, Info{}, fmt.Errorf("checkpoints: %w", err)
+	}
+	i, err := infoOf(f, id)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, Info{}, errors.Join(err, f.Close())
+	}
+	return &compared{File: f, hash: sha256.New(), id: id}, i, nil
+}
+
+func infoOf(f *os.File, id string) (Info, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return Info{}, err
+	}
+	h, err := ReadHeader(f)
+	return Info{ID: id, Size: st.Size(), Header: h}, err
+}
+
+// compared is a file whose content must have the name.
+type compared struct {
+	*os.File
+	hash hash.Hash
+	id   string
+}
+
+// Read implements io.Reader.
+func (c *compared) Read(b []byte) (int, error) {
+	n, err := c.File.Read(b)
+	c.hash.Write(b[:n])
+	if errors.Is(err, io.EOF) && hex.EncodeToString(c.hash.Sum(nil)) != c.id {
+		return n, fmt.Errorf("%w: the file's content is not that of %s", ErrDamaged, c.id)
+	}
+	return n, err
+}
+
+// Verify reads a checkpoint to its end.
+func (s *Store) Verify(id string) error {
+	f, _, err := s.Open(id)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, struct{ io.Reader }{f})
+	return errors.Join(err, f.Close())
+}
+
+// List returns all checkpoints by name. One whose header cannot be read is left out; Verify
+// says why.
+func (s *Store) List() ([]Info, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoints: %w", err)
+	}
+	var all []Info
+	for _, e := range entries {
+		id, ok := strings.CutSuffix(e.Name(), suffix)
+		if !ok || !nameRE.MatchString(id) {
+			continue
+		}
+		f, err := os.Open(s.path(id))
+		if err != nil {
+			continue // it was removed meanwhile
+		}
+		if i, err := infoOf(f, id); err == nil {
+			all = append(all, i)
+		}
+		_ = f.Close()
+	}
+	return all, nil
+}
+
+// Remove removes a checkpoint. Removing one that is not there is no error.
+func (s *Store) Remove(id string) error {
+	if !nameRE.MatchString(id) {
+		return fmt.Errorf("%w: %.80q is no name of one", ErrNotFound, id)
+	}
+	st, err := os.Stat(s.path(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.Remove(s.path(id))
+	}
+	if err != nil {
+		return fmt.Errorf("checkpoints: %w", err)
+	}
+	s.give(st.Size())
+	return durable.SyncDir(s.dir)
+}
