@@ -30,7 +30,7 @@ PURE = CGO_ENABLED=0 $(GO) list -test -f '{{or .ForTest .ImportPath}} {{join .De
 	{ name = $$1; sub(/\.test$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
-.PHONY: help deps build man fmt-check vet check test test-kernel test-hostile race bench fuzz lint contract generate hardened clean
+.PHONY: help deps build man fmt-check vet check test rules test-kernel test-hostile race bench fuzz lint contract generate hardened clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,7 +79,11 @@ test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detec
 		$(GO) test -json -timeout $(TESTTIMEOUT) ./... || status=1; \
 		$(GO) test -json -race -short -timeout $(TESTTIMEOUT) ./... || status=1; \
 		exit $$status; } | $(GO) run ./internal/testsummary
+	@$(MAKE) rules
 	@tools/kernel-smoke $(GO)
+
+rules: ## test the alerts, rules and dashboard in deploy/ with Prometheus' own code
+	cd deploy/prometheus/check && $(GO) test ./...
 
 test-kernel: ## kernel tests, real cells and attacks on them under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=; writes docs/verifier-cost.md
 	$(GO) run ./kernel/internal/vmtest/run $(VMFLAGS)
