@@ -179,6 +179,11 @@ class Stream(Generic[T]):
             self._streams[1].transport.abort()
             self._streams = None
 
+    def __del__(self) -> None:
+        # Who leaves an iteration early has no name for the stream any more.
+        if self._streams is not None and not self._streams[1].is_closing():
+            self._streams[1].transport.abort()
+
     async def _fill(self) -> None:
         if self._streams is None:
             self._streams = await open_streams(self._address)

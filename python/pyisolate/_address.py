@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import stat
 import urllib.parse
@@ -12,10 +13,10 @@ from . import _context, errors
 
 SERVER_ENV = "PYISOLATE_SERVER"
 SOCKET_ENV = "PYISOLATE_SOCKET"
+CONTEXT_ENV = "PYISOLATE_CONTEXT"
 TOKEN_ENV = "PYISOLATE_TOKEN"
+TOKEN_FILE_ENV = "PYISOLATE_TOKEN_FILE"
 CA_ENV = "PYISOLATE_CA"
-
-_DEFAULT_PORT = 8443
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,16 @@ class Address:
         return replace(self, token=token)
 
 
-def parse(text: str) -> Address:
-    """The address of ``/path``, ``unix:///path``, ``http://host:port`` or ``https://host:port``."""
-    if text.startswith("unix:"):
-        path = urllib.parse.unquote(text[5:])
-        text = "/" + path.lstrip("/") if path.startswith("//") else path
+def parse(text: str, ca: str = "") -> Address:
+    """The address of ``/path``, ``unix:///path``, ``https://host:port`` or, on this machine,
+    ``http://host:port``."""
+    if text.startswith("unix://"):
+        text = text[len("unix://") :]
+        if not text.startswith("/"):
+            raise errors.Invalid(f"server unix://{text}: write unix:///PATH")
     if text.startswith(("/", "./", "../")):
         if len(os.fsencode(text)) > 107:
-            raise errors.Invalid(
-                f"the socket's path has {len(os.fsencode(text))} bytes; 107 are the most: {text}"
-            )
+            raise errors.Invalid(f"server {text}: a socket's path has 107 bytes at most")
         return Address(path=text)
     try:
         u = urllib.parse.urlsplit(text)
@@ -68,40 +69,54 @@ def parse(text: str) -> Address:
     if (
         u.scheme not in ("http", "https")
         or not u.hostname
+        or not port
         or u.path not in ("", "/")
         or u.query
         or u.username
     ):
-        raise errors.Invalid(f"server {text!r}: write /path/of/a.sock, http://host:port or https://host:port")
+        raise errors.Invalid(
+            f"server {text!r}: write unix:///PATH, https://HOST:PORT or http://127.0.0.1:PORT"
+        )
+    if u.scheme == "http" and not _is_here(u.hostname):
+        raise errors.Invalid(
+            f"server {text!r}: unencrypted only on this machine, as a token can be read on its way"
+        )
     tls = u.scheme == "https"
-    return Address(
-        host=u.hostname,
-        port=port or (_DEFAULT_PORT if tls else 80),
-        tls=tls,
-        ca=os.environ.get(CA_ENV, "") if tls else "",
-    )
+    return Address(host=u.hostname, port=port, tls=tls, ca=(ca or os.environ.get(CA_ENV, "")) if tls else "")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def resolve(server: Optional[str], token: Optional[str]) -> Optional[Address]:
-    """The node to call: the argument's, that of $PYISOLATE_SERVER, of the command line's
-    current context, or one that listens where nodes do; None: there is none."""
+    """The node to call, as the command line finds it: the argument's; that of
+    $PYISOLATE_SERVER, $PYISOLATE_SOCKET or $PYISOLATE_CONTEXT; of the current context; or one
+    that listens where nodes do. None: there is none."""
+    environ = os.environ
     if token is None:
-        token = os.environ.get(TOKEN_ENV) or None
-    text = server or os.environ.get(SERVER_ENV)
+        token = environ.get(TOKEN_ENV) or None
+    if token is None and environ.get(TOKEN_FILE_ENV):
+        token = _context.token_of(environ[TOKEN_FILE_ENV])
+    text = server or environ.get(SERVER_ENV) or environ.get(SOCKET_ENV)
     if text:
-        return (_context.named(text) or parse(text)).with_token(token)
-    current = _context.current()
-    if current is not None:
-        return current.with_token(token)
+        return parse(os.path.abspath(text) if text == environ.get(SOCKET_ENV) else text).with_token(token)
+    context = _context.named(environ[CONTEXT_ENV]) if environ.get(CONTEXT_ENV) else _context.current()
+    if context is not None:
+        if token is None:
+            token = context.get("token") or (
+                _context.token_of(context["token-file"]) if context.get("token-file") else None
+            )
+        return parse(context["server"], context.get("ca", "")).with_token(token)
     path = default_socket()
     return Address(path=path).with_token(token) if path and _is_socket(path) else None
 
 
 def default_socket() -> str:
     """Where a node of this user listens, as the command line has it; empty: nowhere."""
-    path = os.environ.get(SOCKET_ENV)
-    if path:
-        return path
     directory = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "")
     return os.path.join(directory, "pyisolate", "node.sock") if directory else ""
 

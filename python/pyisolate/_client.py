@@ -21,8 +21,8 @@ BACKOFF = 0.05  # seconds, before the second
 class Client:
     """A node, for calls of all threads.
 
-    ``server`` is ``/path/of/a.sock``, ``http://host:port`` or ``https://host:port``; without
-    it the surroundings decide, see :func:`pyisolate.connect`. ``token`` is what to show the
+    ``server`` is ``unix:///path``, ``https://host:port`` or, on this machine,
+    ``http://host:port``; where it is not known, :func:`pyisolate.connect` finds it. ``token`` is what to show the
     node, where its own user and root need none. ``max_message`` bounds, in bytes, what one
     answer may have.
     """
@@ -175,6 +175,9 @@ class Stream(Generic[T]):
             self._connection.close()
             self._connection = None
 
+    def __del__(self) -> None:
+        self.close()  # who leaves an iteration early has no name for the stream any more
+
     def _take(self, timeout: Optional[float]) -> Optional[T]:
         until = None if timeout is None else time.monotonic() + timeout
         try:
@@ -210,10 +213,11 @@ _default_pid = 0
 
 
 def connect(server: Optional[str] = None, token: Optional[str] = None) -> Client:
-    """A client of a node. The server is, in this order: the argument; ``$PYISOLATE_SERVER``;
-    the command line's current context; a node that listens where nodes do; and without any, a
-    private node of this process, which is started now and ends with it. The token is the
-    argument or ``$PYISOLATE_TOKEN``."""
+    """A client of a node. The server is, in this order: the argument; that of
+    ``$PYISOLATE_SERVER``, ``$PYISOLATE_SOCKET`` or ``$PYISOLATE_CONTEXT``; the command line's
+    current context; a node that listens where nodes do; and without any, a private node of
+    this process, which is started now and ends with it. The token is the argument, that of
+    ``$PYISOLATE_TOKEN`` or ``$PYISOLATE_TOKEN_FILE``, or the context's."""
     from . import _node
 
     address = _address.resolve(server, token)

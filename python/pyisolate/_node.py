@@ -78,19 +78,21 @@ class PrivateNode:
         self.log = os.path.join(self.directory, "log")
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        command = [
-            binary,
-            "serve",
-            "--socket",
-            self.address.path,
+        settings = os.path.join(self.directory, "node.yml")
+        command = [binary, "serve", "--config", settings, "--socket", self.address.path]
+        command += [
             "--data",
             os.path.join(self.directory, "data"),
+            "--drain-timeout",
+            "5s",
+            "--exit-with-stdin",
         ]
         try:
-            with open(self.log, "wb") as log:
+            # Without settings, as those of this machine are of another node.
+            with open(self.log, "wb") as log, open(settings, "wb"):
                 # A session of its own: Ctrl-C is for the program, which ends the node.
                 self._process = subprocess.Popen(
-                    [*command, "--exit-with-stdin", *(arguments or [])],
+                    [*command, *(arguments or [])],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
                     env=_environment(),
                 )  # fmt: skip

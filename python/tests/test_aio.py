@@ -4,7 +4,7 @@ import asyncio
 import time
 import unittest
 
-from .support import NodeTestCase, describes_itself
+from .support import NodeTestCase, keeps_events
 import pyisolate as iso
 from pyisolate import aio
 
@@ -102,7 +102,7 @@ class AsyncTest(NodeTestCase):
                 async for event in aio.events(cell=sandbox.name):
                     return event.kind
 
-        if not describes_itself():
+        if not keeps_events():
             self.skipTest("this node keeps no events")
         self.assertEqual(run(main()), "CELL_STARTED")
 
