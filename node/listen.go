@@ -93,11 +93,8 @@ func (n *Node) addressOf(l net.Listener) address {
 }
 
 func (n *Node) add(l net.Listener, at address) {
-	switch at.scheme {
-	case "https":
-		l = tls.NewListener(newBounded(l), n.certs.config())
-	case "http":
-		l = newBounded(l)
+	if at.scheme == "https" {
+		l = tls.NewListener(l, n.certs.config())
 	}
 	n.listeners = append(n.listeners, listener{l, at})
 }

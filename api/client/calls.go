@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 
@@ -63,6 +64,10 @@ func answered(err error) error {
 	var unreachable *unreachableError
 	if errors.As(err, &unreachable) {
 		return unreachable
+	}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) { // who answered was perhaps no node
+		return &unreachableError{untrusted}
 	}
 	return fault.Answered(err)
 }

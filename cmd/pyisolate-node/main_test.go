@@ -76,7 +76,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("EXAMPLES", wd+"/../../examples")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "webserver": webServer},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "webserver": webServer, "certificate": certificate},
 		Condition: func(name string) (bool, error) {
 			if name != "hardened" {
 				return false, fmt.Errorf("condition %q is not known", name)

@@ -184,7 +184,6 @@ func (s *service) run(heard *signals) error {
 			s.tell(systemd.Ready)
 		case <-ending:
 			ending = nil
-			s.logger.Info("ending")
 			s.tell(systemd.Stopping, systemd.Status("draining"))
 		case <-now:
 			now = nil
