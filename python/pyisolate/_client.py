@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, Dict, Generic, Iterator, List, Optional, Type, TypeVar
 
-from . import _address, _http, errors
+from . import _address, _http, _node, errors
 from ._calls import Call
 from ._connection import Connection, Lost, Pool
 
@@ -209,7 +209,6 @@ class Stream(Generic[T]):
 
 _lock = threading.RLock()
 _default: Optional[Client] = None
-_default_pid = 0
 
 
 def connect(server: Optional[str] = None, token: Optional[str] = None) -> Client:
@@ -218,35 +217,29 @@ def connect(server: Optional[str] = None, token: Optional[str] = None) -> Client
     current context; a node that listens where nodes do; and without any, a private node of
     this process, which is started now and ends with it. The token is the argument, that of
     ``$PYISOLATE_TOKEN`` or ``$PYISOLATE_TOKEN_FILE``, or the context's."""
-    from . import _node
-
     address = _address.resolve(server, token)
     return Client._at(_node.private().address if address is None else address)
 
 
 def default() -> Client:
     """The client that is meant where none is given. One a process."""
-    global _default, _default_pid
+    global _default
     with _lock:
-        if _default is None or (_default_pid != os.getpid() and not _node_reachable(_default)):
-            _default, _default_pid = connect(), os.getpid()
+        if _default is None or _node.ended(_default.address):
+            _default = connect()
         return _default
 
 
 def known_default() -> Optional[Client]:
     """That client if there is one, without starting anything."""
-    return _default if _default_pid == os.getpid() else None
+    return None if _default is None or _node.ended(_default.address) else _default
 
 
 def set_default(client: Optional[Client]) -> None:
     """Makes a client the one that is meant where none is given; None: choose anew."""
-    global _default, _default_pid
+    global _default
     with _lock:
-        _default, _default_pid = client, os.getpid()
-
-
-def _node_reachable(client: Client) -> bool:
-    return not client.address.path or os.path.exists(client.address.path)
+        _default = client
 
 
 def _after_fork() -> None:

@@ -18,7 +18,7 @@ _MAX_FILE = 1 << 20
 _MAX_TOKEN = 4096
 _KEYS = ("name", "server", "ca", "token-file", "token")
 _LINE = re.compile(r"(- |  )?([a-z-]+):(?: (.*))?")
-_PLAIN = re.compile(r"[A-Za-z0-9/._~-][^\s#\"'`{}\[\],&*!|>%@]*")
+_PLAIN = re.compile(r"[A-Za-z0-9/._~-]\S*(?<!:)")
 
 Context = Dict[str, str]
 

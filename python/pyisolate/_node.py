@@ -238,6 +238,11 @@ def private() -> PrivateNode:
         return _private
 
 
+def ended(address: Address) -> bool:
+    """Whether an address is that of the private node, which is no more."""
+    return _private is not None and _private.address == address and not _private.running()
+
+
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()

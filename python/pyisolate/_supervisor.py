@@ -123,8 +123,8 @@ class Supervisor:
                     pass  # it has ended otherwise
         if self._filler.is_alive():
             self._filler.join(_calls.SHORT)
-        self.client.close()
         if self._node is not None:
+            self.client.close()
             self._node.close()
 
     def _fill(self) -> None:

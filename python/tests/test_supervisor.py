@@ -1,0 +1,67 @@
+"""A supervisor's node, mode and warm pool."""
+
+import time
+import unittest
+
+from .support import NodeTestCase
+import pyisolate as iso
+
+
+def until(condition):
+    """Waits for what nobody tells of, at most 20 s."""
+    end = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("it did not come to that")
+        time.sleep(0.005)
+
+
+class SupervisorTest(NodeTestCase):
+    def test_a_node_of_its_own(self):
+        with iso.Supervisor(rollout_mode="dev") as s:
+            with s.spawn("one") as sandbox:
+                sandbox.exec("post(1)")
+                self.assertEqual(sandbox.recv(timeout=5), 1)
+                self.assertEqual(list(s.list_active()), ["one"])
+                self.assertEqual(s.stats().states["running"], 1)
+            self.assertNotEqual(str(s.client.address), str(self.client.address))
+            path = s.client.address.path
+        with self.assertRaises(iso.Unavailable):
+            iso.Client(path).do(iso._calls.nodes())
+
+    def test_warm_pool(self):
+        with iso.Supervisor(warm_pool=3, client=self.client, allowed_imports=["math"]) as s:
+            until(lambda: s.warm == 3)
+            cells = [s.spawn() for _ in range(3)]
+            self.assertEqual(len({c.name for c in cells}), 3)
+            for c in cells:
+                c.exec("import math; post(math.pi)")
+                self.assertGreater(c.recv(timeout=5), 3)
+            until(lambda: s.warm == 3)
+            other = s.spawn("named", allowed_imports=["json"])
+            other.exec("import json")
+            self.assertEqual(s.warm, 3, "what has options of its own does not come from the pool")
+        self.assertEqual(iso.list_active(), {}, "it closes what it has started")
+
+    def test_a_pool_that_cannot_be_filled(self):
+        with iso.Supervisor(warm_pool=1, client=self.client, policy="no-such-policy") as s:
+            with self.assertRaises(iso.NotFound):
+                s.spawn()
+
+    def test_mode_of_a_node_that_runs(self):
+        mode = iso.nodes()[0].mode
+        if not mode:
+            self.skipTest("this node does not tell its mode")
+        with iso.Supervisor(mode, client=self.client):
+            pass
+        with self.assertRaisesRegex(iso.Invalid, f"has the mode {mode}"):
+            iso.Supervisor("compatibility" if mode != "compatibility" else "dev", client=self.client)
+
+    def test_bad(self):
+        for options in ({"rollout_mode": "canary"}, {"warm_pool": -1}, {"warm_pool": 10**6}):
+            with self.assertRaises(iso.Invalid):
+                iso.Supervisor(**options)
+
+
+if __name__ == "__main__":
+    unittest.main()
