@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 )
 
 // Calls over the socket, by the node's own user.
@@ -71,5 +72,39 @@ func BenchmarkSpawnKill(b *testing.B) {
 				must(b, err)
 			}
 		}
+	}
+}
+
+// echoed calls a function with 1 kB, which it gives back.
+func (n *node) echoed(b *testing.B, c api.CellServiceClient, message []byte) {
+	answer, err := c.Call(b.Context(), connect.NewRequest(&pb.CallRequest{Name: "c", Target: "f", Raw: message}))
+	if err != nil || len(answer.Msg.GetValue().GetJson())+len(answer.Msg.GetValue().GetRaw()) == 0 {
+		b.Error(err)
+	}
+}
+
+// Calls of 1 kB, one after the other and of many callers.
+func BenchmarkCall(b *testing.B) {
+	for name, option := range map[string]connect.ClientOption{"grpc": connect.WithGRPC(), "json": connect.WithProtoJSON(), "proto": connect.WithClientOptions()} {
+		b.Run(name, func(b *testing.B) {
+			n := newNode(b)
+			n.spawn(b, "c", "")
+			c, message := api.NewCellServiceClient(n.plainClient(b, name != "json"), "http://node", option), make([]byte, 1024)
+			b.Run("one", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					n.echoed(b, c, message)
+				}
+			})
+			b.Run("many", func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetParallelism(8)
+				b.RunParallel(func(p *testing.PB) {
+					for p.Next() {
+						n.echoed(b, c, message)
+					}
+				})
+			})
+		})
 	}
 }

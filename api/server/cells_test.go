@@ -18,7 +18,11 @@ import (
 
 func (n *node) spawn(tb testing.TB, name, policy string) {
 	tb.Helper()
-	_, err := n.Cells.Spawn(tb.Context(), connect.NewRequest(&pb.SpawnRequest{Name: name, Policy: &pb.PolicyRef{Name: policy}}))
+	r := &pb.SpawnRequest{Name: name}
+	if policy != "" {
+		r.Policy = &pb.PolicyRef{Name: policy}
+	}
+	_, err := n.Cells.Spawn(tb.Context(), connect.NewRequest(r))
 	must(tb, err)
 }
 

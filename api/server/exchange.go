@@ -5,11 +5,59 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/policystore"
 )
+
+// alarm ends what a client keeps waiting. Over HTTP/2 each deadline that is set is a message to
+// the connection's goroutine, and so one is set only when time is over.
+type alarm struct {
+	end func(time.Time) error // sets a deadline
+
+	mu    sync.Mutex
+	timer *time.Timer // nil before the first
+	armed bool
+	off   bool // the exchange is over: the connection is somebody else's
+}
+
+// arm has the alarm go off in so long.
+func (a *alarm) arm(within time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.armed = true
+	if a.timer == nil {
+		a.timer = time.AfterFunc(within, a.ring)
+		return
+	}
+	a.timer.Reset(within)
+}
+
+func (a *alarm) ring() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.armed && !a.off {
+		_ = a.end(time.Unix(1, 0)) // not every connection has deadlines
+	}
+}
+
+func (a *alarm) disarm() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.armed = false; a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// over is called when the handler returns.
+func (a *alarm) over() {
+	a.disarm()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.off = true
+}
 
 // patient writes an answer to a client that has a time for each piece of it: one that takes
 // nothing holds a call, and its slot, no longer.
@@ -17,10 +65,17 @@ type patient struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	within  time.Duration
+	writing alarm
+	reading alarm
 }
 
-func newPatient(w http.ResponseWriter, within time.Duration) *patient {
-	return &patient{w, http.NewResponseController(w), within}
+func newPatient(w http.ResponseWriter, r *http.Request, within time.Duration) *patient {
+	c := http.NewResponseController(w)
+	if r.ProtoMajor < 2 { // the connection has the deadline of the request before
+		_ = c.SetWriteDeadline(time.Time{})
+	}
+	return &patient{ResponseWriter: w, control: c, within: within,
+		writing: alarm{end: c.SetWriteDeadline}, reading: alarm{end: c.SetReadDeadline}}
 }
 
 // Unwrap is for http.ResponseController.
@@ -28,23 +83,24 @@ func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // Write implements http.ResponseWriter.
 func (p *patient) Write(b []byte) (int, error) {
-	p.begin()
-	defer p.end()
+	p.writing.arm(p.within)
+	defer p.writing.disarm()
 	return p.ResponseWriter.Write(b)
 }
 
 // Flush implements http.Flusher.
 func (p *patient) Flush() {
-	p.begin()
-	defer p.end()
+	p.writing.arm(p.within)
+	defer p.writing.disarm()
 	_ = p.control.Flush() // Write tells of what it cannot
 }
 
-// begin is also for the rest, which package http writes when the handler has returned.
-// Not every connection has deadlines.
-func (p *patient) begin() { _ = p.control.SetWriteDeadline(time.Now().Add(p.within)) }
-
-func (p *patient) end() { _ = p.control.SetWriteDeadline(time.Time{}) }
+// close is for the rest, which package http reads and writes when the handler has returned.
+func (p *patient) close() {
+	p.writing.over()
+	p.reading.over()
+	_ = p.control.SetWriteDeadline(time.Now().Add(p.within))
+}
 
 // body is a request's: what of it is read is counted, in all and for whoever sends it, until
 // the call ends.

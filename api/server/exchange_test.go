@@ -21,9 +21,9 @@ func TestPatient(t *testing.T) {
 	for name, second := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
 			given := make(chan error, 1)
-			s := httptest.NewUnstartedServer(http.HandlerFunc(func(plain http.ResponseWriter, _ *http.Request) {
-				w := newPatient(plain, 100*time.Millisecond)
-				defer w.begin()
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
+				w := newPatient(plain, r, 100*time.Millisecond)
+				defer w.close()
 				var err error
 				for piece := make([]byte, 64<<10); err == nil; w.Flush() {
 					_, err = w.Write(piece)

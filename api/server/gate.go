@@ -49,8 +49,8 @@ type gate struct {
 
 // ServeHTTP implements http.Handler.
 func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
-	w := newPatient(plain, g.patience)
-	defer w.begin()
+	w := newPatient(plain, r, g.patience)
+	defer w.close()
 	rule, next := g.route(r)
 	if next == nil {
 		http.NotFound(w, r)
@@ -94,15 +94,14 @@ func (g *gate) serve(w *patient, r *http.Request, rule rule, p policystore.Princ
 	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()
 	sent := &body{ReadCloser: r.Body, left: rule.most(), room: g.bytes, who: holdersOf(p)}
 	defer sent.release()
-	// What a client sends slowly is no call; not every connection can be told.
+	sent.arrived = w.reading.disarm // what a client sends slowly is no call
 	if rule.within > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, rule.within)
 		defer stop()
-		_ = w.control.SetReadDeadline(time.Now().Add(rule.within))
+		w.reading.arm(rule.within)
 	} else {
-		_ = w.control.SetReadDeadline(time.Now().Add(g.patience))
-		sent.arrived = func() { _ = w.control.SetReadDeadline(time.Time{}) }
+		w.reading.arm(g.patience)
 		if p.TokenID != "" {
 			var end func()
 			ctx, end = g.whileValid(ctx, p.TokenID)

@@ -230,3 +230,22 @@ func TestSlowRequest(t *testing.T) {
 		}
 	}
 }
+
+// What one request may take says nothing of the next on its connection.
+func TestRequestsOnOneConnection(t *testing.T) {
+	n := newNode(t, func(c *server.Config) { c.Patience = 50 * time.Millisecond })
+	for name, second := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		c := n.plainClient(t, second)
+		for range 3 {
+			answer, err := c.Post("http://node/pyisolate.v1.CellService/List", "application/json", strings.NewReader("{}"))
+			must(t, err)
+			_, err = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+			if err != nil || answer.StatusCode != http.StatusOK {
+				t.Errorf("%s: %s, %v", name, answer.Status, err)
+			}
+			began := time.Now()
+			await.That(t, "longer than the patience", func() bool { return time.Since(began) > 100*time.Millisecond })
+		}
+	}
+}

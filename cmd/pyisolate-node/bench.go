@@ -143,6 +143,12 @@ Without a ROW all are measured, in about two minutes:
   policy.compile   parse and compile a document of 1000 rules
   policy.commit    store a version of a policy, until it is on the disk
   policy.live      from a commit until each of 200 running cells goes by it
+  msg.guest        1 kB from one guest to another of the node, by name
+  msg.batch        the same one way, 100 messages in one
+  api.call         1 kB to a function of a guest and back, by gRPC over the node's socket
+  api.json         the same as JSON over HTTP/1.1
+  api.calls        the same by gRPC, of 16 callers at once
+  api.streams      from an exec until its post comes out of one of 1000 open streams
 
 A row whose layer this kernel, or this user, has not got has no figures, and its note
 says why.

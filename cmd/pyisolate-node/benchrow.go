@@ -78,6 +78,12 @@ var benchRows = []benchRow{
 	{name: "policy.compile", unit: "ms", samples: 100, measure: compileDocument, bar: benchBar{p50: 20}},
 	{name: "policy.commit", unit: "ms", samples: 500, measure: commitPolicy, bar: benchBar{p50: 2}},
 	{name: "policy.live", unit: "ms", samples: 200, measure: liveReload, bar: benchBar{p50: 5, p99: 25}},
+	{name: "msg.guest", unit: "us", samples: 5000, measure: withNode(guestToGuest), bar: benchBar{p50: 80}},
+	{name: "msg.batch", unit: "msg/s", samples: 10, measure: withNode(batched), more: true, bar: benchBar{p50: 1e5}},
+	{name: "api.call", unit: "us", samples: 5000, measure: apiCall(false), bar: benchBar{p50: 250}},
+	{name: "api.json", unit: "us", samples: 5000, measure: apiCall(true), bar: benchBar{p50: 400}},
+	{name: "api.calls", unit: "calls/s", samples: 20, measure: withNode(apiCalls), more: true, bar: benchBar{p50: 8000}},
+	{name: "api.streams", unit: "us", samples: 1000, measure: withNode(apiStreams)},
 }
 
 // oneWay is a row of messages a second of one processor.
