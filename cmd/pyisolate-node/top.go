@@ -83,6 +83,7 @@ type top struct {
 	order  func(a, b topRow) int
 	tenant string
 	screen bool // the table stays where it is
+	frames int  // that were drawn
 	before map[string]topSample
 }
 
@@ -158,11 +159,13 @@ func (t *top) draw(rows []topRow, head string) {
 	}
 	_ = table.Flush()
 	text := head + "\n" + b.String()
-	if t.screen {
+	switch {
+	case t.screen:
 		text = screenful(text)
-	} else {
-		text += "\n"
+	case t.frames > 0:
+		text = "\n" + text
 	}
+	t.frames++
 	_, _ = t.out.Write([]byte(text))
 }
 
