@@ -28,11 +28,15 @@ const go = async (hash: string, heading: string) => {
   await page.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor()
 }
 const editor = () => page.locator('.cm-content').first()
-// write replaces the whole document, as somebody does who pastes one.
-const write = async (text: string) => {
-  await editor().click()
+// write replaces a whole document, as somebody does who pastes one.
+const write = async (text: string, into = editor()) => {
+  await into.click()
   await page.keyboard.press('ControlOrMeta+a')
-  await page.keyboard.insertText(text)
+  await into.evaluate((content, text) => {
+    const clipboardData = new DataTransfer()
+    clipboardData.setData('text/plain', text)
+    content.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }))
+  }, text)
 }
 const status = (text: string | RegExp) => page.getByText(text).first().waitFor()
 
@@ -283,9 +287,7 @@ describe('policies', () => {
     await shoot(page, 'policy-conflict')
     await expectAccessible(page)
     // Both changes: theirs is taken over, and mine is written below it.
-    await page.locator('.merge .cm-merge-b .cm-content').click()
-    await page.keyboard.press('ControlOrMeta+a')
-    await page.keyboard.insertText(theirs + '    mem: 64MiB\n')
+    await write(theirs + '    mem: 64MiB\n', page.locator('.merge .cm-merge-b .cm-content'))
     await page.getByRole('button', { name: 'Go on with the merged text' }).click()
     await status('What you save now follows version 3')
     await status('✓ 1 sandbox')
@@ -364,7 +366,7 @@ describe('without a mouse', () => {
     await page.getByRole('dialog').waitFor()
     await tabTo(/^Kill it$/)
     await page.keyboard.press('Escape')
-    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    await page.locator('dialog').waitFor({ state: 'detached' })
     expect(await focused()).toBe('Kill') // where it was
     await page.keyboard.press('Enter')
     await page.getByRole('dialog').waitFor()

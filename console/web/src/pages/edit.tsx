@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { textOf } from '../api/errors.ts'
 import type { CheckResponse, Version } from '../api/types.ts'
@@ -111,7 +111,7 @@ function Ahead({ latest, dirty, onReload, onMerge }: AheadProps) {
 }
 
 function useLeaving(dirty: boolean) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     guardLeaving(dirty ? () => 'What you have changed is not saved. Leave it?' : null)
     return () => guardLeaving(null)
   }, [dirty])
