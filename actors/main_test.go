@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +41,12 @@ type quick struct {
 }
 
 var _ cell.Cell = (*quick)(nil)
+
+func (q *quick) Snapshot(context.Context, func([]byte) error) (cell.Snapshot, error) {
+	return cell.Snapshot{}, cell.Errorf(cell.NotCheckpointable, "%s has no state", q.id)
+}
+func (q *quick) Thaw(context.Context) error               { return nil }
+func (q *quick) Restore(context.Context, io.Reader) error { return nil }
 
 func newQuick(id string) *quick { return &quick{id: id, done: make(chan struct{})} }
 

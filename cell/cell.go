@@ -82,6 +82,8 @@ type Cell interface {
 	// permitted. Policies are replaced one at a time.
 	Reload(ctx context.Context, r Revision) (Reloaded, error)
 
+	Checkpointer
+
 	// Quarantine interrupts the guest and lets nothing more run in it.
 	Quarantine(ctx context.Context, reason string) error
 	// Kill ends the cell now; operations under way fail with CellGone and reason.

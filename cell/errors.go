@@ -42,11 +42,16 @@ const (
 	Invalid
 	// Cancelled: the caller withdrew; the guest was interrupted.
 	Cancelled
+	// NotCheckpointable: the guest holds what no checkpoint can carry; the message names
+	// the place, and the cell goes on.
+	NotCheckpointable
+
+	lastKind = NotCheckpointable
 )
 
 var kindNames = [...]string{"Unknown", "PolicyDenied", "PolicyAuth", "Timeout", "MemoryExceeded",
 	"CPUExceeded", "OutputExceeded", "ChildWorkExceeded", "NetworkExceeded", "GuestError",
-	"CellGone", "Busy", "UnknownOutcome", "Invalid", "Cancelled"}
+	"CellGone", "Busy", "UnknownOutcome", "Invalid", "Cancelled", "NotCheckpointable"}
 
 // Kinds lists the vocabulary, without [KindUnknown].
 func Kinds() []Kind {
@@ -56,6 +61,9 @@ func Kinds() []Kind {
 	}
 	return out
 }
+
+// Known reports a word of the vocabulary.
+func (k Kind) Known() bool { return k != KindUnknown && k <= lastKind }
 
 // String returns the kind's name as it is written everywhere.
 func (k Kind) String() string {

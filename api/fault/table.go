@@ -45,6 +45,7 @@ var table = []row{
 	of(cell.UnknownOutcome, connect.CodeUnknown, policystore.ErrUncertain),
 	of(cell.Invalid, connect.CodeInvalidArgument, policystore.ErrInvalid, refresh.ErrSource),
 	of(cell.Cancelled, connect.CodeCanceled, context.Canceled),
+	of(cell.NotCheckpointable, connect.CodeFailedPrecondition),
 	{"NotFound", connect.CodeNotFound, []error{policystore.ErrNotFound, refresh.ErrNotFound}},
 	{"Conflict", connect.CodeAborted, []error{policystore.ErrConflict}},
 	{"Unauthenticated", connect.CodeUnauthenticated, []error{policystore.ErrUnauthenticated}},

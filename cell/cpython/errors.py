@@ -61,6 +61,10 @@ class Invalid(CellError):
     """The request is malformed."""
 
 
+class NotCheckpointable(CellError):
+    """A checkpoint cannot carry this; the message names its place."""
+
+
 class RequestFailed(CellError):
     """A request was allowed and failed; kind says how: "NotFound", "Conflict" …"""
 
@@ -73,7 +77,7 @@ class OwnershipError(CellError):
 _kinds = {
     1: PolicyDenied, 2: PolicyAuth, 3: Timeout, 4: MemoryExceeded, 5: CPUExceeded,
     6: OutputExceeded, 7: ChildWorkExceeded, 8: NetworkExceeded, 10: CellGone, 11: Busy,
-    12: UnknownOutcome, 13: Invalid,
+    12: UnknownOutcome, 13: Invalid, 15: NotCheckpointable,
 }
 _kind_of = {cls: kind for kind, cls in _kinds.items()}
 _kind_of[ImportDenied] = 1

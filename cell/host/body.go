@@ -60,7 +60,7 @@ func parseError(b []byte) (*cell.Error, error) {
 		return nil, err
 	}
 	kind := cell.Kind(b[0])
-	if kind == cell.KindUnknown || kind > cell.Cancelled {
+	if !kind.Known() {
 		return nil, fmt.Errorf("%w: error of unknown kind %d", ring.ErrProtocol, b[0])
 	}
 	return &cell.Error{Kind: kind, Type: string(parts[0]), Message: string(parts[1]), Traceback: string(parts[2])}, nil

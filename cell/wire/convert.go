@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -23,9 +24,9 @@ func FromError(err error) *Error {
 
 // ToError is the reverse. A kind this build does not know becomes KindUnknown.
 func ToError(e *Error) *cell.Error {
-	kind := cell.Kind(e.GetKind())
-	if e.GetKind() > uint32(cell.Cancelled) {
-		kind = cell.KindUnknown
+	kind := cell.KindUnknown
+	if n := e.GetKind(); n <= math.MaxUint8 && cell.Kind(n).Known() {
+		kind = cell.Kind(n)
 	}
 	return &cell.Error{Kind: kind, Message: e.GetMessage(), Type: e.GetType(),
 		Traceback: e.GetTraceback(), Denial: ToDenial(e.GetDenial())}

@@ -26,6 +26,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Chunk_Kind int32
+
+const (
+	Chunk_DATA      Chunk_Kind = 0
+	Chunk_CODE_PART Chunk_Kind = 1 // of a code object, which goes on in the next chunk
+	Chunk_CODE      Chunk_Kind = 2 // the rest of it
+	Chunk_INBOX     Chunk_Kind = 3
+)
+
+// Enum value maps for Chunk_Kind.
+var (
+	Chunk_Kind_name = map[int32]string{
+		0: "DATA",
+		1: "CODE_PART",
+		2: "CODE",
+		3: "INBOX",
+	}
+	Chunk_Kind_value = map[string]int32{
+		"DATA":      0,
+		"CODE_PART": 1,
+		"CODE":      2,
+		"INBOX":     3,
+	}
+)
+
+func (x Chunk_Kind) Enum() *Chunk_Kind {
+	p := new(Chunk_Kind)
+	*p = x
+	return p
+}
+
+func (x Chunk_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Chunk_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_proto_enumTypes[0].Descriptor()
+}
+
+func (Chunk_Kind) Type() protoreflect.EnumType {
+	return &file_wire_proto_enumTypes[0]
+}
+
+func (x Chunk_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Chunk_Kind.Descriptor instead.
+func (Chunk_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{22, 0}
+}
+
 // Control is the head of every message.
 type Control struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -49,6 +101,11 @@ type Control struct {
 	//	*Control_Credit
 	//	*Control_Reload
 	//	*Control_Seated
+	//	*Control_Save
+	//	*Control_Thaw
+	//	*Control_Restore
+	//	*Control_Chunk
+	//	*Control_More
 	//	*Control_Ready
 	//	*Control_Claimed
 	//	*Control_Result
@@ -65,6 +122,7 @@ type Control struct {
 	//	*Control_Started
 	//	*Control_Left
 	//	*Control_Reloaded
+	//	*Control_Saved
 	Body          isControl_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -261,6 +319,51 @@ func (x *Control) GetSeated() *Seated {
 	return nil
 }
 
+func (x *Control) GetSave() *Save {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Save); ok {
+			return x.Save
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetThaw() *Thaw {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Thaw); ok {
+			return x.Thaw
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetRestore() *Restore {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Restore); ok {
+			return x.Restore
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetChunk() *Chunk {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetMore() *More {
+	if x != nil {
+		if x, ok := x.Body.(*Control_More); ok {
+			return x.More
+		}
+	}
+	return nil
+}
+
 func (x *Control) GetReady() *Ready {
 	if x != nil {
 		if x, ok := x.Body.(*Control_Ready); ok {
@@ -405,6 +508,15 @@ func (x *Control) GetReloaded() *Reloaded {
 	return nil
 }
 
+func (x *Control) GetSaved() *Saved {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Saved); ok {
+			return x.Saved
+		}
+	}
+	return nil
+}
+
 type isControl_Body interface {
 	isControl_Body()
 }
@@ -464,6 +576,27 @@ type Control_Reload struct {
 
 type Control_Seated struct {
 	Seated *Seated `protobuf:"bytes,23,opt,name=seated,proto3,oneof"`
+}
+
+type Control_Save struct {
+	Save *Save `protobuf:"bytes,24,opt,name=save,proto3,oneof"`
+}
+
+type Control_Thaw struct {
+	Thaw *Thaw `protobuf:"bytes,25,opt,name=thaw,proto3,oneof"`
+}
+
+type Control_Restore struct {
+	Restore *Restore `protobuf:"bytes,26,opt,name=restore,proto3,oneof"`
+}
+
+type Control_Chunk struct {
+	// either way
+	Chunk *Chunk `protobuf:"bytes,30,opt,name=chunk,proto3,oneof"`
+}
+
+type Control_More struct {
+	More *More `protobuf:"bytes,31,opt,name=more,proto3,oneof"`
 }
 
 type Control_Ready struct {
@@ -531,6 +664,10 @@ type Control_Reloaded struct {
 	Reloaded *Reloaded `protobuf:"bytes,55,opt,name=reloaded,proto3,oneof"`
 }
 
+type Control_Saved struct {
+	Saved *Saved `protobuf:"bytes,56,opt,name=saved,proto3,oneof"`
+}
+
 func (*Control_Hello) isControl_Body() {}
 
 func (*Control_Claim) isControl_Body() {}
@@ -558,6 +695,16 @@ func (*Control_Credit) isControl_Body() {}
 func (*Control_Reload) isControl_Body() {}
 
 func (*Control_Seated) isControl_Body() {}
+
+func (*Control_Save) isControl_Body() {}
+
+func (*Control_Thaw) isControl_Body() {}
+
+func (*Control_Restore) isControl_Body() {}
+
+func (*Control_Chunk) isControl_Body() {}
+
+func (*Control_More) isControl_Body() {}
 
 func (*Control_Ready) isControl_Body() {}
 
@@ -590,6 +737,8 @@ func (*Control_Started) isControl_Body() {}
 func (*Control_Left) isControl_Body() {}
 
 func (*Control_Reloaded) isControl_Body() {}
+
+func (*Control_Saved) isControl_Body() {}
 
 // Dist says where Python is and how to start it.
 type Dist struct {
@@ -1741,6 +1890,294 @@ func (x *Reloaded) GetMissing() []string {
 	return nil
 }
 
+// Save takes the guest's state out: chunks come, and then Saved or Failed. After Saved the cell
+// is frozen until Thaw, which is answered by Result.
+type Save struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Save) Reset() {
+	*x = Save{}
+	mi := &file_wire_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Save) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Save) ProtoMessage() {}
+
+func (x *Save) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Save.ProtoReflect.Descriptor instead.
+func (*Save) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{19}
+}
+
+type Thaw struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Thaw) Reset() {
+	*x = Thaw{}
+	mi := &file_wire_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Thaw) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Thaw) ProtoMessage() {}
+
+func (x *Thaw) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Thaw.ProtoReflect.Descriptor instead.
+func (*Thaw) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{20}
+}
+
+// Restore is followed by chunks, the last of them marked; then Result comes, or Failed, after
+// which the cell ends.
+type Restore struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restore) Reset() {
+	*x = Restore{}
+	mi := &file_wire_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restore) ProtoMessage() {}
+
+func (x *Restore) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restore.ProtoReflect.Descriptor instead.
+func (*Restore) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{21}
+}
+
+// Chunk's payload is a piece of state, of the operation that the message names; with kind INBOX
+// it is a value that waits to be received.
+type Chunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          Chunk_Kind             `protobuf:"varint,1,opt,name=kind,proto3,enum=pyisolate.wire.Chunk_Kind" json:"kind,omitempty"`
+	Type          uint32                 `protobuf:"varint,2,opt,name=type,proto3" json:"type,omitempty"`        // of a value
+	Last          bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`        // nothing follows; without a payload
+	Counters      *Report                `protobuf:"bytes,4,opt,name=counters,proto3" json:"counters,omitempty"` // with last: where the cell's counters go on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Chunk) Reset() {
+	*x = Chunk{}
+	mi := &file_wire_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Chunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Chunk) ProtoMessage() {}
+
+func (x *Chunk) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
+func (*Chunk) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Chunk) GetKind() Chunk_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Chunk_DATA
+}
+
+func (x *Chunk) GetType() uint32 {
+	if x != nil {
+		return x.Type
+	}
+	return 0
+}
+
+func (x *Chunk) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *Chunk) GetCounters() *Report {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+// More lets the other side send that many more chunks, beside the few that it may send unasked.
+type More struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Chunks        uint32                 `protobuf:"varint,1,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *More) Reset() {
+	*x = More{}
+	mi := &file_wire_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *More) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*More) ProtoMessage() {}
+
+func (x *More) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use More.ProtoReflect.Descriptor instead.
+func (*More) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *More) GetChunks() uint32 {
+	if x != nil {
+		return x.Chunks
+	}
+	return 0
+}
+
+// Saved: what the chunks before it are, but for the inbox.
+type Saved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Python        string                 `protobuf:"bytes,1,opt,name=python,proto3" json:"python,omitempty"`
+	Objects       int64                  `protobuf:"varint,2,opt,name=objects,proto3" json:"objects,omitempty"`
+	Counters      *Report                `protobuf:"bytes,3,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Saved) Reset() {
+	*x = Saved{}
+	mi := &file_wire_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Saved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Saved) ProtoMessage() {}
+
+func (x *Saved) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Saved.ProtoReflect.Descriptor instead.
+func (*Saved) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Saved) GetPython() string {
+	if x != nil {
+		return x.Python
+	}
+	return ""
+}
+
+func (x *Saved) GetObjects() int64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *Saved) GetCounters() *Report {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
 // Credit lets the host forward that much more of the cell's outbox.
 type Credit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1752,7 +2189,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +2201,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +2214,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Credit) GetItems() uint32 {
@@ -1803,7 +2240,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +2252,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +2265,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Result) GetType() uint32 {
@@ -1847,7 +2284,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +2296,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +2309,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Failed) GetError() *Error {
@@ -1895,7 +2332,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +2344,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +2357,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Error) GetKind() uint32 {
@@ -1967,7 +2404,7 @@ type Post struct {
 
 func (x *Post) Reset() {
 	*x = Post{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2416,7 @@ func (x *Post) String() string {
 func (*Post) ProtoMessage() {}
 
 func (x *Post) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2429,7 @@ func (x *Post) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Post.ProtoReflect.Descriptor instead.
 func (*Post) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Post) GetType() uint32 {
@@ -2014,7 +2451,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2463,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2476,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Log) GetLevel() string {
@@ -2074,7 +2511,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2523,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2536,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Metric) GetValue() float64 {
@@ -2129,7 +2566,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2578,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2591,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Request) GetCapability() string {
@@ -2200,7 +2637,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2649,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2662,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Denial) GetCell() string {
@@ -2301,7 +2738,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2313,7 +2750,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2326,7 +2763,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Report) GetState() string {
@@ -2453,7 +2890,7 @@ type Ended struct {
 
 func (x *Ended) Reset() {
 	*x = Ended{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2902,7 @@ func (x *Ended) String() string {
 func (*Ended) ProtoMessage() {}
 
 func (x *Ended) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2915,7 @@ func (x *Ended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ended.ProtoReflect.Descriptor instead.
 func (*Ended) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Ended) GetState() string {
@@ -2513,7 +2950,7 @@ type PoolState struct {
 
 func (x *PoolState) Reset() {
 	*x = PoolState{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2962,7 @@ func (x *PoolState) String() string {
 func (*PoolState) ProtoMessage() {}
 
 func (x *PoolState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2975,7 @@ func (x *PoolState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolState.ProtoReflect.Descriptor instead.
 func (*PoolState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PoolState) GetReady() uint32 {
@@ -2574,7 +3011,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +3023,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +3036,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Started) GetWorker() uint64 {
@@ -2627,7 +3064,7 @@ type Seated struct {
 
 func (x *Seated) Reset() {
 	*x = Seated{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2639,7 +3076,7 @@ func (x *Seated) String() string {
 func (*Seated) ProtoMessage() {}
 
 func (x *Seated) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2652,7 +3089,7 @@ func (x *Seated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seated.ProtoReflect.Descriptor instead.
 func (*Seated) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Seated) GetWorker() uint64 {
@@ -2679,7 +3116,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +3128,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +3141,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{33}
+	return file_wire_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Left) GetWorker() uint64 {
@@ -2724,7 +3161,7 @@ type Retiring struct {
 
 func (x *Retiring) Reset() {
 	*x = Retiring{}
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +3173,7 @@ func (x *Retiring) String() string {
 func (*Retiring) ProtoMessage() {}
 
 func (x *Retiring) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +3186,7 @@ func (x *Retiring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retiring.ProtoReflect.Descriptor instead.
 func (*Retiring) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{34}
+	return file_wire_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Retiring) GetReason() string {
@@ -2764,7 +3201,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x0epyisolate.wire\"\xc3\f\n" +
+	"wire.proto\x12\x0epyisolate.wire\"\xda\x0e\n" +
 	"\aControl\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\x04R\x02op\x12\x1f\n" +
@@ -2787,7 +3224,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x06answer\x18\x14 \x01(\v2\x16.pyisolate.wire.AnswerH\x00R\x06answer\x120\n" +
 	"\x06credit\x18\x15 \x01(\v2\x16.pyisolate.wire.CreditH\x00R\x06credit\x120\n" +
 	"\x06reload\x18\x16 \x01(\v2\x16.pyisolate.wire.ReloadH\x00R\x06reload\x120\n" +
-	"\x06seated\x18\x17 \x01(\v2\x16.pyisolate.wire.SeatedH\x00R\x06seated\x12-\n" +
+	"\x06seated\x18\x17 \x01(\v2\x16.pyisolate.wire.SeatedH\x00R\x06seated\x12*\n" +
+	"\x04save\x18\x18 \x01(\v2\x14.pyisolate.wire.SaveH\x00R\x04save\x12*\n" +
+	"\x04thaw\x18\x19 \x01(\v2\x14.pyisolate.wire.ThawH\x00R\x04thaw\x123\n" +
+	"\arestore\x18\x1a \x01(\v2\x17.pyisolate.wire.RestoreH\x00R\arestore\x12-\n" +
+	"\x05chunk\x18\x1e \x01(\v2\x15.pyisolate.wire.ChunkH\x00R\x05chunk\x12*\n" +
+	"\x04more\x18\x1f \x01(\v2\x14.pyisolate.wire.MoreH\x00R\x04more\x12-\n" +
 	"\x05ready\x18( \x01(\v2\x15.pyisolate.wire.ReadyH\x00R\x05ready\x123\n" +
 	"\aclaimed\x18) \x01(\v2\x17.pyisolate.wire.ClaimedH\x00R\aclaimed\x120\n" +
 	"\x06result\x18* \x01(\v2\x16.pyisolate.wire.ResultH\x00R\x06result\x120\n" +
@@ -2804,7 +3246,8 @@ const file_wire_proto_rawDesc = "" +
 	"\bretiring\x184 \x01(\v2\x18.pyisolate.wire.RetiringH\x00R\bretiring\x123\n" +
 	"\astarted\x185 \x01(\v2\x17.pyisolate.wire.StartedH\x00R\astarted\x12*\n" +
 	"\x04left\x186 \x01(\v2\x14.pyisolate.wire.LeftH\x00R\x04left\x126\n" +
-	"\breloaded\x187 \x01(\v2\x18.pyisolate.wire.ReloadedH\x00R\breloadedB\x06\n" +
+	"\breloaded\x187 \x01(\v2\x18.pyisolate.wire.ReloadedH\x00R\breloaded\x12-\n" +
+	"\x05saved\x188 \x01(\v2\x15.pyisolate.wire.SavedH\x00R\x05savedB\x06\n" +
 	"\x04body\"t\n" +
 	"\x04Dist\x12\x12\n" +
 	"\x04home\x18\x01 \x01(\tR\x04home\x12\x10\n" +
@@ -2892,7 +3335,26 @@ const file_wire_proto_rawDesc = "" +
 	"\x06Reload\x12.\n" +
 	"\x06limits\x18\x01 \x01(\v2\x16.pyisolate.wire.LimitsR\x06limits\"$\n" +
 	"\bReloaded\x12\x18\n" +
-	"\amissing\x18\x01 \x03(\tR\amissing\"4\n" +
+	"\amissing\x18\x01 \x03(\tR\amissing\"\x06\n" +
+	"\x04Save\"\x06\n" +
+	"\x04Thaw\"\t\n" +
+	"\aRestore\"\xc9\x01\n" +
+	"\x05Chunk\x12.\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1a.pyisolate.wire.Chunk.KindR\x04kind\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\rR\x04type\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\x122\n" +
+	"\bcounters\x18\x04 \x01(\v2\x16.pyisolate.wire.ReportR\bcounters\"4\n" +
+	"\x04Kind\x12\b\n" +
+	"\x04DATA\x10\x00\x12\r\n" +
+	"\tCODE_PART\x10\x01\x12\b\n" +
+	"\x04CODE\x10\x02\x12\t\n" +
+	"\x05INBOX\x10\x03\"\x1e\n" +
+	"\x04More\x12\x16\n" +
+	"\x06chunks\x18\x01 \x01(\rR\x06chunks\"m\n" +
+	"\x05Saved\x12\x16\n" +
+	"\x06python\x18\x01 \x01(\tR\x06python\x12\x18\n" +
+	"\aobjects\x18\x02 \x01(\x03R\aobjects\x122\n" +
+	"\bcounters\x18\x03 \x01(\v2\x16.pyisolate.wire.ReportR\bcounters\"4\n" +
 	"\x06Credit\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\rR\x05items\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\"\x1c\n" +
@@ -2985,88 +3447,105 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_wire_proto_goTypes = []any{
-	(*Control)(nil),    // 0: pyisolate.wire.Control
-	(*Dist)(nil),       // 1: pyisolate.wire.Dist
-	(*Hello)(nil),      // 2: pyisolate.wire.Hello
-	(*Layers)(nil),     // 3: pyisolate.wire.Layers
-	(*Ready)(nil),      // 4: pyisolate.wire.Ready
-	(*Claim)(nil),      // 5: pyisolate.wire.Claim
-	(*Limits)(nil),     // 6: pyisolate.wire.Limits
-	(*Claimed)(nil),    // 7: pyisolate.wire.Claimed
-	(*Exec)(nil),       // 8: pyisolate.wire.Exec
-	(*Call)(nil),       // 9: pyisolate.wire.Call
-	(*Send)(nil),       // 10: pyisolate.wire.Send
-	(*Interrupt)(nil),  // 11: pyisolate.wire.Interrupt
-	(*Quarantine)(nil), // 12: pyisolate.wire.Quarantine
-	(*Inspect)(nil),    // 13: pyisolate.wire.Inspect
-	(*Kill)(nil),       // 14: pyisolate.wire.Kill
-	(*Close)(nil),      // 15: pyisolate.wire.Close
-	(*Answer)(nil),     // 16: pyisolate.wire.Answer
-	(*Reload)(nil),     // 17: pyisolate.wire.Reload
-	(*Reloaded)(nil),   // 18: pyisolate.wire.Reloaded
-	(*Credit)(nil),     // 19: pyisolate.wire.Credit
-	(*Result)(nil),     // 20: pyisolate.wire.Result
-	(*Failed)(nil),     // 21: pyisolate.wire.Failed
-	(*Error)(nil),      // 22: pyisolate.wire.Error
-	(*Post)(nil),       // 23: pyisolate.wire.Post
-	(*Log)(nil),        // 24: pyisolate.wire.Log
-	(*Metric)(nil),     // 25: pyisolate.wire.Metric
-	(*Request)(nil),    // 26: pyisolate.wire.Request
-	(*Denial)(nil),     // 27: pyisolate.wire.Denial
-	(*Report)(nil),     // 28: pyisolate.wire.Report
-	(*Ended)(nil),      // 29: pyisolate.wire.Ended
-	(*PoolState)(nil),  // 30: pyisolate.wire.PoolState
-	(*Started)(nil),    // 31: pyisolate.wire.Started
-	(*Seated)(nil),     // 32: pyisolate.wire.Seated
-	(*Left)(nil),       // 33: pyisolate.wire.Left
-	(*Retiring)(nil),   // 34: pyisolate.wire.Retiring
+	(Chunk_Kind)(0),    // 0: pyisolate.wire.Chunk.Kind
+	(*Control)(nil),    // 1: pyisolate.wire.Control
+	(*Dist)(nil),       // 2: pyisolate.wire.Dist
+	(*Hello)(nil),      // 3: pyisolate.wire.Hello
+	(*Layers)(nil),     // 4: pyisolate.wire.Layers
+	(*Ready)(nil),      // 5: pyisolate.wire.Ready
+	(*Claim)(nil),      // 6: pyisolate.wire.Claim
+	(*Limits)(nil),     // 7: pyisolate.wire.Limits
+	(*Claimed)(nil),    // 8: pyisolate.wire.Claimed
+	(*Exec)(nil),       // 9: pyisolate.wire.Exec
+	(*Call)(nil),       // 10: pyisolate.wire.Call
+	(*Send)(nil),       // 11: pyisolate.wire.Send
+	(*Interrupt)(nil),  // 12: pyisolate.wire.Interrupt
+	(*Quarantine)(nil), // 13: pyisolate.wire.Quarantine
+	(*Inspect)(nil),    // 14: pyisolate.wire.Inspect
+	(*Kill)(nil),       // 15: pyisolate.wire.Kill
+	(*Close)(nil),      // 16: pyisolate.wire.Close
+	(*Answer)(nil),     // 17: pyisolate.wire.Answer
+	(*Reload)(nil),     // 18: pyisolate.wire.Reload
+	(*Reloaded)(nil),   // 19: pyisolate.wire.Reloaded
+	(*Save)(nil),       // 20: pyisolate.wire.Save
+	(*Thaw)(nil),       // 21: pyisolate.wire.Thaw
+	(*Restore)(nil),    // 22: pyisolate.wire.Restore
+	(*Chunk)(nil),      // 23: pyisolate.wire.Chunk
+	(*More)(nil),       // 24: pyisolate.wire.More
+	(*Saved)(nil),      // 25: pyisolate.wire.Saved
+	(*Credit)(nil),     // 26: pyisolate.wire.Credit
+	(*Result)(nil),     // 27: pyisolate.wire.Result
+	(*Failed)(nil),     // 28: pyisolate.wire.Failed
+	(*Error)(nil),      // 29: pyisolate.wire.Error
+	(*Post)(nil),       // 30: pyisolate.wire.Post
+	(*Log)(nil),        // 31: pyisolate.wire.Log
+	(*Metric)(nil),     // 32: pyisolate.wire.Metric
+	(*Request)(nil),    // 33: pyisolate.wire.Request
+	(*Denial)(nil),     // 34: pyisolate.wire.Denial
+	(*Report)(nil),     // 35: pyisolate.wire.Report
+	(*Ended)(nil),      // 36: pyisolate.wire.Ended
+	(*PoolState)(nil),  // 37: pyisolate.wire.PoolState
+	(*Started)(nil),    // 38: pyisolate.wire.Started
+	(*Seated)(nil),     // 39: pyisolate.wire.Seated
+	(*Left)(nil),       // 40: pyisolate.wire.Left
+	(*Retiring)(nil),   // 41: pyisolate.wire.Retiring
 }
 var file_wire_proto_depIdxs = []int32{
-	2,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
-	5,  // 1: pyisolate.wire.Control.claim:type_name -> pyisolate.wire.Claim
-	8,  // 2: pyisolate.wire.Control.exec:type_name -> pyisolate.wire.Exec
-	9,  // 3: pyisolate.wire.Control.call:type_name -> pyisolate.wire.Call
-	10, // 4: pyisolate.wire.Control.send:type_name -> pyisolate.wire.Send
-	11, // 5: pyisolate.wire.Control.interrupt:type_name -> pyisolate.wire.Interrupt
-	12, // 6: pyisolate.wire.Control.quarantine:type_name -> pyisolate.wire.Quarantine
-	13, // 7: pyisolate.wire.Control.inspect:type_name -> pyisolate.wire.Inspect
-	14, // 8: pyisolate.wire.Control.kill:type_name -> pyisolate.wire.Kill
-	15, // 9: pyisolate.wire.Control.close:type_name -> pyisolate.wire.Close
-	16, // 10: pyisolate.wire.Control.answer:type_name -> pyisolate.wire.Answer
-	19, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
-	17, // 12: pyisolate.wire.Control.reload:type_name -> pyisolate.wire.Reload
-	32, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
-	4,  // 14: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
-	7,  // 15: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
-	20, // 16: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
-	21, // 17: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
-	23, // 18: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
-	24, // 19: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
-	25, // 20: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
-	26, // 21: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
-	27, // 22: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
-	28, // 23: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
-	29, // 24: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
-	30, // 25: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
-	34, // 26: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
-	31, // 27: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
-	33, // 28: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
-	18, // 29: pyisolate.wire.Control.reloaded:type_name -> pyisolate.wire.Reloaded
-	1,  // 30: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
-	3,  // 31: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
-	6,  // 32: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
-	22, // 33: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
-	6,  // 34: pyisolate.wire.Reload.limits:type_name -> pyisolate.wire.Limits
-	22, // 35: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
-	27, // 36: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
-	28, // 37: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	3,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
+	6,  // 1: pyisolate.wire.Control.claim:type_name -> pyisolate.wire.Claim
+	9,  // 2: pyisolate.wire.Control.exec:type_name -> pyisolate.wire.Exec
+	10, // 3: pyisolate.wire.Control.call:type_name -> pyisolate.wire.Call
+	11, // 4: pyisolate.wire.Control.send:type_name -> pyisolate.wire.Send
+	12, // 5: pyisolate.wire.Control.interrupt:type_name -> pyisolate.wire.Interrupt
+	13, // 6: pyisolate.wire.Control.quarantine:type_name -> pyisolate.wire.Quarantine
+	14, // 7: pyisolate.wire.Control.inspect:type_name -> pyisolate.wire.Inspect
+	15, // 8: pyisolate.wire.Control.kill:type_name -> pyisolate.wire.Kill
+	16, // 9: pyisolate.wire.Control.close:type_name -> pyisolate.wire.Close
+	17, // 10: pyisolate.wire.Control.answer:type_name -> pyisolate.wire.Answer
+	26, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
+	18, // 12: pyisolate.wire.Control.reload:type_name -> pyisolate.wire.Reload
+	39, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
+	20, // 14: pyisolate.wire.Control.save:type_name -> pyisolate.wire.Save
+	21, // 15: pyisolate.wire.Control.thaw:type_name -> pyisolate.wire.Thaw
+	22, // 16: pyisolate.wire.Control.restore:type_name -> pyisolate.wire.Restore
+	23, // 17: pyisolate.wire.Control.chunk:type_name -> pyisolate.wire.Chunk
+	24, // 18: pyisolate.wire.Control.more:type_name -> pyisolate.wire.More
+	5,  // 19: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
+	8,  // 20: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
+	27, // 21: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
+	28, // 22: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
+	30, // 23: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
+	31, // 24: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
+	32, // 25: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
+	33, // 26: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
+	34, // 27: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
+	35, // 28: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
+	36, // 29: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
+	37, // 30: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
+	41, // 31: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
+	38, // 32: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
+	40, // 33: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
+	19, // 34: pyisolate.wire.Control.reloaded:type_name -> pyisolate.wire.Reloaded
+	25, // 35: pyisolate.wire.Control.saved:type_name -> pyisolate.wire.Saved
+	2,  // 36: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
+	4,  // 37: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
+	7,  // 38: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
+	29, // 39: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
+	7,  // 40: pyisolate.wire.Reload.limits:type_name -> pyisolate.wire.Limits
+	0,  // 41: pyisolate.wire.Chunk.kind:type_name -> pyisolate.wire.Chunk.Kind
+	35, // 42: pyisolate.wire.Chunk.counters:type_name -> pyisolate.wire.Report
+	35, // 43: pyisolate.wire.Saved.counters:type_name -> pyisolate.wire.Report
+	29, // 44: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
+	34, // 45: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
+	35, // 46: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -3089,6 +3568,11 @@ func file_wire_proto_init() {
 		(*Control_Credit)(nil),
 		(*Control_Reload)(nil),
 		(*Control_Seated)(nil),
+		(*Control_Save)(nil),
+		(*Control_Thaw)(nil),
+		(*Control_Restore)(nil),
+		(*Control_Chunk)(nil),
+		(*Control_More)(nil),
 		(*Control_Ready)(nil),
 		(*Control_Claimed)(nil),
 		(*Control_Result)(nil),
@@ -3105,19 +3589,21 @@ func file_wire_proto_init() {
 		(*Control_Started)(nil),
 		(*Control_Left)(nil),
 		(*Control_Reloaded)(nil),
+		(*Control_Saved)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   35,
+			NumEnums:      1,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_wire_proto_goTypes,
 		DependencyIndexes: file_wire_proto_depIdxs,
+		EnumInfos:         file_wire_proto_enumTypes,
 		MessageInfos:      file_wire_proto_msgTypes,
 	}.Build()
 	File_wire_proto = out.File
