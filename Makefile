@@ -30,7 +30,7 @@ PURE = CGO_ENABLED=0 $(GO) list -test -f '{{or .ForTest .ImportPath}} {{join .De
 	{ name = $$1; sub(/\.test$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
-.PHONY: help deps build man fmt-check vet check test rules test-kernel test-hostile race bench fuzz lint contract generate hardened clean
+.PHONY: help deps build man fmt-check vet check test test-kernel test-hostile test-console race bench fuzz lint generate console console-deps hardened clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,12 +81,16 @@ test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detec
 		exit $$status; } | $(GO) run ./internal/testsummary
 	@$(MAKE) rules
 	@tools/kernel-smoke $(GO)
+	@$(MAKE) test-console
 
 rules: ## test the alerts, rules and dashboard in deploy/ with Prometheus' own code
 	cd deploy/prometheus/check && $(GO) test ./...
 
 test-kernel: ## kernel tests, real cells and attacks on them under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=; writes docs/verifier-cost.md
 	$(GO) run ./kernel/internal/vmtest/run $(VMFLAGS)
+
+test-console: build ## test the web console, in Chromium if there is one; skips with the reason what the machine lacks
+	@tools/test-console
 
 test-hostile: ## attack cells by every known technique, on each backend and stack of layers (docs/hostile-matrix.md)
 	$(GO) test -count=1 -timeout $(TESTTIMEOUT) -run TestHostile ./system_test/hostile
@@ -109,8 +113,18 @@ fuzz: ## run every fuzz target for FUZZTIME each (default 20s)
 generate: ## regenerate generated code (protobuf code needs protoc)
 	$(GO) generate ./...
 
+console: console-deps ## build console/dist from console/web (needs Node.js and npm), and print its size
+	npm --prefix console/web run --silent build
+
+# What the lock file names, and nothing newer.
+console-deps: console/web/node_modules/.package-lock.json
+
+console/web/node_modules/.package-lock.json: console/web/package-lock.json
+	npm --prefix console/web ci --ignore-scripts
+	@touch $@
+
 hardened: ## build bin/pyisolate-node-hardened with clang and CFI where the toolchain allows
 	@GO='$(GO)' LDFLAGS='$(LDFLAGS)' tools/hardened bin/pyisolate-node-hardened
 
 clean: ## remove what was built
-	rm -rf bin .bin
+	rm -rf bin .bin console/web/node_modules

@@ -75,11 +75,18 @@ export function useStream<T>(open: (signal: AbortSignal) => AsyncIterable<T>, ta
     let timer: number | undefined
     const run = async (signal: AbortSignal) => {
       setState({ state: 'connecting' })
-      const opened = window.setTimeout(() => !signal.aborted && setState({ state: 'live' }), 300)
+      // It is known to be open when something comes, and taken to be when nothing has failed.
+      let known = false
+      const opened = () => {
+        if (!known && !signal.aborted) setState({ state: 'live' })
+        known = true
+      }
+      const quiet = window.setTimeout(opened, 300)
       try {
         for await (const item of open(signal)) {
           failures = 0
           if (signal.aborted) return
+          opened()
           take(item)
         }
         over = true
@@ -90,7 +97,7 @@ export function useStream<T>(open: (signal: AbortSignal) => AsyncIterable<T>, ta
         setState({ state: isKind(err, 'CellGone') ? 'ended' : over ? 'unavailable' : 'connecting', error: textOf(err) })
         if (!over) timer = window.setTimeout(() => void run(signal), pauses[Math.min(failures++, pauses.length - 1)])
       } finally {
-        window.clearTimeout(opened)
+        window.clearTimeout(quiet)
       }
     }
     const resume = () => {
