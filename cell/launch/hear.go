@@ -40,6 +40,7 @@ func (c *handle) hear(m *wire.Msg) {
 			c.host.kill("sent more requests than it had credit for")
 			return
 		}
+		c.host.turns.heard()
 		go c.serveRequest(m, b.Request)
 	}
 }

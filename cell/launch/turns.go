@@ -15,6 +15,9 @@ const (
 	// linger is how long the resident leaves the connection to callers after one
 	// got its answer from it. What comes unasked may lie that long.
 	linger = 200 * time.Microsecond
+	// talkative is for how long after a guest has asked for something no connection is left to
+	// callers: the next question of a guest would lie there, with nobody to read it.
+	talkative = 2 * time.Millisecond
 )
 
 // turns decides who reads a connection: its resident goroutine, or a caller that
@@ -26,6 +29,7 @@ type turns struct {
 	conn    wire.Conn
 	reading sync.Mutex // held by whoever reads
 	callers atomic.Int32
+	asked   atomic.Int64 // when a guest last asked for something, in Unix ns
 	lately  atomic.Int64 // until when the resident stays away, in Unix ns; 0 when it reads
 	back    chan struct{}
 	spin    spin.Spinner
@@ -79,10 +83,16 @@ func (t *turns) stayAway(pause *time.Timer) {
 // answered is told by whoever handles an answer, before its caller knows. The
 // next question may follow at once.
 func (t *turns) answered() {
-	if t.callers.Load() == 1 && t.spin.Worthwhile() {
-		t.lately.Store(time.Now().Add(linger).UnixNano())
+	if t.callers.Load() != 1 || !t.spin.Worthwhile() {
+		return
+	}
+	if now := time.Now(); now.UnixNano()-t.asked.Load() > int64(talkative) {
+		t.lately.Store(now.Add(linger).UnixNano())
 	}
 }
+
+// heard is told of each question of a guest.
+func (t *turns) heard() { t.asked.Store(time.Now().UnixNano()) }
 
 // look reads, for a caller that has asked, until done reports true or nothing has
 // come for a moment. It does nothing while others wait, or when it has not paid lately.
