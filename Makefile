@@ -30,7 +30,7 @@ PURE = CGO_ENABLED=0 $(GO) list -test -f '{{or .ForTest .ImportPath}} {{join .De
 	{ name = $$1; sub(/\.test$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
-.PHONY: help deps build man fmt-check vet check test test-kernel test-hostile test-console race bench fuzz lint generate console console-deps hardened clean
+.PHONY: help deps build man fmt-check vet check test test-kernel test-hostile race bench fuzz lint generate hardened clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,7 @@ rules: ## test the alerts, rules and dashboard in deploy/ with Prometheus' own c
 test-kernel: ## kernel tests, real cells and attacks on them under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=; writes docs/verifier-cost.md
 	$(GO) run ./kernel/internal/vmtest/run $(VMFLAGS)
 
+.PHONY: test-console console console-deps
 test-console: build ## test the web console, in Chromium if there is one; skips with the reason what the machine lacks
 	@tools/test-console
 
