@@ -191,6 +191,10 @@ func (p *page) execute(t *testing.T, at block, status int, command string) outco
 		dir = repository
 	case strings.HasPrefix(line, "go run "): // a file of the page, as part of this module
 		dir, line = repository, "go run "+filepath.Join(p.dir, strings.TrimPrefix(line, "go run "))
+	case strings.HasPrefix(line, "python3 "):
+		needPython(t)
+		// The SDK of this tree, and a node of the program's own.
+		line = "unset " + socketEnv + "; export PYTHONPATH=" + filepath.Join(root(t), "python") + "; " + line
 	case !strings.Contains(line, "pyisolate-node") && line != "echo $?":
 		t.Errorf("%s:%d: the test does not know how to run %q; mark the block text if it cannot be run", at.page, at.line, command)
 	}
@@ -210,6 +214,23 @@ func (p *page) execute(t *testing.T, at block, status int, command string) outco
 func (p *page) environment(t *testing.T) []string {
 	return append(os.Environ(), mainEnv+"=1", "PATH="+binDirectory(t)+":"+os.Getenv("PATH"), socketEnv+"="+filepath.Join(p.dir, "node.sock"),
 		"PYISOLATE_PYTHON="+p.python.Lib, "GORACE=atexit_sleep_ms=0") // with -race each exit would take a second
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// needPython skips what runs programs of the Python SDK where they cannot run.
+func needPython(t *testing.T) {
+	t.Helper()
+	if err := exec.Command("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 9))").Run(); err != nil {
+		t.Skipf("no Python 3.9 or later as python3: %v", err)
+	}
 }
 
 // binDirectory has this test binary under the command's name.

@@ -25,7 +25,7 @@ from ._address import Address
 BINARY = "pyisolate-node"
 BINARY_ENV = "PYISOLATE_NODE"
 
-_KEPT = ("PYISOLATE_CACHE", "PYISOLATE_PYTHON")
+_KEPT = ("PYISOLATE_CACHE", "PYISOLATE_PYTHON", "PYISOLATE_NOGIL_SAFE_MODULES", "PYISOLATE_TEST_")
 _PREFIX = "pyisolate-node-"
 _START = 180.0  # seconds: the first start on a machine unpacks a Python
 _END = 12.0  # seconds that a node takes to end its cells, at most
@@ -48,7 +48,7 @@ def find() -> str:
     on_path = shutil.which(BINARY)
     if on_path:
         return on_path
-    package = os.path.dirname(os.path.abspath(__file__))
+    package = os.path.dirname(os.path.realpath(__file__))
     places = [
         os.path.dirname(sys.executable or ""),
         os.path.join(package, "bin"),
@@ -167,9 +167,11 @@ class PrivateNode:
 
 def _environment() -> Dict[str, str]:
     """This process's, without what configures other nodes than this one."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith("PYISOLATE_") and k != "NOTIFY_SOCKET"}
-    ours.update({k: os.environ[k] for k in _KEPT if k in os.environ})
-    return ours
+    return {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("PYISOLATE_") and k != "NOTIFY_SOCKET" or k.startswith(_KEPT)
+    }
 
 
 def _close(pipe: Optional[IO[bytes]]) -> None:
