@@ -71,7 +71,7 @@ func (o *Observer) Operation(ctx context.Context, op actors.Operation) (context.
 	ctx, span := o.Tracer.Start(ctx, "actor."+actors.Name(op.Envelope.Body))
 	span.Text("pyisolate.tenant", op.Envelope.To.Tenant)
 	span.Text("pyisolate.cell", op.Envelope.To.Name)
-	span.Number("pyisolate.epoch", int64(op.Epoch)) //nolint:gosec // an epoch counts starts
+	span.Number("pyisolate.epoch", int64(op.Epoch))
 	span.Number("pyisolate.waited_us", op.Waited.Microseconds())
 	return ctx, func(r actors.Reply) { span.End(r.Err) }
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/telemetry/events"
@@ -42,7 +43,7 @@ func limitOf(ctx context.Context, e *cell.Error) (limit string, kind events.Kind
 		}
 		return "cpu", events.CPUKill
 	case cell.Timeout:
-		if ctx.Err() == nil {
+		if !spent(ctx) {
 			return "wall", events.WallKill
 		}
 	case cell.OutputExceeded:
@@ -53,6 +54,15 @@ func limitOf(ctx context.Context, e *cell.Error) (limit string, kind events.Kind
 		return "network", ""
 	}
 	return "", ""
+}
+
+// early is how much before its caller's clock a host's may say that a deadline has passed.
+const early = 50 * time.Millisecond
+
+// spent reports whether the caller has no more time, or is about to have none.
+func spent(ctx context.Context) bool {
+	until, bounded := ctx.Deadline()
+	return ctx.Err() != nil || bounded && time.Until(until) < early
 }
 
 // ended is called once, at the cell's end.

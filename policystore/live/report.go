@@ -9,8 +9,8 @@ import (
 // Report is how a followed cell stands to its policy.
 type Report struct {
 	// Tenant and Cell are of a target that is Named.
-	Tenant string `json:"tenant,omitempty"`
-	Cell   string `json:"cell,omitempty"`
+	Tenant  string `json:"tenant,omitempty"`
+	Cell    string `json:"cell,omitempty"`
 	Policy  string `json:"policy"`
 	Sandbox string `json:"sandbox"`
 	// Version is in force since At, by the node's clock; 0: none that was brought.

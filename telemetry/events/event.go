@@ -45,6 +45,15 @@ func Kinds() []Kind { return slices.Clone(kinds) }
 // Valid reports whether k is one of them.
 func (k Kind) Valid() bool { return slices.Contains(kinds, k) }
 
+// cheap reports whether it costs a guest, or who calls one, nothing to bring it about.
+func (k Kind) cheap() bool {
+	switch k {
+	case Denied, BrokerError, MemKill, CPUKill, WallKill, OutputKill, CPUThrottle:
+		return true
+	}
+	return false
+}
+
 // Bounds of texts, in bytes.
 const (
 	MaxMessage = 1 << 10

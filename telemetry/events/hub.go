@@ -14,12 +14,12 @@ import (
 // DefaultKeep is how many events a hub keeps.
 const DefaultKeep = 4096
 
-// The budget of one tenant for events that guests bring about: so many a second, and so many at
-// once after a rest.
+// The budget of one tenant for each kind of event that guests and their callers bring about as often
+// as they like: so many a second, and so many at once after a rest.
 const (
 	budgetRate  = 20
 	budgetBurst = 100
-	// maxBudgets is how many tenants have a budget of their own at one time.
+	// maxBudgets is how many budgets are known at one time.
 	maxBudgets = 4096
 )
 
@@ -34,7 +34,7 @@ type Hub struct {
 	next    uint64 // the index that comes next
 	of      map[string]*share
 	more    chan struct{} // closed at the next event; nil: nobody waits
-	budgets map[string]*budget
+	budgets map[budgetKey]*budget
 	stats   Stats
 }
 
@@ -48,7 +48,12 @@ type slot struct {
 // share is what is kept of one tenant: the indexes of its events, ascending.
 type share struct{ indexes []uint64 }
 
-// budget is a tenant's, for events that guests bring about.
+type budgetKey struct {
+	tenant string
+	kind   Kind
+}
+
+// budget is a tenant's, for one kind of event.
 type budget struct {
 	limit *rate.Limiter
 	lost  uint64
@@ -67,7 +72,7 @@ func NewHub(keep int) *Hub {
 	if keep <= 0 {
 		keep = DefaultKeep
 	}
-	return &Hub{keep: keep, now: time.Now, next: 1, of: map[string]*share{}, budgets: map[string]*budget{},
+	return &Hub{keep: keep, now: time.Now, next: 1, of: map[string]*share{}, budgets: map[budgetKey]*budget{},
 		stats: Stats{Published: map[Kind]uint64{}, Suppressed: map[Kind]uint64{}}}
 }
 
@@ -82,8 +87,8 @@ func (h *Hub) Publish(e Event) {
 		e.At = h.now()
 	}
 	h.stats.Published[e.Kind]++
-	if e.Kind == Denied || e.Kind == BrokerError {
-		lost, ok := h.afford(e.Tenant)
+	if e.Kind.cheap() {
+		lost, ok := h.afford(budgetKey{e.Tenant, e.Kind})
 		if !ok {
 			h.stats.Suppressed[e.Kind]++
 			return
@@ -100,14 +105,14 @@ func (h *Hub) Publish(e Event) {
 }
 
 // afford takes one event from a tenant's budget, and says how many were refused since the last.
-func (h *Hub) afford(tenant string) (lost uint64, ok bool) {
-	b := h.budgets[tenant]
+func (h *Hub) afford(of budgetKey) (lost uint64, ok bool) {
+	b := h.budgets[of]
 	if b == nil {
 		if len(h.budgets) >= maxBudgets { // whoever lost nothing has lost nothing by this, either
 			clear(h.budgets)
 		}
 		b = &budget{limit: rate.NewLimiter(budgetRate, budgetBurst)}
-		h.budgets[tenant] = b
+		h.budgets[of] = b
 	}
 	if !b.limit.AllowN(h.now(), 1) {
 		b.lost++

@@ -85,7 +85,7 @@ func New(ctx context.Context, c Config) (*Tracer, error) {
 }
 
 func newTracer(c Config, processor sdk.TracerProviderOption) *Tracer {
-	sampler := sdk.Sampler(sdk.AlwaysSample())
+	sampler := sdk.AlwaysSample()
 	if c.Ratio > 0 && c.Ratio < 1 {
 		sampler = sdk.TraceIDRatioBased(c.Ratio)
 	}
@@ -97,7 +97,7 @@ func newTracer(c Config, processor sdk.TracerProviderOption) *Tracer {
 		about = append(about, attribute.String("service.instance.id", c.Instance))
 	}
 	p := sdk.NewTracerProvider(processor, sdk.WithSampler(sdk.ParentBased(sampler)), sdk.WithResource(resource.NewSchemaless(about...)),
-		sdk.WithSpanLimits(sdk.SpanLimits{AttributeValueLengthLimit: 1024, AttributeCountLimit: 32, EventCountLimit: 32, LinkCountLimit: 8,
+		sdk.WithRawSpanLimits(sdk.SpanLimits{AttributeValueLengthLimit: 1024, AttributeCountLimit: 32, EventCountLimit: 32, LinkCountLimit: 8,
 			AttributePerEventCountLimit: 8, AttributePerLinkCountLimit: 8}))
 	return &Tracer{provider: p, tracer: p.Tracer("github.com/pyisolate/pyisolate")}
 }

@@ -72,7 +72,7 @@ func (p *poster) take() (wanted []Event, more <-chan struct{}) {
 	all, lost, next, more := p.config.Hub.Since(p.next)
 	p.next, p.lost = next, p.lost+lost
 	if lost > 0 {
-		p.config.Delivered(p.hook.Name, "lost", int(min(lost, 1<<31-1))) //nolint:gosec // bounded
+		p.config.Delivered(p.hook.Name, "lost", int(min(lost, 1<<31-1)))
 	}
 	for _, e := range all {
 		if p.hook.wants(e) {
@@ -105,7 +105,7 @@ func (p *poster) persist(body []byte) (err error) {
 		if err == nil || !errors.As(err, &later) || attempt >= p.config.Attempts {
 			return err
 		}
-		wait := max(pause/2+mathrand.N(pause/2+1), min(later.after, maxAsked))
+		wait := max(pause/2+mathrand.N(pause/2+1), min(later.after, maxAsked)) //nolint:gosec // so that not all senders come at once
 		if !p.pause(wait) {
 			return err
 		}
@@ -185,7 +185,7 @@ func judge(answer *http.Response) error {
 		return fmt.Errorf("%w: redirects are not followed, give the address that it leads to", err)
 	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
 		seconds, _ := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 16)
-		return &laterError{err, time.Duration(seconds) * time.Second} //nolint:gosec // 16 bits
+		return &laterError{err, time.Duration(seconds) * time.Second}
 	}
 	return err
 }

@@ -217,20 +217,8 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 		return nil, w.peer.Send(ring.OutPost, 0, op, []byte(rest))
 	case "flood":
 		return w.flood(op, rest)
-	case "log":
-		b := binary.LittleEndian.AppendUint32(nil, 4)
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(rest)))
-		return nil, w.peer.Send(ring.OutLog, 0, op, append(append(b, "info"...), rest...))
-	case "measure":
-		name, text, _ := strings.Cut(rest, " ")
-		value, _ := strconv.ParseFloat(text, 64)
-		b := binary.LittleEndian.AppendUint64(nil, math.Float64bits(value))
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(name)))
-		return nil, w.peer.Send(ring.OutMetric, 0, op, append(b, name...))
-	case "deny":
-		capability, action, _ := strings.Cut(rest, " ")
-		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
-		return nil, w.peer.Send(ring.OutDenial, 0, op, append(b, capability+action...))
+	case "log", "measure", "deny":
+		return nil, w.say(op, word, rest)
 	case "recv":
 		seconds, _ := strconv.ParseFloat(rest, 64)
 		return w.ask(ring.OutRecv, op, binary.LittleEndian.AppendUint64(nil, math.Float64bits(seconds)))
@@ -242,11 +230,7 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 	case "pester", "hoard", "beg":
 		return nil, w.flooding(word, rest)
 	case "exceed":
-		for _, k := range cell.Kinds() {
-			if k.String() == rest {
-				return cell.Errorf(k, "it is used up"), nil
-			}
-		}
+		return exceeded(rest), nil
 	case "raise":
 		return &cell.Error{Kind: cell.GuestError, Type: "ValueError", Message: rest, Traceback: "tb"}, nil
 	case "spin", "deaf", "wedge":
@@ -260,6 +244,36 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 		os.Exit(9) // a signal to oneself is ignored by the first process of a namespace
 	}
 	return nil, nil
+}
+
+// say is what a guest says beside its posts.
+func (w *Worker) say(op uint64, word, rest string) error {
+	switch word {
+	case "log":
+		b := binary.LittleEndian.AppendUint32(nil, 4)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(rest)))
+		return w.peer.Send(ring.OutLog, 0, op, append(append(b, "info"...), rest...))
+	case "measure":
+		name, text, _ := strings.Cut(rest, " ")
+		value, _ := strconv.ParseFloat(text, 64)
+		b := binary.LittleEndian.AppendUint64(nil, math.Float64bits(value))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(name)))
+		return w.peer.Send(ring.OutMetric, 0, op, append(b, name...))
+	case "deny":
+		capability, action, _ := strings.Cut(rest, " ")
+		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
+		return w.peer.Send(ring.OutDenial, 0, op, append(b, capability+action...))
+	}
+	return nil
+}
+
+func exceeded(kind string) *cell.Error {
+	for _, k := range cell.Kinds() {
+		if k.String() == kind {
+			return cell.Errorf(k, "it is used up")
+		}
+	}
+	return nil
 }
 
 func (w *Worker) flood(op uint64, count string) (*cell.Error, error) {
