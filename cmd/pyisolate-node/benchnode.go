@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -100,7 +101,7 @@ func (n *benchNode) spawn(ctx context.Context, name, document, code string) erro
 }
 
 func (n *benchNode) close() (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if n.transport != nil {
 		n.transport.CloseIdleConnections()
