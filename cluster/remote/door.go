@@ -43,12 +43,28 @@ type visitor struct {
 	streamed atomic.Bool // it has had its stream
 	once     sync.Once
 	left     func()
+	late     *time.Timer // closes it when it has no stream in time
 }
 
 // Close implements net.Conn.
 func (v *visitor) Close() error {
-	v.once.Do(v.left)
+	v.once.Do(func() {
+		v.left()
+		v.late.Stop()
+	})
 	return v.Conn.Close() //nolint:wrapcheck // it is net.Conn's
+}
+
+// entered is a visitor with the ring it was let in for, which gRPC wants to be open meanwhile.
+type entered struct {
+	*visitor
+	bell net.Conn
+}
+
+// Close implements net.Conn.
+func (e *entered) Close() error {
+	_ = e.bell.Close()
+	return e.visitor.Close()
 }
 
 // AuthType implements credentials.AuthInfo.
@@ -93,6 +109,11 @@ func (r *Remote) enter(conn net.Conn) {
 	}
 	v := &visitor{Conn: conn, node: node}
 	v.left = func() { r.door.leave(v) }
+	v.late = time.AfterFunc(enterTime, func() {
+		if !v.streamed.Load() {
+			_ = v.Close()
+		}
+	})
 	if old := r.door.arrive(v); old != nil {
 		_ = old.Close()
 	}
@@ -182,10 +203,9 @@ var _ credentials.TransportCredentials = (*door)(nil)
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (d *door) ServerHandshake(bell net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	_ = bell.Close()
 	select {
 	case v := <-d.waiting:
-		return v, v, nil
+		return &entered{v, bell}, v, nil
 	default:
 		return nil, nil, io.EOF // gRPC logs nothing then
 	}

@@ -23,9 +23,12 @@ var _ actor.Process = (*inbox)(nil)
 func (i *inbox) SendUserMessage(_ *actor.PID, message any) {
 	header, m, _ := actor.UnwrapEnvelope(message)
 	if header == nil {
-		return // it came through no guard
+		return
 	}
 	from := asker{header.Get(headerNode), header.Get(headerSession)}
+	if from.node == "" {
+		return // it came through no guard
+	}
 	switch m := m.(type) {
 	case *envelope.CellEnvelope:
 		i.remote.asks(from, m)

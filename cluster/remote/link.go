@@ -216,7 +216,7 @@ func (l *link) awaitEnd(c *connection) {
 func (l *link) settle(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failures == 0 {
+	if l.failures == 0 && l.remote.life.Err() == nil {
 		l.remote.config.Logger.Warn("a node is not connected", "node", l.node, "error", err)
 	}
 	pause := min(firstPause<<min(l.failures, 10), mostPause)

@@ -1,0 +1,233 @@
+package remote
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// A test node is a process: this one, or this program again, told so by its environment.
+const (
+	envNode = "PYISOLATE_TEST_NODE"
+	envDir  = "PYISOLATE_TEST_DIR"
+)
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(envNode); name != "" {
+		if err := serve(name, os.Getenv(envDir)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// soon bounds a test.
+func soon(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	tb.Cleanup(cancel)
+	return ctx
+}
+
+// await polls, at most 20 s.
+func await(tb testing.TB, what string, is func() bool) {
+	tb.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			tb.Fatalf("it is not so: %s", what)
+		}
+	}
+}
+
+// node is a node of the test: a System with cells named NAME-on-NODE, and a Remote.
+type node struct {
+	name   string
+	system *actors.System
+	remote *Remote
+	pki    *pki
+
+	mu    sync.Mutex
+	cells map[string]*quick
+}
+
+// byName is a directory that knows where cells are by their names.
+type byName struct {
+	actors.Local
+	node *node
+}
+
+func (d *byName) Lookup(a actors.Address) (actors.Entry, bool) {
+	e, there := d.Local.Lookup(a)
+	if _, on, is := strings.Cut(a.Name, "-on-"); is && !there && on != d.node.name {
+		return actors.Entry{Via: d.node.remote.Via(on)}, true
+	}
+	return e, there
+}
+
+func start(name string, p *pki, log io.Writer) (*node, error) {
+	n := &node{name: name, pki: p, cells: map[string]*quick{}}
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	n.system = actors.New(actors.Options{Directory: &byName{node: n}, Logger: logger, Linger: time.Millisecond})
+	listener, err := p.listen(name)
+	if err != nil {
+		return nil, err
+	}
+	if n.remote, err = New(Config{System: n.system, Self: name, Listener: listener, Peer: peerName, Dial: p.dialer(name), Logger: logger}); err != nil {
+		return nil, err
+	}
+	if peers, err := os.ReadFile(filepath.Join(p.dir, "peers")); err == nil {
+		n.remote.SetPeers(strings.Fields(string(peers)))
+	}
+	return n, errors.Join(n.spawn("echo-on-"+name, "news"), n.spawn("other-on-"+name, "news"), n.spawn("teller-on-"+name))
+}
+
+func (n *node) spawn(name string, topics ...string) error {
+	return n.system.Spawn(context.Background(), actors.Address{Tenant: "acme", Name: name}, actors.Plan{
+		Topics: topics,
+		Start: func(context.Context, uint64) (cell.Cell, error) {
+			q := &quick{node: n, done: make(chan struct{})}
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.cells[name] = q
+			return q, nil
+		},
+	})
+}
+
+func (n *node) cell(name string) *quick {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cells[name]
+}
+
+func (n *node) close() error {
+	err := n.remote.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if e := n.system.Close(ctx); err == nil {
+		err = e
+	}
+	return err
+}
+
+// here is this process as a node.
+func here(tb testing.TB, p *pki, name string) *node {
+	tb.Helper()
+	log := tb.Output()
+	if _, bench := tb.(*testing.B); bench {
+		log = io.Discard
+	}
+	n, err := start(name, p, log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := n.close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return n
+}
+
+// serve is the life of a node that is a process of its own: until its input ends.
+func serve(name, dir string) error {
+	n, err := start(name, &pki{dir: dir}, os.Stderr)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return n.close()
+}
+
+// child is a node that is a process of its own.
+type child struct {
+	cmd   *exec.Cmd
+	stdin io.Closer
+	once  sync.Once
+	err   error
+}
+
+func there(tb testing.TB, p *pki, name string) *child {
+	tb.Helper()
+	cmd := exec.Command(os.Args[0]) //nolint:gosec // it is this program
+	cmd.Env = append(os.Environ(), envNode+"="+name, envDir+"="+p.dir)
+	if _, bench := tb.(*testing.B); !bench {
+		cmd.Stderr = tb.Output()
+	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	c := &child{cmd: cmd, stdin: stdin}
+	tb.Cleanup(func() {
+		if err := c.stop(); err != nil {
+			tb.Errorf("node %s: %v", name, err)
+		}
+	})
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+		tb.Fatalf("node %s: %q, %v", name, line, err)
+	}
+	return c
+}
+
+// stop ends it in order.
+func (c *child) stop() error {
+	c.once.Do(func() {
+		_ = c.stdin.Close()
+		c.err = c.cmd.Wait()
+	})
+	return c.err
+}
+
+// kill ends it at once.
+func (c *child) kill() {
+	c.once.Do(func() {
+		_ = c.cmd.Process.Kill()
+		_ = c.cmd.Wait()
+	})
+}
+
+// pair is this process as node a, and node b.
+func pair(tb testing.TB) (*node, *child) {
+	tb.Helper()
+	p := newPKI(tb, "a", "b")
+	b := there(tb, p, "b")
+	return here(tb, p, "a"), b
+}
+
+// link to a node, for what the network does to it.
+func (n *node) link(tb testing.TB, to string) *link {
+	tb.Helper()
+	l, err := n.remote.link(to)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l
+}
+
+func (p *pki) addressFile(name string) string { return filepath.Join(p.dir, name+".addr") }

@@ -1,0 +1,112 @@
+package remote
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
+)
+
+// TestTopics: what is published reaches whoever hears it, on all nodes, as that changes.
+func TestTopics(t *testing.T) {
+	p := newPKI(t, "a", "b", "c")
+	if err := os.WriteFile(filepath.Join(p.dir, "peers"), []byte("a b c"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there(t, p, "b")
+	c := there(t, p, "c")
+	a := here(t, p, "a")
+	publish := func(topic string) actors.Published {
+		p, err := a.system.Publish(soon(t), "acme", topic, "me", cell.BytesValue([]byte("hello")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	await(t, "all six hear it", func() bool { return publish("news").Delivered == 6 })
+	if got := told[[]string](t, a, "other-on-c", "inbox"); len(got) == 0 || got[0] != "hello" {
+		t.Errorf("c has %v", got)
+	}
+	if got := publish("nothing"); got.Delivered != 0 || len(got.Refused) != 0 {
+		t.Errorf("nobody hears it: %+v", got)
+	}
+
+	if r := a.system.Ask(soon(t), actors.Envelope{To: at("other-on-b"), Body: actors.Close{}}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	if got := publish("news"); got.Delivered != 5 || len(got.Refused) != 0 {
+		t.Errorf("one has left: %+v", got)
+	}
+	if err := a.spawn("new-on-a", "fresh"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "b has heard of it", func() bool { return published(t, a, "b", "fresh") == 1 })
+	a.system.Unsubscribe(at("new-on-a"), "fresh")
+	await(t, "b has heard that it is over", func() bool { return len(a.remote.topics.nodes(actors.Topic{Tenant: "acme", Name: "fresh"})) == 0 })
+
+	c.kill()
+	got := publish("news")
+	if got.Delivered != 3 || len(got.Refused) != 1 || cell.KindOf(got.Refused[0].Err) != cell.Busy {
+		t.Errorf("a node has died: %+v", got)
+	}
+	a.remote.SetPeers([]string{"a", "b"})
+	if got := publish("news"); got.Delivered != 3 || len(got.Refused) != 0 {
+		t.Errorf("it is no member any more: %+v", got)
+	}
+	if err := a.system.Subscribe(at("echo-on-b"), "x"); cell.KindOf(err) != cell.Invalid {
+		t.Errorf("a cell of another node: %v", err)
+	}
+}
+
+// published is in how many inboxes it is what a cell of another node published.
+func published(tb testing.TB, n *node, on, topic string) (delivered int) {
+	tb.Helper()
+	r := n.system.Ask(soon(tb), invoke("teller-on-"+on, "publish "+topic, nil))
+	if err := r.Value.Decode(&delivered); r.Err != nil || err != nil {
+		tb.Fatal(r.Err, err)
+	}
+	return delivered
+}
+
+// TestAudience: what another node says it hears, in whatever order and amount.
+func TestAudience(t *testing.T) {
+	topic := func(name string) *envelope.Topic { return &envelope.Topic{Tenant: "acme", Name: name} }
+	many := make([]*envelope.Topic, topicsOfNode+1)
+	for i := range many {
+		many[i] = topic(fmt.Sprint(i))
+	}
+	first := &envelope.TopicUpdate{First: true, Heard: []*envelope.Topic{topic("x"), nil}}
+	for name, c := range map[string]struct {
+		updates []*envelope.TopicUpdate
+		session string // of the last
+		want    bool   // x is heard
+	}{
+		"first":              {[]*envelope.TopicUpdate{first}, "1", true},
+		"no first":           {[]*envelope.TopicUpdate{{Heard: []*envelope.Topic{topic("x")}}}, "1", false},
+		"left":               {[]*envelope.TopicUpdate{first, {Left: []*envelope.Topic{topic("x"), nil}}}, "1", false},
+		"another first":      {[]*envelope.TopicUpdate{first, {First: true}}, "2", false},
+		"another life's":     {[]*envelope.TopicUpdate{{First: true}, {Heard: []*envelope.Topic{topic("x")}}}, "2", false},
+		"everything":         {[]*envelope.TopicUpdate{{First: true, All: true}}, "1", true},
+		"too many":           {[]*envelope.TopicUpdate{{First: true, Heard: many}}, "1", true},
+		"too many, and left": {[]*envelope.TopicUpdate{{First: true, Heard: many}, {Left: []*envelope.Topic{topic("x")}}}, "1", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s topics
+			for i, u := range c.updates {
+				from := asker{"b", "1"}
+				if i == len(c.updates)-1 {
+					from.session = c.session
+				}
+				s.update(from, u)
+			}
+			if got := slices.Contains(s.nodes(actors.Topic{Tenant: "acme", Name: "x"}), "b"); got != c.want {
+				t.Error(got)
+			}
+		})
+	}
+}
