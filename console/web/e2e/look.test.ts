@@ -1,4 +1,4 @@
-// Every page, in each look and width, held to what a machine can tell of accessibility.
+// Every page, in each look, held to what a machine can tell of accessibility.
 
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -23,15 +23,16 @@ afterAll(async () => {
   expect(browser.complaints).toEqual([])
 })
 
-const pages: [string, string, string][] = [
-  ['cells', '#/cells', 'Cells'],
-  ['cell', '#/cells/team/etl', 'etl'],
-  ['denials', '#/denials', 'Denials'],
-  ['events', '#/events', 'Events'],
-  ['policies', '#/policies', 'Policies'],
-  ['policy', '#/policies/team%2Freader', 'team/reader'],
-  ['history', '#/policies/team%2Freader/history', 'team/reader'],
-  ['nodes', '#/nodes', 'Nodes'],
+// Name, address, heading, and what is there when all is.
+const pages: [string, string, string, string][] = [
+  ['cells', '#/cells', 'Cells', '5 cells, 3 running'],
+  ['cell', '#/cells/team/etl', 'etl', '12 lines are missing here'],
+  ['denials', '#/denials', 'Denials', '4 denials'],
+  ['events', '#/events', 'Events', '24 events'],
+  ['policies', '#/policies', 'Policies', '2 policies'],
+  ['policy', '#/policies/team%2Freader', 'team/reader', '✓ 1 sandbox'],
+  ['history', '#/policies/team%2Freader/history', 'team/reader', 'it was needed'],
+  ['nodes', '#/nodes', 'Nodes', 'seccomp'],
 ]
 
 it('login', async () => {
@@ -41,11 +42,11 @@ it('login', async () => {
 })
 
 describe.each(['light', 'dark'] as const)('%s', (look) => {
-  it.each(pages)('%s', async (name, hash, heading) => {
+  it.each(pages)('%s', async (name, hash, heading, there) => {
     await page.getByLabel('Colours').selectOption(look)
     await page.evaluate((to) => (location.hash = to), hash)
     await page.getByRole('heading', { level: 1, name: heading }).waitFor()
-    await page.waitForTimeout(name === 'policy' ? 1500 : 600)
+    await page.getByText(there).first().waitFor()
     await shoot(page, `look-${name}-${look}`)
     await expectAccessible(page)
   })

@@ -223,7 +223,7 @@ describe('policies', () => {
     await page.keyboard.press('Control+Space')
     await page.locator('.cm-tooltip-autocomplete').getByText('backend').waitFor()
     await shoot(page, 'policy-completion')
-    await page.keyboard.press('Enter')
+    await page.locator('.cm-tooltip-autocomplete').getByText('backend').click()
     await page.keyboard.press('Control+Space')
     await page.locator('.cm-tooltip-autocomplete').getByText('process', { exact: true }).waitFor()
     await page.keyboard.press('Escape')
@@ -412,9 +412,9 @@ describe('looks', () => {
   })
   it.each([[360, 740], [768, 1024]])('on %d × %d', async (width, height) => {
     await page.setViewportSize({ width, height })
-    for (const [hash, heading] of [['#/cells', 'Cells'], ['#/cells/team/one', 'one'], ['#/policies/team%2Freader', 'team/reader'], ['#/denials', 'Denials']] as const) {
+    for (const [hash, heading, there] of [['#/cells', 'Cells', /2 cells/], ['#/cells/team/one', 'one', 'Confinement'], ['#/policies/team%2Freader', 'team/reader', '✓ 1 sandbox'], ['#/denials', 'Denials', 'live']] as const) {
       await go(hash, heading)
-      await page.waitForTimeout(300)
+      await status(there)
       const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth])
       expect(wide, `${heading} is wider than the window`).toBeLessThanOrEqual(seen!)
       await shoot(page, `small-${width}-${heading.replace('/', '-')}`)

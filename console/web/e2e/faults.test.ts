@@ -1,0 +1,92 @@
+// What a node seldom does: many cells, streams that break off, words that want to be more
+// than words.
+
+import { afterEach, expect, it } from 'vitest'
+
+import type { EventsResponse } from '../src/api/types.ts'
+import { logIn, openBrowser, shoot, type Browser } from './browser.ts'
+import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
+import { answers, cells, logs, streams } from './sample.ts'
+
+let browser: Browser | undefined
+let fake: Fake | undefined
+
+afterEach(async () => {
+  await browser?.close()
+  await fake?.close()
+})
+
+async function open(hash: string, more: { answers?: Answers; streams?: Streaming }) {
+  fake = await serveFake({ ...answers, ...more.answers }, { ...streams, ...more.streams })
+  browser = await openBrowser()
+  const page = await browser.open(fake.url + hash)
+  await logIn(page, 'operator')
+  return page
+}
+
+const event = (index: number): EventsResponse => ({ event: { index: String(index), kind: 'CELL_STARTED', cell: { tenant: 'team', name: `c${index}` }, at: new Date().toISOString() } })
+
+it('four thousand cells are one page that answers', async () => {
+  const page = await open('#/cells', { answers: { 'CellService/List': () => ({ reports: cells(4096) }) } })
+  await page.getByText('4096 cells').waitFor()
+  await page.getByText('3596 more rows').waitFor()
+  const began = Date.now()
+  await page.getByLabel('Filter by any word').fill('etl-4091')
+  await page.getByText('4095 hidden by the filter').waitFor()
+  expect(Date.now() - began).toBeLessThan(3000)
+})
+
+it('a stream that breaks off is taken up again, and nothing is there twice', async () => {
+  let opened = 0
+  const page = await open('#/events', {
+    streams: {
+      'NodeService/Events': async function* () {
+        const again = ++opened > 1
+        for (let i = 1; i <= (again ? 4 : 3); i++) yield event(i)
+        yield { lost: '7' }
+        if (!again) throw new Error('cut off')
+        await new Promise(() => {})
+      },
+    },
+  })
+  await page.getByRole('link', { name: 'team/c4' }).waitFor()
+  await page.getByText('4 events', { exact: true }).waitFor()
+  await page.getByText('7 events came faster').waitFor()
+  expect(opened).toBe(2)
+})
+
+it('a node that is away is said to be, and comes back', async () => {
+  let away = true
+  const page = await open('#/nodes', { answers: { 'NodeService/ListNodes': () => (away ? new Refusal('unavailable', { kind: 'Unavailable', message: 'the node ends' }) : answers['NodeService/ListNodes']!({}, '')) } })
+  await page.getByRole('alert').getByText('the node ends').waitFor()
+  away = false
+  await page.getByText('node-1').waitFor()
+  await page.getByRole('alert').waitFor({ state: 'detached' })
+})
+
+it('a call that a node does not have is said to be missing', async () => {
+  const page = await open('#/denials', { streams: { 'NodeService/Events': () => new Refusal('unimplemented', { kind: 'Unimplemented', message: 'this node tells no events' }) } })
+  await page.getByText('this node tells no events').waitFor()
+})
+
+it('words of guests are words', async () => {
+  const markup = '<img src=x onerror="document.title=\'taken\'"><script>document.title="taken"</script>'
+  const page = await open('#/cells/team/etl', {
+    streams: {
+      'CellService/Logs': async function* () {
+        yield { log: { level: 'stdout', message: markup } }
+        yield { log: { level: markup, message: 'level' } }
+        yield { metric: { name: markup, value: 1, tags: { [markup]: markup } } }
+        yield { denial: { capability: markup, action: markup, rule: markup } }
+        yield* logs
+        await new Promise(() => {})
+      },
+    },
+    answers: { 'CellService/Inspect': () => ({ report: { ...cells(1)[0], reason: markup, topics: [markup], layers: [{ name: markup, evidence: markup, gaps: [markup] }] } }) },
+  })
+  await page.getByText(markup).first().waitFor()
+  expect(await page.locator('main img, main script').count()).toBe(0)
+  expect(await page.title()).toBe('etl · PyIsolate')
+  await shoot(page, 'markup')
+  expect(browser?.complaints).toEqual([])
+})
