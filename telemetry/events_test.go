@@ -2,12 +2,14 @@ package telemetry_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/telemetry/events"
 )
 
@@ -55,8 +57,19 @@ func TestEvents(t *testing.T) {
 		t.Errorf("crashed %+v", e)
 	}
 	n.happened(events.HostEnded)
+	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Tenant: "acme", Name: "again", Policy: &pb.PolicyRef{Name: "web"}, Restart: &pb.Restart{When: "on-failure", Max: 1}}))
+	must(t, err)
+	_ = n.exec("acme", "again", "crash")
+	if e := n.happened(events.CellRestarted); e.Cell != "again" || e.Epoch != 1 {
+		t.Errorf("restarted %+v", e)
+	}
+	await.That(t, "it is back and crashes again", func() bool {
+		_ = n.exec("acme", "again", "crash")
+		all, _, _, _ := n.Events.Since(0)
+		return slices.ContainsFunc(all, func(e events.Event) bool { return e.Kind == events.CellQuarantined && e.Cell == "again" })
+	})
 	n.spawn("acme", "d", "web")
-	_, err := n.Cells.Kill(t.Context(), connect.NewRequest(&pb.KillRequest{Tenant: "acme", Name: "d"}))
+	_, err = n.Cells.Kill(t.Context(), connect.NewRequest(&pb.KillRequest{Tenant: "acme", Name: "d"}))
 	must(t, err)
 	if e := n.happened(events.CellEnded); e.Cell != "d" {
 		t.Errorf("ended %+v", e)

@@ -12,6 +12,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/policystore/live"
 	"github.com/pyisolate/pyisolate/telemetry/events"
+	"github.com/pyisolate/pyisolate/telemetry/logging"
 	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
 
@@ -62,6 +63,7 @@ func (o *Observer) Operation(ctx context.Context, op actors.Operation) (context.
 	}
 	o.Metrics.Waited(actors.Name(op.Envelope.Body), op.Waited)
 	ctx = context.WithValue(ctx, epochKey{}, op.Epoch)
+	ctx = logging.With(ctx, op.Envelope.To.Tenant, op.Envelope.To.Name)
 	if op.Envelope.Trace != "" {
 		ctx = trace.Within(ctx, op.Envelope.Trace)
 	}

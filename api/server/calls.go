@@ -50,7 +50,7 @@ func (a *answers) answer(ctx context.Context, call connect.Spec, err error) erro
 	}
 	answer, ok := fault.Answer(err)
 	if !ok {
-		a.logger.Error("call failed", slog.String("call", call.Procedure), slog.String("principal", principalOf(ctx).Name), slog.Any("error", err))
+		a.logger.ErrorContext(ctx, "call failed", slog.String("call", call.Procedure), slog.String("principal", principalOf(ctx).Name), slog.Any("error", err))
 	}
 	return answer
 }
