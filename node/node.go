@@ -41,6 +41,9 @@ var (
 	ErrInUse = errors.New("in use")
 )
 
+// settling is how long a cell runs nothing before it counts as idle: answers are on their way then.
+const settling = 50 * time.Millisecond
+
 // endWithin is how long a node waits for its clients and hosts when it closes.
 const endWithin = 10 * time.Second
 
@@ -117,7 +120,7 @@ func (n *Node) drainInTime() error {
 }
 
 // Drain makes the node refuse new cells, for good, and waits until no cell runs anything. It
-// fails when ctx ends before that. Close ends it.
+// fails when ctx ends before that. Close ends the wait.
 func (n *Node) Drain(ctx context.Context) error {
 	if !n.state.CompareAndSwap(Starting, Draining) {
 		n.state.CompareAndSwap(Ready, Draining)
@@ -125,14 +128,10 @@ func (n *Node) Drain(ctx context.Context) error {
 	n.cells.drain()
 	n.observer.Draining("no more cells are started")
 	n.logger.Info("draining: no more cells are started", slog.Int64("operations", n.cells.underWay()))
-	select {
-	case <-n.cells.idle():
-		return nil
-	case <-n.closed:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("node: drain: %w", ctx.Err())
+	if err := n.cells.quiet(ctx, settling); err != nil && !errors.Is(err, errEnded) {
+		return fmt.Errorf("node: drain: %w", err)
 	}
+	return nil
 }
 
 // Close ends all cells and what is under way in them, and then the node. A second call waits

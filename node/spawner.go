@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/cell"
@@ -24,11 +25,14 @@ type spawner struct {
 	starter  starter
 	draining bool
 	running  int64
-	quiet    chan struct{} // closed when draining and nothing runs
+	begun    uint64        // operations, in all
+	none     chan struct{} // closed when none runs
 }
 
 func newSpawner() *spawner {
-	return &spawner{began: make(chan struct{}), ended: make(chan struct{}), quiet: make(chan struct{})}
+	s := &spawner{began: make(chan struct{}), ended: make(chan struct{}), none: make(chan struct{})}
+	close(s.none)
+	return s
 }
 
 func (s *spawner) begin(with starter) {
@@ -42,20 +46,14 @@ func (s *spawner) begin(with starter) {
 func (s *spawner) drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.draining {
-		s.draining = true
-		s.settle()
-	}
+	s.draining = true
 }
 
-// end has whoever waits for the starter wait no longer. It is called once.
+// end has whoever waits wait no longer. It is called once.
 func (s *spawner) end() {
 	s.drain()
 	close(s.ended)
 }
-
-// idle is closed when the spawner is draining and nothing was under way at some moment.
-func (s *spawner) idle() <-chan struct{} { return s.quiet }
 
 func (s *spawner) underWay() int64 {
 	s.mu.Lock()
@@ -63,15 +61,41 @@ func (s *spawner) underWay() int64 {
 	return s.running
 }
 
-// settle closes quiet when it is time. The caller holds s.mu.
-func (s *spawner) settle() {
-	if !s.draining || s.running > 0 {
-		return
+// quiet waits until nothing has been under way for so long: until the answer of the last
+// operation is on its way, and one that waited for it has begun. It fails when ctx ends, or the
+// spawner does.
+func (s *spawner) quiet(ctx context.Context, still time.Duration) error {
+	pause := time.NewTimer(still)
+	defer pause.Stop()
+	for {
+		s.mu.Lock()
+		begun, none := s.begun, s.none
+		s.mu.Unlock()
+		if err := waitFor(ctx, s.ended, none); err != nil {
+			return err
+		}
+		pause.Reset(still)
+		if err := waitFor(ctx, s.ended, pause.C); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		over := s.running == 0 && s.begun == begun
+		s.mu.Unlock()
+		if over {
+			return nil
+		}
 	}
+}
+
+// waitFor waits for something, and fails when ctx ends before that, or the node.
+func waitFor[T any](ctx context.Context, ended <-chan struct{}, something <-chan T) error {
 	select {
-	case <-s.quiet:
-	default:
-		close(s.quiet)
+	case <-something:
+		return nil
+	case <-ended:
+		return errEnded
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -79,12 +103,17 @@ func (s *spawner) settle() {
 func (s *spawner) operate() (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.running == 0 {
+		s.none = make(chan struct{})
+	}
 	s.running++
+	s.begun++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.running--
-		s.settle()
+		if s.running--; s.running == 0 {
+			close(s.none)
+		}
 	}
 }
 

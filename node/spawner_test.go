@@ -62,20 +62,43 @@ func TestDrainWaitsForOperations(t *testing.T) {
 	if _, err := s.Spawn(t.Context(), cell.Spec{}); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a draining node starts a cell: %v", err)
 	}
-	select {
-	case <-s.idle():
-		t.Error("it is idle while something is under way")
-	default:
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.quiet(short, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it is quiet while something is under way: %v", err)
 	}
 	close(h.letGo)
 	if err := <-executed; err != nil {
 		t.Error(err)
 	}
 	done()
-	select {
-	case <-s.idle():
-	case <-time.After(time.Minute):
-		t.Error("it is never idle")
+	if err := s.quiet(t.Context(), time.Millisecond); err != nil {
+		t.Error(err)
 	}
 	s.drain() // again is no harm
+}
+
+// One operation after another is no quiet, and an end waits for nothing.
+func TestQuietIsAWhile(t *testing.T) {
+	s := newSpawner()
+	ctx, cancel := context.WithCancel(t.Context())
+	working := make(chan struct{})
+	go func() {
+		defer close(working)
+		for ctx.Err() == nil {
+			s.operate()()
+		}
+	}()
+	short, end := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer end()
+	if err := s.quiet(short, time.Second); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("between two operations: %v", err)
+	}
+	cancel()
+	<-working
+	defer s.operate()()
+	s.end()
+	if err := s.quiet(t.Context(), 0); !errors.Is(err, errEnded) {
+		t.Errorf("after the end: %v", err)
+	}
 }

@@ -22,7 +22,7 @@ func Main(args []string) int {
 	// What fails before a command begins is the command line.
 	begun := false
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		err := c.ValidateRequiredFlags() // cobra does so later
+		err := errors.Join(c.ValidateRequiredFlags(), c.ValidateFlagGroups()) // cobra does so later
 		begun = err == nil
 		return err
 	}

@@ -31,6 +31,11 @@ call a node that serves; docs/serving.md describes it.`,
 	c.AddCommand(newPolicyCheck(), newPolicyExplain(), newPolicyDiff(), newPolicySchema())
 	c.AddCommand(remotePolicies()...)
 	c.AddCommand(newPolicyRecover())
+	for _, child := range c.Commands() {
+		if strings.Contains(child.Use, " NAME") && child.Flags().Lookup("server") != nil {
+			child.ValidArgsFunction = completePolicies
+		}
+	}
 	return c
 }
 

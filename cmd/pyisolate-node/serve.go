@@ -64,7 +64,11 @@ func addConfigFlags(c *cobra.Command, file *string) {
 }
 
 // serve runs until it is told to end, or the node can do no more.
-func serve(c *cobra.Command, from config.Sources) error {
+func serve(c *cobra.Command, from config.Sources, signals *signals) error {
+	var err error
+	if from.Inherited, err = systemd.Listeners(); err != nil {
+		return err
+	}
 	loaded, err := config.Load(from)
 	if err != nil {
 		return usageError{err}
@@ -80,11 +84,6 @@ func serve(c *cobra.Command, from config.Sources) error {
 	}
 	cfg := loaded.Node
 	cfg.Logger, cfg.Version, cfg.Progress = logger, version, pydist.TerminalProgress(os.Stderr)
-	if cfg.Inherited, err = systemd.Listeners(); err != nil {
-		return err
-	}
-	signals := listenForSignals()
-	defer signals.stop()
 	n, err := node.Open(signals.ending, cfg)
 	if err != nil {
 		return asUsage(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,8 @@ type Sources struct {
 	Flags *pflag.FlagSet
 	// Environ is the environment. Nil: that of the process.
 	Environ []string
+	// Inherited are the configuration's own.
+	Inherited []net.Listener
 }
 
 // Loaded is a configuration, and where it is from.
@@ -90,7 +93,7 @@ func load(from Sources) (*Loaded, []error) {
 	if from.Environ == nil {
 		from.Environ = os.Environ()
 	}
-	l := &Loaded{LogFormat: "text", origins: map[string]string{}}
+	l := &Loaded{Node: node.Config{Inherited: from.Inherited}, LogFormat: "text", origins: map[string]string{}}
 	f, problems := l.chooseFile(from)
 	layers, err := layersOf(from, f)
 	if err != nil {
