@@ -93,7 +93,7 @@ func withoutDetail(sent *connect.Error) error {
 	kind := map[connect.Code]string{
 		connect.CodeCanceled: cell.Cancelled.String(), connect.CodeDeadlineExceeded: cell.Timeout.String(),
 		connect.CodeInvalidArgument: cell.Invalid.String(), connect.CodeResourceExhausted: cell.Invalid.String(),
-		connect.CodeUnimplemented: cell.Invalid.String(), connect.CodeUnavailable: "Unavailable",
+		connect.CodeUnimplemented: "Unimplemented", connect.CodeUnavailable: "Unavailable",
 	}[sent.Code()]
 	return FromDetail(&pb.ErrorDetail{Kind: kind, Message: sent.Message()})
 }

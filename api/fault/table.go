@@ -14,6 +14,8 @@ import (
 var (
 	// ErrUnavailable: the node is ending, or cannot be reached.
 	ErrUnavailable = errors.New("the node is not available")
+	// ErrUnimplemented: the node has no such call, or nothing behind it.
+	ErrUnimplemented = errors.New("the node cannot do this")
 	// ErrInternal: the node could not do its work; its log says why.
 	ErrInternal = errors.New("the node could not do it; its log says why")
 )
@@ -56,6 +58,7 @@ var table = []row{
 	{"Refused", connect.CodeFailedPrecondition, []error{refresh.ErrRefused}},
 	{"SourceUnavailable", connect.CodeUnavailable, []error{refresh.ErrUnavailable}},
 	{"Unavailable", connect.CodeUnavailable, []error{ErrUnavailable, policystore.ErrClosed, refresh.ErrClosed}},
+	{"Unimplemented", connect.CodeUnimplemented, []error{ErrUnimplemented}},
 	internal,
 }
 

@@ -3,6 +3,7 @@ package openapi_test
 import (
 	"encoding/json"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -96,5 +97,23 @@ func same(t *testing.T, d document, m protoreflect.MessageDescriptor, s schema) 
 			at = *at.Items
 		}
 		same(t, d, f.Message(), at)
+	}
+}
+
+// docs/api.md names every call.
+func TestEveryCallIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		for i := range f.Services().Len() {
+			service := f.Services().Get(i)
+			for j := range service.Methods().Len() {
+				if call := string(service.Name()) + "/" + string(service.Methods().Get(j).Name()); !strings.Contains(string(page), call) {
+					t.Errorf("%s is not in docs/api.md", call)
+				}
+			}
+		}
 	}
 }

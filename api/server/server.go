@@ -118,7 +118,7 @@ func New(c Config) (*Server, error) {
 func (s *Server) handler(c Config) http.Handler {
 	a := &answers{c.Logger}
 	options := func(most int) connect.HandlerOption {
-		return connect.WithHandlerOptions(connect.WithInterceptors(a), connect.WithRecover(a.recovered),
+		return connect.WithHandlerOptions(connect.WithInterceptors(around...), connect.WithRecover(a.recovered), withJSON(),
 			connect.WithReadMaxBytes(most), connect.WithCompression("gzip", nil, nil)) // what is sent is what is held
 	}
 	j := &judge{document.Options{Keys: c.Keys, Grant: builtin.CheckScope}, newTurns(maxJudging)}

@@ -20,6 +20,9 @@ import (
 
 // Spawn implements the call.
 func (s *cells) Spawn(ctx context.Context, r *connect.Request[pb.SpawnRequest]) (*connect.Response[pb.SpawnResponse], error) {
+	if err := refuseUnknown(r.Msg.ProtoReflect()); err != nil {
+		return nil, err
+	}
 	k, err := keyOf(ctx, r.Msg)
 	if err != nil {
 		return nil, err

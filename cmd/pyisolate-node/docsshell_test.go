@@ -187,6 +187,10 @@ func (p *page) execute(t *testing.T, at block, status int, command string) outco
 		needGo(t)
 	}
 	switch {
+	case strings.HasPrefix(line, "curl "):
+		if _, err := exec.LookPath("curl"); err != nil {
+			t.Skip("there is no curl")
+		}
 	case strings.HasPrefix(line, "go run ./examples/"):
 		dir = repository
 	case strings.HasPrefix(line, "go run "): // a file of the page, as part of this module

@@ -2,15 +2,16 @@ package server
 
 import (
 	"context"
-	"errors"
+	"fmt"
 
 	"connectrpc.com/connect"
 
+	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 )
 
-// errNoCheckpoints is what calls answer that have no node behind them yet.
-var errNoCheckpoints = connect.NewError(connect.CodeUnimplemented, errors.New("this node keeps no checkpoints: cells can be neither sealed, restored nor migrated"))
+// errNoCheckpoints is what calls answer that have nothing behind them yet.
+var errNoCheckpoints = fmt.Errorf("%w: it keeps no checkpoints, and so cells can be neither sealed, restored nor migrated", fault.ErrUnimplemented)
 
 // Checkpoint implements the call.
 func (*cells) Checkpoint(context.Context, *connect.Request[pb.CheckpointRequest]) (*connect.Response[pb.CheckpointResponse], error) {
