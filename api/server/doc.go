@@ -1,8 +1,11 @@
-// Package server answers the calls of the node's API: policies, tokens and cells, over the
-// Connect, gRPC and gRPC-Web protocols.
+// Package server answers the calls of the node's API: cells, policies, tokens, nodes and events,
+// over the Connect, gRPC and gRPC-Web protocols; health, reflection and an OpenAPI document;
+// and the pages that it is given.
 //
 // `pyisolate-node serve` makes one [Server] and lets it listen on a unix socket. Whoever
-// embeds the node can give its handler a listener of their own.
+// embeds the node can give its handler a listener of their own. A server owns the actors of
+// its cells, and reaches a cell in no other way: [Server.Actors] are for who registers the
+// capability send, and for messages of an embedding program.
 //
 // What it guarantees:
 //
@@ -20,9 +23,12 @@
 //     of its answer, is not waited for.
 //   - A cell is confined by its policy from its first instruction on. Each newer version
 //     reaches it in order; when one cannot be put in force, all of the one before stays.
+//   - What a guest says is made valid before it goes into an answer: it breaks none.
+//   - A request with a request_id is done once, for as long as its cell remembers it.
+//   - Quarantine, Kill and Close wait for nothing that a cell has to do.
 //   - Cells end when the server does.
 //   - A panic is an error of its call. Errors have the words of package fault.
 //
-// Goroutines: one for each cell, which waits for its end, and for each call those of package
+// Goroutines: the actors'; one for each incarnation of a cell, which waits for its end, and for each call those of package
 // http and at most one more. [Server.Close] ends them.
 package server
