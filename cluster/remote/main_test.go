@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/remote"
 	"go.uber.org/goleak"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -25,6 +27,7 @@ import (
 const (
 	envNode = "PYISOLATE_TEST_NODE"
 	envDir  = "PYISOLATE_TEST_DIR"
+	envBare = "PYISOLATE_TEST_BARE" // protoactor's remote as it is
 )
 
 func TestMain(m *testing.M) {
@@ -33,6 +36,13 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		os.Exit(0)
+	}
+	if os.Getenv(envBare) != "" {
+		s := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+		remote.NewRemote(s, remote.Configure("127.0.0.1", 0)).Start()
+		fmt.Println(s.Address())
+		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
@@ -167,8 +177,23 @@ type child struct {
 
 func there(tb testing.TB, p *pki, name string) *child {
 	tb.Helper()
+	c, stdout := spawn(tb, envNode+"="+name, envDir+"="+p.dir)
+	tb.Cleanup(func() {
+		if err := c.stop(); err != nil {
+			tb.Errorf("node %s: %v", name, err)
+		}
+	})
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+		tb.Fatalf("node %s: %q, %v", name, line, err)
+	}
+	return c
+}
+
+// spawn starts this program again.
+func spawn(tb testing.TB, env ...string) (*child, io.Reader) {
+	tb.Helper()
 	cmd := exec.Command(os.Args[0]) //nolint:gosec // it is this program
-	cmd.Env = append(os.Environ(), envNode+"="+name, envDir+"="+p.dir)
+	cmd.Env = append(os.Environ(), env...)
 	if _, bench := tb.(*testing.B); !bench {
 		cmd.Stderr = tb.Output()
 	}
@@ -184,15 +209,8 @@ func there(tb testing.TB, p *pki, name string) *child {
 		tb.Fatal(err)
 	}
 	c := &child{cmd: cmd, stdin: stdin}
-	tb.Cleanup(func() {
-		if err := c.stop(); err != nil {
-			tb.Errorf("node %s: %v", name, err)
-		}
-	})
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
-		tb.Fatalf("node %s: %q, %v", name, line, err)
-	}
-	return c
+	tb.Cleanup(c.kill)
+	return c, stdout
 }
 
 // stop ends it in order.

@@ -168,12 +168,18 @@ func (r *Remote) publishAt(ctx context.Context, node string, t actors.Topic, pri
 	if err != nil {
 		return fail(err)
 	}
+	p = published(reply)
+	if err := errorFromWire(reply.Error); err != nil {
+		return fail(err)
+	}
+	return p
+}
+
+// published decodes an answer.
+func published(reply *envelope.CellReply) (p actors.Published) {
 	p.Delivered = int(min(reply.GetPublished().GetDelivered(), 1<<31)) //nolint:gosec // it is bounded
 	for _, each := range reply.GetPublished().GetRefused() {
 		p.Refused = append(p.Refused, actors.Refusal{Cell: actors.Address{Tenant: each.GetTenant(), Name: each.GetName()}, Err: errorFromWire(each.GetError())})
-	}
-	if err := errorFromWire(reply.Error); err != nil {
-		return fail(err)
 	}
 	return p
 }

@@ -45,7 +45,7 @@ func TestTopics(t *testing.T) {
 	if err := a.spawn("new-on-a", "fresh"); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "b has heard of it", func() bool { return published(t, a, "b", "fresh") == 1 })
+	await(t, "b has heard of it", func() bool { return publishedOn(t, a, "b", "fresh") == 1 })
 	a.system.Unsubscribe(at("new-on-a"), "fresh")
 	await(t, "b has heard that it is over", func() bool { return len(a.remote.topics.nodes(actors.Topic{Tenant: "acme", Name: "fresh"})) == 0 })
 
@@ -63,8 +63,8 @@ func TestTopics(t *testing.T) {
 	}
 }
 
-// published is in how many inboxes it is what a cell of another node published.
-func published(tb testing.TB, n *node, on, topic string) (delivered int) {
+// publishedOn is in how many inboxes it is what a cell of another node published.
+func publishedOn(tb testing.TB, n *node, on, topic string) (delivered int) {
 	tb.Helper()
 	r := n.system.Ask(soon(tb), invoke("teller-on-"+on, "publish "+topic, nil))
 	if err := r.Value.Decode(&delivered); r.Err != nil || err != nil {
