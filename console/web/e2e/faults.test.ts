@@ -69,6 +69,23 @@ it('a call that a node does not have is said to be missing', async () => {
   await page.getByText('this node tells no events').waitFor()
 })
 
+it('a tab that nobody sees asks for nothing', async () => {
+  let asked = 0
+  const page = await open('#/cells', { answers: { 'CellService/List': () => ({ reports: cells(++asked % 2) }) } })
+  await expect.poll(() => asked, { timeout: 10_000 }).toBeGreaterThan(3)
+  const show = (state: string) => page.evaluate((state) => {
+    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
+    document.dispatchEvent(new Event('visibilitychange'))
+  }, state)
+  await show('hidden')
+  await page.waitForLoadState('networkidle')
+  const before = asked
+  await page.evaluate(() => new Promise((done) => setTimeout(done, 3500))) // twice as long as the list is asked for
+  expect(asked - before).toBeLessThanOrEqual(1) // it may have been under way
+  await show('visible')
+  await expect.poll(() => asked).toBeGreaterThan(before + 1)
+})
+
 it('words of guests are words', async () => {
   const markup = '<img src=x onerror="document.title=\'taken\'"><script>document.title="taken"</script>'
   const page = await open('#/cells/team/etl', {

@@ -12,6 +12,9 @@ export interface Live<T> {
   again: () => void
 }
 
+// How long one of the calls may take, in milliseconds, before it is made anew.
+const patience = 15_000
+
 const visible = () => document.visibilityState === 'visible'
 
 function onVisible(heard: () => void): () => void {
@@ -36,7 +39,7 @@ export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: nu
       asking = true
       const began = performance.now()
       try {
-        const value = await ask(stop.signal)
+        const value = await ask(AbortSignal.any([stop.signal, AbortSignal.timeout(patience)]))
         if (!stop.signal.aborted) setState({ value })
       } catch (err) {
         if (!stop.signal.aborted) setState((old) => ({ ...old, error: textOf(err) }))

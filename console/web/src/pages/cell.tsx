@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 
 import type { CellReport, PolicyState } from '../api/types.ts'
 import { ago, bytes, count, date, duration, hex, seconds } from '../format.ts'
+import { visible } from '../guest.ts'
 import { useNow, usePolled } from '../live.ts'
 import { href } from '../route.ts'
 import { call } from '../session.ts'
@@ -30,11 +31,11 @@ export function Cell({ tenant, name }: CellProps) {
         {r && endingsOf(r).map((e) => <button key={e} type="button" class={e === 'kill' ? 'danger' : ''} onClick={() => setEnding(e)}>{endingWords[e]}</button>)}
       </Title>
       <Problem text={report.error} />
-      {r?.reason && <p class="note"><strong>It ended:</strong> {r.reason}</p>}
+      {r?.reason && r.state !== 'running' && <p class="note"><strong>Why it is {r.state}:</strong> {visible(r.reason)}</p>}
       <div class="columns">
         <div class="main">
           <Exec tenant={tenant} name={name} onRan={report.again} />
-          <Output tenant={tenant} name={name} epoch={r?.epoch} />
+          {r && <Output tenant={tenant} name={name} epoch={r.epoch} />}
           <Posts tenant={tenant} name={name} waiting={r?.posts} />
         </div>
         <div class="side">{r && <Report r={r} />}</div>

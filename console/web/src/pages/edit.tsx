@@ -44,7 +44,7 @@ export function Edit({ opened, latest, onReload, newest }: EditProps) {
   const [said, setSaid] = useState('')
   const check = useCheck(text, editor)
   const dirty = text !== base.text
-  useLeaving(dirty && base.text !== '')
+  useLeaving(text !== (base.text || beginning))
 
   const changed = (next: string) => {
     setText(next)

@@ -26,7 +26,7 @@ const belongs: Record<View, (l: Line) => boolean> = {
 interface OutputProps {
   tenant: string
   name: string
-  epoch: string | undefined
+  epoch: string | undefined // of the incarnation
 }
 
 // Output is all that a cell says beside its posts, as it comes.

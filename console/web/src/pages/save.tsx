@@ -40,7 +40,7 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
     }
   }
   return (
-    <Dialog title={`Save ${name} as version ${next(base.number)}`} wide onClose={onClose}>
+    <Dialog title={base.number === '0' ? `Save ${name}` : `Save ${name} as version ${BigInt(base.number) + 1n}`} wide onClose={onClose}>
       <form onSubmit={submit}>
         <h3>What cells may do after it</h3>
         {compared ? <Compared c={compared} /> : <p class="dim" role="status">{compareError ? '' : 'Comparing…'}</p>}
@@ -65,9 +65,6 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
     </Dialog>
   )
 }
-
-// Deletions count, too, so of a new policy the number is not known.
-const next = (base: string) => (base === '0' ? '1' : String(BigInt(base) + 1n))
 
 function useCompared(name: string, number: string, text: string): [CheckResponse | undefined, string | undefined] {
   const [compared, setCompared] = useState<CheckResponse>()
