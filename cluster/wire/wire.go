@@ -1,85 +1,156 @@
-// Package wire is the one port between nodes: mutual TLS, and streams for several users.
 package wire
 
 import (
 	"context"
-	"errors"
-	"log/slog"
+	"crypto/tls"
+	"fmt"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/raft"
+	"golang.org/x/time/rate"
 
 	"github.com/pyisolate/pyisolate/cluster/pki"
 )
 
-// Stream is what a connection is for. Each is a protocol of TLS's ALPN.
-type Stream string
+// keepAlive notices within 12 s that the machine at the other end is gone.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 6 * time.Second, Interval: 2 * time.Second, Count: 3}
 
-const (
-	// Policy is the Raft group of the policy store.
-	Policy Stream = "raft/policy"
-	// Directory is the Raft group of the directory.
-	Directory Stream = "raft/directory"
-	// Actors is for messages between cells.
-	Actors Stream = "actors"
-	// Control is for renewal and forwarded writes.
-	Control Stream = "control"
-	// Join is for nodes without a certificate, and the only such.
-	Join Stream = "join"
-)
+// Wire is a port between nodes.
+type Wire struct {
+	c      Config
+	port   net.Listener
+	door   *door
+	open   *conns
+	server *tls.Config // of all streams but Join
+	join   *tls.Config
 
-// Config of a Wire.
-type Config struct {
-	// Identity of this node.
-	Identity *pki.Identity
-	// Address to listen on, host:port.
-	Address string
-	// Lookup is the address, host:port, of a node.
-	Lookup func(node string) (string, error)
-	// Allow tells why a node is not let in, or out.
-	Allow pki.Allow
-	// Logger; nil discards.
-	Logger *slog.Logger
+	mu        sync.Mutex
+	listeners map[Stream]*listener
+
+	ctx   context.Context // ends on Close
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+	quiet *rate.Limiter // of the log
+	count counters
 }
 
-// Wire is one listening port.
-type Wire struct{ c Config }
+type counters struct{ accepted, turnedAway, evicted, failed, refused atomic.Uint64 }
 
-var errTODO = errors.New("not built yet")
+// Stats counts since the wire was opened, but for the first two fields.
+type Stats struct {
+	// Open connections, both ways, and handshakes under way.
+	Open, Handshakes int
+	// Accepted connections of other nodes.
+	Accepted uint64
+	// TurnedAway because their address opens too many a second.
+	TurnedAway uint64
+	// Evicted in the handshake because there were too many at once.
+	Evicted uint64
+	// Failed handshakes, evicted ones too: no TLS, no valid certificate, too slow.
+	Failed uint64
+	// Refused after the handshake: too many of the node, or nobody serves the stream.
+	Refused uint64
+}
 
-// Listen opens the port.
-func Listen(context.Context, Config) (*Wire, error) { return nil, errTODO }
+// Listen opens the port. ctx is for the opening; [Wire.Close] ends what was started.
+func Listen(ctx context.Context, c Config) (*Wire, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	port, err := (&net.ListenConfig{KeepAliveConfig: keepAlive}).Listen(ctx, "tcp", c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("open the port between nodes: %w", err)
+	}
+	w := &Wire{
+		c: c, port: port, door: newDoor(c.Limits), open: newConns(),
+		server: pki.Server(c.Identity, c.Allow), join: pki.JoinServer(c.Identity),
+		listeners: map[Stream]*listener{},
+		quiet:     rate.NewLimiter(1, 5),
+	}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	w.work.Go(w.accept)
+	w.work.Go(w.recheck)
+	return w, nil
+}
 
 // Addr it listens on.
-func (w *Wire) Addr() net.Addr { return nil }
+func (w *Wire) Addr() net.Addr { return w.port.Addr() }
 
-// Listener gives what other nodes open for a stream. The connections are [*Conn].
-func (w *Wire) Listener(Stream) net.Listener { return nil }
-
-// Dial opens a stream to a node. It returns when the node has accepted it.
-func (w *Wire) Dial(context.Context, string, Stream) (*Conn, error) { return nil, errTODO }
-
-// StreamLayer is a stream as Raft wants it: addresses are names of nodes.
-func (w *Wire) StreamLayer(Stream) raft.StreamLayer { return nil }
-
-// DialJoin opens the join stream with a token, without a certificate. It returns the authority's
-// certificate, in DER.
-func DialJoin(context.Context, pki.Token) (net.Conn, []byte, error) { return nil, nil, errTODO }
-
-// Recheck closes the connections of nodes that are not allowed any more.
-func (w *Wire) Recheck() {}
-
-// Close ends the port and all its connections.
-func (w *Wire) Close() error { return nil }
-
-// Conn is a connection to a node.
-type Conn struct {
-	net.Conn
-	peer pki.Peer
+// Stats are counts of what came in.
+func (w *Wire) Stats() Stats {
+	return Stats{
+		Open: w.open.len(), Handshakes: w.door.len(),
+		Accepted: w.count.accepted.Load(), TurnedAway: w.count.turnedAway.Load(), Evicted: w.count.evicted.Load(),
+		Failed: w.count.failed.Load(), Refused: w.count.refused.Load(),
+	}
 }
 
-// Peer is the node at the other end. It is empty on the join stream.
-func (c *Conn) Peer() pki.Peer { return c.peer }
+// Close ends the port, its listeners and all connections, and waits for the goroutines. The
+// connections end without a word, as if the node had died. A second time it does nothing.
+func (w *Wire) Close() error {
+	w.mu.Lock()
+	again := w.ctx.Err() != nil
+	w.stop()
+	w.mu.Unlock()
+	if again {
+		return nil
+	}
+	err := w.port.Close()
+	w.mu.Lock()
+	for _, l := range w.listeners {
+		l.shut()
+	}
+	w.mu.Unlock()
+	for _, c := range w.open.close() {
+		c.sever()
+	}
+	w.work.Wait()
+	return err
+}
 
-var _ = time.Second
+// Recheck closes the connections of nodes that are not allowed any more, or whose certificates
+// have expired. When it returns there are none, and none that was under way will come about.
+func (w *Wire) Recheck() {
+	for _, c := range w.open.all() {
+		if err := w.judge(c); err != nil {
+			w.say("a connection between nodes ends", "stream", c.stream, "address", c.RemoteAddr(), "error", err)
+			c.sever()
+		}
+	}
+}
+
+// judge tells why a connection must not stay.
+func (w *Wire) judge(c *Conn) error {
+	if c.stream == Join {
+		return nil
+	}
+	if now := time.Now(); now.After(c.peer.NotAfter) {
+		return fmt.Errorf("the certificate of %s has expired at %s", c.peer.Name, c.peer.NotAfter.Format(time.RFC3339))
+	}
+	if err := w.c.Allow(c.peer.Name, c.peer.Serial); err != nil {
+		return fmt.Errorf("%w: %s: %w", pki.ErrRevoked, c.peer.Name, err)
+	}
+	return nil
+}
+
+func (w *Wire) recheck() {
+	tick := time.NewTicker(w.c.Limits.Recheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			w.Recheck()
+		case <-w.ctx.Done():
+			return
+		}
+	}
+}
+
+// say logs, unless there was much to say already.
+func (w *Wire) say(what string, args ...any) {
+	if w.quiet.Allow() {
+		w.c.Logger.Info(what, args...)
+	}
+}
