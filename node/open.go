@@ -116,7 +116,7 @@ func (n *Node) openCells(ctx context.Context) (err error) {
 	if n.launcher, err = launch.New(config); err != nil {
 		return err
 	}
-	n.observer.Read(telemetry.Sources{Launch: n.launcher.Stats, Traffic: n.launcher.Traffic, Kernel: n.launcher.KernelUsage, Watched: n.kernel.WatchCounts})
+	n.observer.Read(telemetry.Sources{Launch: n.launcher.Stats, Traffic: n.launcher.Traffic, Kernel: n.launcher.KernelUsage, Unreceived: n.launcher.Unreceived, Watched: n.kernel.WatchCounts})
 	n.cells.begin(n.launcher)
 	return nil
 }

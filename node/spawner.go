@@ -157,3 +157,9 @@ func (c *counted) Call(ctx context.Context, inv cell.Invocation) (cell.Value, er
 	defer c.by.operate()()
 	return c.Cell.Call(ctx, inv)
 }
+
+// Warm says whether a worker was ready for it, as its launcher does.
+func (c *counted) Warm() bool {
+	w, says := c.Cell.(interface{ Warm() bool })
+	return says && w.Warm()
+}

@@ -50,6 +50,7 @@ var (
 
 	actorNames  = readGauge("pyisolate_actors", "Names that cells hold: of live ones, and of those that have ended and keep theirs.", "state")
 	queueItems  = readGauge("pyisolate_queue_messages", "Messages to cells that are not answered yet: those that keep an order, and those aside.", "line")
+	outboxItems = readGauge("pyisolate_outbox_items", "Items that guests have posted and nobody has received, of cells that have not ended.")
 	queueBytes  = readGauge("pyisolate_queue_bytes", "Bytes of messages to cells that are not answered yet.")
 	deadLetters = readCounter("pyisolate_dead_letters_total", "Messages that did not reach a cell; \"no credit\" are those that its credit refused.", "reason")
 

@@ -15,10 +15,12 @@ import (
 
 // Sources are what others count, read when somebody scrapes. Those that are nil are left out.
 type Sources struct {
-	// Launch, Traffic and Kernel are (*launch.Launcher).Stats, Traffic and KernelUsage.
-	Launch  func() launch.Stats
-	Traffic func() wire.Counts
-	Kernel  func() cell.KernelUsage
+	// Launch, Traffic, Kernel and Unreceived are (*launch.Launcher).Stats, Traffic, KernelUsage
+	// and Unreceived.
+	Launch     func() launch.Stats
+	Traffic    func() wire.Counts
+	Kernel     func() cell.KernelUsage
+	Unreceived func() int
 	// Watched is (*enforce.Enforcer).WatchCounts.
 	Watched func() notify.Counts
 	// Actors and DeadLetters are (*actors.System).Stats and DeadLetters.
@@ -38,6 +40,9 @@ func (s Sources) over(old Sources) Sources {
 	}
 	if s.Kernel != nil {
 		old.Kernel = s.Kernel
+	}
+	if s.Unreceived != nil {
+		old.Unreceived = s.Unreceived
 	}
 	if s.Watched != nil {
 		old.Watched = s.Watched
@@ -138,6 +143,9 @@ func collectKernel(ch chan<- prometheus.Metric, s Sources) {
 var letters = newWords(0, "no such cell", "no credit", "stale epoch", "the actor has ended")
 
 func collectMessages(ch chan<- prometheus.Metric, s Sources) {
+	if s.Unreceived != nil {
+		outboxItems.give(ch, float64(s.Unreceived()))
+	}
 	if s.Actors != nil {
 		a := s.Actors()
 		actorNames.give(ch, float64(a.Names-a.Ended), "live")

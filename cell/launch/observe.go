@@ -77,12 +77,8 @@ func (l *Launcher) Traffic() wire.Counts {
 func (l *Launcher) KernelUsage() cell.KernelUsage {
 	l.mu.Lock()
 	sum := l.used
-	var there []*handle
-	for h := range l.hosts {
-		there = append(there, h.residents()...)
-	}
 	l.mu.Unlock()
-	for _, c := range there {
+	for _, c := range l.residents() {
 		if u := c.seated().kernelUsage(); u != nil {
 			sum = plus(sum, *u)
 		}
@@ -90,6 +86,26 @@ func (l *Launcher) KernelUsage() cell.KernelUsage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.totals.usage(sum)
+}
+
+// Unreceived is how many items wait in the outboxes of cells that have not ended.
+func (l *Launcher) Unreceived() (items int) {
+	for _, c := range l.residents() {
+		c.mu.Lock()
+		items += len(c.outbox.items)
+		c.mu.Unlock()
+	}
+	return items
+}
+
+// residents are the cells of all hosts.
+func (l *Launcher) residents() (all []*handle) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for h := range l.hosts {
+		all = append(all, h.residents()...)
+	}
+	return all
 }
 
 func (h *hostproc) residents() []*handle {

@@ -125,6 +125,13 @@ func TestTrafficOnlyGrows(t *testing.T) {
 	if l.KernelUsage() != (cell.KernelUsage{}) {
 		t.Error("the kernel has counted without programs")
 	}
+	c := spawn(t, l, cell.Spec{Name: "posts"})
+	if err := run(c, "post 1\npost 2"); err != nil || l.Unreceived() != 2 {
+		t.Errorf("%d items wait: %v", l.Unreceived(), err)
+	}
+	if _ = received(t, c, 2); l.Unreceived() != 0 {
+		t.Errorf("%d items wait still", l.Unreceived())
+	}
 	if _, says := spawn(t, l, cell.Spec{}).(interface{ Warm() bool }); !says {
 		t.Error("a cell does not say whether it was warm")
 	}

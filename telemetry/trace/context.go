@@ -22,11 +22,6 @@ func Extract(ctx context.Context, h http.Header) context.Context {
 	return propagator.Extract(ctx, propagation.HeaderCarrier(h))
 }
 
-// Inject puts the context's trace into the headers of a request to elsewhere.
-func Inject(ctx context.Context, h http.Header) {
-	propagator.Inject(ctx, propagation.HeaderCarrier(h))
-}
-
 // ID is the id of the context's trace, 32 hexadecimal digits; "" where there is none.
 func ID(ctx context.Context) string {
 	s := otel.SpanContextFromContext(ctx)
