@@ -153,21 +153,31 @@ func (l *link) insist(ctx context.Context, env actors.Envelope) actors.Reply {
 			a.patience = 0
 		}
 		reply, f := l.askOnce(ctx, env, a)
-		first := a.session == ""
+		if settled(reply, f, a) {
+			return reply
+		}
 		if f.session != "" {
 			a.session = f.session
 		}
-		switch {
-		case f.answered && (first || conclusive(reply)):
-			return reply
-		case !f.answered && f.session == "" && a.session == "" && cell.KindOf(reply.Err) != cell.Busy:
-			return reply // it never was sent, and will not be
-		case cell.KindOf(reply.Err) == cell.UnknownOutcome && f.session == "":
-			return reply // the node was started again
-		case try == tries || !rest(ctx, pause):
+		if try == tries || !rest(ctx, pause) {
 			return unknown(reply, a, try)
 		}
 		a.patience, pause = a.patience*2, pause*2
+	}
+}
+
+// settled: another try would tell no more.
+func settled(r actors.Reply, f fate, a attempt) bool {
+	again := a.session != "" // it was sent before
+	switch kind := cell.KindOf(r.Err); {
+	case f.answered:
+		return !again || conclusive(kind)
+	case f.session != "":
+		return false
+	case again:
+		return kind == cell.UnknownOutcome // the node was started again
+	default:
+		return kind != cell.Busy // a node that is not there may be there later
 	}
 }
 
@@ -184,8 +194,8 @@ func insistable(env actors.Envelope) error {
 
 // conclusive: an answer to a repetition says what became of the first. A refusal does not: it
 // is about the repetition.
-func conclusive(r actors.Reply) bool {
-	switch cell.KindOf(r.Err) {
+func conclusive(k cell.Kind) bool {
+	switch k {
 	case cell.Busy, cell.CellGone, cell.Timeout, cell.Cancelled:
 		return false
 	}

@@ -190,7 +190,7 @@ func (w *watched) send(m any, bytes int) error {
 	err := w.ClientStream.SendMsg(m)
 	if err != nil {
 		// The reason is what RecvMsg returns, and returns it soon.
-		return err //nolint:wrapcheck // protoactor's
+		return err
 	}
 	w.connection.link.sent(w.connection, bytes)
 	return nil

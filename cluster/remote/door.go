@@ -52,7 +52,7 @@ func (v *visitor) Close() error {
 		v.left()
 		v.late.Stop()
 	})
-	return v.Conn.Close() //nolint:wrapcheck // it is net.Conn's
+	return v.Conn.Close()
 }
 
 // entered is a visitor with the ring it was let in for, which gRPC wants to be open meanwhile.
@@ -154,7 +154,7 @@ func (d *door) ring(ctx context.Context, v *visitor) error {
 	defer cancel()
 	bell, err := (&net.Dialer{}).DialContext(ctx, "tcp", d.bell)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what was dialled
+		return err
 	}
 	_ = bell.Close() // it stays in the backlog until it is heard
 	return nil

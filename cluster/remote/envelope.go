@@ -43,7 +43,7 @@ func bodyToWire(m *envelope.CellEnvelope, body actors.Body) error {
 	case actors.Post:
 		m.Body = &envelope.CellEnvelope_Post{Post: valueToWire(b.Value)}
 	case actors.Recv:
-		m.Body = &envelope.CellEnvelope_Recv{Recv: &envelope.Recv{Max: uint32(max(0, min(b.Max, recvItems))), AtOnce: b.AtOnce}} //nolint:gosec // it is bounded
+		m.Body = &envelope.CellEnvelope_Recv{Recv: &envelope.Recv{Max: uint32(max(0, min(b.Max, recvItems))), AtOnce: b.AtOnce}}
 	case actors.Inspect:
 		m.Body = &envelope.CellEnvelope_Inspect{Inspect: &envelope.Inspect{}}
 	case actors.Reload:
@@ -90,10 +90,10 @@ func checkTexts(m *envelope.CellEnvelope) error {
 func fromWire(m *envelope.CellEnvelope, now time.Time) (env actors.Envelope, err error) {
 	env = actors.Envelope{To: actors.Address{Tenant: m.Tenant, Name: m.Name}, Epoch: m.Epoch, Trace: m.Trace, Principal: m.Principal, Deadline: deadline(m, now)}
 	if err := cell.ValidName("tenant", m.Tenant); err != nil {
-		return env, err //nolint:wrapcheck // it says which name
+		return env, err
 	}
 	if err := cell.ValidName("cell", m.Name); err != nil {
-		return env, err //nolint:wrapcheck // it says which name
+		return env, err
 	}
 	switch len(m.Id) {
 	case 0:
@@ -159,9 +159,8 @@ func valueToWire(v cell.Value) *envelope.Value {
 func valueFromWire(v *envelope.Value) (cell.Value, error) {
 	switch t := v.GetType(); t {
 	case uint32(cell.JSON), uint32(cell.Bytes):
-		return cell.Value{Type: cell.ContentType(t), Data: v.GetData()}, nil //nolint:gosec // it is one of the two
+		return cell.Value{Type: cell.ContentType(t), Data: v.GetData()}, nil
 	default:
 		return cell.Value{}, cell.Errorf(cell.Invalid, "content type %d is not known", t)
 	}
 }
-

@@ -121,7 +121,7 @@ type guarded struct {
 // RecvMsg implements grpc.ServerStream.
 func (g *guarded) RecvMsg(m any) error {
 	if err := g.ServerStream.RecvMsg(m); err != nil {
-		return err //nolint:wrapcheck // protoactor looks for io.EOF
+		return err
 	}
 	msg, is := m.(*remote.RemoteMessage)
 	if !is {
@@ -164,7 +164,7 @@ func (g *guarded) greet(c *remote.ConnectRequest) error {
 	s.BlockList = nil
 	g.header = &remote.MessageHeader{HeaderData: map[string]string{headerNode: g.visitor.node, headerSession: s.MemberId}}
 	g.remote.asked.interrupt(g.visitor.node, s.MemberId) // what its former self asked for
-	return g.visitor.SetDeadline(time.Time{})            //nolint:wrapcheck // it ends the stream, whatever it is
+	return g.visitor.SetDeadline(time.Time{})
 }
 
 func validSession(s string) bool { return len(s) > 0 && len(s) <= 64 }

@@ -147,7 +147,7 @@ func (l *link) dial() (*connection, error) {
 	defer cancel()
 	conn, err := l.remote.config.Dial(ctx, l.node)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says what was dialled
+		return nil, err
 	}
 	c := newConnection(l, conn)
 	l.mu.Lock()

@@ -192,7 +192,7 @@ func there(tb testing.TB, p *pki, name string) *child {
 // spawn starts this program again.
 func spawn(tb testing.TB, env ...string) (*child, io.Reader) {
 	tb.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // it is this program
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), env...)
 	if _, bench := tb.(*testing.B); !bench {
 		cmd.Stderr = tb.Output()

@@ -295,7 +295,7 @@ func (h demoted) Enabled(ctx context.Context, _ slog.Level) bool {
 // Handle implements slog.Handler.
 func (h demoted) Handle(ctx context.Context, r slog.Record) error {
 	r.Level = slog.LevelDebug
-	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // it is the handler's own
+	return h.Handler.Handle(ctx, r)
 }
 
 // WithAttrs implements slog.Handler.

@@ -37,15 +37,18 @@ func toReply(body actors.Body, r actors.Reply) *envelope.CellReply {
 
 // fromReply decodes an answer. One that says nonsense leaves the outcome unknown.
 func fromReply(m *envelope.CellReply) actors.Reply {
-	r := actors.Reply{Epoch: m.Epoch, Err: errorFromWire(m.Error)}
+	r := actors.Reply{Epoch: m.Epoch}
+	if e := errorFromWire(m.Error); e != nil {
+		r.Err = e
+	}
 	var errs []error
 	if m.Value != nil {
 		v, err := valueFromWire(m.Value)
 		r.Value, errs = v, append(errs, err)
 	}
 	for _, item := range m.Items {
-		if err := errorFromWire(item.GetError()); err != nil {
-			r.Items = append(r.Items, cell.Item{Err: err.(*cell.Error)}) //nolint:errorlint,forcetypeassert // it makes no other
+		if e := errorFromWire(item.GetError()); e != nil {
+			r.Items = append(r.Items, cell.Item{Err: e})
 			continue
 		}
 		v, err := valueFromWire(item.GetValue())
@@ -79,8 +82,8 @@ func errorToWire(err error) *envelope.Error {
 	return m
 }
 
-// errorFromWire returns nil, or a *cell.Error.
-func errorFromWire(m *envelope.Error) error {
+// errorFromWire is nil for nil.
+func errorFromWire(m *envelope.Error) *cell.Error {
 	if m == nil {
 		return nil
 	}
@@ -97,7 +100,7 @@ func errorFromWire(m *envelope.Error) error {
 // kindFromWire: a word that a newer node has, and this one does not, is not known here.
 func kindFromWire(k uint32) cell.Kind {
 	if known := cell.Kinds(); k >= uint32(known[0]) && k <= uint32(known[len(known)-1]) {
-		return cell.Kind(k) //nolint:gosec // it is one of them
+		return cell.Kind(k)
 	}
 	return cell.KindUnknown
 }

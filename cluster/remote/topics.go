@@ -169,17 +169,21 @@ func (r *Remote) publishAt(ctx context.Context, node string, t actors.Topic, pri
 		return fail(err)
 	}
 	p = published(reply)
-	if err := errorFromWire(reply.Error); err != nil {
-		return fail(err)
+	if e := errorFromWire(reply.Error); e != nil {
+		return fail(e)
 	}
 	return p
 }
 
 // published decodes an answer.
 func published(reply *envelope.CellReply) (p actors.Published) {
-	p.Delivered = int(min(reply.GetPublished().GetDelivered(), 1<<31)) //nolint:gosec // it is bounded
+	p.Delivered = int(min(reply.GetPublished().GetDelivered(), 1<<31))
 	for _, each := range reply.GetPublished().GetRefused() {
-		p.Refused = append(p.Refused, actors.Refusal{Cell: actors.Address{Tenant: each.GetTenant(), Name: each.GetName()}, Err: errorFromWire(each.GetError())})
+		e := errorFromWire(each.GetError())
+		if e == nil {
+			e = cell.Errorf(cell.KindUnknown, "it did not take it")
+		}
+		p.Refused = append(p.Refused, actors.Refusal{Cell: actors.Address{Tenant: each.GetTenant(), Name: each.GetName()}, Err: e})
 	}
 	return p
 }
@@ -199,7 +203,7 @@ func (r *Remote) publishHere(ctx context.Context, m *envelope.CellEnvelope, p *e
 	done := r.config.System.PublishHere(ctx, actors.Topic{Tenant: m.Tenant, Name: p.GetTopic()}, m.Principal, v)
 	return func() *envelope.CellReply {
 		here := done()
-		there := &envelope.Published{Delivered: uint64(here.Delivered)} //nolint:gosec // it is a count
+		there := &envelope.Published{Delivered: uint64(here.Delivered)}
 		for _, each := range here.Refused[:min(len(here.Refused), refusals)] {
 			there.Refused = append(there.Refused, &envelope.Refusal{Tenant: each.Cell.Tenant, Name: each.Cell.Name, Error: errorToWire(each.Err)})
 		}
