@@ -63,7 +63,7 @@ func BenchmarkMessages(b *testing.B) {
 
 // BenchmarkUnreachable is what it takes to be told that a node is not there.
 func BenchmarkUnreachable(b *testing.B) {
-	a := here(b, newPKI(b, "a"), "a")
+	a := here(b, newCluster(b, "a"), "a")
 	env := post("echo-on-b", "x")
 	for b.Loop() {
 		if r := a.system.Ask(b.Context(), env); cell.KindOf(r.Err) != cell.Busy {

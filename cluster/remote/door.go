@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/credentials"
+
+	"github.com/pyisolate/pyisolate/cluster/pki"
 )
 
 // entering is how many connections are let in at a time, enterTime how long one may take until it
@@ -99,7 +101,7 @@ func (r *Remote) enter(conn net.Conn) {
 	defer stop()
 	_ = conn.SetDeadline(time.Now().Add(enterTime)) // until it has its stream
 	node, err := r.config.Peer(conn)
-	if err == nil && (!nodeRE.MatchString(node) || node == r.config.Self) {
+	if err == nil && (!pki.ValidName(node) || node == r.config.Self) {
 		err = errors.New("it has no name of another node")
 	}
 	if err != nil {

@@ -45,7 +45,7 @@ func TestNodeDies(t *testing.T) {
 	if d := time.Since(begun); d > time.Second {
 		t.Errorf("it took %s", d)
 	}
-	there(t, a.pki, "b")
+	there(t, a.in, "b")
 	await(t, "it is there again", func() bool { return a.system.Ask(soon(t), post("echo-on-b", "again")).Err == nil })
 	if got := told[[]string](t, a, "echo-on-b", "inbox"); !slices.Equal(got, []string{"again"}) {
 		t.Error(got)
@@ -89,7 +89,7 @@ func TestAnotherLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.kill()
-	there(t, a.pki, "b")
+	there(t, a.in, "b")
 	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
 		t.Errorf("sent again: %+v", r)
 	}
@@ -147,14 +147,14 @@ func TestAcknowledgedRunsOut(t *testing.T) {
 // TestDialHangs: nobody waits for a node that does not answer longer than its own deadline, and
 // nobody at all after it has failed.
 func TestDialHangs(t *testing.T) {
-	p := newPKI(t, "a")
+	in := newCluster(t, "a")
 	var dials atomic.Int32
-	p.wire = func(ctx context.Context, _ string) (net.Conn, error) {
+	in.network = func(ctx context.Context, _ string) (net.Conn, error) {
 		dials.Add(1)
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	a := here(t, p, "a")
+	a := here(t, in, "a")
 	env := post("echo-on-b", "x")
 	env.Deadline = time.Now().Add(100 * time.Millisecond)
 	begun := time.Now()
@@ -177,15 +177,15 @@ func TestDialHangs(t *testing.T) {
 
 // TestSilence: a node that accepts and says nothing is given up, and protoactor's sleep is nobody's.
 func TestSilence(t *testing.T) {
-	p := newPKI(t, "a")
+	in := newCluster(t, "a")
 	ends := make(chan net.Conn, 100)
-	p.wire = func(context.Context, string) (net.Conn, error) {
+	in.network = func(context.Context, string) (net.Conn, error) {
 		own, other := net.Pipe()
 		ends <- other
 		go func() { _, _ = other.Read(make([]byte, 1<<10)) }()
 		return own, nil
 	}
-	a := here(t, p, "a")
+	a := here(t, in, "a")
 	begun := time.Now()
 	for range 2 {
 		if r := a.system.Ask(soon(t), post("echo-on-b", "x")); cell.KindOf(r.Err) != cell.Busy {
@@ -244,7 +244,7 @@ func TestOneWay(t *testing.T) {
 		t.Skip("it takes the 10 s that an answer may wait")
 	}
 	a, _ := pair(t)
-	if err := os.Remove(a.pki.addressFile("a")); err != nil {
+	if err := os.Remove(a.in.addressFile("a")); err != nil {
 		t.Fatal(err)
 	}
 	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); cell.KindOf(r.Err) != cell.UnknownOutcome {
@@ -267,4 +267,22 @@ func TestDisconnect(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	await(t, "nothing is left of it", func() bool { return a.remote.Stats() == Stats{} })
+}
+
+// TestRevoked: a node whose certificate is not good any more is asked nothing, and answered nothing.
+func TestRevoked(t *testing.T) {
+	a, _ := pair(t)
+	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	waits := asking(t, a, run("echo-on-b", "wait"))
+	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
+	a.in.revoke(t, "b")
+	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
+		t.Errorf("while it ran: %+v", r)
+	}
+	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); cell.KindOf(r.Err) != cell.Busy {
+		t.Errorf("afterwards: %+v", r)
+	}
+	await(t, "it has no connection", func() bool { s := a.remote.Stats(); return s.Links == 0 && s.Visitors == 0 })
 }

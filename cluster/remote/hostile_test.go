@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
 )
 
@@ -162,18 +162,15 @@ func alters(change func(*remote.MessageBatch, *remote.MessageEnvelope)) func(*at
 // TestHostileNode: a node with a certificate that does what it may not is sent away, and that is all
 // that comes of it.
 func TestHostileNode(t *testing.T) {
-	p := newPKI(t, "a", "b", "x")
-	there(t, p, "b")
-	a := here(t, p, "a")
+	in := newCluster(t, "a", "b", "x")
+	there(t, in, "b")
+	a := here(t, in, "a")
+	dial := in.insider(t, "x")
 	stats := func() Stats { return told[Stats](t, a, "echo-on-b", "stats") }
 	for name, does := range attacks {
 		t.Run(name, func(t *testing.T) {
 			before := stats().Refused
-			conn, err := p.dial(soon(t), "x", "b")
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = does(attack(t, conn))
+			err := does(attack(t, dial()))
 			if err == nil || errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("it was not sent away: %v", err)
 			}
@@ -190,16 +187,10 @@ func TestHostileNode(t *testing.T) {
 
 // TestHostileBytes: so it is with what is not even a message.
 func TestHostileBytes(t *testing.T) {
-	p := newPKI(t, "a", "b", "x")
-	there(t, p, "b")
-	a := here(t, p, "a")
-	dial := func() net.Conn {
-		conn, err := p.dial(soon(t), "x", "b")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return conn
-	}
+	in := newCluster(t, "a", "b", "x")
+	there(t, in, "b")
+	a := here(t, in, "a")
+	dial := in.insider(t, "x")
 	for name, text := range map[string]string{
 		"HTTP/1":  "GET / HTTP/1.1\r\nHost: b\r\n\r\n",
 		"zeros":   string(make([]byte, 1<<16)),
@@ -288,16 +279,13 @@ func TestIdle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes the 10 s that a connection may be silent")
 	}
-	p := newPKI(t, "a", "b", "x")
-	there(t, p, "b")
-	a := here(t, p, "a")
+	in := newCluster(t, "a", "b", "x")
+	there(t, in, "b")
+	a := here(t, in, "a")
+	dial := in.insider(t, "x")
 	var all []net.Conn
 	for range 200 {
-		conn, err := p.dial(soon(t), "x", "b")
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, conn)
+		all = append(all, dial())
 	}
 	if got := told[Stats](t, a, "echo-on-b", "stats"); got.Visitors > 2 {
 		t.Errorf("%+v", got)
@@ -315,32 +303,31 @@ func TestIdle(t *testing.T) {
 
 // TestStranger: without a certificate of this cluster nothing is even looked at.
 func TestStranger(t *testing.T) {
-	p, foreign := newPKI(t, "a", "b", "x"), newPKI(t, "x")
-	there(t, p, "b")
-	a := here(t, p, "a")
-	address, err := p.address("b")
+	in, foreign := newCluster(t, "a", "b"), newCluster(t, "x")
+	there(t, in, "b")
+	a := here(t, in, "a")
+	address, err := in.lookup("b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(foreign.dir, "x.pem")
-	other, err := tls.LoadX509KeyPair(file, file)
+	other, err := pki.LoadIdentity(foreign.identityFile("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for kind, certs := range map[string][]tls.Certificate{"plain": nil, "no certificate": {}, "another cluster's": {other}} {
+	another := pki.Client(other, "b", nil)
+	another.NextProtos = []string{"pyisolate/1/actors"}
+	another.InsecureSkipVerify, another.VerifyConnection = true, nil // it does not care whom it meets
+	bare := another.Clone()
+	bare.Certificates, bare.GetClientCertificate = nil, nil
+	for kind, config := range map[string]*tls.Config{"plain": nil, "no certificate": bare, "another cluster's": another} {
 		t.Run(kind, func(t *testing.T) {
 			for name, does := range attacks {
 				conn, err := net.Dial("tcp", address)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if certs != nil {
-					c, err := p.config("x")
-					if err != nil {
-						t.Fatal(err)
-					}
-					c.Certificates = certs
-					conn = tls.Client(conn, c)
+				if config != nil {
+					conn = tls.Client(conn, config)
 				}
 				if err := does(attack(t, conn)); err == nil || isTimeout(err) {
 					t.Errorf("%s: %v", name, err)

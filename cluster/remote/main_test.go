@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/wire"
 )
 
 // A test node is a process: this one, or this program again, told so by its environment.
@@ -71,7 +71,8 @@ type node struct {
 	name   string
 	system *actors.System
 	remote *Remote
-	pki    *pki
+	wire   *wire.Wire
+	in     *cluster
 
 	mu    sync.Mutex
 	cells map[string]*quick
@@ -91,18 +92,22 @@ func (d *byName) Lookup(a actors.Address) (actors.Entry, bool) {
 	return e, there
 }
 
-func start(name string, p *pki, log io.Writer) (*node, error) {
-	n := &node{name: name, pki: p, cells: map[string]*quick{}}
+func start(name string, in *cluster, log io.Writer) (*node, error) {
+	n := &node{name: name, in: in, cells: map[string]*quick{}}
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	n.system = actors.New(actors.Options{Directory: &byName{node: n}, Logger: logger, Linger: time.Millisecond})
-	listener, err := p.listen(name)
-	if err != nil {
+	var err error
+	if n.wire, err = in.wire(name); err != nil {
 		return nil, err
 	}
-	if n.remote, err = New(Config{System: n.system, Self: name, Listener: listener, Peer: peerName, Dial: p.dialer(name), Logger: logger}); err != nil {
+	config := Config{System: n.system, Self: name, Logger: logger}.Over(n.wire)
+	if in.network != nil {
+		config.Dial = in.network
+	}
+	if n.remote, err = New(config); err != nil {
 		return nil, err
 	}
-	if peers, err := os.ReadFile(filepath.Join(p.dir, "peers")); err == nil {
+	if peers, err := os.ReadFile(in.peersFile()); err == nil {
 		n.remote.SetPeers(strings.Fields(string(peers)))
 	}
 	return n, errors.Join(n.spawn("echo-on-"+name, "news"), n.spawn("other-on-"+name, "news"), n.spawn("teller-on-"+name))
@@ -128,23 +133,20 @@ func (n *node) cell(name string) *quick {
 }
 
 func (n *node) close() error {
-	err := n.remote.Close()
+	err := errors.Join(n.remote.Close(), n.wire.Close())
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if e := n.system.Close(ctx); err == nil {
-		err = e
-	}
-	return err
+	return errors.Join(err, n.system.Close(ctx))
 }
 
 // here is this process as a node.
-func here(tb testing.TB, p *pki, name string) *node {
+func here(tb testing.TB, in *cluster, name string) *node {
 	tb.Helper()
 	log := tb.Output()
 	if _, bench := tb.(*testing.B); bench {
 		log = io.Discard
 	}
-	n, err := start(name, p, log)
+	n, err := start(name, in, log)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -158,7 +160,7 @@ func here(tb testing.TB, p *pki, name string) *node {
 
 // serve is the life of a node that is a process of its own: until its input ends.
 func serve(name, dir string) error {
-	n, err := start(name, &pki{dir: dir}, os.Stderr)
+	n, err := start(name, &cluster{dir: dir}, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -175,9 +177,9 @@ type child struct {
 	err   error
 }
 
-func there(tb testing.TB, p *pki, name string) *child {
+func there(tb testing.TB, in *cluster, name string) *child {
 	tb.Helper()
-	c, stdout := spawn(tb, envNode+"="+name, envDir+"="+p.dir)
+	c, stdout := spawn(tb, envNode+"="+name, envDir+"="+in.dir)
 	tb.Cleanup(func() {
 		if err := c.stop(); err != nil {
 			tb.Errorf("node %s: %v", name, err)
@@ -233,9 +235,9 @@ func (c *child) kill() {
 // pair is this process as node a, and node b.
 func pair(tb testing.TB) (*node, *child) {
 	tb.Helper()
-	p := newPKI(tb, "a", "b")
-	b := there(tb, p, "b")
-	return here(tb, p, "a"), b
+	in := newCluster(tb, "a", "b")
+	b := there(tb, in, "b")
+	return here(tb, in, "a"), b
 }
 
 // link to a node, for what the network does to it.
@@ -247,5 +249,3 @@ func (n *node) link(tb testing.TB, to string) *link {
 	}
 	return l
 }
-
-func (p *pki) addressFile(name string) string { return filepath.Join(p.dir, name+".addr") }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,9 +18,11 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/cluster/wire"
 )
 
-// Config of a Remote. System, Self, Listener, Peer and Dial are required.
+// Config of a Remote. System and Self are required, and Listener, Peer and Dial, which Over sets.
 type Config struct {
 	System *actors.System
 	// Self is this node's name, which is in its certificate.
@@ -37,14 +38,31 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Names of nodes match this.
-var nodeRE = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+// Over returns the Config with its connections on a wire.
+func (c Config) Over(w *wire.Wire) Config {
+	c.Listener = w.Listener(wire.Actors)
+	c.Peer = func(conn net.Conn) (string, error) {
+		on, is := conn.(*wire.Conn)
+		if !is {
+			return "", fmt.Errorf("remote: a %T is not from the wire", conn)
+		}
+		return on.Peer().Name, nil
+	}
+	c.Dial = func(ctx context.Context, node string) (net.Conn, error) {
+		conn, err := w.Dial(ctx, node, wire.Actors)
+		if err != nil {
+			return nil, err // not a nil *wire.Conn
+		}
+		return conn, nil
+	}
+	return c
+}
 
 func (c *Config) validate() error {
 	switch {
 	case c.System == nil, c.Listener == nil, c.Peer == nil, c.Dial == nil:
 		return errors.New("remote: System, Listener, Peer and Dial are required")
-	case !nodeRE.MatchString(c.Self):
+	case !pki.ValidName(c.Self):
 		return fmt.Errorf("remote: %q is no name of a node: use 1 to 63 of a-z, 0-9 and '-'", c.Self)
 	}
 	if c.Logger == nil {
@@ -154,7 +172,7 @@ func (r *Remote) link(node string) (*link, error) {
 	switch {
 	case r.closed:
 		return nil, errClosing
-	case !nodeRE.MatchString(node) || node == r.config.Self:
+	case !pki.ValidName(node) || node == r.config.Self:
 		return nil, cell.Errorf(cell.Invalid, "%q is not the name of another node", node)
 	}
 	l := newLink(r, node)

@@ -3,7 +3,6 @@ package remote
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -14,13 +13,13 @@ import (
 
 // TestTopics: what is published reaches whoever hears it, on all nodes, as that changes.
 func TestTopics(t *testing.T) {
-	p := newPKI(t, "a", "b", "c")
-	if err := os.WriteFile(filepath.Join(p.dir, "peers"), []byte("a b c"), 0o600); err != nil {
+	in := newCluster(t, "a", "b", "c")
+	if err := os.WriteFile(in.peersFile(), []byte("a b c"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	there(t, p, "b")
-	c := there(t, p, "c")
-	a := here(t, p, "a")
+	there(t, in, "b")
+	c := there(t, in, "c")
+	a := here(t, in, "a")
 	publish := func(topic string) actors.Published {
 		p, err := a.system.Publish(soon(t), "acme", topic, "me", cell.BytesValue([]byte("hello")))
 		if err != nil {
