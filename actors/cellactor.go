@@ -110,7 +110,7 @@ func (a *cellActor) accept(r *request) {
 		return
 	}
 	if r.env.ID == (ID{}) || a.seen.first(r.env.ID, time.Now(), r.answer) {
-		a.lanes[line].add(func() { a.do(r, c, epoch) })
+		a.lanes[line].add(func() { a.do(r, c, epoch) }, r.handOver)
 	}
 }
 

@@ -21,6 +21,27 @@ type request struct {
 	once    sync.Once
 	replied chan Reply
 	leave   func() // gives the credit back
+
+	// turn is what who waits for the answer is to do himself, when its time has come; nil: he
+	// does nothing.
+	turn  chan func()
+	stage atomic.Int32
+}
+
+// The stages of a request with a turn.
+const (
+	waited int32 = iota // for
+	handed              // over
+	left                // alone: nobody waits any more
+)
+
+// handOver gives what is to be done to who waits for it.
+func (r *request) handOver(do func()) bool {
+	if r.turn == nil || !r.stage.CompareAndSwap(waited, handed) {
+		return false
+	}
+	r.turn <- do // there is room for one
+	return true
 }
 
 // IgnoreDeadLetterLogging: what is not delivered is logged here, not by protoactor.
@@ -68,6 +89,9 @@ func (r *request) wait(gone <-chan struct{}) Reply {
 	select {
 	case reply := <-r.replied:
 		return reply
+	case do := <-r.turn:
+		do()
+		return <-r.replied
 	case <-gone:
 		if !r.taken.Load() { // nor will it be
 			r.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", r.env.To))
@@ -79,10 +103,16 @@ func (r *request) wait(gone <-chan struct{}) Reply {
 	select {
 	case reply := <-r.replied:
 		return reply
+	case do := <-r.turn:
+		do()
+		return <-r.replied
 	case <-late.C:
-		r.fail(0, cell.Errorf(cell.UnknownOutcome, "no answer came; it may have been done"))
-		return <-r.replied // another's may have come at last
 	}
+	if r.turn != nil && !r.stage.CompareAndSwap(waited, left) {
+		(<-r.turn)()
+	}
+	r.fail(0, cell.Errorf(cell.UnknownOutcome, "no answer came; it may have been done"))
+	return <-r.replied // another's may have come at last
 }
 
 // perform does what a body says to a cell.

@@ -171,11 +171,7 @@ func (s *System) Forget(a Address) <-chan struct{} {
 // Ask sends an envelope and returns what became of it. When the context ends before there is an
 // answer, what runs is interrupted.
 func (s *System) Ask(ctx context.Context, env Envelope) Reply {
-	at, _ := s.directory.Lookup(env.To)
-	if at.Via != nil {
-		return at.Via.Ask(ctx, env)
-	}
-	r, err := s.enter(ctx, env, at)
+	r, at, err := s.send(ctx, env, true)
 	if err != nil {
 		return Reply{Err: err}
 	}
@@ -195,21 +191,24 @@ func (s *System) Begin(ctx context.Context, env Envelope) (wait func() Reply) {
 
 // submit sends without waiting for an answer.
 func (s *System) submit(ctx context.Context, env Envelope) (*request, Entry, error) {
-	at, _ := s.directory.Lookup(env.To)
-	r, err := s.enter(ctx, env, at)
-	return r, at, err
+	return s.send(ctx, env, false)
 }
 
-func (s *System) enter(ctx context.Context, env Envelope, at Entry) (*request, error) {
-	if at.PID == nil {
-		s.Dead(env, "no such cell")
-		return nil, s.noSuchCell(env.To)
+// send sends; waiting says that the caller waits for the answer at once, and nothing else.
+func (s *System) send(ctx context.Context, env Envelope, waiting bool) (*request, Entry, error) {
+	at, there := s.directory.Lookup(env.To)
+	if !there {
+		s.dead(env, "no such cell")
+		return nil, Entry{}, s.noSuchCell(env.To)
 	}
 	if err := at.gate.enter(env.Body); err != nil {
 		s.Dead(env, "no credit")
 		return nil, err
 	}
 	r := newRequest(ctx, env, func() { at.gate.leave(env.Body) })
+	if waiting && env.Body.line() < lines {
+		r.turn = make(chan func(), 1)
+	}
 	s.root.Send(at.PID, r)
 	return r, nil
 }

@@ -47,7 +47,7 @@ func (n *node) recv(t *testing.T, r *pb.StreamRequest) (items []string, end erro
 	for stream.Receive() {
 		switch item := stream.Msg().GetItem().(type) {
 		case *pb.StreamResponse_Post:
-			items = append(items, string(item.Post.GetJson())+string(item.Post.GetRaw()))
+			items = append(items, item.Post.GetJson()+string(item.Post.GetRaw()))
 		case *pb.StreamResponse_Error:
 			items = append(items, item.Error.GetKind())
 		case *pb.StreamResponse_Log:
