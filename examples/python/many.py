@@ -20,17 +20,17 @@ async def main():
             break  # it runs
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await cell.exec("post('interrupted, and ready for more')", timeout="5s")
-        print(await cell.recv(timeout="5s"))
+        print("cancelled:", task.cancelled())
+    async with aio.spawn() as cell:
         try:
             await cell.recv(timeout="50ms")
         except iso.Timeout:
-            print("nothing more")
+            print("nothing was posted")
 
 
 asyncio.run(main())
 
 # Output:
 # 1240
-# interrupted, and ready for more
-# nothing more
+# cancelled: True
+# nothing was posted

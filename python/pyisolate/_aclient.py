@@ -188,12 +188,16 @@ class Stream(Generic[T]):
         if self._streams is None:
             self._streams = await open_streams(self._address)
             self._streams[1].write(_client.request(self._address, self._call, None, None, stream=True))
-        data = b""
-        if not self._response.complete:
-            data = await _receive(self._streams[0], self._response)
+        # First what is here: how the stream ended waits behind what came before it.
+        if not self._take_in(b""):
+            self._take_in(await _receive(self._streams[0], self._response))
+
+    def _take_in(self, data: bytes) -> bool:
+        """Takes what was received, and tells whether there is an item or the end."""
         self._ready = [self._call.decode(m) for m in self._messages.feed(data)]
         if self._messages.ended:
             self.close()
+        return bool(self._ready) or self._messages.ended
 
 
 async def _exchange(streams: _Streams, request: bytes, response: _http.Response) -> bytes:

@@ -119,12 +119,16 @@ def request(
     )  # fmt: skip
 
 
+_LIMIT = "a node lets one user have 128 connections"
+
+
 def give_up(call: Call[Any], address: _address.Address, lost: Lost, attempt: int) -> None:
     """Raises unless a call whose connection was lost is tried again."""
     if not call.repeatable:
-        raise errors.UnknownOutcome(f"{call.procedure}: {lost}; whether it was done is not known") from lost
+        message = f"{call.procedure}: {lost}; whether it was done is not known"
+        raise errors.UnknownOutcome(message, hint=_LIMIT) from lost
     if attempt == RETRIES:
-        raise errors.Unavailable(f"node {address}: {lost}") from lost
+        raise errors.Unavailable(f"node {address}: {lost}", hint=_LIMIT) from lost
 
 
 _CONNECT = 10.0
@@ -196,15 +200,19 @@ class Stream(Generic[T]):
         return self._ready.pop(0)
 
     def _fill(self, connection: Connection, until: Optional[float]) -> None:
-        data = b""
-        if not self._response.complete:
-            if not connection.readable(None if until is None else until - time.monotonic()):
-                raise errors.Timeout(f"{self._call.procedure}: nothing came in time")
-            data = connection.receive(self._response, time.monotonic() + _STALL)
-        # Also without data: what ended the stream waits behind what came before it.
+        # First what is here: how the stream ended waits behind what came before it.
+        if self._take_in(b""):
+            return
+        if not connection.readable(None if until is None else until - time.monotonic()):
+            raise errors.Timeout(f"{self._call.procedure}: nothing came in time")
+        self._take_in(connection.receive(self._response, time.monotonic() + _STALL))
+
+    def _take_in(self, data: bytes) -> bool:
+        """Takes what was received, and tells whether there is an item or the end."""
         self._ready = [self._call.decode(m) for m in self._messages.feed(data)]
         if self._messages.ended:
             self.close()
+        return bool(self._ready) or self._messages.ended
 
 
 _lock = threading.RLock()

@@ -251,7 +251,8 @@ def spawn(
     :param allowed_imports: only these modules. Without a policy and without this: the modules
         of the standard library that reach nothing.
     :param backend: "subinterpreter" or "process"; the least that policy and node allow.
-    :param memory: bytes that the guest may hold, as ``64 << 20`` or "64MiB".
+    :param memory: bytes that the guest may hold, as ``64 << 20`` or "64MiB"; like all limits
+        less than the policy's, which is 128 MiB where it says nothing.
     :param cpu: processor time of the cell's life.
     :param wall: time of each exec and call.
     :param output: bytes posted, logged and returned, in all.

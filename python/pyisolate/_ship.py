@@ -31,6 +31,7 @@ class Shipment:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._functions: Dict[int, str] = {}
         self._values: Dict[int, str] = {}
+        self._modules: Dict[str, str] = {}
         self._keep: List[Any] = []  # so that no two things have one id
         self._texts: Dict[str, List[str]] = {}
         self._lines: List[str] = []
@@ -95,15 +96,21 @@ class Shipment:
         if depth > _DEPTH:
             raise NotShippable(f"{what}: it is nested deeper than {_DEPTH} levels, or contains itself")
         kind = type(value)
-        if value is None or value is ... or kind in (bool, int, str, bytes):
+        if value is None or value is ... or kind in (bool, str, bytes):
             return repr(value)
+        if kind is int:
+            return hex(value)  # Python bounds the digits of decimal ones
         if kind is float:
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
         if kind is complex:
-            return repr(value)
+            return f"complex({self._value(value.real, what, depth)}, {self._value(value.imag, what, depth)})"
         if kind in (list, dict, set, tuple, frozenset, bytearray):
             return self._container(value, what, depth)
         if isinstance(value, ModuleType):
+            if not _is_standard(value.__name__):
+                raise NotShippable(
+                    f"{what}, the module {value.__name__}, which is not in the standard library"
+                )
             return self._module(value.__name__)
         original = getattr(value, "__pyisolate_function__", None)
         if isinstance(original, FunctionType):
@@ -138,11 +145,10 @@ class Shipment:
         return name
 
     def _module(self, name: str) -> str:
-        alias = f"__module_{name.replace('.', '_')}__"
-        line = f"import {name} as {alias}"
-        if line not in self._lines:
-            self._lines.append(line)
-        return alias
+        if name not in self._modules:
+            self._modules[name] = f"__module{len(self._modules)}__"
+            self._lines.append(f"import {name} as {self._modules[name]}")
+        return self._modules[name]
 
     def _by_name(self, value: Any) -> Optional[str]:
         """A name that means the same in the standard library of the cell."""

@@ -62,15 +62,15 @@ class AsyncTest(NodeTestCase):
                     await sandbox.exec("1/0")
                 with self.assertRaises(iso.Timeout):
                     await sandbox.recv(0.05)
-                start = time.monotonic()
-                with self.assertRaises(iso.Timeout):
-                    await sandbox.exec("while True: pass", timeout="200ms")
-                self.assertLess(time.monotonic() - start, 5)
                 with self.assertRaises(iso.Unimplemented):
                     await sandbox.checkpoint()
                 with self.assertRaises(iso.Unimplemented):
                     async for _ in sandbox.migrate("n"):
                         pass
+                start = time.monotonic()
+                with self.assertRaises(iso.Timeout):
+                    await sandbox.exec("while True: pass", timeout="200ms")
+                self.assertLess(time.monotonic() - start, 10)
 
         run(main())
 

@@ -172,6 +172,23 @@ class HostileTest(unittest.TestCase):
             self.assertEqual(stream.next(5).message, "two")
             self.assertIsNone(stream.next(5))
 
+    def test_an_end_whose_answer_has_none(self):
+        """The stream's own end is one, also on a connection that stays silent after it."""
+        data = stream_of(b'{"log":{"message":"one"}}')[: -len(b"0\r\n\r\n")]
+
+        def act(c):
+            read_request(c)
+            c.sendall(data)
+            silent(c)
+
+        async def ask(path):
+            async with aio.Client(path) as client:
+                return [x.message async for x in client.stream(_calls.logs(CELL, True))]
+
+        with Liar(act) as liar, iso.Client(liar.path) as client:
+            self.assertEqual([x.message for x in client.stream(_calls.logs(CELL, True))], ["one"])
+            self.assertEqual(asyncio.run(asyncio.wait_for(ask(liar.path), 10)), ["one"])
+
     def test_an_answer_before_the_request_is_read(self):
         """A server that refuses a large request without reading it is heard."""
         refusal = b'{"code":"resource_exhausted","message":"too large"}'

@@ -1,8 +1,11 @@
 """Which node is called, and the private one: how it starts and how it ends."""
 
+import asyncio
 import contextlib
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,7 +15,7 @@ from unittest import mock
 
 from . import support  # noqa: F401
 import pyisolate as iso
-from pyisolate import _address, _context, _node
+from pyisolate import _address, _calls, _context, _node, aio
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -168,6 +171,75 @@ class FindTest(unittest.TestCase):
                 ):
                     _node.PrivateNode()
                 self.assertEqual(os.listdir(d), ["n"], "nothing is left")
+
+
+class NetworkTest(unittest.TestCase):
+    """Over TCP with TLS, as a user who is not the node's."""
+
+    def setUp(self):
+        if shutil.which("openssl") is None:
+            self.skipTest("there is no openssl to make a certificate")
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.cert, self.key = (os.path.join(directory.name, n) for n in ("node.crt", "node.key"))
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+             "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", self.key, "-out", self.cert],
+            check=True, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.chmod(self.key, 0o600)
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            port = s.getsockname()[1]
+        self.server = f"https://127.0.0.1:{port}"
+        self.node = _node.PrivateNode(
+            ["--listen", self.server, "--tls-cert", self.cert, "--tls-key", self.key]
+        )
+        self.addCleanup(self.node.close)
+        self.local = iso.Client._at(self.node.address)
+        self.addCleanup(self.local.close)
+
+    def token(self):
+        """A token of an operator."""
+        create = _calls.Call(
+            "PolicyService/CreateToken",
+            {"name": "ci", "role": "operator"},
+            lambda d: d["secret"],
+            repeatable=False,
+        )
+        return self.local.do(create)
+
+    def test_tls_and_token(self):
+        with environment(PYISOLATE_CA=self.cert):
+            with iso.Client(self.server, token=self.token()) as client, iso.spawn(
+                "far", client=client
+            ) as sandbox:
+                sandbox.exec("post(1)")
+                self.assertEqual(sandbox.recv(timeout=5), 1)
+                with sandbox.logs(follow=True) as logs:
+                    sandbox.exec("print('hello')")
+                    self.assertEqual(logs.next(5).message, "hello")
+                    with self.assertRaises(iso.Timeout):
+                        logs.next(0.05)
+                with self.assertRaises(iso.PolicyAuth):
+                    iso.policy.put("p", iso.Policy(), client=client)
+
+            async def main():
+                async with aio.Client(self.server, token=self.token()) as client, aio.spawn(
+                    client=client
+                ) as sandbox:
+                    await sandbox.exec("post(2)")
+                    return await sandbox.recv(5)
+
+            self.assertEqual(asyncio.run(main()), 2)
+            for token in (None, "pyi_nonsense"):
+                with iso.Client(self.server, token=token) as client, self.assertRaises(iso.Unauthenticated):
+                    iso.nodes(client=client)
+
+    def test_a_certificate_that_nobody_vouches_for(self):
+        with environment(), iso.Client(self.server, token=self.token()) as client:
+            with self.assertRaises(iso.Unavailable) as caught:
+                iso.nodes(client=client)
+        self.assertIn("PYISOLATE_CA", str(caught.exception))
 
 
 PROGRAM = """

@@ -68,22 +68,32 @@ class SandboxTest(NodeTestCase):
             with self.assertRaises(iso.MemoryExceeded) as caught:
                 sandbox.exec("x = 'a' * 10**9")
             self.assertIsInstance(caught.exception, MemoryError)
+            with self.assertRaises(iso.Invalid):
+                sandbox.exec("#" * 70000)
             with self.assertRaises(iso.Timeout) as caught:
                 sandbox.exec("while True: pass")
             self.assertIsInstance(caught.exception, TimeoutError)
-            with self.assertRaises(iso.Invalid):
-                sandbox.exec("#" * 70000)
+        with self.assertRaises(iso.PolicyDenied) as caught:
+            iso.spawn(memory="1GiB")
+        self.assertIn("limit memory", str(caught.exception))
 
     def test_deadline(self):
         with iso.spawn() as sandbox:
-            start = time.monotonic()
-            with self.assertRaises(iso.Timeout):
-                sandbox.exec("while True: pass", timeout="200ms")
-            self.assertLess(time.monotonic() - start, 5)
             with self.assertRaises(iso.Timeout):
                 sandbox.recv(timeout=0.1)
             with self.assertRaises(iso.Timeout):
                 sandbox.recv(timeout=0)
+            start = time.monotonic()
+            with self.assertRaises(iso.Timeout):
+                sandbox.exec("while True: pass", timeout="200ms")
+            self.assertLess(time.monotonic() - start, 10)
+
+    def test_large_values(self):
+        value = "ä\n" * (1 << 20)
+        with iso.spawn(policy=iso.Policy(mem="256MiB", message="16MiB")) as sandbox:
+            sandbox.exec("def same(x): return x")
+            self.assertEqual(sandbox.call("same", value), value)
+            self.assertEqual(sandbox.call("same", value.encode()), value.encode())
 
     def test_posts(self):
         with iso.spawn() as sandbox:

@@ -12,11 +12,13 @@ from collections import OrderedDict
 from datetime import timedelta
 from math import sqrt
 
+from . import support
 from .support import NodeTestCase
 import pyisolate as iso
 from pyisolate._ship import Shipment
 
 LIMIT = {"a": (1, 2), "b": {3}, "c": [b"x", 1.5, None, float("inf"), 1j, frozenset({4}), bytearray(b"y")]}
+NUMBERS = [-5, 10**5000, -0.0, complex("nan"), complex(1, float("-inf"))]
 SHARED = [1]
 PRICE = decimal.Decimal("1.5")
 COUNT = 0
@@ -85,6 +87,14 @@ def annotated(x: "decimal.Decimal", y: Point = None) -> Point:
     return z
 
 
+def numbers():
+    return [NUMBERS[0], NUMBERS[1] == 10**5000, str(NUMBERS[2]), str(NUMBERS[3]), str(NUMBERS[4])]
+
+
+def uses_module():
+    return support.os
+
+
 def posts(n):
     for i in range(n):
         post(i)  # noqa: F821  # a name that cells have
@@ -125,6 +135,7 @@ GOOD = [
     (with_class, (4,), 8),
     (recursive_default, (3,), [6, 3, 1]),
     (lambda: 7, (), 7),
+    (numbers, (), [-5, True, "-0.0", "(nan+0j)", "(1-infj)"]),
 ]
 
 
@@ -254,6 +265,7 @@ BAD = [
         "uses 'Point', the class tests.test_ship.Point, which cannot be sent to a cell: define it in the function",
     ),
     (uses_nested, "uses 'NESTED'['rows'][1], a datetime.timedelta"),
+    (uses_module, "uses 'support', the module tests.support, which is not in the standard library"),
     (uses_nothing, "uses 'no_such_name', which is not defined"),
     (uses_loop, "contains itself"),
     (asynchronous, "an async function"),
