@@ -17,6 +17,7 @@ import (
 // withNode runs a measurement on a node of its own.
 func withNode(measure func(ctx context.Context, n *benchNode, samples int, r *benchResult) ([]float64, error)) measurement {
 	return func(ctx context.Context, b *bench, samples int, r *benchResult) (out []float64, err error) {
+		defer collectSeldom()()
 		n, err := b.node(ctx)
 		defer func() { err = errors.Join(err, n.close()) }()
 		if err != nil {
@@ -81,7 +82,12 @@ func apiCalls(ctx context.Context, n *benchNode, samples int, r *benchResult) ([
 	defer calling.Wait()
 	defer stop()
 	r.addNote(fmt.Sprintf("gRPC, %d callers of %d cells", callers, calledCells))
-	return rates(ctx, samples, &done, failed)
+	used, before := processorTime(), done.Load()
+	out, err := rates(ctx, samples, &done, failed)
+	if calls := done.Load() - before; calls > 0 {
+		r.addNote(fmt.Sprintf("%d us of processor time a call, the client's included", (processorTime()-used).Microseconds()/calls))
+	}
+	return out, err
 }
 
 // rates are what is counted a second, in periods.

@@ -84,6 +84,7 @@ func serve(c *cobra.Command, from config.Sources, signals *signals) error {
 	}
 	cfg := loaded.Node
 	cfg.Logger, cfg.Version, cfg.Progress = logger, version, pydist.TerminalProgress(os.Stderr)
+	defer collectSeldom()()
 	n, err := node.Open(signals.ending, cfg)
 	if err != nil {
 		return asUsage(err)
