@@ -22,16 +22,26 @@ func newWords(most int, known ...string) *words {
 
 // of returns s where it is one of the words, and other where it is not.
 func (w *words) of(s string) string {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if _, ok := w.known[s]; ok {
+	if w.knows(s) {
 		return s
 	}
 	return Other
 }
 
+func (w *words) knows(s string) bool {
+	if w.most > 0 { // otherwise they do not change
+		w.mu.RLock()
+		defer w.mu.RUnlock()
+	}
+	_, ok := w.known[s]
+	return ok
+}
+
 // learn adds a word of somebody who is trusted to choose it, while there is room.
 func (w *words) learn(s string) {
+	if w.knows(s) {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.known) < w.most && len(s) <= maxLabel {

@@ -75,7 +75,7 @@ func TestHostChanges(t *testing.T) {
 			var heard changes
 			c.config.Hosts = heard.hear
 			l := launcher(t, c.config)
-			one := spawn(t, l, cell.Spec{Limits: cell.Limits{Wall: 20 * time.Millisecond}})
+			one := spawn(t, l, cell.Spec{Limits: cell.Limits{Wall: 200 * time.Millisecond}}) // time enough to begin
 			if err := run(one, ""); err != nil {
 				t.Fatal(err)
 			}
