@@ -34,7 +34,7 @@ const (
 // Handler serves the console below [Root], and leads there from the same path without the
 // slash at its end. Other paths, and those of directories, are not found. It answers GET and
 // HEAD.
-func Handler() http.Handler { return files(embedded()) }
+func Handler() http.Handler { return embedded() }
 
 // files by path below Root.
 type files map[string]*file

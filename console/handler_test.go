@@ -1,7 +1,6 @@
 package console_test
 
 import (
-	"bytes"
 	"compress/gzip"
 	"io"
 	"net/http"
@@ -18,7 +17,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func ask(t testing.TB, method, target string, headers ...string) *http.Response {
+// ask is what the handler answers.
+func ask(t testing.TB, method, target string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i < len(headers); i += 2 {
@@ -26,22 +26,13 @@ func ask(t testing.TB, method, target string, headers ...string) *http.Response 
 	}
 	w := httptest.NewRecorder()
 	console.Handler().ServeHTTP(w, r)
-	return w.Result()
-}
-
-func read(t testing.TB, r *http.Response) string {
-	t.Helper()
-	text, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return w
 }
 
 // asset is the address of the page's own script.
 func asset(t testing.TB) string {
 	t.Helper()
-	found := regexp.MustCompile(`src="(/console/assets/[^"]+\.js)"`).FindStringSubmatch(read(t, ask(t, http.MethodGet, console.Root)))
+	found := regexp.MustCompile(`src="(/console/assets/[^"]+\.js)"`).FindStringSubmatch(ask(t, http.MethodGet, console.Root).Body.String())
 	if found == nil {
 		t.Fatal("the page has no script: run make console")
 	}
@@ -71,16 +62,16 @@ func TestHandler(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := ask(t, c.method, c.path)
-			if r.StatusCode != c.status || r.Header.Get("Content-Type") != c.kind || r.Header.Get("Cache-Control") != c.caching {
-				t.Errorf("%d, %q, %q; want %d, %q, %q", r.StatusCode, r.Header.Get("Content-Type"), r.Header.Get("Cache-Control"), c.status, c.kind, c.caching)
+			if r.Code != c.status || r.Header().Get("Content-Type") != c.kind || r.Header().Get("Cache-Control") != c.caching {
+				t.Errorf("%d, %q, %q; want %d, %q, %q", r.Code, r.Header().Get("Content-Type"), r.Header().Get("Cache-Control"), c.status, c.kind, c.caching)
 			}
-			if policy := r.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+			if policy := r.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
 				t.Errorf("policy %q", policy)
 			}
-			if r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("X-Frame-Options") != "DENY" {
-				t.Errorf("headers %v", r.Header)
+			if r.Header().Get("X-Content-Type-Options") != "nosniff" || r.Header().Get("X-Frame-Options") != "DENY" {
+				t.Errorf("headers %v", r.Header())
 			}
-			if text := read(t, r); (text == "") != (c.method == http.MethodHead) {
+			if text := r.Body.String(); (text == "") != (c.method == http.MethodHead) {
 				t.Errorf("%d bytes", len(text))
 			}
 		})
@@ -89,20 +80,20 @@ func TestHandler(t *testing.T) {
 
 func TestEncodings(t *testing.T) {
 	script := asset(t)
-	plain := read(t, ask(t, http.MethodGet, script))
+	plain := ask(t, http.MethodGet, script).Body.String()
 	for _, c := range []struct{ accepted, want string }{
 		{"", ""}, {"gzip", "gzip"}, {"gzip, deflate, br, zstd", "br"}, {"GZIP", "gzip"}, {"br;q=0, gzip;q=0.5", "gzip"},
 		{"br;q=0.000", ""}, {"br;q=x, gzip", "gzip"}, {"deflate", ""}, {"*", ""}, {"gzip;q=1.0 ", "gzip"}, {",;,=", ""},
 	} {
 		t.Run(c.accepted, func(t *testing.T) {
 			r := ask(t, http.MethodGet, script, "Accept-Encoding", c.accepted)
-			if got := r.Header.Get("Content-Encoding"); got != c.want {
+			if got := r.Header().Get("Content-Encoding"); got != c.want {
 				t.Fatalf("%q, want %q", got, c.want)
 			}
-			if r.Header.Get("Vary") != "Accept-Encoding" {
+			if r.Header().Get("Vary") != "Accept-Encoding" {
 				t.Error("a cache is not told that encodings differ")
 			}
-			switch text := read(t, r); c.want {
+			switch text := r.Body.String(); c.want {
 			case "":
 				if text != plain {
 					t.Error("another text")
@@ -135,8 +126,8 @@ func unpack(t testing.TB, text string) string {
 
 func TestConditions(t *testing.T) {
 	first := ask(t, http.MethodGet, console.Root, "Accept-Encoding", "gzip")
-	tag := first.Header.Get("ETag")
-	if tag == "" || tag == ask(t, http.MethodGet, console.Root).Header.Get("ETag") {
+	tag := first.Header().Get("ETag")
+	if tag == "" || tag == ask(t, http.MethodGet, console.Root).Header().Get("ETag") {
 		t.Fatalf("tag %q: each form has its own", tag)
 	}
 	for _, c := range []struct {
@@ -150,8 +141,8 @@ func TestConditions(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := ask(t, http.MethodGet, console.Root, "Accept-Encoding", c.accepted, "If-None-Match", c.tag)
-			if r.StatusCode != c.status {
-				t.Errorf("%d, want %d", r.StatusCode, c.status)
+			if r.Code != c.status {
+				t.Errorf("%d, want %d", r.Code, c.status)
 			}
 		})
 	}
@@ -160,7 +151,7 @@ func TestConditions(t *testing.T) {
 // TestPage holds the page to its policy: nothing in its text is script or style, and all
 // that it names is there.
 func TestPage(t *testing.T) {
-	page := read(t, ask(t, http.MethodGet, console.Root))
+	page := ask(t, http.MethodGet, console.Root).Body.String()
 	for _, forbidden := range []string{"<style", "style=", "javascript:", "onload=", "http://", "https://"} {
 		if strings.Contains(page, forbidden) {
 			t.Errorf("the page has %q", forbidden)
@@ -170,8 +161,8 @@ func TestPage(t *testing.T) {
 		t.Errorf("the page has script in its text: %s", inline)
 	}
 	for _, name := range regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(page, -1) {
-		if r := ask(t, http.MethodGet, name[1]); r.StatusCode != http.StatusOK {
-			t.Errorf("%s: %d", name[1], r.StatusCode)
+		if r := ask(t, http.MethodGet, name[1]); r.Code != http.StatusOK {
+			t.Errorf("%s: %d", name[1], r.Code)
 		}
 	}
 }
@@ -184,9 +175,9 @@ func FuzzEncodings(f *testing.F) {
 	script := asset(f)
 	f.Fuzz(func(t *testing.T, accepted string) {
 		r := ask(t, http.MethodGet, script, "Accept-Encoding", accepted)
-		got := r.Header.Get("Content-Encoding")
-		if r.StatusCode != http.StatusOK || got != "" && !strings.Contains(strings.ToLower(accepted), got) {
-			t.Errorf("%d, %q for %q", r.StatusCode, got, accepted)
+		got := r.Header().Get("Content-Encoding")
+		if r.Code != http.StatusOK || got != "" && !strings.Contains(strings.ToLower(accepted), got) {
+			t.Errorf("%d, %q for %q", r.Code, got, accepted)
 		}
 	})
 }
@@ -197,12 +188,9 @@ func BenchmarkHandler(b *testing.B) {
 			r := httptest.NewRequest(http.MethodGet, target, nil)
 			r.Header.Set("Accept-Encoding", "gzip, br")
 			handler := console.Handler()
-			var sink bytes.Buffer
 			b.ReportAllocs()
 			for b.Loop() {
-				sink.Reset()
-				w := httptest.ResponseRecorder{Body: &sink, HeaderMap: http.Header{}}
-				handler.ServeHTTP(&w, r)
+				handler.ServeHTTP(httptest.NewRecorder(), r)
 			}
 		})
 	}

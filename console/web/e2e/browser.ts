@@ -23,9 +23,17 @@ export async function openBrowser(): Promise<Browser> {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
     viewport: { width: 1280, height: 860 },
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
   })
-  context.setDefaultTimeout(8000)
+  context.setDefaultTimeout(20_000) // machines that test are busy
   const complaints: string[] = []
   return {
     complaints,
@@ -34,7 +42,10 @@ export async function openBrowser(): Promise<Browser> {
       page.on('pageerror', (err) => complaints.push(err.message))
       page.on('console', (m) => {
         // A browser tells of each answer that is not 2xx; pages tell of those themselves.
-        if (m.type() === 'error' && !m.text().startsWith('Failed to load resource')) complaints.push(`${m.text()} at ${m.location().url}:${m.location().lineNumber}:${m.location().columnNumber}, on ${page.url()}`)
+        if (m.type() === 'error' && !m.text().startsWith('Failed to load resource'))
+          complaints.push(
+            `${m.text()} at ${m.location().url}:${m.location().lineNumber}:${m.location().columnNumber}, on ${page.url()}`,
+          )
       })
       await page.goto(url)
       return page
@@ -69,10 +80,23 @@ interface Violation {
 export async function expectAccessible(page: Page): Promise<void> {
   // The debugger's own way in: the page's policy has no say in it. But it has in what axe would
   // preload, which no rule that is run needs.
-  const violations = await page.evaluate(async ([source]) => {
-    if (!('axe' in window)) (0, eval)(source!)
-    const run = (window as unknown as { axe: { run: (on: Document, o: object) => Promise<{ violations: Violation[] }> } }).axe.run
-    return (await run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], preload: false })).violations
-  }, [axe])
-  expect(violations.map((v) => `${v.id}: ${v.help}\n${v.nodes.map((n) => `  ${n.html.slice(0, 200)}\n  ${n.failureSummary}`).join('\n')}`)).toEqual([])
+  const violations = await page.evaluate(
+    async ([source]) => {
+      if (!('axe' in window)) (0, eval)(source!)
+      const run = (window as unknown as { axe: { run: (on: Document, o: object) => Promise<{ violations: Violation[] }> } }).axe
+        .run
+      return (
+        await run(document, {
+          runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+          preload: false,
+        })
+      ).violations
+    },
+    [axe],
+  )
+  expect(
+    violations.map(
+      (v) => `${v.id}: ${v.help}\n${v.nodes.map((n) => `  ${n.html.slice(0, 200)}\n  ${n.failureSummary}`).join('\n')}`,
+    ),
+  ).toEqual([])
 }

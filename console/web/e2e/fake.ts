@@ -27,7 +27,12 @@ export interface Fake {
   close: () => Promise<void>
 }
 
-const types: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' }
+const types: Record<string, string> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+}
 const dist = join(import.meta.dirname, '../../dist')
 
 export async function serveFake(answers: Answers, streams: Streaming): Promise<Fake> {
@@ -57,15 +62,23 @@ async function call(request: IncomingMessage, response: ServerResponse, answers:
   const token = request.headers.authorization?.replace('Bearer ', '') ?? ''
   const known = (answers as Record<string, ((r: unknown, token: string) => unknown) | undefined>)[method]
   if (request.headers['content-type'] === 'application/json') {
-    const answer = known ? known(JSON.parse(body.toString()), token) : new Refusal('unimplemented', { kind: 'Unimplemented', message: method })
+    const answer = known
+      ? known(JSON.parse(body.toString()), token)
+      : new Refusal('unimplemented', { kind: 'Unimplemented', message: method })
     const failed = answer instanceof Refusal
-    response.writeHead(failed ? 400 : 200, { 'Content-Type': 'application/json' }).end(JSON.stringify(failed ? errorOf(answer) : answer))
+    response
+      .writeHead(failed ? 400 : 200, { 'Content-Type': 'application/json' })
+      .end(JSON.stringify(failed ? errorOf(answer) : answer))
     return
   }
   response.writeHead(200, { 'Content-Type': 'application/connect+json' })
-  const items = (streams as Record<string, ((r: unknown) => AsyncIterable<unknown> | Refusal) | undefined>)[method]?.(JSON.parse(body.subarray(5).toString()))
+  const items = (streams as Record<string, ((r: unknown) => AsyncIterable<unknown> | Refusal) | undefined>)[method]?.(
+    JSON.parse(body.subarray(5).toString()),
+  )
   if (items === undefined || items instanceof Refusal) {
-    response.end(envelope({ error: errorOf(items ?? new Refusal('unimplemented', { kind: 'Unimplemented', message: method })) }, 2))
+    response.end(
+      envelope({ error: errorOf(items ?? new Refusal('unimplemented', { kind: 'Unimplemented', message: method })) }, 2),
+    )
     return
   }
   for await (const item of items) {
@@ -75,7 +88,11 @@ async function call(request: IncomingMessage, response: ServerResponse, answers:
   response.end(envelope({}, 2))
 }
 
-const errorOf = ({ code, detail }: Refusal) => ({ code, message: detail.message, details: [{ type: 'pyisolate.v1.ErrorDetail', value: '', debug: detail }] })
+const errorOf = ({ code, detail }: Refusal) => ({
+  code,
+  message: detail.message,
+  details: [{ type: 'pyisolate.v1.ErrorDetail', value: '', debug: detail }],
+})
 
 export function envelope(value: unknown, flags: number): Buffer {
   const data = Buffer.from(JSON.stringify(value))

@@ -24,7 +24,14 @@ async function open(hash: string, more: { answers?: Answers; streams?: Streaming
   return page
 }
 
-const event = (index: number): EventsResponse => ({ event: { index: String(index), kind: 'CELL_STARTED', cell: { tenant: 'team', name: `c${index}` }, at: new Date().toISOString() } })
+const event = (index: number): EventsResponse => ({
+  event: {
+    index: String(index),
+    kind: 'CELL_STARTED',
+    cell: { tenant: 'team', name: `c${index}` },
+    at: new Date().toISOString(),
+  },
+})
 
 it('four thousand cells are one page that answers', async () => {
   const page = await open('#/cells', { answers: { 'CellService/List': () => ({ reports: cells(4096) }) } })
@@ -57,7 +64,14 @@ it('a stream that breaks off is taken up again, and nothing is there twice', asy
 
 it('a node that is away is said to be, and comes back', async () => {
   let away = true
-  const page = await open('#/nodes', { answers: { 'NodeService/ListNodes': () => (away ? new Refusal('unavailable', { kind: 'Unavailable', message: 'the node ends' }) : answers['NodeService/ListNodes']!({}, '')) } })
+  const page = await open('#/nodes', {
+    answers: {
+      'NodeService/ListNodes': () =>
+        away
+          ? new Refusal('unavailable', { kind: 'Unavailable', message: 'the node ends' })
+          : answers['NodeService/ListNodes']!({}, ''),
+    },
+  })
   await page.getByRole('alert').getByText('the node ends').waitFor()
   away = false
   await page.getByText('node-1').waitFor()
@@ -65,18 +79,23 @@ it('a node that is away is said to be, and comes back', async () => {
 })
 
 it('a call that a node does not have is said to be missing', async () => {
-  const page = await open('#/denials', { streams: { 'NodeService/Events': () => new Refusal('unimplemented', { kind: 'Unimplemented', message: 'this node tells no events' }) } })
+  const page = await open('#/denials', {
+    streams: {
+      'NodeService/Events': () => new Refusal('unimplemented', { kind: 'Unimplemented', message: 'this node tells no events' }),
+    },
+  })
   await page.getByText('this node tells no events').waitFor()
 })
 
 it('a tab that nobody sees asks for nothing', async () => {
   let asked = 0
   const page = await open('#/cells', { answers: { 'CellService/List': () => ({ reports: cells(++asked % 2) }) } })
-  await expect.poll(() => asked, { timeout: 10_000 }).toBeGreaterThan(3)
-  const show = (state: string) => page.evaluate((state) => {
-    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
-    document.dispatchEvent(new Event('visibilitychange'))
-  }, state)
+  await expect.poll(() => asked).toBeGreaterThan(3)
+  const show = (state: string) =>
+    page.evaluate((state) => {
+      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
+      document.dispatchEvent(new Event('visibilitychange'))
+    }, state)
   await show('hidden')
   await page.waitForLoadState('networkidle')
   const before = asked
@@ -99,7 +118,16 @@ it('words of guests are words', async () => {
         await new Promise(() => {})
       },
     },
-    answers: { 'CellService/Inspect': () => ({ report: { ...cells(1)[0], reason: markup, topics: [markup], layers: [{ name: markup, evidence: markup, gaps: [markup] }] } }) },
+    answers: {
+      'CellService/Inspect': () => ({
+        report: {
+          ...cells(1)[0],
+          reason: markup,
+          topics: [markup],
+          layers: [{ name: markup, evidence: markup, gaps: [markup] }],
+        },
+      }),
+    },
   })
   await page.getByText(markup).first().waitFor()
   expect(await page.locator('main img, main script').count()).toBe(0)

@@ -23,7 +23,16 @@ export async function startNode(): Promise<Node> {
   const dir = mkdtempSync(join(tmpdir(), 'console-node-'))
   const socket = join(dir, 'node.sock')
   const port = await freePort()
-  const serve = ['serve', '--data', join(dir, 'data'), '--socket', socket, '--listen', `http://127.0.0.1:${port}`, '--plain-loopback']
+  const serve = [
+    'serve',
+    '--data',
+    join(dir, 'data'),
+    '--socket',
+    socket,
+    '--listen',
+    `http://127.0.0.1:${port}`,
+    '--plain-loopback',
+  ]
   const node = spawn(binary, serve, { stdio: ['ignore', 'pipe', 'pipe'] })
   const call: Node['call'] = (method, body) => callSocket(socket, method, body)
   await ready(node)
@@ -31,7 +40,8 @@ export async function startNode(): Promise<Node> {
   return {
     url: `http://127.0.0.1:${port}/console/`,
     call,
-    token: async (role, tenant) => (await call('PolicyService/CreateToken', { name: `test-${++tokens}`, role, tenant })).secret ?? '',
+    token: async (role, tenant) =>
+      (await call('PolicyService/CreateToken', { name: `test-${++tokens}`, role, tenant })).secret ?? '',
     close: async () => {
       const ended = new Promise((done) => node.once('exit', done))
       node.kill('SIGTERM')
@@ -63,15 +73,18 @@ function freePort(): Promise<number> {
 
 function callSocket<A>(socketPath: string, method: string, body: unknown): Promise<A> {
   return new Promise((done, fail) => {
-    const call = request({ socketPath, path: `/pyisolate.v1.${method}`, method: 'POST', headers: { 'Content-Type': 'application/json' } }, (answer) => {
-      const pieces: Buffer[] = []
-      answer.on('data', (piece: Buffer) => pieces.push(piece))
-      answer.on('end', () => {
-        const text = Buffer.concat(pieces).toString()
-        if (answer.statusCode === 200) done(JSON.parse(text) as A)
-        else fail(new Error(`${method}: ${text}`))
-      })
-    })
+    const call = request(
+      { socketPath, path: `/pyisolate.v1.${method}`, method: 'POST', headers: { 'Content-Type': 'application/json' } },
+      (answer) => {
+        const pieces: Buffer[] = []
+        answer.on('data', (piece: Buffer) => pieces.push(piece))
+        answer.on('end', () => {
+          const text = Buffer.concat(pieces).toString()
+          if (answer.statusCode === 200) done(JSON.parse(text) as A)
+          else fail(new Error(`${method}: ${text}`))
+        })
+      },
+    )
     call.on('error', fail)
     call.end(JSON.stringify(body))
   })

@@ -23,7 +23,9 @@ export function App() {
   if (!secret) return <Login />
   return (
     <>
-      <a class="skip" href="#main" onClick={skip}>Skip to the page</a>
+      <a class="skip" href="#main" onClick={skip}>
+        Skip to the page
+      </a>
       <nav aria-label="Console" class="bar">
         <span class="brand">
           <img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" width="20" height="20" />
@@ -32,13 +34,17 @@ export function App() {
         <ul>
           {places.map((p) => (
             <li key={p.name}>
-              <a href={href(p.to)} aria-current={p.has.includes(at.page) ? 'page' : undefined}>{p.name}</a>
+              <a href={href(p.to)} aria-current={p.has.includes(at.page) ? 'page' : undefined}>
+                {p.name}
+              </a>
             </li>
           ))}
         </ul>
         <span class="right">
           <ThemeSwitch />
-          <button type="button" onClick={() => logOut()}>Log out</button>
+          <button type="button" onClick={() => logOut()}>
+            Log out
+          </button>
         </span>
       </nav>
       <main id="main" tabIndex={-1}>

@@ -12,7 +12,12 @@ export function bytes(text: string | undefined): string {
 // seconds of a duration as protobuf writes it: "1.5s".
 export const seconds = (text: string | undefined): number => Number((text ?? '0s').replace(/s$/, ''))
 
-const steps: [number, string][] = [[86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']]
+const steps: [number, string][] = [
+  [86_400, 'd'],
+  [3600, 'h'],
+  [60, 'min'],
+  [1, 's'],
+]
 
 export function duration(s: number): string {
   if (s < 1) return `${Math.round(s * 1000)} ms`

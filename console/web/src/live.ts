@@ -69,7 +69,11 @@ const pauses = [500, 1000, 2000, 5000, 10_000]
 
 // useStream takes what comes until the stream ends by itself. `open` is called for each try,
 // and goes on where the one before left off, if it can.
-export function useStream<T>(open: (signal: AbortSignal) => AsyncIterable<T>, take: (item: T) => void, on: unknown[]): { state: StreamState; error?: string } {
+export function useStream<T>(
+  open: (signal: AbortSignal) => AsyncIterable<T>,
+  take: (item: T) => void,
+  on: unknown[],
+): { state: StreamState; error?: string } {
   const [state, setState] = useState<{ state: StreamState; error?: string }>({ state: 'connecting' })
   useEffect(() => {
     let stop = new AbortController()

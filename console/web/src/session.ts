@@ -37,7 +37,11 @@ export async function call<M extends keyof Calls>(method: M, request: Calls[M][0
   return plainCall(method, request, withToken(options)).catch((err: unknown) => ended(err, options))
 }
 
-export async function* stream<M extends keyof Streams>(method: M, request: Streams[M][0], options: Options = {}): AsyncGenerator<Streams[M][1]> {
+export async function* stream<M extends keyof Streams>(
+  method: M,
+  request: Streams[M][0],
+  options: Options = {},
+): AsyncGenerator<Streams[M][1]> {
   try {
     yield* plainStream(method, request, withToken(options))
   } catch (err) {

@@ -23,7 +23,8 @@ beforeEach(async () => {
   fake = await serveFake(
     {
       'CellService/Inspect': ({ name }, token) => ({ report: { cell: { tenant: token, name } } }),
-      'CellService/Kill': () => new Refusal('not_found', { kind: 'NotFound', message: 'there is no such cell', hint: 'look at the list' }),
+      'CellService/Kill': () =>
+        new Refusal('not_found', { kind: 'NotFound', message: 'there is no such cell', hint: 'look at the list' }),
     },
     {
       'CellService/Logs': async function* () {
@@ -52,7 +53,9 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 describe('call', () => {
   it('answers', async () => {
-    expect(await call('CellService/Inspect', { name: 'a' }, { token: 'secret' })).toEqual({ report: { cell: { tenant: 'secret', name: 'a' } } })
+    expect(await call('CellService/Inspect', { name: 'a' }, { token: 'secret' })).toEqual({
+      report: { cell: { tenant: 'secret', name: 'a' } },
+    })
   })
   it('fails with what the node said', async () => {
     const err = await call('CellService/Kill', {}).catch((err: unknown) => err as CallError)
@@ -95,9 +98,28 @@ describe('errorOf', () => {
     ['text', 'oops', 'Internal', 'the answer cannot be read'],
     ['a code alone', { code: 'unavailable' }, 'Unavailable', 'unavailable'],
     ['a code of no meaning', { code: 'data_loss', message: 'm' }, 'Internal', 'm'],
-    ['a detail of another kind', { code: 'canceled', message: 'm', details: [{ type: 'x', debug: { kind: 'y' } }] }, 'Cancelled', 'm'],
-    ['a detail', { code: 'canceled', message: 'm', details: [{ type: 'pyisolate.v1.ErrorDetail', debug: { kind: 'CellGone', message: 'n' } }] }, 'CellGone', 'n'],
-    ['a detail that cannot be read', { code: 'not_found', message: 'm', details: [{ type: 'pyisolate.v1.ErrorDetail', value: 'AA' }] }, 'NotFound', 'm'],
+    [
+      'a detail of another kind',
+      { code: 'canceled', message: 'm', details: [{ type: 'x', debug: { kind: 'y' } }] },
+      'Cancelled',
+      'm',
+    ],
+    [
+      'a detail',
+      {
+        code: 'canceled',
+        message: 'm',
+        details: [{ type: 'pyisolate.v1.ErrorDetail', debug: { kind: 'CellGone', message: 'n' } }],
+      },
+      'CellGone',
+      'n',
+    ],
+    [
+      'a detail that cannot be read',
+      { code: 'not_found', message: 'm', details: [{ type: 'pyisolate.v1.ErrorDetail', value: 'AA' }] },
+      'NotFound',
+      'm',
+    ],
   ])('%s', (_, sent, kind, message) => {
     expect(errorOf(sent)).toMatchObject({ kind, message })
   })

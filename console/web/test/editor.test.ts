@@ -59,7 +59,8 @@ describe('placeAt', () => {
 describe('completions', () => {
   const labels = (marked: string) => completions(schema, ...cursor(marked)).options.map((o) => o.label)
   it('of the top, without what is there', () => expect(labels('version: 1.0\n‸')).toEqual(['defaults', 'sandboxes']))
-  it('of a sandbox', () => expect(labels(`${head}    ‸`)).toEqual(expect.arrayContaining(['fs', 'net', 'imports', 'mem', 'contracts', 'restart'])))
+  it('of a sandbox', () =>
+    expect(labels(`${head}    ‸`)).toEqual(expect.arrayContaining(['fs', 'net', 'imports', 'mem', 'contracts', 'restart'])))
   it('of a sandbox, without what is above and below', () => {
     const all = labels(`${head}    mem: 1MiB\n    ‸\n    wall: 1s\n  b:\n    net: []\n`)
     expect(all).not.toContain('mem')
@@ -80,7 +81,10 @@ describe('completions', () => {
 })
 
 it('sandboxesOf', () => {
-  expect(sandboxesOf('version: 1.0\nsandboxes:\n  # x\n  a:\n    mem: 1MiB\n  "b.c": {}\ndefaults:\n  d:\n')).toEqual(['a', 'b.c'])
+  expect(sandboxesOf('version: 1.0\nsandboxes:\n  # x\n  a:\n    mem: 1MiB\n  "b.c": {}\ndefaults:\n  d:\n')).toEqual([
+    'a',
+    'b.c',
+  ])
   expect(sandboxesOf('')).toEqual([])
 })
 
@@ -100,7 +104,12 @@ describe('validate', () => {
     ['a rule that is none', `${head}    fs:\n      - {}\n`, '{}', 'at least 1 keys'],
     ['a relative path', `${head}    fs:\n      - read: [a]\n`, 'a', 'this does not have the form'],
     ['a missing key', 'version: 1.0\n', 'v', 'the key "sandboxes" is missing'],
-    ['a key that is not for here', 'version: 1.0\ndefaults:\n  extends: a\nsandboxes: {a: {}}\n', 'extends', '"extends" is not for here'],
+    [
+      'a key that is not for here',
+      'version: 1.0\ndefaults:\n  extends: a\nsandboxes: {a: {}}\n',
+      'extends',
+      '"extends" is not for here',
+    ],
     ['a name of no form', 'version: 1.0\nsandboxes:\n  "a b": {}\n', '"a b"', 'this does not have the form'],
     ['the same key twice', `${head}    mem: 1MiB\n    mem: 2MiB\n`, 'm', 'unique'],
     ['no YAML', 'a: [', '', ''],
@@ -109,18 +118,47 @@ describe('validate', () => {
     expect(first?.message).toContain(message)
     if (at) expect(text.slice(first!.from, first!.to)).toContain(at)
   })
-  it.each(['', '\u0000', '- - -', '&a [*a]', '{{{', '"', 'a: !!binary x', '? {a: b}\n: c', `${head}    <<: *x`])('never fails: %j', (text) => {
-    expect(() => validate(schema, text)).not.toThrow()
-  })
+  it.each(['', '\u0000', '- - -', '&a [*a]', '{{{', '"', 'a: !!binary x', '? {a: b}\n: c', `${head}    <<: *x`])(
+    'never fails: %j',
+    (text) => {
+      expect(() => validate(schema, text)).not.toThrow()
+    },
+  )
 })
 
 // What the validator does not know it would pass over: the node would find it, later.
 it('the schema uses what the validator knows', () => {
-  const known = new Set(['$schema', '$id', '$defs', '$ref', 'title', 'description', 'type', 'enum', 'const', 'pattern', 'minimum', 'maximum', 'minLength', 'minItems', 'maxItems',
-    'minProperties', 'maxProperties', 'required', 'properties', 'patternProperties', 'additionalProperties', 'propertyNames', 'items', 'oneOf', 'not'])
+  const known = new Set([
+    '$schema',
+    '$id',
+    '$defs',
+    '$ref',
+    'title',
+    'description',
+    'type',
+    'enum',
+    'const',
+    'pattern',
+    'minimum',
+    'maximum',
+    'minLength',
+    'minItems',
+    'maxItems',
+    'minProperties',
+    'maxProperties',
+    'required',
+    'properties',
+    'patternProperties',
+    'additionalProperties',
+    'propertyNames',
+    'items',
+    'oneOf',
+    'not',
+  ])
   const unknown = new Set<string>()
   const walk = (s: unknown, names: boolean): void => {
-    if (typeof s !== 'object' || s === null || Array.isArray(s)) return void (Array.isArray(s) && s.forEach((one) => walk(one, false)))
+    if (typeof s !== 'object' || s === null || Array.isArray(s))
+      return void (Array.isArray(s) && s.forEach((one) => walk(one, false)))
     for (const [key, value] of Object.entries(s)) {
       if (!names && !known.has(key)) unknown.add(key)
       if (key === 'not' && !names) expect(Object.keys(value as object)).toEqual(['required'])

@@ -8,18 +8,35 @@ const { href, parse } = await import('../src/route.ts')
 const { matches, sort } = await import('../src/ui/table.tsx')
 
 it.each([
-  [undefined, '0 B'], ['1023', '1023 B'], ['1024', '1.0 KiB'], ['67108864', '64.0 MiB'], ['1099511627776', '1.0 TiB'], ['10995116277760000', '10000 TiB'],
+  [undefined, '0 B'],
+  ['1023', '1023 B'],
+  ['1024', '1.0 KiB'],
+  ['67108864', '64.0 MiB'],
+  ['1099511627776', '1.0 TiB'],
+  ['10995116277760000', '10000 TiB'],
 ])('bytes %s', (n, text) => expect(bytes(n)).toBe(text))
 
 it.each([
-  ['0s', '0 ms'], ['0.0213s', '21 ms'], ['1.5s', '1.50 s'], ['59.99s', '60.0 s'], ['61s', '1 min 1 s'], ['3600s', '1 h'], ['90061s', '1 d 1 h'],
+  ['0s', '0 ms'],
+  ['0.0213s', '21 ms'],
+  ['1.5s', '1.50 s'],
+  ['59.99s', '60.0 s'],
+  ['61s', '1 min 1 s'],
+  ['3600s', '1 h'],
+  ['90061s', '1 d 1 h'],
 ])('duration %s', (s, text) => expect(duration(seconds(s))).toBe(text))
 
 it.each([
-  [undefined, ''], ['2026-01-01T00:00:00Z', '2 min ago'], ['2026-01-01T00:02:27Z', 'now'], ['2026-01-01T00:02:20Z', '10 s ago'], ['2027-01-01T00:00:00Z', 'now'], ['2025-12-25T00:00:00Z', '7 d ago'],
+  [undefined, ''],
+  ['2026-01-01T00:00:00Z', '2 min ago'],
+  ['2026-01-01T00:02:27Z', 'now'],
+  ['2026-01-01T00:02:20Z', '10 s ago'],
+  ['2027-01-01T00:00:00Z', 'now'],
+  ['2025-12-25T00:00:00Z', '7 d ago'],
 ])('ago %s', (at, text) => expect(ago(at, Date.parse('2026-01-01T00:02:30Z'))).toBe(text))
 
-it('counts', () => expect([count(1, 'cell'), count(0, 'cell'), count(2, 'policy', 'policies')]).toEqual(['1 cell', '0 cells', '2 policies']))
+it('counts', () =>
+  expect([count(1, 'cell'), count(0, 'cell'), count(2, 'policy', 'policies')]).toEqual(['1 cell', '0 cells', '2 policies']))
 
 it('base64 there and back', () => {
   const text = 'version: 1.0\n# ü 🐍 \u0000'
@@ -30,16 +47,28 @@ it('base64 there and back', () => {
 
 describe('addresses', () => {
   it.each([
-    [{ page: 'cells' }], [{ page: 'nodes' }], [{ page: 'denials' }], [{ page: 'events' }], [{ page: 'policies' }],
-    [{ page: 'cell', tenant: 'team', name: 'a/b c' }], [{ page: 'policy', name: 'team/reader', tab: 'edit' }], [{ page: 'policy', name: 'x', tab: 'history' }],
+    [{ page: 'cells' }],
+    [{ page: 'nodes' }],
+    [{ page: 'denials' }],
+    [{ page: 'events' }],
+    [{ page: 'policies' }],
+    [{ page: 'cell', tenant: 'team', name: 'a/b c' }],
+    [{ page: 'policy', name: 'team/reader', tab: 'edit' }],
+    [{ page: 'policy', name: 'x', tab: 'history' }],
   ] as const)('%j there and back', (route) => expect(parse(href(route))).toEqual(route))
-  it.each(['', '#', '#/', '#/nowhere', '#/cells/only'])('%s is the list of cells', (hash) => expect(parse(hash)).toEqual({ page: 'cells' }))
+  it.each(['', '#', '#/', '#/nowhere', '#/cells/only'])('%s is the list of cells', (hash) =>
+    expect(parse(hash)).toEqual({ page: 'cells' }),
+  )
   it('what is no escape is itself', () => expect(parse('#/policies/%zz')).toEqual({ page: 'policy', name: '%zz', tab: 'edit' }))
 })
 
 describe('tables', () => {
   it.each([
-    ['', true], ['team', true], ['TEAM etl', true], ['etl team', true], ['team other', false],
+    ['', true],
+    ['team', true],
+    ['TEAM etl', true],
+    ['etl team', true],
+    ['team other', false],
   ])('filter %s', (filter, fits) => expect(matches(filter, 'team', 'etl', undefined)).toBe(fits))
   it('sort numbers as numbers, and names as people do', () => {
     expect(sort([10, 9, 100], (n) => n, false)).toEqual([9, 10, 100])
@@ -49,13 +78,21 @@ describe('tables', () => {
 
 describe('what a guest says', () => {
   it.each([
-    ['plain ü\n', 'plain ü'], ['a\nb\tc', 'a\nb\tc'], ['\u001b[31mred', '\\u001b[31mred'], ['a\rb', 'a\\u000db'], ['x\u202egnp.exe', 'x\\u202egnp.exe'], ['\u0000', '\\u0000'],
+    ['plain ü\n', 'plain ü'],
+    ['a\nb\tc', 'a\nb\tc'],
+    ['\u001b[31mred', '\\u001b[31mred'],
+    ['a\rb', 'a\\u000db'],
+    ['x\u202egnp.exe', 'x\\u202egnp.exe'],
+    ['\u0000', '\\u0000'],
   ])('%j', (text, shown) => expect(visible(text)).toBe(shown))
   it('names a metric by its tags, in order', () => {
     expect(metricName({ name: 'rows', tags: { b: '2', a: '1' } })).toBe('rows{a=1, b=2}')
     expect(metricName({ name: 'rows' })).toBe('rows')
   })
   it.each([
-    [{ post: { json: '{"a":1}' } }, '{"a":1}'], [{ post: { raw: textToBase64('hi') } }, '2 bytes: hi'], [{ post: { raw: '' } }, '0 bytes: '], [{ error: { kind: 'Timeout', message: 'm' } }, 'Timeout: m'],
+    [{ post: { json: '{"a":1}' } }, '{"a":1}'],
+    [{ post: { raw: textToBase64('hi') } }, '2 bytes: hi'],
+    [{ post: { raw: '' } }, '0 bytes: '],
+    [{ error: { kind: 'Timeout', message: 'm' } }, 'Timeout: m'],
   ])('item %j', (item, text) => expect(shownItem(item)).toBe(text))
 })

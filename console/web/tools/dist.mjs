@@ -10,7 +10,10 @@ const most = 350_000 // bytes of all files, with gzip
 // Another release of Node.js may pack the same bytes in another way.
 const ways = {
   '.gz': { unpack: gunzipSync, pack: (text) => gzipSync(text, { level: constants.Z_BEST_COMPRESSION }) },
-  '.br': { unpack: brotliDecompressSync, pack: (text) => brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: text.length } }) },
+  '.br': {
+    unpack: brotliDecompressSync,
+    pack: (text) => brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: text.length } }),
+  },
 }
 
 function filesOf(dir) {
@@ -46,10 +49,12 @@ function compare(dir, built) {
   for (const name of new Set([...there, ...wanted])) {
     if (!there.includes(name)) faults.push(`${name} is missing`)
     else if (!wanted.includes(name)) faults.push(`${name} is not built`)
-    else if (!isPacked(name) && !readFileSync(join(dir, name)).equals(readFileSync(join(built, name)))) faults.push(`${name} differs`)
+    else if (!isPacked(name) && !readFileSync(join(dir, name)).equals(readFileSync(join(built, name))))
+      faults.push(`${name} differs`)
     else if (isPacked(name)) {
       const { unpack } = ways[name.slice(-3)]
-      if (!unpack(readFileSync(join(dir, name))).equals(readFileSync(join(dir, name.slice(0, -3))))) faults.push(`${name} is packed from something else`)
+      if (!unpack(readFileSync(join(dir, name))).equals(readFileSync(join(dir, name.slice(0, -3)))))
+        faults.push(`${name} is packed from something else`)
     }
   }
   return faults

@@ -8,9 +8,17 @@ const target = new URL('../src/api/types.ts', import.meta.url)
 // The JSON mapping of protobuf: 64-bit numbers are strings, and so are bytes (base64),
 // timestamps (RFC 3339) and durations ("1.5s").
 const scalars = {
-  string: 'string', bool: 'boolean', double: 'number', float: 'number',
-  int32: 'number', uint32: 'number', int64: 'string', uint64: 'string', bytes: 'string',
-  'google.protobuf.Timestamp': 'string', 'google.protobuf.Duration': 'string',
+  string: 'string',
+  bool: 'boolean',
+  double: 'number',
+  float: 'number',
+  int32: 'number',
+  uint32: 'number',
+  int64: 'string',
+  uint64: 'string',
+  bytes: 'string',
+  'google.protobuf.Timestamp': 'string',
+  'google.protobuf.Duration': 'string',
 }
 const typeOf = (name) => scalars[name] ?? name
 const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase())
@@ -26,10 +34,16 @@ function fieldOf(line, where) {
 function messages(text, file) {
   const out = []
   for (const [, name, body] of text.matchAll(/message (\w+) \{((?:[^{}]|\{[^{}]*\})*)\}/g)) {
-    const fields = body.replace(/oneof \w+ \{([^}]*)\}/g, '$1').split(';').map((f) => f.trim()).filter(Boolean)
-    out.push(fields.length === 0
-      ? `export type ${name} = Record<string, never>\n`
-      : `export interface ${name} {\n${fields.map((f) => `  ${fieldOf(f, `${file}: ${name}`)}\n`).join('')}}\n`)
+    const fields = body
+      .replace(/oneof \w+ \{([^}]*)\}/g, '$1')
+      .split(';')
+      .map((f) => f.trim())
+      .filter(Boolean)
+    out.push(
+      fields.length === 0
+        ? `export type ${name} = Record<string, never>\n`
+        : `export interface ${name} {\n${fields.map((f) => `  ${fieldOf(f, `${file}: ${name}`)}\n`).join('')}}\n`,
+    )
   }
   return out
 }

@@ -17,16 +17,26 @@ export async function call<M extends keyof Calls>(method: M, request: Calls[M][0
   const answer = await post(method, 'application/json', encoder.encode(JSON.stringify(request)), options)
   const text = await answer.text().catch((err: unknown) => fail(err, options.signal))
   const value = parse(text)
-  if (!answer.ok) throw answer.headers.get('Content-Type')?.startsWith('application/json') ? errorOf(value) : unreachable(`status ${answer.status}`)
+  if (!answer.ok)
+    throw answer.headers.get('Content-Type')?.startsWith('application/json')
+      ? errorOf(value)
+      : unreachable(`status ${answer.status}`)
   return value as Calls[M][1]
 }
 
 // stream yields what comes, until the node ends it. Who stops listening ends it, too.
-export async function* stream<M extends keyof Streams>(method: M, request: Streams[M][0], options: Options = {}): AsyncGenerator<Streams[M][1]> {
+export async function* stream<M extends keyof Streams>(
+  method: M,
+  request: Streams[M][0],
+  options: Options = {},
+): AsyncGenerator<Streams[M][1]> {
   const stop = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
   try {
-    const answer = await post(method, 'application/connect+json', enclose(encoder.encode(JSON.stringify(request))), { ...options, signal })
+    const answer = await post(method, 'application/connect+json', enclose(encoder.encode(JSON.stringify(request))), {
+      ...options,
+      signal,
+    })
     if (!answer.ok || !answer.body) throw unreachable(`status ${answer.status}`)
     for await (const { end, data } of disclose(pieces(answer.body))) {
       const value = parse(decoder.decode(data)) as { error?: unknown }
@@ -49,9 +59,15 @@ export async function* stream<M extends keyof Streams>(method: M, request: Strea
 function post(method: string, type: string, body: Uint8Array<ArrayBuffer>, { token, signal }: Options): Promise<Response> {
   const headers: Record<string, string> = { 'Content-Type': type, 'Connect-Protocol-Version': '1' }
   if (token) headers.Authorization = `Bearer ${token}`
-  return fetch(`/pyisolate.v1.${method}`, { method: 'POST', headers, body, signal, credentials: 'omit', cache: 'no-store', redirect: 'error' }).catch(
-    (err: unknown) => fail(err, signal),
-  )
+  return fetch(`/pyisolate.v1.${method}`, {
+    method: 'POST',
+    headers,
+    body,
+    signal,
+    credentials: 'omit',
+    cache: 'no-store',
+    redirect: 'error',
+  }).catch((err: unknown) => fail(err, signal))
 }
 
 // Not every browser can iterate over a ReadableStream.

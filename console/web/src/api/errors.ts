@@ -42,7 +42,10 @@ export function errorOf(sent: unknown): CallError {
   const wire = (typeof sent === 'object' && sent !== null ? sent : {}) as Wire
   const detail = wire.details?.find((d) => d.type === 'pyisolate.v1.ErrorDetail')?.debug
   if (typeof detail === 'object' && detail !== null) return new CallError(detail as ErrorDetail)
-  return new CallError({ kind: kinds[wire.code ?? ''] ?? 'Internal', message: wire.message || wire.code || 'the answer cannot be read' })
+  return new CallError({
+    kind: kinds[wire.code ?? ''] ?? 'Internal',
+    message: wire.message || wire.code || 'the answer cannot be read',
+  })
 }
 
 export const unreachable = (why: string) => new CallError({ kind: 'Unreachable', message: `the node does not answer: ${why}` })

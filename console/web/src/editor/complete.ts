@@ -15,16 +15,27 @@ function keys(schema: Schema, place: Place): Completion[] {
     for (const [key, value] of Object.entries(s.properties ?? {})) {
       if (place.present.includes(key)) continue
       const all = alternatives(schema, value)
-      found.set(key, { label: key, type: 'property', detail: typeText(all), info: value.description ?? all[0]?.description, apply: `${key}: ` })
+      found.set(key, {
+        label: key,
+        type: 'property',
+        detail: typeText(all),
+        info: value.description ?? all[0]?.description,
+        apply: `${key}: `,
+      })
     }
   }
   return [...found.values()]
 }
 
 function values(schema: Schema, text: string, place: Place): Completion[] {
-  if (place.path.at(-1) === 'extends') return sandboxesOf(text).filter((name) => name !== place.path.at(-2)).map((label) => ({ label, type: 'variable', detail: 'sandbox' }))
+  if (place.path.at(-1) === 'extends')
+    return sandboxesOf(text)
+      .filter((name) => name !== place.path.at(-2))
+      .map((label) => ({ label, type: 'variable', detail: 'sandbox' }))
   // What a list may hold can be written as a value alone where the schema says so.
-  const found = at(schema, place.path).flatMap((s) => s.enum ?? (s.type === 'boolean' ? [true, false] : s.const !== undefined ? [s.const] : []))
+  const found = at(schema, place.path).flatMap(
+    (s) => s.enum ?? (s.type === 'boolean' ? [true, false] : s.const !== undefined ? [s.const] : []),
+  )
   return [...new Set(found.map(valueText))].map((label) => ({ label, type: 'enum' }))
 }
 
@@ -50,11 +61,13 @@ export function sandboxesOf(text: string): string[] {
 }
 
 // source of completions for the editor.
-export const source = (schema: () => Schema | undefined) => (context: CompletionContext): CompletionResult | null => {
-  const known = schema()
-  if (!known || context.matchBefore(/#.*/)) return null
-  const { from, options } = completions(known, context.state.doc.toString(), context.pos)
-  // Unasked, only to who has begun a word, a value or an entry.
-  if (options.length === 0 || (!context.explicit && from === context.pos && !context.matchBefore(/[:-] /))) return null
-  return { from, options, validFor: /^[\w.-]*$/ }
-}
+export const source =
+  (schema: () => Schema | undefined) =>
+  (context: CompletionContext): CompletionResult | null => {
+    const known = schema()
+    if (!known || context.matchBefore(/#.*/)) return null
+    const { from, options } = completions(known, context.state.doc.toString(), context.pos)
+    // Unasked, only to who has begun a word, a value or an entry.
+    if (options.length === 0 || (!context.explicit && from === context.pos && !context.matchBefore(/[:-] /))) return null
+    return { from, options, validFor: /^[\w.-]*$/ }
+  }

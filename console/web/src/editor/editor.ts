@@ -9,7 +9,16 @@ import { lintGutter, lintKeymap, setDiagnostics, type Diagnostic } from '@codemi
 import { MergeView, unifiedMergeView } from '@codemirror/merge'
 import { highlightSelectionMatches, searchKeymap } from '@codemirror/search'
 import { EditorState, StateEffect, StateField, type Extension } from '@codemirror/state'
-import { Decoration, drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, type DecorationSet } from '@codemirror/view'
+import {
+  Decoration,
+  drawSelection,
+  EditorView,
+  highlightActiveLine,
+  highlightActiveLineGutter,
+  keymap,
+  lineNumbers,
+  type DecorationSet,
+} from '@codemirror/view'
 
 import type { Problem } from '../api/types.ts'
 import { source } from './complete.ts'
@@ -43,7 +52,10 @@ const jumpedLine = StateField.define<DecorationSet>({
   create: () => Decoration.none,
   update(marks, tr) {
     for (const effect of tr.effects) {
-      if (effect.is(jumped)) return effect.value === null ? Decoration.none : Decoration.set([Decoration.line({ class: 'cm-jumped' }).range(effect.value)])
+      if (effect.is(jumped))
+        return effect.value === null
+          ? Decoration.none
+          : Decoration.set([Decoration.line({ class: 'cm-jumped' }).range(effect.value)])
     }
     return tr.docChanged ? Decoration.none : marks
   },
@@ -51,13 +63,26 @@ const jumpedLine = StateField.define<DecorationSet>({
 })
 
 const common = (label: string): Extension => [
-  lineNumbers(), yaml(), theme, indentUnit.of('  '), EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false', tabindex: '0' }),
+  lineNumbers(),
+  yaml(),
+  theme,
+  indentUnit.of('  '),
+  EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false', tabindex: '0' }),
 ]
 
 // Tab leaves the editor, as it leaves every field; Ctrl+] and Ctrl+[ indent.
 const writing: Extension = [
-  history(), drawSelection(), bracketMatching(), closeBrackets(), indentOnInput(), highlightActiveLine(), highlightActiveLineGutter(), highlightSelectionMatches(),
-  lintGutter(), jumpedLine, keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap]),
+  history(),
+  drawSelection(),
+  bracketMatching(),
+  closeBrackets(),
+  indentOnInput(),
+  highlightActiveLine(),
+  highlightActiveLineGutter(),
+  highlightSelectionMatches(),
+  lintGutter(),
+  jumpedLine,
+  keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap]),
 ]
 
 const shadowOf = (host: HTMLElement) => host.shadowRoot ?? host.attachShadow({ mode: 'open' })
@@ -72,7 +97,9 @@ export function createEditor({ host, text, label, onChange }: Options): Editor {
     state: EditorState.create({
       doc: text,
       extensions: [
-        common(label), writing, autocompletion({ icons: false, override: [source(() => schema)] }),
+        common(label),
+        writing,
+        autocompletion({ icons: false, override: [source(() => schema)] }),
         EditorView.updateListener.of((u) => {
           if (!u.docChanged) return
           told = null
@@ -100,7 +127,10 @@ export function createEditor({ host, text, label, onChange }: Options): Editor {
     },
     jump: (number) => {
       const line = view.state.doc.line(Math.min(Math.max(1, number), view.state.doc.lines))
-      view.dispatch({ selection: { anchor: line.from }, effects: [jumped.of(line.from), EditorView.scrollIntoView(line.from, { y: 'center' })] })
+      view.dispatch({
+        selection: { anchor: line.from },
+        effects: [jumped.of(line.from), EditorView.scrollIntoView(line.from, { y: 'center' })],
+      })
       view.focus()
     },
     focus: () => view.focus(),
@@ -115,7 +145,13 @@ export function diagnosticOf(state: EditorState, p: Problem): Diagnostic {
   const before = [...line.text].slice(0, Math.max(0, (p.column ?? 1) - 1)).join('')
   const from = line.from + Math.min(before.length, line.length)
   const word = /^[^\s,\]}:]+/.exec(line.text.slice(from - line.from))?.[0].length ?? 0
-  return { from, to: Math.min(from + Math.max(word, 1), Math.max(line.to, from)), severity: 'error', source: 'node', message: p.hint ? `${p.message}\n${p.hint}` : (p.message ?? '') }
+  return {
+    from,
+    to: Math.min(from + Math.max(word, 1), Math.max(line.to, from)),
+    severity: 'error',
+    source: 'node',
+    message: p.hint ? `${p.message}\n${p.hint}` : (p.message ?? ''),
+  }
 }
 
 // createDiff shows how a text differs from another, to be read.
@@ -125,7 +161,11 @@ export function createDiff(host: HTMLElement, before: string, after: string, lab
     parent: root,
     root,
     doc: after,
-    extensions: [common(label), EditorState.readOnly.of(true), unifiedMergeView({ original: before, mergeControls: false, gutter: true, collapseUnchanged: { margin: 2, minSize: 4 } })],
+    extensions: [
+      common(label),
+      EditorState.readOnly.of(true),
+      unifiedMergeView({ original: before, mergeControls: false, gutter: true, collapseUnchanged: { margin: 2, minSize: 4 } }),
+    ],
   })
   return () => view.destroy()
 }

@@ -45,7 +45,15 @@ export function placeAt(text: string, offset: number): Place {
   const path = levels.map((l) => l.key ?? '*')
   const outermost = levels[0]?.indent ?? at
   const full = [...above(lines, outermost, levels[0] ? levels[0].key === undefined : false), ...path]
-  if (last?.key !== undefined) return flow(rest, full, start + at) ?? { path: full, key: false, from: start + at + (rest.length - rest.trimStart().length), present: [] }
+  if (last?.key !== undefined)
+    return (
+      flow(rest, full, start + at) ?? {
+        path: full,
+        key: false,
+        from: start + at + (rest.length - rest.trimStart().length),
+        present: [],
+      }
+    )
   const inFlow = flow(rest, full, start + at)
   if (inFlow) return inFlow
   return { path: full, key: true, from: start + at, present: siblings(text, lines, start, at) }
@@ -79,7 +87,7 @@ function siblings(text: string, before: string[], start: number, column: number)
       if (isBlank(line)) continue
       const { levels } = levelsOf(line)
       const here = levels.find((l) => l.key !== undefined && l.indent === column)
-      const starts = levels[0]!== undefined && levels[0].key === undefined && levels[0].indent < column
+      const starts = levels[0] !== undefined && levels[0].key === undefined && levels[0].indent < column
       if (lines === after && starts) break
       if (here) found.push(here.key!)
       if (starts || (levels[0]?.indent ?? column) < column) break
@@ -122,5 +130,7 @@ function flow(rest: string, base: string[], at: number): Place | undefined {
   if (!top) return undefined
   const from = at + word + (rest.slice(word).length - rest.slice(word).trimStart().length)
   if (top.list) return { path: top.path, key: false, from, present: [] }
-  return key === undefined ? { path: top.path, key: true, from, present: top.present } : { path: [...top.path, key], key: false, from, present: [] }
+  return key === undefined
+    ? { path: top.path, key: true, from, present: top.present }
+    : { path: [...top.path, key], key: false, from, present: [] }
 }

@@ -37,7 +37,9 @@ export function follow(root: Schema, s: Schema): Schema {
 export function alternatives(root: Schema, s: Schema): Schema[] {
   const one = follow(root, s)
   const of = one.oneOf ?? one.anyOf
-  return of ? of.flatMap((a) => alternatives(root, a)).map((a) => ({ ...a, description: a.description ?? one.description })) : [one]
+  return of
+    ? of.flatMap((a) => alternatives(root, a)).map((a) => ({ ...a, description: a.description ?? one.description }))
+    : [one]
 }
 
 // valueOf a map's key.
@@ -62,4 +64,11 @@ export function at(root: Schema, path: string[]): Schema[] {
   return here
 }
 
-export const typeText = (all: Schema[]): string => [...new Set(all.flatMap((s) => (s.enum ? [s.enum.map(String).join(' | ')] : s.const !== undefined ? [String(s.const)] : (s.type ?? []))))].join(' or ')
+export const typeText = (all: Schema[]): string =>
+  [
+    ...new Set(
+      all.flatMap((s) =>
+        s.enum ? [s.enum.map(String).join(' | ')] : s.const !== undefined ? [String(s.const)] : (s.type ?? []),
+      ),
+    ),
+  ].join(' or ')

@@ -26,12 +26,28 @@ export function Cell({ tenant, name }: CellProps) {
   const r = report.value?.report
   return (
     <>
-      <Title of={name} above={<p class="crumbs"><a href={href({ page: 'cells' })}>Cells</a> / {tenant}</p>}>
+      <Title
+        of={name}
+        above={
+          <p class="crumbs">
+            <a href={href({ page: 'cells' })}>Cells</a> / {tenant}
+          </p>
+        }
+      >
         {r && <Word>{r.state}</Word>}
-        {r && endingsOf(r).map((e) => <button key={e} type="button" class={e === 'kill' ? 'danger' : ''} onClick={() => setEnding(e)}>{endingWords[e]}</button>)}
+        {r &&
+          endingsOf(r).map((e) => (
+            <button key={e} type="button" class={e === 'kill' ? 'danger' : ''} onClick={() => setEnding(e)}>
+              {endingWords[e]}
+            </button>
+          ))}
       </Title>
       <Problem text={report.error} />
-      {r?.reason && r.state !== 'running' && <p class="note"><strong>Why it is {r.state}:</strong> {visible(r.reason)}</p>}
+      {r?.reason && r.state !== 'running' && (
+        <p class="note">
+          <strong>Why it is {r.state}:</strong> {visible(r.reason)}
+        </p>
+      )}
       <div class="columns">
         <div class="main">
           <Exec tenant={tenant} name={name} onRan={report.again} />
@@ -62,7 +78,14 @@ function Report({ r }: { r: CellReport }) {
         <Facts
           of={[
             ['Backend', r.backend],
-            ['Started', r.started && <time dateTime={r.started} title={date(r.started)}>{ago(r.started, now)}</time>],
+            [
+              'Started',
+              r.started && (
+                <time dateTime={r.started} title={date(r.started)}>
+                  {ago(r.started, now)}
+                </time>
+              ),
+            ],
             ['Incarnation', r.epoch && `${r.epoch}${r.restarts ? `, ${count(r.restarts, 'restart')}` : ''}`],
             ['CPU', of(duration(seconds(r.cpu)), limits?.cpu && duration(seconds(limits.cpu)))],
             ['Memory', of(bytes(r.memory), limits?.memory && bytes(limits.memory))],
@@ -117,7 +140,11 @@ function Unheld({ unheld }: { unheld: string[] | undefined }) {
   return (
     <div class="note">
       <strong>No layer of this kernel holds:</strong>
-      <ul>{unheld.map((what) => <li key={what}>{what}</li>)}</ul>
+      <ul>
+        {unheld.map((what) => (
+          <li key={what}>{what}</li>
+        ))}
+      </ul>
     </div>
   )
 }

@@ -17,21 +17,35 @@ export function Cells() {
   const [filter, setFilter] = useState('')
   const [ending, setEnding] = useState<{ report: CellReport; ending: Ending }>()
   const all = cells.value?.reports ?? []
-  const rows = all.filter((r) => matches(filter, r.cell?.tenant, r.cell?.name, r.state, r.backend, policyName(r), r.node, r.topics?.join(' ')))
+  const rows = all.filter((r) =>
+    matches(filter, r.cell?.tenant, r.cell?.name, r.state, r.backend, policyName(r), r.node, r.topics?.join(' ')),
+  )
   return (
     <>
       <Title of="Cells">
         <Filter value={filter} onValue={setFilter} label="Filter by any word" />
       </Title>
       <Problem text={cells.error} />
-      <p class="dim" role="status">{cells.value ? summary(all, rows.length) : 'Asking the node…'}</p>
+      <p class="dim" role="status">
+        {cells.value ? summary(all, rows.length) : 'Asking the node…'}
+      </p>
       <Table
         label="Cells"
         rows={rows}
         columns={columns(now, (report, ending) => setEnding({ report, ending }))}
         keyOf={(r) => r.id ?? ''}
         sorted={{ column: 'Cell' }}
-        empty={!cells.value ? '' : all.length > 0 ? 'No cell matches.' : <>No cells. Start one with <code>pyisolate-node cell spawn</code>, or from your program.</>}
+        empty={
+          !cells.value ? (
+            ''
+          ) : all.length > 0 ? (
+            'No cell matches.'
+          ) : (
+            <>
+              No cells. Start one with <code>pyisolate-node cell spawn</code>, or from your program.
+            </>
+          )
+        }
       />
       {ending && <EndDialog {...ending} onClose={() => setEnding(undefined)} onDone={cells.again} />}
     </>
@@ -59,20 +73,46 @@ function columns(now: number, end: (report: CellReport, ending: Ending) => void)
         </a>
       ),
     },
-    { name: 'State', by: (r) => r.state ?? '', show: (r) => <span title={r.reason}><Word>{r.state}</Word>{r.busy && <span class="dim"> busy</span>}</span> },
+    {
+      name: 'State',
+      by: (r) => r.state ?? '',
+      show: (r) => (
+        <span title={r.reason}>
+          <Word>{r.state}</Word>
+          {r.busy && <span class="dim"> busy</span>}
+        </span>
+      ),
+    },
     { name: 'Policy', by: policyName, show: (r) => <PolicyCell report={r} /> },
     { name: 'Backend', by: (r) => r.backend ?? '', show: (r) => r.backend },
     { name: 'CPU', number: true, by: (r) => seconds(r.cpu), show: (r) => duration(seconds(r.cpu)) },
     { name: 'Memory', number: true, by: (r) => Number(r.memory ?? 0), show: (r) => bytes(r.memory) },
-    { name: 'Denials', number: true, by: (r) => Number(r.denials ?? 0), show: (r) => <span class={Number(r.denials ?? 0) > 0 ? 'bad-text' : 'dim'}>{r.denials ?? 0}</span> },
-    { name: 'Started', by: (r) => r.started ?? '', show: (r) => <time dateTime={r.started} title={r.started}>{ago(r.started, now)}</time> },
+    {
+      name: 'Denials',
+      number: true,
+      by: (r) => Number(r.denials ?? 0),
+      show: (r) => <span class={Number(r.denials ?? 0) > 0 ? 'bad-text' : 'dim'}>{r.denials ?? 0}</span>,
+    },
+    {
+      name: 'Started',
+      by: (r) => r.started ?? '',
+      show: (r) => (
+        <time dateTime={r.started} title={r.started}>
+          {ago(r.started, now)}
+        </time>
+      ),
+    },
     {
       name: '',
       show: (r) => (
         <span class="rowactions">
-          {endingsOf(r).filter((e) => e !== 'quarantine').map((e) => (
-            <button key={e} type="button" class="quiet" aria-label={`${endingWords[e]} ${nameOf(r)}`} onClick={() => end(r, e)}>{endingWords[e]}</button>
-          ))}
+          {endingsOf(r)
+            .filter((e) => e !== 'quarantine')
+            .map((e) => (
+              <button key={e} type="button" class="quiet" aria-label={`${endingWords[e]} ${nameOf(r)}`} onClick={() => end(r, e)}>
+                {endingWords[e]}
+              </button>
+            ))}
         </span>
       ),
     },
@@ -86,7 +126,12 @@ function PolicyCell({ report }: { report: CellReport }) {
     <>
       <a href={href({ page: 'policy', name: ref.name, tab: 'edit' })}>{ref.name}</a>
       <span class="dim"> v{report.policy?.version ?? '?'}</span>
-      {report.policy?.problem && <span title={report.policy.problem}> <Word>behind</Word></span>}
+      {report.policy?.problem && (
+        <span title={report.policy.problem}>
+          {' '}
+          <Word>behind</Word>
+        </span>
+      )}
     </>
   )
 }

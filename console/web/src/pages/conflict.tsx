@@ -35,7 +35,15 @@ export function Conflict({ mine, based, theirs, onClose, onResolved }: ConflictP
   return (
     <Dialog title="Somebody was faster" wide onClose={onClose}>
       <p>
-        You changed version {based}. {theirs.number === '0' ? 'Meanwhile the policy was deleted.' : <>Meanwhile <strong>{theirs.author}</strong> stored version {theirs.number}, {date(theirs.time)}{theirs.comment && <>: {theirs.comment}</>}.</>}
+        You changed version {based}.{' '}
+        {theirs.number === '0' ? (
+          'Meanwhile the policy was deleted.'
+        ) : (
+          <>
+            Meanwhile <strong>{theirs.author}</strong> stored version {theirs.number}, {date(theirs.time)}
+            {theirs.comment && <>: {theirs.comment}</>}.
+          </>
+        )}
       </p>
       <div class="mergeheads" aria-hidden="true">
         <span>Theirs, version {theirs.number}</span>
@@ -43,10 +51,18 @@ export function Conflict({ mine, based, theirs, onClose, onResolved }: ConflictP
       </div>
       <div class="merge" ref={host} />
       <div class="buttons">
-        <button type="button" onClick={onClose}>Cancel</button>
-        <button type="button" onClick={() => onResolved(theirs, text)}>Take theirs</button>
-        <button type="button" class="danger" onClick={() => onResolved(theirs, mine)}>Overwrite theirs with mine</button>
-        <button type="button" class="primary" disabled={!ready} onClick={() => onResolved(theirs, merge.current?.text() ?? mine)}>Go on with the merged text</button>
+        <button type="button" onClick={onClose}>
+          Cancel
+        </button>
+        <button type="button" onClick={() => onResolved(theirs, text)}>
+          Take theirs
+        </button>
+        <button type="button" class="danger" onClick={() => onResolved(theirs, mine)}>
+          Overwrite theirs with mine
+        </button>
+        <button type="button" class="primary" disabled={!ready} onClick={() => onResolved(theirs, merge.current?.text() ?? mine)}>
+          Go on with the merged text
+        </button>
       </div>
     </Dialog>
   )

@@ -75,21 +75,53 @@ export function Edit({ opened, latest, onReload, newest }: EditProps) {
             <EditorBox text={text} label={`Document of ${name}`} onChange={changed} onReady={setEditor} />
             <footer class="editorfoot">
               <CheckLine check={check} onJump={(line) => editor?.jump(line)} />
-              <span class="dim small">{base.number === '0' ? 'not stored yet' : `version ${base.number}${dirty ? ', changed' : ''}`}</span>
+              <span class="dim small">
+                {base.number === '0' ? 'not stored yet' : `version ${base.number}${dirty ? ', changed' : ''}`}
+              </span>
               <span class="buttons">
-                {dirty && base.text !== '' && <button type="button" onClick={() => editor?.setText(base.text)}>Undo all</button>}
-                <button type="button" class="primary" disabled={!dirty || check.state === 'faulty'} onClick={() => setSaving(true)}>Save…</button>
+                {dirty && base.text !== '' && (
+                  <button type="button" onClick={() => editor?.setText(base.text)}>
+                    Undo all
+                  </button>
+                )}
+                <button
+                  type="button"
+                  class="primary"
+                  disabled={!dirty || check.state === 'faulty'}
+                  onClick={() => setSaving(true)}
+                >
+                  Save…
+                </button>
               </span>
             </footer>
           </section>
-          <p role="status" class="good-text">{said}</p>
+          <p role="status" class="good-text">
+            {said}
+          </p>
         </div>
         <div class="side">
           <Try text={text} name={name} stored={base.number} sandboxes={check.sandboxes} onJump={(line) => editor?.jump(line)} />
         </div>
       </div>
-      {saving && <Save name={name} base={base} text={text} onClose={() => setSaving(false)} onStored={stored} onConflict={() => void conflicted()} />}
-      {conflict && <Conflict mine={text} based={base.number} theirs={conflict} onClose={() => setConflict(undefined)} onResolved={resolved} />}
+      {saving && (
+        <Save
+          name={name}
+          base={base}
+          text={text}
+          onClose={() => setSaving(false)}
+          onStored={stored}
+          onConflict={() => void conflicted()}
+        />
+      )}
+      {conflict && (
+        <Conflict
+          mine={text}
+          based={base.number}
+          theirs={conflict}
+          onClose={() => setConflict(undefined)}
+          onResolved={resolved}
+        />
+      )}
     </div>
   )
 }
@@ -104,8 +136,19 @@ interface AheadProps {
 function Ahead({ latest, dirty, onReload, onMerge }: AheadProps) {
   return (
     <div class="note" role="status">
-      <strong>{latest.author} stored version {latest.number}</strong> while this page was open{latest.comment && `: ${latest.comment}`}.{' '}
-      {dirty ? <button type="button" onClick={onMerge}>Compare and merge…</button> : <button type="button" onClick={onReload}>Show it</button>}
+      <strong>
+        {latest.author} stored version {latest.number}
+      </strong>{' '}
+      while this page was open{latest.comment && `: ${latest.comment}`}.{' '}
+      {dirty ? (
+        <button type="button" onClick={onMerge}>
+          Compare and merge…
+        </button>
+      ) : (
+        <button type="button" onClick={onReload}>
+          Show it
+        </button>
+      )}
     </div>
   )
 }
@@ -135,7 +178,11 @@ function useCheck(text: string, editor: Editor | undefined): Checked {
       try {
         const { problems = [], sandboxes } = await call('PolicyService/Check', { text }, { signal: stop.signal })
         editor?.setProblems(problems)
-        setChecked((old) => ({ state: problems.length > 0 ? 'faulty' : 'right', problems, sandboxes: sandboxes ?? old.sandboxes }))
+        setChecked((old) => ({
+          state: problems.length > 0 ? 'faulty' : 'right',
+          problems,
+          sandboxes: sandboxes ?? old.sandboxes,
+        }))
       } catch (err) {
         if (!stop.signal.aborted) setChecked((old) => ({ ...old, state: 'unknown', problems: [], error: textOf(err) }))
       }
@@ -194,7 +241,9 @@ function EditorBox({ text, label, onChange, onReady }: EditorBoxProps) {
   }, [])
   return (
     <>
-      <div class="editor"><div ref={host} /></div>
+      <div class="editor">
+        <div ref={host} />
+      </div>
       <Problem text={error && `Without completion: ${error}`} />
     </>
   )

@@ -36,7 +36,13 @@ export function EndDialog({ report, ending, onClose, onDone }: EndDialogProps) {
     onDone()
   }
   return (
-    <Confirm title={`${endingWords[ending]} ${tenant}/${name}?`} yes={`${endingWords[ending]} it`} onClose={onClose} act={act} reason={ending === 'close' ? undefined : 'Reason, for its report'}>
+    <Confirm
+      title={`${endingWords[ending]} ${tenant}/${name}?`}
+      yes={`${endingWords[ending]} it`}
+      onClose={onClose}
+      act={act}
+      reason={ending === 'close' ? undefined : 'Reason, for its report'}
+    >
       <p>{consequences[ending]}</p>
     </Confirm>
   )

@@ -25,7 +25,11 @@ export function Events({ denials = false }: { denials?: boolean }) {
   }
   const state = useStream(open, (r) => (r.event ? kept.push(r.event) : setLost((n) => n + Number(r.lost ?? 0))), [denials])
   const kinds = [...new Set(kept.items.map((e) => e.kind ?? ''))].sort()
-  const rows = kept.items.filter((e) => (!kind || e.kind === kind) && matches(filter, e.kind, nameOf(e.cell), e.message, e.policy, e.denial && denialText(e.denial)))
+  const rows = kept.items.filter(
+    (e) =>
+      (!kind || e.kind === kind) &&
+      matches(filter, e.kind, nameOf(e.cell), e.message, e.policy, e.denial && denialText(e.denial)),
+  )
   return (
     <>
       <Title of={denials ? 'Denials' : 'Events'}>
@@ -33,20 +37,30 @@ export function Events({ denials = false }: { denials?: boolean }) {
         {!denials && (
           <select aria-label="Kind of event" value={kind} onChange={(e) => setKind(e.currentTarget.value)}>
             <option value="">All kinds</option>
-            {kinds.map((k) => <option key={k} value={k}>{k.toLowerCase().replaceAll('_', ' ')}</option>)}
+            {kinds.map((k) => (
+              <option key={k} value={k}>
+                {k.toLowerCase().replaceAll('_', ' ')}
+              </option>
+            ))}
           </select>
         )}
         <Filter value={filter} onValue={setFilter} label="Filter by any word" />
       </Title>
       {lost > 0 && <Problem text={`${count(lost, 'event')} came faster than this page took them, and are missing.`} />}
-      <p class="dim" role="status">{count(rows.length, denials ? 'denial' : 'event')}</p>
+      <p class="dim" role="status">
+        {count(rows.length, denials ? 'denial' : 'event')}
+      </p>
       <Table
         label={denials ? 'Denials' : 'Events'}
         rows={rows}
         columns={denials ? denialColumns : eventColumns}
         keyOf={(e) => e.index ?? ''}
         sorted={{ column: 'Time', down: true }}
-        empty={denials ? 'Nothing was denied. Each refusal comes here, with the rule and the layer that refused.' : 'Nothing has happened yet.'}
+        empty={
+          denials
+            ? 'Nothing was denied. Each refusal comes here, with the rule and the layer that refused.'
+            : 'Nothing has happened yet.'
+        }
       />
     </>
   )
@@ -57,13 +71,18 @@ const nameOf = (cell: CellRef | undefined) => (cell ? `${cell.tenant}/${cell.nam
 const time: Column<Event> = {
   name: 'Time',
   by: (e) => Number(e.index ?? 0),
-  show: (e) => <time dateTime={e.at} title={date(e.at)}>{clock(e.at)}</time>,
+  show: (e) => (
+    <time dateTime={e.at} title={date(e.at)}>
+      {clock(e.at)}
+    </time>
+  ),
 }
 
 const cell: Column<Event> = {
   name: 'Cell',
   by: (e) => nameOf(e.cell),
-  show: (e) => e.cell && <a href={href({ page: 'cell', tenant: e.cell.tenant ?? '', name: e.cell.name ?? '' })}>{nameOf(e.cell)}</a>,
+  show: (e) =>
+    e.cell && <a href={href({ page: 'cell', tenant: e.cell.tenant ?? '', name: e.cell.name ?? '' })}>{nameOf(e.cell)}</a>,
 }
 
 const eventColumns: Column<Event>[] = [
@@ -73,7 +92,13 @@ const eventColumns: Column<Event>[] = [
   {
     name: 'Policy',
     by: (e) => e.policy ?? '',
-    show: (e) => e.policy && <><a href={href({ page: 'policy', name: e.policy, tab: 'history' })}>{e.policy}</a><span class="dim"> v{e.version}</span></>,
+    show: (e) =>
+      e.policy && (
+        <>
+          <a href={href({ page: 'policy', name: e.policy, tab: 'history' })}>{e.policy}</a>
+          <span class="dim"> v{e.version}</span>
+        </>
+      ),
   },
   { name: 'What', show: (e) => <span class="wrap">{visible(e.denial ? denialText(e.denial) : (e.message ?? ''))}</span> },
 ]
@@ -82,7 +107,14 @@ const denialColumns: Column<Event>[] = [
   time,
   cell,
   { name: 'Capability', by: (e) => e.denial?.capability ?? '', show: (e) => <code>{e.denial?.capability}</code> },
-  { name: 'Action', by: (e) => e.denial?.action ?? '', show: (e) => <span class="wrap">{visible(e.denial?.action ?? e.message ?? '')}</span> },
+  {
+    name: 'Action',
+    by: (e) => e.denial?.action ?? '',
+    show: (e) => <span class="wrap">{visible(e.denial?.action ?? e.message ?? '')}</span>,
+  },
   { name: 'Rule', by: (e) => e.denial?.rule ?? '', show: (e) => <span class="wrap">{visible(e.denial?.rule ?? '')}</span> },
-  { name: 'Evidence', show: (e) => <span class="wrap dim">{visible([e.denial?.kernel, e.denial?.broker].filter(Boolean).join(' · '))}</span> },
+  {
+    name: 'Evidence',
+    show: (e) => <span class="wrap dim">{visible([e.denial?.kernel, e.denial?.broker].filter(Boolean).join(' · '))}</span>,
+  },
 ]

@@ -30,7 +30,11 @@ export function Exec({ tenant, name, onRan }: ExecProps) {
       await call('CellService/Exec', { tenant, name, code }, { signal: aborted })
       setOutcome({ ran: (performance.now() - began) / 1000 })
     } catch (err) {
-      setOutcome(aborted.aborted ? { failed: { kind: 'Cancelled' }, text: 'you stopped it' } : { failed: err instanceof CallError ? err.detail : {}, text: textOf(err) })
+      setOutcome(
+        aborted.aborted
+          ? { failed: { kind: 'Cancelled' }, text: 'you stopped it' }
+          : { failed: err instanceof CallError ? err.detail : {}, text: textOf(err) },
+      )
     }
     setRunning(false)
     onRan()
@@ -42,16 +46,43 @@ export function Exec({ tenant, name, onRan }: ExecProps) {
   }
   return (
     <section class="card">
-      <form onSubmit={(e) => { e.preventDefault(); void run() }}>
+      <form
+        onSubmit={(e) => {
+          e.preventDefault()
+          void run()
+        }}
+      >
         <div class="cardhead">
-          <h2><label for="code">Run Python</label></h2>
+          <h2>
+            <label for="code">Run Python</label>
+          </h2>
           <span class="buttons">
-            <span class="dim small" id="code-help">Ctrl+Enter runs it</span>
-            {running && <button type="button" onClick={() => stop.current?.abort()}>Stop</button>}
-            <button class="primary" disabled={running || code.trim() === ''}>{running ? 'Running…' : 'Run'}</button>
+            <span class="dim small" id="code-help">
+              Ctrl+Enter runs it
+            </span>
+            {running && (
+              <button type="button" onClick={() => stop.current?.abort()}>
+                Stop
+              </button>
+            )}
+            <button class="primary" disabled={running || code.trim() === ''}>
+              {running ? 'Running…' : 'Run'}
+            </button>
           </span>
         </div>
-        <textarea id="code" class="code" rows={Math.min(16, Math.max(3, code.split('\n').length))} spellcheck={false} autocomplete="off" autocapitalize="off" aria-describedby="code-help" placeholder="print(1 + 1)" value={code} onInput={(e) => setCode(e.currentTarget.value)} onKeyDown={onKeyDown} />
+        <textarea
+          id="code"
+          class="code"
+          rows={Math.min(16, Math.max(3, code.split('\n').length))}
+          spellcheck={false}
+          autocomplete="off"
+          autocapitalize="off"
+          aria-describedby="code-help"
+          placeholder="print(1 + 1)"
+          value={code}
+          onInput={(e) => setCode(e.currentTarget.value)}
+          onKeyDown={onKeyDown}
+        />
       </form>
       <div role="status">{outcome && <Shown outcome={outcome} />}</div>
     </section>
@@ -63,8 +94,14 @@ function Shown({ outcome }: { outcome: NonNullable<Outcome> }) {
   const { kind, type, traceback } = outcome.failed
   return (
     <div class="ran">
-      <p class="bad-text"><strong>{type && kind === 'GuestError' ? type : kind}</strong> {outcome.text}</p>
-      {traceback && <pre class="traceback" tabIndex={0}><code>{traceback}</code></pre>}
+      <p class="bad-text">
+        <strong>{type && kind === 'GuestError' ? type : kind}</strong> {outcome.text}
+      </p>
+      {traceback && (
+        <pre class="traceback" tabIndex={0}>
+          <code>{traceback}</code>
+        </pre>
+      )}
     </div>
   )
 }

@@ -21,7 +21,10 @@ interface HistoryProps {
 }
 
 export function History({ name, latest, onChanged }: HistoryProps) {
-  const history = usePolled((signal) => call('PolicyService/History', { name, limit: most }, { signal }), 0, [name, latest?.number])
+  const history = usePolled((signal) => call('PolicyService/History', { name, limit: most }, { signal }), 0, [
+    name,
+    latest?.number,
+  ])
   const now = useNow(10_000)
   const [shown, setShown] = useState<Version>()
   const [to, setTo] = useState<Version>()
@@ -38,26 +41,74 @@ export function History({ name, latest, onChanged }: HistoryProps) {
         empty={history.value ? 'There are no versions.' : ''}
       />
       {shown && <Text name={name} version={shown} onClose={() => setShown(undefined)} />}
-      {to && newest && <Rollback name={name} to={to} newest={newest} onClose={() => setTo(undefined)} onDone={() => { setTo(undefined); history.again(); onChanged() }} />}
+      {to && newest && (
+        <Rollback
+          name={name}
+          to={to}
+          newest={newest}
+          onClose={() => setTo(undefined)}
+          onDone={() => {
+            setTo(undefined)
+            history.again()
+            onChanged()
+          }}
+        />
+      )}
     </>
   )
 }
 
-function columns(now: number, newest: Version | undefined, show: (v: Version) => void, roll: (v: Version) => void): Column<Version>[] {
+function columns(
+  now: number,
+  newest: Version | undefined,
+  show: (v: Version) => void,
+  roll: (v: Version) => void,
+): Column<Version>[] {
   return [
     { name: 'Version', by: (v) => Number(v.number ?? 0), show: (v) => v.number },
-    { name: 'Stored', by: (v) => v.time ?? '', show: (v) => <time dateTime={v.time} title={date(v.time)}>{ago(v.time, now)}</time> },
-    { name: 'By', by: (v) => v.author ?? '', show: (v) => v.author },
-    { name: 'Comment', show: (v) => <span class="wrap">{v.comment}{v.source && <span class="dim"> {v.source}</span>}{v.deleted && <span class="word bad">deleted</span>}</span> },
-    { name: 'Hash', show: (v) => <code class="dim" title={hex(v.hash)}>{hex(v.hash).slice(0, 12)}</code> },
     {
-      name: '',
-      show: (v) => !v.deleted && (
-        <span class="rowactions">
-          <button type="button" class="quiet" aria-label={`Show version ${v.number}`} onClick={() => show(v)}>Show</button>
-          {v.number !== newest?.number && <button type="button" class="quiet" aria-label={`Roll back to version ${v.number}`} onClick={() => roll(v)}>Roll back…</button>}
+      name: 'Stored',
+      by: (v) => v.time ?? '',
+      show: (v) => (
+        <time dateTime={v.time} title={date(v.time)}>
+          {ago(v.time, now)}
+        </time>
+      ),
+    },
+    { name: 'By', by: (v) => v.author ?? '', show: (v) => v.author },
+    {
+      name: 'Comment',
+      show: (v) => (
+        <span class="wrap">
+          {v.comment}
+          {v.source && <span class="dim"> {v.source}</span>}
+          {v.deleted && <span class="word bad">deleted</span>}
         </span>
       ),
+    },
+    {
+      name: 'Hash',
+      show: (v) => (
+        <code class="dim" title={hex(v.hash)}>
+          {hex(v.hash).slice(0, 12)}
+        </code>
+      ),
+    },
+    {
+      name: '',
+      show: (v) =>
+        !v.deleted && (
+          <span class="rowactions">
+            <button type="button" class="quiet" aria-label={`Show version ${v.number}`} onClick={() => show(v)}>
+              Show
+            </button>
+            {v.number !== newest?.number && (
+              <button type="button" class="quiet" aria-label={`Roll back to version ${v.number}`} onClick={() => roll(v)}>
+                Roll back…
+              </button>
+            )}
+          </span>
+        ),
     },
   ]
 }
@@ -67,7 +118,10 @@ function useText(name: string, number: string | undefined): [string | undefined,
   const [error, setError] = useState<string>()
   useEffect(() => {
     const stop = new AbortController()
-    call('PolicyService/Get', { name, number }, { signal: stop.signal }).then((r) => setText(textFromBase64(r.version?.text)), (err: unknown) => !stop.signal.aborted && setError(textOf(err)))
+    call('PolicyService/Get', { name, number }, { signal: stop.signal }).then(
+      (r) => setText(textFromBase64(r.version?.text)),
+      (err: unknown) => !stop.signal.aborted && setError(textOf(err)),
+    )
     return () => stop.abort()
   }, [name, number])
   return [text, error]
@@ -78,8 +132,14 @@ function Text({ name, version, onClose }: { name: string; version: Version; onCl
   return (
     <Dialog title={`${name}, version ${version.number}`} wide onClose={onClose}>
       <Problem text={error} />
-      <pre class="document" tabIndex={0}><code>{text}</code></pre>
-      <div class="buttons"><button type="button" class="primary" onClick={onClose}>Close</button></div>
+      <pre class="document" tabIndex={0}>
+        <code>{text}</code>
+      </pre>
+      <div class="buttons">
+        <button type="button" class="primary" onClick={onClose}>
+          Close
+        </button>
+      </div>
     </Dialog>
   )
 }
@@ -110,7 +170,11 @@ function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
     setBusy(true)
     setError(undefined)
     try {
-      await call('PolicyService/Rollback', { name, to: to.number, expect: newest.deleted ? '0' : newest.number, comment, requestId: id }, { token: secret.token })
+      await call(
+        'PolicyService/Rollback',
+        { name, to: to.number, expect: newest.deleted ? '0' : newest.number, comment, requestId: id },
+        { token: secret.token },
+      )
       onDone()
     } catch (err) {
       if (!secret.failed(err)) setError(textOf(err))
@@ -122,7 +186,13 @@ function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
       <form onSubmit={submit}>
         <p>Its text becomes version {String(BigInt(newest.number ?? '0') + 1n)}; nothing is removed from the history.</p>
         <h3>What cells may do after it</h3>
-        {compared ? <Authority changes={compared.changes} nothing="Nothing is gained and nothing lost." /> : <p class="dim" role="status">Comparing…</p>}
+        {compared ? (
+          <Authority changes={compared.changes} nothing="Nothing is gained and nothing lost." />
+        ) : (
+          <p class="dim" role="status">
+            Comparing…
+          </p>
+        )}
         <label class="field">
           Comment, for its history
           <input value={comment} maxLength={250} onInput={(e) => setComment(e.currentTarget.value)} />
@@ -130,8 +200,12 @@ function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
         {secret.field}
         <Problem text={error ?? textError} />
         <div class="buttons">
-          <button type="button" onClick={onClose}>Cancel</button>
-          <button class="primary" disabled={busy || !compared}>Roll back</button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button class="primary" disabled={busy || !compared}>
+            Roll back
+          </button>
         </div>
       </form>
     </Dialog>

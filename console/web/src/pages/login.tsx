@@ -33,17 +33,29 @@ export function Login() {
           PyIsolate
         </h1>
         <p class="dim">
-          Make a token on the node's machine, with the role <code>viewer</code> to look, <code>operator</code> to run cells, or <code>policy-admin</code> to
-          change policies:
+          Make a token on the node's machine, with the role <code>viewer</code> to look, <code>operator</code> to run cells, or{' '}
+          <code>policy-admin</code> to change policies:
         </p>
-        <pre><code>pyisolate-node policy token create me --role operator</code></pre>
+        <pre>
+          <code>pyisolate-node policy token create me --role operator</code>
+        </pre>
         <label class="field">
           Token
-          <input type="password" value={secret} required autofocus autocomplete="off" spellcheck={false} onInput={(e) => setSecret(e.currentTarget.value)} />
+          <input
+            type="password"
+            value={secret}
+            required
+            autofocus
+            autocomplete="off"
+            spellcheck={false}
+            onInput={(e) => setSecret(e.currentTarget.value)}
+          />
         </label>
         <Problem text={error ?? (why || undefined)} />
         <div class="buttons">
-          <button class="primary" disabled={busy}>Log in</button>
+          <button class="primary" disabled={busy}>
+            Log in
+          </button>
         </div>
         <p class="dim small">It is kept in this tab until you close it or log out.</p>
       </form>

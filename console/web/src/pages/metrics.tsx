@@ -21,7 +21,12 @@ export function seriesOf(lines: Line[]): Series[] {
 // Metrics that the guest has told, each with its last values.
 export function Metrics({ lines }: { lines: Line[] }) {
   const all = seriesOf(lines)
-  if (all.length === 0) return <p class="empty">No metrics yet. A guest tells one with <code>metric("name", value)</code>.</p>
+  if (all.length === 0)
+    return (
+      <p class="empty">
+        No metrics yet. A guest tells one with <code>metric("name", value)</code>.
+      </p>
+    )
   return (
     <ul class="metrics">
       {all.map((s) => (

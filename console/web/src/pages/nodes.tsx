@@ -13,7 +13,9 @@ export function Nodes() {
     <>
       <Title of="Nodes" />
       <Problem text={nodes.error} />
-      {(nodes.value?.nodes ?? []).map((n) => <One key={n.id} n={n} />)}
+      {(nodes.value?.nodes ?? []).map((n) => (
+        <One key={n.id} n={n} />
+      ))}
     </>
   )
 }
@@ -38,7 +40,12 @@ function One({ n }: { n: Node }) {
           ['Processors', n.cpus],
           ['Memory', n.memory && bytes(n.memory)],
           ['Listens on', n.addresses?.map((a) => <div key={a}>{a}</div>)],
-          ['Labels', Object.entries(n.labels ?? {}).map(([k, v]) => `${k}=${v}`).join(', ')],
+          [
+            'Labels',
+            Object.entries(n.labels ?? {})
+              .map(([k, v]) => `${k}=${v}`)
+              .join(', '),
+          ],
         ]}
       />
       <h3>Layers of its kernel</h3>

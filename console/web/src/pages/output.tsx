@@ -39,7 +39,11 @@ export function Output({ tenant, name, epoch }: OutputProps) {
     return stream('CellService/Logs', { tenant, name, follow: true }, { signal })
   }
   // A cell that was started again under its name says things of its own.
-  const state = useStream(open, (item) => kept.push({ ...item, key: key.current++, came: new Date().toISOString() }), [tenant, name, epoch])
+  const state = useStream(open, (item) => kept.push({ ...item, key: key.current++, came: new Date().toISOString() }), [
+    tenant,
+    name,
+    epoch,
+  ])
   const shown = kept.items.filter(belongs[view])
   return (
     <section class="card">
@@ -48,7 +52,9 @@ export function Output({ tenant, name, epoch }: OutputProps) {
         <StreamWord {...state} />
         <div class="segments" role="group" aria-label="Which output">
           {(Object.keys(views) as View[]).map((v) => (
-            <button key={v} type="button" aria-pressed={view === v} onClick={() => setView(v)}>{views[v]}</button>
+            <button key={v} type="button" aria-pressed={view === v} onClick={() => setView(v)}>
+              {views[v]}
+            </button>
           ))}
         </div>
       </div>
@@ -71,17 +77,41 @@ function Lines({ lines }: { lines: Line[] }) {
   }, [])
   return (
     <div class="log" role="log" aria-label="Output" tabIndex={0} ref={box}>
-      {lines.length === 0 && <p class="empty">Nothing yet. What it prints, logs and measures comes here, and what it was denied.</p>}
-      {lines.map((l) => <Row key={l.key} line={l} />)}
+      {lines.length === 0 && (
+        <p class="empty">Nothing yet. What it prints, logs and measures comes here, and what it was denied.</p>
+      )}
+      {lines.map((l) => (
+        <Row key={l.key} line={l} />
+      ))}
     </div>
   )
 }
 
 function Row({ line: l }: { line: Line }) {
-  if (l.log) return <Entry at={l.log.at} word={l.log.level ?? ''} tone={toneOf(l.log.level)}>{visible(l.log.message ?? '')}{l.log.fields && <span class="dim"> {visible(l.log.fields)}</span>}</Entry>
-  if (l.denial) return <Entry at={l.denial.at} word="denied" tone="bad">{denialText(l.denial)}</Entry>
-  if (l.metric) return <Entry at={l.metric.at} word="metric" tone="plain">{metricName(l.metric)} = {l.metric.value ?? 0}</Entry>
-  return <Entry at={l.came} word="lost" tone="warn">{l.lost} lines are missing here</Entry>
+  if (l.log)
+    return (
+      <Entry at={l.log.at} word={l.log.level ?? ''} tone={toneOf(l.log.level)}>
+        {visible(l.log.message ?? '')}
+        {l.log.fields && <span class="dim"> {visible(l.log.fields)}</span>}
+      </Entry>
+    )
+  if (l.denial)
+    return (
+      <Entry at={l.denial.at} word="denied" tone="bad">
+        {denialText(l.denial)}
+      </Entry>
+    )
+  if (l.metric)
+    return (
+      <Entry at={l.metric.at} word="metric" tone="plain">
+        {metricName(l.metric)} = {l.metric.value ?? 0}
+      </Entry>
+    )
+  return (
+    <Entry at={l.came} word="lost" tone="warn">
+      {l.lost} lines are missing here
+    </Entry>
+  )
 }
 
 interface EntryProps {

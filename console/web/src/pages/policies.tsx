@@ -32,23 +32,66 @@ export function Policies() {
     <>
       <Title of="Policies">
         <Filter value={filter} onValue={setFilter} label="Filter by any word" />
-        <button type="button" class="primary" onClick={() => setMaking(true)}>New policy</button>
+        <button type="button" class="primary" onClick={() => setMaking(true)}>
+          New policy
+        </button>
       </Title>
       <Problem text={policies.error} />
-      <p class="dim" role="status">{policies.value ? count(all.length, 'policy', 'policies') : 'Asking the node…'}</p>
-      <Table label="Policies" rows={rows} columns={columns(now)} keyOf={(v) => v.name ?? ''} sorted={{ column: 'Name' }} empty={!policies.value ? '' : all.length > 0 ? 'No policy matches.' : 'No policies yet.'} />
+      <p class="dim" role="status">
+        {policies.value ? count(all.length, 'policy', 'policies') : 'Asking the node…'}
+      </p>
+      <Table
+        label="Policies"
+        rows={rows}
+        columns={columns(now)}
+        keyOf={(v) => v.name ?? ''}
+        sorted={{ column: 'Name' }}
+        empty={!policies.value ? '' : all.length > 0 ? 'No policy matches.' : 'No policies yet.'}
+      />
       {making && <NewPolicy known={all} onClose={() => setMaking(false)} />}
     </>
   )
 }
 
 const columns = (now: number): Column<Version>[] => [
-  { name: 'Name', by: (v) => v.name ?? '', show: (v) => <a href={href({ page: 'policy', name: v.name ?? '', tab: 'edit' })}>{v.name}</a> },
-  { name: 'Version', number: true, by: (v) => Number(v.number ?? 0), show: (v) => <a href={href({ page: 'policy', name: v.name ?? '', tab: 'history' })}>{v.number}</a> },
-  { name: 'Stored', by: (v) => v.time ?? '', show: (v) => <time dateTime={v.time} title={date(v.time)}>{ago(v.time, now)}</time> },
+  {
+    name: 'Name',
+    by: (v) => v.name ?? '',
+    show: (v) => <a href={href({ page: 'policy', name: v.name ?? '', tab: 'edit' })}>{v.name}</a>,
+  },
+  {
+    name: 'Version',
+    number: true,
+    by: (v) => Number(v.number ?? 0),
+    show: (v) => <a href={href({ page: 'policy', name: v.name ?? '', tab: 'history' })}>{v.number}</a>,
+  },
+  {
+    name: 'Stored',
+    by: (v) => v.time ?? '',
+    show: (v) => (
+      <time dateTime={v.time} title={date(v.time)}>
+        {ago(v.time, now)}
+      </time>
+    ),
+  },
   { name: 'By', by: (v) => v.author ?? '', show: (v) => v.author },
-  { name: 'Comment', show: (v) => <span class="wrap">{v.comment}{v.source && <span class="dim"> {v.source}</span>}</span> },
-  { name: 'Hash', show: (v) => <code class="dim" title={hex(v.hash)}>{hex(v.hash).slice(0, 12)}</code> },
+  {
+    name: 'Comment',
+    show: (v) => (
+      <span class="wrap">
+        {v.comment}
+        {v.source && <span class="dim"> {v.source}</span>}
+      </span>
+    ),
+  },
+  {
+    name: 'Hash',
+    show: (v) => (
+      <code class="dim" title={hex(v.hash)}>
+        {hex(v.hash).slice(0, 12)}
+      </code>
+    ),
+  },
 ]
 
 const nameForm = '[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}){0,3}'
@@ -65,13 +108,28 @@ function NewPolicy({ known, onClose }: { known: Version[]; onClose: () => void }
       <form onSubmit={submit}>
         <label class="field">
           Name
-          <input value={name} required pattern={nameForm} autocomplete="off" spellcheck={false} aria-describedby="name-help" onInput={(e) => setName(e.currentTarget.value)} />
+          <input
+            value={name}
+            required
+            pattern={nameForm}
+            autocomplete="off"
+            spellcheck={false}
+            aria-describedby="name-help"
+            onInput={(e) => setName(e.currentTarget.value)}
+          />
         </label>
-        <p id="name-help" class="dim small">One to four words with slashes between them; the first of several is the tenant that it belongs to, as in <code>team/reader</code>. Nothing is stored before you save it.</p>
+        <p id="name-help" class="dim small">
+          One to four words with slashes between them; the first of several is the tenant that it belongs to, as in{' '}
+          <code>team/reader</code>. Nothing is stored before you save it.
+        </p>
         <Problem text={taken ? 'There is a policy of this name.' : undefined} />
         <div class="buttons">
-          <button type="button" onClick={onClose}>Cancel</button>
-          <button class="primary" disabled={taken}>Write it</button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button class="primary" disabled={taken}>
+            Write it
+          </button>
         </div>
       </form>
     </Dialog>

@@ -30,21 +30,51 @@ export function Policy({ name, tab }: PolicyProps) {
   const [turn, setTurn] = useState(0)
   const opened = usePolled((signal) => newest(name, signal), 0, [name, turn])
   // Whether somebody else stores a version meanwhile.
-  const latest = usePolled((signal) => call('PolicyService/History', { name, limit: 1 }, { signal }).then((h) => h.versions?.[0]).catch((err: unknown) => {
-    if (isKind(err, 'NotFound')) return undefined
-    throw err
-  }), every, [name, turn])
+  const latest = usePolled(
+    (signal) =>
+      call('PolicyService/History', { name, limit: 1 }, { signal })
+        .then((h) => h.versions?.[0])
+        .catch((err: unknown) => {
+          if (isKind(err, 'NotFound')) return undefined
+          throw err
+        }),
+    every,
+    [name, turn],
+  )
   return (
     <>
-      <Title of={name} above={<p class="crumbs"><a href={href({ page: 'policies' })}>Policies</a></p>}>
+      <Title
+        of={name}
+        above={
+          <p class="crumbs">
+            <a href={href({ page: 'policies' })}>Policies</a>
+          </p>
+        }
+      >
         <div class="segments" role="group" aria-label="Parts">
-          <a href={href({ page: 'policy', name, tab: 'edit' })} aria-current={tab === 'edit' ? 'page' : undefined}>Document</a>
-          <a href={href({ page: 'policy', name, tab: 'history' })} aria-current={tab === 'history' ? 'page' : undefined}>History</a>
+          <a href={href({ page: 'policy', name, tab: 'edit' })} aria-current={tab === 'edit' ? 'page' : undefined}>
+            Document
+          </a>
+          <a href={href({ page: 'policy', name, tab: 'history' })} aria-current={tab === 'history' ? 'page' : undefined}>
+            History
+          </a>
         </div>
       </Title>
-      <Problem text={opened.error}><button type="button" onClick={opened.again}>Try again</button></Problem>
+      <Problem text={opened.error}>
+        <button type="button" onClick={opened.again}>
+          Try again
+        </button>
+      </Problem>
       {tab === 'history' && <History name={name} latest={latest.value} onChanged={() => setTurn((n) => n + 1)} />}
-      {tab === 'edit' && opened.value && <Edit key={turn} opened={opened.value} latest={latest.value} onReload={() => setTurn((n) => n + 1)} newest={() => newest(name)} />}
+      {tab === 'edit' && opened.value && (
+        <Edit
+          key={turn}
+          opened={opened.value}
+          latest={latest.value}
+          onReload={() => setTurn((n) => n + 1)}
+          newest={() => newest(name)}
+        />
+      )}
     </>
   )
 }

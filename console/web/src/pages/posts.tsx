@@ -35,13 +35,28 @@ export function Posts({ tenant, name, waiting }: PostsProps) {
       <div class="cardhead">
         <h2>Posts</h2>
         <span class="dim small">{waiting ?? '0'} posted in all</span>
-        <span role="status" class="dim small">{taken}</span>
-        <button type="button" onClick={() => setAsking(true)}>Take posts…</button>
+        <span role="status" class="dim small">
+          {taken}
+        </span>
+        <button type="button" onClick={() => setAsking(true)}>
+          Take posts…
+        </button>
       </div>
-      {items.length > 0 && <ol class="posts">{items.map(({ key, item }) => <li key={key}><code>{shownItem(item)}</code></li>)}</ol>}
+      {items.length > 0 && (
+        <ol class="posts">
+          {items.map(({ key, item }) => (
+            <li key={key}>
+              <code>{shownItem(item)}</code>
+            </li>
+          ))}
+        </ol>
+      )}
       {asking && (
         <Confirm title="Take what it has posted?" yes="Take them" onClose={() => setAsking(false)} act={take}>
-          <p>A post is delivered once. What you take here, the program that waits for it will not get; up to {most} items are taken.</p>
+          <p>
+            A post is delivered once. What you take here, the program that waits for it will not get; up to {most} items are
+            taken.
+          </p>
         </Confirm>
       )}
     </section>

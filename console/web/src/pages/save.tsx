@@ -40,10 +40,20 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
     }
   }
   return (
-    <Dialog title={base.number === '0' ? `Save ${name}` : `Save ${name} as version ${BigInt(base.number) + 1n}`} wide onClose={onClose}>
+    <Dialog
+      title={base.number === '0' ? `Save ${name}` : `Save ${name} as version ${BigInt(base.number) + 1n}`}
+      wide
+      onClose={onClose}
+    >
       <form onSubmit={submit}>
         <h3>What cells may do after it</h3>
-        {compared ? <Compared c={compared} /> : <p class="dim" role="status">{compareError ? '' : 'Comparing…'}</p>}
+        {compared ? (
+          <Compared c={compared} />
+        ) : (
+          <p class="dim" role="status">
+            {compareError ? '' : 'Comparing…'}
+          </p>
+        )}
         <Problem text={compareError} />
         {base.text !== '' && (
           <details>
@@ -58,8 +68,12 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
         {secret.field}
         <Problem text={error} />
         <div class="buttons">
-          <button type="button" onClick={onClose}>Cancel</button>
-          <button class="primary" disabled={busy || !compared || (compared.problems?.length ?? 0) > 0}>{busy ? 'Saving…' : 'Save'}</button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button class="primary" disabled={busy || !compared || (compared.problems?.length ?? 0) > 0}>
+            {busy ? 'Saving…' : 'Save'}
+          </button>
         </div>
       </form>
     </Dialog>
@@ -72,7 +86,10 @@ function useCompared(name: string, number: string, text: string): [CheckResponse
   useEffect(() => {
     const stop = new AbortController()
     const request = number === '0' ? { text } : { text, base: name, number }
-    call('PolicyService/Check', request, { signal: stop.signal }).then(setCompared, (err: unknown) => !stop.signal.aborted && setError(textOf(err)))
+    call('PolicyService/Check', request, { signal: stop.signal }).then(
+      setCompared,
+      (err: unknown) => !stop.signal.aborted && setError(textOf(err)),
+    )
     return () => stop.abort()
   }, [name, number, text])
   return [compared, error]
@@ -100,4 +117,5 @@ function Diff({ before, after }: { before: string; after: string }) {
 }
 
 // requestId makes a repetition harmless. (randomUUID is for secure pages alone.)
-export const requestId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('')
+export const requestId = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('')

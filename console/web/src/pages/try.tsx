@@ -47,17 +47,32 @@ export function Try({ text, name, stored, sandboxes, onJump }: TryProps) {
       <h2>Try it</h2>
       <form onSubmit={submit}>
         <div class="segments" role="group" aria-label="What to try">
-          {(Object.keys(asked) as What[]).map((w) => <button key={w} type="button" aria-pressed={what === w} onClick={() => setWhat(w)}>{asked[w].name}</button>)}
+          {(Object.keys(asked) as What[]).map((w) => (
+            <button key={w} type="button" aria-pressed={what === w} onClick={() => setWhat(w)}>
+              {asked[w].name}
+            </button>
+          ))}
         </div>
         <label class="field">
           {asked[what].label}
-          <input value={about} required placeholder={asked[what].example} autocomplete="off" spellcheck={false} onInput={(e) => setAbout(e.currentTarget.value)} />
+          <input
+            value={about}
+            required
+            placeholder={asked[what].example}
+            autocomplete="off"
+            spellcheck={false}
+            onInput={(e) => setAbout(e.currentTarget.value)}
+          />
         </label>
         <div class="row">
           <label class="field">
             Sandbox
             <select value={chosen} onChange={(e) => setSandbox(e.currentTarget.value)}>
-              {sandboxes.map((s) => <option key={s} value={s}>{s}</option>)}
+              {sandboxes.map((s) => (
+                <option key={s} value={s}>
+                  {s}
+                </option>
+              ))}
             </select>
           </label>
           <label class="field">
@@ -68,7 +83,9 @@ export function Try({ text, name, stored, sandboxes, onJump }: TryProps) {
             </select>
           </label>
         </div>
-        <div class="buttons"><button class="primary">Try</button></div>
+        <div class="buttons">
+          <button class="primary">Try</button>
+        </div>
       </form>
       <div role="status">{question && <Shown question={question} {...verdict} onJump={onJump} />}</div>
     </section>
@@ -88,12 +105,15 @@ function useVerdict(question: Question | undefined, text: string, name: string) 
   useEffect(() => {
     if (!question) return
     const stop = new AbortController()
-    const timer = window.setTimeout(() => {
-      call('PolicyService/Explain', requestOf(question, text, name), { signal: stop.signal }).then(
-        (verdict) => setState({ verdict }),
-        (err: unknown) => !stop.signal.aborted && setState({ error: textOf(err) }),
-      )
-    }, state.verdict ? 500 : 0)
+    const timer = window.setTimeout(
+      () => {
+        call('PolicyService/Explain', requestOf(question, text, name), { signal: stop.signal }).then(
+          (verdict) => setState({ verdict }),
+          (err: unknown) => !stop.signal.aborted && setState({ error: textOf(err) }),
+        )
+      },
+      state.verdict ? 500 : 0,
+    )
     return () => {
       stop.abort()
       window.clearTimeout(timer)
@@ -115,11 +135,21 @@ function Shown({ question: q, verdict: v, error, onJump }: ShownProps) {
   const line = v.line ?? 0
   return (
     <div class={`verdict ${v.allowed ? 'allowed' : 'denied'}`}>
-      <p class="answer"><strong>{v.allowed ? 'Allowed' : 'Denied'}</strong> <span class="dim">{asked[q.what].name.toLowerCase()}</span> <code>{q.about}</code></p>
+      <p class="answer">
+        <strong>{v.allowed ? 'Allowed' : 'Denied'}</strong> <span class="dim">{asked[q.what].name.toLowerCase()}</span>{' '}
+        <code>{q.about}</code>
+      </p>
       {v.rule && (
         <p class="rule">
           <code>{v.rule}</code>{' '}
-          {line > 0 && (q.live ? <span class="dim">line {line} of the stored version</span> : <button type="button" class="link" onClick={() => onJump(line)}>line {line}</button>)}
+          {line > 0 &&
+            (q.live ? (
+              <span class="dim">line {line} of the stored version</span>
+            ) : (
+              <button type="button" class="link" onClick={() => onJump(line)}>
+                line {line}
+              </button>
+            ))}
         </p>
       )}
       {v.why && <p>{v.why}</p>}

@@ -18,7 +18,11 @@ export function Authority({ changes, nothing }: { changes: SandboxChange[] | und
             {s.added && <span class="word good">new</span>}
             {s.removed && <span class="word bad">removed</span>}
           </h3>
-          <ul>{(s.changes ?? []).map((c, i) => <Change key={i} c={c} />)}</ul>
+          <ul>
+            {(s.changes ?? []).map((c, i) => (
+              <Change key={i} c={c} />
+            ))}
+          </ul>
         </section>
       ))}
     </div>
@@ -29,7 +33,9 @@ function Change({ c }: { c: AuthorityChange }) {
   const [sign, tone, word] = signs[c.direction ?? ''] ?? ['~', 'changed', c.direction ?? '']
   return (
     <li class={tone}>
-      <span class="sign" aria-hidden="true">{sign}</span>
+      <span class="sign" aria-hidden="true">
+        {sign}
+      </span>
       <span class="hidden">{word}: </span>
       <span class="what">{c.what}</span>
       <code>{c.text}</code>

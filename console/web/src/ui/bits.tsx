@@ -5,10 +5,29 @@ import type { StreamState } from '../live.ts'
 
 // Words of the API that are good or bad news; the rest is neither.
 const tones: Record<string, string> = {
-  running: 'good', ready: 'good', live: 'good', active: 'good',
-  starting: 'busy', restarting: 'busy', connecting: 'busy', draining: 'busy', paused: 'busy',
-  quarantined: 'warn', unavailable: 'warn', CPU_THROTTLE: 'warn', CELL_QUARANTINED: 'warn', POLICY_REFUSED: 'warn',
-  crashed: 'bad', killed: 'bad', DENIED: 'bad', CELL_CRASHED: 'bad', MEM_KILL: 'bad', CPU_KILL: 'bad', WALL_KILL: 'bad', OUTPUT_KILL: 'bad', BROKER_ERROR: 'bad',
+  running: 'good',
+  ready: 'good',
+  live: 'good',
+  active: 'good',
+  starting: 'busy',
+  restarting: 'busy',
+  connecting: 'busy',
+  draining: 'busy',
+  paused: 'busy',
+  quarantined: 'warn',
+  unavailable: 'warn',
+  CPU_THROTTLE: 'warn',
+  CELL_QUARANTINED: 'warn',
+  POLICY_REFUSED: 'warn',
+  crashed: 'bad',
+  killed: 'bad',
+  DENIED: 'bad',
+  CELL_CRASHED: 'bad',
+  MEM_KILL: 'bad',
+  CPU_KILL: 'bad',
+  WALL_KILL: 'bad',
+  OUTPUT_KILL: 'bad',
+  BROKER_ERROR: 'bad',
 }
 
 // Word is a state, told apart by its text and not by its colour alone.
@@ -43,12 +62,14 @@ export function Empty({ children }: { children: ComponentChildren }) {
 export function Facts({ of }: { of: [string, ComponentChildren][] }) {
   return (
     <dl class="facts">
-      {of.filter(([, value]) => value !== undefined && value !== '' && value !== null && value !== false).map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
+      {of
+        .filter(([, value]) => value !== undefined && value !== '' && value !== null && value !== false)
+        .map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
     </dl>
   )
 }
@@ -65,7 +86,9 @@ export function Title({ of, children, above }: { of: string; children?: Componen
     <header class="title">
       <div>
         {above}
-        <h1 tabIndex={-1} ref={heading}>{of}</h1>
+        <h1 tabIndex={-1} ref={heading}>
+          {of}
+        </h1>
       </div>
       <div class="actions">{children}</div>
     </header>

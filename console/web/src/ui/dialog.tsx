@@ -63,8 +63,12 @@ export function Confirm({ title, yes, onClose, act, reason, children }: ConfirmP
         )}
         <Problem text={error} />
         <div class="buttons">
-          <button type="button" onClick={onClose}>Cancel</button>
-          <button class="danger" disabled={busy}>{yes}</button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button class="danger" disabled={busy}>
+            {yes}
+          </button>
         </div>
       </form>
     </Dialog>

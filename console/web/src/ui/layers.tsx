@@ -16,7 +16,11 @@ export function Layers({ layers, empty }: { layers: Layer[] | undefined; empty: 
           {(l.gaps?.length ?? 0) > 0 && (
             <div class="gaps">
               <span class="dim">Gaps</span>
-              <ul>{l.gaps?.map((gap) => <li key={gap}>{gap}</li>)}</ul>
+              <ul>
+                {l.gaps?.map((gap) => (
+                  <li key={gap}>{gap}</li>
+                ))}
+              </ul>
             </div>
           )}
         </li>

@@ -35,7 +35,15 @@ export function useSecret(): Secret {
       <p role="alert">{why}</p>
       <label class="field">
         A token with the role policy-admin
-        <input type="password" value={secret} required autofocus autocomplete="off" spellcheck={false} onInput={(e) => change(e.currentTarget.value)} />
+        <input
+          type="password"
+          value={secret}
+          required
+          autofocus
+          autocomplete="off"
+          spellcheck={false}
+          onInput={(e) => change(e.currentTarget.value)}
+        />
       </label>
     </div>
   )

@@ -34,7 +34,12 @@ export function Table<T>({ label, rows, columns, keyOf, empty, sorted }: TablePr
         <thead>
           <tr>
             {columns.map((c) => (
-              <th key={c.name} scope="col" class={c.number ? 'number' : ''} aria-sort={order?.column === c.name ? (order.down ? 'descending' : 'ascending') : undefined}>
+              <th
+                key={c.name}
+                scope="col"
+                class={c.number ? 'number' : ''}
+                aria-sort={order?.column === c.name ? (order.down ? 'descending' : 'ascending') : undefined}
+              >
                 {c.by ? (
                   <button type="button" class="sort" onClick={() => press(c.name)}>
                     {c.name}
@@ -51,7 +56,9 @@ export function Table<T>({ label, rows, columns, keyOf, empty, sorted }: TablePr
           {shown.map((row) => (
             <tr key={keyOf(row)}>
               {columns.map((c) => (
-                <td key={c.name} class={c.number ? 'number' : ''}>{c.show(row)}</td>
+                <td key={c.name} class={c.number ? 'number' : ''}>
+                  {c.show(row)}
+                </td>
               ))}
             </tr>
           ))}
@@ -66,7 +73,9 @@ export function Table<T>({ label, rows, columns, keyOf, empty, sorted }: TablePr
 export function sort<T>(rows: T[], by: (row: T) => string | number, down: boolean): T[] {
   const compare = (a: T, b: T) => {
     const [x, y] = [by(a), by(b)]
-    return typeof x === 'number' && typeof y === 'number' ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true })
+    return typeof x === 'number' && typeof y === 'number'
+      ? x - y
+      : String(x).localeCompare(String(y), undefined, { numeric: true })
   }
   return [...rows].sort((a, b) => (down ? compare(b, a) : compare(a, b)))
 }
@@ -74,7 +83,10 @@ export function sort<T>(rows: T[], by: (row: T) => string | number, down: boolea
 // matches says whether each word of a filter is in one of the texts.
 export function matches(filter: string, ...texts: (string | undefined)[]): boolean {
   const all = texts.join('\n').toLowerCase()
-  return filter.toLowerCase().split(/\s+/).every((word) => all.includes(word))
+  return filter
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => all.includes(word))
 }
 
 interface FilterProps {
@@ -84,5 +96,14 @@ interface FilterProps {
 }
 
 export function Filter({ value, onValue, label }: FilterProps) {
-  return <input type="search" class="filter" value={value} placeholder={label} aria-label={label} onInput={(e) => onValue(e.currentTarget.value)} />
+  return (
+    <input
+      type="search"
+      class="filter"
+      value={value}
+      placeholder={label}
+      aria-label={label}
+      onInput={(e) => onValue(e.currentTarget.value)}
+    />
+  )
 }
