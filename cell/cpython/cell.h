@@ -13,6 +13,7 @@
 typedef struct { void *p; size_t n; } page_run;
 
 typedef struct cell cell;
+typedef struct state_move state_move;
 struct cell {
   struct cell *next; // in the registry
   // Rings. hdr is NULL once the host has been told that the cell ended.
@@ -75,6 +76,7 @@ struct cell {
   char *file, *source;
   size_t source_len;
   uint64_t denied_before; // mem_denied when the operation began
+  struct state_move *moving; // NULL unless a state is taken out or put in
 };
 
 // The running thread's cell, or NULL on threads that run no guest.
@@ -85,7 +87,10 @@ void cell_register(cell *c);
 void cell_unregister(cell *c);
 
 // ---- support.c: Python code of ours in the support module -----------------------------------
-typedef enum { SUPPORT_GUEST, SUPPORT_ERRORS, SUPPORT_STREAMS, SUPPORT_DIALECT, SUPPORT_EFFECTS } support_part;
+typedef enum {
+  SUPPORT_GUEST, SUPPORT_ERRORS, SUPPORT_STREAMS, SUPPORT_DIALECT, SUPPORT_EFFECTS,
+  SUPPORT_LOAD, SUPPORT_SAVE, SUPPORT_FIND, SUPPORT_SNAPSHOT
+} support_part;
 
 int support_compile(void); // once per process, in the main interpreter; 0, or -1 with an exception
 // Runs a part's code unless it has run. 0, or -1 with an exception.
@@ -94,6 +99,8 @@ int support_load_named(cell *c, const char *part);
 int support_load_all(cell *c);
 // What a part defines, borrowed, or NULL with an exception.
 PyObject *support_name(cell *c, support_part p, const char *name);
+// Calls it with up to three arguments, NULL for none. A new reference, or NULL with an exception.
+PyObject *support_call(cell *c, support_part p, const char *name, PyObject *a, PyObject *b, PyObject *d);
 bool support_has(const char *code, size_t n); // a part, marshalled
 
 // ---- wire.c: frames over the rings -------------------------------------------------------
@@ -158,6 +165,7 @@ uint32_t rules_files(const cell *c); // descriptors it may have open
 bool glob_match(const char *glob, size_t m, const char *path, size_t n, bool below);
 int gate_install(cell *c); // wraps import machinery, removes what no guest may have
 bool gate_trusted_frame(void);
+bool gate_trusted_code(PyObject *code); // the library's, or ours
 bool gate_library_names(const char *name);
 int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied
 int gate_check_guest(cell *c, const char *name);  // the same, judged as the guest's own wish
@@ -181,3 +189,16 @@ void loop_warm(cell *c);
 void loop_finish(cell *c);   // after loop_run: takes the guest's objects down
 void loop_inject(cell *c);   // from any thread: interrupt what runs
 void loop_stack_bounds(cell *c);
+void loop_begin(cell *c, uint64_t op);
+// Ends an operation that came to its end. false: it was interrupted, and has been answered so.
+bool loop_succeed(cell *c, uint64_t op);
+
+// ---- state.c: the guest's state, out and in ---------------------------------------------------
+void state_run(cell *c, const frame *f); // IN_SAVE and IN_RESTORE
+bool state_takes_code(const cell *c); // is this the code of a state, which is being read?
+bool state_busy(const cell *c); // true, with an exception: nothing may be said or asked
+PyObject *state_write(PyObject *self, PyObject *data);
+PyObject *state_save_code(PyObject *self, PyObject *code);
+PyObject *state_read(PyObject *self, PyObject *unused);
+PyObject *state_code(PyObject *self, PyObject *number);
+PyObject *state_whole(PyObject *self, PyObject *unused);

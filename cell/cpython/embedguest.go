@@ -1,6 +1,6 @@
 //go:build ignore
 
-// Command embedguest writes guest_py.h from guest.py, dialect.py and effects.py: C strings,
+// Command embedguest writes guest_py.h from the sources of the support module: C strings,
 // because the process executor needs them in a process where no Go code runs.
 package main
 
@@ -14,7 +14,7 @@ import (
 func main() {
 	var out bytes.Buffer
 	out.WriteString("// Code generated from the *.py by embedguest.go; DO NOT EDIT.\n#pragma once\n")
-	for _, name := range []string{"guest", "errors", "streams", "dialect", "effects"} {
+	for _, name := range []string{"guest", "errors", "streams", "dialect", "effects", "load", "save", "find", "snapshot"} {
 		embed(&out, name)
 	}
 	if err := os.WriteFile("guest_py.h", out.Bytes(), 0o644); err != nil {

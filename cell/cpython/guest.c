@@ -21,6 +21,7 @@ static text bounded(cell *c) { return (text){.max = rules_message_max(c)}; }
 static PyObject *post(PyObject *self, PyObject *value) {
   (void)self;
   cell *c = cell_current();
+  if (state_busy(c)) return NULL;
   text t = bounded(c);
   part body;
   uint8_t flags;
@@ -46,6 +47,7 @@ static PyObject *take_answer(cell *c, frame *f, const char *none_kind) {
 static PyObject *receive(PyObject *self, PyObject *timeout) {
   (void)self;
   cell *c = cell_current();
+  if (state_busy(c)) return NULL;
   double seconds = PyFloat_AsDouble(timeout);
   if (seconds == -1 && PyErr_Occurred()) return NULL;
   part body = {&seconds, sizeof seconds};
@@ -114,6 +116,7 @@ static PyObject *metric(PyObject *self, PyObject *args) {
 static PyObject *request(PyObject *self, PyObject *args) {
   (void)self;
   cell *c = cell_current();
+  if (state_busy(c)) return NULL;
   uint32_t n[2];
   const char *capability = str_arg(args, 0, &n[0]);
   const char *action = capability ? str_arg(args, 1, &n[1]) : NULL;
@@ -173,6 +176,11 @@ static PyMethodDef functions[] = {
     {"encode", encode_json, METH_O, NULL},
     {"decode", decode_json, METH_O, NULL},
     {"load", load_support, METH_O, NULL},
+    {"write_state", state_write, METH_O, NULL},
+    {"save_code", state_save_code, METH_O, NULL},
+    {"read_state", state_read, METH_NOARGS, NULL},
+    {"state_code", state_code, METH_O, NULL},
+    {"state_whole", state_whole, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

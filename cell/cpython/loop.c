@@ -47,14 +47,13 @@ void loop_inject(cell *c) { arm(c); }
 
 // ---- operations --------------------------------------------------------------------------------
 
-static void begin(cell *c, uint64_t op) {
+void loop_begin(cell *c, uint64_t op) {
   c->denied_before = atomic_load(&c->hdr->mem_denied);
   atomic_store(&c->hdr->state, RING_BUSY);
   atomic_store(&c->op, op);
 }
 
-// false when the operation was interrupted but ran to its end all the same.
-static bool succeed(cell *c, uint64_t op) {
+bool loop_succeed(cell *c, uint64_t op) {
   if (wire_interrupted(c)) {
     if (!PyErr_Occurred()) PyErr_SetNone(c->interrupt);
     fault_send(c, op);
@@ -111,15 +110,6 @@ static bool remember(cell *c, const char *file, size_t file_len, const char *sou
   return true;
 }
 
-static PyObject *call_support(cell *c, support_part p, const char *name, PyObject *a, PyObject *b, PyObject *d) {
-  PyObject *f = support_name(c, p, name);
-  if (!f) return NULL;
-  Py_IncRef(f); // it may be deleted while it runs
-  PyObject *result = PyObject_CallFunctionObjArgs(f, a, b, d, NULL);
-  Py_DecRef(f);
-  return result;
-}
-
 // Sets up what a program expects to find before its first line.
 static bool prepare(cell *c, const char *args, size_t n, bool stdin_too) {
   PyObject *file = PyUnicode_DecodeUTF8(c->file, (Py_ssize_t)strlen(c->file), "replace");
@@ -128,7 +118,7 @@ static bool prepare(cell *c, const char *args, size_t n, bool stdin_too) {
   if (argv) Py_DecRef(argv);
   if (file) Py_DecRef(file);
   if (!ok || !stdin_too) return ok;
-  PyObject *inbox = call_support(c, SUPPORT_STREAMS, "_inbox", NULL, NULL, NULL);
+  PyObject *inbox = support_call(c, SUPPORT_STREAMS, "_inbox", NULL, NULL, NULL);
   ok = inbox && !PySys_SetObject("stdin", inbox);
   if (inbox) Py_DecRef(inbox);
   return ok;
@@ -137,9 +127,9 @@ static bool prepare(cell *c, const char *args, size_t n, bool stdin_too) {
 static PyObject *run_restricted(cell *c) {
   PyObject *source = PyUnicode_DecodeUTF8(c->source, (Py_ssize_t)c->source_len, NULL);
   PyObject *file = PyUnicode_DecodeUTF8(c->file, (Py_ssize_t)strlen(c->file), "replace"), *code = NULL, *result = NULL;
-  if (source && file) code = call_support(c, SUPPORT_DIALECT, "_restricted", source, file, NULL);
+  if (source && file) code = support_call(c, SUPPORT_DIALECT, "_restricted", source, file, NULL);
   c->slack = 0;
-  if (code) result = call_support(c, SUPPORT_DIALECT, "_run_restricted", code, NULL, NULL);
+  if (code) result = support_call(c, SUPPORT_DIALECT, "_run_restricted", code, NULL, NULL);
   if (code) Py_DecRef(code);
   if (file) Py_DecRef(file);
   if (source) Py_DecRef(source);
@@ -180,7 +170,7 @@ static void flush_streams(cell *c) {
                    PySys_GetObject("stderr") == c->stderr_kept;
   if (untouched) return;
   PyObject *exc = PyErr_GetRaisedException();
-  PyObject *done = call_support(c, SUPPORT_GUEST, "_finish", NULL, NULL, NULL);
+  PyObject *done = support_call(c, SUPPORT_GUEST, "_finish", NULL, NULL, NULL);
   if (done) Py_DecRef(done);
   else PyErr_Clear();
   if (exc) PyErr_SetRaisedException(exc);
@@ -193,7 +183,7 @@ static void do_exec(cell *c, const frame *f) {
     return;
   }
   const char *file = f->data + sizeof n, *args = file + n[0], *source = args + n[1];
-  begin(c, f->h.id);
+  loop_begin(c, f->h.id);
   PyObject *result = NULL;
   c->slack = 2 << 20; // a guest at its limit can still be told to let go of things
   if (!remember(c, file, n[0], source, (size_t)(f->data + f->h.len - source))) PyErr_NoMemory();
@@ -203,7 +193,7 @@ static void do_exec(cell *c, const frame *f) {
   if (result) Py_DecRef(result);
   flush_streams(c);
   if (!ok) fault_send(c, f->h.id);
-  else if (succeed(c, f->h.id)) wire_send(c, OUT_RESULT, 0, f->h.id, &(part){"null", 4}, 1);
+  else if (loop_succeed(c, f->h.id)) wire_send(c, OUT_RESULT, 0, f->h.id, &(part){"null", 4}, 1);
 }
 
 static PyObject *find_target(cell *c, const char *target, size_t n) {
@@ -217,7 +207,7 @@ static PyObject *find_target(cell *c, const char *target, size_t n) {
     }
   }
   PyObject *text = PyUnicode_DecodeUTF8(target, (Py_ssize_t)n, NULL);
-  PyObject *found = text ? call_support(c, SUPPORT_GUEST, "_resolve", text, NULL, NULL) : NULL;
+  PyObject *found = text ? support_call(c, SUPPORT_GUEST, "_resolve", text, NULL, NULL) : NULL;
   if (text) Py_DecRef(text);
   return found;
 }
@@ -253,7 +243,7 @@ static void do_call(cell *c, const frame *f) {
     return;
   }
   const char *target = f->data + sizeof n, *a = target + n[0], *k = a + n[1];
-  begin(c, f->h.id);
+  loop_begin(c, f->h.id);
   PyObject *fn = find_target(c, target, n[0]);
   PyObject *args = fn ? call_args(f, a, n[1]) : NULL;
   PyObject *kwargs = args ? call_kwargs(k, n[2]) : NULL;
@@ -262,7 +252,7 @@ static void do_call(cell *c, const frame *f) {
   part body;
   uint8_t flags;
   if (!result || value_pack(&t, result, "result", &body, &flags)) fault_send(c, f->h.id);
-  else if (succeed(c, f->h.id)) wire_send(c, OUT_RESULT, flags, f->h.id, &body, 1);
+  else if (loop_succeed(c, f->h.id)) wire_send(c, OUT_RESULT, flags, f->h.id, &body, 1);
   text_free(&t);
   if (result) Py_DecRef(result);
   if (kwargs) Py_DecRef(kwargs);
@@ -295,7 +285,7 @@ void loop_warm(cell *c) {
   PyObject *builtins = PyDict_GetItemString(PyImport_GetModuleDict(), "builtins");
   if (scope && code && builtins && !PyDict_SetItemString(scope, "__builtins__", builtins))
     result = PyEval_EvalCode(code, scope, scope);
-  PyObject *done = call_support(c, SUPPORT_GUEST, "_finish", NULL, NULL, NULL);
+  PyObject *done = support_call(c, SUPPORT_GUEST, "_finish", NULL, NULL, NULL);
   if (done) Py_DecRef(done);
   if (result) Py_DecRef(result);
   if (code) Py_DecRef(code);
@@ -320,12 +310,14 @@ void loop_run(cell *c) {
     rest(c); // comes back here when it is not asked for anything
     if (!wire_receive(c, &f)) continue;
     // Without a policy there is no gate: whatever the host's order, no guest runs.
-    bool early = !c->claimed && (f.h.kind == IN_EXEC || f.h.kind == IN_CALL);
+    bool early = !c->claimed && f.h.kind != IN_CLAIM;
     if (early) fault_send_text(c, f.h.id, KIND_INVALID, "", "nothing runs before the claim");
     else switch (f.h.kind) {
     case IN_CLAIM: do_claim(c, &f); break;
     case IN_EXEC: do_exec(c, &f); break;
     case IN_CALL: do_call(c, &f); break;
+    case IN_SAVE:
+    case IN_RESTORE: state_run(c, &f); break;
     default: fault_send_text(c, f.h.id, KIND_INVALID, "", "unknown frame");
     }
     free(f.data);

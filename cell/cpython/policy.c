@@ -306,7 +306,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case SHARED_DENY: return c->shared ? policy_deny_event(c, r, event, policy_path(args, 0, &n)) : 0;
   case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : policy_deny_event(c, r, event, NULL);
   case MAKE_CODE: return flags_known_code(args) ? 0 : policy_deny_event(c, r, event, NULL);
-  case LOAD_CODE: return loads_known_code(args) ? 0 : policy_deny_event(c, r, event, NULL);
+  case LOAD_CODE: return state_takes_code(c) || loads_known_code(args) ? 0 : policy_deny_event(c, r, event, NULL);
   case READ_PATH: return files_check_read(c, r, event, args);
   case CHANGE_PATH: return files_check_change(c, r, event, args, 1);
   case MAKE_PATH: return files_check_change(c, r, event, args, 2);

@@ -120,6 +120,7 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(Py_ssize_t, PyTuple_Size, (PyObject *)) \
   X(PyObject *, PyBytes_FromStringAndSize, (const char *, Py_ssize_t)) \
   X(int, PyBytes_AsStringAndSize, (PyObject *, char **, Py_ssize_t *)) \
+  X(PyObject *, PyBytes_FromObject, (PyObject *)) \
   X(PyObject *, PyUnicode_FromStringAndSize, (const char *, Py_ssize_t)) \
   X(PyObject *, PyUnicode_DecodeUTF8, (const char *, Py_ssize_t, const char *)) \
   X(const char *, PyUnicode_AsUTF8AndSize, (PyObject *, Py_ssize_t *)) \

@@ -88,6 +88,8 @@ enum frame_in {
   // FLAG_ERROR an error body; with FLAG_NONE nothing (recv timed out).
   IN_ANSWER = 4,
   IN_CLOSE = 5,
+  IN_SAVE = 6,    // nothing. Answered by OUT_CHUNKs and then RESULT or ERROR
+  IN_RESTORE = 7, // nothing. The cell asks with OUT_MORE, and RESULT or ERROR follows
 };
 
 // Cell to host.
@@ -102,6 +104,8 @@ enum frame_out {
   OUT_REQUEST = 8, // u32 capability_len, u32 action_len, capability, action, payload value
   OUT_DENIAL = 9,  // u32 capability_len, capability, action
   OUT_ENDED = 10,  // the executor is gone; last frame
+  OUT_CHUNK = 11,  // of state: at most RING_CHUNK bytes of pickle, or with FLAG_CODE of marshalled code
+  OUT_MORE = 12,   // asks for the next such chunk; the answer's flags are the chunk's, FLAG_NONE behind the last
 };
 
 enum frame_flag {
@@ -109,7 +113,9 @@ enum frame_flag {
   FLAG_ERROR = 2,      // IN_ANSWER carries an error body
   FLAG_NONE = 4,       // IN_ANSWER carries nothing
   FLAG_STDIN = 8,      // IN_EXEC: sys.stdin reads the inbox
-  FLAG_RESTRICTED = 16 // IN_EXEC: restricted dialect
+  FLAG_RESTRICTED = 16, // IN_EXEC: restricted dialect
+  FLAG_CODE = 32,       // of a chunk: code, not pickle
+  FLAG_PART = 64        // and it goes on in the next
 };
 
 // The rules begin with this. What follows are the names of modules, each with a NUL behind it,

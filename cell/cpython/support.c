@@ -22,6 +22,10 @@ static struct {
     // Under a name that the gate does not trust: they need no more than a guest has, and
     // so whatever a guest makes them call is judged as the guest's own.
     [SUPPORT_EFFECTS] = {"effects", effects_source, "<pyisolate effects>", NULL, 0},
+    [SUPPORT_LOAD] = {"load", load_source, "<pyisolate>", NULL, 0},
+    [SUPPORT_SAVE] = {"save", save_source, "<pyisolate>", NULL, 0},
+    [SUPPORT_FIND] = {"find", find_source, "<pyisolate>", NULL, 0},
+    [SUPPORT_SNAPSHOT] = {"snapshot", snapshot_source, "<pyisolate>", NULL, 0},
 };
 enum { SOURCES = sizeof sources / sizeof *sources };
 
@@ -111,4 +115,13 @@ PyObject *support_name(cell *c, support_part p, const char *name) {
   PyObject *found = support_load(c, p) ? NULL : PyDict_GetItemString(c->guest, name);
   if (!found && !PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "the support module has been taken apart");
   return found;
+}
+
+PyObject *support_call(cell *c, support_part p, const char *name, PyObject *a, PyObject *b, PyObject *d) {
+  PyObject *f = support_name(c, p, name);
+  if (!f) return NULL;
+  Py_IncRef(f); // it may be deleted while it runs
+  PyObject *result = PyObject_CallFunctionObjArgs(f, a, b, d, NULL);
+  Py_DecRef(f);
+  return result;
 }

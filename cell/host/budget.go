@@ -45,6 +45,13 @@ func (b *budget) used() time.Duration {
 	return *b.last
 }
 
+// carry counts what was used elsewhere, too.
+func (b *budget) carry(used time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.base -= used
+}
+
 // The rest is called under the guest's mu.
 
 // limit makes l the limits. A window of another length begins now.

@@ -61,6 +61,10 @@ func (g *guest) handle(f ring.Frame) error {
 		return g.request(f)
 	case ring.OutDenial:
 		return g.denial(f)
+	case ring.OutChunk:
+		return g.chunk(f)
+	case ring.OutMore:
+		return g.askState(f)
 	case ring.OutEnded:
 		return errEnded
 	}
@@ -89,6 +93,14 @@ func (g *guest) result(f ring.Frame) error {
 	op, err := g.running(f.ID)
 	if op == nil {
 		return err
+	}
+	if op.kind == ring.InSave {
+		g.saved(op, f)
+		g.advance()
+		return nil
+	}
+	if op.kind == ring.InRestore {
+		g.resume()
 	}
 	if !g.produce(len(f.Payload)) {
 		g.mu.Lock()

@@ -43,6 +43,10 @@ func (g *guest) deliver(m *wire.Msg, v cell.Value) {
 	switch {
 	case g.refusal != nil:
 		defer g.srv.refuse(m, g.refusal)
+	case g.move.frozen:
+		g.mu.Unlock()
+		g.srv.refuse(m, cell.Errorf(cell.Busy, "the cell is frozen while its state is moved; send again later"))
+		return
 	case len(v.Data) > g.limits.MessageBytes:
 		defer g.srv.refuse(m, cell.Errorf(cell.Invalid, "%d bytes exceed the message limit of %d", len(v.Data), g.limits.MessageBytes))
 	case g.inbox.held+g.unread.bytes+len(v.Data) > g.inbox.bytes:

@@ -25,6 +25,7 @@ type operation struct {
 
 	// Under the guest's mu:
 	answered bool
+	keep     bool // a save that came to its end: the cell stays frozen
 	began    time.Time
 	why      *cell.Error // set when interrupted
 	deadline *time.Timer
@@ -87,6 +88,9 @@ func (g *guest) enqueue(m *wire.Msg, op *operation) *cell.Error {
 	case len(m.Payload) > g.limits.MessageBytes:
 		return cell.Errorf(cell.Invalid, "%d bytes exceed the message limit of %d", len(m.Payload), g.limits.MessageBytes)
 	}
+	if e := g.unfit(op); e != nil {
+		return e
+	}
 	g.queue = append(g.queue, op)
 	if m.DeadlineNs > 0 {
 		op.deadline = time.AfterFunc(time.Duration(m.DeadlineNs), func() { g.cancel(op.id, cell.Timeout) })
@@ -117,6 +121,9 @@ func (g *guest) advance() *operation {
 			continue
 		}
 		g.put(op)
+		if op.kind == ring.InRestore {
+			g.srv.send(g.id, op.id, &wire.Control_More{More: &wire.More{Chunks: wire.ChunkWindow}}, nil)
+		}
 		return op
 	}
 }
@@ -125,13 +132,17 @@ func (g *guest) advance() *operation {
 func (g *guest) next() *operation {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.current != nil || len(g.queue) == 0 {
+	if g.current != nil || len(g.queue) == 0 || g.move.frozen {
 		return nil
 	}
 	op := g.queue[0]
 	g.queue[0] = nil
 	g.queue = g.queue[1:]
 	g.current = op
+	g.ran = true
+	if op.moves() {
+		g.move = move{frozen: true, credit: wire.ChunkWindow}
+	}
 	g.srv.running.Add(1)
 	op.began = time.Now()
 	g.boundWall(op, 0)
@@ -259,6 +270,9 @@ func (g *guest) settle(op *operation) bool {
 	}
 	if g.current == op {
 		g.current = nil
+		if op.moves() && !op.keep {
+			g.move = move{}
+		}
 		g.srv.running.Add(-1)
 		g.budget.rest()
 	}
@@ -275,4 +289,7 @@ func (g *guest) fail(op *operation, e *cell.Error) {
 		e = &cell.Error{Kind: op.why.Kind, Message: op.why.Message, Type: e.Type, Traceback: e.Traceback}
 	}
 	_ = g.srv.conn.Send(wire.NewFailed(g.id, op.id, e))
+	if op.kind == ring.InRestore { // half a state is none
+		g.end(cell.Killed, "a state could not be restored: "+e.Error())
+	}
 }

@@ -112,7 +112,7 @@ func (g *guest) within(kind cell.Kind, used time.Duration) bool {
 func (g *guest) boundWall(op *operation, already time.Duration) {
 	wall := g.limits.Wall
 	op.wall = nil
-	if wall == 0 {
+	if wall == 0 || op.moves() {
 		return
 	}
 	op.wall = time.AfterFunc(max(0, wall-already), func() {

@@ -207,7 +207,8 @@ func (s *server) queue(id uint64, body wire.Body, payload []byte) {
 // refuse answers a message that expects an answer.
 func (s *server) refuse(m *wire.Msg, e *cell.Error) {
 	switch m.Body.(type) {
-	case *wire.Control_Exec, *wire.Control_Call, *wire.Control_Send, *wire.Control_Inspect, *wire.Control_Claim, *wire.Control_Reload:
+	case *wire.Control_Exec, *wire.Control_Call, *wire.Control_Send, *wire.Control_Inspect, *wire.Control_Claim, *wire.Control_Reload,
+		*wire.Control_Save, *wire.Control_Thaw, *wire.Control_Restore:
 		_ = s.conn.Send(wire.NewFailed(m.Cell, m.Op, e))
 	}
 }

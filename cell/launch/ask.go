@@ -20,28 +20,36 @@ func WithTrace(ctx context.Context, trace string) context.Context {
 // does not is killed. limit is in what time it must answer by itself, 0 for any; it is asked
 // again when that has passed.
 func (c *handle) ask(ctx context.Context, limit func() time.Duration, body wire.Body, payload []byte) (*wire.Msg, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, cell.Errorf(contextKind(ctx), "before it began: %v", err)
-	}
 	_, exec := body.(*wire.Control_Exec)
 	p := &pending{answer: make(chan *wire.Msg, 1), ctx: ctx, exec: exec}
-	op, err := c.register(p)
+	turns := c.host.turns
+	turns.callers.Add(1)
+	defer turns.callers.Add(-1)
+	op, err := c.begin(ctx, p, body, payload)
 	if err != nil {
 		return nil, err
+	}
+	turns.look(func() bool { return len(p.answer) > 0 }, c.host.take)
+	return c.await(ctx, op, p, limit)
+}
+
+// begin registers p and sends the message that it is the answer to.
+func (c *handle) begin(ctx context.Context, p *pending, body wire.Body, payload []byte) (op uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, cell.Errorf(contextKind(ctx), "before it began: %v", err)
+	}
+	if op, err = c.register(p); err != nil {
+		return 0, err
 	}
 	m := wire.New(c.wireID, op, body, payload)
 	if deadline, ok := ctx.Deadline(); ok {
 		m.DeadlineNs = max(1, int64(time.Until(deadline)))
 	}
 	m.Trace, _ = ctx.Value(traceKey{}).(string)
-	turns := c.host.turns
-	turns.callers.Add(1)
-	defer turns.callers.Add(-1)
 	if err := c.host.proc.conn.Send(m); err != nil {
-		return nil, c.unsent(op, err)
+		return 0, c.unsent(op, err)
 	}
-	turns.look(func() bool { return len(p.answer) > 0 }, c.host.take)
-	return c.await(ctx, op, p, limit)
+	return op, nil
 }
 
 func (c *handle) register(p *pending) (uint64, error) {
@@ -78,9 +86,19 @@ func (c *handle) unsent(op uint64, err error) error {
 
 // The limits of ask.
 
-func (c *handle) wallNow() time.Duration { return time.Duration(c.wall.Load()) }
-func (c *handle) atOnce() time.Duration  { return c.launcher.config.AnswerGrace }
-func unbounded() time.Duration           { return 0 }
+func (c *handle) atOnce() time.Duration { return c.launcher.config.AnswerGrace }
+func unbounded() time.Duration          { return 0 }
+
+// wallNow is the limit of now, with the time that the cell was frozen.
+func (c *handle) wallNow() time.Duration {
+	wall := time.Duration(c.wall.Load())
+	if wall == 0 {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return wall + c.freeze.duration()
+}
 
 func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() time.Duration) (*wire.Msg, error) {
 	began := time.Now()
@@ -140,6 +158,8 @@ func (c *handle) receive(m *wire.Msg) {
 		}
 	case *wire.Control_Log, *wire.Control_Metric, *wire.Control_Denial, *wire.Control_Request:
 		c.hear(m)
+	case *wire.Control_Chunk, *wire.Control_More:
+		c.moved(m)
 	case *wire.Control_Ended:
 		c.host.forget(c)
 		c.end(cell.State(b.Ended.State), b.Ended.Reason, b.Ended.Report)

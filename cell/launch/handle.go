@@ -34,6 +34,7 @@ type handle struct {
 	err     error
 	last    cell.Report
 	outbox  outbox
+	freeze  freeze
 	seat    *numbered // nil: the kernel judges nothing by cell
 	sitsIn  *hostproc // the host that its seat is to be in
 	claimed bool      // its host has said so: it is in its seat
@@ -55,6 +56,8 @@ type pending struct {
 	exec   bool
 	over   chan struct{}   // made when a request is served under the operation
 	then   func(*wire.Msg) // handles the answer, on the host's reader, when nobody waits for it
+	chunks chan *wire.Msg  // of state, from the host: of a snapshot only
+	more   chan struct{}   // a token for each chunk that the host takes: of a restore only
 }
 
 // finish ends the requests made under the operation. It is called once, when

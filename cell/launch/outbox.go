@@ -24,6 +24,8 @@ type outbox struct {
 	// what an honest host can use.
 	lent, most int
 	arrived    chan struct{} // one token: something came
+	// restored is how many of the first items the host has never had.
+	restored int
 	// received since the last credit
 	owedItems, owedBytes int
 }
@@ -69,6 +71,12 @@ func (o *outbox) take() (i cell.Item, ok bool, credit *wire.Credit) {
 	o.items = o.items[1:]
 	if i.Err != nil {
 		o.failures--
+	}
+	if o.restored > 0 {
+		o.restored--
+		return i, true, nil
+	}
+	if i.Err != nil {
 		return i, true, nil
 	}
 	o.owedItems++
@@ -92,8 +100,13 @@ func (c *handle) Recv(ctx context.Context) (cell.Item, error) {
 	for {
 		over := c.hasReturned()
 		c.mu.Lock()
-		i, ok, credit := c.outbox.take()
-		more := len(c.outbox.items) > 0
+		var i cell.Item
+		var ok bool
+		var credit *wire.Credit
+		if !c.freeze.on {
+			i, ok, credit = c.outbox.take()
+		}
+		more := len(c.outbox.items) > 0 && !c.freeze.on
 		c.mu.Unlock()
 		if more { // the token is one, receivers may be several
 			c.wakeReceiver()

@@ -60,6 +60,8 @@ const (
 	InCall
 	InAnswer
 	InClose
+	InSave
+	InRestore
 )
 
 // Cell to host.
@@ -74,6 +76,8 @@ const (
 	OutRequest
 	OutDenial
 	OutEnded
+	OutChunk
+	OutMore
 )
 
 // Flags of a frame.
@@ -86,6 +90,8 @@ const (
 	None
 	Stdin
 	Restricted
+	Code // of a chunk: code, not pickle
+	Part // and it goes on in the next
 )
 
 // Policy flags inside an InClaim payload.

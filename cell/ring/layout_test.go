@@ -39,13 +39,13 @@ func TestNumbersMatchHeader(t *testing.T) {
 	}
 	ours := map[string]int{
 		"IN_CLAIM": int(InClaim), "IN_EXEC": int(InExec), "IN_CALL": int(InCall),
-		"IN_ANSWER": int(InAnswer), "IN_CLOSE": int(InClose),
+		"IN_ANSWER": int(InAnswer), "IN_CLOSE": int(InClose), "IN_SAVE": int(InSave), "IN_RESTORE": int(InRestore),
 		"OUT_READY": int(OutReady), "OUT_RESULT": int(OutResult), "OUT_ERROR": int(OutError),
 		"OUT_POST": int(OutPost), "OUT_LOG": int(OutLog), "OUT_METRIC": int(OutMetric),
 		"OUT_RECV": int(OutRecv), "OUT_REQUEST": int(OutRequest), "OUT_DENIAL": int(OutDenial),
-		"OUT_ENDED": int(OutEnded),
-		"FLAG_RAW":  int(Raw), "FLAG_ERROR": int(Error), "FLAG_NONE": int(None),
-		"FLAG_STDIN": int(Stdin), "FLAG_RESTRICTED": int(Restricted),
+		"OUT_ENDED": int(OutEnded), "OUT_CHUNK": int(OutChunk), "OUT_MORE": int(OutMore),
+		"FLAG_RAW": int(Raw), "FLAG_ERROR": int(Error), "FLAG_NONE": int(None),
+		"FLAG_STDIN": int(Stdin), "FLAG_RESTRICTED": int(Restricted), "FLAG_CODE": int(Code), "FLAG_PART": int(Part),
 		"POLICY_SHARED": PolicyShared, "RULES_NETWORK": rulesNetwork, "RULES_ALL_IMPORTS": rulesAllImports,
 		"ACCESS_READ": int(policy.Read), "ACCESS_WRITE": int(policy.Write),
 		"ACCESS_EXECUTE": int(policy.Execute), "RING_STARTING": int(Starting), "RING_FAILED": int(Failed),

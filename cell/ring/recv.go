@@ -186,7 +186,7 @@ func parseHeader(hdr []byte, limit int64) (Frame, int, error) {
 	n := binary.LittleEndian.Uint32(hdr)
 	f := Frame{Kind: Kind(hdr[4]), Flags: Flags(hdr[5]), ID: binary.LittleEndian.Uint64(hdr[8:])}
 	switch {
-	case f.Kind < OutReady || f.Kind > OutEnded:
+	case f.Kind < OutReady || f.Kind > OutMore:
 		return Frame{}, 0, fmt.Errorf("%w: frame of unknown kind %d", ErrProtocol, f.Kind)
 	case hdr[6] != 0 || hdr[7] != 0:
 		return Frame{}, 0, fmt.Errorf("%w: reserved bits of a frame are set", ErrProtocol)

@@ -21,6 +21,9 @@ const (
 // what it has written must not hold up its last answer.
 func Overdraft(l cell.Limits) int { return 2*(l.MessageBytes+1<<20) + 1<<20 }
 
+// ChunkWindow is how many chunks of state may be on their way that nobody has asked for.
+const ChunkWindow = 8
+
 // QueueBytes bounds each of a cell's other queues: operations, what others sent,
 // requests, and answers that the guest does not read.
 func QueueBytes(l cell.Limits) int { return max(16<<20, 2*l.MessageBytes) }

@@ -1,0 +1,402 @@
+# Takes the state of __main__ out: a pickle whose reducers carry by value what pickle carries
+# by name. Runs in the support module's namespace, after load.py. What a guest's class says of
+# its own pickling holds.
+
+from _pickle import Pickler as _Pickler
+
+_HEAP = 1 << 9  # a flag of types: made by a class statement, or as if
+_PLAIN = (int, float, complex, str, bytes, tuple, frozenset)  # made whole by __new__
+_OPEN = (list, dict, set)  # filled afterwards
+_SIMPLE = (int, float, complex, str, bytes, bool, type(None))
+# Modules whose names library code shows, and guests do not import.
+_ALIAS = {"posix": "os", "_thread": "threading", "_sre": "re", "_datetime": "datetime"}
+
+
+def _resolve_name(module, name):
+    """What sys.modules has under a dotted name, or None."""
+    found = _sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None) if part.isidentifier() else None
+        if found is None:
+            return None
+    return found
+
+
+class _Names:
+    """Where the library has an object, so that it is carried by name."""
+
+    def __init__(self):
+        self.shared = {}  # module: {id: name} of its objects that are no classes or functions
+        self.all = None
+
+    def of(self, obj):
+        """(module, dotted name) of a class or function, or None: it is the guest's."""
+        module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+        if module == "__main__":
+            return None
+        told = getattr(obj, "__self__", None)
+        if module is None and type(told) is str:  # one that was replaced says what it replaces
+            module, _, name = told.rpartition(".")
+        if type(module) is str and type(name) is str:
+            for home in (_ALIAS.get(module), module.removeprefix("_"), module):
+                if home and _resolve_name(home, name) is obj:
+                    return home, name
+        return None if isinstance(obj, _Function) else self.anywhere(obj)
+
+    def anywhere(self, obj):
+        if self.all is None:
+            self.all = {}
+            for home in sorted(_sys.modules, key=lambda home: (home.startswith("_"), home.count("."))):
+                if home != "__main__":
+                    for name, value in list(getattr(_sys.modules[home], "__dict__", {}).items()):
+                        if callable(value) and type(name) is str and (home != "pyisolate_guest" or name[0] != "_"):
+                            self.all.setdefault(id(value), (home, name))
+        return self.all.get(id(obj))
+
+    def shares(self, obj):
+        """(module, name) if a module of the library has this very object, or None."""
+        for module in (type(obj).__module__, "sys"):
+            if type(module) is str and module not in self.shared:
+                names = getattr(_sys.modules.get(module), "__dict__", {})
+                self.shared[module] = {id(v): k for k, v in list(names.items()) if module in ("sys", type(v).__module__)}
+            if id(obj) in self.shared.get(module, ()):
+                return module, self.shared[module][id(obj)]
+        return None
+
+
+class _Saver(_Pickler):
+    """Writes objects. `last` is what it was asked about last: after a failure, the culprit."""
+
+    def __init__(self, out):
+        super().__init__(out, 5)
+        self.memo = {id(anchor): (i, anchor) for i, anchor in enumerate(_anchors())}
+        self.names = _Names()
+        self.codes = {}  # by id: a number, or where the library has it
+        self.held = []  # what must live as long as its id is known
+        self.hooked = {}  # what hooks returned, by id
+        self.classes = []  # those carried by value
+        self.namespaces = {}  # cells that hold a class's own dict, by id: (cell, class)
+        self.last = None
+        enum = _sys.modules.get("enum")
+        self.Enum = enum.Enum if enum else ()
+        self.kinds = {
+            _Function: self.function,
+            _Cell: self.cell,
+            _Method: self.method,
+            type(_sys): self.module,
+            type(len): self.builtin,
+            property: self.property,
+            staticmethod: self.wrapped,
+            classmethod: self.wrapped,
+            type(type.__dict__): self.proxy,
+            type(_code.__code__): self.code,
+            super: self.refuse,
+        }
+        weakref = _sys.modules.get("weakref")
+        if weakref:
+            self.kinds[weakref.ref] = self.weak
+            for kind in (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet):
+                self.kinds[kind] = self.weak_container
+
+    def reducer_override(self, obj):
+        self.last = obj
+        kind = type(obj)
+        reduce = self.kinds.get(kind, self)
+        if reduce is self:
+            reduce = self.kinds[kind] = self.choose(kind)
+        return NotImplemented if reduce is None else reduce(obj)
+
+    def choose(self, kind):
+        """How objects of a kind are reduced; None: as pickle does it."""
+        if issubclass(kind, type):
+            return self.type
+        if issubclass(kind, type(_sys)):
+            return self.module
+        if issubclass(kind, BaseException):
+            return self.exception
+        if kind.__name__ == "_lru_cache_wrapper" and kind.__module__ == "functools":
+            return self.cached
+        if kind.__module__ == "typing" and kind.__name__ in ("TypeVar", "ParamSpec", "TypeVarTuple"):
+            return self.type_parameter
+        if self.names.of(kind):
+            return self.library
+        if issubclass(kind, self.Enum):
+            return self.member
+        return _instance_reducer(self, kind)
+
+    # ---- by name ------------------------------------------------------------------------
+
+    def library(self, obj):
+        where = self.names.shares(obj)
+        return (_named, where) if where else NotImplemented
+
+    def module(self, obj):
+        if _sys.modules.get(obj.__name__) is not obj:
+            self.refuse(obj)
+        return _import, (obj.__name__,)
+
+    def builtin(self, obj):
+        of = obj.__self__
+        if of is None or type(of) is str or isinstance(of, type(_sys)):
+            where = self.names.of(obj)
+            return (_named, where) if where else self.refuse(obj)
+        return getattr, (of, obj.__name__)
+
+    # ---- functions ----------------------------------------------------------------------
+
+    def function(self, obj):
+        where = self.names.of(obj)
+        if where:
+            return _named, where
+        names = obj.__globals__
+        home = names.get("__name__")
+        if type(home) is str and home != "__main__" and getattr(_sys.modules.get(home), "__dict__", None) is names:
+            names = home
+        for name, cell in zip(obj.__code__.co_freevars, obj.__closure__ or ()):
+            if name == "__classdict__":
+                self.find_namespace(cell)
+        arguments = (self.code_of(obj, home), names, obj.__name__, obj.__closure__)
+        return _function, arguments, (self.attributes(obj), obj.__dict__), None, None, _fill_function
+
+    def code_of(self, function, home):
+        code = function.__code__
+        known = self.codes.get(id(code))
+        if known is None:
+            known = _c.save_code(code)
+            if known is None:  # the library's
+                known = home, code.co_qualname, code.co_firstlineno
+                try:
+                    same = _library_code(*known) is code
+                except Exception:
+                    same = False
+                if not same:
+                    self.refuse(function)
+            self.codes[id(code)] = known
+            self.held.append(code)
+        return known
+
+    def attributes(self, obj):
+        found = {"__qualname__": obj.__qualname__, "__module__": obj.__module__}
+        for name in ("__doc__", "__defaults__", "__kwdefaults__", "__type_params__"):
+            value = getattr(obj, name)
+            if value is not None and value != ():
+                found[name] = value
+        if obj.__annotate__ is not None:
+            found["__annotate__"] = obj.__annotate__
+        elif obj.__annotations__:
+            found["__annotations__"] = obj.__annotations__
+        return found
+
+    def find_namespace(self, cell):
+        """Annotations look names up in their class's own dict, which nobody else can hold."""
+        names = cell.cell_contents
+        for kind in reversed(self.classes):
+            body = _body_of(kind)
+            if len(body) == len(names) and body == names:
+                self.namespaces[id(cell)] = cell, kind
+                return
+
+    def cell(self, obj):
+        if id(obj) in self.namespaces:
+            return _namespace, (self.namespaces[id(obj)][1],)
+        try:
+            value = obj.cell_contents
+        except ValueError:
+            return _cell, ()
+        return _cell, (), (value,), None, None, _fill_cell
+
+    def code(self, obj):
+        number = _c.save_code(obj)
+        return self.refuse(obj) if number is None else (_code, (number,))
+
+    def method(self, obj):
+        return _Method, (obj.__func__, obj.__self__)
+
+    def cached(self, obj):
+        given = obj.cache_parameters()
+        return _cached, (obj.__wrapped__, given["maxsize"], given["typed"])
+
+    # ---- classes ------------------------------------------------------------------------
+
+    def type(self, obj):
+        where = self.names.of(obj)
+        if where:
+            return _named, where
+        if not obj.__flags__ & _HEAP:
+            self.refuse(obj)
+        self.classes.append(obj)
+        return (_class, _skeleton(obj), (_body(obj), _registered(obj)), None, None, _fill_class)
+
+    def property(self, obj):
+        return property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)
+
+    def wrapped(self, obj):
+        where = self.names.of(obj)
+        return (_named, where) if where else (type(obj), (obj.__func__,))
+
+    def proxy(self, obj):
+        return type(obj), (dict(obj),)
+
+    def type_parameter(self, obj):
+        where = self.names.shares(obj)
+        if where:
+            return _named, where
+        given = {}
+        for name in ("__bound__", "__covariant__", "__contravariant__", "__infer_variance__"):
+            if getattr(obj, name, None):
+                given[name.strip("_")] = getattr(obj, name)
+        return _with_names, (type(obj), (obj.__name__, *getattr(obj, "__constraints__", ())), given)
+
+    # ---- instances ----------------------------------------------------------------------
+
+    def member(self, obj):
+        kind = type(obj)
+        base = kind._member_type_
+        if base is object or base not in _PLAIN:
+            base, value = object, None
+        else:
+            value = _plain(base, obj)
+        return _new, (kind, base, value, None), (obj.__dict__, None, None, None), None, None, _fill
+
+    def exception(self, obj):
+        kind = type(obj)
+        own = kind.__reduce__ is BaseException.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
+        if own and not self.names.of(kind):
+            base = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
+            made, arguments, names = _raised, (kind, base, obj.args), obj.__dict__
+        else:
+            made, arguments, *rest = obj.__reduce_ex__(5)
+            names = rest[0] if rest else None
+        state = names, obj.__cause__, obj.__context__, obj.__suppress_context__
+        return made, arguments, state, None, None, _fill_raised
+
+    def weak(self, obj):
+        target = obj()
+        if target is None or obj.__callback__ is not None:
+            self.refuse(obj)
+        return type(obj), (target,)
+
+    def weak_container(self, obj):
+        return type(obj), (list(obj) if type(obj).__name__ == "WeakSet" else dict(obj),)
+
+    def refuse(self, obj):
+        raise TypeError(f"cannot pickle {type(obj).__name__!r} object")
+
+
+_REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
+
+
+def _instance_reducer(saver, kind):
+    """How instances of a guest's class are reduced, None for pickle's own way."""
+    if hasattr(kind, "__checkpoint__"):
+        if not hasattr(kind, "__restore__"):
+            raise TypeError("it has __checkpoint__ but no __restore__")
+        return lambda obj: _reduce_hooked(saver, obj)
+    default = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ in _REDUCES
+    base = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
+    if not default or (base is not object and base not in _PLAIN and base not in _OPEN):
+        return None
+    if hasattr(kind, "__getnewargs_ex__") or _defines(kind, "__getnewargs__", base):
+        return None
+    made_by = _defines(kind, "__new__", base) or _defines(kind, "__setattr__", object)
+    if base is object and not made_by and kind.__hash__ in (None, object.__hash__):
+        return None
+    return lambda obj: _reduce_instance(obj, base)
+
+
+def _defines(kind, name, base):
+    return getattr(kind, name, None) is not getattr(base, name, None)
+
+
+def _plain(base, obj):
+    """The value of an instance as one of its builtin base."""
+    if base in (tuple, bytes):
+        return base.__getitem__(obj, slice(None))
+    if base is str:
+        return str.__str__(obj)
+    if base is int:
+        return int.__int__(obj)
+    if base is float:
+        return float.__float__(obj)
+    if base is complex:
+        return complex(obj.real, obj.imag)
+    return list(frozenset.__iter__(obj))
+
+
+def _reduce_hooked(saver, obj):
+    kind = type(obj)
+    base = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
+    state = obj.__checkpoint__()
+    saver.held.append(obj)
+    saver.hooked[id(obj)] = state
+    value = _plain(base, obj) if base in _PLAIN else None
+    return _new, (kind, base, value, None), (state,), None, None, _hooked
+
+
+def _reduce_instance(obj, base):
+    kind = type(obj)
+    value = _plain(base, obj) if base in _PLAIN else None
+    items = None
+    if base is dict:
+        items = dict(dict.items(obj))
+    elif base is list or base is set:
+        items = list(base.__iter__(obj))
+    own = names = slots = early = None
+    state = obj.__getstate__()
+    if hasattr(kind, "__setstate__"):
+        own = (state,) if state is not None else None
+    elif type(state) is tuple and len(state) == 2:
+        names, slots = state
+    else:
+        names = state
+    if own is None and (names or slots) and kind.__hash__ is not object.__hash__ and kind.__hash__:
+        early = {k: v for part in (names, slots) if type(part) is dict for k, v in part.items() if type(v) in _SIMPLE}
+    return _new, (kind, base, value, early), (names, slots, items, own), None, None, _fill
+
+
+# ---- what a class consists of ---------------------------------------------------------------
+
+
+def _body_of(kind):
+    return type.__dict__["__dict__"].__get__(kind)
+
+
+def _skeleton(kind):
+    """The arguments of _class."""
+    body = _body_of(kind)
+    names = {"__qualname__": kind.__qualname__}
+    for name in ("__module__", "__orig_bases__"):
+        if name in body:
+            names[name] = body[name]
+    if "__slots__" in body:
+        slots = [k for k, v in body.items() if type(v) is _Slot and v.__objclass__ is kind]
+        names["__slots__"] = tuple(slots + [k for k in ("__dict__", "__weakref__") if _is_own_getset(body.get(k))])
+    return type(kind), kind.__name__, kind.__bases__, names
+
+
+class _Slotted:
+    __slots__ = ("slot",)
+
+
+_Slot = type(_Slotted.__dict__["slot"])
+_GetSet = type(_Later.__dict__["__dict__"])
+_MADE = frozenset("__dict__ __weakref__ __module__ __qualname__ _abc_impl __orig_bases__".split())
+
+
+def _is_own_getset(value):
+    return type(value) is _GetSet
+
+
+def _body(kind):
+    """What the class statement defined, and what was set later."""
+    body = _body_of(kind)
+    return {k: v for k, v in body.items() if k not in _MADE and not (type(v) is _Slot and v.__objclass__ is kind)}
+
+
+def _registered(kind):
+    abc = _sys.modules.get("abc")
+    if abc is None or not isinstance(kind, abc.ABCMeta):
+        return ()
+    from _abc import _get_dump
+
+    return [other for other in (ref() for ref in _get_dump(kind)[0]) if other is not None]
