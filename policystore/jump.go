@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -40,17 +38,6 @@ func (m moment) ahead(later moment) time.Duration {
 func newJumps(now time.Time, passed func() time.Duration) *jumps {
 	return &jumps{passed: passed, trusted: moment{now, passed()}}
 }
-
-// sinceBoot counts while the machine sleeps, too.
-func sinceBoot() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return time.Since(processStart)
-	}
-	return time.Duration(t.Nano())
-}
-
-var processStart = time.Now()
 
 // check refuses a time that the clock jumped to.
 func (j *jumps) check(now time.Time) error {

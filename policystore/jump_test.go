@@ -93,7 +93,4 @@ func TestJumps(t *testing.T) {
 			t.Errorf("step %d: %v", i, err)
 		}
 	}
-	if sinceBoot() <= 0 {
-		t.Error("no time has passed since the machine started")
-	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/pyisolate/pyisolate/internal/boottime"
 	"github.com/pyisolate/pyisolate/policystore/raftlog"
 )
 
@@ -59,7 +60,7 @@ func open(ctx context.Context, c Config, l limits) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now), pace: newPace(c.Now), jumps: newJumps(c.Now(), sinceBoot), judging: make(chan struct{}, maxJudging)}
+	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now), pace: newPace(c.Now), jumps: newJumps(c.Now(), boottime.Now), judging: make(chan struct{}, maxJudging)}
 	s.lead.init()
 	if err := s.openFiles(l); err != nil {
 		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())

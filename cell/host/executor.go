@@ -103,6 +103,9 @@ type Options struct {
 	Processes func(Dist, uint64) (Executor, error)
 	// Python is told to the node, for people.
 	Python string
+	// Lapsed is called when the node's lease has: nothing may run any more when it returns.
+	// Default: the process exits with LapsedStatus.
+	Lapsed func()
 }
 
 var errNoThreads = errors.New("host: this binary has no sub-interpreter executor: build it with cgo")

@@ -47,6 +47,7 @@ type server struct {
 	retired  chan struct{}       // closed when there is nothing left to wait for
 	running  atomic.Int32        // operations
 	reading  spin.Spinner
+	lease    *lease
 
 	// The reader's: guests that are claimed and without goroutines yet, and how long
 	// they may stay so.
@@ -67,10 +68,12 @@ func Serve(conn wire.Conn, o Options) error {
 	if err != nil {
 		return err
 	}
-	s := &server{conn: conn, opt: o, cells: map[uint64]*guest{}, coming: map[uint64]*arrival{}, retired: make(chan struct{}),
+	s := &server{conn: conn, opt: o, cells: map[uint64]*guest{}, coming: map[uint64]*arrival{}, retired: make(chan struct{}), lease: newLease(o.Lapsed),
 		shared:      cell.Backend(hello.GetBackend()) != cell.Process,
 		killGrace:   orDefault(hello.GetKillGraceNs(), defaultKillGrace),
 		retireGrace: orDefault(hello.GetRetireGraceNs(), defaultRetireGrace)}
+	s.lease.extend(hello.GetLeaseUntilNs())
+	defer s.lease.stop()
 	if err = confineProcess(hello.GetLayers().GetHost()); err == nil {
 		s.exec, err = newExecutor(hello, o)
 	}
@@ -153,6 +156,10 @@ func (s *server) receive() error {
 func (s *server) takes(m *wire.Msg) bool {
 	if claim := m.GetClaim(); claim != nil {
 		s.claim(m, claim)
+		return true
+	}
+	if l := m.GetLease(); l != nil {
+		s.lease.extend(l.GetUntilNs())
 		return true
 	}
 	if seated := m.GetSeated(); seated != nil && s.seats != nil {

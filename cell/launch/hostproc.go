@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -26,6 +27,7 @@ type hostproc struct {
 	gone     chan struct{} // closed when it is dead and its cells know
 	changed  func(*hostproc)
 	alive    func(cell uint64) bool // in any host
+	granting atomic.Bool            // it is being told of the lease
 
 	mu       sync.Mutex
 	cells    map[uint64]*handle
@@ -114,7 +116,7 @@ func (l *Launcher) greet(h *hostproc, share Users) error {
 	c := l.config
 	hello := &wire.Hello{Backend: string(h.backend), Pool: uint32(max(c.PoolSize, 0)),
 		KillGraceNs: int64(c.KillGrace), RetireGraceNs: int64(c.RetireGrace),
-		Layers: h.confined.layers, Seats: h.seats != nil, Writes: h.fit.writes, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count,
+		Layers: h.confined.layers, Seats: h.seats != nil, Writes: h.fit.writes, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count, LeaseUntilNs: l.leaseNow(),
 		Dist: &wire.Dist{Home: c.Python.Home, Lib: c.Python.Lib, Stdlib: c.Python.Stdlib,
 			Start: c.Python.Start, Preload: c.Python.Preload}}
 	if !c.NoNamespaces {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host"
@@ -42,11 +43,7 @@ type Launcher struct {
 	nextID uint64
 	live   map[uint64]struct{} // cells that are not released
 	stats  Stats
-	// What channels that are closed have carried, cells that have ended have used, and what was
-	// told of either.
-	traffic wire.Counts
-	used    cell.KernelUsage
-	totals  totals
+	lease  time.Duration // see Lease
 }
 
 // ErrClosed is returned by a launcher that was closed.

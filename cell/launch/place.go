@@ -124,6 +124,9 @@ func (l *Launcher) startUnlessClosed(backend cell.Backend, r ruling, node int) (
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hosts[h] = struct{}{}
+	if l.lease != 0 { // it may be a later one by now
+		l.grant(h)
+	}
 	return h, nil
 }
 

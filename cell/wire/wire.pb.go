@@ -101,11 +101,7 @@ type Control struct {
 	//	*Control_Credit
 	//	*Control_Reload
 	//	*Control_Seated
-	//	*Control_Save
-	//	*Control_Thaw
-	//	*Control_Restore
-	//	*Control_Chunk
-	//	*Control_More
+	//	*Control_Lease
 	//	*Control_Ready
 	//	*Control_Claimed
 	//	*Control_Result
@@ -319,46 +315,10 @@ func (x *Control) GetSeated() *Seated {
 	return nil
 }
 
-func (x *Control) GetSave() *Save {
+func (x *Control) GetLease() *Lease {
 	if x != nil {
-		if x, ok := x.Body.(*Control_Save); ok {
-			return x.Save
-		}
-	}
-	return nil
-}
-
-func (x *Control) GetThaw() *Thaw {
-	if x != nil {
-		if x, ok := x.Body.(*Control_Thaw); ok {
-			return x.Thaw
-		}
-	}
-	return nil
-}
-
-func (x *Control) GetRestore() *Restore {
-	if x != nil {
-		if x, ok := x.Body.(*Control_Restore); ok {
-			return x.Restore
-		}
-	}
-	return nil
-}
-
-func (x *Control) GetChunk() *Chunk {
-	if x != nil {
-		if x, ok := x.Body.(*Control_Chunk); ok {
-			return x.Chunk
-		}
-	}
-	return nil
-}
-
-func (x *Control) GetMore() *More {
-	if x != nil {
-		if x, ok := x.Body.(*Control_More); ok {
-			return x.More
+		if x, ok := x.Body.(*Control_Lease); ok {
+			return x.Lease
 		}
 	}
 	return nil
@@ -578,25 +538,8 @@ type Control_Seated struct {
 	Seated *Seated `protobuf:"bytes,23,opt,name=seated,proto3,oneof"`
 }
 
-type Control_Save struct {
-	Save *Save `protobuf:"bytes,24,opt,name=save,proto3,oneof"`
-}
-
-type Control_Thaw struct {
-	Thaw *Thaw `protobuf:"bytes,25,opt,name=thaw,proto3,oneof"`
-}
-
-type Control_Restore struct {
-	Restore *Restore `protobuf:"bytes,26,opt,name=restore,proto3,oneof"`
-}
-
-type Control_Chunk struct {
-	// either way
-	Chunk *Chunk `protobuf:"bytes,30,opt,name=chunk,proto3,oneof"`
-}
-
-type Control_More struct {
-	More *More `protobuf:"bytes,31,opt,name=more,proto3,oneof"`
+type Control_Lease struct {
+	Lease *Lease `protobuf:"bytes,27,opt,name=lease,proto3,oneof"`
 }
 
 type Control_Ready struct {
@@ -696,15 +639,7 @@ func (*Control_Reload) isControl_Body() {}
 
 func (*Control_Seated) isControl_Body() {}
 
-func (*Control_Save) isControl_Body() {}
-
-func (*Control_Thaw) isControl_Body() {}
-
-func (*Control_Restore) isControl_Body() {}
-
-func (*Control_Chunk) isControl_Body() {}
-
-func (*Control_More) isControl_Body() {}
+func (*Control_Lease) isControl_Body() {}
 
 func (*Control_Ready) isControl_Body() {}
 
@@ -830,8 +765,9 @@ type Hello struct {
 	FirstUid       uint32                 `protobuf:"varint,9,opt,name=first_uid,json=firstUid,proto3" json:"first_uid,omitempty"`                   // users for process cells, uids of them from
 	Uids           uint32                 `protobuf:"varint,10,opt,name=uids,proto3" json:"uids,omitempty"`                                          // this one on; 0: they run as the host does
 	Layers         *Layers                `protobuf:"bytes,11,opt,name=layers,proto3" json:"layers,omitempty"`
-	Writes         bool                   `protobuf:"varint,12,opt,name=writes,proto3" json:"writes,omitempty"` // files may grow
-	Seats          bool                   `protobuf:"varint,13,opt,name=seats,proto3" json:"seats,omitempty"`   // each worker waits for the node to bind it: see Started
+	Writes         bool                   `protobuf:"varint,12,opt,name=writes,proto3" json:"writes,omitempty"`                                   // files may grow
+	Seats          bool                   `protobuf:"varint,13,opt,name=seats,proto3" json:"seats,omitempty"`                                     // each worker waits for the node to bind it: see Started
+	LeaseUntilNs   int64                  `protobuf:"varint,14,opt,name=lease_until_ns,json=leaseUntilNs,proto3" json:"lease_until_ns,omitempty"` // see Lease
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -957,6 +893,59 @@ func (x *Hello) GetSeats() bool {
 	return false
 }
 
+func (x *Hello) GetLeaseUntilNs() int64 {
+	if x != nil {
+		return x.LeaseUntilNs
+	}
+	return 0
+}
+
+// Lease says until when the host may run guests: a time of CLOCK_BOOTTIME, which node and host
+// share. Then it ends itself, whatever the node does. 0: as long as the node is there.
+type Lease struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UntilNs       int64                  `protobuf:"varint,1,opt,name=until_ns,json=untilNs,proto3" json:"until_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_wire_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Lease) GetUntilNs() int64 {
+	if x != nil {
+		return x.UntilNs
+	}
+	return 0
+}
+
 // Layers are what every cell of the host puts on, as packages kernel/landlock and
 // kernel/seccomp encode it, and host the filter of the host's process itself; an empty one
 // is left out. notify is the filter that leaves paths to a supervisor: with it the host has
@@ -973,7 +962,7 @@ type Layers struct {
 
 func (x *Layers) Reset() {
 	*x = Layers{}
-	mi := &file_wire_proto_msgTypes[3]
+	mi := &file_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +974,7 @@ func (x *Layers) String() string {
 func (*Layers) ProtoMessage() {}
 
 func (x *Layers) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[3]
+	mi := &file_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +987,7 @@ func (x *Layers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layers.ProtoReflect.Descriptor instead.
 func (*Layers) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{3}
+	return file_wire_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Layers) GetLandlock() []byte {
@@ -1040,7 +1029,7 @@ type Ready struct {
 
 func (x *Ready) Reset() {
 	*x = Ready{}
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1041,7 @@ func (x *Ready) String() string {
 func (*Ready) ProtoMessage() {}
 
 func (x *Ready) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1054,7 @@ func (x *Ready) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ready.ProtoReflect.Descriptor instead.
 func (*Ready) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{4}
+	return file_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Ready) GetPid() int32 {
@@ -1105,7 +1094,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1117,7 +1106,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1130,7 +1119,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{5}
+	return file_wire_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Claim) GetId() string {
@@ -1200,7 +1189,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1201,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1214,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{6}
+	return file_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Limits) GetMemory() int64 {
@@ -1312,7 +1301,7 @@ type Claimed struct {
 
 func (x *Claimed) Reset() {
 	*x = Claimed{}
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1313,7 @@ func (x *Claimed) String() string {
 func (*Claimed) ProtoMessage() {}
 
 func (x *Claimed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1326,7 @@ func (x *Claimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claimed.ProtoReflect.Descriptor instead.
 func (*Claimed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{7}
+	return file_wire_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Claimed) GetHit() bool {
@@ -1381,7 +1370,7 @@ type Exec struct {
 
 func (x *Exec) Reset() {
 	*x = Exec{}
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1382,7 @@ func (x *Exec) String() string {
 func (*Exec) ProtoMessage() {}
 
 func (x *Exec) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1395,7 @@ func (x *Exec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exec.ProtoReflect.Descriptor instead.
 func (*Exec) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{8}
+	return file_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Exec) GetFile() string {
@@ -1449,7 +1438,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1461,7 +1450,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1474,7 +1463,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{9}
+	return file_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Call) GetTarget() string {
@@ -1508,7 +1497,7 @@ type Send struct {
 
 func (x *Send) Reset() {
 	*x = Send{}
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1509,7 @@ func (x *Send) String() string {
 func (*Send) ProtoMessage() {}
 
 func (x *Send) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1522,7 @@ func (x *Send) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Send.ProtoReflect.Descriptor instead.
 func (*Send) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10}
+	return file_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Send) GetType() uint32 {
@@ -1552,7 +1541,7 @@ type Interrupt struct {
 
 func (x *Interrupt) Reset() {
 	*x = Interrupt{}
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1553,7 @@ func (x *Interrupt) String() string {
 func (*Interrupt) ProtoMessage() {}
 
 func (x *Interrupt) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1566,7 @@ func (x *Interrupt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interrupt.ProtoReflect.Descriptor instead.
 func (*Interrupt) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{11}
+	return file_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Interrupt) GetKind() uint32 {
@@ -1596,7 +1585,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1597,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1610,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Quarantine) GetReason() string {
@@ -1639,7 +1628,7 @@ type Inspect struct {
 
 func (x *Inspect) Reset() {
 	*x = Inspect{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1640,7 @@ func (x *Inspect) String() string {
 func (*Inspect) ProtoMessage() {}
 
 func (x *Inspect) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1653,7 @@ func (x *Inspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspect.ProtoReflect.Descriptor instead.
 func (*Inspect) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 type Kill struct {
@@ -1676,7 +1665,7 @@ type Kill struct {
 
 func (x *Kill) Reset() {
 	*x = Kill{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1677,7 @@ func (x *Kill) String() string {
 func (*Kill) ProtoMessage() {}
 
 func (x *Kill) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1690,7 @@ func (x *Kill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kill.ProtoReflect.Descriptor instead.
 func (*Kill) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Kill) GetReason() string {
@@ -1719,7 +1708,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +1720,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +1733,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 // Answer to a Request of the same op: a value as payload, or an error.
@@ -1758,7 +1747,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1759,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1772,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Answer) GetType() uint32 {
@@ -1810,7 +1799,7 @@ type Reload struct {
 
 func (x *Reload) Reset() {
 	*x = Reload{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +1811,7 @@ func (x *Reload) String() string {
 func (*Reload) ProtoMessage() {}
 
 func (x *Reload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +1824,7 @@ func (x *Reload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reload.ProtoReflect.Descriptor instead.
 func (*Reload) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Reload) GetLimits() *Limits {
@@ -1855,7 +1844,7 @@ type Reloaded struct {
 
 func (x *Reloaded) Reset() {
 	*x = Reloaded{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1856,7 @@ func (x *Reloaded) String() string {
 func (*Reloaded) ProtoMessage() {}
 
 func (x *Reloaded) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +1869,7 @@ func (x *Reloaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reloaded.ProtoReflect.Descriptor instead.
 func (*Reloaded) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Reloaded) GetMissing() []string {
@@ -2189,7 +2178,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2190,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2203,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Credit) GetItems() uint32 {
@@ -2240,7 +2229,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2241,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2254,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Result) GetType() uint32 {
@@ -2284,7 +2273,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2285,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2298,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Failed) GetError() *Error {
@@ -2332,7 +2321,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2333,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2346,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Error) GetKind() uint32 {
@@ -2404,7 +2393,7 @@ type Post struct {
 
 func (x *Post) Reset() {
 	*x = Post{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2405,7 @@ func (x *Post) String() string {
 func (*Post) ProtoMessage() {}
 
 func (x *Post) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2418,7 @@ func (x *Post) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Post.ProtoReflect.Descriptor instead.
 func (*Post) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Post) GetType() uint32 {
@@ -2451,7 +2440,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2452,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2465,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Log) GetLevel() string {
@@ -2511,7 +2500,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2512,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2525,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Metric) GetValue() float64 {
@@ -2566,7 +2555,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2567,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2580,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Request) GetCapability() string {
@@ -2637,7 +2626,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2638,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2651,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{33}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Denial) GetCell() string {
@@ -2738,7 +2727,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2739,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2752,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{34}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Report) GetState() string {
@@ -2890,7 +2879,7 @@ type Ended struct {
 
 func (x *Ended) Reset() {
 	*x = Ended{}
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +2891,7 @@ func (x *Ended) String() string {
 func (*Ended) ProtoMessage() {}
 
 func (x *Ended) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +2904,7 @@ func (x *Ended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ended.ProtoReflect.Descriptor instead.
 func (*Ended) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{35}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Ended) GetState() string {
@@ -2950,7 +2939,7 @@ type PoolState struct {
 
 func (x *PoolState) Reset() {
 	*x = PoolState{}
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +2951,7 @@ func (x *PoolState) String() string {
 func (*PoolState) ProtoMessage() {}
 
 func (x *PoolState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +2964,7 @@ func (x *PoolState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolState.ProtoReflect.Descriptor instead.
 func (*PoolState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{36}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PoolState) GetReady() uint32 {
@@ -3011,7 +3000,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3012,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3025,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{37}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Started) GetWorker() uint64 {
@@ -3064,7 +3053,7 @@ type Seated struct {
 
 func (x *Seated) Reset() {
 	*x = Seated{}
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3065,7 @@ func (x *Seated) String() string {
 func (*Seated) ProtoMessage() {}
 
 func (x *Seated) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3078,7 @@ func (x *Seated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seated.ProtoReflect.Descriptor instead.
 func (*Seated) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{38}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Seated) GetWorker() uint64 {
@@ -3116,7 +3105,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +3117,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +3130,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{39}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Left) GetWorker() uint64 {
@@ -3161,7 +3150,7 @@ type Retiring struct {
 
 func (x *Retiring) Reset() {
 	*x = Retiring{}
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3162,7 @@ func (x *Retiring) String() string {
 func (*Retiring) ProtoMessage() {}
 
 func (x *Retiring) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3175,7 @@ func (x *Retiring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retiring.ProtoReflect.Descriptor instead.
 func (*Retiring) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{40}
+	return file_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Retiring) GetReason() string {
@@ -3201,7 +3190,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x0epyisolate.wire\"\xda\x0e\n" +
+	"wire.proto\x12\x0epyisolate.wire\"\xf2\f\n" +
 	"\aControl\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\x04R\x02op\x12\x1f\n" +
@@ -3224,12 +3213,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x06answer\x18\x14 \x01(\v2\x16.pyisolate.wire.AnswerH\x00R\x06answer\x120\n" +
 	"\x06credit\x18\x15 \x01(\v2\x16.pyisolate.wire.CreditH\x00R\x06credit\x120\n" +
 	"\x06reload\x18\x16 \x01(\v2\x16.pyisolate.wire.ReloadH\x00R\x06reload\x120\n" +
-	"\x06seated\x18\x17 \x01(\v2\x16.pyisolate.wire.SeatedH\x00R\x06seated\x12*\n" +
-	"\x04save\x18\x18 \x01(\v2\x14.pyisolate.wire.SaveH\x00R\x04save\x12*\n" +
-	"\x04thaw\x18\x19 \x01(\v2\x14.pyisolate.wire.ThawH\x00R\x04thaw\x123\n" +
-	"\arestore\x18\x1a \x01(\v2\x17.pyisolate.wire.RestoreH\x00R\arestore\x12-\n" +
-	"\x05chunk\x18\x1e \x01(\v2\x15.pyisolate.wire.ChunkH\x00R\x05chunk\x12*\n" +
-	"\x04more\x18\x1f \x01(\v2\x14.pyisolate.wire.MoreH\x00R\x04more\x12-\n" +
+	"\x06seated\x18\x17 \x01(\v2\x16.pyisolate.wire.SeatedH\x00R\x06seated\x12-\n" +
+	"\x05lease\x18\x1b \x01(\v2\x15.pyisolate.wire.LeaseH\x00R\x05lease\x12-\n" +
 	"\x05ready\x18( \x01(\v2\x15.pyisolate.wire.ReadyH\x00R\x05ready\x123\n" +
 	"\aclaimed\x18) \x01(\v2\x17.pyisolate.wire.ClaimedH\x00R\aclaimed\x120\n" +
 	"\x06result\x18* \x01(\v2\x16.pyisolate.wire.ResultH\x00R\x06result\x120\n" +
@@ -3254,7 +3239,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x03lib\x18\x02 \x01(\tR\x03lib\x12\x16\n" +
 	"\x06stdlib\x18\x03 \x01(\tR\x06stdlib\x12\x14\n" +
 	"\x05start\x18\x04 \x01(\tR\x05start\x12\x18\n" +
-	"\apreload\x18\x05 \x03(\tR\apreload\"\x98\x03\n" +
+	"\apreload\x18\x05 \x03(\tR\apreload\"\xbe\x03\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x18\n" +
 	"\abackend\x18\x02 \x01(\tR\abackend\x12(\n" +
@@ -3269,7 +3254,10 @@ const file_wire_proto_rawDesc = "" +
 	" \x01(\rR\x04uids\x12.\n" +
 	"\x06layers\x18\v \x01(\v2\x16.pyisolate.wire.LayersR\x06layers\x12\x16\n" +
 	"\x06writes\x18\f \x01(\bR\x06writes\x12\x14\n" +
-	"\x05seats\x18\r \x01(\bR\x05seats\"j\n" +
+	"\x05seats\x18\r \x01(\bR\x05seats\x12$\n" +
+	"\x0elease_until_ns\x18\x0e \x01(\x03R\fleaseUntilNs\"\"\n" +
+	"\x05Lease\x12\x19\n" +
+	"\buntil_ns\x18\x01 \x01(\x03R\auntilNs\"j\n" +
 	"\x06Layers\x12\x1a\n" +
 	"\blandlock\x18\x01 \x01(\fR\blandlock\x12\x18\n" +
 	"\aseccomp\x18\x02 \x01(\fR\aseccomp\x12\x12\n" +
@@ -3447,13 +3435,12 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_wire_proto_goTypes = []any{
-	(Chunk_Kind)(0),    // 0: pyisolate.wire.Chunk.Kind
-	(*Control)(nil),    // 1: pyisolate.wire.Control
-	(*Dist)(nil),       // 2: pyisolate.wire.Dist
-	(*Hello)(nil),      // 3: pyisolate.wire.Hello
+	(*Control)(nil),    // 0: pyisolate.wire.Control
+	(*Dist)(nil),       // 1: pyisolate.wire.Dist
+	(*Hello)(nil),      // 2: pyisolate.wire.Hello
+	(*Lease)(nil),      // 3: pyisolate.wire.Lease
 	(*Layers)(nil),     // 4: pyisolate.wire.Layers
 	(*Ready)(nil),      // 5: pyisolate.wire.Ready
 	(*Claim)(nil),      // 6: pyisolate.wire.Claim
@@ -3470,31 +3457,25 @@ var file_wire_proto_goTypes = []any{
 	(*Answer)(nil),     // 17: pyisolate.wire.Answer
 	(*Reload)(nil),     // 18: pyisolate.wire.Reload
 	(*Reloaded)(nil),   // 19: pyisolate.wire.Reloaded
-	(*Save)(nil),       // 20: pyisolate.wire.Save
-	(*Thaw)(nil),       // 21: pyisolate.wire.Thaw
-	(*Restore)(nil),    // 22: pyisolate.wire.Restore
-	(*Chunk)(nil),      // 23: pyisolate.wire.Chunk
-	(*More)(nil),       // 24: pyisolate.wire.More
-	(*Saved)(nil),      // 25: pyisolate.wire.Saved
-	(*Credit)(nil),     // 26: pyisolate.wire.Credit
-	(*Result)(nil),     // 27: pyisolate.wire.Result
-	(*Failed)(nil),     // 28: pyisolate.wire.Failed
-	(*Error)(nil),      // 29: pyisolate.wire.Error
-	(*Post)(nil),       // 30: pyisolate.wire.Post
-	(*Log)(nil),        // 31: pyisolate.wire.Log
-	(*Metric)(nil),     // 32: pyisolate.wire.Metric
-	(*Request)(nil),    // 33: pyisolate.wire.Request
-	(*Denial)(nil),     // 34: pyisolate.wire.Denial
-	(*Report)(nil),     // 35: pyisolate.wire.Report
-	(*Ended)(nil),      // 36: pyisolate.wire.Ended
-	(*PoolState)(nil),  // 37: pyisolate.wire.PoolState
-	(*Started)(nil),    // 38: pyisolate.wire.Started
-	(*Seated)(nil),     // 39: pyisolate.wire.Seated
-	(*Left)(nil),       // 40: pyisolate.wire.Left
-	(*Retiring)(nil),   // 41: pyisolate.wire.Retiring
+	(*Credit)(nil),     // 20: pyisolate.wire.Credit
+	(*Result)(nil),     // 21: pyisolate.wire.Result
+	(*Failed)(nil),     // 22: pyisolate.wire.Failed
+	(*Error)(nil),      // 23: pyisolate.wire.Error
+	(*Post)(nil),       // 24: pyisolate.wire.Post
+	(*Log)(nil),        // 25: pyisolate.wire.Log
+	(*Metric)(nil),     // 26: pyisolate.wire.Metric
+	(*Request)(nil),    // 27: pyisolate.wire.Request
+	(*Denial)(nil),     // 28: pyisolate.wire.Denial
+	(*Report)(nil),     // 29: pyisolate.wire.Report
+	(*Ended)(nil),      // 30: pyisolate.wire.Ended
+	(*PoolState)(nil),  // 31: pyisolate.wire.PoolState
+	(*Started)(nil),    // 32: pyisolate.wire.Started
+	(*Seated)(nil),     // 33: pyisolate.wire.Seated
+	(*Left)(nil),       // 34: pyisolate.wire.Left
+	(*Retiring)(nil),   // 35: pyisolate.wire.Retiring
 }
 var file_wire_proto_depIdxs = []int32{
-	3,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
+	2,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
 	6,  // 1: pyisolate.wire.Control.claim:type_name -> pyisolate.wire.Claim
 	9,  // 2: pyisolate.wire.Control.exec:type_name -> pyisolate.wire.Exec
 	10, // 3: pyisolate.wire.Control.call:type_name -> pyisolate.wire.Call
@@ -3505,47 +3486,39 @@ var file_wire_proto_depIdxs = []int32{
 	15, // 8: pyisolate.wire.Control.kill:type_name -> pyisolate.wire.Kill
 	16, // 9: pyisolate.wire.Control.close:type_name -> pyisolate.wire.Close
 	17, // 10: pyisolate.wire.Control.answer:type_name -> pyisolate.wire.Answer
-	26, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
+	20, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
 	18, // 12: pyisolate.wire.Control.reload:type_name -> pyisolate.wire.Reload
-	39, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
-	20, // 14: pyisolate.wire.Control.save:type_name -> pyisolate.wire.Save
-	21, // 15: pyisolate.wire.Control.thaw:type_name -> pyisolate.wire.Thaw
-	22, // 16: pyisolate.wire.Control.restore:type_name -> pyisolate.wire.Restore
-	23, // 17: pyisolate.wire.Control.chunk:type_name -> pyisolate.wire.Chunk
-	24, // 18: pyisolate.wire.Control.more:type_name -> pyisolate.wire.More
-	5,  // 19: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
-	8,  // 20: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
-	27, // 21: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
-	28, // 22: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
-	30, // 23: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
-	31, // 24: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
-	32, // 25: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
-	33, // 26: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
-	34, // 27: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
-	35, // 28: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
-	36, // 29: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
-	37, // 30: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
-	41, // 31: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
-	38, // 32: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
-	40, // 33: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
-	19, // 34: pyisolate.wire.Control.reloaded:type_name -> pyisolate.wire.Reloaded
-	25, // 35: pyisolate.wire.Control.saved:type_name -> pyisolate.wire.Saved
-	2,  // 36: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
-	4,  // 37: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
-	7,  // 38: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
-	29, // 39: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
-	7,  // 40: pyisolate.wire.Reload.limits:type_name -> pyisolate.wire.Limits
-	0,  // 41: pyisolate.wire.Chunk.kind:type_name -> pyisolate.wire.Chunk.Kind
-	35, // 42: pyisolate.wire.Chunk.counters:type_name -> pyisolate.wire.Report
-	35, // 43: pyisolate.wire.Saved.counters:type_name -> pyisolate.wire.Report
-	29, // 44: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
-	34, // 45: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
-	35, // 46: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	33, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
+	3,  // 14: pyisolate.wire.Control.lease:type_name -> pyisolate.wire.Lease
+	5,  // 15: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
+	8,  // 16: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
+	21, // 17: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
+	22, // 18: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
+	24, // 19: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
+	25, // 20: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
+	26, // 21: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
+	27, // 22: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
+	28, // 23: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
+	29, // 24: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
+	30, // 25: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
+	31, // 26: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
+	35, // 27: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
+	32, // 28: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
+	34, // 29: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
+	19, // 30: pyisolate.wire.Control.reloaded:type_name -> pyisolate.wire.Reloaded
+	1,  // 31: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
+	4,  // 32: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
+	7,  // 33: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
+	23, // 34: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
+	7,  // 35: pyisolate.wire.Reload.limits:type_name -> pyisolate.wire.Limits
+	23, // 36: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
+	28, // 37: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
+	29, // 38: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -3568,11 +3541,7 @@ func file_wire_proto_init() {
 		(*Control_Credit)(nil),
 		(*Control_Reload)(nil),
 		(*Control_Seated)(nil),
-		(*Control_Save)(nil),
-		(*Control_Thaw)(nil),
-		(*Control_Restore)(nil),
-		(*Control_Chunk)(nil),
-		(*Control_More)(nil),
+		(*Control_Lease)(nil),
 		(*Control_Ready)(nil),
 		(*Control_Claimed)(nil),
 		(*Control_Result)(nil),
@@ -3596,8 +3565,8 @@ func file_wire_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   41,
+			NumEnums:      0,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/internal/boottime"
 	"github.com/pyisolate/pyisolate/policystore/raftlog"
 )
 
@@ -76,7 +77,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Clock == nil {
-		c.Clock = sinceBoot
+		c.Clock = boottime.Now
 	}
 	return c, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/boottime"
 )
 
 var cellA = directory.Cell{Tenant: "shop", Name: "a"}
@@ -86,7 +87,7 @@ func TestLapse(t *testing.T) {
 	var given time.Duration
 	await.That(t, "the cell goes to who has the checkpoint", func() bool {
 		r, _ := holder.Find(cellA)
-		given = sinceBoot()
+		given = boottime.Now()
 		return r.Epoch == 2 && r.Owner == holder.seat()
 	})
 	victim.mu.Lock()

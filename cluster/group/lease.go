@@ -8,21 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/pyisolate/pyisolate/cluster/directory"
 )
-
-// sinceBoot counts while the machine sleeps, too.
-func sinceBoot() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return time.Since(processStart)
-	}
-	return time.Duration(t.Nano())
-}
-
-var processStart = time.Now()
 
 // leases is what a leader knows of the others' leases. It is empty when another leads.
 type leases struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/boottime"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -154,7 +155,7 @@ func (n *node) Lapsed(s directory.Seat) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lost = append(n.lost, s)
-	n.at[s] = sinceBoot()
+	n.at[s] = boottime.Now()
 }
 
 func (n *node) changed(r []directory.Record) {
