@@ -80,6 +80,21 @@ func TestEvents(t *testing.T) {
 	n.happened(events.NodeDraining)
 }
 
+// What a host says of processor time is told apart: of the cell's life, and of a window.
+func TestProcessorTime(t *testing.T) {
+	for budget, want := range map[string]events.Kind{"cpu_ms: 20": events.CPUKill, "cpu: 20ms/1m": events.CPUThrottle} {
+		t.Run(budget, func(t *testing.T) {
+			n := newNode(t, nil)
+			n.put("web", budget)
+			n.spawn("acme", "c", "web")
+			if err := n.exec("acme", "c", "spin"); err == nil {
+				t.Error("what spins has ended well")
+			}
+			n.happened(want)
+		})
+	}
+}
+
 // A version that has no sandbox for a running cell is refused to it.
 func TestRefusedPolicy(t *testing.T) {
 	n := newNode(t, nil)
