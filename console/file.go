@@ -26,6 +26,7 @@ var types = map[string]string{
 	".js":   "text/javascript; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".svg":  "image/svg+xml",
+	".md":   "text/plain; charset=utf-8", // licences
 }
 
 // encodings that files are kept in beside their plain form, the smallest first.

@@ -49,6 +49,7 @@ func TestHandler(t *testing.T) {
 		{"page by its name", http.MethodGet, "/console/index.html", 200, "text/html; charset=utf-8", "no-cache"},
 		{"head", http.MethodHead, "/console/", 200, "text/html; charset=utf-8", "no-cache"},
 		{"script", http.MethodGet, asset(t), 200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"},
+		{"licences", http.MethodGet, "/console/licenses.md", 200, "text/plain; charset=utf-8", "no-cache"},
 		{"icon", http.MethodGet, "/console/icon.svg", 200, "image/svg+xml", "no-cache"},
 		{"without the slash", http.MethodGet, "/console", 308, "text/html; charset=utf-8", ""},
 		{"directory", http.MethodGet, "/console/assets/", 404, "text/plain; charset=utf-8", ""},

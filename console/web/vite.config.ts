@@ -10,6 +10,7 @@ export default defineConfig({
     target: 'es2022',
     cssTarget: ['chrome125', 'firefox128', 'safari18'], // as they are: light-dark(), nesting
     assetsInlineLimit: 0, // data: is no source of the page's policy
+    license: { fileName: 'licenses.md' }, // of what is built in
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 600, // the editor, which is loaded when it is needed

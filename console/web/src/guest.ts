@@ -13,7 +13,7 @@ export function visible(text: string): string {
     )
 }
 
-export const denialText = (d: Denial) => [`${d.capability}: ${d.action}`, d.rule && `rule ${d.rule}`].filter(Boolean).join(' · ')
+export const denialText = (d: Denial) => [`${d.capability}: ${d.action}`, d.rule].filter(Boolean).join(' · ')
 
 export function metricName(m: Metric): string {
   const tags = Object.entries(m.tags ?? {}).sort(([a], [b]) => a.localeCompare(b))

@@ -57,7 +57,9 @@ export function Login() {
             Log in
           </button>
         </div>
-        <p class="dim small">It is kept in this tab until you close it or log out.</p>
+        <p class="dim small">
+          It is kept in this tab until you close it or log out. <a href={`${import.meta.env.BASE_URL}licenses.md`}>Licences</a>
+        </p>
       </form>
     </main>
   )
