@@ -42,7 +42,7 @@ export function App() {
         </ul>
         <span class="right">
           <ThemeSwitch />
-          <button type="button" onClick={() => logOut()}>
+          <button type="button" onClick={logOut}>
             Log out
           </button>
         </span>

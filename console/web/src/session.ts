@@ -18,8 +18,19 @@ export function logIn(secret: string): void {
   token.value = secret
 }
 
-export function logOut(why = ''): void {
+// A token for changes of policies, when that of the session may not make them: in the memory
+// of the page alone.
+export const stronger = signal('')
+
+// logOut forgets all that the page has in memory, too.
+export function logOut(): void {
   sessionStorage.removeItem(tokenKey)
+  location.reload()
+}
+
+function end(why: string): void {
+  sessionStorage.removeItem(tokenKey)
+  stronger.value = ''
   loggedOut.value = why
   token.value = ''
 }
@@ -29,7 +40,7 @@ const withToken = (options: Options): Options => ({ ...options, token: options.t
 
 // A token that is no longer one ends the session; a token for one call alone does not.
 function ended(err: unknown, options: Options): never {
-  if (options.token === undefined && isKind(err, 'Unauthenticated')) logOut(err.text)
+  if (options.token === undefined && isKind(err, 'Unauthenticated')) end(err.text)
   throw err
 }
 

@@ -5,7 +5,7 @@ import type { CheckResponse, Version } from '../api/types.ts'
 import type { Editor } from '../editor/editor.ts'
 import { count, textFromBase64 } from '../format.ts'
 import { guardLeaving } from '../route.ts'
-import { call } from '../session.ts'
+import { call, token } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
 import { Conflict } from './conflict.tsx'
 import { Save } from './save.tsx'
@@ -27,6 +27,15 @@ interface Base {
   text: string
 }
 
+// What was being written when the session ended: after the next login it is there again.
+let draft: { name: string; base: Base; text: string } | undefined
+
+function takeDraft(name: string) {
+  const taken = draft?.name === name ? draft : undefined
+  draft = undefined
+  return taken
+}
+
 interface EditProps {
   opened: Version
   latest: Version | undefined
@@ -36,15 +45,18 @@ interface EditProps {
 
 export function Edit({ opened, latest, onReload, newest }: EditProps) {
   const name = opened.name ?? ''
-  const [base, setBase] = useState<Base>({ number: opened.number ?? '0', text: textFromBase64(opened.text) })
-  const [text, setText] = useState(() => base.text || beginning)
+  const [kept] = useState(() => takeDraft(name))
+  const [base, setBase] = useState<Base>(kept?.base ?? { number: opened.number ?? '0', text: textFromBase64(opened.text) })
+  const [text, setText] = useState(kept?.text ?? (base.text || beginning))
   const [editor, setEditor] = useState<Editor>()
   const [saving, setSaving] = useState(false)
   const [conflict, setConflict] = useState<Version>()
   const [said, setSaid] = useState('')
+  const [error, setError] = useState<string>()
   const check = useCheck(text, editor)
   const dirty = text !== base.text
   useLeaving(text !== (base.text || beginning))
+  useDraft({ name, base, text })
 
   const changed = (next: string) => {
     setText(next)
@@ -57,7 +69,8 @@ export function Edit({ opened, latest, onReload, newest }: EditProps) {
   }
   const conflicted = async () => {
     setSaving(false)
-    setConflict(await newest())
+    setError(undefined)
+    await newest().then(setConflict, (err: unknown) => setError(textOf(err)))
   }
   const resolved = (theirs: Version, merged: string) => {
     setBase({ number: theirs.number ?? '0', text: textFromBase64(theirs.text) })
@@ -95,6 +108,7 @@ export function Edit({ opened, latest, onReload, newest }: EditProps) {
               </span>
             </footer>
           </section>
+          <Problem text={error} />
           <p role="status" class="good-text">
             {said}
           </p>
@@ -150,6 +164,17 @@ function Ahead({ latest, dirty, onReload, onMerge }: AheadProps) {
         </button>
       )}
     </div>
+  )
+}
+
+function useDraft(now: NonNullable<typeof draft>) {
+  const last = useRef(now)
+  last.current = now
+  useEffect(
+    () => () => {
+      if (token.value === '' && last.current.text !== last.current.base.text) draft = last.current
+    },
+    [],
   )
 }
 

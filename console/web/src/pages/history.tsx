@@ -40,6 +40,11 @@ export function History({ name, latest, onChanged }: HistoryProps) {
         keyOf={(v) => v.number ?? ''}
         empty={history.value ? 'There are no versions.' : ''}
       />
+      {versions.length === most && (
+        <p class="dim">
+          Older ones: <code>pyisolate-node policy history {name}</code>
+        </p>
+      )}
       {shown && <Text name={name} version={shown} onClose={() => setShown(undefined)} />}
       {to && newest && (
         <Rollback

@@ -1,11 +1,7 @@
 import { useState } from 'preact/hooks'
 
 import { isKind } from '../api/errors.ts'
-import { signal } from '../signal.ts'
-
-// A token for changes of policies, when that of the session may not make them: kept in the
-// memory of the page until it is loaded anew, and nowhere else.
-const stronger = signal('')
+import { stronger } from '../session.ts'
 
 export interface Secret {
   // What to call with; undefined: the session's.
