@@ -216,6 +216,36 @@ func TestRestart(t *testing.T) {
 	spawned(t, n.Client, &pb.SpawnRequest{Name: "c"})
 }
 
+// A policy says whether its cells are started again, and what they are confined by then is the
+// newest of it.
+func TestRestartByPolicy(t *testing.T) {
+	n := newNode(t)
+	put := func(imports string) {
+		t.Helper()
+		_, err := n.Policies.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "web", Text: []byte(
+			"version: \"1.0\"\nsandboxes:\n  main:\n    imports: [" + imports + "]\n    restart: {strategy: fresh, max: 3}\n")}))
+		must(t, err)
+	}
+	put("math")
+	n.spawn(t, "c", "web")
+	if err := n.exec(t.Context(), "c", "exit broken"); !errors.Is(err, cell.CellGone) {
+		t.Error(err)
+	}
+	put("json")
+	await.That(t, "the second incarnation has version 2", func() bool {
+		r := n.report(t, "c")
+		return r.GetState() == "running" && r.GetEpoch() == 2 && r.GetPolicy().GetVersion() == 2
+	})
+	put("re")
+	await.That(t, "it follows", func() bool { return n.report(t, "c").GetPolicy().GetVersion() == 3 })
+	_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "d", Policy: &pb.PolicyRef{Name: "web"}, Restart: &pb.Restart{When: "never"}}))
+	must(t, err)
+	if err := n.exec(t.Context(), "d", "exit broken"); !errors.Is(err, cell.CellGone) {
+		t.Error(err)
+	}
+	await.That(t, "what the client says goes before the policy", func() bool { return n.report(t, "d").GetState() == "crashed" })
+}
+
 func TestEnds(t *testing.T) {
 	n := newNode(t)
 	spawned(t, n.Client, &pb.SpawnRequest{Name: "c"})

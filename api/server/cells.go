@@ -33,6 +33,7 @@ type cells struct {
 	backend  cell.Backend
 	judge    *judge
 	book     *book
+	node     func() string // the name of this one
 	actors   *actors.System
 }
 

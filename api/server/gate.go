@@ -39,6 +39,7 @@ type gate struct {
 	errors      *connect.ErrorWriter
 	short, long *slots
 	bytes       *slots          // of requests
+	rates       *rates          // of calls
 	refusals    *rate.Limiter   // that are logged
 	recheck     time.Duration   // of tokens of calls without a deadline
 	patience    time.Duration   // with clients that send slowly, or take nothing
@@ -64,6 +65,10 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 	room, who := g.short, holdersOf(p)
 	if rule.long {
 		room = g.long
+	}
+	if !g.rates.allow(who) {
+		g.refuse(w, r, fmt.Errorf("%w: too many calls a second; call more slowly", policystore.ErrLimited))
+		return
 	}
 	if !room.take(who, 1) {
 		g.refuse(w, r, fmt.Errorf("%w: too many calls are under way; try again later", policystore.ErrLimited))

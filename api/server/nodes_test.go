@@ -20,7 +20,9 @@ func TestListNodes(t *testing.T) {
 	n := newNode(t, func(c *server.Config) {
 		c.Node = func() *pb.Node { return &pb.Node{Id: "one", State: "ready"} }
 	})
-	spawned(t, n.Client, &pb.SpawnRequest{})
+	if r := spawned(t, n.Client, &pb.SpawnRequest{}); r.GetNode() != "one" {
+		t.Errorf("the cell is on %q", r.GetNode())
+	}
 	answer, err := n.Nodes.ListNodes(t.Context(), connect.NewRequest(&pb.ListNodesRequest{}))
 	must(t, err)
 	if all := answer.Msg.GetNodes(); len(all) != 1 || all[0].GetId() != "one" || all[0].GetCells() != 1 || all[0].GetMaxCells() != 4096 {

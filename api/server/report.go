@@ -60,7 +60,7 @@ func (s *cells) reportsOfOne(ctx context.Context, of []*entry, to []*pb.CellRepo
 func (s *cells) report(ctx context.Context, e *entry) *pb.CellReport {
 	e.mu.Lock()
 	r, state, why := e.now, e.waiting, e.why
-	out := &pb.CellReport{Cell: &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name}, Started: moment(e.started), Epoch: e.epoch, Restarts: e.restarts}
+	out := &pb.CellReport{Cell: &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name}, Started: moment(e.started), Epoch: e.epoch, Restarts: e.restarts, Node: s.node()}
 	e.mu.Unlock()
 	out.Topics = s.actors.Topics(e.key.address())
 	if r != nil {

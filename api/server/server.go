@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -49,6 +50,9 @@ type Config struct {
 	Node func() *pb.Node
 	// Extra are pages beside the calls, by path: one that ends with a slash has all below it.
 	Extra map[string]Page
+	// Rate is how many calls a second one principal, and all of one tenant, may begin, in the long
+	// run and at once. Default 20,000; negative: as many as they like.
+	Rate float64
 	// Patience is how long a client may take to send a request of a call without a
 	// deadline, and to take each piece of an answer. Default 30 s.
 	Patience time.Duration
@@ -132,7 +136,7 @@ func (s *Server) handler(c Config) http.Handler {
 		pages = map[string]Page{}
 	}
 	pages[ownPages[0]] = Page{Handler: http.HandlerFunc(serveOpenAPI), Role: policystore.Viewer}
-	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), logger: c.Logger, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
+	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), rates: newRates(c.Rate), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
 		short:    newSlots(shortSlots), long: newSlots(longSlots), calls: mux, pages: pages}
 }
@@ -140,7 +144,10 @@ func (s *Server) handler(c Config) http.Handler {
 // cells are those that the configuration makes.
 func (s *Server) cells(c Config, j *judge) *cells {
 	out := &cells{store: c.Store, spawner: c.Observer.Spawner(c.Spawner), broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, judge: j, book: s.book, actors: s.actors}
+		backend: c.Backend, judge: j, book: s.book, actors: s.actors, node: func() string { return "" }}
+	if c.Node != nil {
+		out.node = sync.OnceValue(func() string { return c.Node().GetId() })
+	}
 	if launcher, ok := c.Spawner.(interface{ Stats() launch.Stats }); ok {
 		out.counts = launcher.Stats
 	}
