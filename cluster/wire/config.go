@@ -30,9 +30,9 @@ type Config struct {
 
 // Limits of a [Wire]. A field that is zero has its default.
 type Limits struct {
-	// Handshakes under way at once, from all addresses: 64.
+	// Handshakes under way at once, from all addresses: 256.
 	Handshakes int
-	// HandshakesPerAddress is the same from one address: 16. An IPv6 address counts by its /64.
+	// HandshakesPerAddress is the same from one address: 64. An IPv6 address counts by its /64.
 	HandshakesPerAddress int
 	// HandshakeTime from the first byte to the answer, also when dialling: 5 s.
 	HandshakeTime time.Duration
@@ -50,8 +50,8 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	set(&l.Handshakes, 64)
-	set(&l.HandshakesPerAddress, 16)
+	set(&l.Handshakes, 256)
+	set(&l.HandshakesPerAddress, 64)
 	set(&l.HandshakeTime, 5*time.Second)
 	set(&l.Rate, 50)
 	set(&l.Burst, 200)
