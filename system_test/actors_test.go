@@ -103,10 +103,10 @@ func (c *cast) tell(t *testing.T, a actors.Address, program string) {
 func (c *cast) hears(t *testing.T, a actors.Address) string {
 	t.Helper()
 	r := c.Ask(soon(t), actors.Envelope{To: a, Body: actors.Recv{}})
-	if r.Err != nil || r.Item.Err != nil {
-		t.Fatalf("%s: %v %v", a, r.Err, r.Item.Err)
+	if r.Err != nil || len(r.Items) != 1 || r.Items[0].Err != nil {
+		t.Fatalf("%s: %v %v", a, r.Err, r.Items)
 	}
-	return string(r.Item.Value.Data)
+	return string(r.Items[0].Value.Data)
 }
 
 // TestGuestsTalk: guests on both backends send to each other by name, in order, and publish.
