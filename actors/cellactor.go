@@ -259,5 +259,9 @@ func (a *cellActor) stop() {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
+	if a.state == running || a.state == restarting { // it left before its end was told
+		a.state = ended
+		a.system.happened(Ended, a, "it was closed")
+	}
 	a.system.forget(a)
 }

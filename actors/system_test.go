@@ -49,6 +49,7 @@ func TestNames(t *testing.T) {
 	if r := s.Ask(soon(t), Envelope{To: worker, Body: Close{}}); r.Err != nil {
 		t.Fatal(r.Err)
 	}
+	told.await(t, Ended)
 	spawn(t, s, worker, cells.plan()) // at once
 	s.Ask(soon(t), Envelope{To: worker, Body: Kill{"test"}})
 	told.await(t, Ended)
