@@ -57,14 +57,15 @@ func checkAddresses(list []string) error {
 		return fmt.Errorf("%d addresses, 1 to %d are right", len(list), MaxAddresses)
 	}
 	for _, a := range list {
-		if err := checkAddress(a); err != nil {
+		if err := ValidAddress(a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkAddress(a string) error {
+// ValidAddress tells why a text is not host:port of something to connect to.
+func ValidAddress(a string) error {
 	host, port, err := net.SplitHostPort(a)
 	n, perr := strconv.ParseUint(port, 10, 16)
 	if err != nil || perr != nil || n == 0 || host == "" || len(a) > maxAddress {

@@ -1,0 +1,276 @@
+package enroll
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cluster/control"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/cluster/wire"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+// A new node joins, is let in with what it got, and renews it.
+func TestLifeOfANode(t *testing.T) {
+	f := found(t, wire.Limits{})
+	f.serve(t, nil)
+	at := control.Open(f.wire, nil)
+	defer func() { _ = at.Close() }()
+	if err := at.Handle(Topic, Renewer(f.authority, time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	id, a, err := Join(t.Context(), f.invite(t, "", time.Hour), "second", "127.0.0.1:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id.Name() != "second" || id.Cluster() != f.authority.Cluster() || a.Nodes["first"] != f.wire.Addr().String() || f.nodes["second"] != "127.0.0.1:7" {
+		t.Errorf("%s, %+v, %v", id.Name(), a.Nodes, f.nodes)
+	}
+	before := id.Serial()
+	c := control.Open(f.listen(t, id, wire.Limits{}), nil)
+	defer func() { _ = c.Close() }()
+	none := SignedBy(c, func() []string { return nil })
+	if err := id.Renew(t.Context(), none); !errors.Is(err, control.ErrNotDone) {
+		t.Errorf("nobody signs: %v", err)
+	}
+	sign := SignedBy(c, func() []string { return []string{"nobody", "first"} })
+	if err := id.Renew(t.Context(), sign); err != nil || id.Serial().Cmp(before) == 0 {
+		t.Errorf("renewal: %v", err)
+	}
+	if _, err := sign(t.Context(), []byte("garbage")); err == nil {
+		t.Error("garbage was signed")
+	}
+}
+
+func TestRefused(t *testing.T) {
+	f := found(t, wire.Limits{})
+	f.serve(t, nil)
+	used := f.invite(t, "", time.Hour)
+	if _, _, err := Join(t.Context(), used, "second", "h:7"); err != nil {
+		t.Fatal(err)
+	}
+	unknown, err := pki.NewToken(f.authority.Fingerprint(), used.Addresses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := pki.NewToken(pki.Fingerprint{}, used.Addresses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		token         pki.Token
+		node, address string
+		is            error
+	}{
+		"unknown":         {unknown, "third", "h:7", pki.ErrToken},
+		"another cluster": {foreign, "third", "h:7", pki.ErrFingerprint},
+		"used":            {used, "second", "h:7", pki.ErrUsed},
+		"lapsed":          {f.invite(t, "", time.Nanosecond), "third", "h:7", pki.ErrLapsed},
+		"named":           {f.invite(t, "fourth", time.Hour), "third", "h:7", pki.ErrToken},
+		"taken":           {f.invite(t, "", time.Hour), "first", "h:7", ErrName},
+		"bad name":        {f.invite(t, "", time.Hour), "Third", "h:7", nil},
+		"bad address":     {f.invite(t, "", time.Hour), "third", "h", nil},
+	} {
+		id, _, err := Join(t.Context(), c.token, c.node, c.address)
+		if err == nil || id != nil || c.is != nil && !errors.Is(err, c.is) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f.fail = errors.New("the leader is secret-host-17")
+	if _, _, err := Join(t.Context(), f.invite(t, "", time.Hour), "third", "h:7"); !errors.Is(err, ErrNotNow) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("of what is no stranger's business: %v", err)
+	}
+	if f.signed != 1 {
+		t.Errorf("%d certificates were signed", f.signed)
+	}
+}
+
+// mute loses the first answers.
+type mute struct {
+	net.Listener
+	left *atomic.Int32
+}
+
+type muted struct{ net.Conn }
+
+func (l mute) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil && l.left.Add(-1) >= 0 {
+		c = muted{c}
+	}
+	return c, err
+}
+
+func (c muted) Write([]byte) (int, error) { return 0, errors.Join(io.ErrClosedPipe, c.Close()) }
+
+func TestLostAnswer(t *testing.T) {
+	for lost, ok := range map[int32]bool{attempts - 1: true, attempts: false} {
+		f := found(t, wire.Limits{})
+		left := &atomic.Int32{}
+		left.Store(lost)
+		f.serve(t, func(l net.Listener) net.Listener { return mute{l, left} })
+		_, _, err := Join(t.Context(), f.invite(t, "", time.Hour), "second", "h:7")
+		if (err == nil) != ok || f.signed != attempts {
+			t.Errorf("%d answers lost: %v; %d certificates", lost, err, f.signed)
+		}
+	}
+}
+
+func TestHostile(t *testing.T) {
+	f := found(t, wire.Limits{JoinTime: 500 * time.Millisecond})
+	f.serve(t, nil)
+	tok := f.invite(t, "", time.Hour)
+	for name, text := range map[string]string{
+		"nothing":   "",
+		"garbage":   "\x00\x01\x02",
+		"no object": "[]",
+		"half":      `{"name":"x"`,
+		"endless":   `{"name":"` + strings.Repeat("x", 4*MaxPetition),
+		"deep":      strings.Repeat(`{"a":`, 2000),
+		"bad name":  `{"name":"../x","address":"h:1"}`,
+		"no key":    `{"name":"x","address":"h:1","token":"` + tok.ID() + `"}`,
+	} {
+		c, _, err := wire.DialJoin(t.Context(), tok)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, text)
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		answer, err := io.ReadAll(io.LimitReader(c, 1<<16))
+		var late net.Error
+		if errors.As(err, &late) && late.Timeout() || bytes.Contains(answer, []byte(`"certificate"`)) {
+			t.Errorf("%s: %q, %v", name, answer, err)
+		}
+		_ = c.Close()
+	}
+	if f.signed != 0 {
+		t.Errorf("%d certificates were signed", f.signed)
+	}
+	if _, _, err := Join(t.Context(), tok, "second", "h:7"); err != nil {
+		t.Errorf("after all that: %v", err)
+	}
+}
+
+func TestServeEnds(t *testing.T) {
+	f := found(t, wire.Limits{})
+	ctx, cancel := context.WithCancel(t.Context())
+	began := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- Serve(ctx, f.wire.Listener(wire.Join), Config{Admit: func(ctx context.Context, _ Petition) (Admission, error) {
+			close(began)
+			<-ctx.Done()
+			return Admission{}, ctx.Err()
+		}})
+	}()
+	joined := make(chan error, 1)
+	tok := f.invite(t, "", time.Hour)
+	join := func() {
+		_, _, err := Join(t.Context(), tok, "second", "h:7")
+		joined <- err
+	}
+	await.That(t, "new nodes are heard", func() bool {
+		c, _, err := wire.DialJoin(t.Context(), tok)
+		return err == nil && c.Close() == nil
+	})
+	go join()
+	<-began
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := <-joined; err == nil {
+		t.Error("it was admitted")
+	}
+	short, stop := context.WithTimeout(t.Context(), time.Millisecond)
+	defer stop()
+	if _, _, err := Join(short, tok, "second", "h:7"); err == nil {
+		t.Error("it was admitted by nobody")
+	}
+}
+
+func TestKeep(t *testing.T) {
+	a, err := pki.Create("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := pki.NewRequest("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := a.Sign(r.DER(), "one", pki.MinLife) // is due at once: it begins in the past
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := r.Accept(cert, a.Certificate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	sign := func(_ context.Context, request []byte) ([]byte, error) {
+		if calls++; calls < 10 {
+			return nil, errors.New("no leader")
+		}
+		return a.Sign(request, "one", 24*time.Hour)
+	}
+	var pauses []time.Duration
+	now := make(chan time.Time)
+	close(now)
+	keep(ctx, id, sign, slog.New(slog.DiscardHandler), func(d time.Duration) <-chan time.Time {
+		pauses = append(pauses, d)
+		if len(pauses) == 11 {
+			cancel()
+			return nil
+		}
+		return now
+	})
+	want := []time.Duration{soon, 2 * soon, 4 * soon, 8 * soon, 16 * soon, 32 * soon, late, late, late, 0, look}
+	if !reflect.DeepEqual(pauses, want) {
+		t.Errorf("pauses %v, %v are right", pauses, want)
+	}
+	if time.Until(id.NotAfter()) < time.Hour {
+		t.Errorf("it lasts until %s", id.NotAfter())
+	}
+}
+
+func FuzzPetition(f *testing.F) {
+	f.Add([]byte(`{"token":"00","secret":"AAAA","name":"one","request":"AAAA","address":"h:1"}`))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := readPetition(bytes.NewReader(b))
+		if err == nil && (!pki.ValidName(p.Name) || pki.ValidAddress(p.Address) != nil) {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte(`{"certificate":"AAAA","nodes":{"one":"h:1"}}`))
+	f.Add([]byte(`{"refused":"token","text":"no"}`))
+	f.Add([]byte(`{"refused":""}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if a, err := readAnswer(bytes.NewReader(b)); err != nil && a.Certificate != nil {
+			t.Errorf("%+v, %v", a, err)
+		}
+	})
+}
+
+func BenchmarkJoin(b *testing.B) {
+	f := found(b, wire.Limits{Rate: 1e6, Burst: 1e6})
+	f.serve(b, nil)
+	for b.Loop() {
+		if _, _, err := Join(b.Context(), f.invite(b, "", time.Hour), "second", "h:7"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

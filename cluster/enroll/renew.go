@@ -1,0 +1,41 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cluster/control"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+)
+
+// Topic of package control that certificates are renewed on.
+const Topic = "renew"
+
+// Renewer answers requests of the topic at a node that has the authority: whoever asks gets a
+// certificate for its own name, with a life as [pki.Authority.Sign] grants it. The wire lets in
+// none who is not allowed any more.
+func Renewer(a *pki.Authority, life time.Duration) control.Handler {
+	return func(_ context.Context, from string, request []byte) ([]byte, error) {
+		return a.Sign(request, from, life)
+	}
+}
+
+// SignedBy asks the nodes that have the authority, one after the other until one has signed.
+func SignedBy(c *control.Control, nodes func() []string) Sign {
+	return func(ctx context.Context, request []byte) ([]byte, error) {
+		var failed error
+		for _, n := range nodes() {
+			cert, err := c.Ask(ctx, n, Topic, request)
+			if err == nil {
+				return cert, nil
+			}
+			failed = errors.Join(failed, err)
+		}
+		if failed == nil {
+			failed = fmt.Errorf("%w: no node is known that has the authority", control.ErrNotDone)
+		}
+		return nil, failed
+	}
+}
