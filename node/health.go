@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 
@@ -17,7 +18,7 @@ type Readiness struct {
 	// Reasons why no cell can be started; empty: it can.
 	Reasons []string `json:"reasons,omitempty"`
 	// Reduced are the layers that cells go without on this machine, or as this user, and what
-	// is open without each.
+	// is open without each. It is told on unix sockets; elsewhere ListNodes does, with a token.
 	Reduced []string `json:"reduced,omitempty"`
 }
 
@@ -74,8 +75,11 @@ func (n *Node) pages() map[string]server.Page {
 	return pages
 }
 
-func (n *Node) serveReadiness(w http.ResponseWriter, _ *http.Request) {
+func (n *Node) serveReadiness(w http.ResponseWriter, request *http.Request) {
 	r := n.Readiness()
+	if at, ok := request.Context().Value(http.LocalAddrContextKey).(net.Addr); !ok || at.Network() != "unix" {
+		r.Reduced = nil // who has no token need not know from afar what cells lack
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if len(r.Reasons) > 0 {

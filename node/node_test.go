@@ -140,13 +140,20 @@ func TestNode(t *testing.T) {
 		return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	}
 	t.Run("pages", func(t *testing.T) {
+		local := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", n.Config().Socket)
+		}}}
 		if status, text := get(t, web(), address+"/healthz"); status != http.StatusOK || text != "ok\n" {
 			t.Errorf("/healthz: %d %q", status, text)
 		}
 		status, text := get(t, web(), address+"/readyz")
 		var r Readiness
-		if err := json.Unmarshal([]byte(text), &r); err != nil || status != http.StatusOK || r.State != Ready || len(r.Reasons) > 0 {
-			t.Errorf("/readyz: %d %q, %v", status, text, err)
+		if err := json.Unmarshal([]byte(text), &r); err != nil || status != http.StatusOK || r.State != Ready || len(r.Reasons) > 0 || len(r.Reduced) > 0 {
+			t.Errorf("/readyz from afar: %d %q, %v", status, text, err)
+		}
+		_, text = get(t, local, "http://node/readyz")
+		if err := json.Unmarshal([]byte(text), &r); err != nil || len(r.Reduced) != len(n.Readiness().Reduced) {
+			t.Errorf("/readyz on the socket: %q, %v", text, err)
 		}
 		if len(r.Reduced) > 0 && strings.Count(logged.String(), "cells go without some layers") != 1 {
 			t.Errorf("reduced are %q, and the log says\n%s", r.Reduced, logged)
@@ -154,9 +161,6 @@ func TestNode(t *testing.T) {
 		if status, _ := get(t, web(), address+"/metrics"); status != http.StatusUnauthorized {
 			t.Errorf("/metrics without a token: %d", status)
 		}
-		local := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", n.Config().Socket)
-		}}}
 		if status, text := get(t, local, "http://node/metrics"); status != http.StatusOK || !strings.Contains(text, "pyisolate_build_info{") {
 			t.Errorf("/metrics of the node's own user: %d %.300s", status, text)
 		}
