@@ -30,6 +30,7 @@ from typing import (
     Type,
     TypeVar,
     Union,
+    overload,
 )
 
 from . import _aclient, _calls, _reports, _values, errors
@@ -322,14 +323,7 @@ class AsyncSandboxed(Generic[R]):
         self.__name__ = function.local.__name__
 
     async def __call__(self, *args: Any, **kwargs: Any) -> R:
-        shipment = Shipment(self.local)
-        return await asyncio.wait_for(
-            self._run(shipment, args, kwargs),
-            None if self._function.timeout is None else self._function.timeout + 5,
-        )
-
-    async def _run(self, shipment: Shipment, args: Any, kwargs: Any) -> R:
-        left = self._function.clock()
+        left, shipment = self._function.clock(), Shipment(self.local)
         async with spawn(policy=self._function.policy, **self._function.spawning(left)) as cell:
             try:
                 await cell.exec(shipment.code, file="<shipped>", timeout=left())
@@ -338,6 +332,18 @@ class AsyncSandboxed(Generic[R]):
             except errors.PyIsolateError as error:
                 shipment.explain(error)
                 raise
+
+
+@overload
+def sandbox(function: Callable[..., R]) -> AsyncSandboxed[R]:
+    ...
+
+
+@overload
+def sandbox(
+    function: None = None, *, policy: PolicyLike = None, timeout: Optional[Seconds] = None, **options: Any
+) -> Callable[[Callable[..., R]], AsyncSandboxed[R]]:
+    ...
 
 
 def sandbox(
