@@ -23,11 +23,10 @@ func (c calls) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	if c.observer == nil {
 		return next
 	}
-	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+	return func(ctx context.Context, r connect.AnyRequest) (_ connect.AnyResponse, err error) {
 		ctx, end := c.observer.call(ctx, r.Spec().Procedure, r.Header())
-		answer, err := next(ctx, r)
-		end(err)
-		return answer, err
+		defer func() { end(err) }() // also when something panics
+		return next(ctx, r)
 	}
 }
 
@@ -41,11 +40,10 @@ func (c calls) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.S
 	if c.observer == nil {
 		return next
 	}
-	return func(ctx context.Context, s connect.StreamingHandlerConn) error {
+	return func(ctx context.Context, s connect.StreamingHandlerConn) (err error) {
 		ctx, end := c.observer.call(ctx, s.Spec().Procedure, s.RequestHeader())
-		err := next(ctx, s)
-		end(err)
-		return err
+		defer func() { end(err) }()
+		return next(ctx, s)
 	}
 }
 

@@ -11,6 +11,7 @@
 // are others' (policies, what guests measure) there are so many and no more. Beyond it counters
 // count under "other", and gauges are left out and counted.
 //
-// Every metric is described in docs/observability.md, by a test. There are no goroutines but
-// those of [Observer.WatchPolicies]. All methods may be called from any goroutine.
+// Every metric is described in docs/observability.md, by a test. Each observed cell has a goroutine
+// until it ends, for which [Observer.Wait] waits; [Observer.WatchPolicies] uses its caller's. All
+// methods may be called from any goroutine.
 package telemetry

@@ -2,14 +2,13 @@ package telemetry_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
-
-	"net"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
