@@ -37,6 +37,7 @@ help: ## list the targets
 
 deps: $(LINT) $(BUF) ## install what is needed beyond Go and a C compiler (into .bin) and fetch the modules
 	$(GO) mod download
+	cd deploy/prometheus/check && $(GO) mod download
 
 # Its own module graph, not ours: `go install pkg@version` ignores go.mod here.
 $(LINT):

@@ -94,7 +94,7 @@ func useCell(t *testing.T, c *client.Client) (trace string) {
 		t.Fatal(err)
 	}
 	trace = strings.Repeat("c", 32)
-	r := connect.NewRequest(&pb.ExecRequest{Tenant: "acme", Name: "c", Code: `metric("load", 0.5); request("clock", "now", {})`})
+	r := connect.NewRequest(&pb.ExecRequest{Tenant: "acme", Name: "c", Code: `metric("load", 0.5); metric("x\n# HELP forged y\n\x1b[2J\"} 1", 2); request("clock", "now", {})`})
 	r.Header().Set("traceparent", "00-"+trace+"-b7ad6b7169203331-01")
 	if _, err := c.Cells.Exec(t.Context(), r); err != nil {
 		t.Fatal(err)
@@ -129,6 +129,9 @@ func scraped(t *testing.T, socket string) {
 		if strings.HasPrefix(name, "pyisolate_") && !strings.Contains(string(page), "| `"+name+"` |") {
 			t.Errorf("%s is not described", name)
 		}
+	}
+	if families["forged"] != nil {
+		t.Error("a guest has forged a metric")
 	}
 	for _, name := range []string{"pyisolate_guest_metric", "pyisolate_denials_total", "pyisolate_operation_duration_seconds", "pyisolate_kernel_cpu_seconds_total",
 		"pyisolate_notify_calls_total", "pyisolate_queue_messages", "pyisolate_policy_version", "pyisolate_hosts", "pyisolate_broker_frames_total"} {
