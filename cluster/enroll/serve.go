@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// admitTime is how long the cluster may take to decide.
-const admitTime = 15 * time.Second
+const (
+	// petitionTime is how long a new node may take to send its petition.
+	petitionTime = 5 * time.Second
+	// admitTime is how long the cluster may take to decide.
+	admitTime = 15 * time.Second
+)
 
 // Why a node is not admitted, beside package pki's reasons.
 var (
@@ -60,6 +64,7 @@ func Serve(ctx context.Context, l net.Listener, c Config) error {
 
 func (c Config) answer(ctx context.Context, conn net.Conn) {
 	log := c.Logger.With("address", conn.RemoteAddr().String())
+	_ = conn.SetReadDeadline(time.Now().Add(petitionTime))
 	p, err := readPetition(conn)
 	var out answer
 	if err == nil {

@@ -99,6 +99,22 @@ func TestComesBackElsewhere(t *testing.T) {
 	})
 }
 
+func TestLeavesAndComesBack(t *testing.T) {
+	n := newNetwork()
+	a, b := n.member(t, "a"), n.member(t, "b")
+	mustSee(t, "a b", a, b)
+	if err := errors.Join(b.Leave(t.Context()), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	mustSee(t, "a", a)
+	again := n.member(t, "b")
+	mustSee(t, "a b", a, again)
+	await.That(t, "b does not leave any more", func() bool {
+		l := a.List()
+		return len(l) == 2 && l[1].Address == again.Addr() && !l[1].Meta.Leaving
+	})
+}
+
 func TestSameName(t *testing.T) {
 	n := newNetwork()
 	a, b := n.member(t, "a"), n.member(t, "b")

@@ -115,8 +115,13 @@ func (w *Wire) incoming(conn *tls.Conn) error {
 // hand answers a connection and gives it to its listener. On an error nothing of it is left but
 // the connection itself.
 func (w *Wire) hand(c *Conn, limit int) (err error) {
-	if err := w.open.add(c, limit); err != nil {
+	evicted, err := w.open.add(c, limit)
+	if err != nil {
 		return err
+	}
+	if evicted != nil {
+		w.count.evicted.Add(1)
+		evicted.sever()
 	}
 	defer func() {
 		if err != nil {

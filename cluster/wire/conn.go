@@ -15,7 +15,8 @@ type Conn struct {
 	peer    pki.Peer
 	stream  Stream
 	wire    *Wire
-	counted bool // of those that the peer opened
+	counted bool   // of those that the peer opened
+	order   uint64 // among all of the wire
 	end     atomic.Pointer[time.Timer]
 }
 

@@ -12,6 +12,7 @@ type conns struct {
 	mu     sync.Mutex
 	open   map[*Conn]struct{}
 	from   map[string]int // how many a node opened to this one; "" on the join stream
+	added  uint64
 	closed bool
 }
 
@@ -19,21 +20,37 @@ func newConns() *conns {
 	return &conns{open: map[*Conn]struct{}{}, from: map[string]int{}}
 }
 
-// add takes one in. limit is for those that its peer opened.
-func (s *conns) add(c *Conn, limit int) error {
+// add takes one in. limit is for those that its peer opened. Strangers share one limit, so none
+// of them is refused for what others hold: the oldest has to go, which is returned.
+func (s *conns) add(c *Conn, limit int) (evicted *Conn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return ErrClosed
+		return nil, ErrClosed
 	}
 	if c.counted {
 		if n := s.from[c.peer.Name]; n >= limit {
-			return fmt.Errorf("%w: %q has %d", ErrBusy, c.peer.Name, n)
+			if c.stream != Join {
+				return nil, fmt.Errorf("%w: %q has %d", ErrBusy, c.peer.Name, n)
+			}
+			evicted = s.oldest(Join)
 		}
 		s.from[c.peer.Name]++
 	}
+	s.added++
+	c.order = s.added
 	s.open[c] = struct{}{}
-	return nil
+	return evicted, nil
+}
+
+// oldest is that of a stream.
+func (s *conns) oldest(of Stream) (oldest *Conn) {
+	for c := range s.open {
+		if c.stream == of && (oldest == nil || c.order < oldest.order) {
+			oldest = c
+		}
+	}
+	return oldest
 }
 
 // remove forgets one. A second time it does nothing.

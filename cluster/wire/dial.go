@@ -54,7 +54,7 @@ func (w *Wire) dial(ctx context.Context, node string, s Stream) (*Conn, error) {
 
 // keep takes up a connection that this node opened.
 func (w *Wire) keep(c *Conn) error {
-	if err := w.open.add(c, 0); err != nil {
+	if _, err := w.open.add(c, 0); err != nil {
 		return err
 	}
 	err := w.judge(c)

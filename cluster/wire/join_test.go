@@ -70,16 +70,20 @@ func TestJoinBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := DialJoin(t.Context(), tok); !errors.Is(err, ErrBusy) {
-		t.Errorf("the third: %v", err)
+	third, _, err := DialJoin(t.Context(), tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := hangsUp(first); err != nil || one.Stats().Evicted != 1 {
+		t.Errorf("the oldest of three: %v, %+v", err, one.Stats())
 	}
 	mustTalk(t, two, "one", Actors)
-	if err := errors.Join(talk(first, "hello"), hangsUp(first), hangsUp(second)); err != nil {
+	if err := errors.Join(talk(third, "hello"), hangsUp(second), hangsUp(third)); err != nil {
 		t.Errorf("after their time: %v", err)
 	}
-	third, _, err := DialJoin(t.Context(), tok)
+	fourth, _, err := DialJoin(t.Context(), tok)
 	if err != nil {
 		t.Fatalf("after the others' time: %v", err)
 	}
-	_ = third.Close()
+	_ = fourth.Close()
 }

@@ -46,9 +46,9 @@ type Stats struct {
 	Accepted uint64
 	// TurnedAway because their address opens too many a second.
 	TurnedAway uint64
-	// Evicted in the handshake because there were too many at once.
+	// Evicted in the handshake, or while joining, because there were too many at once.
 	Evicted uint64
-	// Failed handshakes, evicted ones too: no TLS, no valid certificate, too slow.
+	// Failed handshakes, those evicted in it too: no TLS, no valid certificate, too slow.
 	Failed uint64
 	// Refused after the handshake: too many of the node, or nobody serves the stream.
 	Refused uint64
