@@ -3,6 +3,9 @@ package systemtest
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -53,4 +56,42 @@ func TestStateGoesOn(t *testing.T) {
 			t.Fatalf("count() = %s, %v\n%s", v.Data, err, traceback(err))
 		}
 	})
+}
+
+// Each file of testdata/state is a program, and behind a mark what must hold when its state has
+// moved, twice.
+func TestStateCarries(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		for _, file := range programs(t, "state") {
+			t.Run(filepath.Base(file), func(t *testing.T) {
+				before, after, ok := strings.Cut(readText(t, file), "# --- after ---\n")
+				if !ok {
+					t.Fatal("it has no mark")
+				}
+				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"*"}})
+				posts(t, c, before)
+				c = movedTo(t, l, c)
+				c = movedTo(t, l, c)
+				posts(t, c, after)
+			})
+		}
+	})
+}
+
+func programs(tb testing.TB, folder string) []string {
+	tb.Helper()
+	files, err := filepath.Glob("testdata/" + folder + "/*.py")
+	if err != nil || len(files) == 0 {
+		tb.Fatalf("no programs in %s: %v", folder, err)
+	}
+	return files
+}
+
+func readText(tb testing.TB, file string) string {
+	tb.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
 }

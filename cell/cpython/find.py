@@ -57,6 +57,7 @@ _PARTS = {
     property: ("fget", "fset", "fdel"),
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
+    type(len): ("__self__",),
     BaseException: ("args", "__cause__", "__context__"),
 }
 
@@ -72,10 +73,10 @@ def _in_instance(saver, obj):
     except Exception:
         reduced = None, (), getattr(obj, "__dict__", None)
     if type(reduced) is tuple:
-        yield from _in_reduced(obj, reduced)
+        yield from _in_reduced(obj, reduced, not parts)
 
 
-def _in_reduced(obj, reduced):
+def _in_reduced(obj, reduced, whole):
     made, arguments, state, items, pairs, *_ = (*reduced, None, None, None, None)
     parts = state if type(state) is tuple and len(state) == 2 else (state,)
     if all(part is None or type(part) is dict for part in parts):
@@ -83,7 +84,7 @@ def _in_reduced(obj, reduced):
             yield from ((f".{name}", value) for name, value in (part or {}).items())
     else:
         yield ".<state>", state
-    for i, argument in enumerate(arguments or ()):
+    for i, argument in enumerate(arguments if whole and arguments else ()):
         yield ".__class__" if argument is type(obj) else f".<argument {i}>", argument
     yield from ((f"[{i}]", item) for i, item in enumerate(items or ()))
     yield from ((f"[{_shown(key)}]", value) for key, value in (pairs or ()))

@@ -206,8 +206,11 @@ class _Saver(_Pickler):
         return _cell, (), (value,), None, None, _fill_cell
 
     def code(self, obj):
-        number = _c.save_code(obj)
-        return self.refuse(obj) if number is None else (_code, (number,))
+        known = self.codes.get(id(obj))
+        if known is None:
+            known = self.codes[id(obj)] = _c.save_code(obj)
+            self.held.append(obj)
+        return (_code, (known,)) if type(known) is int else self.refuse(obj)
 
     def method(self, obj):
         return _Method, (obj.__func__, obj.__self__)
