@@ -54,6 +54,20 @@ func TestContexts(t *testing.T) {
 	}
 }
 
+// The form is read by others, too: the Python SDK reads no other YAML.
+func TestWrittenForm(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "contexts.yml")
+	s := Set{Current: "local", Contexts: []Context{{Name: "local", Server: "unix:///run/s"},
+		{Name: "prod", Server: "https://node:7443", CA: "/etc/ca.pem", TokenFile: "/home/me/token"}}}
+	if err := s.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	want := "current: local\ncontexts:\n- name: local\n  server: unix:///run/s\n- name: prod\n  server: https://node:7443\n  ca: /etc/ca.pem\n  token-file: /home/me/token\n"
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("it is\n%s%v, want\n%s", got, err, want)
+	}
+}
+
 func TestWrongFiles(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"no YAML":          {"contexts: [", "contexts.yml"},
