@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { CompletionContext } from '@codemirror/autocomplete'
 import { EditorState } from '@codemirror/state'
 import { describe, expect, it } from 'vitest'
 
-import { completions, sandboxesOf } from '../src/editor/complete.ts'
+import { completions, sandboxesOf, source } from '../src/editor/complete.ts'
 import { diagnosticOf } from '../src/editor/editor.ts'
 import { placeAt } from '../src/editor/path.ts'
 import type { Schema } from '../src/editor/schema.ts'
@@ -77,6 +78,25 @@ describe('completions', () => {
   it('say what they are', () => {
     const mem = completions(schema, ...cursor(`${head}    ‸`)).options.find((o) => o.label === 'mem')
     expect(mem).toMatchObject({ apply: 'mem: ', info: expect.stringContaining('memory') })
+  })
+})
+
+describe('completion', () => {
+  const ask = (marked: string, explicit: boolean) => {
+    const [doc, offset] = cursor(marked)
+    return source(() => schema)(new CompletionContext(EditorState.create({ doc }), offset, explicit))
+  }
+  it.each<[string, string, boolean, boolean]>([
+    ['unasked, in a word', `${head}    me‸`, false, true],
+    ['unasked, before a value', `${head}    backend: ‸`, false, true],
+    ['unasked, before an entry', `${head}    fs:\n      - ‸`, false, true],
+    ['unasked, in an empty line', `${head}    ‸`, false, false],
+    ['asked, in an empty line', `${head}    ‸`, true, true],
+    ['in a comment', `${head}    # me‸`, true, false],
+    ['where all is free', `${head}    mem: ‸`, true, false],
+  ])('%s', (_, marked, explicit, proposes) => expect(ask(marked, explicit) !== null).toBe(proposes))
+  it('is none before there is a schema', () => {
+    expect(source(() => undefined)(new CompletionContext(EditorState.create({ doc: '' }), 0, true))).toBeNull()
   })
 })
 

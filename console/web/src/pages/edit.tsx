@@ -76,7 +76,7 @@ export function Edit({ opened, latest, onReload, newest }: EditProps) {
     setBase({ number: theirs.number ?? '0', text: textFromBase64(theirs.text) })
     editor?.setText(merged)
     setConflict(undefined)
-    setSaid(`What you save now follows version ${theirs.number}.`)
+    setSaid(theirs.number === '0' ? 'What you save now begins it anew.' : `What you save now follows version ${theirs.number}.`)
   }
   const ahead = Number(latest?.number ?? 0) > Number(base.number) && !latest?.deleted && base.number !== '0'
   return (
