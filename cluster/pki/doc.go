@@ -20,7 +20,7 @@
 // forge those, from the day that it exists.
 //
 // Files have mode 0600 and are replaced whole: key and certificate are in one file, so that no
-// crash parts them. One that others may read is refused.
+// crash parts them. One that others may read, or that is another user's, is refused.
 //
 // Authority, Token and Invite do not change after they were made, or are plain values; an
 // Identity is safe for concurrent use. The package starts no goroutines.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 const (
@@ -34,22 +35,27 @@ func save(path string, key *ecdsa.PrivateKey, certs ...*x509.Certificate) error 
 	return nil
 }
 
-// replace makes text the content of a file, whole or not at all, with mode 0600.
+// replace makes text the content of a file, whole or not at all, with mode 0600. What a crash leaves
+// behind has one name, and goes the next time.
 func replace(path string, text []byte) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
+	name := path + ".new"
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	temp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(temp.Name())
+			_ = os.Remove(name)
 		}
 	}()
 	_, err = temp.Write(text)
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
-	if err = os.Rename(temp.Name(), path); err != nil {
+	if err = os.Rename(name, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
@@ -94,6 +100,9 @@ func read(path string) ([]byte, error) {
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s has mode %#o, others can read the key or change it; set 0600, and if it was so for long get another key", ErrFile, path, mode)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("%w: %s belongs to user %d, who can read the key and change it; give it to the user of the node", ErrFile, path, st.Uid)
 	}
 	return io.ReadAll(io.LimitReader(f, maxFile))
 }

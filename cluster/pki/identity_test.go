@@ -78,7 +78,7 @@ func TestIdentitySaved(t *testing.T) {
 	if err := j.Reload(); err != nil || j.Serial().Cmp(i.Serial()) != 0 {
 		t.Errorf("reload: %v", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 	if err := newIdentity(t, a, "two").Save(file); err != nil {
@@ -183,6 +183,18 @@ func TestFiles(t *testing.T) {
 	}
 	if _, err := LoadIdentity(path(t)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing: %v", err)
+	}
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chmod(i, 0o600), os.Chown(i, 65534, 65534)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadIdentity(i); !errors.Is(err, ErrFile) || !strings.Contains(err.Error(), "user 65534") {
+			t.Errorf("of another user: %v", err)
+		}
+	}
+	// What a crash left behind is in nobody's way.
+	if err := os.WriteFile(i+".new", []byte("half"), 0o400); err != nil {
+		t.Fatal(err)
 	}
 	foreign := forge(t, a.cert, a.key, Node{newCluster(), "one"}, nil)
 	if err := foreign.Save(i); err != nil {
