@@ -72,7 +72,7 @@ func (r *Reader) body(k Kind, n uint32) (Record, error) {
 	rec := Record{Kind: k}
 	// The length may be a lie: what is not there is not made room for.
 	for have := 0; have < int(n); have = len(rec.Payload) {
-		more := min(int(n)-have, max(64<<10, have))
+		more := min(int(n)-have, max(cell.MaxChunk, have))
 		rec.Payload = append(rec.Payload, make([]byte, more)...)
 		if err := r.read(rec.Payload[have:]); err != nil {
 			return Record{}, err
