@@ -164,8 +164,8 @@ func (w *watched) received(m any) error {
 	}
 }
 
-// SendMsg implements grpc.ClientStream. Protoactor counts messages and not bytes; here what is
-// more than a peer takes at once is sent in parts.
+// SendMsg implements grpc.ClientStream. Protoactor makes one message of all that waits; it is sent in
+// parts, so that the first is handled while the last is on its way.
 func (w *watched) SendMsg(m any) error {
 	msg, _ := m.(*remote.RemoteMessage)
 	b := msg.GetMessageBatch()

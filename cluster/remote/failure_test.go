@@ -14,7 +14,6 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
-	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
 )
 
 var errTest = errors.New("the test says so")
@@ -49,98 +48,6 @@ func TestNodeDies(t *testing.T) {
 	await(t, "it is there again", func() bool { return a.system.Ask(soon(t), post("echo-on-b", "again")).Err == nil })
 	if got := told[[]string](t, a, "echo-on-b", "inbox"); !slices.Equal(got, []string{"again"}) {
 		t.Error(got)
-	}
-}
-
-// TestAtMostOnce: when the connection is lost on the way back, a plain envelope has an unknown
-// outcome, and an acknowledged one is answered. Both are done once.
-func TestAtMostOnce(t *testing.T) {
-	a, _ := pair(t)
-	for name, acknowledged := range map[string]bool{"plain": false, "acknowledged": true} {
-		t.Run(name, func(t *testing.T) {
-			to := map[bool]string{false: "echo-on-b", true: "other-on-b"}[acknowledged]
-			env := run(to, "sleep")
-			env.ID, env.Acknowledged = actors.NewID(), acknowledged
-			waits := asking(t, a, env)
-			await(t, "it runs", func() bool { return len(told[[]string](t, a, to, "ran")) == 1 })
-			a.link(t, "b").cut(errTest)
-			r := <-waits
-			if acknowledged && (r.Err != nil || r.Epoch != 1) || !acknowledged && cell.KindOf(r.Err) != cell.UnknownOutcome {
-				t.Errorf("%+v", r)
-			}
-			await(t, "the node is there again", func() bool { return a.system.Ask(soon(t), invoke(to, "echo", nil)).Err == nil })
-			if got := told[[]string](t, a, to, "ran"); len(got) != 1 {
-				t.Errorf("ran %v", got)
-			}
-		})
-	}
-}
-
-// TestAnotherLife: what was for a node's former self is not done by the next, whether it comes again
-// or was on its way.
-func TestAnotherLife(t *testing.T) {
-	a, b := pair(t)
-	env := run("echo-on-b", "wait")
-	env.ID, env.Acknowledged = actors.NewID(), true
-	waits := asking(t, a, env)
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
-	former, err := a.link(t, "b").ready(soon(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.kill()
-	there(t, a.in, "b")
-	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
-		t.Errorf("sent again: %+v", r)
-	}
-	m, err := toWire(run("echo-on-b", "pass"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Session, m.Call = former, a.remote.calls.Add(1)
-	c := &call{done: make(chan outcome, 1)}
-	await(t, "it is sent", func() bool {
-		session, err := a.link(t, "b").ready(soon(t))
-		return err == nil && a.link(t, "b").send(session, m, m.Call, c) == nil
-	})
-	if o := <-c.done; o.err != nil || kindFromWire(o.reply.GetError().GetKind()) != cell.CellGone {
-		t.Errorf("on its way: %v", o)
-	}
-	if got := told[[]string](t, a, "echo-on-b", "ran"); len(got) != 0 {
-		t.Errorf("ran %v", got)
-	}
-	if got := told[map[string]int](t, a, "echo-on-b", "dead"); got["stale session"] != 1 {
-		t.Errorf("dead letters: %v", got)
-	}
-	// Nor does the answer to a former self reach anybody.
-	a.remote.answers(asker{node: "b"}, &envelope.CellReply{Session: "former", Call: 1})
-}
-
-// TestAcknowledgedRunsOut: tries are bounded, and what was sent and never answered is unknown.
-func TestAcknowledgedRunsOut(t *testing.T) {
-	a, b := pair(t)
-	waits := asking(t, a, func() actors.Envelope {
-		env := run("echo-on-b", "wait")
-		env.ID, env.Acknowledged = actors.NewID(), true
-		return env
-	}())
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
-	b.kill()
-	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
-		t.Errorf("%+v", r)
-	}
-	for name, env := range map[string]actors.Envelope{
-		"without id": {To: at("echo-on-b"), Acknowledged: true, Body: actors.Exec{}},
-		"recv":       {To: at("echo-on-b"), Acknowledged: true, ID: actors.NewID(), Body: actors.Recv{}},
-	} {
-		if r := a.system.Ask(soon(t), env); cell.KindOf(r.Err) != cell.Invalid {
-			t.Errorf("%s: %+v", name, r)
-		}
-	}
-	never := post("echo-on-b", "x")
-	never.ID, never.Acknowledged = actors.NewID(), true
-	if r := a.system.Ask(soon(t), never); cell.KindOf(r.Err) != cell.Busy {
-		t.Errorf("never sent: %+v", r)
 	}
 }
 
@@ -247,8 +154,29 @@ func TestOneWay(t *testing.T) {
 	if err := os.Remove(a.in.addressFile("a")); err != nil {
 		t.Fatal(err)
 	}
+	begun := time.Now()
 	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); cell.KindOf(r.Err) != cell.UnknownOutcome {
 		t.Errorf("%+v", r)
+	}
+	if d := time.Since(begun); d > replyTime+3*time.Second {
+		t.Errorf("it took %s", d)
+	}
+}
+
+// TestDeadlineAlone: what nobody waits for any more ends at its deadline.
+func TestDeadlineAlone(t *testing.T) {
+	a, _ := pair(t)
+	env := run("echo-on-b", "wait")
+	env.Deadline = time.Now().Add(time.Second)
+	waits := asking(t, a, env)
+	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
+	a.link(t, "b").cut(errTest)
+	<-waits
+	await(t, "the node is there again", func() bool { return a.system.Ask(soon(t), invoke("teller-on-b", "echo", nil)).Err == nil })
+	// Its own question is the one that is left.
+	await(t, "it ends", func() bool { return told[Stats](t, a, "echo-on-b", "stats").Answering == 1 })
+	if r := a.system.Ask(soon(t), run("echo-on-b", "pass")); r.Err != nil {
+		t.Error(r.Err)
 	}
 }
 
@@ -285,4 +213,19 @@ func TestRevoked(t *testing.T) {
 		t.Errorf("afterwards: %+v", r)
 	}
 	await(t, "it has no connection", func() bool { s := a.remote.Stats(); return s.Links == 0 && s.Visitors == 0 })
+}
+
+// TestAskerRestarts: what a node asked for ends when it begins another life.
+func TestAskerRestarts(t *testing.T) {
+	a, b := pair(t)
+	ctx, cancel := context.WithCancel(context.Background()) // no deadline ends it
+	defer cancel()
+	go a.system.Ask(ctx, invoke("echo-on-b", "run echo-on-a", []byte("wait")))
+	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-a", "ran")) == 1 })
+	b.kill()
+	there(t, a.in, "b")
+	await(t, "it has said so", func() bool {
+		return a.system.Ask(soon(t), invoke("teller-on-b", "send other-on-a", nil)).Err == nil
+	})
+	await(t, "it ends", func() bool { return a.remote.Stats().Answering == 0 })
 }

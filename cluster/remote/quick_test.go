@@ -66,6 +66,9 @@ func (q *quick) Call(ctx context.Context, i cell.Invocation) (cell.Value, error)
 	case "send":
 		r := q.node.system.Ask(ctx, actors.Envelope{To: actors.Address{Tenant: "acme", Name: argument}, Body: actors.Post{Value: cell.BytesValue(i.Raw)}})
 		return cell.Null(), r.Err
+	case "run":
+		r := q.node.system.Ask(ctx, run(argument, string(i.Raw)))
+		return cell.Null(), r.Err
 	case "publish":
 		p, err := q.node.system.Publish(ctx, "acme", argument, "", cell.BytesValue(i.Raw))
 		if err != nil {
