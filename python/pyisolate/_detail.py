@@ -47,7 +47,7 @@ def of_bytes(data: bytes, code: str = "") -> errors.PyIsolateError:
         hint=_string(f, 3),
         problems=tuple(_problem(p) for p in f.get(4, [])[:50] if isinstance(p, bytes)),
         type=_string(f, 5),
-        traceback=_string(f, 6),
+        traceback=errors.plain(_string(f, 6), "\n\t"),
         denial=_denial(f),
     )
 
@@ -63,7 +63,7 @@ def of_item(detail: Any) -> errors.PyIsolateError:
         _text(detail.get("message")),
         hint=_text(detail.get("hint")),
         type=_text(detail.get("type")),
-        traceback=_text(detail.get("traceback")),
+        traceback=errors.plain(_text(detail.get("traceback")), "\n\t"),
         problems=tuple(problem(p) for p in problems if isinstance(p, dict))
         if isinstance(problems, list)
         else (),

@@ -77,11 +77,19 @@ class Problem:
     text: str = ""  #: all of it as compilers print it
 
 
+def plain(text: str, kept: str = "") -> str:
+    """A text without what a terminal obeys or an eye is deceived by: control characters and
+    invisible ones are written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
 class PyIsolateError(Exception):
     """The base of all errors of this package.
 
-    ``message`` says what was tried on what, and why it failed; ``hint``, where there is one,
-    what to do. ``type`` and ``traceback`` are the guest's, when code in a cell raised;
+    ``message`` says what was tried on what, and why it failed, which can be a guest's words;
+    ``hint``, where there is one, what to do. As text, both are without control characters. ``type`` and ``traceback`` are the guest's, when code in a cell raised;
     ``denial`` is the evidence when a policy refused; ``problems`` are the faults of a policy
     document; ``stage`` is the stage of a pipeline in which it happened.
     """
@@ -118,13 +126,14 @@ class PyIsolateError(Exception):
         self.problems = problems
 
     def __str__(self) -> str:
-        text = self.message
+        # Words of a guest end up in terminals and logs.
+        text = plain(self.message)
         if self.stage:
             text = f"stage {self.stage!r}: {text}"
         if self.problems:
-            text += "\n" + "\n".join(p.text or p.message for p in self.problems).rstrip()
+            text += "\n" + plain("\n".join(p.text or p.message for p in self.problems).rstrip(), "\n\t")
         if self.hint:
-            text += f" ({self.hint})"
+            text += f" ({plain(self.hint)})"
         return text
 
     def __reduce__(self) -> Tuple[Any, ...]:

@@ -61,6 +61,16 @@ class SandboxTest(NodeTestCase):
             sandbox.exec("post('next')")
             self.assertEqual(sandbox.recv(timeout=5), "next")
 
+    def test_what_a_guest_says_is_plain(self):
+        """No guest writes to the terminal of whoever prints its error, or a line into a log."""
+        with iso.spawn() as sandbox, self.assertRaises(iso.GuestError) as caught:
+            sandbox.exec(r"raise ValueError('\x1b[2J\r\nINFO all is well\u202e')")
+        e = caught.exception
+        self.assertEqual(e.message, "\x1b[2J\r\nINFO all is well\u202e")
+        self.assertEqual(str(e), "\\x1b[2J\\r\\nINFO all is well\\u202e")
+        self.assertNotIn("\x1b", e.traceback)
+        self.assertTrue(e.traceback.startswith("Traceback (most recent call last):\n"))
+
     def test_limits(self):
         with iso.spawn(
             memory="16MiB", cpu="5s", wall="300ms", output="1MiB", files=8, message="64KiB"
