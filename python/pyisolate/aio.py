@@ -42,6 +42,7 @@ from ._ship import Shipment
 from ._values import Seconds, Size
 
 __all__ = [
+    "AsyncSandboxed",
     "Client",
     "Sandbox",
     "Spawning",
