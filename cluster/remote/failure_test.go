@@ -41,7 +41,7 @@ func TestNodeDies(t *testing.T) {
 			t.Errorf("when it was gone: %+v", r)
 		}
 	}
-	if d := time.Since(begun); d > time.Second {
+	if d := time.Since(begun); d > 5*time.Second {
 		t.Errorf("it took %s", d)
 	}
 	there(t, a.in, "b")
@@ -68,13 +68,13 @@ func TestDialHangs(t *testing.T) {
 	if r := a.system.Ask(soon(t), env); cell.KindOf(r.Err) != cell.Busy {
 		t.Errorf("%+v", r)
 	}
-	if d := time.Since(begun); d > time.Second {
+	if d := time.Since(begun); d > dialTime-time.Second {
 		t.Errorf("it took %s", d)
 	}
 	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); cell.KindOf(r.Err) != cell.Busy {
 		t.Errorf("%+v", r)
 	}
-	if d := time.Since(begun); d > dialTime+time.Second {
+	if d := time.Since(begun); d > dialTime+3*time.Second {
 		t.Errorf("it took %s", d)
 	}
 	if n := dials.Load(); n != 1 {
@@ -99,7 +99,7 @@ func TestSilence(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if d := time.Since(begun); d > dialTime+time.Second {
+	if d := time.Since(begun); d > dialTime+3*time.Second {
 		t.Errorf("it took %s", d)
 	}
 	_ = (<-ends).Close()

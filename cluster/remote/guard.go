@@ -89,6 +89,10 @@ func (r *Remote) guardStream(srv any, stream grpc.ServerStream, _ *grpc.StreamSe
 		return r.refuse(v, status.Error(codes.PermissionDenied, "a connection has one stream"))
 	}
 	defer func() { _ = v.Close() }()
+	if !r.hold() {
+		return status.Error(codes.Unavailable, "this node is ending")
+	}
+	defer r.working.Done()
 	turn := r.door.turn(v.node)
 	turn.Lock()
 	defer turn.Unlock()

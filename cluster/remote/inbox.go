@@ -83,11 +83,23 @@ func (r *Remote) asks(from asker, m *envelope.CellEnvelope) {
 
 // spawn runs something that Close waits for, if this node is not ending yet.
 func (r *Remote) spawn(do func()) {
+	if r.hold() {
+		go func() {
+			defer r.working.Done()
+			do()
+		}()
+	}
+}
+
+// hold has Close wait for working.Done, if this node is not ending yet.
+func (r *Remote) hold() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed {
-		r.working.Go(do)
+	if r.closed {
+		return false
 	}
+	r.working.Add(1)
+	return true
 }
 
 // do begins what is asked, so that one thing is begun after the other.

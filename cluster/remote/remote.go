@@ -290,11 +290,13 @@ func (r *Remote) Close() error {
 	return nil
 }
 
-// shutdown ends protoactor's part. Nobody sends any more, and there are no connections.
+// shutdown ends protoactor's part. Nobody sends any more, and there are no connections: it reads
+// without a lock what it writes here, and panics when a stream ends at the same time.
 func (r *Remote) shutdown() {
 	defer func() {
 		if p := recover(); p != nil {
 			r.config.Logger.Warn("end protoactor's remote", "panic", p)
+			r.remote.Shutdown(false)
 		}
 	}()
 	r.protoactor.EventStream.Unsubscribe(r.ended)
