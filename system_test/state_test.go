@@ -3,10 +3,14 @@ package systemtest
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
@@ -94,4 +98,77 @@ func readText(tb testing.TB, file string) string {
 		tb.Fatal(err)
 	}
 	return string(text)
+}
+
+// Programs that live on: what each of their steps returns is the same whether they are moved
+// after it or not.
+func TestStateOfLivingPrograms(t *testing.T) {
+	text, err := filepath.Abs("testdata/living/text.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		for _, file := range programs(t, "living") {
+			t.Run(filepath.Base(file), func(t *testing.T) {
+				start := func() cell.Cell {
+					c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"*"}, Policy: fileRules(readAt(text))})
+					posts(t, c, fmt.Sprintf("SOURCE = %q\n%s", text, readText(t, file)))
+					return c
+				}
+				stays, moves := start(), start()
+				for i := range 40 {
+					want, got := step(t, stays, i), step(t, moves, i)
+					if want != got {
+						t.Fatalf("step %d after %d moves returns\n%s, and without\n%s", i, i/3, got, want)
+					}
+					if i%3 == 0 {
+						moves = movedTo(t, l, moves)
+					}
+				}
+			})
+		}
+	})
+}
+
+func step(tb testing.TB, c cell.Cell, i int) string {
+	tb.Helper()
+	v, err := c.Call(soon(tb), cell.Invocation{Target: "step", Args: fmt.Appendf(nil, "[%d]", i)})
+	if err != nil {
+		tb.Fatalf("step %d: %v\n%s", i, err, traceback(err))
+	}
+	return v.String()
+}
+
+// Whatever a graph of objects is made of, it is the same in the next cell: shape, values and
+// which objects are one.
+func TestStateOfGeneratedGraphs(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		seed := rand.Uint32()
+		program := readText(t, "testdata/graphs/graph.py")
+		for i := range uint32(12) {
+			c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"*"}, Limits: cell.Limits{MessageBytes: 16 << 20}})
+			posts(t, c, fmt.Sprintf("%s\ngraph = grow(%d, %d)", program, seed+i, 20<<(i/2)))
+			want := shape(t, c)
+			t.Logf("%d objects", len(want))
+			c = movedTo(t, l, c)
+			if d := cmp.Diff(want, shape(t, c)); d != "" {
+				t.Errorf("seed %d: %s", seed+i, d)
+			}
+			if err := c.Close(soon(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func shape(tb testing.TB, c cell.Cell) (lines []string) {
+	tb.Helper()
+	v, err := c.Call(soon(tb), cell.Invocation{Target: "shape"})
+	if err == nil {
+		err = v.Decode(&lines)
+	}
+	if err != nil {
+		tb.Fatalf("shape: %v\n%s", err, traceback(err))
+	}
+	return lines
 }
