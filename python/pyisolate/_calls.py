@@ -113,6 +113,18 @@ def _confined(policy: PolicyLike) -> Dict[str, Any]:
     return {"document": policy.document()}
 
 
+Started = Tuple[Ref, str]
+"""A cell that runs, and its backend."""
+
+
+def _started(d: Dict[str, Any]) -> Started:
+    cell = _reports.part(d, "cell")
+    ref = Ref(_reports.word(cell, "tenant"), _reports.word(cell, "name"))
+    if not ref.name:
+        raise errors.ProtocolError("the node did not say what the cell is called")
+    return ref, _reports.word(_reports.part(d, "report"), "backend")
+
+
 def spawn(
     name: Optional[str],
     tenant: str = "",
@@ -129,8 +141,8 @@ def spawn(
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
     timeout: Optional[Seconds] = SHORT,
-) -> Call[_reports.Report]:
-    """Spawn: the report has the cell's name."""
+) -> Call[Started]:
+    """Spawn."""
     if isinstance(allowed_imports, str) or isinstance(topics, str):
         raise errors.Invalid("allowed_imports and topics are lists of names")
     limits = _body(
@@ -153,11 +165,7 @@ def spawn(
     )
     body.update(_confined(policy))
 
-    def decode(d: Dict[str, Any]) -> _reports.Report:
-        # What a node leaves out of a report, it says beside it.
-        return _reports.report({**_reports.part(d, "report"), "cell": _reports.part(d, "cell")})
-
-    return Call("CellService/Spawn", body, decode, timeout=_values.optional_seconds(timeout))
+    return Call("CellService/Spawn", body, _started, timeout=_values.optional_seconds(timeout))
 
 
 def exec_(
@@ -293,13 +301,10 @@ def list_checkpoints(tenant: str, name: str) -> Call[List[_reports.Checkpoint]]:
     )  # fmt: skip
 
 
-def restore(identity: str, tenant: str, name: str, node: str) -> Call[_reports.Report]:
-    """Restore: the report has the cell's name."""
+def restore(identity: str, tenant: str, name: str, node: str) -> Call[Started]:
+    """Restore."""
     body = _body(id=identity, tenant=tenant, name=name, node=node, requestId=request_id())
-    return Call(
-        "CellService/Restore", body,
-        lambda d: _reports.report({**_reports.part(d, "report"), "cell": _reports.part(d, "cell")}), timeout=60.0,
-    )  # fmt: skip
+    return Call("CellService/Restore", body, _started, timeout=60.0)
 
 
 def migrate(cell: Ref, node: str) -> Call[_reports.Move]:

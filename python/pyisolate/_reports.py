@@ -345,6 +345,11 @@ def dicts(d: Dict[str, Any], key: str) -> List[Dict[str, Any]]:
     return [x for x in _l(d, key) if isinstance(x, dict)]
 
 
+def word(d: Dict[str, Any], key: str) -> str:
+    """The text in an answer; empty without one."""
+    return _s(d, key)
+
+
 def part(d: Dict[str, Any], key: str) -> Dict[str, Any]:
     """The object in an answer."""
     return _d(d, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional, Sequence
 
 from . import _calls, _client
-from ._calls import PolicyLike, Ref
+from ._calls import PolicyLike
 from ._client import Client
 from ._sandbox import Sandbox
 from ._values import Seconds
@@ -34,8 +34,8 @@ class RestrictedExec(Sandbox):
         **options: Any,
     ) -> None:
         client = client or _client.default()
-        report = client.do(_calls.spawn(name, tenant, policy=policy, **options))
-        super().__init__(client, Ref(report.tenant, report.name), report.backend)
+        ref, backend = client.do(_calls.spawn(name, tenant, policy=policy, **options))
+        super().__init__(client, ref, backend)
 
     def exec(
         self,

@@ -263,13 +263,13 @@ def spawn(
     :param client: the node; by default as :func:`connect` has it.
     """
     client = client or _client.default()
-    report = client.do(
+    ref, running = client.do(
         _calls.spawn(
             name, tenant, policy=policy, allowed_imports=allowed_imports, backend=backend, memory=memory, cpu=cpu, wall=wall,
             output=output, files=files, message=message, restarts=restarts, topics=topics, timeout=timeout,
         )
     )  # fmt: skip
-    return Sandbox(client, Ref(report.tenant, report.name), report.backend)
+    return Sandbox(client, ref, running)
 
 
 def attach(name: str, *, tenant: str = "", client: Optional[Client] = None) -> Sandbox:
@@ -350,8 +350,8 @@ def restore(
     not have it."""
     client = client or _client.default()
     identity = checkpoint if isinstance(checkpoint, str) else checkpoint.id
-    report = client.do(_calls.restore(identity, tenant, name, node))
-    return Sandbox(client, Ref(report.tenant, report.name), report.backend)
+    ref, backend = client.do(_calls.restore(identity, tenant, name, node))
+    return Sandbox(client, ref, backend)
 
 
 def migrate(sandbox: Sandbox, node: str) -> _reports.Move:

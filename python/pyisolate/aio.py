@@ -203,7 +203,7 @@ class Sandbox:
 class Spawning:
     """A cell that is about to start: await it, or enter it with ``async with``."""
 
-    def __init__(self, call: "_calls.Call[_reports.Report]", client: Optional[Client]) -> None:
+    def __init__(self, call: "_calls.Call[_calls.Started]", client: Optional[Client]) -> None:
         self._call = call
         self._client = client
         self._sandbox: Optional[Sandbox] = None
@@ -226,8 +226,8 @@ class Spawning:
 
     async def _start(self) -> Sandbox:
         client = self._client or await _aclient.default()
-        report = await client.do(self._call)
-        return Sandbox(client, Ref(report.tenant, report.name), report.backend)
+        ref, backend = await client.do(self._call)
+        return Sandbox(client, ref, backend)
 
 
 def spawn(
