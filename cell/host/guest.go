@@ -93,18 +93,10 @@ func (g *guest) dispatch(m *wire.Msg) {
 		g.answerRequest(m, b.Answer)
 	case *wire.Control_Reload:
 		g.reload(m, b.Reload)
-	case *wire.Control_Save:
-		g.submit(m, moveOperation(m, ring.InSave))
-	case *wire.Control_Restore:
-		g.submit(m, moveOperation(m, ring.InRestore))
-	case *wire.Control_Thaw:
-		g.thaw(m)
-	case *wire.Control_Chunk:
-		g.supply(m, b.Chunk)
-	case *wire.Control_More:
-		g.more(int(b.More.Chunks))
 	case *wire.Control_Credit:
 		g.credit(int(b.Credit.Items), int(b.Credit.Bytes))
+	default:
+		g.dispatchMove(m)
 	}
 }
 

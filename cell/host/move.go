@@ -31,6 +31,22 @@ func moveOperation(m *wire.Msg, kind ring.Kind) *operation {
 	return &operation{id: m.Op, kind: kind, parts: [][]byte{nil}}
 }
 
+// dispatchMove serves one message about a state.
+func (g *guest) dispatchMove(m *wire.Msg) {
+	switch b := m.Body.(type) {
+	case *wire.Control_Save:
+		g.submit(m, moveOperation(m, ring.InSave))
+	case *wire.Control_Restore:
+		g.submit(m, moveOperation(m, ring.InRestore))
+	case *wire.Control_Thaw:
+		g.thaw(m)
+	case *wire.Control_Chunk:
+		g.supply(m, b.Chunk)
+	case *wire.Control_More:
+		g.more(int(b.More.Chunks))
+	}
+}
+
 // unfit says, under mu, why an operation that moves a state cannot be had.
 func (g *guest) unfit(op *operation) *cell.Error {
 	switch {

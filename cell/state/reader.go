@@ -116,7 +116,7 @@ func (rec *Record) decode() error {
 	case Failure:
 		rec.Err = new(cell.Error)
 		if err = json.Unmarshal(rec.Payload, rec.Err); err == nil && !rec.Err.Kind.Known() {
-			err = fmt.Errorf("kind %d", rec.Err.Kind)
+			err = errors.New("of an unknown kind of error")
 		}
 	case End:
 		err = json.Unmarshal(rec.Payload, &rec.Snapshot)

@@ -125,7 +125,7 @@ func TestRefused(t *testing.T) {
 		"code unended":   {records(Record{Kind: CodePart}, Record{Kind: End, Payload: end}), "out of its order"},
 		"empty value":    {records(Record{Kind: Inbox}), "unknown type"},
 		"unknown type":   {records(Record{Kind: Outbox, Payload: []byte{7}}), "unknown type"},
-		"failure of 0":   {records(Record{Kind: Failure, Payload: []byte("{}")}), "kind 0"},
+		"failure of 0":   {records(Record{Kind: Failure, Payload: []byte("{}")}), "unknown kind of error"},
 		"end is no JSON": {records(Record{Kind: End, Payload: []byte("{")}), "unexpected end of JSON"},
 		"no end":         {records(Record{Kind: Data}), "ends too early"},
 	} {
