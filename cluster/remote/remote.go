@@ -104,9 +104,11 @@ func New(c Config) (*Remote, error) {
 	}
 	r := &Remote{config: c, door: newDoor(), links: map[string]*link{}, peers: map[string]bool{}}
 	r.life, r.end = context.WithCancel(context.Background())
-	r.protoactor = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
-		return slog.New(demoted{c.Logger.Handler()})
-	}))
+	r.protoactor = actor.NewActorSystem(
+		// It counts dead letters for so long with a goroutine that nobody can end.
+		actor.WithDeadLetterThrottleCount(0), actor.WithDeadLetterThrottleInterval(time.Millisecond),
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(demoted{c.Logger.Handler()}) }),
+	)
 	r.session = r.protoactor.ID
 	if err := r.start(); err != nil {
 		r.end()
