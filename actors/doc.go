@@ -5,6 +5,10 @@
 // name; [System.Ask] sends an [Envelope] to a name and waits for the answer; [System.Send] and
 // [System.Publish] are for messages that a guest takes with recv.
 //
+// Other nodes: a [Directory] may say that a cell is reached by way of another node ([Via]), and a
+// [Beyond] takes what is published there and is told what is heard here. What comes from another
+// node enters with [System.Begin] and [System.PublishHere], and goes no further.
+//
 // Order: what one sender asks of one cell is begun in the order in which it was asked, in two
 // lines: what runs code (Exec, Call), and what is put into the inbox (Post). Everything else
 // waits for nobody.

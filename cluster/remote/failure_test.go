@@ -180,6 +180,30 @@ func TestDeadlineAlone(t *testing.T) {
 	}
 }
 
+// TestFrozen: a node that is there and does nothing is found out, without anybody else's word.
+func TestFrozen(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes the 15 s that silence may last")
+	}
+	a, b := pair(t)
+	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.cmd.Process.Signal(syscall.SIGCONT) }()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	begun := time.Now()
+	if r := a.system.Ask(ctx, post("echo-on-b", "y")); cell.KindOf(r.Err) != cell.UnknownOutcome {
+		t.Errorf("%+v", r)
+	}
+	if d := time.Since(begun); d > aliveAfter+aliveWithin+5*time.Second {
+		t.Errorf("it took %s", d)
+	}
+}
+
 // TestDisconnect: of a node that is known to be dead nothing is expected.
 func TestDisconnect(t *testing.T) {
 	a, b := pair(t)
