@@ -135,4 +135,11 @@ func TestConnectionsOfOthers(t *testing.T) {
 	if !l.admit(peer{uid: 1}) {
 		t.Error("one is refused although there is room")
 	}
+	own := 1
+	for l.admit(peer{uid: 0, trusted: true}) {
+		own++
+	}
+	if own != maxTrusted {
+		t.Errorf("%d of the node's own user are admitted", own)
+	}
 }

@@ -9,6 +9,8 @@ const (
 	// maxConnections of one user; each may carry many calls, over HTTP/2 maxStreams.
 	maxConnections = 128
 	maxStreams     = 128
+	// maxTrusted of the node's own user, and of root: small clients have one for each stream.
+	maxTrusted = 2048
 	// maxOthers is of all users but those that are trusted: a user can have thousands of
 	// numbers.
 	maxOthers = 1024
@@ -54,7 +56,11 @@ func (l *peerListener) Accept() (net.Conn, error) {
 func (l *peerListener) admit(p peer) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[p.uid] >= maxConnections || !p.trusted && l.others >= maxOthers {
+	most := maxConnections
+	if p.trusted {
+		most = maxTrusted
+	}
+	if l.open[p.uid] >= most || !p.trusted && l.others >= maxOthers {
 		return false
 	}
 	l.open[p.uid]++

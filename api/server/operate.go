@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -73,7 +74,7 @@ func (s *cells) run(ctx context.Context, e *entry, requestID string, epoch uint6
 	reply := s.ask(ctx, e, requestID, epoch, b)
 	var refused *cell.Error
 	if errors.As(reply.Err, &refused) && refused.Kind == cell.PolicyDenied && refused.Denial == nil {
-		if d := e.lastDenial.Load(); d != nil && d.reached.After(began) {
+		if d := e.lastDenial.Load(); d != nil && d.reached.After(began) && strings.Contains(refused.Message, d.Capability) {
 			whole := *refused
 			whole.Denial = &d.Denial
 			reply.Err = &whole
