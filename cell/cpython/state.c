@@ -32,8 +32,10 @@ static PyObject *none(void) {
   return Py_None;
 }
 
+// The state that moves, for the thread that moves it: others of the guest's would find it gone.
 static state_move *moving(bool saving) {
-  state_move *m = cell_current()->moving;
+  cell *c = cell_current();
+  state_move *m = pthread_self() == c->thread ? c->moving : NULL;
   if (m && m->saving == saving) return m;
   PyErr_SetString(PyExc_RuntimeError, "no state is moved now");
   return NULL;

@@ -42,7 +42,7 @@ func frameOf(kind, flags uint8, id uint64, payload []byte) ring.Frame {
 // error that ends the cell, or a message that the node can take.
 func FuzzFrames(f *testing.F) {
 	for _, kind := range []ring.Kind{ring.OutResult, ring.OutError, ring.OutPost, ring.OutLog, ring.OutMetric,
-		ring.OutRecv, ring.OutRequest, ring.OutDenial, ring.OutEnded, 99} {
+		ring.OutRecv, ring.OutRequest, ring.OutDenial, ring.OutEnded, ring.OutChunk, ring.OutMore, 99} {
 		f.Add(uint8(kind), uint8(0), uint64(7), make([]byte, 24))
 		f.Add(uint8(kind), uint8(ring.Raw), uint64(0), []byte{1, 0, 0, 0, 1, 0, 0, 0, 'a', 'b', 'c'})
 		f.Add(uint8(kind), uint8(ring.Error), uint64(7), []byte{255, 255, 255, 255, 255, 255, 255, 255})

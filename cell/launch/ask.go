@@ -22,34 +22,35 @@ func WithTrace(ctx context.Context, trace string) context.Context {
 func (c *handle) ask(ctx context.Context, limit func() time.Duration, body wire.Body, payload []byte) (*wire.Msg, error) {
 	_, exec := body.(*wire.Control_Exec)
 	p := &pending{answer: make(chan *wire.Msg, 1), ctx: ctx, exec: exec}
-	turns := c.host.turns
-	turns.callers.Add(1)
-	defer turns.callers.Add(-1)
-	op, err := c.begin(ctx, p, body, payload)
+	m, err := c.prepare(ctx, p, body, payload)
 	if err != nil {
 		return nil, err
 	}
+	turns := c.host.turns
+	turns.callers.Add(1)
+	defer turns.callers.Add(-1)
+	if err := c.host.proc.conn.Send(m); err != nil {
+		return nil, c.unsent(m.Op, err)
+	}
 	turns.look(func() bool { return len(p.answer) > 0 }, c.host.take)
-	return c.await(ctx, op, p, limit)
+	return c.await(ctx, m.Op, p, limit)
 }
 
-// begin registers p and sends the message that it is the answer to.
-func (c *handle) begin(ctx context.Context, p *pending, body wire.Body, payload []byte) (op uint64, err error) {
+// prepare registers p, and makes the message that it will be the answer to.
+func (c *handle) prepare(ctx context.Context, p *pending, body wire.Body, payload []byte) (*wire.Msg, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, cell.Errorf(contextKind(ctx), "before it began: %v", err)
+		return nil, cell.Errorf(contextKind(ctx), "before it began: %v", err)
 	}
-	if op, err = c.register(p); err != nil {
-		return 0, err
+	op, err := c.register(p)
+	if err != nil {
+		return nil, err
 	}
 	m := wire.New(c.wireID, op, body, payload)
 	if deadline, ok := ctx.Deadline(); ok {
 		m.DeadlineNs = max(1, int64(time.Until(deadline)))
 	}
 	m.Trace, _ = ctx.Value(traceKey{}).(string)
-	if err := c.host.proc.conn.Send(m); err != nil {
-		return 0, c.unsent(op, err)
-	}
-	return op, nil
+	return m, nil
 }
 
 func (c *handle) register(p *pending) (uint64, error) {

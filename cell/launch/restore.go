@@ -15,7 +15,7 @@ func (c *handle) Restore(ctx context.Context, from io.Reader) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &pending{answer: make(chan *wire.Msg, 1), ctx: inner, more: make(chan struct{}, wire.ChunkWindow)}
-	op, err := c.begin(inner, p, &wire.Control_Restore{Restore: &wire.Restore{}}, nil)
+	op, err := c.begin(inner, p, &wire.Control_Restore{Restore: &wire.Restore{}})
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (c *handle) save(ctx context.Context, w *state.Writer) (s cell.Snapshot, er
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &pending{answer: make(chan *wire.Msg, 1), ctx: inner, chunks: make(chan *wire.Msg, wire.ChunkWindow)}
-	op, err := c.begin(inner, p, &wire.Control_Save{Save: &wire.Save{}}, nil)
+	op, err := c.begin(inner, p, &wire.Control_Save{Save: &wire.Save{}})
 	if err != nil {
 		return s, err
 	}
@@ -143,6 +143,18 @@ func (c *handle) write(op uint64, p *pending, w *state.Writer, s *cell.Snapshot)
 		_ = c.host.send(c.wireID, op, &wire.Control_More{More: &wire.More{Chunks: 1}}, nil)
 	}
 	return err
+}
+
+// begin is prepare for an operation whose answer comes after many messages.
+func (c *handle) begin(ctx context.Context, p *pending, body wire.Body) (op uint64, err error) {
+	m, err := c.prepare(ctx, p, body, nil)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.host.proc.conn.Send(m); err != nil {
+		return 0, c.unsent(m.Op, err)
+	}
+	return m.Op, nil
 }
 
 // moved handles what the host says of a state under way, on the host's reader.

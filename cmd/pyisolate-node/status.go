@@ -49,7 +49,7 @@ var exitStatuses = []struct {
 	{statusOfKind(cell.CellGone), "CellGone: the cell was killed or has crashed"},
 	{statusOfKind(cell.Busy), "Busy: a queue is full, or no host takes a claim"},
 	{statusOfKind(cell.UnknownOutcome), "UnknownOutcome: a change of a policy may have been made"},
-	{statusOfKind(cell.NotCheckpointable), "NotCheckpointable: the guest holds what no checkpoint can carry"},
+	{statusOfKind(cell.NotCheckpointable), "NotCheckpointable: the guest has what no checkpoint can carry"},
 	{statusInternal, "the node could not do its work: no usable Python, no host"},
 	{statusInterrupt, "interrupted by Ctrl-C or SIGTERM"},
 }
