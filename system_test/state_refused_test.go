@@ -154,6 +154,8 @@ func TestStateOfDeepGraphs(t *testing.T) {
 					t.Errorf("a depth of 1,000,000: %v", err)
 				}
 				alive(t, c)
+				posts(t, c, "try: repr(x)\nexcept RecursionError: pass\nx = None") // the stack's bounds are its own again
+				alive(t, c)
 			})
 		}
 	})

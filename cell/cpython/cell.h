@@ -59,6 +59,8 @@ struct cell {
   PyThreadState *ts;
   PyInterpreterState *interp;
   unsigned long thread; // pthread_t of the cell's thread
+  void *stack; // its lowest address; NULL: not known
+  size_t stack_size;
   pthread_mutex_t *poking; // held by whoever pokes at the interpreter from outside
 
   // Borrowed from the interpreter for its life.

@@ -12,13 +12,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+// The first time it asks the kernel, by a file that a confined cell cannot read.
 void loop_stack_bounds(cell *c) {
   pthread_attr_t attr;
-  void *lo;
-  size_t size;
-  if (pthread_getattr_np(pthread_self(), &attr)) return;
-  if (!pthread_attr_getstack(&attr, &lo, &size)) PyUnstable_ThreadState_SetStackProtection(c->ts, lo, size);
-  pthread_attr_destroy(&attr);
+  if (!c->stack && !pthread_getattr_np(pthread_self(), &attr)) {
+    if (pthread_attr_getstack(&attr, &c->stack, &c->stack_size)) c->stack = NULL;
+    pthread_attr_destroy(&attr);
+  }
+  if (c->stack) PyUnstable_ThreadState_SetStackProtection(c->ts, c->stack, c->stack_size);
 }
 
 // ---- interrupting ------------------------------------------------------------------------------

@@ -280,7 +280,7 @@ static bool map_stack(deep_call *d) {
 // is not charged to the guest; the kernel's bounds of its process hold.
 static PyObject *call_deep(cell *c, PyObject *(*work)(cell *c)) {
   deep_call d = {.c = c, .work = work};
-  if (!map_stack(&d)) return work(c);
+  if (!c->stack || !map_stack(&d)) return work(c); // there must be a way back
   if (!getcontext(&d.there)) {
     d.there.uc_stack.ss_sp = d.stack;
     d.there.uc_stack.ss_size = d.n;
