@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -111,9 +110,7 @@ func TestFull(t *testing.T) {
 	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	thaw := b.freeze(t)
 	var busy, done atomic.Int32
 	var all sync.WaitGroup
 	big := post("other-on-b", string(make([]byte, 1<<20)))
@@ -133,9 +130,7 @@ func TestFull(t *testing.T) {
 	if s := a.remote.Stats(); s.Unsent > unsentBytes+2<<20 {
 		t.Errorf("%+v", s)
 	}
-	if err := b.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	thaw()
 	all.Wait()
 	if busy.Load()+done.Load() != 100 || done.Load() < 20 {
 		t.Errorf("%d are told, %d done", busy.Load(), done.Load())
@@ -189,10 +184,7 @@ func TestFrozen(t *testing.T) {
 	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = b.cmd.Process.Signal(syscall.SIGCONT) }()
+	b.freeze(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	begun := time.Now()
@@ -209,11 +201,7 @@ func TestDisconnect(t *testing.T) {
 	a, b := pair(t)
 	waits := asking(t, a, run("echo-on-b", "wait"))
 	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
-	// What b asked for goes on until then.
-	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = b.cmd.Process.Signal(syscall.SIGCONT) }()
+	b.freeze(t)
 	a.remote.Disconnect("b")
 	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
 		t.Errorf("%+v", r)

@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -248,4 +250,28 @@ func (n *node) link(tb testing.TB, to string) *link {
 		tb.Fatal(err)
 	}
 	return l
+}
+
+// freeze stops a node in the middle of whatever it does, until thaw.
+func (c *child) freeze(tb testing.TB) (thaw func()) {
+	tb.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		tb.Fatal(err)
+	}
+	thaw = func() { _ = c.cmd.Process.Signal(syscall.SIGCONT) }
+	tb.Cleanup(thaw) // or it would not end
+	await(tb, "all its threads have stopped", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.cmd.Process.Pid))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, file := range threads {
+			stat, err := os.ReadFile(file)
+			if _, state, _ := strings.Cut(string(stat), ") "); err != nil || !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return true
+	})
+	return thaw
 }
