@@ -243,6 +243,16 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+func TestPetitionBounds(t *testing.T) {
+	const text = `{"name":"one","address":"h:1","token":"TOKEN"}`
+	for size, ok := range map[int]bool{16: true, MaxPetition: false} {
+		_, err := readPetition(strings.NewReader(strings.Replace(text, "TOKEN", strings.Repeat("0", size), 1)))
+		if (err == nil) != ok {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 func FuzzPetition(f *testing.F) {
 	f.Add([]byte(`{"token":"00","secret":"AAAA","name":"one","request":"AAAA","address":"h:1"}`))
 	f.Add([]byte(`{}`))

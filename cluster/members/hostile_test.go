@@ -61,7 +61,10 @@ func TestGarbage(t *testing.T) {
 // Connections that say nothing are few, and end.
 func TestIdle(t *testing.T) {
 	n := newNetwork()
-	a := n.member(t, "a")
+	alone := n.config(t, "a")
+	alone.Seeds = func() []string { return nil } // the others have to get in
+	a := start(t, alone)
+	n.add(a.Addr())
 	var idle []net.Conn
 	for range 4 * maxStreams {
 		c, err := net.Dial("tcp", a.Addr())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,17 +87,44 @@ func TestPartition(t *testing.T) {
 
 func TestComesBackElsewhere(t *testing.T) {
 	n := newNetwork()
-	a, b := n.member(t, "a"), n.member(t, "b")
+	member := func(name string) *Members {
+		c := n.config(t, name)
+		c.tune = nil // the dead are remembered
+		m := start(t, c)
+		n.add(m.Addr())
+		return m
+	}
+	a, b := member("a"), member("b")
 	mustSee(t, "a b", a, b)
 	before := b.Addr()
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := n.member(t, "b")
+	again := member("b")
 	await.That(t, "b is known by its new address", func() bool {
 		l := a.List()
 		return len(l) == 2 && l[1].Address == again.Addr() && l[1].Address != before
 	})
+}
+
+// Who sees nobody does not wait as long as the others.
+func TestAlone(t *testing.T) {
+	n := newNetwork()
+	lone := n.config(t, "a")
+	lone.Rejoin = time.Hour
+	var looked atomic.Int32
+	lone.Seeds = func() []string {
+		if looked.Add(1) == 1 {
+			return nil
+		}
+		return n.list()
+	}
+	a := start(t, lone)
+	other := n.config(t, "b")
+	other.Seeds = func() []string { return nil }
+	b := start(t, other)
+	n.add(b.Addr())
+	mustSee(t, "a b", a, b)
 }
 
 func TestLeavesAndComesBack(t *testing.T) {

@@ -72,7 +72,6 @@ func (w *Wire) welcome(raw net.Conn) error {
 		_, _ = conn.Write([]byte{byte(answerTo(err))})
 		return err
 	}
-	w.count.accepted.Add(1)
 	return nil
 }
 
@@ -150,6 +149,7 @@ func (w *Wire) hand(c *Conn, limit int) (err error) {
 	if c.stream == Join {
 		c.limitTo(w.c.Limits.JoinTime)
 	}
+	w.count.accepted.Add(1)
 	l.push(c)
 	return nil
 }

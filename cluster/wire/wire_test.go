@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -135,6 +136,7 @@ func TestListenerCloses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	await.That(t, "the connection waits to be accepted", func() bool { return len(l.(*listener).queue) == 1 })
 	if err := errors.Join(l.Close(), l.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -228,27 +230,69 @@ func TestRecheckByItself(t *testing.T) {
 	f := newFabric(t)
 	one, two := f.node(t, "one", Limits{}), f.node(t, "two", Limits{Recheck: time.Millisecond})
 	echo(t, two, Actors)
-	expiring := mustTalk(t, one, "two", Actors)
 	revoked := mustTalk(t, one, "two", Actors)
-	// A minute is the shortest life of a certificate: make it the past for one of them.
-	two.open.mu.Lock()
-	for c := range two.open.open {
-		if c.RemoteAddr().String() == expiring.LocalAddr().String() {
-			c.peer.NotAfter = time.Now().Add(-time.Second)
-		}
-	}
-	two.open.mu.Unlock()
-	if err := hangsUp(expiring); err != nil {
-		t.Errorf("expired: %v", err)
-	}
-	if err := talk(revoked, "hello"); err != nil {
-		t.Error(err)
-	}
 	f.refuse("one", errors.New("removed"))
 	if err := hangsUp(revoked); err != nil {
 		t.Errorf("revoked: %v", err)
 	}
 	await.That(t, "no connection is open", func() bool { return two.Stats().Open == 0 })
+}
+
+// A node that is removed between its handshake and the end of it is not let in.
+func TestRemovedMeanwhile(t *testing.T) {
+	f := newFabric(t)
+	one := f.node(t, "one", Limits{})
+	asked := 0 // in one handshake
+	w, err := Listen(t.Context(), Config{
+		Identity: identity(t, f.authority, "two"), Address: "127.0.0.1:0", Lookup: f.lookup,
+		Allow: func(string, *big.Int) error {
+			if asked++; asked > 1 {
+				return errors.New("removed")
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.place("two", w.Addr().String())
+	defer func() { _ = w.Close() }()
+	w.Listener(Actors)
+	if _, err := one.Dial(t.Context(), "two", Actors); err == nil || !strings.Contains(err.Error(), "refuses") {
+		t.Errorf("%v", err)
+	}
+	if got := w.Stats(); got.Refused != 1 || got.Open != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestExpired(t *testing.T) {
+	w := newFabric(t).node(t, "one", Limits{})
+	for left, ok := range map[time.Duration]bool{time.Minute: true, -time.Second: false} {
+		c := &Conn{stream: Actors, peer: pki.Peer{Node: pki.Node{Name: "two"}, NotAfter: time.Now().Add(left)}}
+		if err := w.judge(c); (err == nil) != ok {
+			t.Errorf("with %s left: %v", left, err)
+		}
+	}
+}
+
+func TestConns(t *testing.T) {
+	s := newConns()
+	c := &Conn{stream: Actors, counted: true, peer: pki.Peer{Node: pki.Node{Name: "one"}}}
+	if _, err := s.add(c, 1); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.close(); len(left) != 1 || left[0] != c {
+		t.Errorf("%v", left)
+	}
+	if _, err := s.add(&Conn{stream: Actors}, 1); !errors.Is(err, ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+	s.remove(c)
+	s.remove(c)
+	if s.len() != 0 || len(s.from) != 0 {
+		t.Errorf("%d open, of %d nodes", s.len(), len(s.from))
+	}
 }
 
 func TestRenewed(t *testing.T) {
