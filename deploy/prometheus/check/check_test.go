@@ -261,4 +261,3 @@ func TestDashboard(t *testing.T) {
 		t.Errorf("%d queries", queries)
 	}
 }
-
