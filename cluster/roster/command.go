@@ -1,0 +1,121 @@
+package roster
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cluster/pki"
+)
+
+// Op is what a command does.
+type Op string
+
+const (
+	// Found makes the first node, and the first gossip key, of a cluster that has none.
+	Found Op = "found"
+	// Invite keeps an invitation.
+	Invite Op = "invite"
+	// Withdraw forgets one.
+	Withdraw Op = "withdraw"
+	// Admit lets a node in that shows the secret of an invitation. A repetition with the same
+	// key is no error.
+	Admit Op = "admit"
+	// Renew notes a member's next public key; the one before stays good until it lapses.
+	Renew Op = "renew"
+	// Move notes a member's address.
+	Move Op = "move"
+	// Promote notes that a member votes.
+	Promote Op = "promote"
+	// Remove takes a member out, for good. Another may have the name when it was invited.
+	Remove Op = "remove"
+	// AddKey, UseKey and DropKey rotate the gossip's key.
+	AddKey  Op = "key.add"
+	UseKey  Op = "key.use"
+	DropKey Op = "key.drop"
+)
+
+// Command is a change that somebody wishes. Which fields count depends on Op.
+type Command struct {
+	Op      Op        `json:"op"`
+	Name    string    `json:"name,omitempty"`    // of the node that it is about
+	Address string    `json:"address,omitempty"` // HOST:PORT
+	Key     []byte    `json:"key,omitempty"`     // the hash of its public key, as pki.KeyOf tells it; or a gossip key
+	At      time.Time `json:"at,omitzero"`       // the proposer's time
+	// Until is when a certificate lapses, and its key with it.
+	Until  time.Time   `json:"until,omitzero"`
+	Invite *pki.Invite `json:"invite,omitempty"`
+	ID     string      `json:"id,omitempty"` // of an invitation or a gossip key
+	Secret []byte      `json:"secret,omitempty"`
+}
+
+const maxCommand = 16 << 10
+
+// ErrInvalid is of a command that makes no sense, whatever the state is.
+var ErrInvalid = errors.New("invalid change of the roster")
+
+// Encode is a command as an entry of the log.
+func (c Command) Encode() ([]byte, error) {
+	if err := c.valid(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(c)
+}
+
+// Decode reads an entry of the log. One with a field or Op that is not known is of a newer
+// version, and refused.
+func Decode(entry []byte) (Command, error) {
+	if len(entry) > maxCommand {
+		return Command{}, fmt.Errorf("%w: it has %d bytes; %d is the most", ErrInvalid, len(entry), maxCommand)
+	}
+	d := json.NewDecoder(bytes.NewReader(entry))
+	d.DisallowUnknownFields()
+	var c Command
+	if err := d.Decode(&c); err != nil {
+		return Command{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Command{}, fmt.Errorf("%w: something follows it", ErrInvalid)
+	}
+	return c, c.valid()
+}
+
+func (c Command) valid() error {
+	if _, known := rules[c.Op]; !known {
+		return fmt.Errorf("%w: %.32q is none that this version knows; does another node run a newer one?", ErrInvalid, c.Op)
+	}
+	switch c.Op {
+	case Found, Admit, Renew, Move, Promote, Remove:
+		if !pki.ValidName(c.Name) {
+			return fmt.Errorf("%w: %.80q is no name of a node", ErrInvalid, c.Name)
+		}
+	}
+	switch c.Op {
+	case Found, Admit, Move:
+		if err := pki.ValidAddress(c.Address); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
+	switch c.Op {
+	case Found, Admit, Renew:
+		if len(c.Key) != sha256.Size || c.Until.IsZero() {
+			return fmt.Errorf("%w: %s names no key of node %s, or no end of it", ErrInvalid, c.Op, c.Name)
+		}
+	case AddKey:
+		if len(c.Key) != gossipKey {
+			return fmt.Errorf("%w: a gossip key has %d bytes", ErrInvalid, gossipKey)
+		}
+	case Invite:
+		if c.Invite == nil || c.Invite.ID == "" || len(c.Invite.ID) > 64 || len(c.Invite.Hash) != sha256.Size {
+			return fmt.Errorf("%w: an invitation has an id and a hash", ErrInvalid)
+		}
+	}
+	if len(c.ID) > 64 || len(c.Secret) > 64 {
+		return fmt.Errorf("%w: an id or a secret of more than 64 bytes", ErrInvalid)
+	}
+	return nil
+}
