@@ -52,6 +52,7 @@ func TestStateRefusesByPlace(t *testing.T) {
 		{"memory", "x = memoryview(b'a')", "globals['x']: memoryview"},
 		{"module made by hand", "import types\nx = types.ModuleType('x')", "globals['x']: module"},
 		{"its own words", "class D:\n    def __reduce__(self): raise ValueError('no')\nx = [D()]", "globals['x'][0]: D, which raised ValueError: no"},
+		{"a global's name", "class D:\n    def __reduce__(self): return 'x'\nx = D()", "globals['x']: D, which raised TypeError: its __reduce__ names the global 'x'"},
 		{"hook of an instance", "class D:\n    def __checkpoint__(self): return 1/0\n    def __restore__(self, s): pass\nx = D()",
 			"globals['x']: D, which raised ZeroDivisionError: division by zero"},
 		{"what a hook returns", "class D:\n    def __checkpoint__(self): return [gen()]\n    def __restore__(self, s): pass\nx = D()",

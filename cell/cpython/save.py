@@ -1,6 +1,6 @@
 # Takes the state of __main__ out: a pickle whose reducers carry by value what pickle carries
-# by name. Runs in the support module's namespace, after load.py. What a guest's class says of
-# its own pickling holds.
+# by name. Runs in the support module's namespace, after load.py and names.py. What a guest's
+# class says of its own pickling holds.
 
 from _pickle import Pickler as _Pickler
 
@@ -8,60 +8,6 @@ _HEAP = 1 << 9  # a flag of types: made by a class statement, or as if
 _PLAIN = (int, float, complex, str, bytes, tuple, frozenset)  # made whole by __new__
 _OPEN = (list, dict, set)  # filled afterwards
 _SIMPLE = (int, float, complex, str, bytes, bool, type(None))
-# Modules whose names library code shows, and guests do not import.
-_ALIAS = {"posix": "os", "_thread": "threading", "_sre": "re", "_datetime": "datetime"}
-
-
-def _resolve_name(module, name):
-    """What sys.modules has under a dotted name, or None."""
-    found = _sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None) if part.isidentifier() else None
-        if found is None:
-            return None
-    return found
-
-
-class _Names:
-    """Where the library has an object, so that it is carried by name."""
-
-    def __init__(self):
-        self.shared = {}  # module: {id: name} of its objects that are no classes or functions
-        self.all = None
-
-    def of(self, obj):
-        """(module, dotted name) of a class or function, or None: it is the guest's."""
-        module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
-        if module == "__main__":
-            return None
-        told = getattr(obj, "__self__", None)
-        if module is None and type(told) is str:  # one that was replaced says what it replaces
-            module, _, name = told.rpartition(".")
-        if type(module) is str and type(name) is str:
-            for home in (_ALIAS.get(module), module.removeprefix("_"), module):
-                if home and _resolve_name(home, name) is obj:
-                    return home, name
-        return None if isinstance(obj, _Function) else self.anywhere(obj)
-
-    def anywhere(self, obj):
-        if self.all is None:
-            self.all = {}
-            for home in sorted(_sys.modules, key=lambda home: (home.startswith("_"), home.count("."))):
-                if home != "__main__":
-                    for name, value in list(getattr(_sys.modules[home], "__dict__", {}).items()):
-                        if callable(value) and type(name) is str and (home != "pyisolate_guest" or name[0] != "_"):
-                            self.all.setdefault(id(value), (home, name))
-        return self.all.get(id(obj))
-
-    def shares(self, obj):
-        """(module, name) if a module of the library has this very object, or None."""
-        for module in (type(obj).__module__, "sys"):
-            if type(module) is str and module not in self.shared:
-                names = getattr(_sys.modules.get(module), "__dict__", {})
-                self.shared[module] = {id(v): k for k, v in list(names.items()) if module in ("sys", type(v).__module__)}
-            if id(obj) in self.shared.get(module, ()):
-                return module, self.shared[module][id(obj)]
-        return None
 
 
 class _Saver(_Pickler):
@@ -114,12 +60,9 @@ class _Saver(_Pickler):
             return self.module
         if issubclass(kind, BaseException):
             return self.exception
-        if kind.__name__ == "_lru_cache_wrapper" and kind.__module__ == "functools":
-            return self.cached
-        if kind.__module__ == "typing" and kind.__name__ in ("TypeVar", "ParamSpec", "TypeVarTuple"):
-            return self.type_parameter
-        if self.names.of(kind):
-            return self.library
+        where = self.names.of(kind)
+        if where:
+            return _NAMED_BY_MAIN.get(where, _Saver.library).__get__(self)
         if issubclass(kind, self.Enum):
             return self.member
         return _instance_reducer(self, kind)
@@ -250,6 +193,12 @@ class _Saver(_Pickler):
                 given[name.strip("_")] = getattr(obj, name)
         return _with_names, (type(obj), (obj.__name__, *getattr(obj, "__constraints__", ())), given)
 
+    def type_alias(self, obj):
+        return _with_names, (type(obj), (obj.__name__, obj.__value__), {"type_params": obj.__type_params__})
+
+    def new_type(self, obj):
+        return _reduce_instance(obj, object)
+
     # ---- instances ----------------------------------------------------------------------
 
     def member(self, obj):
@@ -286,6 +235,15 @@ class _Saver(_Pickler):
         raise TypeError(f"cannot pickle {type(obj).__name__!r} object")
 
 
+# What the library would have pickled by the name that the guest gave it.
+_NAMED_BY_MAIN = {
+    ("functools", "_lru_cache_wrapper"): _Saver.cached,
+    ("typing", "TypeVar"): _Saver.type_parameter,
+    ("typing", "ParamSpec"): _Saver.type_parameter,
+    ("typing", "TypeVarTuple"): _Saver.type_parameter,
+    ("typing", "TypeAliasType"): _Saver.type_alias,
+    ("typing", "NewType"): _Saver.new_type,
+}
 _REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
 
 
@@ -297,7 +255,9 @@ def _instance_reducer(saver, kind):
         return lambda obj: _reduce_hooked(saver, obj)
     default = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ in _REDUCES
     base = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
-    if not default or (base is not object and base not in _PLAIN and base not in _OPEN):
+    if not default:
+        return _reduce_own
+    if base is not object and base not in _PLAIN and base not in _OPEN:
         return None
     if hasattr(kind, "__getnewargs_ex__") or _defines(kind, "__getnewargs__", base):
         return None
@@ -305,6 +265,13 @@ def _instance_reducer(saver, kind):
     if base is object and not made_by and kind.__hash__ in (None, object.__hash__):
         return None
     return lambda obj: _reduce_instance(obj, base)
+
+
+def _reduce_own(obj):
+    reduced = obj.__reduce_ex__(5)
+    if type(reduced) is str:
+        raise TypeError(f"its __reduce__ names the global {reduced!r}")
+    return reduced
 
 
 def _defines(kind, name, base):

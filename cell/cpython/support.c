@@ -23,6 +23,7 @@ static struct {
     // so whatever a guest makes them call is judged as the guest's own.
     [SUPPORT_EFFECTS] = {"effects", effects_source, "<pyisolate effects>", NULL, 0},
     [SUPPORT_LOAD] = {"load", load_source, "<pyisolate>", NULL, 0},
+    [SUPPORT_NAMES] = {"names", names_source, "<pyisolate>", NULL, 0},
     [SUPPORT_SAVE] = {"save", save_source, "<pyisolate>", NULL, 0},
     [SUPPORT_FIND] = {"find", find_source, "<pyisolate>", NULL, 0},
     [SUPPORT_SNAPSHOT] = {"snapshot", snapshot_source, "<pyisolate>", NULL, 0},

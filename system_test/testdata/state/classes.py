@@ -244,6 +244,11 @@ Self.me, Self.one = Self, Self()
 T = typing.TypeVar("T")
 
 
+UserId = typing.NewType("UserId", int)
+type Numbers[N] = list[N] | None
+users: Numbers[UserId] = [UserId(1)]
+
+
 class Box(typing.Generic[T]):
     def get(self) -> T: ...
 
@@ -338,6 +343,8 @@ assert text == "xy" and text.y == "y" and type(text) is Text and type(lone) is L
 assert own.kept == 1 and own.cache == "rebuilt" and reduced.n == 3  # of two moves
 assert Self.me is Self and type(Self.one) is Self
 assert Box[int] and NewBox[int] and NewBox().put(3) == 3 and pair == (1, "x") and Pair(2).a == 2
+assert UserId(2) == 2 and UserId.__supertype__ is int and UserId.__name__ == "UserId" and users == [1]
+assert str(Numbers[int]) == "Numbers[int]" and Numbers.__value__.__args__[1] is type(None)
 assert lazy.__dict__["v"] == 42 and inner.where() == "Outer.Inner"
 assert str(fault) == "1-2" and fault.a == 1 and fault.__notes__ == ["noted"] and fault.__traceback__ is None
 assert type(fault.__cause__) is ZeroDivisionError and fault.__suppress_context__

@@ -1,0 +1,57 @@
+# Where the library has an object, so that a state carries it by name. Runs in the support
+# module's namespace, after load.py.
+
+# Modules whose names library code shows, and guests do not import.
+_ALIAS = {"posix": "os", "_thread": "threading", "_sre": "re", "_datetime": "datetime"}
+
+
+def _resolve_name(module, name):
+    """What sys.modules has under a dotted name, or None."""
+    found = _sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None) if part.isidentifier() else None
+        if found is None:
+            return None
+    return found
+
+
+class _Names:
+    """Where the library has an object, so that it is carried by name."""
+
+    def __init__(self):
+        self.shared = {}  # module: {id: name} of its objects that are no classes or functions
+        self.all = None
+
+    def of(self, obj):
+        """(module, dotted name) of a class or function, or None: it is the guest's."""
+        module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+        if module == "__main__":
+            return None
+        told = getattr(obj, "__self__", None)
+        if module is None and type(told) is str:  # one that was replaced says what it replaces
+            module, _, name = told.rpartition(".")
+        if type(module) is str and type(name) is str:
+            for home in (_ALIAS.get(module), module.removeprefix("_"), module):
+                if home and _resolve_name(home, name) is obj:
+                    return home, name
+        return None if isinstance(obj, _Function) else self.anywhere(obj)
+
+    def anywhere(self, obj):
+        if self.all is None:
+            self.all = {}
+            for home in sorted(_sys.modules, key=lambda home: (home.startswith("_"), home.count("."))):
+                if home != "__main__":
+                    for name, value in list(getattr(_sys.modules[home], "__dict__", {}).items()):
+                        if callable(value) and type(name) is str and (home != "pyisolate_guest" or name[0] != "_"):
+                            self.all.setdefault(id(value), (home, name))
+        return self.all.get(id(obj))
+
+    def shares(self, obj):
+        """(module, name) if a module of the library has this very object, or None."""
+        for module in (type(obj).__module__, "sys"):
+            if type(module) is str and module not in self.shared:
+                names = getattr(_sys.modules.get(module), "__dict__", {})
+                self.shared[module] = {id(v): k for k, v in list(names.items()) if module in ("sys", type(v).__module__)}
+            if id(obj) in self.shared.get(module, ()):
+                return module, self.shared[module][id(obj)]
+        return None
