@@ -16,7 +16,6 @@ const snapshotVersion = 1
 // header is the first line of a snapshot; a line for each record follows.
 type header struct {
 	Version  int               `json:"pyisolate_directory"`
-	Applied  uint64            `json:"applied"`
 	Epoch    uint64            `json:"epoch"`
 	Sessions map[string]uint64 `json:"sessions"`
 	Cells    int               `json:"cells"`
@@ -25,9 +24,9 @@ type header struct {
 // ErrSnapshot is of a snapshot that cannot be read.
 var ErrSnapshot = errors.New("unreadable snapshot of the directory")
 
-// copy is what s is now; changes of s do not reach it.
-func (s *State) copy() *State {
-	c := &State{cells: make(map[Cell]*Record, len(s.cells)), of: maps.Clone(s.of), sessions: maps.Clone(s.sessions), epoch: s.epoch, applied: s.applied}
+// Copy is what s is now; changes of s do not reach it.
+func (s *State) Copy() *State {
+	c := &State{cells: make(map[Cell]*Record, len(s.cells)), of: maps.Clone(s.of), sessions: maps.Clone(s.sessions), epoch: s.epoch}
 	for k, r := range s.cells {
 		same := *r // its Copies are replaced, never changed
 		c.cells[k] = &same
@@ -40,7 +39,7 @@ func (s *State) WriteTo(w io.Writer) (int64, error) {
 	counted := &counter{w: w}
 	b := bufio.NewWriter(counted)
 	out := json.NewEncoder(b)
-	if err := out.Encode(header{snapshotVersion, s.applied, s.epoch, s.sessions, len(s.cells)}); err != nil {
+	if err := out.Encode(header{snapshotVersion, s.epoch, s.sessions, len(s.cells)}); err != nil {
 		return counted.n, err
 	}
 	for _, c := range slices.SortedFunc(maps.Keys(s.cells), compareCells) {
@@ -77,7 +76,7 @@ func (s *State) Read(from io.Reader) error {
 	if h.Cells < 0 || h.Cells > maxCells {
 		return fmt.Errorf("%w: it has %d cells", ErrSnapshot, h.Cells)
 	}
-	next := &State{cells: map[Cell]*Record{}, of: map[string]int{}, sessions: h.Sessions, epoch: h.Epoch, applied: h.Applied}
+	next := &State{cells: map[Cell]*Record{}, of: map[string]int{}, sessions: h.Sessions, epoch: h.Epoch}
 	if next.sessions == nil {
 		next.sessions = map[string]uint64{}
 	}

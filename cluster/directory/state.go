@@ -35,7 +35,6 @@ type State struct {
 	of       map[string]int    // how many a tenant has
 	sessions map[string]uint64 // by node, those that are open
 	epoch    uint64            // the highest of any cell so far
-	applied  uint64            // the index of the last command
 }
 
 // Outcome of a command that was applied.
@@ -68,12 +67,8 @@ func (s *State) Apply(index uint64, c Command) (Outcome, error) {
 	if s.cells == nil {
 		s.cells, s.of, s.sessions = map[Cell]*Record{}, map[string]int{}, map[string]uint64{}
 	}
-	s.applied = index
 	return rules[c.Op](s, index, c)
 }
-
-// Applied is the index of the last command.
-func (s *State) Applied() uint64 { return s.applied }
 
 // Find returns a cell's record.
 func (s *State) Find(c Cell) (Record, bool) {

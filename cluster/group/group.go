@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/internal/boottime"
 	"github.com/pyisolate/pyisolate/policystore/raftlog"
 )
@@ -57,6 +58,8 @@ type Config struct {
 	// Changed is given the records that changed, in their order, and those that are gone with
 	// the epoch 0. It must not block.
 	Changed func([]directory.Record)
+	// Enrolled is called when the roster has changed. It must not block.
+	Enrolled func()
 	// Logger takes Raft's messages and the group's own. Default: nobody does.
 	Logger *slog.Logger
 	// Clock counts from a fixed moment. Default: from the machine's start.
@@ -92,7 +95,7 @@ const (
 type Group struct {
 	config Config
 	log    *raftlog.Log
-	fsm    *directory.FSM
+	state  *machine
 	raft   *raft.Raft
 	leases leases
 
@@ -113,7 +116,7 @@ func Open(c Config) (*Group, error) {
 		return nil, err
 	}
 	g := &Group{config: c, applied: make(chan struct{})}
-	g.fsm = directory.NewFSM(g.changed)
+	g.state = &machine{told: g.told}
 	g.life, g.end = context.WithCancel(context.Background())
 	if err := g.start(); err != nil {
 		g.end()
@@ -152,7 +155,7 @@ func (g *Group) start() (err error) {
 			return err
 		}
 	}
-	g.raft, err = raft.NewRaft(c, g.fsm, g.log, g.log, snaps, g.config.Transport)
+	g.raft, err = raft.NewRaft(c, g.state, g.log, g.log, snaps, g.config.Transport)
 	return err
 }
 
@@ -164,25 +167,43 @@ func (w slogWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// changed is called with what a command has changed.
-func (g *Group) changed(records []directory.Record) {
+// told is called with what an entry has changed.
+func (g *Group) told(c change) {
 	g.mu.Lock()
 	close(g.applied)
 	g.applied = make(chan struct{})
 	g.mu.Unlock()
-	if g.config.Changed != nil && len(records) > 0 {
-		g.config.Changed(records)
+	if len(c.records) > 0 && g.config.Changed != nil {
+		g.config.Changed(c.records)
+	}
+	if c.roster && g.config.Enrolled != nil {
+		g.config.Enrolled()
 	}
 }
 
 // Find returns what this node knows of a cell.
-func (g *Group) Find(c directory.Cell) (directory.Record, bool) { return g.fsm.Find(c) }
+func (g *Group) Find(c directory.Cell) (r directory.Record, ok bool) {
+	g.state.read(func(d *directory.State, _ *roster.State) { r, ok = d.Find(c) })
+	return r, ok
+}
 
 // Records returns what this node knows of a tenant's cells, or with "" of all, by name.
-func (g *Group) Records(tenant string) []directory.Record { return g.fsm.Records(tenant) }
+func (g *Group) Records(tenant string) (all []directory.Record) {
+	g.state.read(func(d *directory.State, _ *roster.State) { all = d.Records(tenant) })
+	return all
+}
 
 // Sessions are those that this node knows to be open, by node.
-func (g *Group) Sessions() map[string]uint64 { return g.fsm.Sessions() }
+func (g *Group) Sessions() (open map[string]uint64) {
+	g.state.read(func(d *directory.State, _ *roster.State) { open = d.Sessions() })
+	return open
+}
+
+// Roster is a copy of what this node knows of the nodes.
+func (g *Group) Roster() (r *roster.State) {
+	g.state.read(func(_ *directory.State, known *roster.State) { r = known.Copy() })
+	return r
+}
 
 // Leader is who leads as far as this node knows, or "".
 func (g *Group) Leader() string {

@@ -99,7 +99,7 @@ func (g *Group) reign() {
 	if err := g.raft.Barrier(0).Error(); err != nil {
 		return
 	}
-	g.leases.begin(g.fsm.Sessions(), g.config.Clock()+g.config.TTL)
+	g.leases.begin(g.Sessions(), g.config.Clock()+g.config.TTL)
 	g.config.Logger.Info("this node leads the directory")
 	tick := time.NewTicker(g.config.TTL / 20)
 	defer tick.Stop()
@@ -119,9 +119,9 @@ func (g *Group) reign() {
 
 // expire ends sessions whose leases have lapsed.
 func (g *Group) expire() {
-	for _, seat := range g.leases.lapsed(g.fsm.Sessions(), g.config.Clock(), g.config.TTL) {
+	for _, seat := range g.leases.lapsed(g.Sessions(), g.config.Clock(), g.config.TTL) {
 		ctx, cancel := context.WithTimeout(g.life, g.config.TTL)
-		_, err := g.apply(ctx, directory.Command{Op: directory.End, Seat: seat})
+		_, err := g.change(ctx, directory.Command{Op: directory.End, Seat: seat})
 		cancel()
 		if err == nil || errors.Is(err, directory.ErrNoSession) {
 			g.config.Logger.Warn("a node's lease has lapsed: its cells go to others", "node", seat.Node, "session", seat.Session)
@@ -136,13 +136,13 @@ func (g *Group) renew(seat directory.Seat, from string) error {
 	}
 	// What it gets counts from before the question whether this node leads.
 	until := g.config.Clock() + g.config.TTL
-	if err := g.fsm.Failure(); err != nil {
+	if err := g.state.failed(); err != nil {
 		return err
 	}
 	if !g.leases.ready() {
 		return fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
 	}
-	if g.fsm.Sessions()[seat.Node] != seat.Session {
+	if g.Sessions()[seat.Node] != seat.Session {
 		return fmt.Errorf("%w: %d of node %s", directory.ErrNoSession, seat.Session, seat.Node)
 	}
 	if err := g.leases.extend(seat, until); err != nil {

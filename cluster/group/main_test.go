@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
@@ -52,13 +52,24 @@ type layer struct {
 	conns map[net.Conn]string // to whom
 }
 
+// Addr implements net.Listener: nodes are known by their names.
+func (l *layer) Addr() net.Addr { return address(l.of) }
+
+type address string
+
+func (address) Network() string  { return "test" }
+func (a address) String() string { return string(a) }
+
 // Dial implements raft.StreamLayer.
 func (l *layer) Dial(to raft.ServerAddress, within time.Duration) (net.Conn, error) {
-	name := l.net.at(string(to))
+	name := string(to)
 	if l.net.isCut(l.of, name) {
 		return nil, errors.New("cut")
 	}
-	c, err := net.DialTimeout("tcp", string(to), within)
+	l.net.mu.Lock()
+	at := l.net.nodes[name].layer.Listener.Addr().String()
+	l.net.mu.Unlock()
+	c, err := net.DialTimeout("tcp", at, within)
 	if err != nil {
 		return nil, err
 	}
@@ -78,17 +89,6 @@ func (l *layer) sever(name string) {
 			delete(l.conns, c)
 		}
 	}
-}
-
-func (n *network) at(address string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for name, one := range n.nodes {
-		if one.layer.Addr().String() == address {
-			return name
-		}
-	}
-	return ""
 }
 
 func (n *network) isCut(a, b string) bool {
@@ -169,19 +169,32 @@ const testTTL = 600 * time.Millisecond
 // newNetwork starts n0, n1, …, all voters.
 func newNetwork(t testing.TB, count int, ttl time.Duration) *network {
 	t.Helper()
+	var configs []Config
+	for i := range count {
+		name := fmt.Sprint("n", i)
+		configs = append(configs, Config{Dir: filepath.Join(t.TempDir(), name), Node: name, TTL: ttl, Timeout: 150 * time.Millisecond})
+	}
+	return newNetworkAt(t, configs)
+}
+
+// newNetworkAt starts nodes in directories that there may have been nodes in.
+func newNetworkAt(t testing.TB, configs []Config) *network {
+	t.Helper()
 	w := &network{nodes: map[string]*node{}, cut: map[[2]string]bool{}}
 	var servers []raft.Server
-	for i := range count {
+	for _, c := range configs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		must(t, err)
-		name := fmt.Sprint("n", i)
-		w.nodes[name] = &node{net: w, name: name, layer: &layer{Listener: l, of: name, net: w, conns: map[net.Conn]string{}}, at: map[directory.Seat]time.Duration{}}
-		servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(l.Addr().String())})
+		w.nodes[c.Node] = &node{net: w, name: c.Node, layer: &layer{Listener: l, of: c.Node, net: w, conns: map[net.Conn]string{}}, at: map[directory.Seat]time.Duration{}}
+		servers = append(servers, raft.Server{ID: raft.ServerID(c.Node), Address: raft.ServerAddress(c.Node)})
 	}
-	for _, n := range w.nodes {
+	for _, c := range configs {
+		n := w.nodes[c.Node]
+		c.Peers, c.Bootstrap, c.Changed = n, servers, n.changed
+		c.Transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: n.layer, MaxPool: 3, Timeout: time.Second,
+			Logger: hclog.NewNullLogger(), ServerAddressProvider: nil})
 		var err error
-		n.Group, err = Open(Config{Dir: filepath.Join(t.TempDir(), n.name), Node: n.name, Peers: n, Bootstrap: servers, TTL: ttl, Timeout: 150 * time.Millisecond,
-			Transport: raft.NewNetworkTransport(n.layer, 3, time.Second, io.Discard), Changed: n.changed})
+		n.Group, err = Open(c)
 		must(t, err)
 		t.Cleanup(func() {
 			must(t, n.Close())

@@ -10,18 +10,21 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/cluster/roster"
 )
 
 // request is what a node asks of the leader. One field is set.
 type request struct {
-	Propose json.RawMessage `json:"propose,omitempty"`
+	Propose json.RawMessage `json:"propose,omitempty"` // a command of the directory
+	Enrol   json.RawMessage `json:"enrol,omitempty"`   // one of the roster
 	Renew   *directory.Seat `json:"renew,omitempty"`
 	Index   bool            `json:"index,omitempty"`
 }
 
 // answer of a leader.
 type answer struct {
-	Outcome *directory.Outcome `json:"outcome,omitempty"`
+	Outcome *outcome `json:"outcome,omitempty"`
 	// TTL of a lease that was renewed.
 	TTL time.Duration `json:"ttl,omitempty"`
 	// Index that whoever asked must have applied to know what the leader knows.
@@ -34,6 +37,9 @@ type answer struct {
 var kinds = map[string]error{
 	"no-cell": directory.ErrNoCell, "taken": directory.ErrTaken, "stale": directory.ErrStale, "no-session": directory.ErrNoSession,
 	"last-copy": directory.ErrLastCopy, "limited": directory.ErrLimited, "invalid": directory.ErrInvalid,
+	"no-member": roster.ErrNoMember, "name-taken": roster.ErrTaken, "founded": roster.ErrFounded, "no-invite": roster.ErrNoInvite,
+	"no-key": roster.ErrNoKey, "roster-full": roster.ErrLimited, "last-node": roster.ErrLast, "invalid-roster": roster.ErrInvalid,
+	"token": pki.ErrToken, "lapsed": pki.ErrLapsed, "used": pki.ErrUsed,
 	"no-leader": ErrNoLeader, "uncertain": ErrUncertain,
 }
 
@@ -73,41 +79,48 @@ const maxRequest = 32 << 10
 func (g *Group) Answer(ctx context.Context, from string, b []byte) []byte {
 	var q request
 	var a answer
-	switch err := json.Unmarshal(b, &q); {
-	case len(b) > maxRequest || err != nil:
-		a.fail(fmt.Errorf("%w: a request of node %s cannot be read", directory.ErrInvalid, from))
-	case q.Propose != nil:
-		c, err := directory.Decode(q.Propose)
-		if err == nil {
-			err = mayPropose(from, c)
-		}
-		if err == nil {
-			var out directory.Outcome
-			out, err = g.apply(ctx, c)
-			a.Outcome = &out
-		}
-		if err != nil {
-			a.fail(err)
-		}
-	case q.Renew != nil:
-		err := g.renew(*q.Renew, from)
-		a.TTL = g.config.TTL
-		if err != nil {
-			a.fail(err)
-		}
-	case q.Index:
-		var err error
-		if a.Index, err = g.readIndex(ctx); err != nil {
-			a.fail(err)
-		}
-	default:
-		a.fail(fmt.Errorf("%w: node %s asks what this version does not know", directory.ErrInvalid, from))
+	err := json.Unmarshal(b, &q)
+	if len(b) > maxRequest || err != nil {
+		err = fmt.Errorf("%w: a request of node %s cannot be read", directory.ErrInvalid, from)
+	} else {
+		a, err = g.answer(ctx, from, q)
+	}
+	if err != nil {
+		a.fail(err)
 	}
 	out, err := json.Marshal(a)
 	if err != nil {
 		return []byte(`{"error":"failed","message":"the answer cannot be written"}`)
 	}
 	return out
+}
+
+func (g *Group) answer(ctx context.Context, from string, q request) (a answer, err error) {
+	switch {
+	case q.Propose != nil:
+		c, err := directory.Decode(q.Propose)
+		if err == nil {
+			err = mayPropose(from, c)
+		}
+		if err != nil {
+			return a, err
+		}
+		out, err := g.change(ctx, c)
+		return answer{Outcome: &out}, err
+	case q.Enrol != nil:
+		c, err := roster.Decode(q.Enrol)
+		if err != nil {
+			return a, err
+		}
+		out, err := g.enrol(ctx, c)
+		return answer{Outcome: &out}, err
+	case q.Renew != nil:
+		return answer{TTL: g.config.TTL}, g.renew(*q.Renew, from)
+	case q.Index:
+		a.Index, err = g.readIndex(ctx)
+		return a, err
+	}
+	return a, fmt.Errorf("%w: node %s asks what this version does not know", directory.ErrInvalid, from)
 }
 
 // mayPropose keeps nodes from speaking for others: a session is opened, ended and used by its own.
@@ -121,15 +134,30 @@ func mayPropose(from string, c directory.Command) error {
 // Propose changes the directory. With ErrUncertain it may have: look at the record. It
 // waits for a leader until ctx ends.
 func (g *Group) Propose(ctx context.Context, c directory.Command) (directory.Outcome, error) {
-	entry, err := c.Encode()
+	text, err := c.Encode()
 	if err != nil {
 		return directory.Outcome{}, err
 	}
-	var out directory.Outcome
+	out, err := g.proposed(ctx, func(ctx context.Context) (outcome, error) { return g.change(ctx, c) }, request{Propose: text})
+	return out.Directory, err
+}
+
+// Enrol changes the roster, as Propose does the directory. Any node may propose any change: who
+// is let in is decided by those who are.
+func (g *Group) Enrol(ctx context.Context, c roster.Command) (roster.Outcome, error) {
+	text, err := c.Encode()
+	if err != nil {
+		return roster.Outcome{}, err
+	}
+	out, err := g.proposed(ctx, func(ctx context.Context) (outcome, error) { return g.enrol(ctx, c) }, request{Enrol: text})
+	return out.Roster, err
+}
+
+func (g *Group) proposed(ctx context.Context, here func(context.Context) (outcome, error), q request) (out outcome, err error) {
 	err = g.atLeader(ctx, func(ctx context.Context) (err error) {
-		out, err = g.apply(ctx, c)
+		out, err = here(ctx)
 		return err
-	}, request{Propose: entry}, func(a answer) {
+	}, q, func(a answer) {
 		if a.Outcome != nil {
 			out = *a.Outcome
 		}
@@ -184,12 +212,26 @@ func (g *Group) attempt(ctx context.Context, here func(context.Context) error, q
 	return a.err()
 }
 
-// apply puts a command on the log; this node must lead.
-func (g *Group) apply(ctx context.Context, c directory.Command) (directory.Outcome, error) {
-	entry, err := c.Encode()
+// change puts a command of the directory on the log; this node must lead.
+func (g *Group) change(ctx context.Context, c directory.Command) (outcome, error) {
+	text, err := c.Encode()
 	if err != nil {
-		return directory.Outcome{}, err
+		return outcome{}, err
 	}
+	return g.apply(ctx, append([]byte{ofDirectory}, text...))
+}
+
+// enrol puts one of the roster on the log, with the leader's time.
+func (g *Group) enrol(ctx context.Context, c roster.Command) (outcome, error) {
+	c.At = time.Now().UTC()
+	text, err := c.Encode()
+	if err != nil {
+		return outcome{}, err
+	}
+	return g.apply(ctx, append([]byte{ofRoster}, text...))
+}
+
+func (g *Group) apply(ctx context.Context, entry []byte) (outcome, error) {
 	within := 10 * time.Second
 	if end, ok := ctx.Deadline(); ok {
 		within = max(time.Until(end), time.Millisecond)
@@ -200,16 +242,16 @@ func (g *Group) apply(ctx context.Context, c directory.Command) (directory.Outco
 	select {
 	case err := <-done:
 		if err != nil {
-			return directory.Outcome{}, raftError(err)
+			return outcome{}, raftError(err)
 		}
 	case <-ctx.Done():
-		return directory.Outcome{}, fmt.Errorf("%w: %w", ErrUncertain, context.Cause(ctx))
+		return outcome{}, fmt.Errorf("%w: %w", ErrUncertain, context.Cause(ctx))
 	}
-	r, ok := f.Response().(directory.Result)
+	out, ok := f.Response().(outcome)
 	if !ok {
-		return directory.Outcome{}, fmt.Errorf("%w: the log answers %T", ErrUncertain, f.Response())
+		return outcome{}, fmt.Errorf("%w: the log answers %T", ErrUncertain, f.Response())
 	}
-	return r.Outcome, r.Err
+	return out, out.err
 }
 
 // raftError says whether something that Raft refused can have been done.
@@ -244,7 +286,7 @@ func (g *Group) readIndex(ctx context.Context) (uint64, error) {
 	if !g.leases.ready() { // it may not know yet what its predecessor agreed
 		return 0, fmt.Errorf("%w: node %s has just begun to lead", ErrNoLeader, g.config.Node)
 	}
-	index := g.fsm.Applied() // of all that anybody was answered
+	index := g.state.at() // of all that anybody was answered
 	return index, g.verify(ctx)
 }
 
@@ -270,7 +312,7 @@ func (g *Group) reach(ctx context.Context, index uint64) error {
 		g.mu.Lock()
 		more := g.applied
 		g.mu.Unlock()
-		if g.fsm.Applied() >= index {
+		if g.state.at() >= index {
 			return nil
 		}
 		select {

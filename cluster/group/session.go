@@ -123,7 +123,7 @@ func (l *Lease) open(ctx context.Context) error {
 func (l *Lease) renewing(ctx context.Context) error {
 	every := l.group.config.TTL / 6
 	for {
-		if err := l.group.fsm.Failure(); err != nil {
+		if err := l.group.state.failed(); err != nil {
 			return err // it would not learn what others have been given
 		}
 		l.mu.Lock()

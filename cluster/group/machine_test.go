@@ -1,0 +1,173 @@
+package group
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+// told is a machine and what it has told.
+type told struct {
+	machine
+	changes []change
+}
+
+func newMachine() *told {
+	m := &told{}
+	m.machine.told = func(c change) { m.changes = append(m.changes, c) }
+	return m
+}
+
+func (m *told) entry(t testing.TB, index uint64, kind byte, encode func() ([]byte, error)) outcome {
+	t.Helper()
+	text, err := encode()
+	must(t, err)
+	return m.Apply(&raft.Log{Index: index, Data: append([]byte{kind}, text...)}).(outcome)
+}
+
+func filled(t testing.TB) *told {
+	t.Helper()
+	m := newMachine()
+	m.entry(t, 1, ofRoster, roster.Command{Op: roster.Found, Name: "n1", Address: "10.0.0.1:7000", Key: make([]byte, 32), Until: time.Now()}.Encode)
+	m.entry(t, 2, ofDirectory, directory.Command{Op: directory.Open, Seat: directory.Seat{Node: "n1"}}.Encode)
+	out := m.entry(t, 3, ofDirectory, directory.Command{Op: directory.Claim, Cell: cellA, Seat: directory.Seat{Node: "n1", Session: 2}}.Encode)
+	must(t, out.err)
+	return m
+}
+
+func TestMachine(t *testing.T) {
+	m := filled(t)
+	if len(m.changes) != 3 || !m.changes[0].roster || len(m.changes[2].records) != 1 {
+		t.Errorf("told %+v", m.changes)
+	}
+	out := m.entry(t, 4, ofDirectory, directory.Command{Op: directory.Release, Cell: cellA, Epoch: 9}.Encode)
+	if !errors.Is(out.err, directory.ErrStale) || len(m.changes[3].records) != 0 || m.at() != 4 {
+		t.Errorf("%v; told %+v, at %d", out.err, m.changes[3], m.at())
+	}
+	s, err := m.Snapshot()
+	must(t, err)
+	var b bytes.Buffer
+	must(t, s.(*snapshot).write(&b))
+
+	back := newMachine()
+	back.entry(t, 1, ofDirectory, directory.Command{Op: directory.Open, Seat: directory.Seat{Node: "n9"}}.Encode)
+	must(t, back.Restore(io.NopCloser(bytes.NewReader(b.Bytes()))))
+	r, there := back.directory.Find(cellA)
+	if _, member := back.roster.Member("n1"); !there || r.Epoch != 1 || !member || back.at() != 4 {
+		t.Errorf("restored are %+v, at %d", r, back.at())
+	}
+	if last := back.changes[len(back.changes)-1]; !last.roster || len(last.records) != 1 {
+		t.Errorf("told %+v", last)
+	}
+	for i := range b.Len() {
+		if err := newMachine().Restore(io.NopCloser(bytes.NewReader(b.Bytes()[:i]))); err == nil && i < b.Len()-1 {
+			t.Errorf("the first %d bytes are a snapshot", i)
+		}
+	}
+	newer := strings.Replace(b.String(), `_cluster":1`, `_cluster":2`, 1)
+	if err := newMachine().Restore(io.NopCloser(strings.NewReader(newer))); err == nil {
+		t.Error("a newer format is read")
+	}
+}
+
+// A node that does not understand an entry stops: it must not have another state than the rest.
+func TestUnknownEntries(t *testing.T) {
+	for name, entry := range map[string]string{
+		"a new kind": `x{}`, "a new change": `d{"op":"explode"}`, "a new field": `d{"op":"open","seat":{"node":"n1"},"color":1}`, "nothing": ``, "a new change of the roster": `r{"op":"paint"}`,
+	} {
+		m := filled(t)
+		if out := m.Apply(&raft.Log{Index: 5, Data: []byte(entry)}).(outcome); out.err == nil || m.failed() == nil {
+			t.Errorf("%s: %v", name, out.err)
+		}
+		if out := m.entry(t, 6, ofDirectory, directory.Command{Op: directory.Open, Seat: directory.Seat{Node: "n1"}}.Encode); out.err == nil {
+			t.Errorf("%s: it goes on", name)
+		}
+		if _, err := m.Snapshot(); err == nil {
+			t.Errorf("%s: it makes a snapshot", name)
+		}
+	}
+}
+
+// Nodes join through any node, and all know of it.
+func TestEnrol(t *testing.T) {
+	w := newNetwork(t, 3, testTTL)
+	w.leader(t, "")
+	n0, n1, n2 := w.nodes["n0"], w.nodes["n1"], w.nodes["n2"]
+	_, err := n0.Enrol(t.Context(), roster.Command{Op: roster.Found, Name: "n0", Address: "10.0.0.1:7000", Key: make([]byte, 32), Until: time.Now().Add(time.Hour)})
+	must(t, err)
+	token, err := pki.NewToken(pki.Fingerprint{}, []string{"10.0.0.1:7000"})
+	must(t, err)
+	v, err := token.Invite("", time.Now(), time.Minute)
+	must(t, err)
+	_, err = n1.Enrol(t.Context(), roster.Command{Op: roster.Invite, Invite: &v})
+	must(t, err)
+	admit := roster.Command{Op: roster.Admit, ID: token.ID(), Secret: token.Secret(), Name: "n9", Address: "10.0.0.9:7000", Key: bytes.Repeat([]byte{9}, 32), Until: time.Now().Add(time.Hour)}
+	out, err := n2.Enrol(t.Context(), admit)
+	must(t, err)
+	if out.Member.Name != "n9" || out.Member.Joined.IsZero() {
+		t.Errorf("joined: %+v", out.Member)
+	}
+	admit.Name, admit.Key = "n8", bytes.Repeat([]byte{8}, 32)
+	for _, n := range []*node{n0, n1, n2} {
+		if _, err := n.Enrol(t.Context(), admit); !errors.Is(err, pki.ErrUsed) {
+			t.Errorf("%s: another with the same token: %v", n.name, err)
+		}
+		must(t, n.Fence(t.Context()))
+		if all := n.Roster().Members(); len(all) != 2 || all[1].Name != "n9" {
+			t.Errorf("%s knows %+v", n.name, all)
+		}
+	}
+}
+
+// What was agreed is there when all nodes were away.
+func TestAllRestart(t *testing.T) {
+	w := newNetwork(t, 3, time.Hour)
+	leader := w.leader(t, "")
+	must(t, claimCell(t, w, leader))
+	for _, n := range w.nodes {
+		must(t, n.Raft().Snapshot().Error())
+	}
+	var configs []Config
+	for name, n := range w.nodes {
+		c := n.config
+		must(t, n.Close())
+		n.layer.sever("")
+		c.Transport = nil
+		c.Node = name
+		configs = append(configs, c)
+	}
+	slices.SortFunc(configs, func(a, b Config) int { return strings.Compare(a.Node, b.Node) })
+	again := newNetworkAt(t, configs)
+	again.leader(t, "")
+	for _, n := range again.nodes {
+		await.That(t, n.name+" knows of the cell", func() bool {
+			r, ok := n.Find(cellA)
+			return ok && r.Owner.Node == leader.name
+		})
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	w := newNetwork(f, 1, time.Hour)
+	g := w.leader(f, "")
+	f.Add([]byte(`{"propose":{"op":"open","seat":{"node":"n1"}}}`))
+	f.Add([]byte(`{"enrol":{"op":"move","name":"n1","address":"10.0.0.1:7000"}}`))
+	f.Add([]byte(`{"renew":{"node":"n1","session":7}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		read(t, g.Answer(t.Context(), "n1", b))
+		if g.state.failed() != nil {
+			t.Fatalf("%q ends the group: %v", b, g.state.failed())
+		}
+	})
+}
