@@ -52,7 +52,7 @@ func (r *Remote) serverOptions() []remote.ConfigOption {
 		grpc.Creds(r.door),
 		grpc.UnaryInterceptor(r.refuseUnary),
 		grpc.StreamInterceptor(r.guardStream),
-		grpc.MaxConcurrentStreams(1),
+		grpc.MaxConcurrentStreams(1), grpc.WaitForHandlers(true),
 		grpc.MaxRecvMsgSize(envelopeBytes+batchBytes),
 		grpc.MaxHeaderListSize(8<<10),
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
