@@ -72,7 +72,7 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
 	h.expired = func() { l.endIdle(h) }
 	if l.wantsSeats(backend, r.fit, confined) {
-		h.seats = &seats{enforcer: l.config.Kernel, pool: max(l.config.PoolSize, 0), watches: map[uint64]*enforce.Watch{}, said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
+		h.seats = &seats{enforcer: l.config.Kernel, pool: max(l.config.PoolSize, 0), watches: map[uint64]*enforce.Watch{}, more: make(chan struct{}), said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
 		h.seats.leave, err = l.config.Kernel.Enroll(h.pid)
 	}
 	if p.channel.listeners != nil {

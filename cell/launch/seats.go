@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
@@ -32,6 +33,7 @@ type seats struct {
 	// Under the host's mu:
 	free    []*numbered
 	watches map[uint64]*enforce.Watch // of workers without a seat yet, by their numbers
+	more    chan struct{}             // closed, and replaced, when there is another
 }
 
 type numbered struct {
@@ -95,7 +97,34 @@ func (h *hostproc) watch(listener *os.File, worker uint64) error {
 		return errors.Join(errors.New("there is no such worker"), w.Close())
 	}
 	h.seats.watches[worker] = w
+	close(h.seats.more)
+	h.seats.more = make(chan struct{})
 	return nil
+}
+
+// listenerPatience is how long a worker's listener may take after what was said of the worker:
+// they come by two ways.
+const listenerPatience = 5 * time.Second
+
+// awaitWatch is takeWatch of a worker that must be watched.
+func (h *hostproc) awaitWatch(worker uint64) *enforce.Watch {
+	late := time.NewTimer(listenerPatience)
+	defer late.Stop()
+	for {
+		h.mu.Lock()
+		more := h.seats.more
+		h.mu.Unlock()
+		if w := h.takeWatch(worker); w != nil {
+			return w
+		}
+		select {
+		case <-more:
+		case <-h.gone:
+			return nil
+		case <-late.C:
+			return nil
+		}
+	}
 }
 
 // takeWatch returns the worker's watch, nil where nobody watches.
@@ -153,8 +182,12 @@ func (h *hostproc) seat(id uint64, m *wire.Started) error {
 		return err
 	}
 	s := &numbered{m.GetWorker(), taken}
-	if w := h.takeWatch(s.worker); w != nil {
-		s.Watched(w)
+	watch := h.takeWatch(s.worker)
+	if watch == nil && h.fit.watched {
+		watch = h.awaitWatch(s.worker)
+	}
+	if watch != nil {
+		s.Watched(watch)
 	} else if h.fit.watched {
 		s.Close()
 		return errors.New("the worker has sent no listener")
