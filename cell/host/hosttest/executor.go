@@ -194,8 +194,55 @@ func (w *Worker) serve(f ring.Frame) error {
 			}
 		}
 		return w.peer.Send(ring.OutResult, 0, f.ID, []byte("null"))
+	case ring.InSave:
+		return w.save(f.ID)
+	case ring.InRestore:
+		return w.restore(f.ID)
 	}
 	return nil // a late answer
+}
+
+// Chunks is how many chunks a fake state has; each is its number.
+const Chunks = 20
+
+func (w *Worker) save(op uint64) error {
+	for i := range Chunks {
+		if reason := w.peer.Interrupted(op); reason != 0 {
+			return w.peer.Send(ring.OutError, 0, op, body(cell.Errorf(cell.Kind(reason), "interrupted")))
+		}
+		if err := w.peer.Send(ring.OutChunk, 0, op, []byte{byte(i)}); err != nil {
+			return err
+		}
+	}
+	return w.peer.Send(ring.OutResult, 0, op, []byte(`{"python":"fake","objects":1}`))
+}
+
+// restore posts what a state is made of. A chunk that is "bad" fails it.
+func (w *Worker) restore(op uint64) error {
+	var all []byte
+	for id := op << 8; ; id++ {
+		if err := w.peer.Send(ring.OutMore, 0, id, nil); err != nil {
+			return err
+		}
+		f, err := w.peer.Recv()
+		if err != nil {
+			return err
+		}
+		if f.Flags&ring.None != 0 {
+			break
+		}
+		if string(f.Payload) == "bad" {
+			return w.peer.Send(ring.OutError, 0, op, body(cell.Errorf(cell.Invalid, "a bad chunk")))
+		}
+		if all = append(all, f.Payload...); f.Flags&ring.Code != 0 {
+			all = append(all, '!')
+		}
+	}
+	text, _ := json.Marshal(string(all))
+	if err := w.peer.Send(ring.OutPost, 0, op, text); err != nil {
+		return err
+	}
+	return w.peer.Send(ring.OutResult, 0, op, []byte("null"))
 }
 
 func body(e *cell.Error) []byte {
@@ -227,6 +274,10 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(action)))
 		return w.ask(ring.OutRequest, op, append(b, capability+action+"null"...))
+	case "chunk":
+		return nil, w.peer.Send(ring.OutChunk, 0, op, []byte(rest))
+	case "more":
+		return nil, w.peer.Send(ring.OutMore, 0, op, nil)
 	case "pester", "hoard", "beg":
 		return nil, w.flooding(word, rest)
 	case "exceed":
