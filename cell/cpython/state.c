@@ -13,9 +13,10 @@
 
 #define CHUNK (256 << 10)
 #define MAX_CODE (64 << 20) // bytes of one code object
-// A pickler follows objects on the stack: about 0.5 KiB for each that is in another.
-#define DEEP (64 << 20)
-#define SHALLOW (2 << 20)
+// A pickler follows objects on the stack: 0.8 KiB for a list in another, 1.5 for an instance. It
+// has to fit into what a process may have beside the guest's memory, which is 64 MiB.
+#define DEEP (48 << 20)
+#define SHALLOW (3 << 20)
 
 // Exists while a state moves.
 struct state_move {

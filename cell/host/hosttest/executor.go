@@ -274,10 +274,9 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(action)))
 		return w.ask(ring.OutRequest, op, append(b, capability+action+"null"...))
-	case "chunk":
-		return nil, w.peer.Send(ring.OutChunk, 0, op, []byte(rest))
-	case "more":
-		return nil, w.peer.Send(ring.OutMore, 0, op, nil)
+	case "chunk", "more": // out of place
+		kind := map[string]ring.Kind{"chunk": ring.OutChunk, "more": ring.OutMore}[word]
+		return nil, w.peer.Send(kind, 0, op, []byte(rest))
 	case "pester", "hoard", "beg":
 		return nil, w.flooding(word, rest)
 	case "exceed":
