@@ -27,19 +27,23 @@ func seriesOf(t testing.TB, m *Metrics, name string) int {
 // are there all the same.
 func TestGuestsMakeFewSeries(t *testing.T) {
 	m := NewMetrics()
-	for i := range 2000 {
-		m.Guest("noisy", "c", fmt.Sprint("name", i), 1, map[string]string{fmt.Sprint("tag", i): "x"})
-		m.Guest("noisy", fmt.Sprint("cell", i%200), fmt.Sprint("name", i), 1, nil)
+	c, cells := m.Guest("noisy", "c"), make([]*Guest, 200)
+	for i := range cells {
+		cells[i] = m.Guest("noisy", fmt.Sprint("cell", i))
 	}
-	m.Guest("quiet", "c", "load", 2, nil)
+	for i := range 2000 {
+		c.Set(fmt.Sprint("name", i), 1, map[string]string{fmt.Sprint("tag", i): "x"})
+		cells[i%len(cells)].Set(fmt.Sprint("name", i), 1, nil)
+	}
+	m.Guest("quiet", "c").Set("load", 2, nil)
 	if n := seriesOf(t, m, "pyisolate_guest_metric"); n != maxOfTenant+1 {
 		t.Errorf("%d series", n)
 	}
-	m.CellGone("noisy", "c")
+	c.Gone()
 	if n := seriesOf(t, m, "pyisolate_guest_metric"); n != maxOfTenant+1-maxOfCell {
 		t.Errorf("%d series after the end of a cell", n)
 	}
-	m.Guest("noisy", "d", "again", 1, nil)
+	m.Guest("noisy", "d").Set("again", 1, nil)
 	if n := seriesOf(t, m, "pyisolate_guest_metric"); n != maxOfTenant+2-maxOfCell {
 		t.Errorf("%d series after another", n)
 	}
@@ -49,10 +53,40 @@ func TestGuestsMakeFewSeries(t *testing.T) {
 	}
 }
 
+// What comes after a cell's end, or from one before it of its name, is nobody's: it neither makes
+// series nor takes any away.
+func TestGuestsGone(t *testing.T) {
+	m := NewMetrics()
+	for i := range 2 * maxOfTenant {
+		c := m.Guest("acme", fmt.Sprint("c", i))
+		c.Set("x", 1, nil)
+		c.Gone()
+		c.Set("late", 1, nil)
+	}
+	if n := seriesOf(t, m, "pyisolate_guest_metric"); n != 0 || len(m.guests.cells) != 0 || len(m.guests.of) != 0 || m.guests.all != 0 {
+		t.Errorf("%d series of cells that are gone, %+v", n, m.guests)
+	}
+	old := m.Guest("acme", "c")
+	old.Set("x", 1, nil)
+	now := m.Guest("acme", "c")
+	now.Set("x", 2, nil)
+	old.Set("x", 3, nil)
+	old.Set("y", 3, nil)
+	old.Gone()
+	want := `
+# HELP pyisolate_guest_metric The last value that a guest gave to metric() under a name.
+# TYPE pyisolate_guest_metric gauge
+pyisolate_guest_metric{cell="c",name="x",tenant="acme"} 2
+`
+	if err := testutil.GatherAndCompare(m.registry, strings.NewReader(want), "pyisolate_guest_metric"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestManyTenants(t *testing.T) {
 	m := NewMetrics()
 	for i := range maxOfAll + 100 {
-		m.Guest(fmt.Sprint("t", i), "c", "x", 1, nil)
+		m.Guest(fmt.Sprint("t", i), "c").Set("x", 1, nil)
 	}
 	if n := seriesOf(t, m, "pyisolate_guest_metric"); n != maxOfAll {
 		t.Errorf("%d series", n)
@@ -63,11 +97,12 @@ func TestManyTenants(t *testing.T) {
 func TestGuestsWords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := NewMetrics(WithGuestTags("unit", "a-b"))
+		c := m.Guest("t", "c")
 		for range rapid.IntRange(0, 20).Draw(t, "samples") {
-			m.Guest("t", "c", rapid.String().Draw(t, "name")+rapid.SampledFrom([]string{"", "\xff", "\n# HELP x", `"} 1`, tagSeparator}).Draw(t, "end"),
+			c.Set(rapid.String().Draw(t, "name")+rapid.SampledFrom([]string{"", "\xff", "\n# HELP x", `"} 1`, tagSeparator}).Draw(t, "end"),
 				rapid.Float64().Draw(t, "value"), map[string]string{"unit": rapid.String().Draw(t, "tag"), "a-b": string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))})
 		}
-		m.Guest("t", "c", "nan", math.NaN(), nil)
+		c.Set("nan", math.NaN(), nil)
 		if _, err := m.registry.Gather(); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +111,7 @@ func TestGuestsWords(t *testing.T) {
 
 func TestTagsAreLabelsWhereAllowed(t *testing.T) {
 	m := NewMetrics(WithGuestTags("unit"))
-	m.Guest("t", "c", "load", 3, map[string]string{"unit": "s", "other": "x"})
+	m.Guest("t", "c").Set("load", 3, map[string]string{"unit": "s", "other": "x"})
 	want := `
 # HELP pyisolate_guest_metric The last value that a guest gave to metric() under a name.
 # TYPE pyisolate_guest_metric gauge
@@ -163,8 +198,8 @@ func TestNil(t *testing.T) {
 	m.Procedure("/x")
 	m.Serving(1)
 	m.Alerted("x", "delivered", 1)
-	m.Guest("t", "c", "n", 1, nil)
-	m.CellGone("t", "c")
+	m.Guest("t", "c").Set("n", 1, nil)
+	m.Guest("t", "c").Gone()
 	m.Read(Sources{})
 	if m.Handler() == nil || m.Registry() == nil {
 		t.Error("a nil registry")
@@ -217,9 +252,9 @@ func BenchmarkOperation(b *testing.B) {
 }
 
 func BenchmarkGuest(b *testing.B) {
-	m := NewMetrics()
+	c := NewMetrics().Guest("acme", "worker")
 	b.ReportAllocs()
 	for b.Loop() {
-		m.Guest("acme", "worker", "load", 0.5, nil)
+		c.Set("load", 0.5, nil)
 	}
 }

@@ -25,12 +25,22 @@ type guests struct {
 	kept  *prometheus.CounterVec
 
 	mu    sync.Mutex
-	cells map[cellName]map[series]float64
-	of    map[string]int // series of a tenant
+	cells map[cellName]*Guest // the latest of each name
+	of    map[string]int      // series of a tenant
 	all   int
 }
 
 type cellName struct{ tenant, cell string }
+
+// Guest has what one incarnation of a cell measures, until it is gone. Its methods may be called on
+// a nil one, from any goroutine.
+type Guest struct {
+	guests *guests
+	name   cellName
+
+	gone  bool // under the guests' mu, as is what follows
+	value map[series]float64
+}
 
 // series is a name, and the values of the tags that are labels, joined.
 type series struct{ name, tags string }
@@ -38,7 +48,7 @@ type series struct{ name, tags string }
 const tagSeparator = "\xff" // in no valid text
 
 func newGuests(tags []string) *guests {
-	g := &guests{cells: map[cellName]map[series]float64{}, of: map[string]int{}}
+	g := &guests{cells: map[cellName]*Guest{}, of: map[string]int{}}
 	labels := []string{"tenant", "cell", "name"}
 	for _, t := range tags[:min(len(tags), maxTags)] {
 		g.tags = append(g.tags, t)
@@ -58,8 +68,25 @@ func labelRune(r rune) rune {
 	return '_'
 }
 
-func (g *guests) set(tenant, cell, name string, v float64, tags map[string]string) {
+// guest begins to keep what an incarnation measures. One before it of the same name is gone.
+func (g *guests) guest(tenant, cell string) *Guest {
+	c := &Guest{guests: g, name: cellName{tenant, cell}, value: map[series]float64{}}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if before := g.cells[c.name]; before != nil {
+		g.forget(before)
+	}
+	g.cells[c.name] = c
+	return c
+}
+
+// Set keeps a value, within bounds. See WithGuestTags.
+func (c *Guest) Set(name string, v float64, tags map[string]string) {
+	if c == nil {
+		return
+	}
 	s := series{name: events.Text(name, maxLabel)}
+	g := c.guests
 	if len(g.tags) > 0 {
 		values := make([]string, len(g.tags))
 		for i, t := range g.tags {
@@ -67,38 +94,51 @@ func (g *guests) set(tenant, cell, name string, v float64, tags map[string]strin
 		}
 		s.tags = strings.Join(values, tagSeparator)
 	}
-	if g.keep(cellName{tenant, cell}, s, v) {
+	if g.keep(c, s, v) {
 		g.kept.WithLabelValues("kept").Inc()
 	} else {
 		g.kept.WithLabelValues("left_out").Inc()
 	}
 }
 
-func (g *guests) keep(c cellName, s series, v float64) bool {
+// keep reports false where there is no room, and of one that is gone: a host's last frames are read
+// after the end of its cells.
+func (g *guests) keep(c *Guest, s series, v float64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	own := g.cells[c]
-	if _, there := own[s]; !there {
-		if len(own) >= maxOfCell || g.of[c.tenant] >= maxOfTenant || g.all >= maxOfAll {
+	if c.gone {
+		return false
+	}
+	if _, there := c.value[s]; !there {
+		if len(c.value) >= maxOfCell || g.of[c.name.tenant] >= maxOfTenant || g.all >= maxOfAll {
 			return false
 		}
-		if own == nil {
-			own = map[series]float64{}
-			g.cells[c] = own
-		}
-		g.of[c.tenant]++
+		g.of[c.name.tenant]++
 		g.all++
 	}
-	own[s] = v
+	c.value[s] = v
 	return true
 }
 
-func (g *guests) forget(tenant, cell string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	c := cellName{tenant, cell}
-	n := len(g.cells[c])
-	delete(g.cells, c)
+// Gone forgets what was measured, and what may still come. It may be called again.
+func (c *Guest) Gone() {
+	if c == nil {
+		return
+	}
+	c.guests.mu.Lock()
+	defer c.guests.mu.Unlock()
+	c.guests.forget(c)
+}
+
+// forget is Gone, under mu.
+func (g *guests) forget(c *Guest) {
+	if c.gone {
+		return
+	}
+	c.gone = true
+	delete(g.cells, c.name)
+	n, tenant := len(c.value), c.name.tenant
+	c.value = nil
 	g.all -= n
 	if g.of[tenant] -= n; g.of[tenant] <= 0 {
 		delete(g.of, tenant)
@@ -123,9 +163,9 @@ func (g *guests) snapshot() []prometheus.Metric {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	out := make([]prometheus.Metric, 0, g.all)
-	for c, own := range g.cells {
-		for s, v := range own {
-			labels := []string{c.tenant, c.cell, s.name}
+	for name, c := range g.cells {
+		for s, v := range c.value {
+			labels := []string{name.tenant, name.cell, s.name}
 			if len(g.tags) > 0 {
 				labels = slices.Concat(labels, strings.Split(s.tags, tagSeparator))
 			}

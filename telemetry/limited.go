@@ -68,7 +68,7 @@ func spent(ctx context.Context) bool {
 // ended is called once, at the cell's end.
 func (c *observed) ended() {
 	o := c.observer
-	o.Metrics.CellGone(c.tenant, c.name)
+	c.measured.Gone()
 	err := c.Err()
 	if err == nil {
 		return

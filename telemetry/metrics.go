@@ -214,18 +214,13 @@ func (m *Metrics) Alerted(webhook, outcome string, events int) {
 	}
 }
 
-// Guest keeps what a guest has measured. See WithGuestTags.
-func (m *Metrics) Guest(tenant, cell, name string, v float64, tags map[string]string) {
-	if m != nil {
-		m.guests.set(tenant, cell, name, v, tags)
+// Guest keeps what a new incarnation of a cell measures. What one before it of the same name has
+// measured is forgotten.
+func (m *Metrics) Guest(tenant, cell string) *Guest {
+	if m == nil {
+		return nil
 	}
-}
-
-// CellGone forgets what a cell has measured.
-func (m *Metrics) CellGone(tenant, cell string) {
-	if m != nil {
-		m.guests.forget(tenant, cell)
-	}
+	return m.guests.guest(tenant, cell)
 }
 
 // Outcome is the label for an error: "ok" for none, and otherwise the error's kind.

@@ -69,6 +69,7 @@ func TestEndOfACell(t *testing.T) {
 		s.spec.Sink.Denied(cell.Denial{Kernel: "denied", Capability: "net", Action: "connect"})
 		close(s.done)
 		o.Wait()
+		s.spec.Sink.Metric(cell.Sample{Name: "late", Value: 1}) // of a frame that its host had sent
 		if n := seriesOf(t, o.Metrics, "pyisolate_guest_metric"); n != 0 {
 			t.Errorf("%d series after its end", n)
 		}
@@ -151,8 +152,11 @@ func BenchmarkObserved(b *testing.B) {
 // What a scrape costs of a node with all series that guests can make.
 func BenchmarkScrape(b *testing.B) {
 	m := NewMetrics()
-	for i := range maxOfAll {
-		m.Guest(string(rune('a'+i/maxOfTenant)), string(rune('a'+i/maxOfCell)), string(rune('a'+i%maxOfCell)), 1, nil)
+	for i := range maxOfAll / maxOfCell {
+		c := m.Guest(string(rune('a'+i/(maxOfTenant/maxOfCell))), string(rune('a'+i)))
+		for n := range maxOfCell {
+			c.Set(string(rune('a'+n)), 1, nil)
+		}
 	}
 	for b.Loop() {
 		if _, err := m.registry.Gather(); err != nil {

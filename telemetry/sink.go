@@ -27,7 +27,7 @@ func (s *sink) Log(r cell.LogRecord) {
 // Metric implements cell.Sink.
 func (s *sink) Metric(m cell.Sample) {
 	if c := s.cell.Load(); c != nil { // a guest runs nothing before it is
-		s.observer.Metrics.Guest(c.tenant, c.name, m.Name, m.Value, m.Tags)
+		c.measured.Set(m.Name, m.Value, m.Tags)
 	}
 	if s.next != nil {
 		s.next.Metric(m)

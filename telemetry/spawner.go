@@ -51,6 +51,7 @@ func (s spawner) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) {
 		return nil, err
 	}
 	seen := &observed{Cell: c, observer: o, tenant: c.Spec().Tenant, name: c.Spec().Name}
+	seen.measured = o.Metrics.Guest(seen.tenant, seen.name)
 	heard.cell.Store(seen)
 	o.watching.Go(func() {
 		<-c.Done()
@@ -64,6 +65,7 @@ type observed struct {
 	cell.Cell
 	observer     *Observer
 	tenant, name string
+	measured     *Guest
 	epoch        epoch // the last that an operation was for
 }
 
