@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/internal/await"
@@ -59,7 +61,11 @@ func TestHostChanges(t *testing.T) {
 		{"idle", launch.Config{IdleTimeout: time.Millisecond}, func(t *testing.T, _ *launch.Launcher, c cell.Cell) { closed(t, c) }, launch.Idle},
 		{"died", away, func(_ *testing.T, _ *launch.Launcher, c cell.Cell) { _ = run(c, "crash") }, launch.Died},
 		{"killed", hang, func(t *testing.T, _ *launch.Launcher, c cell.Cell) {
-			if err := syscall.Kill(hostPID(t, c), syscall.SIGSTOP); err != nil {
+			pid := hostPID(t, c)
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil { // or it may answer yet
 				t.Fatal(err)
 			}
 			_, _ = c.Inspect(t.Context())
