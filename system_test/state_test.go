@@ -172,3 +172,30 @@ func shape(tb testing.TB, c cell.Cell) (lines []string) {
 	}
 	return lines
 }
+
+// A state is no backend's, and what must differ between cells does.
+func TestStateChangesBackend(t *testing.T) {
+	l := newLauncher(t, launch.Config{})
+	backends := []cell.Backend{cell.SubInterpreter, cell.Process, cell.SubInterpreter}
+	c := spawn(t, l, cell.Spec{Backend: backends[0], Imports: []string{"*"}})
+	posts(t, c, "import random, uuid\nrandom.seed(1)\nown = random.Random(1)\ndef draw(): return [random.random(), own.random()]\nn = 0")
+	for _, next := range backends[1:] {
+		stream, _ := stateOf(t, c)
+		moved := spawn(t, l, cell.Spec{Backend: next, Imports: []string{"*"}})
+		if err := moved.Restore(soon(t), bytes.NewReader(stream)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Thaw(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		const draw = "for x in draw(): post(x)\npost(str(uuid.uuid4()))"
+		here, there := posts(t, c, draw), posts(t, moved, draw)
+		if here[0] == there[0] || here[2] == there[2] {
+			t.Errorf("both cells draw %s and %s by the shared generator", here[0], here[2])
+		}
+		if here[1] != there[1] {
+			t.Errorf("a generator of its own goes on with %s, and here with %s", there[1], here[1])
+		}
+		c = moved
+	}
+}
