@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -198,4 +199,45 @@ func TestStateChangesBackend(t *testing.T) {
 		}
 		c = moved
 	}
+}
+
+// A state that goes from cell to cell is nowhere whole in between.
+func TestStateIsStreamed(t *testing.T) {
+	const size = 200 << 20
+	l := newLauncher(t, launch.Config{})
+	spec := cell.Spec{Backend: cell.Process, Limits: cell.Limits{Memory: 2 * size}}
+	c := spawn(t, l, spec)
+	posts(t, c, fmt.Sprintf("blob = [bytes(1 << 20) for i in range(%d)]", size>>20))
+	next := spawn(t, l, spec)
+	pids := []int{os.Getpid(), report(t, c).HostPID}
+	before := []int{peak(t, pids[0]), peak(t, pids[1])}
+	r, w := io.Pipe()
+	go func() {
+		_, err := c.Snapshot(soon(t), func(p []byte) error { _, err := w.Write(p); return err })
+		_ = w.CloseWithError(err)
+	}()
+	if err := next.Restore(soon(t), r); err != nil {
+		t.Fatal(err)
+	}
+	for i, pid := range pids {
+		if grown := peak(t, pid) - before[i]; grown > size/4 {
+			t.Errorf("process %d grew by %d MiB for a state of %d MiB", i, grown>>20, size>>20)
+		}
+	}
+	if got := posts(t, next, "post(sum(map(len, blob)))"); got[0] != fmt.Sprint(size) {
+		t.Errorf("%s bytes have arrived", got)
+	}
+}
+
+// peak is the most that a process has had resident, in bytes.
+func peak(tb testing.TB, pid int) int {
+	tb.Helper()
+	var kib int
+	for line := range strings.Lines(readText(tb, fmt.Sprintf("/proc/%d/status", pid))) {
+		if n, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 && err == nil {
+			return kib << 10
+		}
+	}
+	tb.Fatalf("process %d has no VmHWM", pid)
+	return 0
 }
