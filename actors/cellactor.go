@@ -119,6 +119,10 @@ func (a *cellActor) refuse(r *request) error {
 	if err := r.late(); err != nil {
 		return err
 	}
+	if r.env.Life != "" && r.env.Life != a.plan.Life {
+		a.system.dead(r.env, "stale life")
+		return cell.Errorf(cell.CellGone, "the cell that it was for has ended; another is named %s now", a.at)
+	}
 	if r.env.Epoch != 0 && r.env.Epoch != a.epoch {
 		a.system.Dead(r.env, "stale epoch")
 		return cell.Errorf(cell.CellGone, "it was for incarnation %d of cell %s, which is at %d", r.env.Epoch, a.at, a.epoch)

@@ -35,7 +35,7 @@ func (s *System) Dead(env Envelope, reason string) {
 }
 
 // DeadLetters returns how many envelopes did not reach a cell, by why: "no such cell", "no
-// credit", "stale epoch", "the actor has ended".
+// credit", "stale epoch", "stale life", "the actor has ended".
 func (s *System) DeadLetters() map[string]uint64 {
 	d := &s.lost
 	d.mu.Lock()

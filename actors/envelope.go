@@ -31,6 +31,8 @@ type Envelope struct {
 	// answered as the first was, of the last 1024, or 10 minutes.
 	ID ID
 	To Address
+	// Life is the cell that it is for, as its Plan has it; "": whichever has the name.
+	Life string
 	// Epoch is the incarnation that it is for; 0: whichever there is.
 	Epoch uint64
 	// Deadline, when not zero, is when it is not worth beginning any more.

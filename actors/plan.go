@@ -11,6 +11,8 @@ import (
 
 // Plan is what a cell is started by, and kept alive.
 type Plan struct {
+	// Life tells the cell from others that have its name before and after it; "" where nobody asks.
+	Life string
 	// Start makes the cell: the first time in Spawn, and again after each end that Restart
 	// answers. The epoch is the incarnation's, from 1 on. What Start needs beside the cell it
 	// gives back itself when the cell is done.

@@ -36,6 +36,10 @@ func TestRestart(t *testing.T) {
 	if r := s.Ask(soon(t), env); cell.KindOf(r.Err) != cell.CellGone || r.Epoch != 2 {
 		t.Errorf("for the one before: %+v", r)
 	}
+	env.Epoch, env.Life = 2, "another"
+	if r := s.Ask(soon(t), env); cell.KindOf(r.Err) != cell.CellGone {
+		t.Errorf("for another cell of the name: %+v", r)
+	}
 	if n := s.DeadLetters()["stale epoch"]; n != 1 {
 		t.Errorf("%d dead letters", n)
 	}

@@ -175,6 +175,7 @@ func TestSendAndPublish(t *testing.T) {
 func TestRestart(t *testing.T) {
 	n := newNode(t)
 	r := spawned(t, n.Client, &pb.SpawnRequest{Name: "c", Restart: &pb.Restart{When: "on-failure", Max: 1}})
+	id := r.GetId()
 	stream, err := n.Cells.Stream(t.Context(), connect.NewRequest(&pb.StreamRequest{Name: "c"}))
 	must(t, err)
 	defer func() { _ = stream.Close() }()
@@ -183,8 +184,8 @@ func TestRestart(t *testing.T) {
 		t.Errorf("the operation that ended it: %v", err)
 	}
 	await.That(t, "it runs again", func() bool { r = n.report(t, "c"); return r.GetState() == "running" && r.GetEpoch() == 2 })
-	if r.GetRestarts() != 1 {
-		t.Errorf("%v", r)
+	if r.GetRestarts() != 1 || r.GetId() != id {
+		t.Errorf("%v, of id %s", r, id)
 	}
 	_, err = n.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Name: "c", Code: "post 0", Epoch: 1}))
 	if !errors.Is(err, cell.CellGone) {

@@ -123,7 +123,7 @@ func reasonOf(ctx context.Context, what, given string) (string, error) {
 
 // ask sends a body to a cell's actor.
 func (s *cells) ask(ctx context.Context, e *entry, requestID string, epoch uint64, b actors.Body) actors.Reply {
-	env := actors.Envelope{To: e.key.address(), Epoch: epoch, Principal: principalOf(ctx).Name, Trace: traceOf(ctx), Body: b}
+	env := actors.Envelope{To: e.key.address(), Life: e.id, Epoch: epoch, Principal: principalOf(ctx).Name, Trace: trace.Parent(ctx), Body: b}
 	env.Deadline, _ = ctx.Deadline()
 	var err error
 	if env.ID, err = requestKey(ctx, e.key, fmt.Sprintf("%T", b), requestID); err != nil {
@@ -154,7 +154,11 @@ type named interface {
 	GetName() string
 }
 
-// find returns the cell that the caller means, if it is one of his.
+// identified may say more: which of the cells that have or had the name.
+type identified interface{ GetId() string }
+
+// find returns the cell that the caller means, if it is one of his. One that he means by its id
+// and that has given up its name is gone.
 func (s *cells) find(ctx context.Context, ref named) (*entry, error) {
 	k, err := keyOf(ctx, ref)
 	if err == nil {
@@ -163,7 +167,11 @@ func (s *cells) find(ctx context.Context, ref named) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.book.find(k)
+	e, err := s.book.find(k)
+	if which, ok := ref.(identified); ok && err == nil && which.GetId() != "" && which.GetId() != e.id {
+		return nil, cell.Errorf(cell.CellGone, "cell %s of the id %.64q has ended; another has its name now", k, which.GetId())
+	}
+	return e, err
 }
 
 // keyOf fills the tenant in and refuses others' than the caller's.

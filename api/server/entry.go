@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +22,7 @@ const (
 // entry is a cell's name in use: what lasts from one incarnation to the next.
 type entry struct {
 	key       cellKey
+	id        string // of the cell, in all of its incarnations; no other cell of any node has it
 	terms     terms
 	spawnedBy actors.ID // hash of the spawn's request_id; zero: none
 	said      *sayings
@@ -48,8 +51,15 @@ type reachedDenial struct {
 }
 
 func newEntry(k cellKey, t terms, spawnedBy actors.ID) *entry {
-	return &entry{key: k, terms: t, spawnedBy: spawnedBy, said: newSayings(), waiting: starting, started: time.Now(),
+	return &entry{key: k, id: newCellID(), terms: t, spawnedBy: spawnedBy, said: newSayings(), waiting: starting, started: time.Now(),
 		spawned: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{})}
+}
+
+// newCellID is an id that no cell had.
+func newCellID() string {
+	var id [12]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
 }
 
 // incarnation is the last; nil before the first.

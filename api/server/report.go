@@ -60,7 +60,7 @@ func (s *cells) reportsOfOne(ctx context.Context, of []*entry, to []*pb.CellRepo
 func (s *cells) report(ctx context.Context, e *entry) *pb.CellReport {
 	e.mu.Lock()
 	r, state, why := e.now, e.waiting, e.why
-	out := &pb.CellReport{Cell: &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name}, Started: moment(e.started), Epoch: e.epoch, Restarts: e.restarts, Node: s.node()}
+	out := &pb.CellReport{Cell: &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name}, Id: e.id, Started: moment(e.started), Epoch: e.epoch, Restarts: e.restarts, Node: s.node()}
 	e.mu.Unlock()
 	out.Topics = s.actors.Topics(e.key.address())
 	if r != nil {
@@ -79,7 +79,7 @@ func (s *cells) report(ctx context.Context, e *entry) *pb.CellReport {
 func (s *cells) inspect(ctx context.Context, r *resident, out *pb.CellReport) {
 	reply := s.ask(ctx, r.entry, "", 0, actors.Inspect{})
 	seen := reply.Report
-	out.Id, out.Backend, out.State, out.Busy = text(r.cell.ID()), string(r.cell.Spec().Backend), text(string(seen.State)), seen.Busy
+	out.Backend, out.State, out.Busy = string(r.cell.Spec().Backend), text(string(seen.State)), seen.Busy
 	out.Reason, out.Cpu, out.Memory, out.MemoryPeak = text(seen.Reason), durationpb.New(seen.CPU), seen.Memory, seen.MemoryPeak
 	out.Output, out.Posts, out.Logs, out.Denials = seen.Output, seen.Posts, seen.Logs, seen.Denials
 	out.Policy, out.Limits = r.policyState(), limitsTo(r.limits())

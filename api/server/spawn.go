@@ -87,7 +87,7 @@ func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err er
 	if err != nil {
 		return err
 	}
-	plan := actors.Plan{Restart: restart, Topics: r.GetTopics()}
+	plan := actors.Plan{Life: e.id, Restart: restart, Topics: r.GetTopics()}
 	plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
 		if epoch == 1 {
 			return s.start(ctx, e, epoch, first)

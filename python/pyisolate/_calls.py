@@ -52,10 +52,11 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True)
 class Ref:
-    """The name of a cell."""
+    """The name of a cell, and which of those that have it in turn; no ``id``: whichever has it."""
 
     tenant: str
     name: str
+    id: str = ""
 
     def __str__(self) -> str:
         return f"{self.tenant}/{self.name}" if self.tenant else self.name
@@ -66,7 +67,7 @@ class Ref:
 
     def body(self, **more: Any) -> Dict[str, Any]:
         """A request about the cell; what is empty is left out."""
-        return _body(tenant=self.tenant, name=self.name, **more)
+        return _body(tenant=self.tenant, name=self.name, id=self.id, **more)
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,16 @@ Started = Tuple[Ref, str]
 
 def _started(d: Dict[str, Any]) -> Started:
     cell = _reports.part(d, "cell")
-    ref = Ref(_reports.word(cell, "tenant"), _reports.word(cell, "name"))
+    report = _reports.part(d, "report")
+    ref = Ref(_reports.word(cell, "tenant"), _reports.word(cell, "name"), _reports.word(report, "id"))
     if not ref.name:
         raise errors.ProtocolError("the node did not say what the cell is called")
-    return ref, _reports.word(_reports.part(d, "report"), "backend")
+    return ref, _reports.word(report, "backend")
+
+
+def reported(r: _reports.Report, asked: Ref = Ref("", "")) -> Ref:
+    """The cell of a report, which was asked for by a name."""
+    return Ref(r.tenant or asked.tenant, r.name or asked.name, r.id)
 
 
 def spawn(

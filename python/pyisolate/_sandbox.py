@@ -49,7 +49,8 @@ class Posts:
 class Sandbox:
     """A running cell. Made by :func:`spawn`; a context manager that closes it.
 
-    All methods may be called from several threads; what runs code (``exec``, ``call``) is then
+    It is this cell for ever: when it was closed and another has its name, methods raise
+    :class:`CellGone`. All methods may be called from several threads; what runs code (``exec``, ``call``) is then
     run one after the other. Times are seconds, or texts as "500ms".
     """
 
@@ -59,7 +60,7 @@ class Sandbox:
         self._posts = Posts()
         self.backend = backend
         if owned:
-            _active[str(ref)] = self
+            _active[ref] = self
 
     @property
     def name(self) -> str:
@@ -200,7 +201,7 @@ class Sandbox:
     def close(self, timeout: Seconds = 5.0) -> None:
         """Lets what is under way finish for so long, ends the cell and frees its name. No
         error if it has ended before."""
-        _active.pop(str(self._ref), None)
+        _active.pop(self._ref, None)
         try:
             self._client.do(_calls.close(self._ref, timeout))
         except (errors.NotFound, errors.CellGone):
@@ -221,7 +222,7 @@ class Sandbox:
             yield from moves
 
 
-_active: "weakref.WeakValueDictionary[str, Sandbox]" = weakref.WeakValueDictionary()
+_active: "weakref.WeakValueDictionary[Ref, Sandbox]" = weakref.WeakValueDictionary()
 
 
 def spawn(
@@ -275,8 +276,9 @@ def spawn(
 def attach(name: str, *, tenant: str = "", client: Optional[Client] = None) -> Sandbox:
     """A cell that runs already. :class:`NotFound` if there is none."""
     client = client or _client.default()
-    report = client.do(_calls.inspect(Ref(tenant, name)))
-    return Sandbox(client, Ref(report.tenant or tenant, report.name or name), report.backend, owned=False)
+    asked = Ref(tenant, name)
+    report = client.do(_calls.inspect(asked))
+    return Sandbox(client, _calls.reported(report, asked), report.backend, owned=False)
 
 
 def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[str, Sandbox]:
@@ -286,8 +288,8 @@ def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[st
     out: Dict[str, Sandbox] = {}
     for report in client.do(_calls.list_cells(tenant)):
         if report.state in _calls.ALIVE:
-            ref = Ref(report.tenant, report.name)
-            mine = _active.get(str(ref))
+            ref = _calls.reported(report)
+            mine = _active.get(ref)
             out[ref.short()] = (
                 mine
                 if mine is not None and mine.client is client

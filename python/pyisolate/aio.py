@@ -267,8 +267,9 @@ async def connect(server: Optional[str] = None, token: Optional[str] = None) -> 
 async def attach(name: str, *, tenant: str = "", client: Optional[Client] = None) -> Sandbox:
     """A cell that runs already."""
     client = client or await _aclient.default()
-    report = await client.do(_calls.inspect(Ref(tenant, name)))
-    return Sandbox(client, Ref(report.tenant or tenant, report.name or name), report.backend)
+    asked = Ref(tenant, name)
+    report = await client.do(_calls.inspect(asked))
+    return Sandbox(client, _calls.reported(report, asked), report.backend)
 
 
 async def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[str, Sandbox]:
@@ -277,7 +278,7 @@ async def list_active(tenant: str = "", *, client: Optional[Client] = None) -> D
     out: Dict[str, Sandbox] = {}
     for report in await client.do(_calls.list_cells(tenant)):
         if report.state in _calls.ALIVE:
-            ref = Ref(report.tenant, report.name)
+            ref = _calls.reported(report)
             out[ref.short()] = Sandbox(client, ref, report.backend)
     return out
 

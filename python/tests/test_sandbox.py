@@ -170,6 +170,27 @@ class SandboxTest(NodeTestCase):
         with self.assertRaises(iso.NotFound):
             iso.attach("r")
 
+    def test_a_cell_is_not_the_next_of_its_name(self):
+        old = iso.spawn("job")
+        old.close()
+        with iso.spawn("job") as new:
+            new.exec("x = 'mine'")
+            for do in (
+                old.kill,
+                old.quarantine,
+                old.inspect,
+                lambda: old.exec("x = 'theirs'"),
+                lambda: old.post(1),
+            ):
+                with self.assertRaises(iso.CellGone) as caught:
+                    do()
+                self.assertIn("another has its name", str(caught.exception))
+            self.assertEqual(list(old), [])
+            old.close()
+            self.assertIs(iso.list_active()["job"], new)
+            new.exec("post(x)")
+            self.assertEqual(new.recv(timeout=5), "mine")
+
     def test_bad_spawns(self):
         for options in (
             {"memory": "1 MB"},

@@ -3,7 +3,8 @@
 // A cell is named by its tenant and a name of its own; both match ^[A-Za-z0-9_-]{1,64}$. Where
 // a request has an empty tenant the caller's is meant, or "default". A cell is an actor: each
 // start of it is an incarnation with an epoch of its own. The name is free when the cell was
-// closed, and one that has ended gives it up for another.
+// closed, and one that has ended gives it up for another. A request that has the id of a cell's
+// report is for that cell alone: CellGone when another has the name by now.
 //
 // What one client asks of one cell is begun in the order in which it was asked: what runs code
 // (Exec, Call) one after the other, and Send beside it. Repetitions with the same request_id
@@ -561,6 +562,7 @@ type ExecRequest struct {
 	Args          []string               `protobuf:"bytes,6,rep,name=args,proto3" json:"args,omitempty"`                            // sys.argv[1:]
 	RequestId     string                 `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // at most 128 bytes; empty: none
 	Epoch         uint64                 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`                         // only this incarnation; 0: whichever runs
+	Id            string                 `protobuf:"bytes,9,opt,name=id,proto3" json:"id,omitempty"`                                // only the cell of this id, as in its report; empty: whichever has the name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -651,6 +653,13 @@ func (x *ExecRequest) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *ExecRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type ExecResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -706,6 +715,7 @@ type CallRequest struct {
 	Raw           []byte `protobuf:"bytes,6,opt,name=raw,proto3,oneof" json:"raw,omitempty"`
 	RequestId     string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Epoch         uint64 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Id            string `protobuf:"bytes,9,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -796,6 +806,13 @@ func (x *CallRequest) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *CallRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type CallResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         *Value                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
@@ -855,6 +872,7 @@ type SendRequest struct {
 	Value         *Value                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Id            string                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -922,6 +940,13 @@ func (x *SendRequest) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *SendRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type SendResponse struct {
@@ -1141,6 +1166,7 @@ type RecvRequest struct {
 	// How long to wait for the first; unset: as long as the call may take. With 0 seconds it
 	// takes what there is.
 	Wait          *durationpb.Duration `protobuf:"bytes,4,opt,name=wait,proto3" json:"wait,omitempty"`
+	Id            string               `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1201,6 +1227,13 @@ func (x *RecvRequest) GetWait() *durationpb.Duration {
 		return x.Wait
 	}
 	return nil
+}
+
+func (x *RecvRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type RecvResponse struct {
@@ -1338,7 +1371,8 @@ type StreamRequest struct {
 	// End after this many posts and errors; 0: with the cell's end.
 	Limit uint64 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Also what Logs gives.
-	All           bool `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
+	All           bool   `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
+	Id            string `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1399,6 +1433,13 @@ func (x *StreamRequest) GetAll() bool {
 		return x.All
 	}
 	return false
+}
+
+func (x *StreamRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type StreamResponse struct {
@@ -1553,6 +1594,7 @@ type LogsRequest struct {
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Follow        bool                   `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"` // otherwise it ends after what is there
+	Id            string                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`          // only the cell of this id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1606,6 +1648,13 @@ func (x *LogsRequest) GetFollow() bool {
 		return x.Follow
 	}
 	return false
+}
+
+func (x *LogsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type LogsResponse struct {
@@ -1862,6 +1911,7 @@ type InspectRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1906,6 +1956,13 @@ func (x *InspectRequest) GetTenant() string {
 func (x *InspectRequest) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *InspectRequest) GetId() string {
+	if x != nil {
+		return x.Id
 	}
 	return ""
 }
@@ -2208,6 +2265,7 @@ type QuarantineRequest struct {
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // at most 1 KiB
+	Id            string                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`         // only the cell of this id, as in its report; empty: whichever has the name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2263,6 +2321,13 @@ func (x *QuarantineRequest) GetReason() string {
 	return ""
 }
 
+func (x *QuarantineRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type QuarantineResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2304,6 +2369,7 @@ type KillRequest struct {
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // at most 1 KiB
+	Id            string                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`         // only the cell of this id, as in its report; empty: whichever has the name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2359,6 +2425,13 @@ func (x *KillRequest) GetReason() string {
 	return ""
 }
 
+func (x *KillRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type KillResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2399,6 +2472,7 @@ type CloseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Id            string                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id, as in its report; empty: whichever has the name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2447,6 +2521,13 @@ func (x *CloseRequest) GetName() string {
 	return ""
 }
 
+func (x *CloseRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type CloseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2489,6 +2570,7 @@ type CheckpointRequest struct {
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Recipient     string                 `protobuf:"bytes,3,opt,name=recipient,proto3" json:"recipient,omitempty"` // a key that only can open it; empty: the cluster's
 	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Id            string                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2547,6 +2629,13 @@ func (x *CheckpointRequest) GetRecipient() string {
 func (x *CheckpointRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CheckpointRequest) GetId() string {
+	if x != nil {
+		return x.Id
 	}
 	return ""
 }
@@ -2926,6 +3015,7 @@ type MigrateRequest struct {
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"` // where to
 	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Id            string                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2984,6 +3074,13 @@ func (x *MigrateRequest) GetNode() string {
 func (x *MigrateRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *MigrateRequest) GetId() string {
+	if x != nil {
+		return x.Id
 	}
 	return ""
 }
@@ -3068,7 +3165,7 @@ func (x *MigrateResponse) GetEpoch() uint64 {
 type CellReport struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Cell    *CellRef               `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
-	Id      string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // unique in the node's life
+	Id      string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // of the cell from its spawn to its close, through restarts; no other ever has it
 	Backend string                 `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
 	// starting, running, restarting, quarantined, closed, killed or crashed
 	State      string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
@@ -3506,7 +3603,7 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\amessage\x18\x06 \x01(\x03R\amessage\"/\n" +
 	"\aRestart\x12\x12\n" +
 	"\x04when\x18\x01 \x01(\tR\x04when\x12\x10\n" +
-	"\x03max\x18\x02 \x01(\rR\x03max\"\xc4\x01\n" +
+	"\x03max\x18\x02 \x01(\rR\x03max\"\xd4\x01\n" +
 	"\vExecRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3516,9 +3613,10 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x04args\x18\x06 \x03(\tR\x04args\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\a \x01(\tR\trequestId\x12\x14\n" +
-	"\x05epoch\x18\b \x01(\x04R\x05epoch\"$\n" +
+	"\x05epoch\x18\b \x01(\x04R\x05epoch\x12\x0e\n" +
+	"\x02id\x18\t \x01(\tR\x02id\"$\n" +
 	"\fExecResponse\x12\x14\n" +
-	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\"\xd1\x01\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\"\xe1\x01\n" +
 	"\vCallRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -3528,18 +3626,20 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x03raw\x18\x06 \x01(\fH\x00R\x03raw\x88\x01\x01\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\a \x01(\tR\trequestId\x12\x14\n" +
-	"\x05epoch\x18\b \x01(\x04R\x05epochB\x06\n" +
+	"\x05epoch\x18\b \x01(\x04R\x05epoch\x12\x0e\n" +
+	"\x02id\x18\t \x01(\tR\x02idB\x06\n" +
 	"\x04_raw\"O\n" +
 	"\fCallResponse\x12)\n" +
 	"\x05value\x18\x01 \x01(\v2\x13.pyisolate.v1.ValueR\x05value\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\x99\x01\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xa9\x01\n" +
 	"\vSendRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12)\n" +
 	"\x05value\x18\x03 \x01(\v2\x13.pyisolate.v1.ValueR\x05value\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tR\trequestId\x12\x14\n" +
-	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\"$\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\tR\x02id\"$\n" +
 	"\fSendResponse\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\"i\n" +
 	"\x0ePublishRequest\x12\x16\n" +
@@ -3551,23 +3651,25 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\arefused\x18\x02 \x03(\v2\x15.pyisolate.v1.RefusalR\arefused\"e\n" +
 	"\aRefusal\x12)\n" +
 	"\x04cell\x18\x01 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x12/\n" +
-	"\x05error\x18\x02 \x01(\v2\x19.pyisolate.v1.ErrorDetailR\x05error\"z\n" +
+	"\x05error\x18\x02 \x01(\v2\x19.pyisolate.v1.ErrorDetailR\x05error\"\x8a\x01\n" +
 	"\vRecvRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
 	"\x03max\x18\x03 \x01(\rR\x03max\x12-\n" +
-	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"8\n" +
+	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\"8\n" +
 	"\fRecvResponse\x12(\n" +
 	"\x05items\x18\x01 \x03(\v2\x12.pyisolate.v1.ItemR\x05items\"l\n" +
 	"\x04Item\x12)\n" +
 	"\x04post\x18\x01 \x01(\v2\x13.pyisolate.v1.ValueH\x00R\x04post\x121\n" +
 	"\x05error\x18\x02 \x01(\v2\x19.pyisolate.v1.ErrorDetailH\x00R\x05errorB\x06\n" +
-	"\x04item\"c\n" +
+	"\x04item\"s\n" +
 	"\rStreamRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\x04R\x05limit\x12\x10\n" +
-	"\x03all\x18\x04 \x01(\bR\x03all\"\x93\x02\n" +
+	"\x03all\x18\x04 \x01(\bR\x03all\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\"\x93\x02\n" +
 	"\x0eStreamResponse\x12)\n" +
 	"\x04post\x18\x01 \x01(\v2\x13.pyisolate.v1.ValueH\x00R\x04post\x121\n" +
 	"\x05error\x18\x02 \x01(\v2\x19.pyisolate.v1.ErrorDetailH\x00R\x05error\x12%\n" +
@@ -3575,11 +3677,12 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x06metric\x18\x04 \x01(\v2\x14.pyisolate.v1.MetricH\x00R\x06metric\x12.\n" +
 	"\x06denial\x18\x05 \x01(\v2\x14.pyisolate.v1.DenialH\x00R\x06denial\x12\x14\n" +
 	"\x04lost\x18\x06 \x01(\x04H\x00R\x04lostB\x06\n" +
-	"\x04item\"Q\n" +
+	"\x04item\"a\n" +
 	"\vLogsRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06follow\x18\x03 \x01(\bR\x06follow\"\xb3\x01\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\"\xb3\x01\n" +
 	"\fLogsResponse\x12%\n" +
 	"\x03log\x18\x01 \x01(\v2\x11.pyisolate.v1.LogH\x00R\x03log\x12.\n" +
 	"\x06metric\x18\x02 \x01(\v2\x14.pyisolate.v1.MetricH\x00R\x06metric\x12.\n" +
@@ -3598,10 +3701,11 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"<\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"L\n" +
 	"\x0eInspectRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"C\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"C\n" +
 	"\x0fInspectResponse\x120\n" +
 	"\x06report\x18\x01 \x01(\v2\x18.pyisolate.v1.CellReportR\x06report\"*\n" +
 	"\x10ListCellsRequest\x12\x16\n" +
@@ -3625,27 +3729,31 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"warmMisses\x1a9\n" +
 	"\vStatesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"W\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"g\n" +
 	"\x11QuarantineRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x14\n" +
-	"\x12QuarantineResponse\"Q\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\"\x14\n" +
+	"\x12QuarantineResponse\"a\n" +
 	"\vKillRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x0e\n" +
-	"\fKillResponse\":\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\"\x0e\n" +
+	"\fKillResponse\"J\n" +
 	"\fCloseRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x0f\n" +
-	"\rCloseResponse\"|\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\"\x0f\n" +
+	"\rCloseResponse\"\x8c\x01\n" +
 	"\x11CheckpointRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
 	"\trecipient\x18\x03 \x01(\tR\trecipient\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"R\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\"R\n" +
 	"\x12CheckpointResponse\x12<\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x1c.pyisolate.v1.CheckpointInfoR\n" +
@@ -3673,13 +3781,14 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"request_id\x18\x05 \x01(\tR\trequestId\"n\n" +
 	"\x0fRestoreResponse\x12)\n" +
 	"\x04cell\x18\x01 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x120\n" +
-	"\x06report\x18\x02 \x01(\v2\x18.pyisolate.v1.CellReportR\x06report\"o\n" +
+	"\x06report\x18\x02 \x01(\v2\x18.pyisolate.v1.CellReportR\x06report\"\x7f\n" +
 	"\x0eMigrateRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"\x9c\x01\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\"\x9c\x01\n" +
 	"\x0fMigrateResponse\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x12\x16\n" +
 	"\x06copied\x18\x02 \x01(\x03R\x06copied\x12\x12\n" +

@@ -3,7 +3,8 @@
 // A cell is named by its tenant and a name of its own; both match ^[A-Za-z0-9_-]{1,64}$. Where
 // a request has an empty tenant the caller's is meant, or "default". A cell is an actor: each
 // start of it is an incarnation with an epoch of its own. The name is free when the cell was
-// closed, and one that has ended gives it up for another.
+// closed, and one that has ended gives it up for another. A request that has the id of a cell's
+// report is for that cell alone: CellGone when another has the name by now.
 //
 // What one client asks of one cell is begun in the order in which it was asked: what runs code
 // (Exec, Call) one after the other, and Send beside it. Repetitions with the same request_id
