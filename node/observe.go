@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell/pydist"
@@ -33,7 +34,8 @@ func (n *Node) openObserver(ctx context.Context) (err error) {
 	if n.config.Python != "" || os.Getenv(pydist.PythonEnv) != "" {
 		python = "chosen" // it is looked at later
 	}
-	n.observer.Observer = &telemetry.Observer{Events: events.NewHub(0), Logger: n.logger,
+	hub := events.NewHubFrom(0, uint64(time.Now().UnixMicro())) //nolint:gosec // it is positive
+	n.observer.Observer = &telemetry.Observer{Events: hub, Logger: n.logger,
 		Metrics: telemetry.NewMetrics(telemetry.WithBuild(n.config.Version, python), telemetry.WithGuestTags(n.config.MetricTags...))}
 	n.observer.Read(telemetry.Sources{Events: n.observer.Events.Stats})
 	if n.observer.Tracer, err = trace.New(ctx, n.config.traces()); err != nil {

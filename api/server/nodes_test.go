@@ -76,8 +76,11 @@ func TestEvents(t *testing.T) {
 	for range 20 {
 		publish("", events.PolicyPut)
 	}
-	if got := kinds(n.Client, &pb.EventsRequest{After: 1, Follow: true}, 2); !slices.Equal(got, []string{"lost", "POLICY_PUT"}) {
+	if got := kinds(n.Client, &pb.EventsRequest{After: 1, Follow: true}, 3); !slices.Equal(got, []string{"lost", "DENIED", "POLICY_PUT"}) {
 		t.Errorf("%v", got)
+	}
+	if got := kinds(bound, &pb.EventsRequest{After: 1}, 100); len(got) != 0 {
+		t.Errorf("who is bound hears %v of what others have lost", got)
 	}
 	for _, refused := range []struct {
 		as   *client.Client

@@ -45,10 +45,12 @@ func Kinds() []Kind { return slices.Clone(kinds) }
 // Valid reports whether k is one of them.
 func (k Kind) Valid() bool { return slices.Contains(kinds, k) }
 
-// cheap reports whether it costs a guest, or who calls one, nothing to bring it about.
+// cheap reports whether a guest, or who spawns and calls cells, brings it about as often as he
+// likes.
 func (k Kind) cheap() bool {
 	switch k {
-	case Denied, BrokerError, MemKill, CPUKill, WallKill, OutputKill, CPUThrottle:
+	case Denied, BrokerError, MemKill, CPUKill, WallKill, OutputKill, CPUThrottle,
+		CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined, HostStarted, HostEnded:
 		return true
 	}
 	return false

@@ -19,34 +19,34 @@ const DefaultKeep = 4096
 const (
 	budgetRate  = 20
 	budgetBurst = 100
-	// maxBudgets is how many budgets are known at one time.
-	maxBudgets = 4096
+	// maxKnown is how many budgets, and shares of which nothing is kept, are known at one time.
+	maxKnown = 4096
 )
 
-// Hub keeps the latest events.
+// Hub keeps the latest events. Where there are too many, whoever has most of them loses his oldest:
+// so nobody's events take away those of somebody who has fewer.
 type Hub struct {
-	keep int
-	now  func() time.Time
+	keep  int
+	first uint64 // the index of the first event
+	now   func() time.Time
 
 	mu      sync.Mutex
-	kept    []slot // ascending; a prefix of it may be gone
+	kept    []slot // ascending
 	alive   int    // slots of kept that have an event
 	next    uint64 // the index that comes next
-	of      map[string]*share
+	of      map[holder]*share
+	shares  largest       // all of them
 	more    chan struct{} // closed at the next event; nil: nobody waits
 	budgets map[budgetKey]*budget
 	stats   Stats
 }
 
-// slot is where an event is, or was until its tenant had too many: then it is nil. Events do not
+// slot is where an event is, or was until its holder had too many: then it is nil. Events do not
 // change once they are here.
 type slot struct {
 	index uint64
 	event *Event
 }
-
-// share is what is kept of one tenant: the indexes of its events, ascending.
-type share struct{ indexes []uint64 }
 
 type budgetKey struct {
 	tenant string
@@ -67,12 +67,17 @@ type Stats struct {
 	Kept int
 }
 
-// NewHub returns a hub that keeps so many events; 0 is 4096.
-func NewHub(keep int) *Hub {
+// NewHub returns a hub that keeps so many events, from index 1 on; 0 is 4096.
+func NewHub(keep int) *Hub { return NewHubFrom(keep, 1) }
+
+// NewHubFrom is NewHub with another first index, 1 at least. A program that may start again takes one that
+// is higher than all of its earlier lives, such as the time in microseconds: readers that have an
+// index of such a life are then told apart.
+func NewHubFrom(keep int, first uint64) *Hub {
 	if keep <= 0 {
 		keep = DefaultKeep
 	}
-	return &Hub{keep: keep, now: time.Now, next: 1, of: map[string]*share{}, budgets: map[budgetKey]*budget{},
+	return &Hub{keep: keep, first: first, now: time.Now, next: first, of: map[holder]*share{}, budgets: map[budgetKey]*budget{},
 		stats: Stats{Published: map[Kind]uint64{}, Suppressed: map[Kind]uint64{}}}
 }
 
@@ -108,7 +113,7 @@ func (h *Hub) Publish(e Event) {
 func (h *Hub) afford(of budgetKey) (lost uint64, ok bool) {
 	b := h.budgets[of]
 	if b == nil {
-		if len(h.budgets) >= maxBudgets { // whoever lost nothing has lost nothing by this, either
+		if len(h.budgets) >= maxKnown { // whoever lost nothing has lost nothing by this, either
 			clear(h.budgets)
 		}
 		b = &budget{limit: rate.NewLimiter(budgetRate, budgetBurst)}
@@ -128,79 +133,66 @@ func (h *Hub) add(e Event) {
 	h.next++
 	h.kept = append(h.kept, slot{e.Index, &e})
 	h.alive++
-	s := h.of[e.Tenant]
-	if s == nil {
-		s = &share{}
-		h.of[e.Tenant] = s
-	}
-	s.indexes = append(s.indexes, e.Index)
-	if e.Tenant != "" && len(s.indexes) > max(1, h.keep/2) {
-		h.drop(h.at(s.indexes[0]))
-	}
+	h.give(e.holder(), e.Index)
 	if h.alive > h.keep {
-		h.trim()
-		h.drop(0)
+		at := h.search(h.take())
+		h.kept[at].event = nil
+		h.alive--
 	}
-	h.trim()
+	if len(h.kept) > 2*h.keep {
+		h.kept = slices.DeleteFunc(h.kept, func(s slot) bool { return s.event == nil })
+	}
 }
 
-// at is where an index that is kept is: each since the first has a slot.
-func (h *Hub) at(index uint64) int { return int(index - h.kept[0].index) }
-
-// drop forgets the event of a slot, which is the oldest of its tenant.
-func (h *Hub) drop(at int) {
-	tenant := h.kept[at].event.Tenant
-	s := h.of[tenant]
-	if s.indexes = s.indexes[1:]; len(s.indexes) == 0 {
-		delete(h.of, tenant)
-	}
-	h.kept[at].event = nil
-	h.alive--
-}
-
-// trim gives up the slots at the front that have nothing. Where they are scattered, a quiet
-// tenant's old event would have the hub remember them without end: it goes.
-func (h *Hub) trim() {
-	for len(h.kept) > 0 && (h.kept[0].event == nil || len(h.kept) > 4*h.keep) {
-		if h.kept[0].event != nil {
-			h.drop(0)
-		}
-		h.kept = h.kept[1:]
-	}
+// search is where the first slot from an index on is.
+func (h *Hub) search(index uint64) int {
+	return sort.Search(len(h.kept), func(i int) bool { return h.kept[i].index >= index })
 }
 
 // Since returns what is kept after an index, oldest first. lost is how many are missing among and
 // before them, next what to ask with the next time, and more is closed when there is more; it is
-// nil of a nil hub. An index that has not been reached yet is of an earlier life of the node: all
-// that is kept is after it.
+// nil of a nil hub. An index that this hub has not given to an event is of an earlier life of the
+// node: all that is kept is after it. Readers of one tenant's use a [Reader].
 func (h *Hub) Since(index uint64) (events []Event, lost, next uint64, more <-chan struct{}) {
 	if h == nil {
 		return nil, 0, index, nil
 	}
-	found, index, next, more := h.after(index)
-	for _, s := range found {
-		if s.event != nil {
-			if events == nil {
-				events = make([]Event, 0, len(found))
-			}
-			events = append(events, *s.event)
-		}
-	}
+	h.mu.Lock()
+	index = h.within(index)
+	found, next, more := h.after(index)
+	h.mu.Unlock()
+	events = live(found, "")
 	return events, next - index - uint64(len(events)), next, more
 }
 
-// after is the part of Since for which nobody can publish.
-func (h *Hub) after(index uint64) (found []slot, from, next uint64, more <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// within is an index of this hub's to begin after, under mu.
+func (h *Hub) within(index uint64) uint64 {
+	if index < h.first || index >= h.next {
+		return h.first - 1
+	}
+	return index
+}
+
+// after has the slots after an index, under mu.
+func (h *Hub) after(index uint64) (found []slot, next uint64, more <-chan struct{}) {
 	if h.more == nil {
 		h.more = make(chan struct{})
 	}
-	if index >= h.next {
-		index = 0
+	return slices.Clone(h.kept[h.search(index+1):]), h.next - 1, h.more
+}
+
+// live are the events of slots, those of a tenant alone where it is not "".
+func live(slots []slot, tenant string) (events []Event) {
+	for _, s := range slots {
+		if s.event == nil || tenant != "" && s.event.Tenant != tenant {
+			continue
+		}
+		if events == nil {
+			events = make([]Event, 0, len(slots))
+		}
+		events = append(events, *s.event)
 	}
-	at := sort.Search(len(h.kept), func(i int) bool { return h.kept[i].index > index })
-	return slices.Clone(h.kept[at:]), index, h.next - 1, h.more
+	return events
 }
 
 // Stats counts.

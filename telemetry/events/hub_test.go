@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestHubProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		keep := rapid.IntRange(1, 12).Draw(t, "keep")
-		h := NewHub(keep)
+		h := newRestedHub(keep)
 		all := map[uint64]Event{}
 		for range rapid.IntRange(0, 200).Draw(t, "events") {
 			e := Event{Kind: rapid.SampledFrom([]Kind{CellStarted, CellEnded, HostEnded}).Draw(t, "kind"),
@@ -36,7 +36,7 @@ func TestHubProperties(t *testing.T) {
 			t.Fatalf("%d events, %d lost, next %d, after %d of %d", len(got), lost, next, from, len(all))
 		}
 		checkKept(t, got, all, keep, from)
-		if len(h.kept) > 4*keep {
+		if len(h.kept) > 2*keep {
 			t.Fatalf("%d slots for %d events", len(h.kept), keep)
 		}
 		select {
@@ -49,36 +49,76 @@ func TestHubProperties(t *testing.T) {
 	})
 }
 
+// newRestedHub is one between whose events there is so much time that nobody's budget is used up.
+func newRestedHub(keep int) *Hub {
+	h, now := NewHub(keep), time.Unix(1, 0)
+	h.now = func() time.Time { now = now.Add(time.Second); return now }
+	return h
+}
+
 func checkKept(t *rapid.T, got []Event, all map[uint64]Event, keep int, from uint64) {
-	of, last := map[string]int{}, from
+	kept, published, last := map[holder]int{}, map[holder]int{}, from
 	for _, e := range got {
 		was := all[e.Index]
 		if e.Index <= last || e.Kind != was.Kind || e.Tenant != was.Tenant || e.Message != Text(was.Message, MaxMessage) || e.At.IsZero() {
 			t.Fatalf("event %+v after %d, published as %+v", e, last, was)
 		}
 		last = e.Index
-		of[e.Tenant]++
-	}
-	for tenant, n := range of {
-		if n > keep || tenant != "" && n > max(1, keep/2) {
-			t.Fatalf("%d events of %q of %d", n, tenant, keep)
-		}
+		kept[e.holder()]++
 	}
 	if len(all) > 0 && from < uint64(len(all)) && last != uint64(len(all)) {
 		t.Fatalf("the newest is %d of %d", last, len(all))
 	}
+	for i, e := range all {
+		if i > from {
+			published[e.holder()]++
+		}
+	}
+	for who, n := range published { // there are five holders
+		if kept[who] < min(n, keep/5) {
+			t.Fatalf("%d events of %d of %+v in a hub of %d", kept[who], n, who, keep)
+		}
+	}
 }
 
-// A tenant to which a lot happens takes nothing from one to which little does.
+// Whoever something happens to often, the hosts' events included, takes nothing from one to whom
+// little does, however long it goes on.
 func TestNoisyTenant(t *testing.T) {
-	h := NewHub(100)
-	h.Publish(Event{Kind: CellCrashed, Tenant: "quiet", Cell: "c"})
-	for range 200 {
-		h.Publish(Event{Kind: CellStarted, Tenant: "noisy"})
+	for _, noise := range []Event{{Kind: CellStarted, Tenant: "noisy"}, {Kind: HostStarted}, {Kind: PolicyPut}} {
+		h := newRestedHub(100)
+		h.Publish(Event{Kind: Denied, Tenant: "quiet", Cell: "c"})
+		h.Publish(Event{Kind: NodeReady, Tenant: "another"})
+		for range 2000 {
+			h.Publish(noise)
+		}
+		got, lost, _, _ := h.Since(0)
+		if len(got) != 100 || got[0].Tenant != "quiet" || got[1].Tenant != "another" || lost != 1902 {
+			t.Errorf("%s: %d kept, %d lost, first %+v", noise.Kind, len(got), lost, got[0])
+		}
 	}
-	got, lost, _, _ := h.Since(0)
-	if len(got) != 51 || got[0].Tenant != "quiet" || lost != 150 {
-		t.Errorf("%d kept, %d lost, first %+v", len(got), lost, got[0])
+}
+
+// What hosts do takes nothing from what the node's own user does.
+func TestNoisyHosts(t *testing.T) {
+	h := newRestedHub(100)
+	h.Publish(Event{Kind: PolicyPut})
+	for range 2000 {
+		h.Publish(Event{Kind: HostEnded})
+	}
+	if got, _, _, _ := h.Since(0); got[0].Kind != PolicyPut {
+		t.Errorf("first %+v", got[0])
+	}
+}
+
+// A hub does not know all tenants there ever were.
+func TestManyTenants(t *testing.T) {
+	h := newRestedHub(8)
+	for i := range 2 * (8 + maxKnown) {
+		h.Publish(Event{Kind: CellStarted, Tenant: fmt.Sprint(i)})
+		h.Publish(Event{Kind: HostEnded})
+	}
+	if len(h.of) > 8+maxKnown || len(h.of) != len(h.shares) || h.Stats().Kept != 8 {
+		t.Errorf("%d shares, %d in order, %d events", len(h.of), len(h.shares), h.Stats().Kept)
 	}
 }
 
@@ -94,11 +134,11 @@ func TestBudget(t *testing.T) {
 		denied("a")
 	}
 	denied("b")
-	h.Publish(Event{Kind: CellCrashed, Tenant: "a"})
+	h.Publish(Event{Kind: PolicyHotload, Tenant: "a"})
 	now = now.Add(time.Second)
 	denied("a")
 	got, _, _, _ := h.Since(budgetBurst)
-	if len(got) != 3 || got[0].Tenant != "b" || got[1].Kind != CellCrashed || got[2].Message != "(7 before it are left out) no" {
+	if len(got) != 3 || got[0].Tenant != "b" || got[1].Kind != PolicyHotload || got[2].Message != "(7 before it are left out) no" {
 		t.Errorf("events %+v", got)
 	}
 	if n := len(got[2].Denial.Action); n > maxField {
@@ -111,16 +151,64 @@ func TestBudget(t *testing.T) {
 
 // A reader with an index of an earlier life of the node gets all there is.
 func TestIndexOfAnotherLife(t *testing.T) {
-	h := NewHub(0)
+	h := NewHubFrom(0, 1000)
 	h.Publish(Event{Kind: NodeReady})
-	got, lost, next, _ := h.Since(4711)
-	if len(got) != 1 || lost != 0 || next != 1 {
-		t.Errorf("%+v, %d lost, next %d", got, lost, next)
+	h.Publish(Event{Kind: NodeReady, Tenant: "a"})
+	for _, after := range []uint64{0, 7, 4711} {
+		got, lost, next, _ := h.Since(after)
+		if len(got) != 2 || got[0].Index != 1000 || lost != 0 || next != 1001 {
+			t.Errorf("after %d: %+v, %d lost, next %d", after, got, lost, next)
+		}
+		if got, lost, _ := h.Reader("a", after).Next(); len(got) != 1 || lost != 0 {
+			t.Errorf("a reader after %d: %+v, %d lost", after, got, lost)
+		}
 	}
-	got, lost, next, _ = h.Since(next)
-	if len(got) != 0 || lost != 0 || next != 1 {
+	if got, lost, next, _ := h.Since(1001); len(got) != 0 || lost != 0 || next != 1001 {
 		t.Errorf("then %+v, %d lost, next %d", got, lost, next)
 	}
+}
+
+// Of what a reader is told to be missing, all is its tenant's; and together with what it gets, it is
+// all that was published.
+func TestReaderProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := newRestedHub(rapid.IntRange(1, 12).Draw(t, "keep"))
+		var all []Event
+		publish := func(most int) {
+			for range rapid.IntRange(0, most).Draw(t, "events") {
+				e := Event{Kind: CellStarted, Tenant: rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "tenant")}
+				h.Publish(e)
+				all = append(all, e)
+			}
+		}
+		count := func(tenant string, events []Event) (n int) {
+			for _, e := range events {
+				if tenant == "" || e.Tenant == tenant {
+					n++
+				}
+			}
+			return n
+		}
+		tenant := rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "reader")
+		publish(100)
+		from := rapid.IntRange(0, len(all)).Draw(t, "from")
+		r := h.Reader(tenant, uint64(from))
+		got, lost, _ := r.Next()
+		of, since := count(tenant, all), count(tenant, all[from:])
+		switch n := len(got) + int(lost); {
+		case count(tenant, got) != len(got):
+			t.Fatalf("%q reads %+v", tenant, got)
+		case from == 0 && lost != 0, from > 0 && (n < since || n > of), from > 0 && tenant == "" && n != since:
+			t.Fatalf("%d events and %d lost, of %d since %d, and %d in all", len(got), lost, since, from, of)
+		}
+		read, latest := len(all), h.Latest(tenant)
+		publish(100)
+		for _, r := range []*Reader{r, latest} {
+			if got, lost, _ := r.Next(); len(got)+int(lost) != count(tenant, all[read:]) {
+				t.Fatalf("then %d events and %d lost, of %d", len(got), lost, count(tenant, all[read:]))
+			}
+		}
+	})
 }
 
 func TestNilHub(t *testing.T) {
@@ -129,6 +217,11 @@ func TestNilHub(t *testing.T) {
 	got, lost, next, more := h.Since(3)
 	if got != nil || lost != 0 || next != 3 || more != nil || h.Stats().Kept != 0 {
 		t.Error("a nil hub has something")
+	}
+	for _, r := range []*Reader{h.Reader("", 3), h.Latest("a")} {
+		if got, lost, more := r.Next(); got != nil || lost != 0 || more != nil {
+			t.Error("a reader of a nil hub has something")
+		}
 	}
 }
 
@@ -160,7 +253,7 @@ func TestReaders(t *testing.T) {
 	for range publishers {
 		publish.Go(func() {
 			for range each {
-				h.Publish(Event{Kind: HostEnded})
+				h.Publish(Event{Kind: PolicyPut})
 			}
 		})
 	}
@@ -218,7 +311,7 @@ func BenchmarkPublish(b *testing.B) {
 					<-done
 				})
 			}
-			e := Event{Kind: CellStarted, Tenant: "acme", Cell: "worker", Message: "runs"}
+			e := Event{Kind: PolicyHotload, Tenant: "acme", Cell: "worker", Message: "runs"}
 			b.ReportAllocs()
 			for b.Loop() {
 				h.Publish(e)
@@ -232,7 +325,7 @@ func BenchmarkPublish(b *testing.B) {
 func BenchmarkSince(b *testing.B) {
 	h := NewHub(0)
 	for i := range DefaultKeep {
-		h.Publish(Event{Kind: CellStarted, Tenant: fmt.Sprint(i % 10)})
+		h.Publish(Event{Kind: PolicyHotload, Tenant: fmt.Sprint(i % 10)})
 	}
 	b.Run("all", func(b *testing.B) {
 		for b.Loop() {

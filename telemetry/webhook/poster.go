@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/internal/outbound"
+	"github.com/pyisolate/pyisolate/telemetry/events"
 )
 
 const (
@@ -30,7 +31,7 @@ type poster struct {
 	hook   Hook
 	sender *Sender
 	client *http.Client
-	next   uint64 // index in the hub
+	reader *events.Reader
 	lost   uint64 // not told yet
 }
 
@@ -69,8 +70,8 @@ func (p *poster) wait(more <-chan struct{}) bool {
 
 // take returns the hook's events since the last time.
 func (p *poster) take() (wanted []Event, more <-chan struct{}) {
-	all, lost, next, more := p.config.Hub.Since(p.next)
-	p.next, p.lost = next, p.lost+lost
+	all, lost, more := p.reader.Next()
+	p.lost += lost
 	if lost > 0 {
 		p.config.Delivered(p.hook.Name, "lost", int(min(lost, 1<<31-1)))
 	}

@@ -95,10 +95,9 @@ func New(c Config) (*Sender, error) {
 	c = c.withDefaults()
 	s := &Sender{closing: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	_, _, now, _ := c.Hub.Since(0)
 	for _, h := range c.Hooks {
 		h = h.withDefaults()
-		p := &poster{config: c, hook: h, sender: s, next: now, client: newClient(c, h)}
+		p := &poster{config: c, hook: h, sender: s, reader: c.Hub.Latest(h.Tenant), client: newClient(c, h)}
 		s.running.Go(p.work)
 	}
 	return s, nil

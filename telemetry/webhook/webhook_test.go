@@ -237,7 +237,7 @@ func TestSlowServer(t *testing.T) {
 	hub.Publish(events.Event{Kind: events.NodeReady})
 	await.That(t, "the slow one is asked", func() bool { return slow.count() == 1 })
 	for i := range 100 {
-		hub.Publish(events.Event{Kind: events.HostStarted})
+		hub.Publish(events.Event{Kind: events.PolicyPut})
 		await.That(t, "the other hears of it", func() bool { return len(good.messages()) == i+2 })
 	}
 	close(release)

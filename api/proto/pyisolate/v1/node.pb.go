@@ -281,12 +281,14 @@ func (x *Node) GetUptime() *durationpb.Duration {
 }
 
 type EventsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`   // an index; 0: all that are kept
-	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`  // only this one's; empty: all that the caller may see
-	Cell          string                 `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`      // only this one's; empty: all
-	Kinds         []string               `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`    // empty: all
-	Follow        bool                   `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"` // otherwise it ends after what is kept
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An index; 0, and one of an earlier life of the node: all that are kept. Where those after it
+	// are not all kept, the first "lost" is how many at most are missing.
+	After         uint64   `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	Tenant        string   `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`  // only this one's; empty: all that the caller may see
+	Cell          string   `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`      // only this one's; empty: all
+	Kinds         []string `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`    // empty: all
+	Follow        bool     `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"` // otherwise it ends after what is kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -441,7 +443,7 @@ func (*EventsResponse_Lost) isEventsResponse_Item() {}
 // Event is something that happened.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // ascending in the node's life
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // ascending, also over lives of the node
 	// One of CELL_STARTED, CELL_ENDED, CELL_CRASHED, CELL_RESTARTED, CELL_QUARANTINED, MEM_KILL,
 	// CPU_KILL, WALL_KILL, OUTPUT_KILL, CPU_THROTTLE, DENIED, POLICY_PUT, POLICY_HOTLOAD,
 	// POLICY_REFUSED, BROKER_ERROR, HOST_STARTED, HOST_ENDED, NODE_READY, NODE_DRAINING. Kinds

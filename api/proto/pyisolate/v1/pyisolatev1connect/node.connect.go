@@ -49,7 +49,7 @@ type NodeServiceClient interface {
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
 	// Events streams what happens to cells, hosts and policies: first what the node has kept
 	// after an index, at most 4096 events, then what comes. A principal of a tenant hears of
-	// that tenant. Who is too slow is told how many are missing. Role viewer.
+	// that tenant. Who is too slow is told how many are missing of what he hears of. Role viewer.
 	Events(context.Context, *connect.Request[v1.EventsRequest]) (*connect.ServerStreamForClient[v1.EventsResponse], error)
 }
 
@@ -101,7 +101,7 @@ type NodeServiceHandler interface {
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
 	// Events streams what happens to cells, hosts and policies: first what the node has kept
 	// after an index, at most 4096 events, then what comes. A principal of a tenant hears of
-	// that tenant. Who is too slow is told how many are missing. Role viewer.
+	// that tenant. Who is too slow is told how many are missing of what he hears of. Role viewer.
 	Events(context.Context, *connect.Request[v1.EventsRequest], *connect.ServerStream[v1.EventsResponse]) error
 }
 
