@@ -6,7 +6,7 @@ import time
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
 
 from . import _calls, _client, _reports, _values, errors
 from ._calls import SHORT, PolicyLike, Ref
@@ -58,6 +58,7 @@ class Sandbox:
         self._client = client
         self._ref = ref
         self._posts = Posts()
+        self._ended: Callable[[Ref], None] = _nobody  # is told when the program has ended it
         self.backend = backend
         if owned:
             _active[ref] = self
@@ -197,6 +198,7 @@ class Sandbox:
     def kill(self, reason: str = "") -> None:
         """Ends it now. What is under way fails with :class:`CellGone` and the reason."""
         self._client.do(_calls.kill(self._ref, reason))
+        self._ended(self._ref)
 
     def close(self, timeout: Seconds = 5.0) -> None:
         """Lets what is under way finish for so long, ends the cell and frees its name. No
@@ -209,6 +211,7 @@ class Sandbox:
         except errors.Timeout:
             self._client.do(_calls.kill(self._ref, "it did not end in time"))
             self._client.do(_calls.close(self._ref, timeout))
+        self._ended(self._ref)
 
     def checkpoint(self, recipient: str = "") -> _reports.Checkpoint:
         """Seals the cell's state into a checkpoint. ``recipient`` is a key that only can open
@@ -220,6 +223,10 @@ class Sandbox:
         :class:`Unimplemented` where the node does not have it."""
         with self._client.stream(_calls.migrate(self._ref, node)) as moves:
             yield from moves
+
+
+def _nobody(_: Ref) -> None:
+    pass
 
 
 _active: "weakref.WeakValueDictionary[Ref, Sandbox]" = weakref.WeakValueDictionary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from types import TracebackType
-from typing import Any, Deque, Dict, List, Optional, Type
+from typing import Any, Deque, Dict, Optional, Type
 
 from . import _calls, _node, _reports, _sandbox, errors, policy
 from ._client import Client
@@ -48,7 +48,7 @@ class Supervisor:
             _require(client, rollout_mode)
         self.client = client
         self._options: Dict[str, Any] = options
-        self._cells: List[Sandbox] = []
+        self._cells: Dict[_calls.Ref, Sandbox] = {}
         self._warm: Deque[Sandbox] = deque()
         self._size = warm_pool
         self._state = threading.Condition()
@@ -77,15 +77,36 @@ class Supervisor:
                     failed, self._failed = self._failed, None
                     self._state.notify_all()  # try again
                     raise failed
-                if self._warm:
-                    cell = self._warm.popleft()
-                    self._cells.append(cell)
-                    self._state.notify_all()
+            cell = self._ready()
+            if cell is not None:
+                return self._own(cell)
+        return self._own(_sandbox.spawn(name, client=self.client, **{**self._options, **options}))
+
+    def _ready(self) -> Optional[Sandbox]:
+        """One that stands ready, if there is. What has ended meanwhile does not."""
+        while True:
+            with self._state:
+                if not self._warm:
+                    return None
+                cell = self._warm.popleft()
+                self._state.notify_all()
+            try:
+                if cell.inspect().state == "running":
                     return cell
-        cell = _sandbox.spawn(name, client=self.client, **{**self._options, **options})
+                cell.close()
+            except errors.PyIsolateError:
+                pass  # it is gone
+
+    def _own(self, cell: Sandbox) -> Sandbox:
+        """Keeps a cell until it is closed or killed."""
         with self._state:
-            self._cells.append(cell)
+            self._cells[cell._ref] = cell
+        cell._ended = self._disown
         return cell
+
+    def _disown(self, cell: _calls.Ref) -> None:
+        with self._state:
+            self._cells.pop(cell, None)
 
     @property
     def warm(self) -> int:
@@ -113,7 +134,7 @@ class Supervisor:
                 return
             self._closed = True
             self._state.notify_all()
-            cells = [*self._cells, *self._warm]
+            cells = [*self._cells.values(), *self._warm]
             self._warm.clear()
         if self._node is None:
             for cell in cells:

@@ -43,6 +43,36 @@ class SupervisorTest(NodeTestCase):
             self.assertEqual(s.warm, 3, "what has options of its own does not come from the pool")
         self.assertEqual(iso.list_active(), {}, "it closes what it has started")
 
+    def test_cells_of_others(self):
+        """It keeps no cell that was closed, and ends no other of the name."""
+        with iso.Supervisor(client=self.client) as s:
+            for name in ("job", None, None):
+                with s.spawn(name):
+                    pass
+            s.spawn().kill("enough")
+            self.assertEqual(s._cells, {})
+            s.spawn("left")
+            kept = s.spawn("again")
+            iso.attach("again").close()
+            other = iso.spawn("again")
+            with iso.spawn("job") as job:
+                s.close()
+                for cell in (job, other):
+                    cell.exec("post(1)")
+                    self.assertEqual(cell.recv(timeout=5), 1)
+        self.assertEqual(list(iso.list_active()), ["again"])
+        del kept
+
+    def test_a_warm_cell_that_has_ended(self):
+        with iso.Supervisor(warm_pool=2, client=self.client) as s:
+            until(lambda: s.warm == 2)
+            for cell, end in zip(list(s._warm), ("kill", "close")):
+                getattr(iso.attach(cell.name), end)()
+            sandbox = s.spawn()
+            sandbox.exec("post(1)")
+            self.assertEqual(sandbox.recv(timeout=5), 1)
+            until(lambda: s.warm == 2)
+
     def test_a_pool_that_cannot_be_filled(self):
         with iso.Supervisor(warm_pool=1, client=self.client, policy="no-such-policy") as s:
             with self.assertRaises(iso.NotFound):
