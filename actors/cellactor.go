@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -25,6 +27,7 @@ type cellActor struct {
 	why    string    // it ended, or is quarantined
 	err    error     // that it ended with
 	wanted bool      // its end is: it is not started again
+	barred string    // why it was quarantined by request, and so is not started again; or ""
 	ends   []time.Time
 	timer  *time.Timer
 
@@ -57,15 +60,18 @@ type (
 	over struct{ epoch uint64 }
 	// again: the pause before the next start is over.
 	again struct{ epoch uint64 }
+	// expired: it was kept quarantined for long enough.
+	expired struct{ epoch uint64 }
 	// leave: nobody needs the name any more; of epoch 0, whatever there is by now.
 	leave struct{ epoch uint64 }
 )
 
 // IgnoreDeadLetterLogging: that the actor has ended meanwhile is in order.
-func (*begun) IgnoreDeadLetterLogging() {}
-func (*over) IgnoreDeadLetterLogging()  {}
-func (*again) IgnoreDeadLetterLogging() {}
-func (*leave) IgnoreDeadLetterLogging() {}
+func (*begun) IgnoreDeadLetterLogging()   {}
+func (*over) IgnoreDeadLetterLogging()    {}
+func (*again) IgnoreDeadLetterLogging()   {}
+func (*expired) IgnoreDeadLetterLogging() {}
+func (*leave) IgnoreDeadLetterLogging()   {}
 
 // Receive is called by the mailbox, one message at a time. It never waits.
 func (a *cellActor) Receive(c actor.Context) {
@@ -75,12 +81,17 @@ func (a *cellActor) Receive(c actor.Context) {
 	case *begun:
 		a.begin(m)
 	case *over:
-		if m.epoch == a.epoch && a.state == running {
+		if a.is(running, m.epoch) {
 			a.ended(a.cell.Err())
 		}
 	case *again:
-		if m.epoch == a.epoch && a.state == restarting {
+		if a.is(restarting, m.epoch) {
 			a.start()
+		}
+	case *expired:
+		if a.is(quarantined, m.epoch) {
+			a.err = nil // it was told
+			a.finish(a.why)
 		}
 	case *leave:
 		if m.epoch == a.epoch || m.epoch == 0 {
@@ -93,25 +104,40 @@ func (a *cellActor) Receive(c actor.Context) {
 	}
 }
 
+func (a *cellActor) is(s state, epoch uint64) bool { return a.state == s && a.epoch == epoch }
+
 // accept begins what is asked, or answers why not.
 func (a *cellActor) accept(r *request) {
 	r.taken.Store(true)
+	line := r.env.Body.line()
+	known := line < lines && r.env.ID != (ID{})
+	if known && a.seen.repeats(r, time.Now()) { // also when it could not be begun now
+		return
+	}
 	if err := a.refuse(r); err != nil {
 		r.fail(a.epoch, err)
 		return
 	}
-	switch r.env.Body.(type) {
-	case Kill, Close:
-		a.giveUp()
+	switch b := r.env.Body.(type) {
+	case Kill:
+		a.giveUp(cmp.Or(b.Reason, "it was killed"))
+	case Close:
+		a.giveUp("it was closed")
+	case Quarantine:
+		if a.bar(b.Reason) {
+			r.answer(Reply{Epoch: a.epoch})
+			return
+		}
 	}
-	line, c, epoch := r.env.Body.line(), a.cell, a.epoch
+	c, epoch := a.cell, a.epoch
 	if line >= lines {
 		a.system.working.Go(func() { a.do(r, c, epoch) })
 		return
 	}
-	if r.env.ID == (ID{}) || a.seen.first(r.env.ID, time.Now(), r.answer) {
-		a.lanes[line].add(func() { a.do(r, c, epoch) }, r.handOver)
+	if known {
+		a.seen.begin(r.env.ID)
 	}
+	a.lanes[line].add(func() { a.do(r, c, epoch) }, r.handOver)
 }
 
 // refuse says why nothing is begun, or nil.
@@ -147,9 +173,10 @@ func (a *cellActor) refuse(r *request) error {
 // do is for any goroutine.
 func (a *cellActor) do(r *request, c cell.Cell, epoch uint64) {
 	var reply Reply
-	switch err := r.late(); {
-	case err != nil:
-		reply.Err = err
+	late := r.late()
+	switch {
+	case late != nil:
+		reply.Err = late
 	case c != nil:
 		ctx, done := a.system.observe(r, epoch)
 		reply = perform(ctx, c, r.env.Body)
@@ -157,13 +184,32 @@ func (a *cellActor) do(r *request, c cell.Cell, epoch uint64) {
 	}
 	reply.Epoch = epoch
 	if r.env.ID != (ID{}) && r.env.Body.line() < lines {
-		a.seen.answered(r.env.ID, reply)
+		_, posts := r.env.Body.(Post)
+		a.remember(r, reply, late == nil && (!posts || !errors.Is(reply.Err, cell.Busy)))
 	}
 	if _, ends := r.env.Body.(Close); ends && reply.Err == nil {
 		a.tell(&leave{})
 		<-a.gone // then the name is free
 	}
 	r.answer(reply)
+}
+
+// remember is for any goroutine. What was not begun, or what the inbox had no room for, is not
+// remembered: who asks for it again may have it done, and so may those that did so meanwhile.
+func (a *cellActor) remember(r *request, reply Reply, begun bool) {
+	if begun {
+		a.seen.answered(r.env.ID, reply, time.Now())
+		return
+	}
+	for _, w := range a.seen.undone(r.env.ID) {
+		w.taken.Store(false)
+		a.tell(w)
+		select {
+		case <-a.gone: // and nobody takes it
+			w.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", a.at))
+		default:
+		}
+	}
 }
 
 // tell is for any goroutine.
@@ -206,8 +252,11 @@ func (a *cellActor) begin(m *begun) {
 		return
 	}
 	a.cell = m.cell
-	if a.wanted { // meanwhile it was asked to end
+	switch { // meanwhile it was asked to end, or to run nothing more
+	case a.wanted:
 		m.cell.Kill("closed while it was being started")
+	case a.barred != "":
+		m.cell.Kill("quarantined while it was being started: " + a.barred)
 	}
 	a.state, a.why, a.err = running, "", nil
 	a.system.happened(Started, a, "")
@@ -220,11 +269,12 @@ func (a *cellActor) ended(err error) {
 		a.why = err.Error()
 	}
 	restart := a.plan.Restart
-	if a.wanted || err == nil || restart.When == Never {
-		a.state = ended
-		a.idle.Store(true)
-		a.system.happened(Ended, a, a.why)
-		a.later(a.system.options.Linger, &leave{a.epoch})
+	switch {
+	case a.wanted || err == nil || restart.When == Never:
+		a.finish(a.why)
+		return
+	case a.barred != "":
+		a.hold(a.barred)
 		return
 	}
 	now := time.Now()
@@ -233,9 +283,7 @@ func (a *cellActor) ended(err error) {
 		a.ends = a.ends[1:]
 	}
 	if len(a.ends) > restart.Max {
-		a.why = fmt.Sprintf("it ended %d times within %s, at last: %s", len(a.ends), restart.Within, a.why)
-		a.state = quarantined
-		a.system.happened(Quarantined, a, a.why)
+		a.hold(fmt.Sprintf("it ended %d times within %s, at last: %s", len(a.ends), restart.Within, a.why))
 		return
 	}
 	a.state = restarting
@@ -243,11 +291,44 @@ func (a *cellActor) ended(err error) {
 	a.later(restart.pause(len(a.ends)), &again{a.epoch})
 }
 
+// finish makes the end final.
+func (a *cellActor) finish(why string) {
+	a.state, a.why = ended, why
+	a.idle.Store(true)
+	a.system.happened(Ended, a, why)
+	a.later(a.system.options.Linger, &leave{a.epoch})
+}
+
+// hold keeps a cell that has ended quarantined, for a while.
+func (a *cellActor) hold(why string) {
+	a.state, a.why = quarantined, why
+	a.system.happened(Quarantined, a, why)
+	a.later(a.system.options.Hold, &expired{a.epoch})
+}
+
+// bar keeps a cell that is quarantined from being started again. It reports whether that is
+// all there is to do, because no incarnation runs.
+func (a *cellActor) bar(why string) bool {
+	switch a.state {
+	case starting, restarting, running:
+		a.barred = cmp.Or(why, "it was quarantined")
+	}
+	switch a.state {
+	case restarting:
+		a.hold(a.barred)
+		return true
+	case starting, quarantined: // begin kills what comes
+		return true
+	}
+	return false
+}
+
 // giveUp keeps it from being started again.
-func (a *cellActor) giveUp() {
+func (a *cellActor) giveUp(why string) {
 	a.wanted = true
-	if a.state == restarting {
-		a.ended(nil)
+	if a.state == restarting || a.state == quarantined {
+		a.err = nil
+		a.finish(why)
 	}
 }
 
@@ -263,7 +344,8 @@ func (a *cellActor) stop() {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
-	if a.state == running || a.state == restarting { // it left before its end was told
+	switch a.state {
+	case running, restarting, quarantined: // it left before its end was told
 		a.state = ended
 		a.system.happened(Ended, a, "it was closed")
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 )
 
-// Credit bounds the envelopes of one cell that are not answered yet. Quarantine, Kill and Close
-// need none: whatever waits for a cell, it can be ended.
+// Credit bounds the envelopes of one cell that are not answered yet. Reload, Quarantine,
+// Kill and Close need none: whatever waits for a cell, it can be given less, and be ended.
 type Credit struct {
 	// Count of Exec, Call and Post. Default 1024.
 	Count int
@@ -15,7 +15,7 @@ type Credit struct {
 	Bytes int
 	// Waits are Recv that wait for a post; each has a goroutine. Default 1024.
 	Waits int
-	// Looks are Inspect and Reload; each has a goroutine. Default 64.
+	// Looks are Inspect; each has a goroutine. Default 64.
 	Looks int
 }
 

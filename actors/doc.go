@@ -14,18 +14,18 @@
 // waits for nobody.
 //
 // At most once: an envelope that has an id which was seen is not done again; it is answered as
-// the first was. An envelope that names a life is refused by any other cell of the name, one that
-// names an epoch by any other incarnation of the cell, and one whose deadline has passed is not
-// begun.
+// the first was, unless that was not begun. An envelope that names an epoch is refused by any other incarnation of the cell, and one
+// whose deadline has passed is not begun.
 //
 // Backpressure: a cell has credit for so many envelopes and bytes that are not answered yet.
 // Who would exceed it is answered Busy at once, before the mailbox, so that a cell that is
 // flooded slows down nobody else. Who waits for what it posts, and who looks at it, count for
-// themselves; what ends it needs no credit.
+// themselves; what ends it, or replaces its policy, needs no credit.
 //
 // Supervision: a cell that ends by itself is started again where its plan says so, after a
 // pause that doubles. One that ends too often is quarantined: it keeps its name, runs nothing
-// and says why.
+// and says why, until it is killed or closed or an hour is over. One that was quarantined by
+// request is not started again, either.
 //
 // Goroutines: the mailbox's are protoactor's. Beside them an actor has one for each line that
 // has work, one for each envelope of the other kinds, and one that waits for the cell's end.

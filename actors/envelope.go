@@ -28,7 +28,8 @@ func (a Address) String() string { return a.Tenant + "/" + a.Name }
 // Envelope is one message to one cell.
 type Envelope struct {
 	// ID, when not zero, has the cell remember what became of it: one with the same id is
-	// answered as the first was, of the last 1024, or 10 minutes.
+	// answered as the first was, whatever its epoch and state, of the last 1024 that were
+	// answered, or 10 minutes. One that was not begun is not remembered.
 	ID ID
 	To Address
 	// Life is the cell that it is for, as its Plan has it; "": whichever has the name.
@@ -61,7 +62,7 @@ const (
 	lines             // so many have an order; the others wait for nobody
 	waits             // may take long
 	looks             // does not
-	ends              // ends something, and is always let in
+	ends              // ends something or changes what it may do, and is always let in
 )
 
 // Bodies.
@@ -83,7 +84,7 @@ type (
 	Inspect struct{}
 	// Reload replaces the policy.
 	Reload struct{ Revision cell.Revision }
-	// Quarantine interrupts the guest and lets nothing more run in it.
+	// Quarantine interrupts the guest and lets nothing more run in it; it is not started again.
 	Quarantine struct{ Reason string }
 	// Kill ends the cell at once; it is not started again, and keeps its name a while.
 	Kill struct{ Reason string }
@@ -117,7 +118,7 @@ func (Call) line() line       { return runs }
 func (Post) line() line       { return posts }
 func (Recv) line() line       { return waits }
 func (Inspect) line() line    { return looks }
-func (Reload) line() line     { return looks }
+func (Reload) line() line     { return ends }
 func (Quarantine) line() line { return ends }
 func (Kill) line() line       { return ends }
 func (Close) line() line      { return ends }

@@ -109,7 +109,8 @@ const (
 	Ended EventKind = "ended"
 	// Restarting: it has ended, and is started again after a pause.
 	Restarting EventKind = "restarting"
-	// Quarantined: it has ended too often.
+	// Quarantined: it has ended, too often or after it was quarantined by request, and is kept
+	// for Options.Hold.
 	Quarantined EventKind = "quarantined"
 	// Left: it has given its name back.
 	Left EventKind = "left"

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/pyisolate/pyisolate/cell"
 )
 
@@ -71,6 +73,95 @@ func TestQuarantine(t *testing.T) {
 	if got := s.List(""); len(got) != 0 {
 		t.Errorf("%v", got)
 	}
+}
+
+// TestQuarantineLasts: what is quarantined by request is not started again, whatever happens to
+// it, and can be ended.
+func TestQuarantineLasts(t *testing.T) {
+	quarantine := func(t *testing.T, s *System) {
+		t.Helper()
+		if r := s.Ask(soon(t), Envelope{To: worker, Body: Quarantine{"odd"}}); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		do   func(t *testing.T, s *System, told events, cells *started)
+		runs int // incarnations in all
+	}{
+		{"while it runs", func(t *testing.T, s *System, _ events, cells *started) {
+			quarantine(t, s)
+			cells.last().Kill("its host crashed")
+		}, 1},
+		{"before it is started again", func(t *testing.T, s *System, told events, cells *started) {
+			cells.last().Kill("its host crashed")
+			told.await(t, Restarting)
+			quarantine(t, s)
+		}, 1},
+		{"while it is started again", func(t *testing.T, s *System, told events, cells *started) {
+			starting, release := make(chan struct{}), make(chan struct{})
+			cells.mu.Lock()
+			cells.setUp = func(*quick) { close(starting); <-release }
+			cells.mu.Unlock()
+			cells.last().Kill("its host crashed")
+			told.await(t, Restarting)
+			s.root.Send(pidOf(s), &again{1}) // at once
+			<-starting
+			quarantine(t, s)
+			close(release)
+		}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, told := newSystem(t, Options{Linger: time.Millisecond})
+			var cells started
+			p := restarted(&cells)
+			p.Restart.First, p.Restart.Most = time.Hour, time.Hour
+			spawn(t, s, worker, p)
+			told.await(t, Started)
+			c.do(t, s, told, &cells)
+			if e := told.await(t, Quarantined); e.Reason != "odd" {
+				t.Errorf("%+v", e)
+			}
+			if r := s.Ask(soon(t), exec(worker, "")); cell.KindOf(r.Err) != cell.CellGone || !strings.Contains(r.Err.Error(), "odd") {
+				t.Errorf("%+v", r)
+			}
+			quarantine(t, s) // once more changes nothing
+			if n := len(cells.cells); n != c.runs {
+				t.Errorf("%d incarnations, want %d", n, c.runs)
+			}
+			if r := s.Ask(soon(t), Envelope{To: worker, Body: Kill{"enough"}}); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			if e := told.await(t, Ended); e.Reason != "enough" {
+				t.Errorf("%+v", e)
+			}
+			told.await(t, Left)
+		})
+	}
+}
+
+func pidOf(s *System) *actor.PID {
+	at, _ := s.directory.Lookup(worker)
+	return at.PID
+}
+
+// TestQuarantineExpires: a name is not kept for ever for the sake of saying why.
+func TestQuarantineExpires(t *testing.T) {
+	s, told := newSystem(t, Options{Hold: time.Millisecond, Linger: time.Millisecond})
+	var cells started
+	p := restarted(&cells)
+	p.Restart.Max = 1
+	spawn(t, s, worker, p)
+	for range 2 {
+		told.await(t, Started)
+		cells.last().Kill("crashed")
+	}
+	told.await(t, Quarantined)
+	if e := told.await(t, Ended); !strings.Contains(e.Reason, "2 times") {
+		t.Errorf("%+v", e)
+	}
+	told.await(t, Left)
+	spawn(t, s, worker, p)
 }
 
 // TestWantedEnds: what was killed or closed is not started again.

@@ -29,6 +29,9 @@ type Options struct {
 	// Linger is how long a cell that has ended keeps its name, so that what it posted can
 	// be received. Default 1 min.
 	Linger time.Duration
+	// Hold is how long a cell that has ended is kept quarantined, so that somebody sees why; then
+	// it ends. Default 1 h.
+	Hold time.Duration
 	// CloseTimeout bounds the end of a cell. Default 10 s.
 	CloseTimeout time.Duration
 }
@@ -62,6 +65,9 @@ func New(o Options) *System {
 	}
 	if o.Linger == 0 {
 		o.Linger = time.Minute
+	}
+	if o.Hold == 0 {
+		o.Hold = time.Hour
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 10 * time.Second

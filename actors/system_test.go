@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,6 +149,113 @@ func TestTwice(t *testing.T) {
 	if n := cells.last().running(); n != 1 {
 		t.Errorf("it ran %d times", n)
 	}
+}
+
+// TestTwiceNeverBegun: what was not begun is not remembered as done, neither for who waited for
+// its answer nor for who asks later.
+func TestTwiceNeverBegun(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	begun, release := make(chan struct{}), make(chan struct{})
+	cells := started{setUp: func(q *quick) {
+		q.exec = func(_ context.Context, code string) error {
+			if code == "first" {
+				close(begun)
+				<-release
+			}
+			return nil
+		}
+	}}
+	spawn(t, s, worker, cells.plan())
+	submit := func(ctx context.Context, env Envelope) *request {
+		t.Helper()
+		r, _, err := s.submit(ctx, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	submit(soon(t), exec(worker, "first"))
+	<-begun
+	env, waited := exec(worker, "later"), exec(worker, "waited")
+	env.ID, waited.ID = NewID(), NewID()
+	ctx, cancel := context.WithCancel(soon(t))
+	withdrawn := []*request{submit(ctx, env), submit(ctx, waited)}
+	again := submit(soon(t), waited)
+	cancel()
+	close(release)
+	for _, r := range withdrawn {
+		if got := <-r.replied; cell.KindOf(got.Err) != cell.Cancelled {
+			t.Errorf("withdrawn: %+v", got)
+		}
+	}
+	if got := <-again.replied; got.Err != nil {
+		t.Errorf("who waited: %v", got.Err)
+	}
+	if got := s.Ask(soon(t), env); got.Err != nil {
+		t.Errorf("who asks later: %v", got.Err)
+	}
+	if n := cells.last().running(); n != 3 {
+		t.Errorf("%d ran", n)
+	}
+}
+
+// TestTwiceNoRoom: that there was no room once is not the answer for ever.
+func TestTwiceNoRoom(t *testing.T) {
+	s, _ := newSystem(t, Options{})
+	var full atomic.Bool
+	full.Store(true)
+	cells := started{setUp: func(q *quick) {
+		q.send = func(cell.Value) error {
+			if full.Load() {
+				return cell.Errorf(cell.Busy, "the inbox is full")
+			}
+			return nil
+		}
+	}}
+	spawn(t, s, worker, cells.plan())
+	env := post(worker, "x")
+	env.ID = NewID()
+	if r := s.Ask(soon(t), env); cell.KindOf(r.Err) != cell.Busy {
+		t.Errorf("%+v", r)
+	}
+	full.Store(false)
+	for range 2 {
+		if r := s.Ask(soon(t), env); r.Err != nil {
+			t.Error(r.Err)
+		}
+	}
+	if got := cells.last().got(); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestTwiceAfterwards: what was done is answered so in every state of the cell.
+func TestTwiceAfterwards(t *testing.T) {
+	s, told := newSystem(t, Options{})
+	var cells started
+	p := restarted(&cells)
+	p.Restart.First, p.Restart.Most = time.Hour, time.Hour
+	spawn(t, s, worker, p)
+	env := exec(worker, "")
+	env.ID, env.Epoch = NewID(), 1
+	repeated := func(state string) {
+		t.Helper()
+		if r := s.Ask(soon(t), env); r.Err != nil || r.Epoch != 1 {
+			t.Errorf("%s: %+v", state, r)
+		}
+	}
+	repeated("the first time")
+	cells.last().Kill("crashed")
+	told.await(t, Restarting)
+	repeated("restarting")
+	if r := s.Ask(soon(t), Envelope{To: worker, Body: Quarantine{"odd"}}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	told.await(t, Quarantined)
+	repeated("quarantined")
+	s.Ask(soon(t), Envelope{To: worker, Body: Kill{"enough"}})
+	told.await(t, Ended)
+	repeated("ended")
 }
 
 func (q *quick) running() int {
@@ -310,6 +418,14 @@ func TestEndsAlways(t *testing.T) {
 	if r := s.Ask(soon(t), Envelope{To: worker, Body: Inspect{}}); r.Err != nil {
 		t.Errorf("inspect: %v", r.Err)
 	}
+	at, _ := s.directory.Lookup(worker)
+	if err := at.gate.enter(Inspect{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.Ask(soon(t), Envelope{To: worker, Body: Reload{}}); r.Err != nil {
+		t.Errorf("reload while somebody looks: %v", r.Err)
+	}
+	at.gate.leave(Inspect{})
 	if r := s.Ask(soon(t), Envelope{To: worker, Body: Kill{"enough"}}); r.Err != nil {
 		t.Errorf("kill: %v", r.Err)
 	}
