@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -59,6 +60,11 @@ func (r *rude) Inspect(context.Context) (cell.Report, error) {
 func (r *rude) Reload(context.Context, cell.Revision) (cell.Reloaded, error) {
 	return cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: bad, Live: true}, {Name: bad, Missing: bad}}}, nil
 }
+func (r *rude) Snapshot(context.Context, func([]byte) error) (cell.Snapshot, error) {
+	return cell.Snapshot{Python: bad}, badError()
+}
+func (r *rude) Thaw(context.Context) error               { return badError() }
+func (r *rude) Restore(context.Context, io.Reader) error { return badError() }
 func (r *rude) Quarantine(context.Context, string) error { return badError() }
 func (r *rude) Kill(string)                              { r.once.Do(func() { close(r.done) }) }
 func (r *rude) Close(context.Context) error              { r.Kill(""); return nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -112,6 +113,12 @@ func (q *quick) Inspect(context.Context) (cell.Report, error) {
 func (q *quick) Reload(_ context.Context, r cell.Revision) (cell.Reloaded, error) {
 	return cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: strings.Join(r.Imports, ","), Live: true}}}, nil
 }
+
+func (q *quick) Snapshot(context.Context, func([]byte) error) (cell.Snapshot, error) {
+	return cell.Snapshot{}, cell.Errorf(cell.NotCheckpointable, "it has no state")
+}
+func (q *quick) Thaw(context.Context) error               { return nil }
+func (q *quick) Restore(context.Context, io.Reader) error { return nil }
 
 func (q *quick) Quarantine(_ context.Context, reason string) error {
 	return cell.Errorf(cell.Invalid, "not for %s", reason)
