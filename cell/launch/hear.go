@@ -32,7 +32,9 @@ func (c *handle) hear(m *wire.Msg) {
 	case *wire.Control_Denial:
 		if sink != nil {
 			d := wire.ToDenial(b.Denial)
-			d.Cell = c.id // whatever the host says
+			// Whatever the host says: the node knows of whom and when it heard this, and itself tells
+			// what the kernel and the broker have refused.
+			d.Cell, d.At, d.Kernel, d.Broker = c.id, time.Now(), "", ""
 			sink.Denied(*d)
 		}
 	case *wire.Control_Request:

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -194,12 +195,23 @@ func TestReceivedPostsAreCredit(t *testing.T) {
 	}
 }
 
-// Evidence names the cell that the node knows it to be of.
-func TestHostBlamesAnotherCell(t *testing.T) {
+// Evidence names the cell that the node knows it to be of, and when it heard of it; and it is not
+// the kernel's or the broker's because a host says so.
+func TestHostForgesEvidence(t *testing.T) {
 	h, c, heard := impostor(t)
-	h.take(wire.New(c.wireID, 0, &wire.Control_Denial{Denial: &wire.Denial{Cell: "innocent", Capability: "fs"}}, nil))
-	if len(heard.denials) != 1 || heard.denials[0].Cell != c.id {
-		t.Errorf("denials are %+v, want one of %s", heard.denials, c.id)
+	began := time.Now()
+	forged := wire.FromDenial(&cell.Denial{Cell: "innocent", Capability: "fs", Action: "open /x", Kernel: "denied", Broker: "no", At: time.Unix(1, 0)})
+	h.take(wire.New(c.wireID, 0, &wire.Control_Denial{Denial: forged}, nil))
+	if len(heard.denials) != 1 {
+		t.Fatalf("denials are %+v", heard.denials)
+	}
+	got := heard.denials[0]
+	if got.At.Before(began) {
+		t.Errorf("it is said to be of %s", got.At)
+	}
+	got.At = time.Time{}
+	if want := (cell.Denial{Cell: c.id, Capability: "fs", Action: "open /x"}); got != want {
+		t.Errorf("evidence %+v, want %+v", got, want)
 	}
 }
 
