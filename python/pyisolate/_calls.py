@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .policy import Policy
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 #: seconds for calls that do not run a guest, when nothing else is said
 SHORT = 30.0
@@ -137,13 +138,13 @@ def spawn(
     tenant: str = "",
     *,
     policy: PolicyLike = None,
-    allowed_imports: Sequence[str] = (),
+    allowed_imports: Optional[Sequence[str]] = None,
     backend: str = "",
     memory: Optional[Size] = None,
     cpu: Optional[Seconds] = None,
     wall: Optional[Seconds] = None,
     output: Optional[Size] = None,
-    files: int = 0,
+    files: Optional[int] = None,
     message: Optional[Size] = None,
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
@@ -152,18 +153,23 @@ def spawn(
     """Spawn."""
     if isinstance(allowed_imports, str) or isinstance(topics, str):
         raise errors.Invalid("allowed_imports and topics are lists of names")
+    if allowed_imports is not None and not list(allowed_imports):
+        raise errors.Invalid(
+            "allowed_imports is empty, which the API takes for all that the policy permits: leave it out, "
+            "or use a policy without imports"
+        )
     limits = _body(
-        memory=memory and str(_values.size(memory, "memory")),
-        cpu=cpu and _values.duration(_values.seconds(cpu, "cpu")),
-        wall=wall and _values.duration(_values.seconds(wall, "wall")),
-        output=output and str(_values.size(output, "output")),
-        files=files,
-        message=message and str(_values.size(message, "message")),
+        memory=_limit("memory", memory, _values.size, str),
+        cpu=_limit("cpu", cpu, _values.seconds, _values.duration),
+        wall=_limit("wall", wall, _values.seconds, _values.duration),
+        output=_limit("output", output, _values.size, str),
+        files=_limit("files", files, _values.count, int),
+        message=_limit("message", message, _values.size, str),
     )
     body = _body(
         tenant=tenant,
         name=name,
-        allowedImports=list(allowed_imports),
+        allowedImports=list(allowed_imports or ()),
         backend=backend,
         limits=limits,
         topics=list(topics),
@@ -173,6 +179,16 @@ def spawn(
     body.update(_confined(policy))
 
     return Call("CellService/Spawn", body, _started, timeout=_values.optional_seconds(timeout))
+
+
+def _limit(what: str, given: Any, read: Callable[[Any, str], N], write: Callable[[N], Any]) -> Any:
+    """The API's form of a limit; None: it is not given, which the API says by 0."""
+    if given is None:
+        return None
+    value = read(given, what)
+    if value < 1e-9:  # also of a second: the API counts nanoseconds
+        raise errors.Invalid(f"{what} {given!r}: a limit is more than nothing; None leaves the policy's")
+    return write(value)
 
 
 def exec_(

@@ -236,13 +236,13 @@ def spawn(
     name: Optional[str] = None,
     *,
     policy: PolicyLike = None,
-    allowed_imports: Sequence[str] = (),
+    allowed_imports: Optional[Sequence[str]] = None,
     backend: str = "",
     memory: Optional[Size] = None,
     cpu: Optional[Seconds] = None,
     wall: Optional[Seconds] = None,
     output: Optional[Size] = None,
-    files: int = 0,
+    files: Optional[int] = None,
     message: Optional[Size] = None,
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
@@ -256,11 +256,11 @@ def spawn(
     :param policy: what it may do: the name of a stored policy ("team/reader", with
         ":SANDBOX" if the policy has several and "@VERSION" to keep to one), or a
         :class:`Policy` of its own. Without one it may do nothing but compute.
-    :param allowed_imports: only these modules. Without a policy and without this: the modules
-        of the standard library that reach nothing.
+    :param allowed_imports: only these modules, one at least. Without a policy and without this:
+        the modules of the standard library that reach nothing.
     :param backend: "subinterpreter" or "process"; the least that policy and node allow.
     :param memory: bytes that the guest may hold, as ``64 << 20`` or "64MiB"; like all limits
-        less than the policy's, which is 128 MiB where it says nothing.
+        more than 0 and less than the policy's, which is 128 MiB where it says nothing.
     :param cpu: processor time of the cell's life.
     :param wall: time of each exec and call.
     :param output: bytes posted, logged and returned, in all.

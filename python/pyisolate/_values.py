@@ -82,6 +82,13 @@ def size(value: Size, what: str) -> int:
     return value
 
 
+def count(value: int, what: str) -> int:
+    """A number of things; Invalid if it is none, or negative."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise errors.Invalid(f"{what} {value!r}: it must be a whole number from 0 on")
+    return value
+
+
 def duration(value: float) -> str:
     """The JSON of a protobuf Duration."""
     return f"{value:.9f}s"

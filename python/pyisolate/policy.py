@@ -197,7 +197,8 @@ _token: Optional[str] = None
 
 
 def set_policy_token(token: Optional[str]) -> None:
-    """The token that the functions of this module show where none is given; None: the client's."""
+    """The token that the functions of this module show to the default node where neither a token
+    nor a client is given; None: that client's own."""
     global _token
     _token = token
 
@@ -295,7 +296,9 @@ def delete(
 
 
 def _do(call: "_calls.Call[_calls.T]", token: Optional[str], client: Optional[Client]) -> "_calls.T":
-    return (client or _client.default()).do(call, _token if token is None else token)
+    if client is None:
+        client, token = _client.default(), _token if token is None else token
+    return client.do(call, token)  # a token of one node is not for another
 
 
 def _stem(path: str) -> str:

@@ -1,10 +1,11 @@
 """Policies that are built, and stored on a real node."""
 
+import dataclasses
 import os
 import tempfile
 import unittest
 
-from .support import NodeTestCase
+from .support import Liar, NodeTestCase, ok, read_request
 import pyisolate as iso
 from pyisolate import policy
 
@@ -181,6 +182,25 @@ class StoreTest(NodeTestCase):
                     policy.put("p", iso.Policy(), token=token)
             finally:
                 policy.set_policy_token(None)
+
+    def test_a_token_is_not_for_other_nodes(self):
+        asked = []
+
+        def node(c):
+            while request := read_request(c):
+                asked.append(request)
+                c.sendall(ok(b"{}"))
+
+        with Liar(node) as liar, iso.Client(liar.path) as other:
+            other.address = dataclasses.replace(other.address, token="pyi_of_the_other")
+            policy.set_policy_token("pyi_of_the_default")
+            try:
+                policy.history("p", client=other)
+                policy.history("p", token="pyi_said", client=other)
+            finally:
+                policy.set_policy_token(None)
+        self.assertIn(b"Authorization: Bearer pyi_of_the_other\r\n", asked[0])
+        self.assertIn(b"Authorization: Bearer pyi_said\r\n", asked[1])
 
     def test_refresh_remote(self):
         with self.assertRaises(iso.Invalid):

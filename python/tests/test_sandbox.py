@@ -199,6 +199,18 @@ class SandboxTest(NodeTestCase):
             {"allowed_imports": "math"},
             {"policy": "p@x"},
             {"memory": True},
+            {"allowed_imports": []},
+            {"allowed_imports": (), "policy": iso.Policy(iso.Import("socket"))},
+            {"memory": 0},
+            {"cpu": 0.0},
+            {"cpu": 1e-10},
+            {"policy": ""},
+            {"wall": "0s"},
+            {"output": "0B"},
+            {"files": 0},
+            {"files": -1},
+            {"message": 0},
+            {"restarts": -1},
         ):
             with self.subTest(options), self.assertRaises(iso.Invalid):
                 iso.spawn(**options)
