@@ -25,7 +25,7 @@ type told struct {
 
 func newMachine() *told {
 	m := &told{}
-	m.machine.told = func(c change) { m.changes = append(m.changes, c) }
+	m.told = func(c change) { m.changes = append(m.changes, c) }
 	return m
 }
 

@@ -33,9 +33,11 @@ const (
 	Promote Op = "promote"
 	// Remove takes a member out, for good. Another may have the name when it was invited.
 	Remove Op = "remove"
-	// AddKey, UseKey and DropKey rotate the gossip's key.
-	AddKey  Op = "key.add"
-	UseKey  Op = "key.use"
+	// AddKey has nodes open gossip with another key, too.
+	AddKey Op = "key.add"
+	// UseKey has them seal with it, when all open it.
+	UseKey Op = "key.use"
+	// DropKey ends one that nobody seals with any more.
 	DropKey Op = "key.drop"
 )
 
@@ -88,23 +90,10 @@ func (c Command) valid() error {
 	if _, known := rules[c.Op]; !known {
 		return fmt.Errorf("%w: %.32q is none that this version knows; does another node run a newer one?", ErrInvalid, c.Op)
 	}
-	switch c.Op {
-	case Found, Admit, Renew, Move, Promote, Remove:
-		if !pki.ValidName(c.Name) {
-			return fmt.Errorf("%w: %.80q is no name of a node", ErrInvalid, c.Name)
-		}
+	if len(c.ID) > 64 || len(c.Secret) > 64 {
+		return fmt.Errorf("%w: an id or a secret of more than 64 bytes", ErrInvalid)
 	}
 	switch c.Op {
-	case Found, Admit, Move:
-		if err := pki.ValidAddress(c.Address); err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-	}
-	switch c.Op {
-	case Found, Admit, Renew:
-		if len(c.Key) != sha256.Size || c.Until.IsZero() {
-			return fmt.Errorf("%w: %s names no key of node %s, or no end of it", ErrInvalid, c.Op, c.Name)
-		}
 	case AddKey:
 		if len(c.Key) != gossipKey {
 			return fmt.Errorf("%w: a gossip key has %d bytes", ErrInvalid, gossipKey)
@@ -113,9 +102,26 @@ func (c Command) valid() error {
 		if c.Invite == nil || c.Invite.ID == "" || len(c.Invite.ID) > 64 || len(c.Invite.Hash) != sha256.Size {
 			return fmt.Errorf("%w: an invitation has an id and a hash", ErrInvalid)
 		}
+	case Found, Admit, Renew, Move, Promote, Remove:
+		return c.validNode()
 	}
-	if len(c.ID) > 64 || len(c.Secret) > 64 {
-		return fmt.Errorf("%w: an id or a secret of more than 64 bytes", ErrInvalid)
+	return nil
+}
+
+// validNode is about what names a node.
+func (c Command) validNode() error {
+	if !pki.ValidName(c.Name) {
+		return fmt.Errorf("%w: %.80q is no name of a node", ErrInvalid, c.Name)
+	}
+	if c.Op == Found || c.Op == Admit || c.Op == Move {
+		if err := pki.ValidAddress(c.Address); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
+	if c.Op == Found || c.Op == Admit || c.Op == Renew {
+		if len(c.Key) != sha256.Size || c.Until.IsZero() {
+			return fmt.Errorf("%w: %s names no key of node %s, or no end of it", ErrInvalid, c.Op, c.Name)
+		}
 	}
 	return nil
 }
