@@ -14,6 +14,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/kernel/stack"
+	"github.com/pyisolate/pyisolate/telemetry"
 	"github.com/pyisolate/pyisolate/telemetry/webhook"
 )
 
@@ -53,17 +54,14 @@ func (c Config) Validate() error {
 	if err := (webhook.Config{Hooks: c.Webhooks}).Validate(); err != nil {
 		found.add("webhooks", err.Error(), "mend the file that it names")
 	}
-	if len(c.MetricTags) > maxMetricTags {
-		found.add("metric-tags", fmt.Sprintf("there are %d", len(c.MetricTags)), fmt.Sprintf("%d is the most", maxMetricTags))
+	if err := telemetry.CheckGuestTags(c.MetricTags); err != nil {
+		found.add("metric-tags", strings.ReplaceAll(err.Error(), "\n", "; "), fmt.Sprintf("write %d names at most that differ in letters, digits or _", telemetry.MaxGuestTags))
 	}
 	if c.DrainTimeout > MaxDrainTimeout {
 		found.add("drain-timeout", c.DrainTimeout.String()+" is too long", "write 0s to "+MaxDrainTimeout.String())
 	}
 	return errors.Join(found...)
 }
-
-// maxMetricTags is how many labels guests can have.
-const maxMetricTags = 8
 
 type problems []error
 

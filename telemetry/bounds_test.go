@@ -122,6 +122,36 @@ pyisolate_guest_metric{cell="c",name="load",tag_unit="s",tenant="t"} 3
 	}
 }
 
+// What cannot be a label, or would be one twice, is refused, and left out of metrics.
+func TestCheckGuestTags(t *testing.T) {
+	for name, c := range map[string]struct {
+		tags []string
+		want string // what is wrong
+		good int
+	}{
+		"none":        {nil, "", 0},
+		"some":        {[]string{"unit", "a-b", "ä"}, "", 3},
+		"alike":       {[]string{"a-b", "a_b"}, `"a-b" and "a_b" are both the label tag_a_b`, 1},
+		"twice":       {[]string{"a", "a"}, `are both the label`, 1},
+		"empty":       {[]string{"", "a"}, "one is empty", 1},
+		"long":        {[]string{strings.Repeat("x", maxLabel+1)}, "are the most", 0},
+		"many":        {strings.Split("abcdefghi", ""), "there are 9, 8 is the most", 8},
+		"all at once": {[]string{"", "", strings.Repeat("x", maxLabel+1)}, "are the most", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := CheckGuestTags(c.tags)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+			m := NewMetrics(WithGuestTags(c.tags...))
+			m.Guest("t", "c").Set("load", 1, nil)
+			if n := seriesOf(t, m, "pyisolate_guest_metric"); n != 1 || len(m.guests.tags) != c.good {
+				t.Errorf("%d series with %q", n, m.guests.tags)
+			}
+		})
+	}
+}
+
 // Words of guests are no labels: what is not known is other.
 func TestWordsAreFew(t *testing.T) {
 	m := NewMetrics()

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -15,8 +17,10 @@ const (
 	maxOfCell   = 64
 	maxOfTenant = 512
 	maxOfAll    = 8192
-	maxTags     = 8
 )
+
+// MaxGuestTags is how many tags of guests can be labels.
+const MaxGuestTags = 8
 
 // guests have the latest value of everything that guests measure, within bounds.
 type guests struct {
@@ -50,9 +54,9 @@ const tagSeparator = "\xff" // in no valid text
 func newGuests(tags []string) *guests {
 	g := &guests{cells: map[cellName]*Guest{}, of: map[string]int{}}
 	labels := []string{"tenant", "cell", "name"}
-	for _, t := range tags[:min(len(tags), maxTags)] {
-		g.tags = append(g.tags, t)
-		labels = append(labels, "tag_"+strings.Map(labelRune, t))
+	g.tags, _ = guestTags(tags)
+	for _, t := range g.tags {
+		labels = append(labels, labelOf(t))
 	}
 	g.value = prometheus.NewDesc("pyisolate_guest_metric", "The last value that a guest gave to metric() under a name.", labels, nil)
 	g.kept = counter("pyisolate_guest_samples_total", "Measurements of guests: kept, or left out because of a bound.", "outcome")
@@ -60,6 +64,38 @@ func newGuests(tags []string) *guests {
 	g.kept.WithLabelValues("left_out")
 	return g
 }
+
+// CheckGuestTags says all that is wrong with names for WithGuestTags, nil: nothing.
+func CheckGuestTags(names []string) error {
+	_, err := guestTags(names)
+	return err
+}
+
+// guestTags has those names that can be labels, and what is wrong with the others.
+func guestTags(names []string) (good []string, err error) {
+	var wrong []error
+	of := map[string]string{}
+	for _, name := range names {
+		switch label := labelOf(name); {
+		case name == "":
+			wrong = append(wrong, errors.New("one is empty"))
+		case len(name) > maxLabel:
+			wrong = append(wrong, fmt.Errorf("%.32q… has %d bytes, %d are the most", name, len(name), maxLabel))
+		case of[label] != "":
+			wrong = append(wrong, fmt.Errorf("%q and %q are both the label %s", of[label], name, label))
+		case len(good) < MaxGuestTags:
+			of[label] = name
+			good = append(good, name)
+		}
+	}
+	if len(names) > MaxGuestTags {
+		wrong = append(wrong, fmt.Errorf("there are %d, %d is the most", len(names), MaxGuestTags))
+	}
+	return good, errors.Join(wrong...)
+}
+
+// labelOf is the label of a tag.
+func labelOf(tag string) string { return "tag_" + strings.Map(labelRune, tag) }
 
 func labelRune(r rune) rune {
 	if r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {

@@ -36,7 +36,8 @@ type options struct {
 }
 
 // WithGuestTags makes labels of tags that guests give with their measurements: those names, each
-// as tag_NAME, for guests that are trusted to choose few values. At most 8 count.
+// as tag_NAME, for guests that are trusted to choose few values. What [CheckGuestTags] says to be
+// wrong is left out.
 func WithGuestTags(names ...string) Option {
 	return func(o *options) { o.guestTags = names }
 }

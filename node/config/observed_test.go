@@ -37,6 +37,7 @@ func TestWhatIsObservedIsChecked(t *testing.T) {
 		{"trace-ratio: NaN", "", "above 0"},
 		{"trace-endpoint: collector:4318", "", "trace-endpoint: "},
 		{"trace-headers: [secret]", "", "one has no name"},
+		{"metric-tags: [a-b, a_b]", "", "both the label tag_a_b"},
 		{"metric-tags: [a, b, c, d, e, f, g, h, i]", "", "8 is the most"},
 		{"webhooks: /none", "", "no such file"},
 		{"webhooks: " + hooks, "- uri: https://a.example.com\n", "unknown field"},
