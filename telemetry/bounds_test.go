@@ -194,15 +194,21 @@ func TestPolicyVersions(t *testing.T) {
 		m.PolicyVersion(fmt.Sprint("a/p", i), 1)
 	}
 	m.PolicyVersion("b/p", 7)
-	m.PolicyVersion("a/p0", 0) // deleted: there is room
+	m.PolicyVersion("a/p66", 9)
+	m.PolicyVersion("a/p0", 0) // deleted: there is room for one of those left out
+	m.PolicyVersion("a/p1", 0)
+	m.PolicyVersion("a/p2", 0)
 	m.PolicyVersion("a/new", 2)
+	if v := m.policies.newest["a/p66"]; v != 9 {
+		t.Errorf("version %d of what was left out", v)
+	}
 	if n := seriesOf(t, m, "pyisolate_policy_version"); n != maxPoliciesOfOne+1 {
 		t.Errorf("%d series", n)
 	}
 	want := `
 # HELP pyisolate_policies_left_out Policies whose versions are not told because of a bound, as far as they are counted.
 # TYPE pyisolate_policies_left_out gauge
-pyisolate_policies_left_out 5
+pyisolate_policies_left_out 3
 `
 	if err := testutil.GatherAndCompare(m.registry, strings.NewReader(want), "pyisolate_policies_left_out"); err != nil {
 		t.Error(err)

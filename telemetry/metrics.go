@@ -169,6 +169,12 @@ func (m *Metrics) PolicyVersion(policy string, version uint64) {
 	}
 }
 
+func (m *Metrics) policiesAre(all *policySet) {
+	if m != nil {
+		m.policies.replace(all)
+	}
+}
+
 // HostStarted counts a host that was started, with outcome "ok", or could not be.
 func (m *Metrics) HostStarted(backend, outcome string) {
 	if m != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/telemetry/events"
 )
 
@@ -84,6 +85,30 @@ func TestEndOfACell(t *testing.T) {
 			t.Errorf("%v denials by the kernel", n)
 		}
 		_ = c
+	}
+}
+
+// listing is a store that cannot be watched.
+type listing []policystore.Version
+
+func (l listing) List(context.Context, policystore.ListRequest, policystore.Consistency) (policystore.Listing, error) {
+	return policystore.Listing{Versions: l}, nil
+}
+
+func (listing) Watch(context.Context, string, uint64) (*policystore.Watch, error) {
+	return nil, errors.New("not now")
+}
+
+// A policy that was deleted while nobody watched is not told of after that.
+func TestPolicyDeletedUnseen(t *testing.T) {
+	o := newObserver()
+	for _, store := range []listing{{{Name: "a", Number: 1}, {Name: "b", Number: 2}}, {{Name: "b", Number: 3}}} {
+		if err := o.watchOnce(t.Context(), store); err == nil {
+			t.Fatal("it is watched")
+		}
+	}
+	if got := o.Metrics.policies.newest; len(got) != 1 || got["b"] != 3 {
+		t.Errorf("told of %v", got)
 	}
 }
 

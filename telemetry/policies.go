@@ -17,46 +17,99 @@ const (
 type policyVersions struct {
 	desc, left *prometheus.Desc
 
-	mu      sync.Mutex
-	newest  map[string]uint64
-	of      map[string]int
-	leftOut map[string]struct{} // bounded too
+	mu sync.Mutex
+	*policySet
 }
 
 func newPolicyVersions() *policyVersions {
-	return &policyVersions{newest: map[string]uint64{}, of: map[string]int{}, leftOut: map[string]struct{}{},
+	return &policyVersions{policySet: newPolicySet(),
 		desc: prometheus.NewDesc("pyisolate_policy_version", "The newest version of a policy.", []string{"policy"}, nil),
 		left: prometheus.NewDesc("pyisolate_policies_left_out", "Policies whose versions are not told because of a bound, as far as they are counted.", nil, nil)}
 }
 
 func (p *policyVersions) set(policy string, version uint64) {
-	owner, _, owned := strings.Cut(policy, "/")
-	if !owned {
-		owner = ""
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, there := p.newest[policy]
+	p.policySet.set(policy, version)
+}
+
+// replace has nothing told but what is in a set.
+func (p *policyVersions) replace(by *policySet) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.policySet = by
+}
+
+// policySet is for one goroutine.
+type policySet struct {
+	newest  map[string]uint64
+	of      map[string]int    // how many of newest are an owner's
+	leftOut map[string]uint64 // bounded too
+}
+
+func newPolicySet() *policySet {
+	return &policySet{newest: map[string]uint64{}, of: map[string]int{}, leftOut: map[string]uint64{}}
+}
+
+// set is of a new version; 0: there is none any more, and what was left out may get its place.
+func (p *policySet) set(policy string, version uint64) {
+	_, told := p.newest[policy]
 	switch {
 	case version == 0:
 		delete(p.leftOut, policy)
-		if there {
-			delete(p.newest, policy)
-			if p.of[owner]--; p.of[owner] == 0 {
-				delete(p.of, owner)
-			}
+		if told {
+			p.remove(policy)
+			p.admit()
 		}
-		return
-	case !there && (p.of[owner] >= maxPoliciesOfOne || len(p.newest) >= maxPolicies || len(policy) > maxLabel):
-		if len(p.leftOut) < maxPolicies {
-			p.leftOut[policy] = struct{}{}
+	case told:
+		p.newest[policy] = version
+	case p.fits(policy):
+		p.add(policy, version)
+	default:
+		if _, known := p.leftOut[policy]; known || len(p.leftOut) < maxPolicies {
+			p.leftOut[policy] = version
 		}
-		return
-	case !there:
-		p.of[owner]++
-		delete(p.leftOut, policy)
 	}
+}
+
+func (p *policySet) fits(policy string) bool {
+	return len(policy) <= maxLabel && len(p.newest) < maxPolicies && p.of[ownerOf(policy)] < maxPoliciesOfOne
+}
+
+func (p *policySet) add(policy string, version uint64) {
+	delete(p.leftOut, policy)
 	p.newest[policy] = version
+	p.of[ownerOf(policy)]++
+}
+
+func (p *policySet) remove(policy string) {
+	delete(p.newest, policy)
+	owner := ownerOf(policy)
+	if p.of[owner]--; p.of[owner] == 0 {
+		delete(p.of, owner)
+	}
+}
+
+// admit tells of the first of those left out for which there is room now.
+func (p *policySet) admit() {
+	first := ""
+	for policy := range p.leftOut {
+		if (first == "" || policy < first) && p.fits(policy) {
+			first = policy
+		}
+	}
+	if first != "" {
+		p.add(first, p.leftOut[first])
+	}
+}
+
+// ownerOf is the tenant of a policy, "" for none.
+func ownerOf(policy string) string {
+	owner, _, owned := strings.Cut(policy, "/")
+	if !owned {
+		return ""
+	}
+	return owner
 }
 
 // Describe implements prometheus.Collector.

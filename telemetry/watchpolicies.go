@@ -60,8 +60,10 @@ func (o *Observer) watchOnce(ctx context.Context, store Policies) error {
 	}
 }
 
-// listPolicies returns an index after which no change is missed.
+// listPolicies tells of all there are, and of no others: what has gone while nobody watched is not
+// listed. It returns an index after which no change is missed.
 func (o *Observer) listPolicies(ctx context.Context, store Policies) (index uint64, err error) {
+	all := newPolicySet()
 	for after := ""; ; {
 		page, err := store.List(ctx, policystore.ListRequest{After: after, Limit: policyPage}, policystore.Stale)
 		if err != nil {
@@ -71,10 +73,11 @@ func (o *Observer) listPolicies(ctx context.Context, store Policies) (index uint
 			index = page.Index
 		}
 		for _, v := range page.Versions {
-			o.Metrics.PolicyVersion(v.Name, v.Number)
+			all.set(v.Name, v.Number)
 			after = v.Name
 		}
 		if !page.More {
+			o.Metrics.policiesAre(all)
 			return index, nil
 		}
 	}
