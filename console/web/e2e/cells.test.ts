@@ -106,6 +106,13 @@ describe('one cell', () => {
   it('does not show what it may not do as something else', async () => {
     await run('print("\\x1b[31mred\\x1b[0m \\u202egnp")')
     await output().getByText('\\u001b[31mred\\u001b[0m \\u202egnp').waitFor()
+    await run('metric("rows\\u202e", 1, {"tag\\u2060": "v\\u061c"})')
+    await output().getByText('rows\\u202e{tag\\u2060=v\\u061c} = 1').waitFor()
+    await run('open("/etc/\\u200bshadow\\U000e0041")')
+    await output().locator('.entry.bad .message').getByText('/etc/\\u200bshadow\\U000e0041').first().waitFor()
+    await run('raise type("Good\\u202e", (Exception,), {})("so\\u200bfine")')
+    await on.page.locator('.ran strong').getByText('Good\\u202e').waitFor()
+    await on.page.locator('.traceback').getByText('so\\u200bfine').waitFor()
   })
   it('stops code that runs', async () => {
     await run('while True: pass')

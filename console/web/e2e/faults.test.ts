@@ -105,6 +105,66 @@ it('a tab that nobody sees asks for nothing', async () => {
   await expect.poll(() => asked).toBeGreaterThan(before + 1)
 })
 
+it('nothing that a guest says is unseen', async () => {
+  const word = 'w\u202e\u200b\u061c\u2028\u2060\u{e0041}'
+  const seen = 'w\\u202e\\u200b\\u061c\\u2028\\u2060\\U000e0041'
+  const denial = { capability: word, action: word, rule: word, kernel: word, broker: word }
+  const report = {
+    ...cells(1)[0],
+    state: 'killed',
+    reason: word,
+    unheld: [word],
+    layers: [{ name: word, evidence: word, gaps: [word] }],
+    policy: { ref: { name: 'team/reader' }, problem: word, needsNewCell: [word] },
+  }
+  const page = await open('#/cells/team/etl-0', {
+    streams: {
+      'CellService/Logs': async function* () {
+        yield { log: { level: word, message: word, fields: word } }
+        yield { metric: { name: word, value: 1, tags: { [word]: word } } }
+        yield { denial }
+        await new Promise(() => {})
+      },
+      'NodeService/Events': async function* () {
+        yield { event: { index: '1', kind: 'CELL_KILLED', message: word } }
+        yield { event: { index: '2', kind: 'DENIED', denial } }
+        await new Promise(() => {})
+      },
+    },
+    answers: {
+      'CellService/List': () => ({ reports: [report] }),
+      'CellService/Inspect': () => ({ report }),
+      'CellService/Exec': () => new Refusal('unknown', { kind: 'GuestError', type: word, message: word, traceback: word }),
+      'CellService/Recv': () => ({ items: [{ post: { json: word } }, { post: { raw: Buffer.from(word).toString('base64') } }] }),
+      'PolicyService/Check': () => ({ problems: [{ line: 1, column: 1, message: word, hint: word }] }),
+    },
+  })
+  const expectSeen = async (times: number) => {
+    await expect.poll(async () => (await page.content()).split(seen).length - 1).toBeGreaterThanOrEqual(times)
+    expect(await page.content()).not.toMatch(/[\u202e\u200b\u061c\u2028\u2060\u{e0041}]/u)
+  }
+  await page.getByLabel('Run Python').fill('1')
+  await page.getByRole('button', { name: 'Run', exact: true }).click()
+  await page.locator('.traceback').waitFor()
+  await page.getByRole('button', { name: 'Take posts' }).click()
+  await page.getByRole('button', { name: 'Take them' }).click()
+  await page.locator('.posts').waitFor()
+  await expectSeen(20)
+  await shoot(page, 'unseen')
+  await page.getByRole('group', { name: 'Which output' }).getByRole('button', { name: 'Metrics' }).click()
+  await page.locator('.metrics').waitFor()
+  await expectSeen(15)
+  for (const [hash, times] of [
+    ['#/cells', 2], // what the pointer is told
+    ['#/denials', 5],
+    ['#/events', 3],
+    ['#/policies/team%2Freader', 1],
+  ] as const) {
+    await page.evaluate((to) => (location.hash = to), hash)
+    await expectSeen(times)
+  }
+})
+
 it('words of guests are words', async () => {
   const markup = '<img src=x onerror="document.title=\'taken\'"><script>document.title="taken"</script>'
   const page = await open('#/cells/team/etl', {

@@ -1,17 +1,8 @@
-// What guests say, as it may be shown.
+// What guests say, in one line each. Their words are visible since they were decoded.
 
 import type { Denial, Item, Metric } from './api/types.ts'
+import { visible } from './api/visible.ts'
 import { fromBase64 } from './format.ts'
-
-// visible shows control characters, which a guest may print to look like somebody else.
-export function visible(text: string): string {
-  return text
-    .replace(/\n$/, '')
-    .replace(
-      /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g,
-      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    )
-}
 
 export const denialText = (d: Denial) => [`${d.capability}: ${d.action}`, d.rule].filter(Boolean).join(' · ')
 
@@ -21,8 +12,8 @@ export function metricName(m: Metric): string {
 }
 
 export function shownItem({ post, error }: Item): string {
-  if (error) return visible(`${error.kind}: ${error.message ?? ''}`)
+  if (error) return `${error.kind}: ${error.message ?? ''}`
   return post?.raw === undefined
-    ? visible(post?.json ?? 'null')
+    ? (post?.json ?? 'null')
     : `${fromBase64(post.raw).length} bytes: ${visible(new TextDecoder().decode(fromBase64(post.raw)))}`
 }

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Refusal, serveFake, type Fake } from '../e2e/fake.ts'
 import { call, stream } from '../src/api/client.ts'
 import { CallError, errorOf } from '../src/api/errors.ts'
+import { textToBase64 } from '../src/format.ts'
 
 let fake: Fake
 let stopped = 0
@@ -23,12 +24,23 @@ beforeEach(async () => {
   fake = await serveFake(
     {
       'CellService/Inspect': ({ name }, token) => ({ report: { cell: { tenant: token, name } } }),
+      'CellService/Close': () =>
+        new Refusal('unknown', {
+          kind: 'GuestError',
+          type: 'E\u202e',
+          message: 'm\u200b',
+          hint: 'h\u2060',
+          traceback: 'a\n  b\u061c',
+          denial: { action: 'read \u2028' },
+        }),
+      'PolicyService/Get': () => ({ version: { author: 'a\u202eb', text: textToBase64('# \u202e\n') } }),
       'CellService/Kill': () =>
         new Refusal('not_found', { kind: 'NotFound', message: 'there is no such cell', hint: 'look at the list' }),
     },
     {
       'CellService/Logs': async function* () {
         yield { log: { level: 'stdout', message: 'a' } }
+        yield { metric: { name: 'n\u{e0041}', value: 1, tags: { 'k\u202e': 'v\u202e' } } }
         yield { lost: '3' }
       },
       'NodeService/Events': () => endless(),
@@ -61,6 +73,16 @@ describe('call', () => {
     const err = await call('CellService/Kill', {}).catch((err: unknown) => err as CallError)
     expect(err).toMatchObject({ kind: 'NotFound', text: 'there is no such cell; look at the list' })
   })
+  it('answers and fails in words that are seen', async () => {
+    expect(await call('PolicyService/Get', {})).toEqual({
+      version: { author: 'a\\u202eb', text: textToBase64('# \u202e\n') }, // a document stays what it is
+    })
+    const err = await call('CellService/Close', {}).catch((err: unknown) => err as CallError)
+    expect(err).toMatchObject({
+      text: 'm\\u200b; h\\u2060',
+      detail: { type: 'E\\u202e', traceback: 'a\n  b\\u061c', denial: { action: 'read \\u2028' } },
+    })
+  })
   it('fails when the call is not there', async () => {
     await expect(call('CellService/Stats', {})).rejects.toMatchObject({ kind: 'Unimplemented' })
   })
@@ -75,7 +97,11 @@ describe('call', () => {
 
 describe('stream', () => {
   it('yields until its end', async () => {
-    expect(await all(stream('CellService/Logs', {}))).toEqual([{ log: { level: 'stdout', message: 'a' } }, { lost: '3' }])
+    expect(await all(stream('CellService/Logs', {}))).toEqual([
+      { log: { level: 'stdout', message: 'a' } },
+      { metric: { name: 'n\\U000e0041', value: 1, tags: { 'k\\u202e': 'v\\u202e' } } },
+      { lost: '3' },
+    ])
   })
   it('fails with what the node said', async () => {
     await expect(all(stream('PolicyService/Watch', {}))).rejects.toMatchObject({ kind: 'Compacted', message: 'too old' })

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest'
 
 import { ago, bytes, count, duration, hex, seconds, textFromBase64, textToBase64 } from '../src/format.ts'
-import { metricName, shownItem, visible } from '../src/guest.ts'
+import { visible } from '../src/api/visible.ts'
+import { metricName, shownItem } from '../src/guest.ts'
 
 vi.stubGlobal('location', { hash: '' })
 const { href, parse } = await import('../src/route.ts')
@@ -78,12 +79,19 @@ describe('tables', () => {
 
 describe('what a guest says', () => {
   it.each([
-    ['plain ü\n', 'plain ü'],
+    ['plain ü\n', 'plain ü\n'],
     ['a\nb\tc', 'a\nb\tc'],
     ['\u001b[31mred', '\\u001b[31mred'],
     ['a\rb', 'a\\u000db'],
     ['x\u202egnp.exe', 'x\\u202egnp.exe'],
     ['\u0000', '\\u0000'],
+    ['a\u061cb', 'a\\u061cb'],
+    ['a\u00adb\u034fc\u3164', 'a\\u00adb\\u034fc\\u3164'],
+    ['a\u2028b\u2029c', 'a\\u2028b\\u2029c'],
+    ['a\u2060b\u2064c', 'a\\u2060b\\u2064c'],
+    ['a\u{e0001}\u{e007f}', 'a\\U000e0001\\U000e007f'],
+    ['⚠\ufe0f a\ufe0f', '⚠\ufe0f a\\ufe0f'],
+    ['日本語 עברית 🐍', '日本語 עברית 🐍'],
   ])('%j', (text, shown) => expect(visible(text)).toBe(shown))
   it('names a metric by its tags, in order', () => {
     expect(metricName({ name: 'rows', tags: { b: '2', a: '1' } })).toBe('rows{a=1, b=2}')
@@ -92,6 +100,7 @@ describe('what a guest says', () => {
   it.each([
     [{ post: { json: '{"a":1}' } }, '{"a":1}'],
     [{ post: { raw: textToBase64('hi') } }, '2 bytes: hi'],
+    [{ post: { raw: textToBase64('\u202e') } }, '3 bytes: \\u202e'],
     [{ post: { raw: '' } }, '0 bytes: '],
     [{ error: { kind: 'Timeout', message: 'm' } }, 'Timeout: m'],
   ])('item %j', (item, text) => expect(shownItem(item)).toBe(text))

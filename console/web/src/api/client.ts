@@ -3,6 +3,7 @@
 import { disclose, enclose } from './envelope.ts'
 import { CallError, errorOf, unreachable } from './errors.ts'
 import type { Calls, Streams } from './types.ts'
+import { allVisible } from './visible.ts'
 
 export interface Options {
   token?: string // empty: none is sent
@@ -84,9 +85,10 @@ async function* pieces(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Ar
   }
 }
 
+// Whatever comes from a node comes through here, failures too.
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return allVisible(JSON.parse(text))
   } catch {
     return undefined
   }

@@ -2,7 +2,6 @@ import { useState } from 'preact/hooks'
 
 import type { CellReport, PolicyState } from '../api/types.ts'
 import { ago, bytes, count, date, duration, hex, seconds } from '../format.ts'
-import { visible } from '../guest.ts'
 import { useNow, usePolled } from '../live.ts'
 import { href } from '../route.ts'
 import { call } from '../session.ts'
@@ -45,7 +44,7 @@ export function Cell({ tenant, name }: CellProps) {
       <Problem text={report.error} />
       {r?.reason && r.state !== 'running' && (
         <p class="note">
-          <strong>Why it is {r.state}:</strong> {visible(r.reason)}
+          <strong>Why it is {r.state}:</strong> {r.reason}
         </p>
       )}
       <div class="columns">

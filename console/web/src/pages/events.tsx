@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 
 import type { CellRef, Event } from '../api/types.ts'
 import { clock, count, date } from '../format.ts'
-import { denialText, visible } from '../guest.ts'
+import { denialText } from '../guest.ts'
 import { useStream } from '../live.ts'
 import { href } from '../route.ts'
 import { stream } from '../session.ts'
@@ -100,7 +100,7 @@ const eventColumns: Column<Event>[] = [
         </>
       ),
   },
-  { name: 'What', show: (e) => <span class="wrap">{visible(e.denial ? denialText(e.denial) : (e.message ?? ''))}</span> },
+  { name: 'What', show: (e) => <span class="wrap">{e.denial ? denialText(e.denial) : e.message}</span> },
 ]
 
 const denialColumns: Column<Event>[] = [
@@ -110,11 +110,11 @@ const denialColumns: Column<Event>[] = [
   {
     name: 'Action',
     by: (e) => e.denial?.action ?? '',
-    show: (e) => <span class="wrap">{visible(e.denial?.action ?? e.message ?? '')}</span>,
+    show: (e) => <span class="wrap">{e.denial?.action ?? e.message}</span>,
   },
-  { name: 'Rule', by: (e) => e.denial?.rule ?? '', show: (e) => <span class="wrap">{visible(e.denial?.rule ?? '')}</span> },
+  { name: 'Rule', by: (e) => e.denial?.rule ?? '', show: (e) => <span class="wrap">{e.denial?.rule}</span> },
   {
     name: 'Evidence',
-    show: (e) => <span class="wrap dim">{visible([e.denial?.kernel, e.denial?.broker].filter(Boolean).join(' · '))}</span>,
+    show: (e) => <span class="wrap dim">{[e.denial?.kernel, e.denial?.broker].filter(Boolean).join(' · ')}</span>,
   },
 ]

@@ -1,4 +1,4 @@
-import { metricName, visible } from '../guest.ts'
+import { metricName } from '../guest.ts'
 import type { Line } from './output.tsx'
 
 interface Series {
@@ -31,7 +31,7 @@ export function Metrics({ lines }: { lines: Line[] }) {
     <ul class="metrics">
       {all.map((s) => (
         <li key={s.name}>
-          <span class="metricname">{visible(s.name)}</span>
+          <span class="metricname">{s.name}</span>
           <Spark values={s.values.slice(-60)} />
           <span class="metricvalue">{s.values.at(-1)?.toLocaleString()}</span>
         </li>

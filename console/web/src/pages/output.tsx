@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import type { LogsResponse } from '../api/types.ts'
 import { clock } from '../format.ts'
-import { denialText, metricName, visible } from '../guest.ts'
+import { denialText, metricName } from '../guest.ts'
 import { useStream } from '../live.ts'
 import { stream } from '../session.ts'
 import { StreamWord } from '../ui/bits.tsx'
@@ -91,8 +91,8 @@ function Row({ line: l }: { line: Line }) {
   if (l.log)
     return (
       <Entry at={l.log.at} word={l.log.level ?? ''} tone={toneOf(l.log.level)}>
-        {visible(l.log.message ?? '')}
-        {l.log.fields && <span class="dim"> {visible(l.log.fields)}</span>}
+        {l.log.message?.replace(/\n$/, '')}
+        {l.log.fields && <span class="dim"> {l.log.fields}</span>}
       </Entry>
     )
   if (l.denial)
