@@ -60,10 +60,7 @@ func (s *connections) note(c net.Conn, state http.ConnState) (surplus net.Conn) 
 }
 
 func (s *connections) admit(c net.Conn) (surplus net.Conn) {
-	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
-	if err != nil {
-		host = "unknown"
-	}
+	host := hostOf(c.RemoteAddr())
 	if s.of[host] >= maxConnections {
 		return c
 	}

@@ -108,7 +108,7 @@ type body struct {
 	io.ReadCloser
 	left    int64 // that the call may have, yet
 	held    int64
-	room    *slots
+	room    *slots // nil: nobody counts them
 	who     holders
 	arrived func() // nil, or to be called when all of it is read
 }
@@ -119,10 +119,12 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		return 0, limited("the request is larger than any of its kind")
 	}
-	if n > 0 && !b.room.take(b.who, int64(n)) {
-		return 0, limited("too many bytes of requests are under way; try again later")
+	if b.room != nil && n > 0 {
+		if !b.room.take(b.who, int64(n)) {
+			return 0, limited("too many bytes of requests are under way; try again later")
+		}
+		b.held += int64(n)
 	}
-	b.held += int64(n)
 	if b.arrived != nil && errors.Is(err, io.EOF) {
 		b.arrived()
 		b.arrived = nil
@@ -131,7 +133,11 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // release gives back what is held.
-func (b *body) release() { b.room.give(b.who, b.held) }
+func (b *body) release() {
+	if b.held > 0 {
+		b.room.give(b.who, b.held)
+	}
+}
 
 func limited(words string) error {
 	answer, _ := fault.Answer(fmt.Errorf("%w: %s", policystore.ErrLimited, words))

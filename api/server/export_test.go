@@ -15,7 +15,7 @@ func Roles() map[string]policystore.Role {
 func (s *Server) Underway() int64 {
 	g := s.http.Handler.(*gate)
 	n := int64(0)
-	for _, room := range []*slots{g.short, g.long} {
+	for _, room := range []*slots{g.own.short, g.own.long, g.others.short, g.others.long, g.others.open} {
 		room.mu.Lock()
 		n += room.used
 		room.mu.Unlock()

@@ -18,12 +18,6 @@ import (
 	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
 
-// Slots of calls that are under way at once.
-const (
-	shortSlots = 128
-	longSlots  = 2048
-)
-
 // validity says whether a token that was shown still is one: *policystore.Store.
 type validity interface {
 	TokenValid(ctx context.Context, id string) error
@@ -32,14 +26,15 @@ type validity interface {
 // gate is what each request passes before anything of its body is read: it is a call of the
 // API, by somebody who may make it, and there is room for it.
 type gate struct {
-	store       *policystore.Store
-	tokens      validity
-	logger      *slog.Logger
-	observer    *telemetry.Observer
-	errors      *connect.ErrorWriter
-	short, long *slots
-	bytes       *slots          // of requests
+	store    *policystore.Store
+	tokens   validity
+	logger   *slog.Logger
+	observer *telemetry.Observer
+	errors   *connect.ErrorWriter
+	// own is the room of this node's own user and root, whom nobody else keeps out.
+	own, others *rooms
 	rates       *rates          // of calls
+	strangers   *rates          // of calls without a token
 	refusals    *rate.Limiter   // that are logged
 	recheck     time.Duration   // of tokens of calls without a deadline
 	patience    time.Duration   // with clients that send slowly, or take nothing
@@ -62,20 +57,31 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, err)
 		return
 	}
-	room, who := g.short, holdersOf(p)
-	if rule.long {
-		room = g.long
+	all, pace, who := g.others, g.rates, holdersOf(p)
+	if p.TokenID == "" && peerOf(r.Context()).trusted {
+		all = g.own
 	}
-	if !g.rates.allow(who) {
+	if rule.open {
+		pace = g.strangers
+	}
+	if !pace.allow(who) {
 		g.refuse(w, r, fmt.Errorf("%w: too many calls a second; call more slowly", policystore.ErrLimited))
 		return
 	}
-	if !room.take(who, 1) {
+	room := all.enter(rule, who)
+	if room == nil {
 		g.refuse(w, r, fmt.Errorf("%w: too many calls are under way; try again later", policystore.ErrLimited))
 		return
 	}
 	defer room.give(who, 1)
-	g.serve(w, r, rule, p, next)
+	g.serve(w, r, call{rule, p, all.counted(rule)}, next)
+}
+
+// call is one that has been admitted.
+type call struct {
+	rule
+	by    policystore.Principal
+	bytes *slots // where its request is counted; nil: nowhere
 }
 
 // route tells what answers a request, and what that needs; nil: there is nothing.
@@ -93,25 +99,23 @@ func (g *gate) route(r *http.Request) (rule, http.Handler) {
 }
 
 // serve has the call answered, within its bounds.
-func (g *gate) serve(w *patient, r *http.Request, rule rule, p policystore.Principal, next http.Handler) {
-	ctx, cancel := context.WithCancelCause(withTrace(context.WithValue(r.Context(), principalKey{}, p), r.Header.Get("Traceparent")))
+func (g *gate) serve(w *patient, r *http.Request, c call, next http.Handler) {
+	ctx, cancel := context.WithCancelCause(trace.Extract(context.WithValue(r.Context(), principalKey{}, c.by), r.Header))
 	defer cancel(nil)
 	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()
-	sent := &body{ReadCloser: r.Body, left: rule.most(), room: g.bytes, who: holdersOf(p)}
+	sent := &body{ReadCloser: r.Body, left: c.most(), room: c.bytes, who: holdersOf(c.by)}
 	defer sent.release()
 	sent.arrived = w.reading.disarm // what a client sends slowly is no call
-	if rule.within > 0 {
+	w.reading.arm(c.arrives(g.patience))
+	switch {
+	case c.within > 0:
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, rule.within)
+		ctx, stop = context.WithTimeout(ctx, c.within)
 		defer stop()
-		w.reading.arm(rule.within)
-	} else {
-		w.reading.arm(g.patience)
-		if p.TokenID != "" {
-			var end func()
-			ctx, end = g.whileValid(ctx, p.TokenID)
-			defer end()
-		}
+	case c.by.TokenID != "":
+		var end func()
+		ctx, end = g.whileValid(ctx, c.by.TokenID)
+		defer end()
 	}
 	r = r.WithContext(ctx)
 	r.Body = sent

@@ -139,6 +139,44 @@ func TestStreamThatNobodyReads(t *testing.T) {
 	<-flooded
 }
 
+// Strangers who send the beginning of a call that needs no token hold a place for a moment, and
+// nobody else's.
+func TestStrangersWhoHoldCalls(t *testing.T) {
+	n := newNode(t)
+	address := n.overTCP(t)
+	port := address[strings.LastIndexByte(address, ':'):]
+	const part = "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"
+	var held []net.Conn
+	for _, host := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"} {
+		for range 70 {
+			c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}}).DialContext(t.Context(), "tcp", "127.0.0.1"+port)
+			must(t, err)
+			t.Cleanup(func() { _ = c.Close() })
+			_, err = io.WriteString(c, part)
+			must(t, err)
+			held = append(held, c)
+		}
+	}
+	await.That(t, "places are held", func() bool { return n.server.Underway() > 0 })
+	n.works(t)
+	for name, c := range map[string]struct {
+		of   *http.Client
+		base string
+	}{"socket": {n.plainClient(t, false), "http://node"}, "another host": {http.DefaultClient, "http://" + address}} {
+		answer, err := c.of.Post(c.base+"/grpc.health.v1.Health/Check", "application/json", strings.NewReader("{}"))
+		must(t, err)
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Errorf("health over the %s: %s", name, answer.Status)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	must(t, held[0].SetReadDeadline(time.Now().Add(5*time.Second)))
+	if _, err := io.ReadAll(held[0]); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("one still has its place after 5 s")
+	}
+}
+
 // Names of other tenants' cells are refused alike, whether there is such a cell or not.
 func TestGuessing(t *testing.T) {
 	n := newNode(t)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 
@@ -13,7 +14,7 @@ import (
 
 // peer is who is at the other end of a connection.
 type peer struct {
-	// source is what failed authentications are counted by: "uid:1000", or a host.
+	// source is what failed authentications are counted by: "uid:1000", or see hostOf.
 	source string
 	// trusted are this node's own user and root, outside any cell: they need no token.
 	trusted bool
@@ -31,11 +32,22 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	if ok {
 		return context.WithValue(ctx, peerKey{}, p.peer)
 	}
-	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
+	return context.WithValue(ctx, peerKey{}, peer{source: hostOf(c.RemoteAddr())})
+}
+
+// hostOf is what a client over the network is counted as: its address, and with IPv6 its
+// network, for each host has as many addresses there as it likes.
+func hostOf(a net.Addr) string {
+	at, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		host = "unknown"
+		return "unknown"
 	}
-	return context.WithValue(ctx, peerKey{}, peer{source: host})
+	ip := at.Addr().Unmap()
+	if ip.Is4() {
+		return ip.String()
+	}
+	network, _ := ip.Prefix(64) // which an IPv6 address has
+	return network.String()
 }
 
 func peerOf(ctx context.Context) peer {

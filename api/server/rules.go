@@ -16,6 +16,8 @@ type rule struct {
 	within time.Duration
 	// long calls have slots of their own, so that they do not keep short ones out.
 	long bool
+	// stops: it ends cells, and has room when other calls have none.
+	stops bool
 	// everywhere: only principals of all tenants, for the answer is about all.
 	everywhere bool
 	// open to anybody, without a token; local: to the node's own user and root alone.
@@ -24,10 +26,32 @@ type rule struct {
 	large int64
 }
 
-// most is what a request may have, with what protocols put around it.
-func (r rule) most() int64 { return max(r.large, smallMessage) + 4<<10 }
+// most is what a request may have, in bytes, with what protocols put around it.
+func (r rule) most() int64 {
+	switch {
+	case r.open:
+		return 1 << 10
+	case r.stops:
+		return 12 << 10
+	}
+	return max(r.large, smallMessage) + 4<<10
+}
+
+// arrives is how long a client may take to send its request; patience is of those that wait.
+func (r rule) arrives(patience time.Duration) time.Duration {
+	switch {
+	case r.open:
+		return openCall
+	case r.stops:
+		return min(patience, shortCall)
+	case r.within > 0:
+		return r.within
+	}
+	return patience
+}
 
 const (
+	openCall  = time.Second // to send it, while one has a slot without a token
 	shortCall = 10 * time.Second
 	pullCall  = 2 * time.Minute // several attempts, each with a timeout of its own
 )
@@ -66,9 +90,9 @@ var rules = map[string]rule{
 	api.CellServiceListProcedure:    {role: policystore.Viewer, within: shortCall},
 	api.CellServiceStatsProcedure:   {role: policystore.Viewer, within: shortCall},
 
-	api.CellServiceQuarantineProcedure: {role: policystore.Operator, within: shortCall},
-	api.CellServiceKillProcedure:       {role: policystore.Operator, within: shortCall},
-	api.CellServiceCloseProcedure:      {role: policystore.Operator, within: time.Minute, long: true},
+	api.CellServiceQuarantineProcedure: {role: policystore.Operator, within: shortCall, stops: true},
+	api.CellServiceKillProcedure:       {role: policystore.Operator, within: shortCall, stops: true},
+	api.CellServiceCloseProcedure:      {role: policystore.Operator, within: time.Minute, long: true, stops: true},
 
 	api.CellServiceCheckpointProcedure:      {role: policystore.Operator, within: time.Minute, long: true},
 	api.CellServiceListCheckpointsProcedure: {role: policystore.Viewer, within: shortCall},

@@ -65,7 +65,8 @@ const (
 	maxCellMessage   = cell.MaxMessageBytes + 64<<10
 	smallMessage     = 64 << 10 // of calls that carry no text of those
 	maxHeader        = 16 << 10
-	// maxRequests is of the requests of all calls under way.
+	// maxRequests is of the requests of all calls under way, and as much again of the node's own
+	// user's and root's.
 	maxRequests = 4 * maxCellMessage
 )
 
@@ -136,9 +137,9 @@ func (s *Server) handler(c Config) http.Handler {
 		pages = map[string]Page{}
 	}
 	pages[ownPages[0]] = Page{Handler: http.HandlerFunc(serveOpenAPI), Role: policystore.Viewer}
-	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, bytes: newSlots(maxRequests), rates: newRates(c.Rate), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
+	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, rates: newRates(c.Rate), strangers: newRates(c.Rate), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
-		short:    newSlots(shortSlots), long: newSlots(longSlots), calls: mux, pages: pages}
+		own:      newRooms(), others: newRooms(), calls: mux, pages: pages}
 }
 
 // cells are those that the configuration makes.

@@ -11,13 +11,17 @@ import (
 // goroutine.
 type slots struct {
 	all int64
+	one int64 // of the outermost of a call's holders
 
 	mu   sync.Mutex
 	used int64
 	by   map[string]int64
 }
 
-func newSlots(n int64) *slots { return &slots{all: n, by: map[string]int64{}} }
+// newSlots has n, and of them a half for one.
+func newSlots(n int64) *slots { return newShares(n, n/2) }
+
+func newShares(all, one int64) *slots { return &slots{all: all, one: one, by: map[string]int64{}} }
 
 // holders are whom a call is counted for: who calls, and his tenant, if he is bound to one.
 type holders []string
@@ -31,9 +35,9 @@ func holdersOf(p policystore.Principal) holders {
 	return who
 }
 
-// most is what the holder at i may have: the outermost a half, one within it a half of that.
+// most is what the holder at i may have: the outermost its share, one within it a half of that.
 func (s *slots) most(who holders, i int) int64 {
-	return max(1, s.all>>(len(who)-i))
+	return max(1, s.one>>(len(who)-1-i))
 }
 
 // take says whether there were n; it never waits. What is taken is to be given back.

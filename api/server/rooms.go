@@ -1,0 +1,55 @@
+package server
+
+// Slots of calls that are under way at once.
+const (
+	shortSlots = 128
+	longSlots  = 2048
+	// stopSlots are for calls that end cells, when the others are taken.
+	stopSlots = 64
+	// openSlots are of calls that anybody may make, and openOfOne of one host's: whoever has a
+	// few addresses does not keep a load balancer out.
+	openSlots = 1024
+	openOfOne = 32
+)
+
+// rooms are what calls of one kind of callers have: what one kind holds no other misses.
+type rooms struct {
+	// open is of calls without a token. They need little, and no bytes are counted.
+	open        *slots
+	short, long *slots
+	// stops are left for calls that end cells however many others are under way. Their requests
+	// are small, and no bytes of them are counted.
+	stops *slots
+	bytes *slots // of requests
+}
+
+func newRooms() *rooms {
+	return &rooms{open: newShares(openSlots, openOfOne), short: newSlots(shortSlots), long: newSlots(longSlots),
+		stops: newSlots(stopSlots), bytes: newSlots(maxRequests)}
+}
+
+// enter takes a slot and returns where it is to be given back; nil: there is none.
+func (r *rooms) enter(rule rule, who holders) *slots {
+	room := r.short
+	switch {
+	case rule.open:
+		room = r.open
+	case rule.long:
+		room = r.long
+	}
+	switch {
+	case room.take(who, 1):
+		return room
+	case rule.stops && r.stops.take(who, 1):
+		return r.stops
+	}
+	return nil
+}
+
+// counted is where a request's bytes are counted, nil: nowhere.
+func (r *rooms) counted(rule rule) *slots {
+	if rule.open || rule.stops {
+		return nil
+	}
+	return r.bytes
+}
