@@ -74,6 +74,15 @@ func TestEvents(t *testing.T) {
 	if e := n.happened(events.CellEnded); e.Cell != "d" {
 		t.Errorf("ended %+v", e)
 	}
+	n.spawn("acme", "odd", "web")
+	_, err = n.Cells.Quarantine(t.Context(), connect.NewRequest(&pb.QuarantineRequest{Tenant: "acme", Name: "odd", Reason: "it looks odd"}))
+	must(t, err)
+	await.That(t, "the event of a quarantine by call", func() bool {
+		all, _, _, _ := n.Events.Since(0)
+		return slices.ContainsFunc(all, func(e events.Event) bool {
+			return e.Kind == events.CellQuarantined && e.Tenant == "acme" && e.Cell == "odd" && e.Epoch == 1 && e.Message == "it looks odd"
+		})
+	})
 	n.Ready("on a socket")
 	n.Draining("SIGTERM")
 	n.happened(events.NodeReady)

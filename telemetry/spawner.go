@@ -6,6 +6,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/telemetry/events"
 	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
 
@@ -157,11 +158,15 @@ func (c *observed) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, 
 	return done, err
 }
 
-// Quarantine implements cell.Cell.
+// Quarantine implements cell.Cell. It is an event here: for its actor, the cell goes on.
 func (c *observed) Quarantine(ctx context.Context, reason string) error {
 	ctx, op := c.begin(ctx, "quarantine", "cell.quarantine")
 	err := c.Cell.Quarantine(ctx, reason)
 	op.end(err)
+	if err == nil {
+		c.observer.publish(events.Event{Kind: events.CellQuarantined, Tenant: c.tenant, Cell: c.name, Epoch: c.epoch.Load(),
+			Message: reason, Trace: trace.ID(ctx)})
+	}
 	return err
 }
 
