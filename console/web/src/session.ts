@@ -35,28 +35,31 @@ function end(why: string): void {
   token.value = ''
 }
 
-// What is called without another token is called with the session's.
-const withToken = (options: Options): Options => ({ ...options, token: options.token ?? token.value })
-
-// A token that is no longer one ends the session; a token for one call alone does not.
-function ended(err: unknown, options: Options): never {
-  if (options.token === undefined && isKind(err, 'Unauthenticated')) end(err.text)
+// endedBy what became of a call with this token of the session's: a refused token ends the
+// session, unless somebody has logged in anew since.
+function endedBy(err: unknown, used: string): never {
+  if (used === token.value && isKind(err, 'Unauthenticated')) end(err.text)
   throw err
 }
 
+// call is made with the session's token, or with one for this call alone, whose refusal ends
+// nothing.
 export async function call<M extends keyof Calls>(method: M, request: Calls[M][0], options: Options = {}): Promise<Calls[M][1]> {
-  return plainCall(method, request, withToken(options)).catch((err: unknown) => ended(err, options))
+  if (options.token !== undefined) return plainCall(method, request, options)
+  const used = token.value
+  return plainCall(method, request, { ...options, token: used }).catch((err: unknown) => endedBy(err, used))
 }
 
 export async function* stream<M extends keyof Streams>(
   method: M,
   request: Streams[M][0],
-  options: Options = {},
+  options: Omit<Options, 'token'> = {},
 ): AsyncGenerator<Streams[M][1]> {
+  const used = token.value
   try {
-    yield* plainStream(method, request, withToken(options))
+    yield* plainStream(method, request, { ...options, token: used })
   } catch (err) {
-    ended(err, options)
+    endedBy(err, used)
   }
 }
 

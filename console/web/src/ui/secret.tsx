@@ -17,7 +17,7 @@ export function useSecret(): Secret {
   const [secret, setSecret] = useState(stronger.value)
   const failed = (err: unknown) => {
     if (!isKind(err, 'PolicyAuth', 'Unauthenticated')) return false
-    stronger.value = ''
+    if (stronger.value === secret.trim()) stronger.value = '' // else it is of a later session
     setSecret('')
     setWhy(err.message)
     return true
