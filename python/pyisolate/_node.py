@@ -2,7 +2,7 @@
 
 The node listens on a socket in a directory that only this user can enter, and holds the end of
 a pipe whose other end is this process's: when the process ends, however it does, the node
-reads the end of the pipe and ends, too.
+reads the end of the pipe and ends, too. A child that it has forked has no part in that.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from typing import IO, Dict, List, Optional
 
 from . import errors
@@ -94,11 +95,12 @@ class PrivateNode:
                 self._process = subprocess.Popen(
                     [*command, *(arguments or [])],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
-                    env=_environment(),
+                    env=_environment(), bufsize=0,
                 )  # fmt: skip
         except OSError as error:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise errors.NodeMissing(f"{binary} could not be started: {error}") from error
+        _nodes.add(self)
         atexit.register(self.close)
         try:
             self._ready(binary)
@@ -127,12 +129,17 @@ class PrivateNode:
             for pipe in (self._process.stdin, self._process.stdout):
                 _close(pipe)
             self._process.stdin = None
+            self._process.terminate()  # also where some other process has the pipe's end
             try:
                 self._process.wait(_END)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _forked(self) -> None:
+        """In a child: the pipe's end is the parent's alone, so that the node ends with that."""
+        _close(self._process.stdin)
 
     def _ready(self, binary: str) -> None:
         stdout = self._process.stdout
@@ -227,6 +234,7 @@ def _abandoned(path: str) -> bool:
         os.close(fd)
 
 
+_nodes: "weakref.WeakSet[PrivateNode]" = weakref.WeakSet()
 _private: Optional[PrivateNode] = None
 _lock = threading.Lock()
 
@@ -248,6 +256,8 @@ def ended(address: Address) -> bool:
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
+    for node in list(_nodes):
+        node._forked()
 
 
 os.register_at_fork(after_in_child=_after_fork)

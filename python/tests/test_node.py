@@ -316,6 +316,19 @@ class LifeTest(unittest.TestCase):
         self.assertEqual(p.wait(30), 42)
         self.assertTrue(self.gone(pid))
 
+    def test_a_child_that_stays(self):
+        """It keeps the node neither from ending with its parent, nor from ending at once."""
+        fork = "if os.fork() == 0: sys.stdin.read(); os._exit(0)\n"
+        for end, status in (
+            ("node = _node.private(); node.close(); sys.exit(node._process.returncode == -9)", 0),
+            ("os.kill(os.getpid(), 9)", -9),
+        ):
+            with self.subTest(end):
+                p, pid, _ = self.program(fork + end)
+                self.assertEqual(p.wait(30), status)
+                self.assertTrue(self.gone(pid), "the node is still there")
+                p.stdin.close()  # the child ends
+
     def test_a_node_that_died_is_started_anew(self):
         p, pid, _ = self.program(
             "node = _node.private(); node._process.kill(); node._process.wait()\n"
