@@ -18,9 +18,17 @@ from ._values import Seconds
 Work = Union[str, Callable[[Any], Any]]
 
 _END = object()
+# A value in a list, or bytes as they are, which no list can have; an empty list at the end.
 _WRAPPER = """
-def {name}(value):
-    return list({entry}(value))
+def __stage__(value):
+    global __values__
+    __values__ = {entry}(value)
+    return __stage_next__()
+
+def __stage_next__():
+    for value in __values__:
+        return value if isinstance(value, bytes) else [value]
+    return []
 """
 
 
@@ -44,9 +52,7 @@ class Stage:
                 if shipment is not None and not isinstance(self.work, str):
                     many = inspect.isgeneratorfunction(raw(self.work, self.name))
                     target = "__stage__" if many else shipment.entry
-                    code = shipment.code + (
-                        _WRAPPER.format(name=target, entry=shipment.entry) if many else ""
-                    )
+                    code = shipment.code + (_WRAPPER.format(entry=shipment.entry) if many else "")
                     cell.exec(code, file="<shipped>", timeout=self.timeout)
             except BaseException:
                 cell.kill("its stage did not start")
@@ -63,15 +69,34 @@ class _Running:
     target: str
     many: bool  # it is a generator: each value that it yields goes on
 
-    def process(self, value: Any) -> List[Any]:
+    def process(self, value: Any) -> Iterator[Any]:
+        """What goes on for a value. A generator in the cell runs when it is asked for the next
+        one, so that no more of its values are anywhere than there is room for."""
+        result = self._call(self.target, value)
+        if not self.many:
+            yield result
+            return
+        while result != []:
+            if isinstance(result, list) and len(result) == 1:
+                (result,) = result
+            elif not isinstance(result, bytes):  # whoever answers is not trusted
+                raise self._strange()
+            yield result
+            result = self._call("__stage_next__")
+
+    def _strange(self) -> errors.GuestError:
+        error = errors.GuestError("the cell answered with what no generator gives", kind="GuestError")
+        error.stage = self.stage.name
+        return error
+
+    def _call(self, target: str, *value: Any) -> Any:
         with _named(self.stage.name):
             try:
-                result = self.cell.call(self.target, value, timeout=self.stage.timeout)
+                return self.cell.call(target, *value, timeout=self.stage.timeout)
             except errors.PyIsolateError as error:
                 if self.shipment is not None:
                     self.shipment.explain(error)
                 raise
-        return list(result) if self.many else [result]
 
 
 class Pipeline:
@@ -85,8 +110,9 @@ class Pipeline:
 
     A stage is a function of one value, which is sent to its cell as by :func:`sandbox`, or the
     dotted name of one that the cell has. What it returns is what the next stage gets; if it is
-    a generator function, each value that it yields is. All stages work at once, and no queue
-    between two holds more than ``capacity`` values: who is fast waits for who is slow.
+    a generator function, each value that it yields is, when it yields it. All stages work at
+    once, and no queue between two holds more than ``capacity`` values: who is fast, also a
+    generator without an end, waits for who is slow.
 
     An error has the stage's name in ``stage``, and ends the run; so does leaving the iteration.
     """
@@ -112,8 +138,8 @@ class Pipeline:
         timeout: Optional[Seconds] = None,
         **options: Any,
     ) -> "Pipeline":
-        """Adds a stage and returns the pipeline. ``timeout`` is for each value; ``options`` are
-        those of :func:`spawn`."""
+        """Adds a stage and returns the pipeline. ``timeout`` is for each value, of a generator
+        for each that it yields; ``options`` are those of :func:`spawn`."""
         if any(s.name == name for s in self._stages):
             raise errors.Invalid(f"there is a stage {name!r} already")
         self._stages.append(Stage(name, work, policy, _values.optional_seconds(timeout), options))
@@ -148,6 +174,7 @@ class _Run:
 
     def results(self, values: Iterable[Any]) -> Iterator[Any]:
         threads: List[threading.Thread] = []
+        well = False  # nothing runs in a cell any more
         try:
             for stage in self._stages:
                 self._running.append(stage.start(self._client))
@@ -164,15 +191,15 @@ class _Run:
                 yield value
             if self._failed is not None:
                 raise self._failed
+            well = True
         finally:
-            self._end(threads)
+            self._end(threads, well)
 
-    def _end(self, threads: List[threading.Thread]) -> None:
-        early = not all(not t.is_alive() for t in threads[1:]) or self._failed is not None
+    def _end(self, threads: List[threading.Thread], well: bool) -> None:
         self._stop.set()
         for r in self._running:
             try:
-                if early:
+                if not well:
                     r.cell.kill("its pipeline ended")
                 r.cell.close()
             except errors.PyIsolateError:

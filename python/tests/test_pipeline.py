@@ -1,9 +1,10 @@
 """Pipelines of cells: order, backpressure, failures and their stages."""
 
+import itertools
 import threading
 import unittest
 
-from .support import NodeTestCase
+from .support import NodeTestCase, keeps_events
 import pyisolate as iso
 
 
@@ -110,6 +111,60 @@ class PipelineTest(NodeTestCase):
         self.assertLessEqual(taken, 20 + 3 * 2 + 2 + 3)
         run.close()
         self.assertEqual(iso.list_active(), {}, "leaving the iteration ends the cells")
+
+    def test_a_generator_is_asked_when_there_is_room(self):
+        def count(first):
+            n = first
+            while True:
+                metric("yielded", n)  # noqa: F821  # of the guest
+                yield n
+                n += 1
+
+        run = iso.Pipeline(capacity=2).stage("count", count).stage("double", double).run([5])
+        self.assertEqual(list(itertools.islice(run, 20)), [2 * n for n in range(5, 25)])
+        run = iso.Pipeline(capacity=2).stage("count", count, timeout="20s").run([0])
+        self.assertEqual(next(run), 0)
+        (cell,) = iso.list_active().values()
+        # One was taken, two wait in the queue, and one in the thread's hand.
+        yielded = [m.value for m in cell.logs() if isinstance(m, iso.Metric)]
+        self.assertLessEqual(len(yielded), 4)
+        run.close()
+
+    def test_a_generator_may_yield_much(self):
+        def much(n):
+            for i in range(n):
+                yield "x" * 300_000
+            yield b"bytes"
+            yield []
+            yield None
+
+        got = list(iso.Pipeline().stage("much", much, output="8MiB").run([10, 0]))
+        self.assertEqual([len(x) for x in got[:10]], [300_000] * 10)
+        self.assertEqual(got[10:], [b"bytes", [], None] * 2)
+
+    def test_a_generator_that_fails(self):
+        def some(n):
+            yield 1
+            raise KeyError(n)
+
+        got = []
+        with self.assertRaises(iso.GuestError) as caught:
+            for value in iso.Pipeline().stage("some", some).run([7]):
+                got.append(value)
+        self.assertEqual((caught.exception.stage, caught.exception.type), ("some", "KeyError"))
+        self.assertIn("raise KeyError(n)", caught.exception.traceback)
+
+    def test_a_run_that_ends_well_kills_nothing(self):
+        if not keeps_events():
+            self.skipTest("this node keeps no events")
+        with iso.events(follow=False) as events:
+            last = max((e.index for e in events if isinstance(e, iso.Event)), default=0)
+        for _ in range(10):
+            self.assertEqual(list(iso.Pipeline().stage("double", double).run([1])), [2])
+        with iso.events(follow=False, after=last, kinds=["CELL_ENDED"]) as events:
+            ends = [e.message for e in events if isinstance(e, iso.Event)]
+        self.assertEqual([m for m in ends if "pipeline" in m], [])
+        self.assertEqual(len(ends), 10)
 
     def test_bad(self):
         with self.assertRaises(iso.Invalid):
