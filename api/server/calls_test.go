@@ -362,6 +362,10 @@ func TestStats(t *testing.T) {
 	if err != nil || all.Msg.GetStates()["running"] != 4 || all.Msg.GetWarmHits()+all.Msg.GetWarmMisses() != 4 {
 		t.Errorf("%v, %v", all, err)
 	}
+	await.That(t, "hosts have cells ready", func() bool {
+		s, err := n.Cells.Stats(t.Context(), connect.NewRequest(&pb.StatsRequest{}))
+		return err == nil && s.Msg.GetWarm() > 0
+	})
 	bound, _ := n.as(t, "viewer", "b")
 	if _, err := bound.Cells.Stats(t.Context(), connect.NewRequest(&pb.StatsRequest{Tenant: "a"})); !errors.Is(err, policystore.ErrDenied) {
 		t.Errorf("%v", err)

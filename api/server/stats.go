@@ -31,8 +31,9 @@ func (s *cells) Stats(ctx context.Context, r *connect.Request[pb.StatsRequest]) 
 		out.Denials += one.GetDenials()
 	}
 	out.Cpu = durationpb.New(cpu)
-	if launcher, ok := s.spawner.(counted); ok && principalOf(ctx).Tenant == "" && r.Msg.GetTenant() == "" {
-		stats := launcher.Stats()
+	if s.counts != nil && principalOf(ctx).Tenant == "" && r.Msg.GetTenant() == "" {
+		stats := s.counts()
+		out.Warm = uint32(stats.Ready) //nolint:gosec // pools are small
 		out.WarmHits, out.WarmMisses = stats.PoolHits, stats.PoolMisses
 	}
 	return connect.NewResponse(out), nil

@@ -122,6 +122,7 @@ const (
 type Stats struct {
 	Hosts       int      `json:"hosts"`
 	Cells       int      `json:"cells"`
+	Ready       int      `json:"ready"` // started cells that hosts keep for those to come
 	PoolHits    uint64   `json:"pool_hits"`
 	PoolMisses  uint64   `json:"pool_misses"`
 	Restarts    uint64   `json:"restarts"`

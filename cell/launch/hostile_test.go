@@ -219,6 +219,10 @@ func TestHostForgesEvidence(t *testing.T) {
 // is what it says when it retires: trying again is of use, as refused_test.go has it.
 func TestHostBreaksItsWord(t *testing.T) {
 	h, c, _ := impostor(t)
+	h.take(wire.New(0, 0, &wire.Control_PoolState{PoolState: &wire.PoolState{Ready: 1 << 30}}, nil))
+	if n := h.readyNow(2); n != 2 {
+		t.Errorf("the host lies, and %d cells are ready", n)
+	}
 	h.take(wire.New(0, 0, &wire.Control_PoolState{PoolState: &wire.PoolState{Ready: 1}}, nil))
 	if !h.takeReady() || h.takeReady() {
 		t.Fatal("the host said that one cell is ready")

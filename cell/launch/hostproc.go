@@ -251,6 +251,20 @@ func (h *hostproc) takeReady() bool {
 	return h.ready >= 0
 }
 
+// readyNow is how many workers are ready, as far as is known: of what the host says, a pool's at
+// most.
+func (h *hostproc) readyNow(pool int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.dead || h.retiring:
+		return 0
+	case h.seats != nil:
+		return len(h.seats.free)
+	}
+	return max(0, min(h.ready, pool))
+}
+
 func (h *hostproc) forget(c *handle) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -201,6 +201,9 @@ func (l *Launcher) Stats() Stats {
 	l.mu.Lock()
 	s := l.stats
 	s.Hosts = len(l.hosts)
+	for h := range l.hosts {
+		s.Ready += h.readyNow(l.config.PoolSize)
+	}
 	l.mu.Unlock()
 	if l.users.none != "" {
 		s.NoUser = l.users.none

@@ -2152,7 +2152,8 @@ type StatsResponse struct {
 	Posts   uint64                 `protobuf:"varint,5,opt,name=posts,proto3" json:"posts,omitempty"`
 	Logs    uint64                 `protobuf:"varint,6,opt,name=logs,proto3" json:"logs,omitempty"`
 	Denials uint64                 `protobuf:"varint,7,opt,name=denials,proto3" json:"denials,omitempty"`
-	// Of the tenant's hosts: cells that stand ready, and how spawns found them.
+	// Of the hosts of all tenants, and 0 where one tenant is asked for: cells that stand ready, and
+	// how spawns found them.
 	Warm          uint32 `protobuf:"varint,8,opt,name=warm,proto3" json:"warm,omitempty"`
 	WarmHits      uint64 `protobuf:"varint,9,opt,name=warm_hits,json=warmHits,proto3" json:"warm_hits,omitempty"`
 	WarmMisses    uint64 `protobuf:"varint,10,opt,name=warm_misses,json=warmMisses,proto3" json:"warm_misses,omitempty"`
