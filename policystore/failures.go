@@ -34,20 +34,8 @@ func newFailures(now func() time.Time) *failures {
 	return &failures{now: now, sources: map[string]*source{}}
 }
 
-// wait is how long a source has to wait until it may try again.
-func (f *failures) wait(name string) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := f.sources[name]
-	if s == nil {
-		return 0
-	}
-	missing := 1 - s.limiter.TokensAt(f.now())
-	return max(0, time.Duration(missing*float64(failureEvery)))
-}
-
-// add counts a failure.
-func (f *failures) add(name string) {
+// add counts a failure of a source, or says how long it is until it may have one more.
+func (f *failures) add(name string) (wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.sources[name]
@@ -59,7 +47,11 @@ func (f *failures) add(name string) {
 		f.sources[name] = s
 	}
 	s.last = f.now()
-	s.limiter.AllowN(s.last, 1)
+	if s.limiter.AllowN(s.last, 1) {
+		return 0
+	}
+	missing := 1 - s.limiter.TokensAt(s.last)
+	return time.Duration(missing * float64(failureEvery))
 }
 
 func (f *failures) forgetOldest() {

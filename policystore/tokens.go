@@ -143,18 +143,19 @@ func (s *Store) ListTokens(ctx context.Context, p Principal) (infos []TokenInfo,
 }
 
 // Authenticate returns whose a secret is, by what this node has applied. Source is where the
-// client is, such as its address: after ten failures from one source within a short time,
-// further attempts from it are ErrLimited, right ones too, at first for some seconds.
+// client is, such as its address, or its network where a host has many: after ten failures from
+// one source within a short time, further ones are ErrLimited and not logged, at first for some
+// seconds. A valid secret is never refused for others' failures: nobody finds one by trying.
 // ErrUnauthenticated says what is wrong with a secret that is malformed, and of others only
 // that they are not valid.
 func (s *Store) Authenticate(ctx context.Context, secret, source string) (Principal, error) {
-	if wait := s.failures.wait(source); wait > 0 {
-		return Principal{}, fmt.Errorf("authenticate: %w: too many failures from %q; try again in %v", ErrLimited, source, wait)
-	}
 	p, err := s.authenticate(ctx, secret)
 	if errors.Is(err, ErrUnauthenticated) {
-		s.failures.add(source)
-		s.config.Logger.Warn("authentication failed", "source", source, "error", err)
+		if wait := s.failures.add(source); wait > 0 {
+			err = fmt.Errorf("%w: too many failures from %q; a wrong token is told as such again in %v", ErrLimited, source, wait)
+		} else {
+			s.config.Logger.Warn("authentication failed", "source", source, "error", err)
+		}
 	}
 	if err != nil {
 		return Principal{}, fmt.Errorf("authenticate: %w", err)
