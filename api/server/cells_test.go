@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
@@ -156,6 +157,39 @@ func TestSpawnTakesThePolicysBackend(t *testing.T) {
 	n.spawn(t, "c", "strong")
 	if got := n.report(t, "c").GetBackend(); got != "process" {
 		t.Errorf("backend %s", got)
+	}
+}
+
+// An operator leaves the node's boundary only where the policy says so.
+func TestSpawnKeepsTheNodesBackend(t *testing.T) {
+	n := newNode(t, func(c *server.Config) { c.Backend = cell.Process })
+	n.put(t, "silent", "math")
+	_, err := n.Policies.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "names", Text: []byte("version: \"1.0\"\nsandboxes:\n  a: {backend: subinterpreter}\n")}))
+	must(t, err)
+	for _, c := range []struct {
+		role, policy, backend string
+		want                  string // "": it is refused
+	}{
+		{"operator", "silent", "subinterpreter", ""},
+		{"operator", "", "subinterpreter", ""},
+		{"operator", "silent", "process", "process"},
+		{"operator", "silent", "", "process"},
+		{"operator", "names", "subinterpreter", "subinterpreter"},
+		{"operator", "names", "", "process"},
+		{"policy-admin", "silent", "subinterpreter", "subinterpreter"},
+	} {
+		r := &pb.SpawnRequest{Backend: c.backend}
+		if c.policy != "" {
+			r.Policy = &pb.PolicyRef{Name: c.policy}
+		}
+		as, _ := n.as(t, c.role, "")
+		got, err := as.Cells.Spawn(t.Context(), connect.NewRequest(r))
+		switch {
+		case c.want == "" && !errors.Is(err, cell.PolicyDenied):
+			t.Errorf("%+v: %v", c, err)
+		case c.want != "" && (err != nil || got.Msg.GetReport().GetBackend() != c.want):
+			t.Errorf("%+v: %v, %v", c, got, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
@@ -49,6 +50,20 @@ func (t terms) narrow(imports *[]string, limits *cell.Limits, policy *document.C
 		}
 	}
 	*imports = kept
+	return nil
+}
+
+// mayHave permits the backend that the client chose: none is weaker than the policy's, and weaker
+// than the node's only one that the policy names, or that who may write policies chose.
+func (t terms) mayHave(policy, node cell.Backend) error {
+	switch {
+	case t.backend == "":
+	case document.Stronger(policy, t.backend):
+		return cell.Errorf(cell.PolicyDenied, "backend %s: policy %s wants at least %s", t.backend, t.ref, policy)
+	case document.Stronger(node, t.backend) && policy != t.backend && !t.weaken:
+		return cell.Errorf(cell.PolicyDenied, "backend %s: this node's is %s; a weaker one has to be named by policy %s, or chosen by a %s",
+			t.backend, node, t.ref, policystore.PolicyAdmin)
+	}
 	return nil
 }
 

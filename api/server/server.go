@@ -36,8 +36,8 @@ type Config struct {
 	// Spawner starts cells, Broker does what they ask for.
 	Spawner Spawner
 	Broker  *capability.Broker
-	// Backend of cells that neither their policy nor the client gives a stronger one.
-	// Default: the spawner's.
+	// Backend of cells that neither their policy nor the client gives a stronger one. A weaker one
+	// is had by operators only where the policy names it. Default: the spawner's, and any may be had.
 	Backend cell.Backend
 	// Keys of plug-ins in documents, the same as the reloader's and the store's; nil: none.
 	Keys *document.Keys

@@ -116,11 +116,10 @@ func restartOf(asked *pb.Restart, policy *document.Restart) (actors.Restart, err
 
 // start makes an incarnation and what belongs to it, or nothing.
 func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revision) (_ cell.Cell, err error) {
-	backend := e.terms.backend
-	if backend != "" && document.Stronger(now.Compiled.Backend, backend) {
-		return nil, cell.Errorf(cell.PolicyDenied, "backend %s: policy %s wants at least %s", backend, e.terms.ref, now.Compiled.Backend)
+	if err := e.terms.mayHave(now.Compiled.Backend, s.backend); err != nil {
+		return nil, err
 	}
-	spec := cell.Spec{Tenant: e.key.tenant, Name: e.key.name, Backend: cmp.Or(backend, s.backend)}
+	spec := cell.Spec{Tenant: e.key.tenant, Name: e.key.name, Backend: cmp.Or(e.terms.backend, s.backend)}
 	if err := now.Compiled.Apply(&spec); err != nil {
 		return nil, err
 	}

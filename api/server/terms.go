@@ -34,11 +34,13 @@ type terms struct {
 	imports []string           // of the policy's only these; nil: all
 	limits  cell.Limits        // where lower than the policy's
 	backend cell.Backend       // "": the policy's, or the node's
+	// weaken says that whoever spawned it may choose a weaker boundary than the node's.
+	weaken bool
 }
 
 // termsOf reads what is asked for. Who asks may have it.
 func (s *cells) termsOf(ctx context.Context, tenant string, r *pb.SpawnRequest) (t terms, err error) {
-	t = terms{imports: r.GetAllowedImports(), backend: cell.Backend(r.GetBackend())}
+	t = terms{imports: r.GetAllowedImports(), backend: cell.Backend(r.GetBackend()), weaken: principalOf(ctx).Role >= policystore.PolicyAdmin}
 	if t.limits, err = limitsOf(r.GetLimits()); err != nil {
 		return t, err
 	}
