@@ -106,7 +106,9 @@ func (g *gate) serve(w *patient, r *http.Request, c call, next http.Handler) {
 	sent := &body{ReadCloser: r.Body, left: c.most(), room: c.bytes, who: holdersOf(c.by)}
 	defer sent.release()
 	sent.arrived = w.reading.disarm // what a client sends slowly is no call
-	w.reading.arm(c.arrives(g.patience))
+	if r.ContentLength != 0 {       // over HTTP/1, a deadline for what does not come ends the call
+		w.reading.arm(c.arrives(g.patience))
+	}
 	switch {
 	case c.within > 0:
 		var stop context.CancelFunc

@@ -211,6 +211,30 @@ func TestPatienceEndsWithTheRequest(t *testing.T) {
 	}
 }
 
+// A page has the time that it takes, if its request has no body that could be waited for.
+func TestLongPage(t *testing.T) {
+	const patience = 50 * time.Millisecond
+	n := newNode(t, func(c *server.Config) {
+		c.Patience = patience
+		c.Extra = map[string]server.Page{"/profile": {Long: true, Local: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-time.After(4 * patience):
+				_, _ = io.WriteString(w, "whole")
+			case <-r.Context().Done():
+			}
+		})}}
+	})
+	for name, second := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		answer, err := n.plainClient(t, second).Get("http://node/profile")
+		must(t, err)
+		got, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || string(got) != "whole" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
 // A client that sends its request slowly does not keep a slot for ever.
 func TestSlowRequest(t *testing.T) {
 	if testing.Short() {
