@@ -35,8 +35,17 @@ func (s *connections) changed(c net.Conn, state http.ConnState) {
 		return
 	}
 	if surplus := s.note(c, state); surplus != nil {
-		_ = surplus.Close() // and package http tells that it is closed
+		cut(surplus) // and package http tells that it is closed
 	}
+}
+
+// cut closes a connection without a word. TLS says one, and waits for a client to take it; this
+// is called where connections are accepted.
+func cut(c net.Conn) {
+	if over, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = over.NetConn()
+	}
+	_ = c.Close()
 }
 
 // note returns a connection that is to be closed, or nil.

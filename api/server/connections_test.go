@@ -1,7 +1,10 @@
 package server
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -63,5 +66,31 @@ func TestConnections(t *testing.T) {
 	}
 	if len(s.all) != 0 || len(s.of) != 0 || s.idle.Len() != 0 {
 		t.Errorf("%d connections of %v are left", len(s.all), s.of)
+	}
+}
+
+// polite says goodbye when it is closed, as TLS does.
+type polite struct {
+	net.Conn
+	said bool
+}
+
+func (p *polite) NetConn() net.Conn { return p.Conn }
+
+func (p *polite) Close() error {
+	p.said = true
+	return p.Conn.Close()
+}
+
+var _ interface{ NetConn() net.Conn } = (*tls.Conn)(nil) // or it would not be seen
+
+// A client that takes nothing keeps nobody waiting when its connection makes room.
+func TestCut(t *testing.T) {
+	own, client := net.Pipe()
+	defer func() { _ = client.Close() }()
+	p := &polite{Conn: own}
+	cut(p)
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || p.said {
+		t.Errorf("the client reads %v; it was told: %t", err, p.said)
 	}
 }
