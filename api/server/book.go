@@ -200,7 +200,7 @@ func (b *book) close() {
 	b.closed = true
 }
 
-// kill ends what is still there, and waits.
+// kill ends what the actors have left, which are no more, and waits.
 func (b *book) kill() {
 	for _, e := range b.list("") {
 		if r := e.incarnation(); r != nil {

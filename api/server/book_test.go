@@ -1,12 +1,15 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/policystore"
 )
@@ -70,6 +73,58 @@ func TestBookRepetition(t *testing.T) {
 	}
 	if _, err := b.reserve(newEntry(k, terms{}, actors.ID{2})); !errors.Is(err, cell.Invalid) {
 		t.Errorf("another request: %v", err)
+	}
+}
+
+// watched tells when somebody waits for its end.
+type watched struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{}
+}
+
+func (w *watched) Done() <-chan struct{} {
+	w.once.Do(func() { close(w.waits) })
+	return w.Context.Done()
+}
+
+// Who waits for another's spawn takes over when that one has gone away, and only then.
+func TestSpawnTakesOver(t *testing.T) {
+	k, id := cellKey{"t", "a"}, actors.ID{1}
+	again := func() *entry { return newEntry(k, terms{}, id) }
+	invalid := &pb.SpawnRequest{Topics: make([]string, 65)} // what tells that it is tried
+	for _, c := range []struct {
+		name      string
+		failed    error
+		abandoned bool
+		want      error
+	}{
+		{"it runs", nil, false, nil},
+		{"it failed", cell.Errorf(cell.PolicyDenied, "no"), false, cell.PolicyDenied},
+		{"who asked went away", context.Canceled, true, cell.Invalid},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &cells{book: newTestBook()}
+			first := again()
+			if _, err := s.book.reserve(first); err != nil {
+				t.Fatal(err)
+			}
+			ctx := &watched{Context: t.Context(), waits: make(chan struct{})}
+			answer := make(chan error, 1)
+			go func() {
+				_, err := s.spawnOnce(ctx, again, invalid)
+				answer <- err
+			}()
+			<-ctx.waits
+			if c.failed != nil {
+				s.book.withdraw(first)
+			}
+			first.failed, first.abandoned = c.failed, c.abandoned
+			close(first.spawned)
+			if err := <-answer; !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
 	}
 }
 

@@ -27,8 +27,9 @@ type entry struct {
 	spawnedBy actors.ID // hash of the spawn's request_id; zero: none
 	said      *sayings
 
-	spawned chan struct{} // closed when the first incarnation runs, or could not be started
-	failed  error         // set before spawned is closed
+	spawned   chan struct{} // closed when the first incarnation runs, or could not be started
+	failed    error         // set before spawned is closed
+	abandoned bool          // so is that; it failed because who asked for it went away
 
 	lastDenial atomic.Pointer[reachedDenial]
 
@@ -91,12 +92,20 @@ func (e *entry) happened(event actors.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch event.Kind {
+	case actors.Started:
+		if e.now != nil && e.epoch == event.Epoch {
+			e.now.owned.Store(event.Epoch)
+		}
+		return
 	case actors.Restarting:
 		e.waiting, e.why = restarting, event.Reason
 	case actors.Quarantined:
 		e.waiting, e.why = quarantined, event.Reason
 		e.end()
 	case actors.Ended, actors.Left:
+		if e.now != nil {
+			e.waiting, e.why = "", "" // the incarnation says how it ended
+		}
 		e.end()
 	default:
 		return

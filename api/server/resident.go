@@ -4,23 +4,28 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/effect"
 	"github.com/pyisolate/pyisolate/policystore/live"
+	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
 
 // resident is one incarnation of a cell and what belongs to it. It is the cell's sink, and
 // where new versions of its policy arrive.
 type resident struct {
 	entry   *entry
+	actors  *actors.System
 	session *capability.Session
 	denied  func(cell.Denial)
 
 	cell      cell.Cell      // set before anybody else has the resident
 	following *live.Followed // nil: the version is fixed
+	owned     atomic.Uint64  // its epoch, once its actor has it; until then nobody knows it but who starts it
 
 	mu      sync.Mutex
 	inForce live.Revision
@@ -65,7 +70,7 @@ func (r *resident) Apply(ctx context.Context, next live.Revision) (cell.Reloaded
 	}
 	if err := r.session.Update(capability.Policy{Version: next.Version, Grants: next.Compiled.Grants}); err != nil {
 		if _, _, back := r.reload(context.WithoutCancel(ctx), r.Began()); back != nil { // half of a policy is none
-			r.cell.Kill(fmt.Sprintf("its policy could neither be changed (%v) nor be left as it was (%v)", err, back))
+			r.kill(ctx, fmt.Sprintf("its policy could neither be changed (%v) nor be left as it was (%v)", err, back))
 		}
 		return cell.Reloaded{}, err
 	}
@@ -81,8 +86,26 @@ func (r *resident) reload(ctx context.Context, to live.Revision) (reloaded cell.
 		return reloaded, limits, err
 	}
 	_ = r.entry.terms.narrow(&revision.Imports, revision.Limits, to.Compiled, false) // which never fails
-	reloaded, err = r.cell.Reload(ctx, revision)
-	return reloaded, *revision.Limits, err
+	epoch := r.owned.Load()
+	if epoch == 0 {
+		reloaded, err = r.cell.Reload(ctx, revision)
+		return reloaded, *revision.Limits, err
+	}
+	reply := r.ask(ctx, epoch, actors.Reload{Revision: revision})
+	return reply.Reloaded, *revision.Limits, reply.Err
+}
+
+// ask has the cell's actor do something to this incarnation, and to no other.
+func (r *resident) ask(ctx context.Context, epoch uint64, b actors.Body) actors.Reply {
+	return r.actors.Ask(ctx, actors.Envelope{To: r.entry.key.address(), Epoch: epoch, Principal: "node", Trace: trace.Parent(ctx), Body: b})
+}
+
+// kill ends the incarnation, also when its actor cannot.
+func (r *resident) kill(ctx context.Context, reason string) {
+	epoch := r.owned.Load()
+	if epoch == 0 || r.ask(context.WithoutCancel(ctx), epoch, actors.Kill{Reason: reason}).Err != nil {
+		r.cell.Kill(reason)
+	}
 }
 
 // Began implements live.Begun: it is what is in force.

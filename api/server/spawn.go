@@ -41,20 +41,29 @@ func (s *cells) Spawn(ctx context.Context, r *connect.Request[pb.SpawnRequest]) 
 	if err != nil {
 		return nil, err
 	}
-	e := newEntry(k, t, id)
-	same, err := s.book.reserve(e)
-	switch {
-	case err != nil:
-		return nil, err
-	case same != nil:
-		e, err = same, same.whenSpawned(ctx)
-	default:
-		err = s.spawn(ctx, e, r.Msg)
-	}
+	e, err := s.spawnOnce(ctx, func() *entry { return newEntry(k, t, id) }, r.Msg)
 	if err != nil {
 		return nil, err
 	}
 	return connect.NewResponse(&pb.SpawnResponse{Cell: &pb.CellRef{Tenant: k.tenant, Name: k.name}, Report: s.report(ctx, e)}), nil
+}
+
+// spawnOnce spawns, or waits for who does so by the same request. When that one has gone away before
+// there was a cell, it takes over.
+func (s *cells) spawnOnce(ctx context.Context, made func() *entry, r *pb.SpawnRequest) (*entry, error) {
+	for {
+		e := made()
+		same, err := s.book.reserve(e)
+		switch {
+		case err != nil:
+			return nil, err
+		case same == nil:
+			return e, s.spawn(ctx, e, r)
+		}
+		if err = same.whenSpawned(ctx); err == nil || !same.abandoned || ctx.Err() != nil {
+			return same, err
+		}
+	}
 }
 
 // whenSpawned waits for the answer of who spawns it.
@@ -73,7 +82,7 @@ func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err er
 		if err != nil {
 			s.book.withdraw(e)
 		}
-		e.failed = err
+		e.failed, e.abandoned = err, err != nil && ctx.Err() != nil
 		close(e.spawned)
 	}()
 	if len(r.GetTopics()) > 64 {
@@ -131,7 +140,7 @@ func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revi
 	if err != nil {
 		return nil, invalidGrant(e.terms.ref, err)
 	}
-	r := &resident{entry: e, session: session, inForce: now, given: spec.Limits, denied: func(d cell.Denial) { s.denied(e, epoch, d) }}
+	r := &resident{entry: e, actors: s.actors, session: session, inForce: now, given: spec.Limits}
 	started := false
 	defer func() { // also when something panics
 		if !started {
