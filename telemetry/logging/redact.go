@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,21 +15,40 @@ import (
 // Redacted stands for what is secret.
 const Redacted = "[redacted]"
 
-// secretNames are of attributes whose values nobody needs in a log, whatever they are. An
-// identifier, as of a token, is not secret.
-var secretNames = regexp.MustCompile(`(?i)(^|[_.\- ])(token|secret|password|passwd|passphrase|authorization|cookie|credentials?|(api|access|private|secret|signing|session)[_.\- ]?key|bearer)s?$`)
+// secretWords end names of what nobody needs in a log, whatever it is.
+const secretWords = `(?:token|secret|password|passwd|passphrase|authorization|cookie|credentials?|bearer|(?:api|access|private|secret|signing|session)[_.\- ]?key)`
 
-// shapes of secrets within texts; the first group, where there is one, stays.
-var shapes = []*regexp.Regexp{
-	regexp.MustCompile(`\bpyi_[A-Za-z0-9_-]{16,}`),                                            // tokens of nodes
-	regexp.MustCompile(`(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}`),                   // of headers
-	regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),           // JSON web tokens
-	regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [^-]*-----|\z)`), // PEM
-	regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`),
-	regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[a-z]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{20,})`),
-	regexp.MustCompile(`([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@`),                                                                 // a URL's user
-	regexp.MustCompile(`(?i)("[^"]*(?:token|secret|password|passphrase|authorization|cookie|private_?key|api_?key)"\s*:\s*")[^"]+`), // JSON
-	regexp.MustCompile(`(?i)([?&](?:token|secret|password|api_?key|access_token|signature|sig)=)[^&\s"']+`),
+var (
+	// secretNames are of attributes. An identifier, as of a token, is not secret.
+	secretNames = regexp.MustCompile(`(?i)^(?:(?:.*[_.\- ])?` + secretWords + `s?|key)$`)
+	// humps are where a name like accessToken has a word's end.
+	humps = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
+)
+
+// secretName reports whether what has the name is secret.
+func secretName(name string) bool {
+	return hasName(name) && (secretNames.MatchString(name) || secretNames.MatchString(humps.ReplaceAllString(name, "${1}${3}_${2}${4}")))
+}
+
+// shape is that of a secret within a text.
+type shape struct {
+	is   *regexp.Regexp
+	with string // what it becomes; $1 stays
+}
+
+var shapes = []shape{
+	{regexp.MustCompile(`\bpyi_[A-Za-z0-9_-]{16,}`), Redacted},                                            // tokens of nodes
+	{regexp.MustCompile(`(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}`), "${1}" + Redacted},          // of headers
+	{regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`), Redacted},           // JSON web tokens
+	{regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [^-]*-----|\z)`), Redacted}, // PEM
+	{regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`), Redacted},
+	{regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[a-z]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{20,})`), Redacted},
+	{regexp.MustCompile(`([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@`), "${1}" + Redacted}, // a URL's user
+	// What has a name in JSON: a text, a list, or an object without others in it.
+	{regexp.MustCompile(`(?i)("(?:[^"]*` + secretWords + `s?|key)"\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*\}?)`), `${1}"` + Redacted + `"`},
+	{regexp.MustCompile(`(?i)(\bcookie\s*:\s*)[^\r\n]+`), "${1}" + Redacted},
+	// And in a message, a URL's query or a header.
+	{regexp.MustCompile(`(?i)((?:` + secretWords + `|\bsig|signature)\s*[=:]\s*(?:(?:bearer|basic)\s+)?)(?:"[^"]*"?|'[^']*'?|[^\s&,;"']+)`), "${1}" + Redacted},
 }
 
 // Redact replaces what has the shape of a secret.
@@ -36,16 +56,32 @@ func Redact(s string) string {
 	if len(s) < 8 || !suspicious(s) {
 		return s
 	}
-	for _, shape := range shapes {
-		s = shape.ReplaceAllString(s, "${1}"+Redacted)
+	for _, one := range shapes {
+		s = one.is.ReplaceAllString(s, one.with)
 	}
 	return s
 }
 
+// marks are of which each shape that has no name has one; names are parts of those of the others.
+var (
+	marks = []string{"pyi_", "eyJ", "PRIVATE KEY", "AKIA", "ASIA", "gh", "glpat-", "xox", "sk-", "://", "earer", "asic", "EARER", "ASIC"}
+	names = []string{"token", "secret", "passw", "passphrase", "authorization", "cookie", "credential", "bearer", "key", "sig"}
+)
+
 // suspicious is a quick look: most texts have nothing of any shape.
 func suspicious(s string) bool {
-	for _, mark := range []string{"pyi_", "eyJ", "PRIVATE KEY", "AKIA", "ASIA", "gh", "glpat-", "xox", "sk-", "://", "=", "earer", "asic", "EARER", "ASIC", `":`, `" :`} {
+	for _, mark := range marks {
 		if strings.Contains(s, mark) {
+			return true
+		}
+	}
+	return strings.ContainsAny(s, "=:") && hasName(s)
+}
+
+func hasName(s string) bool {
+	s = strings.ToLower(s)
+	for _, name := range names {
+		if strings.Contains(s, name) {
 			return true
 		}
 	}
@@ -90,10 +126,11 @@ func clean(s string) bool {
 	return true
 }
 
-// replace is for slog: groups are never given to it.
-func replace(_ []string, a slog.Attr) slog.Attr {
+// replace is for slog: groups are never given to it, but their names are. In one that is secret,
+// all is but an identifier.
+func replace(groups []string, a slog.Attr) slog.Attr {
 	a.Key = Clean(a.Key)
-	if secretNames.MatchString(a.Key) {
+	if secretName(a.Key) || a.Key != "id" && slices.ContainsFunc(groups, secretName) {
 		return slog.String(a.Key, Redacted)
 	}
 	switch a.Value.Kind() {
