@@ -33,6 +33,8 @@ type Source struct {
 	// Stdin makes sys.stdin read the inbox: bytes items are the stream, a null
 	// item is its end.
 	Stdin bool
+	// ID is told with the item that says how it failed, so that who began it knows it; "" is none.
+	ID string
 }
 
 // Validate reports a source that no cell takes.
@@ -100,6 +102,7 @@ type Cell interface {
 type Item struct {
 	Value Value
 	Err   *Error
+	ID    string // of the source that failed
 }
 
 // Report is a cell seen from outside.

@@ -57,3 +57,24 @@ func TestIDOfACellBefore(t *testing.T) {
 	_, err = n.Cells.Close(t.Context(), connect.NewRequest(&pb.CloseRequest{Name: "c", Id: now}))
 	must(t, err)
 }
+
+// How an exec failed comes out with the id of its request.
+func TestItemsOfFailedExecs(t *testing.T) {
+	n := newNode(t)
+	spawned(t, n.Client, &pb.SpawnRequest{Name: "c"})
+	for _, id := range []string{"mine", ""} {
+		_, err := n.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Name: "c", Code: "post 1\nraise oops", RequestId: id}))
+		if !errors.Is(err, cell.GuestError) {
+			t.Errorf("%v", err)
+		}
+	}
+	answer, err := n.Cells.Recv(t.Context(), connect.NewRequest(&pb.RecvRequest{Name: "c", Max: 10}))
+	must(t, err)
+	var got []string
+	for _, i := range answer.Msg.GetItems() {
+		got = append(got, i.GetError().GetKind()+":"+i.GetRequestId())
+	}
+	if all := strings.Join(got, " "); all != ": GuestError:mine : GuestError:" {
+		t.Errorf("received %q", all)
+	}
+}

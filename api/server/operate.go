@@ -27,7 +27,7 @@ func (s *cells) Exec(ctx context.Context, r *connect.Request[pb.ExecRequest]) (*
 	if err != nil {
 		return nil, err
 	}
-	src := cell.Source{Code: []byte(r.Msg.GetCode()), File: cmp.Or(r.Msg.GetFile(), "<cell>"), Dialect: dialect, Args: r.Msg.GetArgs()}
+	src := cell.Source{Code: []byte(r.Msg.GetCode()), File: cmp.Or(r.Msg.GetFile(), "<cell>"), Dialect: dialect, Args: r.Msg.GetArgs(), ID: r.Msg.GetRequestId()}
 	if err := src.Validate(); err != nil {
 		return nil, err
 	}

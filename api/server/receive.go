@@ -45,7 +45,7 @@ func (s *cells) Recv(ctx context.Context, r *connect.Request[pb.RecvRequest]) (*
 
 func itemTo(i cell.Item) *pb.Item {
 	if i.Err != nil {
-		return &pb.Item{Item: &pb.Item_Error{Error: fault.Detail(i.Err)}}
+		return &pb.Item{Item: &pb.Item_Error{Error: fault.Detail(i.Err)}, RequestId: text(i.ID)}
 	}
 	return &pb.Item{Item: &pb.Item_Post{Post: valueTo(i.Value)}}
 }

@@ -8,7 +8,10 @@ import (
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
 
-type traceKey struct{}
+type (
+	traceKey  struct{}
+	sourceKey struct{} // for the ID of a source
+)
 
 // WithTrace has operations under ctx carry a trace context to the host.
 func WithTrace(ctx context.Context, trace string) context.Context {

@@ -172,6 +172,9 @@ func (c *handle) Exec(ctx context.Context, src cell.Source) error {
 		args = v.Data
 	}
 	payload := append(args[:len(args):len(args)], src.Code...)
+	if src.ID != "" {
+		ctx = context.WithValue(ctx, sourceKey{}, src.ID)
+	}
 	_, err := c.ask(ctx, c.wallNow, &wire.Control_Exec{Exec: &wire.Exec{File: wire.Text(src.File, 4096),
 		ArgsLen: uint32(len(args)), Stdin: src.Stdin, Restricted: src.Dialect == cell.Restricted}}, payload)
 	return err

@@ -58,7 +58,8 @@ func (o *outbox) failed(p *pending, err error) {
 		return
 	}
 	o.failures++
-	o.put(cell.Item{Err: e})
+	id, _ := p.ctx.Value(sourceKey{}).(string)
+	o.put(cell.Item{Err: e, ID: id})
 }
 
 // take returns the oldest item, and the credit to give when it is time to.

@@ -198,9 +198,11 @@ def exec_(
     dialect: str = "",
     args: Sequence[str] = (),
     timeout: Optional[Seconds] = None,
+    of: str = "",
 ) -> Call[int]:
-    """Exec: the epoch that it ran in."""
-    body = cell.body(code=code, file=file, dialect=dialect, args=list(args), requestId=request_id())
+    """Exec: the epoch that it ran in. ``of`` is what its identity begins with."""
+    identity = of + request_id()
+    body = cell.body(code=code, file=file, dialect=dialect, args=list(args), requestId=identity)
     return Call("CellService/Exec", body, _epoch, timeout=_values.optional_seconds(timeout))
 
 
@@ -239,8 +241,8 @@ def publish(tenant: str, topic: str, value: Any) -> Call[int]:
     return Call("CellService/Publish", body, lambda d: _values.number(d.get("delivered")), repeatable=False)
 
 
-Item = Tuple[Any, Optional[errors.PyIsolateError]]
-"""A post, or why an exec failed."""
+Item = Tuple[Any, Optional[errors.PyIsolateError], str]
+"""A post, or why an exec failed and the identity of its request."""
 
 
 def recv(cell: Ref, most: int = 1, timeout: Optional[Seconds] = None) -> Call[List[Item]]:
@@ -255,9 +257,9 @@ def recv(cell: Ref, most: int = 1, timeout: Optional[Seconds] = None) -> Call[Li
         items: List[Item] = []
         for i in _reports.dicts(d, "items"):
             items.append(
-                (None, _detail.of_item(i["error"]))
+                (None, _detail.of_item(i["error"]), _reports.word(i, "requestId"))
                 if "error" in i
-                else (_values.decode(i.get("post", {})), None)
+                else (_values.decode(i.get("post", {})), None, "")
             )
         return items
 
@@ -350,64 +352,3 @@ def events(
         after=after and str(after), tenant=tenant, cell=cell, kinds=list(kinds), follow=follow or None
     )
     return Call("NodeService/Events", body, _reports.event, timeout=None)
-
-
-def _version(d: Dict[str, Any]) -> _reports.Version:
-    return _reports.version(_reports.part(d, "version"))
-
-
-def put(name: str, text: str, comment: str, expect: Optional[int]) -> Call[_reports.Version]:
-    """Put."""
-    body = _body(
-        name=name,
-        text=base64.b64encode(text.encode("utf-8")).decode("ascii"),
-        comment=comment,
-        requestId=request_id(),
-    )
-    if expect is not None:
-        body["expect"] = str(expect)
-    return Call("PolicyService/Put", body, _version)
-
-
-def pull(
-    name: str, url: str, sha256: str, key: str, every: Optional[Seconds], other_hosts: bool
-) -> Call[Tuple[_reports.Version, bool]]:
-    """Pull: the newest version, and whether this call stored it."""
-    try:
-        digest, public = (base64.b64encode(bytes.fromhex(h)).decode("ascii") for h in (sha256, key))
-    except ValueError:
-        raise errors.Invalid("sha256 and ed25519_key are 64 hexadecimal digits") from None
-    body = _body(name=name, url=url, sha256=digest, ed25519Key=public, otherHosts=other_hosts or None)
-    if every is not None:
-        body["every"] = _values.duration(_values.seconds(every, "every"))
-    return Call("PolicyService/Pull", body, lambda d: (_version(d), d.get("changed") is True), timeout=120.0)
-
-
-def get(name: str, number: int) -> Call[_reports.Version]:
-    """Get."""
-    return Call("PolicyService/Get", _body(name=name, number=number and str(number)), _version)
-
-
-def history(name: str) -> Call[List[_reports.Version]]:
-    """History."""
-    return Call(
-        "PolicyService/History",
-        _body(name=name),
-        lambda d: [_reports.version(v) for v in _reports.dicts(d, "versions")],
-    )
-
-
-def rollback(name: str, to: int, comment: str, expect: Optional[int]) -> Call[_reports.Version]:
-    """Rollback."""
-    body = _body(name=name, to=str(to), comment=comment, requestId=request_id())
-    if expect is not None:
-        body["expect"] = str(expect)
-    return Call("PolicyService/Rollback", body, _version)
-
-
-def delete(name: str, comment: str, expect: Optional[int]) -> Call[_reports.Version]:
-    """Delete."""
-    body = _body(name=name, comment=comment, requestId=request_id())
-    if expect is not None:
-        body["expect"] = str(expect)
-    return Call("PolicyService/Delete", body, _version)

@@ -6,7 +6,7 @@ import time
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Type, Union
 
 from . import _calls, _client, _reports, _values, errors
 from ._calls import SHORT, PolicyLike, Ref
@@ -20,30 +20,29 @@ class Posts:
     """What was taken from a cell and not yet given to the program; of one kind of client."""
 
     def __init__(self) -> None:
-        self.ready: Deque[_calls.Item] = deque()
-        self._raised: Deque[Tuple[str, str]] = deque(maxlen=64)
-
-    def raised(self, error: errors.PyIsolateError) -> None:
-        """Notes an error that exec has raised: the outbox has it, too."""
-        self._raised.append((error.kind, error.message))
+        self.own = _calls.request_id() + "-"  # what the requests of its own execs begin with
+        self._ready: Deque[_calls.Item] = deque()
 
     def add(self, items: List[_calls.Item]) -> None:
         """Takes what was received, without what the program knows: that it withdrew, and what
-        its own execs failed with."""
-        for value, error in items:
-            if isinstance(error, errors.Cancelled):
-                continue
-            if error is not None and (error.kind, error.message) in self._raised:
-                self._raised.remove((error.kind, error.message))
-            else:
-                self.ready.append((value, error))
+        its own execs failed with, each of which has raised its error."""
+        self._ready.extend(
+            i for i in items if not isinstance(i[1], errors.Cancelled) and not i[2].startswith(self.own)
+        )
 
-    def pop(self) -> Any:
-        """The next value; raises the next error."""
-        value, error = self.ready.popleft()
-        if error is not None:
-            raise error
-        return value
+    def take(self) -> Optional[_calls.Item]:
+        """The next item, which no other thread gets; None: there is none."""
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return None
+
+
+def value_of(item: _calls.Item) -> Any:
+    """The value of an item; raises if it is an error."""
+    if item[1] is not None:
+        raise item[1]
+    return item[0]
 
 
 class Sandbox:
@@ -114,11 +113,7 @@ class Sandbox:
         the source, ``args`` is ``sys.argv[1:]``. Raises what the guest failed with:
         :class:`GuestError`, :class:`PolicyDenied`, :class:`Timeout`, :class:`MemoryExceeded`, …
         """
-        try:
-            self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout))
-        except errors.PyIsolateError as error:
-            self._posts.raised(error)
-            raise
+        self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout, self._posts.own))
 
     def call(self, target: str, *args: Any, timeout: Optional[Seconds] = None, **kwargs: Any) -> Any:
         """Calls what a dotted name means in the cell's ``__main__``, or in a module that its
@@ -141,13 +136,13 @@ class Sandbox:
         the posts: its error is raised."""
         wait = _values.optional_seconds(timeout)
         until = None if wait is None else time.monotonic() + wait
-        while not self._posts.ready:
+        while (item := self._posts.take()) is None:
             left = None if until is None else max(0.0, until - time.monotonic())
             items = self._client.do(_calls.recv(self._ref, 1, left))
             self._posts.add(items)
             if not items and until is not None and time.monotonic() >= until:
                 raise errors.Timeout(f"cell {self._ref} posted nothing within {wait:g} s")
-        return self._posts.pop()
+        return value_of(item)
 
     def posts(self, timeout: Optional[Seconds] = None) -> Iterator[Any]:
         """Iterates over what the guest posts. It ends with the cell, or when nothing came for
@@ -155,7 +150,8 @@ class Sandbox:
         at once; those that the iteration leaves are what :meth:`recv` returns next."""
         wait = _values.optional_seconds(timeout)
         while True:
-            if not self._posts.ready:
+            item = self._posts.take()
+            if item is None:
                 try:
                     items = self._client.do(_calls.recv(self._ref, BATCH, wait))
                 except errors.CellGone:
@@ -163,8 +159,8 @@ class Sandbox:
                 if not items and wait is not None:
                     return
                 self._posts.add(items)
-            while self._posts.ready:
-                yield self._posts.pop()
+            else:
+                yield value_of(item)
 
     def __iter__(self) -> Iterator[Any]:
         return self.posts()

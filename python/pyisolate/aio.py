@@ -37,7 +37,7 @@ from . import _aclient, _calls, _reports, _values, errors
 from ._aclient import Client, Stream
 from ._calls import SHORT, PolicyLike, Ref
 from ._decorator import Sandboxed
-from ._sandbox import BATCH, Posts
+from ._sandbox import BATCH, Posts, value_of
 from ._ship import Shipment
 from ._values import Seconds, Size
 
@@ -111,11 +111,7 @@ class Sandbox:
         timeout: Optional[Seconds] = None,
     ) -> None:
         """Runs source in the cell's ``__main__``; as :meth:`pyisolate.Sandbox.exec`."""
-        try:
-            await self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout))
-        except errors.PyIsolateError as error:
-            self._posts.raised(error)
-            raise
+        await self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout, self._posts.own))
 
     async def call(self, target: str, *args: Any, timeout: Optional[Seconds] = None, **kwargs: Any) -> Any:
         """Calls what a dotted name means in the cell and returns the result."""
@@ -131,19 +127,20 @@ class Sandbox:
         """The next value that the guest has posted; as :meth:`pyisolate.Sandbox.recv`."""
         wait = _values.optional_seconds(timeout)
         until = None if wait is None else time.monotonic() + wait
-        while not self._posts.ready:
+        while (item := self._posts.take()) is None:
             left = None if until is None else max(0.0, until - time.monotonic())
             items = await self._client.do(_calls.recv(self._ref, 1, left))
             self._posts.add(items)
             if not items and until is not None and time.monotonic() >= until:
                 raise errors.Timeout(f"cell {self._ref} posted nothing within {wait:g} s")
-        return self._posts.pop()
+        return value_of(item)
 
     async def posts(self, timeout: Optional[Seconds] = None) -> AsyncIterator[Any]:
         """Iterates over what the guest posts; as :meth:`pyisolate.Sandbox.posts`."""
         wait = _values.optional_seconds(timeout)
         while True:
-            if not self._posts.ready:
+            item = self._posts.take()
+            if item is None:
                 try:
                     items = await self._client.do(_calls.recv(self._ref, BATCH, wait))
                 except errors.CellGone:
@@ -151,8 +148,8 @@ class Sandbox:
                 if not items and wait is not None:
                     return
                 self._posts.add(items)
-            while self._posts.ready:
-                yield self._posts.pop()
+            else:
+                yield value_of(item)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self.posts()

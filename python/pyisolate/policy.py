@@ -20,7 +20,7 @@ import re
 import urllib.parse
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
-from . import _calls, _client, _reports, _values, errors
+from . import _calls, _client, _reports, _storecalls, _values, errors
 from ._authority import (
     ORDER,
     AllowPath,
@@ -217,7 +217,7 @@ def put(
     there must be none), or else :class:`Conflict`. :class:`Invalid` has the document's
     ``problems``."""
     text = policy.document(_stem(name)) if isinstance(policy, Policy) else policy
-    return _do(_calls.put(name, text, comment, expect), token, client)
+    return _do(_storecalls.put(name, text, comment, expect), token, client)
 
 
 def refresh(
@@ -253,21 +253,21 @@ def refresh_remote(
     often. ``sha256`` is the hash of its bytes and ``ed25519_key`` a public key, both in
     hexadecimal digits; ``http`` needs one of them. Returns the newest version."""
     name = name or _stem(urllib.parse.urlsplit(url).path)
-    return _do(_calls.pull(name, url, sha256, ed25519_key, every, other_hosts), token, client)[0]
+    return _do(_storecalls.pull(name, url, sha256, ed25519_key, every, other_hosts), token, client)[0]
 
 
 def get(
     name: str, number: int = 0, *, token: Optional[str] = None, client: Optional[Client] = None
 ) -> _reports.Version:
     """One version of a policy, with its text; the newest by default."""
-    return _do(_calls.get(name, number), token, client)
+    return _do(_storecalls.get(name, number), token, client)
 
 
 def history(
     name: str, *, token: Optional[str] = None, client: Optional[Client] = None
 ) -> List[_reports.Version]:
     """The versions of a policy, newest first, without texts; 100 at most."""
-    return _do(_calls.history(name), token, client)
+    return _do(_storecalls.history(name), token, client)
 
 
 def rollback(
@@ -280,7 +280,7 @@ def rollback(
     client: Optional[Client] = None,
 ) -> _reports.Version:
     """Stores the text of an earlier version as the next one."""
-    return _do(_calls.rollback(name, to, comment, expect), token, client)
+    return _do(_storecalls.rollback(name, to, comment, expect), token, client)
 
 
 def delete(
@@ -292,7 +292,7 @@ def delete(
     client: Optional[Client] = None,
 ) -> _reports.Version:
     """Stores a version that says there is no policy. Cells keep what they have."""
-    return _do(_calls.delete(name, comment, expect), token, client)
+    return _do(_storecalls.delete(name, comment, expect), token, client)
 
 
 def _do(call: "_calls.Call[_calls.T]", token: Optional[str], client: Optional[Client]) -> "_calls.T":

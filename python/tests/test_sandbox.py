@@ -1,6 +1,7 @@
 """Sandboxes of a real node: what they do, and what they say when it goes wrong."""
 
 import os
+import sys
 import threading
 import time
 import unittest
@@ -115,6 +116,52 @@ class SandboxTest(NodeTestCase):
             self.assertEqual(
                 (first, sandbox.recv(), sandbox.recv()), (0, 1, 2), "what an iteration leaves is not lost"
             )
+
+    def test_whose_error_it_is(self):
+        """recv raises what execs of others have failed with, and nothing that the program knows."""
+        with iso.spawn("shared") as mine:
+            other = iso.attach("shared")
+            for n in range(70):
+                with self.assertRaises(iso.GuestError):
+                    mine.exec(f"raise ValueError({n})")
+            mine.exec("post('posted')")
+            self.assertEqual(mine.recv(timeout=5), "posted")
+            for sandbox in (mine, other):  # the same words, from two programs
+                with self.assertRaises(iso.GuestError):
+                    sandbox.exec("raise ValueError('same')")
+            with self.assertRaises(iso.GuestError) as caught:
+                mine.recv(timeout=5)
+            self.assertEqual(caught.exception.message, "same")
+            with self.assertRaises(iso.Timeout):
+                mine.recv(timeout=0)
+            with self.assertRaises(iso.Invalid):
+                mine.exec("#" * (2 << 20))  # which never runs, and has no item
+
+    def test_many_receivers(self):
+        got, failed = [], []
+
+        def receive():
+            try:
+                while True:
+                    got.append(sandbox.recv(timeout=1))
+            except iso.Timeout:
+                pass
+            except BaseException as error:
+                failed.append(error)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        try:
+            with iso.spawn() as sandbox:
+                threads = [threading.Thread(target=receive) for _ in range(8)]
+                for t in threads:
+                    t.start()
+                sandbox.exec("for i in range(2000): post(i)")
+                for t in threads:
+                    t.join()
+        finally:
+            sys.setswitchinterval(interval)
+        self.assertEqual((failed, sorted(got)), ([], list(range(2000))))
 
     def test_iteration_ends_with_the_cell(self):
         sandbox = iso.spawn()

@@ -1287,7 +1287,9 @@ type Item struct {
 	//
 	//	*Item_Post
 	//	*Item_Error
-	Item          isItem_Item `protobuf_oneof:"item"`
+	Item isItem_Item `protobuf_oneof:"item"`
+	// Of the Exec that failed: who gave it has the error as its answer, too.
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1345,6 +1347,13 @@ func (x *Item) GetError() *ErrorDetail {
 		}
 	}
 	return nil
+}
+
+func (x *Item) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
 }
 
 type isItem_Item interface {
@@ -3660,10 +3669,12 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x0e\n" +
 	"\x02id\x18\x05 \x01(\tR\x02id\"8\n" +
 	"\fRecvResponse\x12(\n" +
-	"\x05items\x18\x01 \x03(\v2\x12.pyisolate.v1.ItemR\x05items\"l\n" +
+	"\x05items\x18\x01 \x03(\v2\x12.pyisolate.v1.ItemR\x05items\"\x8b\x01\n" +
 	"\x04Item\x12)\n" +
 	"\x04post\x18\x01 \x01(\v2\x13.pyisolate.v1.ValueH\x00R\x04post\x121\n" +
-	"\x05error\x18\x02 \x01(\v2\x19.pyisolate.v1.ErrorDetailH\x00R\x05errorB\x06\n" +
+	"\x05error\x18\x02 \x01(\v2\x19.pyisolate.v1.ErrorDetailH\x00R\x05error\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestIdB\x06\n" +
 	"\x04item\"s\n" +
 	"\rStreamRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
