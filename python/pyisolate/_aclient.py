@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import time
 import weakref
 from types import TracebackType
@@ -111,7 +112,7 @@ class Client:
             self._idle, self._pid = [], os.getpid()  # a forked child opens its own
         while self._idle:
             streams = self._idle.pop()
-            if not streams[0].at_eof() and not streams[1].is_closing():
+            if not _stale(streams):
                 return streams
             streams[1].close()
         return await open_streams(self.address)
@@ -200,6 +201,22 @@ class Stream(Generic[T]):
         return bool(self._ready) or self._messages.ended
 
 
+def _stale(streams: _Streams) -> bool:
+    """Whether the other end has closed an idle connection, or says something that nobody asked
+    for, which would be taken for the next answer."""
+    reader, writer = streams
+    # What has arrived is in the reader, or not yet taken from the socket. asyncio has no other
+    # name for the first.
+    if reader.at_eof() or writer.is_closing() or getattr(reader, "_buffer", b"unknown"):
+        return True
+    try:
+        poll = select.poll()
+        poll.register(writer.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):
+        return True
+
+
 async def _exchange(streams: _Streams, request: bytes, response: _http.Response) -> bytes:
     reader, writer = streams
     writer.write(request)
@@ -249,7 +266,9 @@ async def open_streams(address: _address.Address) -> _Streams:
 
 
 _Kept = Tuple[Client, AsyncGenerator[None, None]]
-_defaults: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept]" = weakref.WeakKeyDictionary()
+# All of a loop, as sandboxes of one live on when another node becomes the default.
+_Defaults = Dict[_address.Address, _Kept]
+_defaults: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Defaults]" = weakref.WeakKeyDictionary()
 
 
 async def default() -> Client:
@@ -259,13 +278,14 @@ async def default() -> Client:
     blocking = _client.known_default()
     if blocking is None:
         blocking = await loop.run_in_executor(None, _client.default)
-    known = _defaults.get(loop)
-    if known is not None and known[0].address == blocking.address:
+    of_loop = _defaults.setdefault(loop, {})
+    known = of_loop.get(blocking.address)
+    if known is not None:
         return known[0]
     made = Client(blocking.address)
     ending = _at_shutdown(made)
+    of_loop[blocking.address] = made, ending
     await ending.__anext__()
-    _defaults[loop] = made, ending
     return made
 
 

@@ -1,12 +1,14 @@
 """The asyncio SDK with a real node."""
 
 import asyncio
+import gc
+import threading
 import time
 import unittest
 
-from .support import NodeTestCase, keeps_events
+from .support import Liar, NodeTestCase, keeps_events, ok, read_request
 import pyisolate as iso
-from pyisolate import aio
+from pyisolate import _calls, aio
 
 
 def run(coroutine):
@@ -132,6 +134,57 @@ class AsyncTest(NodeTestCase):
 
         run(main())
         run(main())
+
+    def test_another_default(self):
+        """A sandbox lives on when another node becomes the one that is meant."""
+
+        async def main():
+            async with aio.spawn() as old:
+                iso.set_default(supervisor.client)
+                async with aio.spawn() as new:
+                    for sandbox in (old, new):
+                        gc.collect()
+                        await asyncio.sleep(0)
+                        await sandbox.exec("post(1)")
+                        self.assertEqual(await sandbox.recv(5), 1)
+
+        with iso.Supervisor() as supervisor:
+            try:
+                run(main())
+            finally:
+                iso.set_default(self.client)
+
+    def test_what_nobody_asked_for(self):
+        """What comes on an idle connection is not the next answer."""
+        timed_out = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        answered, said = threading.Event(), threading.Event()
+
+        def act(c):
+            if read_request(c):
+                c.sendall(ok(b"{}"))
+                if not said.is_set():
+                    answered.wait(5)
+                    c.sendall(timed_out)
+                    said.set()
+                    return
+                c.recv(1)
+
+        async def main(path, wait):
+            async with aio.Client(path) as client:
+                await client.do(_calls.nodes())
+                answered.set()
+                said.wait(5)
+                if wait:  # until the loop has read it
+                    while not client._idle[0][0]._buffer:
+                        await asyncio.sleep(0.001)
+                self.assertEqual(await client.do(_calls.nodes()), [])
+
+        for wait in (True, False):
+            answered.clear()
+            said.clear()
+            with self.subTest(wait), Liar(act) as liar:
+                run(main(liar.path, wait))
+                self.assertEqual(liar.connections, 2)
 
     def test_own_client(self):
         async def main():
