@@ -26,6 +26,7 @@ type Spawner interface {
 // cells serves CellService. What it asks of a cell goes through the cell's actor.
 type cells struct {
 	api.UnimplementedCellServiceHandler
+	logger   *slog.Logger
 	store    *policystore.Store
 	spawner  Spawner
 	broker   *capability.Broker

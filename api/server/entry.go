@@ -26,6 +26,7 @@ type entry struct {
 	terms     terms
 	spawnedBy actors.ID // hash of the spawn's request_id; zero: none
 	said      *sayings
+	kept      kept
 
 	spawned   chan struct{} // closed when the first incarnation runs, or could not be started
 	failed    error         // set before spawned is closed

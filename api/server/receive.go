@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 
 	"connectrpc.com/connect"
 
@@ -36,6 +37,10 @@ func (s *cells) Recv(ctx context.Context, r *connect.Request[pb.RecvRequest]) (*
 	if err != nil && (waiting.Err() == nil || ctx.Err() != nil) {
 		return nil, err
 	}
+	if ctx.Err() != nil { // nobody is there to have them
+		s.keep(found, items)
+		return nil, ctx.Err()
+	}
 	out := &pb.RecvResponse{}
 	for _, one := range items {
 		out.Items = append(out.Items, itemTo(one))
@@ -50,24 +55,48 @@ func itemTo(i cell.Item) *pb.Item {
 	return &pb.Item{Item: &pb.Item_Post{Post: valueTo(i.Value)}}
 }
 
-// receive takes what the cell has posted, of whichever incarnation there is or will be.
+// keep has the next receiver have what this one was not given.
+func (s *cells) keep(e *entry, items []cell.Item) {
+	if lost := e.kept.put(items); lost > 0 {
+		s.logger.Warn("posts are lost: their receivers left, and none came to have them", slog.String("cell", e.key.String()), slog.Int("posts", lost))
+	}
+}
+
+// receive takes what the cell has posted, of whichever incarnation there is or will be, and
+// before that what was taken and not sent.
 func (s *cells) receive(ctx context.Context, e *entry, take actors.Recv) ([]cell.Item, error) {
 	for {
-		epoch := e.at()
-		reply := s.ask(ctx, e, "", 0, take)
-		if cell.KindOf(reply.Err) != cell.CellGone {
-			return reply.Items, reply.Err
-		}
-		if take.AtOnce && !e.isFinal() {
-			return nil, nil
-		}
-		if !e.next(ctx, max(epoch, reply.Epoch)) {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			return nil, reply.Err
+		items, again, err := s.receiveFrom(ctx, e, take)
+		if !again {
+			return items, err
 		}
 	}
+}
+
+// receiveFrom takes from the incarnation that there is. Again: another follows, or items have
+// been kept meanwhile.
+func (s *cells) receiveFrom(ctx context.Context, e *entry, take actors.Recv) (items []cell.Item, again bool, err error) {
+	waiting, wake := context.WithCancel(ctx)
+	defer wake()
+	items, leave := e.kept.take(take.Max, wake)
+	if len(items) > 0 {
+		return items, false, nil
+	}
+	defer leave()
+	woken := func() bool { return waiting.Err() != nil && ctx.Err() == nil }
+	epoch := e.at()
+	reply := s.ask(waiting, e, "", 0, take)
+	switch {
+	case cell.KindOf(reply.Err) != cell.CellGone:
+		return reply.Items, len(reply.Items) == 0 && woken(), reply.Err
+	case take.AtOnce && !e.isFinal():
+		return nil, woken(), nil
+	case e.next(waiting, max(epoch, reply.Epoch)) || woken():
+		return nil, true, nil
+	case ctx.Err() != nil:
+		return nil, false, ctx.Err()
+	}
+	return nil, false, reply.Err
 }
 
 // atATime is how many items a stream takes at once.
@@ -107,54 +136,74 @@ type taken struct {
 // run ends with the limit, the cell or ctx.
 func (f *feed) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	posts, ended := make(chan taken), make(chan struct{})
+	wanted, posts, ended := make(chan int, 1), make(chan taken), make(chan struct{})
 	go func() {
 		defer close(ended)
-		f.take(ctx, posts)
+		f.take(ctx, wanted, posts)
 	}()
 	defer func() { cancel(); <-ended }()
+	asked := false // for what has not come
 	for n := uint64(0); f.limit == 0 || n < f.limit; {
 		if err := f.sayings(); err != nil {
 			return err
 		}
+		if !asked { // no sooner than the last is sent
+			wanted <- f.atOnce(n)
+			asked = true
+		}
 		select {
 		case got := <-posts:
-			// What was logged before it is there by now.
-			if err := f.sayings(); err != nil {
+			if err := f.pass(got); err != nil {
 				return err
 			}
-			if got.err != nil {
-				return got.err
-			}
-			for _, one := range got.items {
-				if err := f.send(inStream(one)); err != nil {
-					return err
-				}
-			}
-			n += uint64(len(got.items))
+			n, asked = n+uint64(len(got.items)), false
 		case <-f.more:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return nil
 }
 
-// take receives no more than the limit, so that nothing is taken that is not sent.
-func (f *feed) take(ctx context.Context, posts chan<- taken) {
-	for n := uint64(0); f.limit == 0 || n < f.limit; {
-		most := uint64(atATime)
-		if f.limit > 0 {
-			most = min(most, f.limit-n)
+// atOnce is how many items are taken together after n.
+func (f *feed) atOnce(n uint64) int {
+	if f.limit == 0 {
+		return atATime
+	}
+	return int(min(atATime, f.limit-n))
+}
+
+// pass sends items. Those that it does not, the next receiver has; one that may have been sent
+// in part is among them.
+func (f *feed) pass(got taken) error {
+	if err := f.sayings(); err != nil { // what was logged before them is there by now
+		f.cells.keep(f.from, got.items)
+		return err
+	}
+	for i, one := range got.items {
+		if err := f.send(inStream(one)); err != nil {
+			f.cells.keep(f.from, got.items[i:])
+			return err
 		}
-		items, err := f.cells.receive(ctx, f.from, actors.Recv{Max: int(most)})
+	}
+	return got.err
+}
+
+// take receives as many as are wanted, when they are, until ctx ends.
+func (f *feed) take(ctx context.Context, wanted <-chan int, posts chan<- taken) {
+	for {
 		select {
-		case posts <- taken{items, err}:
+		case most := <-wanted:
+			items, err := f.cells.receive(ctx, f.from, actors.Recv{Max: most})
+			select {
+			case posts <- taken{items, err}:
+			case <-ctx.Done():
+				f.cells.keep(f.from, items)
+				return
+			}
 		case <-ctx.Done():
 			return
 		}
-		if err != nil {
-			return
-		}
-		n += uint64(len(items))
 	}
 }
 
