@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import builtins
 import dis
+import inspect
 import math
+import os
 import re
 import sys
 import sysconfig
@@ -33,6 +35,7 @@ class Shipment:
         self._values: Dict[int, str] = {}
         self._modules: Dict[str, str] = {}
         self._keep: List[Any] = []  # so that no two things have one id
+        self._files: Dict[str, str] = {}  # what each is called there
         self._texts: Dict[str, List[str]] = {}
         self._lines: List[str] = []
         self.name = getattr(function, "__qualname__", repr(function))
@@ -65,9 +68,10 @@ class Shipment:
         name = f"{space}[{source.name!r}]"
         self._functions[id(f)] = name
         self._keep.append(f)
-        self._remember(source)
+        file = self._file(source.path)
+        self._remember(file, source.text)
         self._lines.append(f'{space} = {{"__name__": "__main__", "__builtins__": __builtins__}}')
-        self._lines.append(f"exec(compile({source.text!r}, {source.file!r}, 'exec'), {space})")
+        self._lines.append(f"exec(compile({source.text!r}, {file!r}, 'exec'), {space})")
         for used, value in _used(f, what):
             if value is not f or used != source.name:
                 self._lines.append(f"{space}[{used!r}] = {self._value(value, f'{what} uses {used!r}', 0)}")
@@ -83,9 +87,19 @@ class Shipment:
             )
         return name
 
-    def _remember(self, source: _source.Source) -> None:
-        had = self._texts.setdefault(source.file, [])
-        new = source.text.split("\n")
+    def _file(self, path: str) -> str:
+        """What a file is called in tracebacks: its name, with as many of the directories as
+        tell it from the others that are sent."""
+        if path not in self._files:
+            taken, parts = self._files.values(), path.split(os.sep)
+            tails = (os.sep.join(parts[n:]) for n in range(len(parts) - 1, -1, -1))
+            name = next((t for t in tails if t not in taken), f"{path}#{len(taken)}")
+            self._files[path] = name or "<function>"
+        return self._files[path]
+
+    def _remember(self, file: str, text: str) -> None:
+        had = self._texts.setdefault(file, [])
+        new = text.split("\n")
         had.extend([""] * (len(new) - len(had)))
         for n, line in enumerate(new):
             if line and line != "if 1:":
@@ -187,7 +201,7 @@ def raw(function: Callable[..., Any], what: str) -> FunctionType:
 def _used(f: FunctionType, what: str) -> List[Tuple[str, Any]]:
     """The names from outside that a function uses, with what they mean now."""
     names: Set[str] = set()
-    _loads(f.__code__, names, what)
+    _loads(f.__code__, f, names, what, set())
     out: List[Tuple[str, Any]] = []
     for name in sorted(names):
         if name == "__name__":
@@ -208,24 +222,33 @@ def _used(f: FunctionType, what: str) -> List[Tuple[str, Any]]:
     return out
 
 
-def _loads(code: CodeType, names: Set[str], what: str, outer: Tuple[str, ...] = ()) -> None:
+def _loads(code: CodeType, f: FunctionType, names: Set[str], what: str, around: Set[str]) -> None:
+    """Adds the names that code and what is in it look for outside of the function. ``around``
+    are those that the body of the class around it makes."""
+    own: Set[str] = set() if code.co_flags & inspect.CO_OPTIMIZED else _made(code)
     for i in dis.get_instructions(code):
         if "GLOBAL" in i.opname or i.opname == "LOAD_NAME":
             if not i.opname.startswith("LOAD"):
                 raise NotShippable(
                     f"{what} changes the global {i.argval!r}, and a cell has none of yours: return the value instead"
                 )
-            if i.opname != "LOAD_NAME" or i.argval not in code.co_names or not i.argval.startswith("__"):
+            # The body of a class finds its own names first, and so do annotations in it.
+            first = {"LOAD_NAME": own, "LOAD_FROM_DICT_OR_GLOBALS": around}.get(i.opname, set())
+            if i.argval in first and i.argval not in f.__globals__:
+                continue
+            if i.opname != "LOAD_NAME" or not i.argval.startswith("__"):
                 names.add(i.argval)
-        elif i.opname in ("STORE_DEREF", "DELETE_DEREF") and i.argval in (
-            code.co_freevars if not outer else outer
-        ):
+        elif i.opname in ("STORE_DEREF", "DELETE_DEREF") and i.argval in f.__code__.co_freevars:
             raise NotShippable(
                 f"{what} changes {i.argval!r} of the function around it, which is not in the cell: return the value instead"
             )
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            _loads(constant, names, what, outer or code.co_freevars or ("",))
+            _loads(constant, f, names, what, own or around)
+
+
+def _made(code: CodeType) -> Set[str]:
+    return {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_NAME"}
 
 
 def _kind(value: Any) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Dict, List, Tuple, Union
@@ -25,11 +24,11 @@ _PARSED = 64
 
 @dataclass(frozen=True)
 class Source:
-    """``text`` defines ``name`` when it is compiled as ``file``."""
+    """``text`` defines ``name``, on the lines that it has in the file at ``path``."""
 
     text: str
     name: str
-    file: str
+    path: str
 
 
 def of(function: FunctionType) -> Source:
@@ -56,7 +55,7 @@ def of(function: FunctionType) -> Source:
         name = node.name
         # An indented definition stays as it is: moving it would change texts of several lines.
         before = "\n" * (node.lineno - 2) + "if 1:\n" if node.col_offset else "\n" * (node.lineno - 1)
-    return Source(before + text, name, os.path.basename(code.co_filename) or "<function>")
+    return Source(before + text, name, code.co_filename)
 
 
 def describe(function: FunctionType) -> str:

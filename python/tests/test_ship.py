@@ -7,6 +7,7 @@ import json
 import math
 import os.path
 import re
+import tempfile
 import unittest
 from collections import OrderedDict
 from datetime import timedelta
@@ -334,7 +335,51 @@ def unsendable():
     return {1, 2}
 
 
+@iso.sandbox
+def with_a_class(n):
+    class Shape:
+        sides: int = 3
+        more = sides + n
+        scale = COUNT
+        size: sides = [sides]
+
+        class Inner:
+            deep = 1
+            deeper = deep + 1
+
+        def area(self):
+            return self.more * HALF
+
+    HALF = 0.5
+    return [Shape().area(), Shape.scale, Shape.Inner.deeper]
+
+
 class DecoratorTest(NodeTestCase):
+    def test_a_class_inside(self):
+        self.assertEqual(with_a_class(1), [2.0, 0, 2])
+
+    def test_files_of_one_name(self):
+        """A traceback has the lines of the file that they are of."""
+        functions = []
+        with tempfile.TemporaryDirectory() as directory:
+            for n, text in enumerate(
+                ("def inner(x):\n    return x[0]\n", "def outer(x):\n    return inner(x)\n")
+            ):
+                path = os.path.join(directory, str(n), "same.py")
+                os.mkdir(os.path.dirname(path))
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text)
+                space = {"__name__": "same"}
+                exec(compile(text, path, "exec"), space)
+                functions.append(space)
+            functions[1]["inner"] = functions[0]["inner"]
+            with self.assertRaises(iso.GuestError) as caught:
+                iso.sandbox(functions[1]["outer"])([])
+        trace = caught.exception.traceback
+        self.assertIn('File "same.py", line 2, in outer\n    return inner(x)\n', trace)
+        self.assertIn('File "0/same.py", line 2, in inner\n    return x[0]\n', trace)
+        self.assertNotIn(directory, trace)
+
     def test_calls(self):
         self.assertEqual((hypotenuse(3), hypotenuse(5, b=12), hypotenuse.local(3)), (5.0, 13.0, 5.0))
         self.assertEqual((hypotenuse.__name__, hypotenuse.__doc__), ("hypotenuse", "The long side."))
