@@ -34,7 +34,7 @@ func (n *Node) openObserver(ctx context.Context) (err error) {
 	if n.config.Python != "" || os.Getenv(pydist.PythonEnv) != "" {
 		python = "chosen" // it is looked at later
 	}
-	hub := events.NewHubFrom(0, uint64(time.Now().UnixMicro())) //nolint:gosec // it is positive
+	hub := events.NewHubFrom(0, uint64(time.Now().UnixMicro()))
 	n.observer.Observer = &telemetry.Observer{Events: hub, Logger: n.logger,
 		Metrics: telemetry.NewMetrics(telemetry.WithBuild(n.config.Version, python), telemetry.WithGuestTags(n.config.MetricTags...))}
 	n.observer.Read(telemetry.Sources{Events: n.observer.Events.Stats})

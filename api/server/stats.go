@@ -33,7 +33,7 @@ func (s *cells) Stats(ctx context.Context, r *connect.Request[pb.StatsRequest]) 
 	out.Cpu = durationpb.New(cpu)
 	if s.counts != nil && principalOf(ctx).Tenant == "" && r.Msg.GetTenant() == "" {
 		stats := s.counts()
-		out.Warm = uint32(stats.Ready) //nolint:gosec // pools are small
+		out.Warm = uint32(stats.Ready)
 		out.WarmHits, out.WarmMisses = stats.PoolHits, stats.PoolMisses
 	}
 	return connect.NewResponse(out), nil
