@@ -27,6 +27,7 @@ func jsonOrText(word string) json.RawMessage {
 
 func newCellCall() *cobra.Command {
 	var kwargs string
+	var raw bool
 	var within time.Duration
 	c := &cobra.Command{
 		Use:   "call [TENANT/]CELL TARGET [ARG...]",
@@ -38,9 +39,11 @@ posts.`,
 		Args:    cobra.MinimumNArgs(2),
 	}
 	c.Flags().StringVar(&kwargs, "kwargs", "", "named arguments, as a JSON object")
+	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
+		r.raw = raw
 		list := []json.RawMessage{}
 		for _, word := range args[2:] {
 			list = append(list, jsonOrText(word))
@@ -65,7 +68,7 @@ posts.`,
 
 // value prints what a guest gave.
 func (r *remote) value(v cell.Value) {
-	(&printer{out: r.out, err: r.err, asJSON: r.asJSON}).post(v)
+	r.guest(r.err).post(v)
 }
 
 // valueArgument is a value of the command line: JSON or text, or bytes from standard input.
@@ -153,15 +156,17 @@ func newCellPublish() *cobra.Command {
 }
 
 func newCellLogs() *cobra.Command {
-	var follow bool
+	var follow, raw bool
 	c := &cobra.Command{
 		Use:   "logs [TENANT/]CELL",
 		Short: "Print what a cell says beside its posts: logs, what it prints, metrics, denials",
 		Long: `Print what a cell says beside its posts: its logs, what it prints, metrics and denials, from
-the oldest that the node has kept. It takes nothing from others who read.`,
+the oldest that the node has kept. It takes nothing from others who read. What controls a terminal
+is escaped; a line that the cell prints can look like any other, but for --json.`,
 		Args: cobra.ExactArgs(1),
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the cell ends")
+	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		items, err := r.Cells.Logs(ctx, connect.NewRequest(&pb.LogsRequest{Tenant: tenant, Name: name, Follow: follow}))
@@ -169,7 +174,8 @@ the oldest that the node has kept. It takes nothing from others who read.`,
 			return err
 		}
 		defer func() { _ = items.Close() }()
-		p := &printer{out: r.out, err: r.out, asJSON: r.asJSON} // here it is what was asked for
+		r.raw = raw
+		p := r.guest(r.out) // here it is what was asked for
 		for items.Receive() {
 			p.said(items.Msg())
 		}

@@ -87,6 +87,7 @@ and does nothing else.`,
 func newCellExec() *cobra.Command {
 	var code, dialect string
 	var within time.Duration
+	var raw bool
 	c := &cobra.Command{
 		Use:   "exec [TENANT/]CELL FILE|- [ARG...]",
 		Short: "Run a program in a cell, and wait until it has run",
@@ -98,8 +99,10 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 	c.Flags().StringVarP(&code, "code", "c", "", "program text, instead of a file")
 	c.Flags().StringVar(&dialect, "dialect", "", "python or restricted (default: the policy's)")
 	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
+	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
+		r.raw = raw
 		request := &pb.ExecRequest{Tenant: tenant, Name: name, Code: code, File: "<code>", Dialect: dialect, Args: args[1:]}
 		if code == "" {
 			if len(args) < 2 {
@@ -130,7 +133,7 @@ func (r *remote) raised(err error) error {
 	if !ok || r.asJSON {
 		return err
 	}
-	_, _ = io.WriteString(r.err, e.Traceback)
+	_, _ = io.WriteString(r.err, r.guest(r.err).text(e.Traceback))
 	if e.Kind == cell.GuestError && e.Traceback != "" {
 		return exitStatus(statusGuest)
 	}
@@ -162,17 +165,18 @@ func readProgram(name string) (string, error) {
 
 func newCellRecv() *cobra.Command {
 	var limit uint64
-	var all bool
+	var all, raw bool
 	c := &cobra.Command{
 		Use:   "recv [TENANT/]CELL",
 		Short: "Print what a cell posts, until it ends",
 		Long: `Print what a cell posts, until it ends. An item is received once: two of these commands
 share what comes. With --all also what it prints and logs, metrics and denials, on standard
-error.`,
+error. What controls a terminal is escaped, in posts where they are printed on one.`,
 		Args: cobra.ExactArgs(1),
 	}
 	c.Flags().Uint64VarP(&limit, "count", "n", 0, "end after so many items")
 	c.Flags().BoolVar(&all, "all", false, "also logs, metrics and denials, from the latest that the node has kept on")
+	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		items, err := r.Cells.Stream(ctx, connect.NewRequest(&pb.StreamRequest{Tenant: tenant, Name: name, Limit: limit, All: all}))
@@ -180,7 +184,8 @@ error.`,
 			return err
 		}
 		defer func() { _ = items.Close() }()
-		p := &printer{out: r.out, err: r.err, asJSON: r.asJSON}
+		r.raw = raw
+		p := r.guest(r.err)
 		for items.Receive() {
 			p.received(items.Msg())
 		}
@@ -207,7 +212,7 @@ func newCellList() *cobra.Command {
 				r.line(reportJSONOf(one))
 				continue
 			}
-			fmt.Fprintf(table, "%s/%s\t%s\t%s\t%s\t%d\t%s\t%.1f MiB\n", one.GetCell().GetTenant(), one.GetCell().GetName(), one.GetState(), one.GetBackend(),
+			fmt.Fprintf(table, "%s/%s\t%s\t%s\t%s\t%d\t%s\t%.1f MiB\n", one.GetCell().GetTenant(), one.GetCell().GetName(), plain(one.GetState()), plain(one.GetBackend()),
 				policyOf(one), one.GetPolicy().GetVersion(), one.GetCpu().AsDuration().Round(time.Millisecond), float64(one.GetMemory())/(1<<20))
 		}
 		return nil

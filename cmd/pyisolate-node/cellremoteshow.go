@@ -99,7 +99,7 @@ func (r *remote) report(one *pb.CellReport) {
 		return
 	}
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(r.out, format+"\n", args...) }
-	say("%s/%s is %s, backend %s, id %s", out.Tenant, out.Name, out.State, out.Backend, out.ID)
+	say("%s/%s is %s, backend %s, id %s", out.Tenant, out.Name, plain(out.State), plain(out.Backend), plain(out.ID))
 	if out.Reason != "" {
 		say("because %s", plain(out.Reason))
 	}
@@ -111,7 +111,7 @@ func (r *remote) report(one *pb.CellReport) {
 		say("not held: %s", plain(words))
 	}
 	if len(out.Layers) > 0 {
-		say("confined by %s", layers(cell.Confinement{Mode: "dev", Layers: out.Layers}))
+		say("confined by %s", plain(layers(cell.Confinement{Mode: "dev", Layers: out.Layers})))
 	}
 	say("cpu %s, memory %.1f MiB, peak %.1f MiB, posts %d, logs %d, denials %d", out.CPU.Round(time.Microsecond*10),
 		float64(out.Memory)/(1<<20), float64(out.MemoryPeak)/(1<<20), out.Posts, out.Logs, out.Denials)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -24,6 +25,9 @@ type printer struct {
 	out    io.Writer
 	err    io.Writer
 	asJSON bool
+	// escapes says that what a guest says beside its posts is shown by plain, and escapesPosts
+	// that they are, too.
+	escapes, escapesPosts bool
 	// effects are what the program may request; nil when that is nothing.
 	effects *effects
 }
@@ -59,7 +63,7 @@ func (p *printer) line(e event) {
 	if err != nil {
 		data = []byte(fmt.Sprintf(`{"type":"error","error":{"kind":"Unknown","message":%q}}`, err))
 	}
-	_, _ = p.out.Write(append(data, '\n'))
+	_, _ = p.out.Write(append(printable(data), '\n'))
 }
 
 // post shows one posted value. A str is shown as its text, other JSON as JSON.
@@ -81,6 +85,9 @@ func (p *printer) post(v cell.Value) {
 	if v.Type == cell.JSON && len(data) > 0 && data[0] == '"' && json.Unmarshal(data, &text) == nil {
 		data = []byte(text)
 	}
+	if p.escapesPosts {
+		data = []byte(plainLines(string(data)))
+	}
 	if v.Type == cell.JSON {
 		data = append(data, '\n')
 	}
@@ -95,11 +102,11 @@ func (p *printer) Log(r cell.LogRecord) {
 	case p.asJSON:
 		p.line(event{Type: "log", Log: &r})
 	case r.Level == "stdout" || r.Level == "stderr":
-		_, _ = fmt.Fprintln(p.err, r.Message)
+		_, _ = fmt.Fprintln(p.err, p.word(r.Message))
 	case len(r.Fields) > 0:
-		_, _ = fmt.Fprintf(p.err, "%s: %s %s\n", r.Level, r.Message, r.Fields)
+		_, _ = fmt.Fprintf(p.err, "%s: %s %s\n", p.word(r.Level), p.word(r.Message), printable(r.Fields))
 	default:
-		_, _ = fmt.Fprintf(p.err, "%s: %s\n", r.Level, r.Message)
+		_, _ = fmt.Fprintf(p.err, "%s: %s\n", p.word(r.Level), p.word(r.Message))
 	}
 }
 
@@ -111,7 +118,7 @@ func (p *printer) Metric(s cell.Sample) {
 		p.line(event{Type: "metric", Metric: &s})
 		return
 	}
-	_, _ = fmt.Fprintf(p.err, "metric: %s=%g\n", s.Name, s.Value)
+	_, _ = fmt.Fprintf(p.err, "metric: %s=%g\n", p.word(s.Name), s.Value)
 }
 
 // Denied implements cell.Sink.
@@ -125,10 +132,49 @@ func (p *printer) Denied(d cell.Denial) {
 	_, _ = fmt.Fprintf(p.err, "denied: %s: %s\n", plain(d.Capability), plain(d.Action))
 }
 
+// word is a guest's text on a line of ours.
+func (p *printer) word(s string) string {
+	if p.escapes {
+		return plain(s)
+	}
+	return s
+}
+
+// text is a guest's on lines of its own.
+func (p *printer) text(s string) string {
+	if p.escapes {
+		return plainLines(s)
+	}
+	return s
+}
+
+// printable is the same JSON without what moves a terminal's cursor, or turns text around.
+func printable(data []byte) []byte {
+	text := string(data)
+	if strings.IndexFunc(text, isUnprintable) < 0 {
+		return data
+	}
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case !isUnprintable(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, "\\u%04x\\u%04x", high, low)
+		default:
+			fmt.Fprintf(&b, "\\u%04x", r)
+		}
+	}
+	return []byte(b.String())
+}
+
+func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }
+
 // plain is text of a guest's on a line of our own: what would end the line or move the cursor
 // is escaped.
 func plain(s string) string {
-	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+	if utf8.ValidString(s) && strings.IndexFunc(s, isUnprintable) < 0 {
 		return s
 	}
 	q := strconv.Quote(s)
@@ -167,9 +213,9 @@ func (p *printer) failure(err error, status int) {
 	case p.asJSON:
 		p.line(event{Type: "error", Error: &e})
 	case e.Kind == cell.GuestError.String():
-		_, _ = io.WriteString(p.err, e.Traceback)
+		_, _ = io.WriteString(p.err, p.text(e.Traceback))
 	default:
-		_, _ = fmt.Fprintf(p.err, "%s%s\n", e.Traceback, err)
+		_, _ = fmt.Fprintf(p.err, "%s%s\n", p.text(e.Traceback), p.word(err.Error()))
 	}
 }
 

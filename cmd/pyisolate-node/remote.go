@@ -30,6 +30,7 @@ type remote struct {
 	*client.Client
 	address  string // of the node
 	out, err io.Writer
+	raw      bool // what guests say is shown as it is
 }
 
 // remoteRun does a command's work with the node.
@@ -181,7 +182,16 @@ func (r *remote) line(v any) {
 	if err != nil {
 		data = []byte(fmt.Sprintf(`{"error":{"kind":"Unknown","message":%q}}`, err))
 	}
-	_, _ = r.out.Write(append(data, '\n'))
+	_, _ = r.out.Write(append(printable(data), '\n'))
+}
+
+// rawUsage is of the commands that show what guests say.
+const rawUsage = "print what the guest says as it is, also what controls a terminal"
+
+// guest is how what a guest says is shown: what it says beside its posts goes to said. Nothing of
+// it moves the cursor; where its posts are no people's to see, they are as they are.
+func (r *remote) guest(said io.Writer) *printer {
+	return &printer{out: r.out, err: said, asJSON: r.asJSON, escapes: !r.raw, escapesPosts: !r.raw && isTerminal(r.out)}
 }
 
 // show prints v with --json, and otherwise text.

@@ -150,7 +150,7 @@ func (t *top) draw(rows []topRow, head string) {
 	table := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "CELL\tSTATE\tCPU%\tCPU\tMEMORY\tPOSTS/s\tLOGS/s\tDENIED/s\tPOLICY")
 	for _, r := range rows {
-		state := r.State
+		state := plain(r.State)
 		if r.Busy {
 			state += "*"
 		}
