@@ -115,7 +115,7 @@ it('nothing that a guest says is unseen', async () => {
     reason: word,
     unheld: [word],
     layers: [{ name: word, evidence: word, gaps: [word] }],
-    policy: { ref: { name: 'team/reader' }, problem: word, needsNewCell: [word] },
+    policy: { ref: { name: 'team/reader' }, newest: '2', problem: word, needsNewCell: [word] },
   }
   const page = await open('#/cells/team/etl-0', {
     streams: {
@@ -150,6 +150,12 @@ it('nothing that a guest says is unseen', async () => {
   await page.getByRole('button', { name: 'Take them' }).click()
   await page.locator('.posts').waitFor()
   await expectSeen(20)
+  expect(
+    await page
+      .locator('.entry .level')
+      .first()
+      .evaluate((el) => el.scrollWidth - el.clientWidth),
+  ).toBe(0)
   await shoot(page, 'unseen')
   await page.getByRole('group', { name: 'Which output' }).getByRole('button', { name: 'Metrics' }).click()
   await page.locator('.metrics').waitFor()
