@@ -33,6 +33,7 @@ type cells struct {
 	reloader *live.Reloader
 	backend  cell.Backend
 	judge    *judge
+	compiled *compiled
 	book     *book
 	node     func() string // the name of this one
 	actors   *actors.System

@@ -25,10 +25,15 @@ type judge struct {
 	turns   *turns
 }
 
-// turn is the caller's; those of a tenant have one together.
+// turn is the caller's.
 func (j *judge) turn(ctx context.Context) (done func(), err error) {
+	return j.turns.wait(ctx, holderOf(ctx))
+}
+
+// holderOf is whose turn the caller's is: those of a tenant have one together.
+func holderOf(ctx context.Context) string {
 	who := holdersOf(principalOf(ctx))
-	return j.turns.wait(ctx, who[len(who)-1])
+	return who[len(who)-1]
 }
 
 func tooLong(text string) error {

@@ -145,7 +145,7 @@ func (s *Server) handler(c Config) http.Handler {
 // cells are those that the configuration makes.
 func (s *Server) cells(c Config, j *judge) *cells {
 	out := &cells{logger: c.Logger, store: c.Store, spawner: c.Observer.Spawner(c.Spawner), broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, judge: j, book: s.book, actors: s.actors, node: func() string { return "" }}
+		backend: c.Backend, judge: j, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }}
 	if c.Node != nil {
 		out.node = sync.OnceValue(func() string { return c.Node().GetId() })
 	}

@@ -30,10 +30,12 @@ type holders []string
 func holdersOf(p policystore.Principal) holders {
 	who := holders{"principal " + cmp.Or(p.TokenID, p.Name)}
 	if p.Tenant != "" {
-		who = append(who, "tenant "+p.Tenant)
+		who = append(who, tenantHolder(p.Tenant))
 	}
 	return who
 }
+
+func tenantHolder(tenant string) string { return "tenant " + tenant }
 
 // most is what the holder at i may have: the outermost its share, one within it a half of that.
 func (s *slots) most(who holders, i int) int64 {

@@ -88,7 +88,7 @@ func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err er
 	if len(r.GetTopics()) > 64 {
 		return cell.Errorf(cell.Invalid, "topics has %d names; 64 is the most", len(r.GetTopics()))
 	}
-	first, err := s.revision(ctx, e.terms)
+	first, err := s.revision(ctx, holderOf(ctx), e.terms)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err er
 		if epoch == 1 {
 			return s.start(ctx, e, epoch, first)
 		}
-		now, err := s.revision(ctx, e.terms) // there may be a newer one
+		now, err := s.revision(ctx, tenantHolder(e.key.tenant), e.terms) // there may be a newer one
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -111,8 +112,8 @@ func mayConfine(ctx context.Context, tenant, name string) error {
 	return nil
 }
 
-// revision is what the terms mean now.
-func (s *cells) revision(ctx context.Context, t terms) (live.Revision, error) {
+// revision is what the terms mean now; it may take a turn of the holder's.
+func (s *cells) revision(ctx context.Context, holder string, t terms) (live.Revision, error) {
 	if t.own != nil {
 		return live.Revision{Compiled: t.own}, nil
 	}
@@ -123,33 +124,16 @@ func (s *cells) revision(ctx context.Context, t terms) (live.Revision, error) {
 	if v.Deleted {
 		return live.Revision{}, fmt.Errorf("%w: version %d of policy %s is a deletion", policystore.ErrNotFound, v.Number, v.Name)
 	}
-	compiled, err := s.compile(ctx, v.Name, v.Text, t.ref.sandbox, t.ref.version != 0)
+	compiled, err := s.meaning(ctx, holder, compiledKey{v.Name, t.ref.sandbox, v.Hash}, v.Text, t.ref.version != 0)
 	return live.Revision{Policy: v.Name, Version: v.Number, Compiled: compiled}, err
 }
 
-// compileOwn compiles a client's document, when it is his turn.
+// compileOwn compiles a client's document.
 func (s *cells) compileOwn(ctx context.Context, text string) (*document.Compiled, error) {
 	if err := tooLong(text); err != nil {
 		return nil, err
 	}
-	done, err := s.judge.turn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	return s.compile(ctx, "document", []byte(text), "", true)
-}
-
-// compile makes of a sandbox what cells understand. Names are looked up for cells that nobody
-// does it for later.
-func (s *cells) compile(ctx context.Context, name string, text []byte, sandbox string, resolve bool) (*document.Compiled, error) {
-	o := document.Options{Keys: s.judge.options.Keys}
-	compiled, err := compileText(name, text, sandbox, o)
-	if err == nil && resolve && len(compiled.Names) > 0 {
-		o.Resolve = lookUp(ctx, compiled.Names)
-		compiled, err = compileText(name, text, sandbox, o)
-	}
-	return compiled, err
+	return s.meaning(ctx, holderOf(ctx), compiledKey{"document", "", sha256.Sum256([]byte(text))}, []byte(text), true)
 }
 
 // compileText compiles a sandbox of a document, or says in the store's words what is wrong.
