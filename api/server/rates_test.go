@@ -1,29 +1,35 @@
 package server
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
-// Each holder has its pace; one without a bound has none.
+// Each holder has its pace, a tenant's principal half of the tenant's; one without a bound has none.
 func TestRates(t *testing.T) {
-	r := newRates(3)
-	a, b := holders{"a", "t"}, holders{"b", "u"}
-	for i := range 3 {
-		if !r.allow(a) {
-			t.Fatalf("call %d is refused", i)
+	begin := func(r *rates, who ...string) (n int) {
+		for ; n < 100 && r.allow(who); n++ {
+		}
+		return n
+	}
+	r, start := newRates(4), time.Now()
+	r.now = func() time.Time { return start }
+	for _, c := range []struct {
+		who  holders
+		want int
+	}{
+		{holders{"a", "t"}, 2}, // of four of the tenant's,
+		{holders{"a", "t"}, 0}, // and what is refused counts for nobody,
+		{holders{"b", "t"}, 2},
+		{holders{"c", "t"}, 0},
+		{holders{"d", "u"}, 2},
+		{holders{"root"}, 4},
+	} {
+		if got := begin(r, c.who...); got != c.want {
+			t.Errorf("%v begins %d calls, want %d", c.who, got, c.want)
 		}
 	}
-	if r.allow(a) {
-		t.Error("one too many is allowed")
-	}
-	if r.allow(holders{"c", "t"}) {
-		t.Error("another of the same tenant is allowed")
-	}
-	if !r.allow(b) {
-		t.Error("another tenant's is refused")
-	}
-	free := newRates(-1)
-	for range 100_000 {
-		if !free.allow(a) {
-			t.Fatal("refused without a bound")
-		}
+	if got := begin(newRates(-1), "a", "t"); got != 100 {
+		t.Errorf("%d calls without a bound", got)
 	}
 }

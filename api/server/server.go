@@ -51,7 +51,8 @@ type Config struct {
 	// Extra are pages beside the calls, by path: one that ends with a slash has all below it.
 	Extra map[string]Page
 	// Rate is how many calls a second one principal, and all of one tenant, may begin, in the long
-	// run and at once. Default 20,000; negative: as many as they like.
+	// run and at once; a principal of a tenant half of that. Default 20,000; negative: as many as
+	// they like.
 	Rate float64
 	// Patience is how long a client may take to send a request of a call without a
 	// deadline, and to take each piece of an answer. Default 30 s.
