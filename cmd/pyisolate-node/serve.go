@@ -167,9 +167,9 @@ func (s *service) run(heard *signals) error {
 	watching, stop := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
 	beside.Go(func() {
-		if err := systemd.Watch(watching, s.Alive); err != nil {
-			s.logger.Error("the watchdog is not told any more", slog.Any("error", err))
-		}
+		systemd.Watch(watching, s.Alive, func(err error) {
+			s.logger.Error("the watchdog is not told this time", slog.Any("error", err))
+		})
 	})
 	defer beside.Wait()
 	defer stop()

@@ -62,17 +62,18 @@ func watchdog() time.Duration {
 	return time.Duration(usec) * time.Microsecond
 }
 
-// Watch tells the watchdog that the process is alive, twice as often as it wants to hear so,
-// for as long as isAlive says so within that time. It returns when ctx ends, or at once where
-// there is no watchdog.
-func Watch(ctx context.Context, isAlive func(context.Context) error) error {
-	within := watchdog() / 2
+// Watch tells the watchdog that the process is alive, four times as often as it wants to hear so,
+// where isAlive says so within that time. What keeps it from telling goes to failed, and it tries
+// again: when it fails for long enough, the watchdog acts. It returns when ctx ends, or at once
+// where there is no watchdog.
+func Watch(ctx context.Context, isAlive func(context.Context) error, failed func(error)) {
+	within := watchdog() / 4
 	if within == 0 {
-		return nil
+		return
 	}
 	again := time.NewTicker(within)
 	defer again.Stop()
-	for {
+	for ctx.Err() == nil {
 		asking, cancel := context.WithTimeout(ctx, within)
 		err := isAlive(asking)
 		cancel()
@@ -80,12 +81,11 @@ func Watch(ctx context.Context, isAlive func(context.Context) error) error {
 			err = Notify(alive)
 		}
 		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("watchdog: %w", err)
+			failed(fmt.Errorf("watchdog: %w", err))
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return nil
 		}
 	}
 }

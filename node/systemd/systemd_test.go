@@ -173,27 +173,65 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// The watchdog hears of a process that is alive, and not of one that is stuck.
+// One that is stuck, or a service manager that does not hear, for a while is not so for ever; the
+// watchdog hears nothing meanwhile.
+func TestWatchAgain(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fail func(ctx context.Context, path string) error
+		mend func(path string)
+		want error
+	}{
+		{"stuck", func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }, func(string) {}, context.DeadlineExceeded},
+		{"not heard", func(_ context.Context, path string) error { return os.Rename(path, path+".away") },
+			func(path string) { _ = os.Rename(path+".away", path) }, os.ErrNotExist},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			manager := manager(t)
+			path := os.Getenv("NOTIFY_SOCKET")
+			t.Setenv("WATCHDOG_USEC", "20000")
+			t.Setenv("WATCHDOG_PID", "")
+			ctx, end := context.WithCancel(t.Context())
+			failures, asked := make(chan error, 100), 0
+			isAlive := func(ctx context.Context) error {
+				if asked++; asked == 1 {
+					return c.fail(ctx, path)
+				}
+				return nil
+			}
+			watched := make(chan struct{})
+			go func() {
+				defer close(watched)
+				Watch(ctx, isAlive, func(err error) { failures <- err; c.mend(path) })
+			}()
+			if got := hear(t, manager); got != "WATCHDOG=1" {
+				t.Errorf("heard %q", got)
+			}
+			end()
+			<-watched
+			if err := <-failures; !errors.Is(err, c.want) || len(failures) != 0 {
+				t.Errorf("failed with %v, and %d more", err, len(failures))
+			}
+		})
+	}
+}
+
+// The watchdog hears of a process that is alive.
 func TestWatch(t *testing.T) {
 	c := manager(t)
 	t.Setenv("WATCHDOG_USEC", "20000")
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
 	ctx, end := context.WithCancel(t.Context())
-	watched := make(chan error, 1)
-	go func() { watched <- Watch(ctx, func(context.Context) error { return nil }) }()
+	watched := make(chan struct{})
+	never := func(err error) { t.Errorf("failed: %v", err) }
+	go func() { Watch(ctx, func(context.Context) error { return nil }, never); close(watched) }()
 	for range 2 {
 		if got := hear(t, c); got != "WATCHDOG=1" {
 			t.Errorf("heard %q", got)
 		}
 	}
 	end()
-	if err := <-watched; err != nil {
-		t.Error(err)
-	}
-	stuck := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	if err := Watch(t.Context(), stuck); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("of one that is stuck: %v", err)
-	}
+	<-watched
 	for _, c := range []struct{ usec, pid string }{{"", ""}, {"0", ""}, {"-5", ""}, {"x", ""}, {"1000", "1"}, {"9223372036854775807", ""}} {
 		t.Setenv("WATCHDOG_USEC", c.usec)
 		t.Setenv("WATCHDOG_PID", c.pid)
@@ -201,7 +239,5 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%+v: every %s", c, got)
 		}
 	}
-	if err := Watch(t.Context(), stuck); err != nil {
-		t.Errorf("without a watchdog: %v", err)
-	}
+	Watch(t.Context(), nil, never) // without a watchdog
 }
