@@ -42,7 +42,11 @@ func readUnit(t *testing.T, path string) unit {
 func TestUnits(t *testing.T) {
 	service := readUnit(t, filepath.Join(units, "pyisolate-node.service"))
 	socket := readUnit(t, filepath.Join(units, "pyisolate-node.socket"))
-	readUnit(t, filepath.Join(units, "pyisolate-node.service.d", "unprivileged.conf.example"))
+	dropIn := readUnit(t, filepath.Join(units, "pyisolate-node.service.d", "unprivileged.conf.example"))
+	// Of a dynamic user systemd makes what it preserves a directory below /run/private, which is root's.
+	if dynamic, preserve := dropIn["Service.DynamicUser"], dropIn["Service.RuntimeDirectoryPreserve"]; slices.Contains(dynamic, "yes") && !slices.Equal(preserve, []string{"no"}) {
+		t.Errorf("clients cannot reach the socket of a dynamic user's directory: RuntimeDirectoryPreserve is %q, want no", preserve)
+	}
 	for key, want := range map[string]string{"Service.Type": "notify", "Service.KillMode": "mixed", "Service.RuntimeDirectory": "pyisolate",
 		"Service.RuntimeDirectoryPreserve": "yes", "Service.StateDirectoryMode": "0700", "Service.Delegate": "cpu memory pids"} {
 		if got := service[key]; !slices.Equal(got, []string{want}) {
@@ -70,20 +74,41 @@ func TestSystemdVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const dropIn = "pyisolate-node.service.d/unprivileged.conf"
+	for name, files := range map[string][]string{
+		"as they are":      {"pyisolate-node.service", "pyisolate-node.socket"},
+		"with the drop-in": {"pyisolate-node.service", dropIn},
+	} {
+		t.Run(name, func(t *testing.T) { verify(t, analyze, self, files) })
+	}
+}
+
+// verify has systemd read units, with an executable that is installed.
+func verify(t *testing.T, analyze, self string, files []string) {
+	t.Helper()
 	dir := t.TempDir()
 	var paths []string
-	for _, name := range []string{"pyisolate-node.service", "pyisolate-node.socket"} {
-		text, err := os.ReadFile(filepath.Join(units, name))
+	for _, name := range files {
+		from := name
+		if strings.HasSuffix(name, ".conf") {
+			from += ".example"
+		}
+		text, err := os.ReadFile(filepath.Join(units, from))
 		if err != nil {
 			t.Fatal(err)
 		}
 		// The binary is not installed here; any executable does.
 		installed := strings.ReplaceAll(string(text), "/usr/local/bin/pyisolate-node", self)
 		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(path, []byte(installed), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		paths = append(paths, path)
+		if from == name { // a drop-in is found beside its unit
+			paths = append(paths, path)
+		}
 	}
 	out, err := exec.Command(analyze, append([]string{"verify", "--man=no"}, paths...)...).CombinedOutput()
 	if err != nil || len(out) > 0 {
