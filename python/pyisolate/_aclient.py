@@ -207,7 +207,7 @@ def _stale(streams: _Streams) -> bool:
     reader, writer = streams
     # What has arrived is in the reader, or not yet taken from the socket. asyncio has no other
     # name for the first.
-    if reader.at_eof() or writer.is_closing() or getattr(reader, "_buffer", b"unknown"):
+    if reader.at_eof() or writer.is_closing() or getattr(reader, "_buffer", True):
         return True
     try:
         poll = select.poll()
