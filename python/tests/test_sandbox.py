@@ -361,6 +361,8 @@ class SandboxTest(NodeTestCase):
         """Ctrl-C ends what the guest does."""
         import signal
 
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts us may ignore it
+        self.addCleanup(signal.signal, signal.SIGINT, before)
         with iso.spawn() as sandbox:
             timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
             timer.start()
