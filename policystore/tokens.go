@@ -180,7 +180,7 @@ func (s *Store) authenticate(ctx context.Context, text string) (Principal, error
 
 // TokenValid says whether a principal's token still is: nil, or ErrUnauthenticated when it is
 // revoked or has expired, by what this node has applied. It is for calls that were admitted
-// and go on; unlike Authenticate it counts no failures and is never ErrLimited.
+// and go on; unlike Authenticate it counts no failures.
 func (s *Store) TokenValid(ctx context.Context, id string) error {
 	_, valid, err := s.validToken(ctx, id)
 	if err == nil && !valid {

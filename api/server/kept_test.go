@@ -111,7 +111,9 @@ func TestStreamTakesWhatItSends(t *testing.T) {
 		t.Errorf("another receives %v, %v", items, err)
 	}
 	close(stuck)
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the stream ended with %v", err)
+	}
 	if items, err = s.receive(t.Context(), e, actors.Recv{Max: 1}); err != nil || string(items[0].Value.Data) != "0" {
 		t.Errorf("then it receives %v, %v", items, err)
 	}
