@@ -181,6 +181,7 @@ func TestTwiceNeverBegun(t *testing.T) {
 	ctx, cancel := context.WithCancel(soon(t))
 	withdrawn := []*request{submit(ctx, env), submit(ctx, waited)}
 	again := submit(soon(t), waited)
+	s.Ask(soon(t), Envelope{To: worker, Body: Inspect{}}) // then all of them are in their line
 	cancel()
 	close(release)
 	for _, r := range withdrawn {
