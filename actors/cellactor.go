@@ -146,7 +146,7 @@ func (a *cellActor) refuse(r *request) error {
 		return err
 	}
 	if r.env.Life != "" && r.env.Life != a.plan.Life {
-		a.system.dead(r.env, "stale life")
+		a.system.Dead(r.env, "stale life")
 		return cell.Errorf(cell.CellGone, "the cell that it was for has ended; another is named %s now", a.at)
 	}
 	if r.env.Epoch != 0 && r.env.Epoch != a.epoch {
