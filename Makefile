@@ -30,7 +30,7 @@ PURE = CGO_ENABLED=0 $(GO) list -test -f '{{or .ForTest .ImportPath}} {{join .De
 	{ name = $$1; sub(/\.test$$/, "", name); all[name] = 1; if (index($$0, room)) cgo[name] = 1 } \
 	END { for (name in all) if (!(name in cgo)) print name }' | sort
 
-.PHONY: help deps build man fmt-check vet check test test-python wheel test-kernel test-hostile race bench fuzz lint contract generate hardened clean
+.PHONY: help deps build man fmt-check vet check test test-python wheel rules test-kernel test-hostile race bench fuzz lint contract generate hardened clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,19 +80,19 @@ test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detec
 		$(GO) test -json -timeout $(TESTTIMEOUT) ./... || status=1; \
 		$(GO) test -json -race -short -timeout $(TESTTIMEOUT) ./... || status=1; \
 		exit $$status; } | $(GO) run ./internal/testsummary
+	@$(MAKE) rules
 	@$(MAKE) test-python
 	@tools/kernel-smoke $(GO)
 	@$(MAKE) test-console
-
-rules: ## test the alerts, rules and dashboard in deploy/ with Prometheus' own code
-	cd deploy/prometheus/check && $(GO) test -count=1 ./... # what it reads is outside of its module
 
 test-python: build ## the Python SDK's tests, with this machine's python3 and the one that cells run
 	@tools/test-python bin/pyisolate-node
 
 wheel: ## build the Python SDK's wheel and source distribution into bin/python
-	@mkdir -p bin/python
-	@cd python && python3 -c 'import sys; sys.path.insert(0, "backend"); import pyisolate_build as b; [print("bin/python/" + f("../bin/python")) for f in (b.build_wheel, b.build_sdist)]'
+	@python3 python/backend/pyisolate_build.py bin/python
+
+rules: ## test the alerts, rules and dashboard in deploy/ with Prometheus' own code
+	cd deploy/prometheus/check && $(GO) test -count=1 ./... # what it reads is outside of its module
 
 test-kernel: ## kernel tests, real cells and attacks on them under Debian kernels 6.1 and 6.12 in QEMU, with and without bpf in lsm=; writes docs/verifier-cost.md
 	$(GO) run ./kernel/internal/vmtest/run $(VMFLAGS)

@@ -14,8 +14,9 @@
 // waits for nobody.
 //
 // At most once: an envelope that has an id which was seen is not done again; it is answered as
-// the first was, unless that was not begun. An envelope that names an epoch is refused by any other incarnation of the cell, and one
-// whose deadline has passed is not begun.
+// the first was, unless that was not begun. An envelope that names a life is refused by any other
+// cell of the name, one that names an epoch by any other incarnation of the cell, and one whose
+// deadline has passed is not begun.
 //
 // Backpressure: a cell has credit for so many envelopes and bytes that are not answered yet.
 // Who would exceed it is answered Busy at once, before the mailbox, so that a cell that is

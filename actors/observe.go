@@ -59,7 +59,7 @@ func (s *System) Stats() (t Stats) {
 		a.gate.mu.Lock()
 		t.Waiting += a.gate.count
 		t.Bytes += a.gate.bytes
-		t.Aside += a.gate.aside
+		t.Aside += a.gate.waits + a.gate.looks
 		a.gate.mu.Unlock()
 	}
 	return t

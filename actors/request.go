@@ -48,7 +48,7 @@ func (r *request) handOver(do func()) bool {
 func (*request) IgnoreDeadLetterLogging() {}
 
 func newRequest(ctx context.Context, env Envelope, leave func()) *request {
-	r := &request{env: env, ctx: ctx, end: func() {}, replied: make(chan Reply, 1), leave: leave}
+	r := &request{env: env, sent: time.Now(), ctx: ctx, end: func() {}, replied: make(chan Reply, 1), leave: leave}
 	if own, has := ctx.Deadline(); !env.Deadline.IsZero() && (!has || env.Deadline.Before(own)) {
 		r.ctx, r.end = context.WithDeadline(ctx, env.Deadline)
 	}

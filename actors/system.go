@@ -144,7 +144,7 @@ func (s *System) place(a Address, p Plan) (*cellActor, error) {
 	s.working.Add(1) // before Close waits
 	c.self = s.root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
 	s.mu.Unlock()
-	own := Entry{PID: c.self, gate: newGate(p.Credit), gone: c.gone, idle: &c.idle}
+	own := Entry{PID: c.self, gate: c.gate, gone: c.gone, idle: &c.idle}
 	c.named.Store(true)
 	if s.directory.Claim(a, own) {
 		return c, nil
@@ -177,7 +177,11 @@ func (s *System) Forget(a Address) <-chan struct{} {
 // Ask sends an envelope and returns what became of it. When the context ends before there is an
 // answer, what runs is interrupted.
 func (s *System) Ask(ctx context.Context, env Envelope) Reply {
-	r, at, err := s.send(ctx, env, true)
+	at, _ := s.directory.Lookup(env.To)
+	if at.Via != nil {
+		return at.Via.Ask(ctx, env)
+	}
+	r, err := s.send(ctx, env, at, true)
 	if err != nil {
 		return Reply{Err: err}
 	}
@@ -185,7 +189,7 @@ func (s *System) Ask(ctx context.Context, env Envelope) Reply {
 }
 
 // Begin sends an envelope to a cell of this node and returns at once; wait returns what became of
-// it, and must be called once. A cell of another node is none here: what came from a node is not
+// it, and is called once at the most. A cell of another node is none here: what came from a node is not
 // passed on to the next.
 func (s *System) Begin(ctx context.Context, env Envelope) (wait func() Reply) {
 	r, at, err := s.submit(ctx, env)
@@ -197,15 +201,16 @@ func (s *System) Begin(ctx context.Context, env Envelope) (wait func() Reply) {
 
 // submit sends without waiting for an answer.
 func (s *System) submit(ctx context.Context, env Envelope) (*request, Entry, error) {
-	return s.send(ctx, env, false)
+	at, _ := s.directory.Lookup(env.To)
+	r, err := s.send(ctx, env, at, false)
+	return r, at, err
 }
 
 // send sends; waiting says that the caller waits for the answer at once, and nothing else.
-func (s *System) send(ctx context.Context, env Envelope, waiting bool) (*request, Entry, error) {
-	at, there := s.directory.Lookup(env.To)
-	if !there {
-		s.dead(env, "no such cell")
-		return nil, Entry{}, s.noSuchCell(env.To)
+func (s *System) send(ctx context.Context, env Envelope, at Entry, waiting bool) (*request, error) {
+	if at.PID == nil {
+		s.Dead(env, "no such cell")
+		return nil, s.noSuchCell(env.To)
 	}
 	if err := at.gate.enter(env.Body); err != nil {
 		s.Dead(env, "no credit")

@@ -218,7 +218,7 @@ func (s *System) Publish(ctx context.Context, tenant, topic, principal string, v
 }
 
 // PublishHere is Publish for the cells of this node, and returns at once; wait returns what became
-// of it, and must be called once.
+// of it, and is called once at the most.
 func (s *System) PublishHere(ctx context.Context, t Topic, principal string, v cell.Value) (wait func() Published) {
 	here, _ := s.topics.hear(t.Tenant, t.Name)
 	return s.publish(ctx, here, principal, v)

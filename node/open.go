@@ -89,7 +89,7 @@ func (n *Node) openServer(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c := builtin.Config{}
+	c := builtin.Config{Sender: n.server.Actors().Sender()}
 	if n.config.Secrets != "" {
 		if c.Secrets, err = secretsFrom(n.config.Secrets); err != nil {
 			return err

@@ -14,8 +14,10 @@ import (
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/live"
+	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
 
 // Spawner starts cells: *launch.Launcher.
@@ -29,6 +31,7 @@ type cells struct {
 	logger   *slog.Logger
 	store    *policystore.Store
 	spawner  Spawner
+	counts   func() launch.Stats // of the spawner; nil: nobody counts
 	broker   *capability.Broker
 	reloader *live.Reloader
 	backend  cell.Backend

@@ -21,7 +21,6 @@ type resident struct {
 	entry   *entry
 	actors  *actors.System
 	session *capability.Session
-	denied  func(cell.Denial)
 
 	cell      cell.Cell      // set before anybody else has the resident
 	following *live.Followed // nil: the version is fixed
@@ -53,7 +52,6 @@ func (r *resident) Denied(d cell.Denial) {
 	}
 	r.entry.lastDenial.Store(&reachedDenial{d, time.Now()})
 	r.entry.said.denied(d)
-	r.denied(d)
 }
 
 // Request implements cell.Sink.

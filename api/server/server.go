@@ -21,10 +21,13 @@ import (
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/broker/capability/builtin"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
 	"github.com/pyisolate/pyisolate/policystore/live"
 	"github.com/pyisolate/pyisolate/policystore/refresh"
+	"github.com/pyisolate/pyisolate/telemetry"
+	"github.com/pyisolate/pyisolate/telemetry/events"
 )
 
 // Config of a [Server]. What it names is the caller's, to be closed after the server.
@@ -46,6 +49,8 @@ type Config struct {
 	// Recheck is how often the token of a call without a deadline is looked at again.
 	// Default 10 s.
 	Recheck time.Duration
+	// Observer counts, traces and keeps what happens; nil: nobody does, and there are no events.
+	Observer *telemetry.Observer
 	// Node describes the node for ListNodes; the server adds its cells. Nil: it has no name.
 	Node func() *pb.Node
 	// Extra are pages beside the calls, by path: one that ends with a slash has all below it.
@@ -120,9 +125,13 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// handler is both services behind the gate.
+// handler is all services behind the gate.
 func (s *Server) handler(c Config) http.Handler {
 	a := &answers{c.Logger}
+	around := []connect.Interceptor{a}
+	if outer := c.Observer.Interceptor(); outer != nil {
+		around = []connect.Interceptor{outer, a}
+	}
 	options := func(most int) connect.HandlerOption {
 		return connect.WithHandlerOptions(connect.WithInterceptors(around...), connect.WithRecover(a.recovered), withJSON(),
 			connect.WithReadMaxBytes(most), connect.WithCompression("gzip", nil, nil)) // what is sent is what is held

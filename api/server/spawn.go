@@ -192,10 +192,5 @@ func madeUp(id actors.ID) string {
 	return "cell-" + hex.EncodeToString(id[:6])
 }
 
-// denied is told of what a cell was refused.
-func (s *cells) denied(e *entry, epoch uint64, d cell.Denial) {
-	_, _, _ = e, epoch, d
-}
-
 // lingering is how long a cell that has ended is remembered, if not too many come after it.
 const lingering = time.Hour

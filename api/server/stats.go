@@ -8,11 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
-	"github.com/pyisolate/pyisolate/cell/launch"
 )
-
-// counted is a spawner that counts: *launch.Launcher.
-type counted interface{ Stats() launch.Stats }
 
 // Stats implements the call.
 func (s *cells) Stats(ctx context.Context, r *connect.Request[pb.StatsRequest]) (*connect.Response[pb.StatsResponse], error) {

@@ -43,7 +43,12 @@ type Launcher struct {
 	nextID uint64
 	live   map[uint64]struct{} // cells that are not released
 	stats  Stats
-	lease  time.Duration // see Lease
+	// What channels that are closed have carried, cells that have ended have used, and what was
+	// told of either.
+	traffic wire.Counts
+	used    cell.KernelUsage
+	totals  totals
+	lease   time.Duration // see Lease
 }
 
 // ErrClosed is returned by a launcher that was closed.

@@ -75,7 +75,7 @@ func (x Chunk_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Chunk_Kind.Descriptor instead.
 func (Chunk_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22, 0}
+	return file_wire_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // Control is the head of every message.
@@ -102,6 +102,11 @@ type Control struct {
 	//	*Control_Reload
 	//	*Control_Seated
 	//	*Control_Lease
+	//	*Control_Save
+	//	*Control_Thaw
+	//	*Control_Restore
+	//	*Control_Chunk
+	//	*Control_More
 	//	*Control_Ready
 	//	*Control_Claimed
 	//	*Control_Result
@@ -319,6 +324,51 @@ func (x *Control) GetLease() *Lease {
 	if x != nil {
 		if x, ok := x.Body.(*Control_Lease); ok {
 			return x.Lease
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetSave() *Save {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Save); ok {
+			return x.Save
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetThaw() *Thaw {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Thaw); ok {
+			return x.Thaw
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetRestore() *Restore {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Restore); ok {
+			return x.Restore
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetChunk() *Chunk {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+func (x *Control) GetMore() *More {
+	if x != nil {
+		if x, ok := x.Body.(*Control_More); ok {
+			return x.More
 		}
 	}
 	return nil
@@ -542,6 +592,27 @@ type Control_Lease struct {
 	Lease *Lease `protobuf:"bytes,27,opt,name=lease,proto3,oneof"`
 }
 
+type Control_Save struct {
+	Save *Save `protobuf:"bytes,24,opt,name=save,proto3,oneof"`
+}
+
+type Control_Thaw struct {
+	Thaw *Thaw `protobuf:"bytes,25,opt,name=thaw,proto3,oneof"`
+}
+
+type Control_Restore struct {
+	Restore *Restore `protobuf:"bytes,26,opt,name=restore,proto3,oneof"`
+}
+
+type Control_Chunk struct {
+	// either way
+	Chunk *Chunk `protobuf:"bytes,30,opt,name=chunk,proto3,oneof"`
+}
+
+type Control_More struct {
+	More *More `protobuf:"bytes,31,opt,name=more,proto3,oneof"`
+}
+
 type Control_Ready struct {
 	// host to node
 	Ready *Ready `protobuf:"bytes,40,opt,name=ready,proto3,oneof"`
@@ -640,6 +711,16 @@ func (*Control_Reload) isControl_Body() {}
 func (*Control_Seated) isControl_Body() {}
 
 func (*Control_Lease) isControl_Body() {}
+
+func (*Control_Save) isControl_Body() {}
+
+func (*Control_Thaw) isControl_Body() {}
+
+func (*Control_Restore) isControl_Body() {}
+
+func (*Control_Chunk) isControl_Body() {}
+
+func (*Control_More) isControl_Body() {}
 
 func (*Control_Ready) isControl_Body() {}
 
@@ -1889,7 +1970,7 @@ type Save struct {
 
 func (x *Save) Reset() {
 	*x = Save{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +1982,7 @@ func (x *Save) String() string {
 func (*Save) ProtoMessage() {}
 
 func (x *Save) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +1995,7 @@ func (x *Save) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Save.ProtoReflect.Descriptor instead.
 func (*Save) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 type Thaw struct {
@@ -1925,7 +2006,7 @@ type Thaw struct {
 
 func (x *Thaw) Reset() {
 	*x = Thaw{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2018,7 @@ func (x *Thaw) String() string {
 func (*Thaw) ProtoMessage() {}
 
 func (x *Thaw) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2031,7 @@ func (x *Thaw) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Thaw.ProtoReflect.Descriptor instead.
 func (*Thaw) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 // Restore is followed by chunks, the last of them marked; then Result comes, or Failed, after
@@ -1963,7 +2044,7 @@ type Restore struct {
 
 func (x *Restore) Reset() {
 	*x = Restore{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2056,7 @@ func (x *Restore) String() string {
 func (*Restore) ProtoMessage() {}
 
 func (x *Restore) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2069,7 @@ func (x *Restore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restore.ProtoReflect.Descriptor instead.
 func (*Restore) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 // Chunk's payload is a piece of state, of the operation that the message names; with kind INBOX
@@ -2005,7 +2086,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2098,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2111,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Chunk) GetKind() Chunk_Kind {
@@ -2071,7 +2152,7 @@ type More struct {
 
 func (x *More) Reset() {
 	*x = More{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2083,7 +2164,7 @@ func (x *More) String() string {
 func (*More) ProtoMessage() {}
 
 func (x *More) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2096,7 +2177,7 @@ func (x *More) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use More.ProtoReflect.Descriptor instead.
 func (*More) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *More) GetChunks() uint32 {
@@ -2118,7 +2199,7 @@ type Saved struct {
 
 func (x *Saved) Reset() {
 	*x = Saved{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2130,7 +2211,7 @@ func (x *Saved) String() string {
 func (*Saved) ProtoMessage() {}
 
 func (x *Saved) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2143,7 +2224,7 @@ func (x *Saved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Saved.ProtoReflect.Descriptor instead.
 func (*Saved) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Saved) GetPython() string {
@@ -2178,7 +2259,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2271,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2284,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Credit) GetItems() uint32 {
@@ -2229,7 +2310,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2322,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2335,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Result) GetType() uint32 {
@@ -2273,7 +2354,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2366,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2379,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Failed) GetError() *Error {
@@ -2321,7 +2402,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2414,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2427,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Error) GetKind() uint32 {
@@ -2393,7 +2474,7 @@ type Post struct {
 
 func (x *Post) Reset() {
 	*x = Post{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2486,7 @@ func (x *Post) String() string {
 func (*Post) ProtoMessage() {}
 
 func (x *Post) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2499,7 @@ func (x *Post) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Post.ProtoReflect.Descriptor instead.
 func (*Post) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Post) GetType() uint32 {
@@ -2440,7 +2521,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2533,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2546,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Log) GetLevel() string {
@@ -2500,7 +2581,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2593,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2606,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Metric) GetValue() float64 {
@@ -2555,7 +2636,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2648,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2661,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Request) GetCapability() string {
@@ -2626,7 +2707,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2719,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2732,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Denial) GetCell() string {
@@ -2727,7 +2808,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +2820,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +2833,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Report) GetState() string {
@@ -2879,7 +2960,7 @@ type Ended struct {
 
 func (x *Ended) Reset() {
 	*x = Ended{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +2972,7 @@ func (x *Ended) String() string {
 func (*Ended) ProtoMessage() {}
 
 func (x *Ended) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +2985,7 @@ func (x *Ended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ended.ProtoReflect.Descriptor instead.
 func (*Ended) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Ended) GetState() string {
@@ -2939,7 +3020,7 @@ type PoolState struct {
 
 func (x *PoolState) Reset() {
 	*x = PoolState{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3032,7 @@ func (x *PoolState) String() string {
 func (*PoolState) ProtoMessage() {}
 
 func (x *PoolState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3045,7 @@ func (x *PoolState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolState.ProtoReflect.Descriptor instead.
 func (*PoolState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PoolState) GetReady() uint32 {
@@ -3000,7 +3081,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3093,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3106,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Started) GetWorker() uint64 {
@@ -3053,7 +3134,7 @@ type Seated struct {
 
 func (x *Seated) Reset() {
 	*x = Seated{}
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +3146,7 @@ func (x *Seated) String() string {
 func (*Seated) ProtoMessage() {}
 
 func (x *Seated) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3078,7 +3159,7 @@ func (x *Seated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seated.ProtoReflect.Descriptor instead.
 func (*Seated) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{33}
+	return file_wire_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Seated) GetWorker() uint64 {
@@ -3105,7 +3186,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3198,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3211,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{34}
+	return file_wire_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Left) GetWorker() uint64 {
@@ -3150,7 +3231,7 @@ type Retiring struct {
 
 func (x *Retiring) Reset() {
 	*x = Retiring{}
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3162,7 +3243,7 @@ func (x *Retiring) String() string {
 func (*Retiring) ProtoMessage() {}
 
 func (x *Retiring) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3175,7 +3256,7 @@ func (x *Retiring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retiring.ProtoReflect.Descriptor instead.
 func (*Retiring) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{35}
+	return file_wire_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Retiring) GetReason() string {
@@ -3190,7 +3271,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x0epyisolate.wire\"\xf2\f\n" +
+	"wire.proto\x12\x0epyisolate.wire\"\x89\x0f\n" +
 	"\aControl\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\x04R\x02op\x12\x1f\n" +
@@ -3214,7 +3295,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x06credit\x18\x15 \x01(\v2\x16.pyisolate.wire.CreditH\x00R\x06credit\x120\n" +
 	"\x06reload\x18\x16 \x01(\v2\x16.pyisolate.wire.ReloadH\x00R\x06reload\x120\n" +
 	"\x06seated\x18\x17 \x01(\v2\x16.pyisolate.wire.SeatedH\x00R\x06seated\x12-\n" +
-	"\x05lease\x18\x1b \x01(\v2\x15.pyisolate.wire.LeaseH\x00R\x05lease\x12-\n" +
+	"\x05lease\x18\x1b \x01(\v2\x15.pyisolate.wire.LeaseH\x00R\x05lease\x12*\n" +
+	"\x04save\x18\x18 \x01(\v2\x14.pyisolate.wire.SaveH\x00R\x04save\x12*\n" +
+	"\x04thaw\x18\x19 \x01(\v2\x14.pyisolate.wire.ThawH\x00R\x04thaw\x123\n" +
+	"\arestore\x18\x1a \x01(\v2\x17.pyisolate.wire.RestoreH\x00R\arestore\x12-\n" +
+	"\x05chunk\x18\x1e \x01(\v2\x15.pyisolate.wire.ChunkH\x00R\x05chunk\x12*\n" +
+	"\x04more\x18\x1f \x01(\v2\x14.pyisolate.wire.MoreH\x00R\x04more\x12-\n" +
 	"\x05ready\x18( \x01(\v2\x15.pyisolate.wire.ReadyH\x00R\x05ready\x123\n" +
 	"\aclaimed\x18) \x01(\v2\x17.pyisolate.wire.ClaimedH\x00R\aclaimed\x120\n" +
 	"\x06result\x18* \x01(\v2\x16.pyisolate.wire.ResultH\x00R\x06result\x120\n" +
@@ -3435,90 +3521,107 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_wire_proto_goTypes = []any{
-	(*Control)(nil),    // 0: pyisolate.wire.Control
-	(*Dist)(nil),       // 1: pyisolate.wire.Dist
-	(*Hello)(nil),      // 2: pyisolate.wire.Hello
-	(*Lease)(nil),      // 3: pyisolate.wire.Lease
-	(*Layers)(nil),     // 4: pyisolate.wire.Layers
-	(*Ready)(nil),      // 5: pyisolate.wire.Ready
-	(*Claim)(nil),      // 6: pyisolate.wire.Claim
-	(*Limits)(nil),     // 7: pyisolate.wire.Limits
-	(*Claimed)(nil),    // 8: pyisolate.wire.Claimed
-	(*Exec)(nil),       // 9: pyisolate.wire.Exec
-	(*Call)(nil),       // 10: pyisolate.wire.Call
-	(*Send)(nil),       // 11: pyisolate.wire.Send
-	(*Interrupt)(nil),  // 12: pyisolate.wire.Interrupt
-	(*Quarantine)(nil), // 13: pyisolate.wire.Quarantine
-	(*Inspect)(nil),    // 14: pyisolate.wire.Inspect
-	(*Kill)(nil),       // 15: pyisolate.wire.Kill
-	(*Close)(nil),      // 16: pyisolate.wire.Close
-	(*Answer)(nil),     // 17: pyisolate.wire.Answer
-	(*Reload)(nil),     // 18: pyisolate.wire.Reload
-	(*Reloaded)(nil),   // 19: pyisolate.wire.Reloaded
-	(*Credit)(nil),     // 20: pyisolate.wire.Credit
-	(*Result)(nil),     // 21: pyisolate.wire.Result
-	(*Failed)(nil),     // 22: pyisolate.wire.Failed
-	(*Error)(nil),      // 23: pyisolate.wire.Error
-	(*Post)(nil),       // 24: pyisolate.wire.Post
-	(*Log)(nil),        // 25: pyisolate.wire.Log
-	(*Metric)(nil),     // 26: pyisolate.wire.Metric
-	(*Request)(nil),    // 27: pyisolate.wire.Request
-	(*Denial)(nil),     // 28: pyisolate.wire.Denial
-	(*Report)(nil),     // 29: pyisolate.wire.Report
-	(*Ended)(nil),      // 30: pyisolate.wire.Ended
-	(*PoolState)(nil),  // 31: pyisolate.wire.PoolState
-	(*Started)(nil),    // 32: pyisolate.wire.Started
-	(*Seated)(nil),     // 33: pyisolate.wire.Seated
-	(*Left)(nil),       // 34: pyisolate.wire.Left
-	(*Retiring)(nil),   // 35: pyisolate.wire.Retiring
+	(Chunk_Kind)(0),    // 0: pyisolate.wire.Chunk.Kind
+	(*Control)(nil),    // 1: pyisolate.wire.Control
+	(*Dist)(nil),       // 2: pyisolate.wire.Dist
+	(*Hello)(nil),      // 3: pyisolate.wire.Hello
+	(*Lease)(nil),      // 4: pyisolate.wire.Lease
+	(*Layers)(nil),     // 5: pyisolate.wire.Layers
+	(*Ready)(nil),      // 6: pyisolate.wire.Ready
+	(*Claim)(nil),      // 7: pyisolate.wire.Claim
+	(*Limits)(nil),     // 8: pyisolate.wire.Limits
+	(*Claimed)(nil),    // 9: pyisolate.wire.Claimed
+	(*Exec)(nil),       // 10: pyisolate.wire.Exec
+	(*Call)(nil),       // 11: pyisolate.wire.Call
+	(*Send)(nil),       // 12: pyisolate.wire.Send
+	(*Interrupt)(nil),  // 13: pyisolate.wire.Interrupt
+	(*Quarantine)(nil), // 14: pyisolate.wire.Quarantine
+	(*Inspect)(nil),    // 15: pyisolate.wire.Inspect
+	(*Kill)(nil),       // 16: pyisolate.wire.Kill
+	(*Close)(nil),      // 17: pyisolate.wire.Close
+	(*Answer)(nil),     // 18: pyisolate.wire.Answer
+	(*Reload)(nil),     // 19: pyisolate.wire.Reload
+	(*Reloaded)(nil),   // 20: pyisolate.wire.Reloaded
+	(*Save)(nil),       // 21: pyisolate.wire.Save
+	(*Thaw)(nil),       // 22: pyisolate.wire.Thaw
+	(*Restore)(nil),    // 23: pyisolate.wire.Restore
+	(*Chunk)(nil),      // 24: pyisolate.wire.Chunk
+	(*More)(nil),       // 25: pyisolate.wire.More
+	(*Saved)(nil),      // 26: pyisolate.wire.Saved
+	(*Credit)(nil),     // 27: pyisolate.wire.Credit
+	(*Result)(nil),     // 28: pyisolate.wire.Result
+	(*Failed)(nil),     // 29: pyisolate.wire.Failed
+	(*Error)(nil),      // 30: pyisolate.wire.Error
+	(*Post)(nil),       // 31: pyisolate.wire.Post
+	(*Log)(nil),        // 32: pyisolate.wire.Log
+	(*Metric)(nil),     // 33: pyisolate.wire.Metric
+	(*Request)(nil),    // 34: pyisolate.wire.Request
+	(*Denial)(nil),     // 35: pyisolate.wire.Denial
+	(*Report)(nil),     // 36: pyisolate.wire.Report
+	(*Ended)(nil),      // 37: pyisolate.wire.Ended
+	(*PoolState)(nil),  // 38: pyisolate.wire.PoolState
+	(*Started)(nil),    // 39: pyisolate.wire.Started
+	(*Seated)(nil),     // 40: pyisolate.wire.Seated
+	(*Left)(nil),       // 41: pyisolate.wire.Left
+	(*Retiring)(nil),   // 42: pyisolate.wire.Retiring
 }
 var file_wire_proto_depIdxs = []int32{
-	2,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
-	6,  // 1: pyisolate.wire.Control.claim:type_name -> pyisolate.wire.Claim
-	9,  // 2: pyisolate.wire.Control.exec:type_name -> pyisolate.wire.Exec
-	10, // 3: pyisolate.wire.Control.call:type_name -> pyisolate.wire.Call
-	11, // 4: pyisolate.wire.Control.send:type_name -> pyisolate.wire.Send
-	12, // 5: pyisolate.wire.Control.interrupt:type_name -> pyisolate.wire.Interrupt
-	13, // 6: pyisolate.wire.Control.quarantine:type_name -> pyisolate.wire.Quarantine
-	14, // 7: pyisolate.wire.Control.inspect:type_name -> pyisolate.wire.Inspect
-	15, // 8: pyisolate.wire.Control.kill:type_name -> pyisolate.wire.Kill
-	16, // 9: pyisolate.wire.Control.close:type_name -> pyisolate.wire.Close
-	17, // 10: pyisolate.wire.Control.answer:type_name -> pyisolate.wire.Answer
-	20, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
-	18, // 12: pyisolate.wire.Control.reload:type_name -> pyisolate.wire.Reload
-	33, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
-	3,  // 14: pyisolate.wire.Control.lease:type_name -> pyisolate.wire.Lease
-	5,  // 15: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
-	8,  // 16: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
-	21, // 17: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
-	22, // 18: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
-	24, // 19: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
-	25, // 20: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
-	26, // 21: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
-	27, // 22: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
-	28, // 23: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
-	29, // 24: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
-	30, // 25: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
-	31, // 26: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
-	35, // 27: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
-	32, // 28: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
-	34, // 29: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
-	19, // 30: pyisolate.wire.Control.reloaded:type_name -> pyisolate.wire.Reloaded
-	1,  // 31: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
-	4,  // 32: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
-	7,  // 33: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
-	23, // 34: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
-	7,  // 35: pyisolate.wire.Reload.limits:type_name -> pyisolate.wire.Limits
-	23, // 36: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
-	28, // 37: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
-	29, // 38: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	3,  // 0: pyisolate.wire.Control.hello:type_name -> pyisolate.wire.Hello
+	7,  // 1: pyisolate.wire.Control.claim:type_name -> pyisolate.wire.Claim
+	10, // 2: pyisolate.wire.Control.exec:type_name -> pyisolate.wire.Exec
+	11, // 3: pyisolate.wire.Control.call:type_name -> pyisolate.wire.Call
+	12, // 4: pyisolate.wire.Control.send:type_name -> pyisolate.wire.Send
+	13, // 5: pyisolate.wire.Control.interrupt:type_name -> pyisolate.wire.Interrupt
+	14, // 6: pyisolate.wire.Control.quarantine:type_name -> pyisolate.wire.Quarantine
+	15, // 7: pyisolate.wire.Control.inspect:type_name -> pyisolate.wire.Inspect
+	16, // 8: pyisolate.wire.Control.kill:type_name -> pyisolate.wire.Kill
+	17, // 9: pyisolate.wire.Control.close:type_name -> pyisolate.wire.Close
+	18, // 10: pyisolate.wire.Control.answer:type_name -> pyisolate.wire.Answer
+	27, // 11: pyisolate.wire.Control.credit:type_name -> pyisolate.wire.Credit
+	19, // 12: pyisolate.wire.Control.reload:type_name -> pyisolate.wire.Reload
+	40, // 13: pyisolate.wire.Control.seated:type_name -> pyisolate.wire.Seated
+	4,  // 14: pyisolate.wire.Control.lease:type_name -> pyisolate.wire.Lease
+	21, // 15: pyisolate.wire.Control.save:type_name -> pyisolate.wire.Save
+	22, // 16: pyisolate.wire.Control.thaw:type_name -> pyisolate.wire.Thaw
+	23, // 17: pyisolate.wire.Control.restore:type_name -> pyisolate.wire.Restore
+	24, // 18: pyisolate.wire.Control.chunk:type_name -> pyisolate.wire.Chunk
+	25, // 19: pyisolate.wire.Control.more:type_name -> pyisolate.wire.More
+	6,  // 20: pyisolate.wire.Control.ready:type_name -> pyisolate.wire.Ready
+	9,  // 21: pyisolate.wire.Control.claimed:type_name -> pyisolate.wire.Claimed
+	28, // 22: pyisolate.wire.Control.result:type_name -> pyisolate.wire.Result
+	29, // 23: pyisolate.wire.Control.failed:type_name -> pyisolate.wire.Failed
+	31, // 24: pyisolate.wire.Control.post:type_name -> pyisolate.wire.Post
+	32, // 25: pyisolate.wire.Control.log:type_name -> pyisolate.wire.Log
+	33, // 26: pyisolate.wire.Control.metric:type_name -> pyisolate.wire.Metric
+	34, // 27: pyisolate.wire.Control.request:type_name -> pyisolate.wire.Request
+	35, // 28: pyisolate.wire.Control.denial:type_name -> pyisolate.wire.Denial
+	36, // 29: pyisolate.wire.Control.report:type_name -> pyisolate.wire.Report
+	37, // 30: pyisolate.wire.Control.ended:type_name -> pyisolate.wire.Ended
+	38, // 31: pyisolate.wire.Control.pool_state:type_name -> pyisolate.wire.PoolState
+	42, // 32: pyisolate.wire.Control.retiring:type_name -> pyisolate.wire.Retiring
+	39, // 33: pyisolate.wire.Control.started:type_name -> pyisolate.wire.Started
+	41, // 34: pyisolate.wire.Control.left:type_name -> pyisolate.wire.Left
+	20, // 35: pyisolate.wire.Control.reloaded:type_name -> pyisolate.wire.Reloaded
+	26, // 36: pyisolate.wire.Control.saved:type_name -> pyisolate.wire.Saved
+	2,  // 37: pyisolate.wire.Hello.dist:type_name -> pyisolate.wire.Dist
+	5,  // 38: pyisolate.wire.Hello.layers:type_name -> pyisolate.wire.Layers
+	8,  // 39: pyisolate.wire.Claim.limits:type_name -> pyisolate.wire.Limits
+	30, // 40: pyisolate.wire.Answer.error:type_name -> pyisolate.wire.Error
+	8,  // 41: pyisolate.wire.Reload.limits:type_name -> pyisolate.wire.Limits
+	0,  // 42: pyisolate.wire.Chunk.kind:type_name -> pyisolate.wire.Chunk.Kind
+	36, // 43: pyisolate.wire.Chunk.counters:type_name -> pyisolate.wire.Report
+	36, // 44: pyisolate.wire.Saved.counters:type_name -> pyisolate.wire.Report
+	30, // 45: pyisolate.wire.Failed.error:type_name -> pyisolate.wire.Error
+	35, // 46: pyisolate.wire.Error.denial:type_name -> pyisolate.wire.Denial
+	36, // 47: pyisolate.wire.Ended.report:type_name -> pyisolate.wire.Report
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -3542,6 +3645,11 @@ func file_wire_proto_init() {
 		(*Control_Reload)(nil),
 		(*Control_Seated)(nil),
 		(*Control_Lease)(nil),
+		(*Control_Save)(nil),
+		(*Control_Thaw)(nil),
+		(*Control_Restore)(nil),
+		(*Control_Chunk)(nil),
+		(*Control_More)(nil),
 		(*Control_Ready)(nil),
 		(*Control_Claimed)(nil),
 		(*Control_Result)(nil),
@@ -3565,8 +3673,8 @@ func file_wire_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   36,
+			NumEnums:      1,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

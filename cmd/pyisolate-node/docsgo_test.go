@@ -44,7 +44,7 @@ func fragment(code string) string {
 		if name == "v1" {
 			name = "pyisolatev1"
 		}
-		if regexp.MustCompile(`\b` + name + `\.`).MatchString(signature + code) {
+		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(signature + code) {
 			head += fmt.Sprintf("\t%q\n", path)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 
 func newServe() *cobra.Command {
 	var file string
+	var exitWithStdin bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Keep a node running: policies, and cells that follow them",
@@ -45,10 +46,19 @@ it read the log level and the certificate again.`,
   pyisolate-node serve --config node.yml --listen https://0.0.0.0:7443 --tls-cert node.crt --tls-key node.key`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return serve(c, config.Sources{File: file, Flags: c.Flags()})
+			signals := listenForSignals()
+			defer signals.stop()
+			if exitWithStdin {
+				go func() { // it ends with the process
+					_, _ = io.Copy(io.Discard, c.InOrStdin())
+					signals.end()
+				}()
+			}
+			return serve(c, config.Sources{File: file, Flags: c.Flags()}, signals)
 		},
 	}
 	addConfigFlags(c, &file)
+	c.Flags().BoolVar(&exitWithStdin, "exit-with-stdin", false, "end when standard input ends: with the program that has started the node")
 	return c
 }
 
@@ -114,6 +124,7 @@ func spoken(addresses []string) (out []string) {
 // signals are what the process was told from outside.
 type signals struct {
 	ending context.Context // with the first that ends it
+	end    func()          // is one
 	now    chan struct{}   // with the second
 	reload chan os.Signal
 	stop   func()
@@ -126,12 +137,11 @@ func listenForSignals() *signals {
 	ends := make(chan os.Signal, 2)
 	signal.Notify(ends, os.Interrupt, syscall.SIGTERM)
 	signal.Notify(s.reload, syscall.SIGHUP)
-	ctx, end := context.WithCancel(context.Background())
-	s.ending = ctx
+	s.ending, s.end = context.WithCancel(context.Background())
 	done := make(chan struct{})
 	var hearing sync.WaitGroup
 	hearing.Go(func() {
-		for _, then := range []func(){end, func() { close(s.now) }} {
+		for _, then := range []func(){s.end, func() { close(s.now) }} {
 			select {
 			case <-ends:
 				then()
@@ -146,7 +156,7 @@ func listenForSignals() *signals {
 		signal.Stop(s.reload)
 		close(done)
 		hearing.Wait()
-		end()
+		s.end()
 	}
 	return s
 }

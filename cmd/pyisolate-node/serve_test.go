@@ -20,21 +20,22 @@ import (
 // startServe starts a node and returns it when it has said that it is ready.
 func startServe(t *testing.T, dir string, env ...string) (c *exec.Cmd, ready string) {
 	t.Helper()
-	c = exec.Command("/proc/self/exe")
-	c.Args = []string{"pyisolate-node", "serve", "--socket", filepath.Join(dir, "s"), "--data", filepath.Join(dir, "data")}
-	c.Env = append(append(os.Environ(), mainEnv+"=1"), env...)
+	c = serveCommand(dir)
+	c.Env = append(c.Env, env...)
 	return c, begin(t, c)
+}
+
+func serveCommand(dir string, flags ...string) *exec.Cmd {
+	c := exec.Command("/proc/self/exe")
+	c.Args = append([]string{"pyisolate-node", "serve", "--socket", filepath.Join(dir, "s"), "--data", filepath.Join(dir, "data")}, flags...)
+	c.Env = append(os.Environ(), mainEnv+"=1")
+	return c
 }
 
 // begin starts a node, until the test's end, and returns what it says when it is ready.
 func begin(t *testing.T, c *exec.Cmd) (ready string) {
 	t.Helper()
 	c.Stderr = os.Stderr
-	return c
-}
-
-func readyServe(t *testing.T, c *exec.Cmd) (ready string) {
-	t.Helper()
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +134,26 @@ func TestServeBySocketActivation(t *testing.T) {
 	}
 	if _, err := os.Lstat(path); err != nil {
 		t.Errorf("the service manager's socket is gone: %v", err)
+	}
+}
+
+// A node ends with the program that started it and holds its standard input, however that ends.
+func TestServeExitWithStdin(t *testing.T) {
+	dir := t.TempDir()
+	c := serveCommand(dir, "--exit-with-stdin")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin(t, c)
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "s")); err == nil {
+		t.Error("the socket is still there: it was no orderly end")
 	}
 }
 

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import sys
 import tarfile
 import time
 import zipfile
@@ -150,3 +151,9 @@ def _read(name):
 
 def _time():
     return max(int(os.environ.get("SOURCE_DATE_EPOCH", _EARLIEST)), _EARLIEST)
+
+
+if __name__ == "__main__":
+    os.makedirs(sys.argv[1], exist_ok=True)
+    for build in (build_wheel, build_sdist):
+        print(os.path.join(sys.argv[1], build(sys.argv[1])))
