@@ -50,7 +50,9 @@ func TestTopics(t *testing.T) {
 
 	c.kill()
 	got := publish("news")
-	if got.Delivered != 3 || len(got.Refused) != 1 || cell.KindOf(got.Refused[0].Err) != cell.Busy {
+	if got.Delivered != 3 || len(got.Refused) != 1 {
+		t.Errorf("a node has died: %+v", got)
+	} else if k := cell.KindOf(got.Refused[0].Err); k != cell.Busy && k != cell.UnknownOutcome { // it may have been sent yet
 		t.Errorf("a node has died: %+v", got)
 	}
 	a.remote.SetPeers([]string{"a", "b"})
