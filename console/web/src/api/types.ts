@@ -87,6 +87,7 @@ export interface ExecRequest {
   args?: string[]
   requestId?: string
   epoch?: string
+  id?: string
 }
 
 export interface ExecResponse {
@@ -102,6 +103,7 @@ export interface CallRequest {
   raw?: string
   requestId?: string
   epoch?: string
+  id?: string
 }
 
 export interface CallResponse {
@@ -115,6 +117,7 @@ export interface SendRequest {
   value?: Value
   requestId?: string
   epoch?: string
+  id?: string
 }
 
 export interface SendResponse {
@@ -142,6 +145,7 @@ export interface RecvRequest {
   name?: string
   max?: number
   wait?: string
+  id?: string
 }
 
 export interface RecvResponse {
@@ -151,6 +155,7 @@ export interface RecvResponse {
 export interface Item {
   post?: Value
   error?: ErrorDetail
+  requestId?: string
 }
 
 export interface StreamRequest {
@@ -158,6 +163,7 @@ export interface StreamRequest {
   name?: string
   limit?: string
   all?: boolean
+  id?: string
 }
 
 export interface StreamResponse {
@@ -173,6 +179,7 @@ export interface LogsRequest {
   tenant?: string
   name?: string
   follow?: boolean
+  id?: string
 }
 
 export interface LogsResponse {
@@ -199,6 +206,7 @@ export interface Metric {
 export interface InspectRequest {
   tenant?: string
   name?: string
+  id?: string
 }
 
 export interface InspectResponse {
@@ -234,6 +242,7 @@ export interface QuarantineRequest {
   tenant?: string
   name?: string
   reason?: string
+  id?: string
 }
 
 export type QuarantineResponse = Record<string, never>
@@ -242,6 +251,7 @@ export interface KillRequest {
   tenant?: string
   name?: string
   reason?: string
+  id?: string
 }
 
 export type KillResponse = Record<string, never>
@@ -249,6 +259,7 @@ export type KillResponse = Record<string, never>
 export interface CloseRequest {
   tenant?: string
   name?: string
+  id?: string
 }
 
 export type CloseResponse = Record<string, never>
@@ -258,6 +269,7 @@ export interface CheckpointRequest {
   name?: string
   recipient?: string
   requestId?: string
+  id?: string
 }
 
 export interface CheckpointResponse {
@@ -302,6 +314,7 @@ export interface MigrateRequest {
   name?: string
   node?: string
   requestId?: string
+  id?: string
 }
 
 export interface MigrateResponse {
