@@ -140,7 +140,8 @@ func TestStateCarriesWhatWasUsed(t *testing.T) {
 }
 
 func TestSnapshotThatNobodyTakes(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackend(t, func(t *testing.T, _ *launch.Launcher, b cell.Backend) {
+		l := newLauncher(t, launch.Config{KillGrace: patient})
 		c := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{Memory: 256 << 20}})
 		posts(t, c, "blob = [bytes(1 << 20) for i in range(30)]")
 		full := errors.New("disk full")

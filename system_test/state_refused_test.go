@@ -163,7 +163,8 @@ func TestStateOfDeepGraphs(t *testing.T) {
 }
 
 func TestStateHooksAreBounded(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackend(t, func(t *testing.T, _ *launch.Launcher, b cell.Backend) {
+		l := newLauncher(t, launch.Config{KillGrace: patient})
 		short := func() context.Context {
 			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			t.Cleanup(cancel)
