@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/pyisolate/pyisolate/internal/strictjson"
 )
 
 // Why a checkpoint is not opened.
@@ -142,9 +144,7 @@ func readHeader(from io.Reader) (h Header, bound [sha256.Size]byte, err error) {
 	if _, err := io.ReadFull(from, text); err != nil {
 		return h, bound, fmt.Errorf("%w: its header ends early: %w", ErrFormat, err)
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields() // what is not understood could matter
-	if err := d.Decode(&h); err != nil {
+	if err := strictjson.Unmarshal(text, &h); err != nil {
 		return h, bound, fmt.Errorf("%w: its header: %w", ErrFormat, err)
 	}
 	return h, sha256.Sum256(append(head, text...)), h.valid()

@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bytes"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -17,7 +16,8 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
-	"github.com/pyisolate/pyisolate/checkpoint/internal/durable"
+	"github.com/pyisolate/pyisolate/internal/durable"
+	"github.com/pyisolate/pyisolate/internal/strictjson"
 )
 
 // Ring has a key for each tenant, wrapped under a master key. Its methods may be called from any
@@ -77,9 +77,7 @@ func OpenRing(path string, secret []byte) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key ring: %w", err)
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&r.held); err != nil {
+	if err := strictjson.Unmarshal(text, &r.held); err != nil {
 		return nil, fmt.Errorf("%w: the key ring %s: %w", ErrKey, path, err)
 	}
 	if r.held.Version != ringVersion {

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/pyisolate/pyisolate/checkpoint/internal/durable"
+	"github.com/pyisolate/pyisolate/internal/durable"
 )
 
 // Errors of a Store.

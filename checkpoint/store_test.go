@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pyisolate/pyisolate/checkpoint/internal/durable"
+	"github.com/pyisolate/pyisolate/internal/durable"
 )
 
 func put(t testing.TB, s *Store, b []byte) (Info, error) {

@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/gofrs/flock"
+
+	"github.com/pyisolate/pyisolate/internal/durable"
 )
 
 // dataFormat is the version of what is in data directories. A change that an older program
@@ -126,18 +128,9 @@ func readFormat(text string) (format uint64, by string, err error) {
 }
 
 // replaceFile writes a file that is there as a whole, or as it was.
-func replaceFile(path, text string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
+func replaceFile(path, text string) error {
+	if err := durable.WriteFile(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("%w: %w", ErrData, err)
-	}
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrData, errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

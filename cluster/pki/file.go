@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/pyisolate/pyisolate/internal/durable"
 )
 
 const (
@@ -58,15 +60,7 @@ func replace(path string, text []byte) (err error) {
 	if err = os.Rename(name, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // load reads what save wrote, with as many certificates as there must be.

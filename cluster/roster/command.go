@@ -1,15 +1,14 @@
 package roster
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/internal/strictjson"
 )
 
 // Op is what a command does.
@@ -74,14 +73,9 @@ func Decode(entry []byte) (Command, error) {
 	if len(entry) > maxCommand {
 		return Command{}, fmt.Errorf("%w: it has %d bytes; %d is the most", ErrInvalid, len(entry), maxCommand)
 	}
-	d := json.NewDecoder(bytes.NewReader(entry))
-	d.DisallowUnknownFields()
 	var c Command
-	if err := d.Decode(&c); err != nil {
+	if err := strictjson.Unmarshal(entry, &c); err != nil {
 		return Command{}, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Command{}, fmt.Errorf("%w: something follows it", ErrInvalid)
 	}
 	return c, c.valid()
 }

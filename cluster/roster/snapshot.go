@@ -1,15 +1,14 @@
 package roster
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
 	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/internal/strictjson"
 )
 
 // snapshot is all of a State.
@@ -38,14 +37,9 @@ func (s *State) Encode() ([]byte, error) {
 
 // Read replaces the state by what Encode returned, or leaves it when that cannot be read.
 func (s *State) Read(b []byte) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
 	var n snapshot
-	if err := d.Decode(&n); err != nil {
+	if err := strictjson.Unmarshal(b, &n); err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: something follows it", ErrSnapshot)
 	}
 	if n.Version != snapshotVersion {
 		return fmt.Errorf("%w: it has format %d, this version knows %d: run a newer one", ErrSnapshot, n.Version, snapshotVersion)

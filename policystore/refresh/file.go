@@ -1,7 +1,6 @@
 package refresh
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
@@ -9,8 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
+
+	"github.com/pyisolate/pyisolate/internal/durable"
+	"github.com/pyisolate/pyisolate/internal/strictjson"
 )
 
 // sourceFile keeps a node's sources: one JSON object, replaced as a whole. "" keeps nothing.
@@ -75,9 +76,7 @@ func decodeSources(text []byte) ([]record, error) {
 		return nil, fmt.Errorf("it has %d bytes; %d is the most", len(text), maxSourceFile)
 	}
 	var d sourcesDocument
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&d); err != nil {
+	if err := strictjson.Unmarshal(text, &d); err != nil {
 		return nil, err
 	}
 	if d.Format != sourcesFormat {
@@ -120,26 +119,5 @@ func (f sourceFile) write(all map[string]record) (err error) {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(string(f))
-	temp, err := os.CreateTemp(dir, ".sources-*")
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(text)
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), string(f))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	return syncDirectory(dir)
-}
-
-func syncDirectory(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.WriteFile(string(f), text, 0o600)
 }

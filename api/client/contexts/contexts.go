@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/pyisolate/pyisolate/api/client"
+	"github.com/pyisolate/pyisolate/internal/durable"
 )
 
 // Errors that a caller can act on.
@@ -211,17 +212,8 @@ func (s Set) Save(path string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("contexts: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".contexts-*") // 0600
-	if err != nil {
+	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return fmt.Errorf("contexts: %w", err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("contexts: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }
