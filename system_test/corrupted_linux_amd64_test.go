@@ -16,6 +16,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // A guest with corrupted memory makes any system call it likes: here, the test makes them
@@ -186,10 +187,11 @@ func inject(t *testing.T, tid int, call uint64, path string, args [4]uint64) (sy
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var before, now unix.PtraceRegs
-	// It may have been on its way to sleep: only in a system call there is an instruction
-	// before the next that makes one.
-	pause := time.Millisecond
+	// Only in a system call there is an instruction before the next that makes one. The thread
+	// is left alone until it sleeps in one: who is stopped again and again gets nowhere on a
+	// busy machine.
 	for deadline := time.Now().Add(30 * time.Second); ; {
+		await.Within(time.Until(deadline), func() bool { return asleep(tid) })
 		if err := unix.PtraceAttach(tid); err != nil {
 			t.Skipf("nobody may trace here: %v", err)
 		}
@@ -205,8 +207,6 @@ func inject(t *testing.T, tid int, call uint64, path string, args [4]uint64) (sy
 		if err := unix.PtraceDetach(tid); err != nil || time.Now().After(deadline) {
 			return 0, fmt.Errorf("the thread makes no system call: %w", err)
 		}
-		time.Sleep(pause) // who is stopped again at once gets nowhere on a busy machine
-		pause = min(2*pause, 100*time.Millisecond)
 	}
 	scratch := (before.Rsp - 8192) &^ 4095
 	if _, err := unix.PtracePokeData(tid, uintptr(scratch), append([]byte(path), 0)); err != nil {
@@ -249,4 +249,11 @@ func stopped(tid int) error {
 			return nil
 		}
 	}
+}
+
+// asleep tells whether a thread waits in the kernel, or is gone.
+func asleep(tid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", tid))
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return err != nil || strings.HasPrefix(state, "S") || strings.HasPrefix(state, "D")
 }

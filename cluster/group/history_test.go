@@ -168,7 +168,10 @@ func (h *history) client(ctx context.Context, n *node, owner string, id int, r *
 			last = saw.record
 		}
 		h.note(porcupine.Operation{ClientId: id, Input: did, Call: called, Output: saw, Return: time.Now().UnixNano()}, saw)
-		time.Sleep(time.Duration(r.IntN(5)) * time.Millisecond)
+		select { // a history that is too long takes too long to check
+		case <-ctx.Done():
+		case <-time.After(time.Duration(r.IntN(5)) * time.Millisecond):
+		}
 	}
 }
 

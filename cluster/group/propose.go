@@ -256,11 +256,8 @@ func (g *Group) apply(ctx context.Context, entry []byte) (outcome, error) {
 
 // raftError says whether something that Raft refused can have been done.
 func raftError(err error) error {
-	switch {
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		return fmt.Errorf("%w: %w", ErrNoLeader, err)
-	case errors.Is(err, raft.ErrRaftShutdown):
-		return fmt.Errorf("%w: %w", ErrUncertain, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUncertain, err)
 }

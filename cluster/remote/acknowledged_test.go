@@ -11,6 +11,7 @@ import (
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // TestAtMostOnce: when the connection is lost on the way back, a plain envelope has an unknown
@@ -23,13 +24,13 @@ func TestAtMostOnce(t *testing.T) {
 			env := run(to, "sleep")
 			env.ID, env.Acknowledged = actors.NewID(), acknowledged
 			waits := asking(t, a, env)
-			await(t, "it runs", func() bool { return len(told[[]string](t, a, to, "ran")) == 1 })
+			await.That(t, "it runs", func() bool { return len(told[[]string](t, a, to, "ran")) == 1 })
 			a.link(t, "b").cut(errTest)
 			r := <-waits
 			if acknowledged && (r.Err != nil || r.Epoch != 1) || !acknowledged && cell.KindOf(r.Err) != cell.UnknownOutcome {
 				t.Errorf("%+v", r)
 			}
-			await(t, "the node is there again", func() bool { return a.system.Ask(soon(t), invoke(to, "echo", nil)).Err == nil })
+			await.That(t, "the node is there again", func() bool { return a.system.Ask(soon(t), invoke(to, "echo", nil)).Err == nil })
 			if got := told[[]string](t, a, to, "ran"); len(got) != 1 {
 				t.Errorf("ran %v", got)
 			}
@@ -44,7 +45,7 @@ func TestAnotherLife(t *testing.T) {
 	env := run("echo-on-b", "wait")
 	env.ID, env.Acknowledged = actors.NewID(), true
 	waits := asking(t, a, env)
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
+	await.That(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
 	former, err := a.link(t, "b").ready(soon(t))
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +61,7 @@ func TestAnotherLife(t *testing.T) {
 	}
 	m.Session, m.Call = former, a.remote.calls.Add(1)
 	c := &call{done: make(chan outcome, 1)}
-	await(t, "it is sent", func() bool {
+	await.That(t, "it is sent", func() bool {
 		session, err := a.link(t, "b").ready(soon(t))
 		return err == nil && a.link(t, "b").send(session, m, m.Call, c) == nil
 	})
@@ -85,7 +86,7 @@ func TestAcknowledgedRunsOut(t *testing.T) {
 		env.ID, env.Acknowledged = actors.NewID(), true
 		return env
 	}())
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
+	await.That(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
 	b.kill()
 	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
 		t.Errorf("%+v", r)
@@ -186,7 +187,7 @@ func TestFlapping(t *testing.T) {
 	senders.Wait()
 	close(stop)
 	cutter.Wait()
-	await(t, "the node is there again", func() bool { return a.system.Ask(soon(t), invoke("teller-on-b", "echo", nil)).Err == nil })
+	await.That(t, "the node is there again", func() bool { return a.system.Ask(soon(t), invoke("teller-on-b", "echo", nil)).Err == nil })
 	got := told[[]string](t, a, "echo-on-b", "inbox")
 	sorted := slices.SortedStableFunc(slices.Values(got), func(x, y string) int { return int(x[0]) - int(y[0]) })
 	if !slices.IsSorted(sorted) {

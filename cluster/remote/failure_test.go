@@ -13,6 +13,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 var errTest = errors.New("the test says so")
@@ -29,7 +30,7 @@ func asking(tb testing.TB, n *node, env actors.Envelope) <-chan actors.Reply {
 func TestNodeDies(t *testing.T) {
 	a, b := pair(t)
 	waits := asking(t, a, run("echo-on-b", "wait"))
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
+	await.That(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
 	begun := time.Now()
 	b.kill()
 	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
@@ -44,7 +45,7 @@ func TestNodeDies(t *testing.T) {
 		t.Errorf("it took %s", d)
 	}
 	there(t, a.in, "b")
-	await(t, "it is there again", func() bool { return a.system.Ask(soon(t), post("echo-on-b", "again")).Err == nil })
+	await.That(t, "it is there again", func() bool { return a.system.Ask(soon(t), post("echo-on-b", "again")).Err == nil })
 	if got := told[[]string](t, a, "echo-on-b", "inbox"); !slices.Equal(got, []string{"again"}) {
 		t.Error(got)
 	}
@@ -126,7 +127,7 @@ func TestFull(t *testing.T) {
 			}
 		})
 	}
-	await(t, "many are told at once", func() bool { return busy.Load() > 40 })
+	await.That(t, "many are told at once", func() bool { return busy.Load() > 40 })
 	if s := a.remote.Stats(); s.Unsent > unsentBytes+2<<20 {
 		t.Errorf("%+v", s)
 	}
@@ -164,12 +165,12 @@ func TestDeadlineAlone(t *testing.T) {
 	env := run("echo-on-b", "wait")
 	env.Deadline = time.Now().Add(time.Second)
 	waits := asking(t, a, env)
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
+	await.That(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
 	a.link(t, "b").cut(errTest)
 	<-waits
-	await(t, "the node is there again", func() bool { return a.system.Ask(soon(t), invoke("teller-on-b", "echo", nil)).Err == nil })
+	await.That(t, "the node is there again", func() bool { return a.system.Ask(soon(t), invoke("teller-on-b", "echo", nil)).Err == nil })
 	// Its own question is the one that is left.
-	await(t, "it ends", func() bool { return told[Stats](t, a, "echo-on-b", "stats").Answering == 1 })
+	await.That(t, "it ends", func() bool { return told[Stats](t, a, "echo-on-b", "stats").Answering == 1 })
 	if r := a.system.Ask(soon(t), run("echo-on-b", "pass")); r.Err != nil {
 		t.Error(r.Err)
 	}
@@ -200,13 +201,13 @@ func TestFrozen(t *testing.T) {
 func TestDisconnect(t *testing.T) {
 	a, b := pair(t)
 	waits := asking(t, a, run("echo-on-b", "wait"))
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
+	await.That(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
 	b.freeze(t)
 	a.remote.Disconnect("b")
 	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
 		t.Errorf("%+v", r)
 	}
-	await(t, "nothing is left of it", func() bool { return a.remote.Stats() == Stats{} })
+	await.That(t, "nothing is left of it", func() bool { return a.remote.Stats() == Stats{} })
 }
 
 // TestRevoked: a node whose certificate is not good any more is asked nothing, and answered nothing.
@@ -216,7 +217,7 @@ func TestRevoked(t *testing.T) {
 		t.Fatal(r.Err)
 	}
 	waits := asking(t, a, run("echo-on-b", "wait"))
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
+	await.That(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
 	a.in.revoke(t, "b")
 	if r := <-waits; cell.KindOf(r.Err) != cell.UnknownOutcome {
 		t.Errorf("while it ran: %+v", r)
@@ -224,7 +225,7 @@ func TestRevoked(t *testing.T) {
 	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); cell.KindOf(r.Err) != cell.Busy {
 		t.Errorf("afterwards: %+v", r)
 	}
-	await(t, "it has no connection", func() bool { s := a.remote.Stats(); return s.Links == 0 && s.Visitors == 0 })
+	await.That(t, "it has no connection", func() bool { s := a.remote.Stats(); return s.Links == 0 && s.Visitors == 0 })
 }
 
 // TestAskerRestarts: what a node asked for ends when it begins another life.
@@ -233,11 +234,11 @@ func TestAskerRestarts(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background()) // no deadline ends it
 	defer cancel()
 	go a.system.Ask(ctx, invoke("echo-on-b", "run echo-on-a", []byte("wait")))
-	await(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-a", "ran")) == 1 })
+	await.That(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-a", "ran")) == 1 })
 	b.kill()
 	there(t, a.in, "b")
-	await(t, "it has said so", func() bool {
+	await.That(t, "it has said so", func() bool {
 		return a.system.Ask(soon(t), invoke("teller-on-b", "send other-on-a", nil)).Err == nil
 	})
-	await(t, "it ends", func() bool { return a.remote.Stats().Answering == 0 })
+	await.That(t, "it ends", func() bool { return a.remote.Stats().Answering == 0 })
 }

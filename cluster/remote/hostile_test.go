@@ -17,6 +17,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // TestHostileNode: a node with a certificate that does what it may not is sent away, and that is all
@@ -37,7 +38,7 @@ func TestHostileNode(t *testing.T) {
 			if after := stats().Refused; after != before+1 {
 				t.Errorf("%d were refused, and now %d: %v", before, after, err)
 			}
-			await(t, "its connection is closed", func() bool { return stats().Visitors == 1 })
+			await.That(t, "its connection is closed", func() bool { return stats().Visitors == 1 })
 		})
 	}
 	if got := told[[]string](t, a, "echo-on-b", "inbox"); len(got) != 0 {
@@ -168,7 +169,7 @@ func TestIdle(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	await(t, "only a is there", func() bool { return told[Stats](t, a, "echo-on-b", "stats").Visitors == 1 })
+	await.That(t, "only a is there", func() bool { return told[Stats](t, a, "echo-on-b", "stats").Visitors == 1 })
 }
 
 // TestStranger: without a certificate of this cluster nothing is even looked at.

@@ -23,6 +23,7 @@ import (
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/wire"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // A test node is a process: this one, or this program again, told so by its environment.
@@ -56,16 +57,6 @@ func soon(tb testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	tb.Cleanup(cancel)
 	return ctx
-}
-
-// await polls, at most 20 s.
-func await(tb testing.TB, what string, is func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatalf("it is not so: %s", what)
-		}
-	}
 }
 
 // node is a node of the test: a System with cells named NAME-on-NODE, and a Remote.
@@ -260,7 +251,7 @@ func (c *child) freeze(tb testing.TB) (thaw func()) {
 	}
 	thaw = func() { _ = c.cmd.Process.Signal(syscall.SIGCONT) }
 	tb.Cleanup(thaw) // or it would not end
-	await(tb, "all its threads have stopped", func() bool {
+	await.That(tb, "all its threads have stopped", func() bool {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.cmd.Process.Pid))
 		if err != nil {
 			tb.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 func at(name string) actors.Address { return actors.Address{Tenant: "acme", Name: name} }
@@ -157,7 +158,7 @@ func TestLarge(t *testing.T) {
 	if r := a.remote.Ask(soon(t), "b", invoke("other-on-b", "echo", raw)); r.Err != nil || len(r.Value.Data) != len(raw) {
 		t.Errorf("the largest: %d bytes, %v", len(r.Value.Data), r.Err)
 	}
-	await(t, "all is sent", func() bool { return a.remote.Stats().Unsent == 0 })
+	await.That(t, "all is sent", func() bool { return a.remote.Stats().Unsent == 0 })
 }
 
 // TestInterrupt: a deadline holds there, and who goes away here interrupts there.

@@ -9,6 +9,7 @@ import (
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // TestTopics: what is published reaches whoever hears it, on all nodes, as that changes.
@@ -27,7 +28,7 @@ func TestTopics(t *testing.T) {
 		}
 		return p
 	}
-	await(t, "all six hear it", func() bool { return publish("news").Delivered == 6 })
+	await.That(t, "all six hear it", func() bool { return publish("news").Delivered == 6 })
 	if got := told[[]string](t, a, "other-on-c", "inbox"); len(got) == 0 || got[0] != "hello" {
 		t.Errorf("c has %v", got)
 	}
@@ -44,9 +45,9 @@ func TestTopics(t *testing.T) {
 	if err := a.spawn("new-on-a", "fresh"); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "b has heard of it", func() bool { return publishedOn(t, a, "b", "fresh") == 1 })
+	await.That(t, "b has heard of it", func() bool { return publishedOn(t, a, "b", "fresh") == 1 })
 	a.system.Unsubscribe(at("new-on-a"), "fresh")
-	await(t, "b has heard that it is over", func() bool { return len(a.remote.topics.nodes(actors.Topic{Tenant: "acme", Name: "fresh"})) == 0 })
+	await.That(t, "b has heard that it is over", func() bool { return len(a.remote.topics.nodes(actors.Topic{Tenant: "acme", Name: "fresh"})) == 0 })
 
 	c.kill()
 	got := publish("news")

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // traced is a thread that is made to make calls.
@@ -43,10 +45,11 @@ func inject(tid int, calls []call, c *canaries) (answers, left []byte, err error
 }
 
 // attach stops the thread in a system call, where the instruction before its next one is
-// what makes another. It may have been on its way to sleep.
+// what makes another. It is left alone until it sleeps in one: who is stopped again and again
+// gets nowhere on a busy machine.
 func (v *traced) attach() error {
-	pause := time.Millisecond
 	for deadline := time.Now().Add(30 * time.Second); ; {
+		await.Within(time.Until(deadline), func() bool { return asleep(v.tid) })
 		if err := unix.PtraceAttach(v.tid); err != nil {
 			return fmt.Errorf("%w: %w", errNoTracer, err)
 		}
@@ -63,9 +66,14 @@ func (v *traced) attach() error {
 		if time.Now().After(deadline) {
 			return errors.New("the thread makes no system call")
 		}
-		time.Sleep(pause) // who is stopped again at once gets nowhere on a busy machine
-		pause = min(2*pause, 100*time.Millisecond)
 	}
+}
+
+// asleep tells whether a thread waits in the kernel, or is gone.
+func asleep(tid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", tid))
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return err != nil || strings.HasPrefix(state, "S") || strings.HasPrefix(state, "D")
 }
 
 // letGo has the thread go on as it was, also when a call failed: whoever is traced cannot be
