@@ -38,6 +38,7 @@ type Client struct {
 	Policies api.PolicyServiceClient
 	Cells    api.CellServiceClient
 	Nodes    api.NodeServiceClient
+	Cluster  api.ClusterServiceClient
 
 	http *http.Transport
 }
@@ -56,7 +57,8 @@ func New(c Config) (*Client, error) {
 		return errors.New("a node does not redirect") // nobody else gets the token
 	}}
 	return &Client{http: transport, Policies: api.NewPolicyServiceClient(caller, base, options),
-		Cells: api.NewCellServiceClient(caller, base, options), Nodes: api.NewNodeServiceClient(caller, base, options)}, nil
+		Cells: api.NewCellServiceClient(caller, base, options), Nodes: api.NewNodeServiceClient(caller, base, options),
+		Cluster: api.NewClusterServiceClient(caller, base, options)}, nil
 }
 
 // Close gives idle connections back.

@@ -36,7 +36,7 @@ type document struct {
 }
 
 // files are those of the API.
-var files = []protoreflect.FileDescriptor{pb.File_pyisolate_v1_policy_proto, pb.File_pyisolate_v1_cell_proto, pb.File_pyisolate_v1_node_proto}
+var files = []protoreflect.FileDescriptor{pb.File_pyisolate_v1_policy_proto, pb.File_pyisolate_v1_cell_proto, pb.File_pyisolate_v1_node_proto, pb.File_pyisolate_v1_cluster_proto}
 
 // The document is of the API that this build has: calls, messages and fields.
 func TestDocumentIsOfThisBuild(t *testing.T) {

@@ -102,6 +102,16 @@ var rules = map[string]rule{
 	api.NodeServiceListNodesProcedure: {role: policystore.Viewer, within: shortCall},
 	api.NodeServiceEventsProcedure:    {role: policystore.Viewer, long: true},
 
+	api.ClusterServiceInviteProcedure:      {role: policystore.Admin, within: shortCall, everywhere: true},
+	api.ClusterServiceListInvitesProcedure: {role: policystore.Admin, within: shortCall, everywhere: true},
+	api.ClusterServiceWithdrawProcedure:    {role: policystore.Admin, within: shortCall, everywhere: true},
+	api.ClusterServiceListMembersProcedure: {role: policystore.Viewer, within: shortCall},
+	api.ClusterServiceStatusProcedure:      {role: policystore.Viewer, within: shortCall},
+	api.ClusterServiceRemoveProcedure:      {role: policystore.Admin, within: time.Minute, everywhere: true},
+	api.ClusterServiceLeaveProcedure:       {role: policystore.Admin, within: 2 * time.Minute, long: true, everywhere: true},
+	api.ClusterServiceRotateKeysProcedure:  {role: policystore.Admin, within: 2 * time.Minute, long: true, everywhere: true},
+	api.ClusterServiceDrainProcedure:       {role: policystore.Admin, within: 2 * time.Minute, long: true, everywhere: true},
+
 	healthCheck:  {within: shortCall, open: true}, // load balancers have no tokens
 	healthWatch:  {role: policystore.Viewer, long: true},
 	reflectV1:    {role: policystore.Viewer, within: time.Minute, long: true},

@@ -141,6 +141,7 @@ func (s *Server) handler(c Config) http.Handler {
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher, judge: j}, options(maxPolicyMessage)))
 	mux.Handle(api.NewCellServiceHandler(s.cells(c, j), options(maxCellMessage)))
 	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub()}, options(smallMessage)))
+	mux.Handle(api.NewClusterServiceHandler(&clusters{}, options(smallMessage)))
 	s.handleStandard(mux, options(smallMessage))
 	pages := maps.Clone(c.Extra)
 	if pages == nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // services are the API's own.
-var services = []string{api.PolicyServiceName, api.CellServiceName, api.NodeServiceName}
+var services = []string{api.PolicyServiceName, api.CellServiceName, api.NodeServiceName, api.ClusterServiceName}
 
 // Procedures of the services that every gRPC server is expected to have.
 const (

@@ -41,7 +41,7 @@ func TestReflection(t *testing.T) {
 	defer func() { _, _ = stream.Close() }()
 	services, err := stream.ListServices()
 	must(t, err)
-	for _, want := range []string{"pyisolate.v1.PolicyService", "pyisolate.v1.CellService", "pyisolate.v1.NodeService", "grpc.health.v1.Health"} {
+	for _, want := range []string{"pyisolate.v1.PolicyService", "pyisolate.v1.CellService", "pyisolate.v1.NodeService", "pyisolate.v1.ClusterService", "grpc.health.v1.Health"} {
 		if !slices.Contains(services, protoreflect.FullName(want)) {
 			t.Errorf("%s is not listed: %v", want, services)
 		}

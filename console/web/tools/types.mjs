@@ -58,7 +58,7 @@ function calls(text, streaming) {
   return out
 }
 
-const parts = ['error', 'cell', 'node', 'policy'].map((name) => {
+const parts = ['error', 'cell', 'node', 'policy', 'cluster'].map((name) => {
   const file = `${name}.proto`
   return { file, text: readFileSync(new URL(file, protos), 'utf8').replace(/\/\/.*$/gm, '') }
 })

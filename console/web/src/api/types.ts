@@ -686,6 +686,110 @@ export interface SchemaResponse {
   schema?: string
 }
 
+export interface Invitation {
+  id?: string
+  node?: string
+  expires?: string
+  joined?: string
+}
+
+export interface InviteRequest {
+  node?: string
+  lifetime?: string
+}
+
+export interface InviteResponse {
+  token?: string
+  invitation?: Invitation
+}
+
+export type ListInvitesRequest = Record<string, never>
+
+export interface ListInvitesResponse {
+  invitations?: Invitation[]
+}
+
+export interface WithdrawRequest {
+  id?: string
+}
+
+export type WithdrawResponse = Record<string, never>
+
+export interface Member {
+  name?: string
+  address?: string
+  voter?: boolean
+  leader?: boolean
+  state?: string
+  session?: boolean
+  joined?: string
+  traits?: Traits
+}
+
+export interface Traits {
+  cpus?: string
+  memory?: string
+  cells?: string
+  python?: string
+  backends?: string[]
+  layers?: string[]
+  numa?: string
+  labels?: Record<string, string>
+}
+
+export type ListMembersRequest = Record<string, never>
+
+export interface ListMembersResponse {
+  members?: Member[]
+}
+
+export type StatusRequest = Record<string, never>
+
+export interface StatusResponse {
+  cluster?: string
+  node?: string
+  leader?: string
+  policyLeader?: string
+  members?: number
+  alive?: number
+  voters?: number
+  votersAlive?: number
+  cutOff?: string
+  certificateExpires?: string
+  authority?: boolean
+  gossipKeys?: string[]
+  problems?: string[]
+}
+
+export interface RemoveRequest {
+  node?: string
+  force?: boolean
+}
+
+export type RemoveResponse = Record<string, never>
+
+export interface LeaveRequest {
+  closeCells?: boolean
+}
+
+export type LeaveResponse = Record<string, never>
+
+export type RotateKeysRequest = Record<string, never>
+
+export interface RotateKeysResponse {
+  key?: string
+}
+
+export interface DrainRequest {
+  node?: string
+  closeCells?: boolean
+}
+
+export interface DrainResponse {
+  node?: string
+  closed?: CellRef[]
+}
+
 // Calls with one answer: what is asked, and what is answered.
 export interface Calls {
   'CellService/Spawn': [SpawnRequest, SpawnResponse]
@@ -721,6 +825,15 @@ export interface Calls {
   'PolicyService/Check': [CheckRequest, CheckResponse]
   'PolicyService/Explain': [ExplainRequest, ExplainResponse]
   'PolicyService/Schema': [SchemaRequest, SchemaResponse]
+  'ClusterService/Invite': [InviteRequest, InviteResponse]
+  'ClusterService/ListInvites': [ListInvitesRequest, ListInvitesResponse]
+  'ClusterService/Withdraw': [WithdrawRequest, WithdrawResponse]
+  'ClusterService/ListMembers': [ListMembersRequest, ListMembersResponse]
+  'ClusterService/Status': [StatusRequest, StatusResponse]
+  'ClusterService/Remove': [RemoveRequest, RemoveResponse]
+  'ClusterService/Leave': [LeaveRequest, LeaveResponse]
+  'ClusterService/RotateKeys': [RotateKeysRequest, RotateKeysResponse]
+  'ClusterService/Drain': [DrainRequest, DrainResponse]
 }
 
 // Calls that answer a stream.
