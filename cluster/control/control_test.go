@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
@@ -62,7 +61,7 @@ func (c *cluster) node(t testing.TB, name string) *Control {
 		t.Fatal(err)
 	}
 	w, err := wire.Listen(t.Context(), wire.Config{
-		Identity: id, Address: "127.0.0.1:0", Lookup: c.lookup, Allow: func(string, *big.Int) error { return nil },
+		Identity: id, Address: "127.0.0.1:0", Lookup: c.lookup, Allow: func(pki.Peer) error { return nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,9 @@ package enroll
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -25,15 +27,22 @@ func TestLifeOfANode(t *testing.T) {
 	f.serve(t, nil)
 	at := control.Open(f.wire, nil)
 	defer func() { _ = at.Close() }()
-	if err := at.Handle(Topic, Renewer(f.authority, time.Hour)); err != nil {
+	var noted []string
+	full := errors.New("it cannot be agreed")
+	fail := error(nil)
+	note := func(_ context.Context, node string, key [sha256.Size]byte, until time.Time) error {
+		noted = append(noted, fmt.Sprintf("%s %x %v", node, key, time.Until(until) > 59*time.Minute))
+		return fail
+	}
+	if err := at.Handle(Topic, Renewer(f.authority, time.Hour, note)); err != nil {
 		t.Fatal(err)
 	}
-	id, a, err := Join(t.Context(), f.invite(t, "", time.Hour), "second", "127.0.0.1:7")
+	id, a, err := Join(t.Context(), f.invite(t, "", time.Hour), "second", "127.0.0.1:7", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id.Name() != "second" || id.Cluster() != f.authority.Cluster() || a.Nodes["first"] != f.wire.Addr().String() || f.nodes["second"] != "127.0.0.1:7" {
-		t.Errorf("%s, %+v, %v", id.Name(), a.Nodes, f.nodes)
+	if id.Name() != "second" || id.Cluster() != f.authority.Cluster() || string(a.Roster) != f.wire.Addr().String() || f.nodes["second"] != "127.0.0.1:7" {
+		t.Errorf("%s, %+v, %v", id.Name(), a.Roster, f.nodes)
 	}
 	before := id.Serial()
 	c := control.Open(f.listen(t, id, wire.Limits{}), nil)
@@ -46,6 +55,13 @@ func TestLifeOfANode(t *testing.T) {
 	if err := id.Renew(t.Context(), sign); err != nil || id.Serial().Cmp(before) == 0 {
 		t.Errorf("renewal: %v", err)
 	}
+	if want := fmt.Sprintf("second %x true", id.Key()); len(noted) != 1 || noted[0] != want {
+		t.Errorf("noted %v, not %s", noted, want)
+	}
+	fail = full
+	if err := id.Renew(t.Context(), sign); err == nil || !strings.Contains(err.Error(), full.Error()) {
+		t.Errorf("renewed with a key that nobody knows: %v", err)
+	}
 	if _, err := sign(t.Context(), []byte("garbage")); err == nil {
 		t.Error("garbage was signed")
 	}
@@ -55,7 +71,7 @@ func TestRefused(t *testing.T) {
 	f := found(t, wire.Limits{})
 	f.serve(t, nil)
 	used := f.invite(t, "", time.Hour)
-	if _, _, err := Join(t.Context(), used, "second", "h:7"); err != nil {
+	if _, _, err := Join(t.Context(), used, "second", "h:7", ""); err != nil {
 		t.Fatal(err)
 	}
 	unknown, err := pki.NewToken(f.authority.Fingerprint(), used.Addresses)
@@ -80,13 +96,13 @@ func TestRefused(t *testing.T) {
 		"bad name":        {f.invite(t, "", time.Hour), "Third", "h:7", nil},
 		"bad address":     {f.invite(t, "", time.Hour), "third", "h", nil},
 	} {
-		id, _, err := Join(t.Context(), c.token, c.node, c.address)
+		id, _, err := Join(t.Context(), c.token, c.node, c.address, "")
 		if err == nil || id != nil || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	f.fail = errors.New("the leader is secret-host-17")
-	if _, _, err := Join(t.Context(), f.invite(t, "", time.Hour), "third", "h:7"); !errors.Is(err, ErrNotNow) || strings.Contains(err.Error(), "secret") {
+	if _, _, err := Join(t.Context(), f.invite(t, "", time.Hour), "third", "h:7", ""); !errors.Is(err, ErrNotNow) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("of what is no stranger's business: %v", err)
 	}
 	if f.signed != 1 {
@@ -118,7 +134,7 @@ func TestLostAnswer(t *testing.T) {
 		left := &atomic.Int32{}
 		left.Store(lost)
 		f.serve(t, func(l net.Listener) net.Listener { return mute{l, left} })
-		_, _, err := Join(t.Context(), f.invite(t, "", time.Hour), "second", "h:7")
+		_, _, err := Join(t.Context(), f.invite(t, "", time.Hour), "second", "h:7", "")
 		if (err == nil) != ok || f.signed != attempts {
 			t.Errorf("%d answers lost: %v; %d certificates", lost, err, f.signed)
 		}
@@ -155,7 +171,7 @@ func TestHostile(t *testing.T) {
 	if f.signed != 0 {
 		t.Errorf("%d certificates were signed", f.signed)
 	}
-	if _, _, err := Join(t.Context(), tok, "second", "h:7"); err != nil {
+	if _, _, err := Join(t.Context(), tok, "second", "h:7", ""); err != nil {
 		t.Errorf("after all that: %v", err)
 	}
 }
@@ -175,7 +191,7 @@ func TestServeEnds(t *testing.T) {
 	joined := make(chan error, 1)
 	tok := f.invite(t, "", time.Hour)
 	join := func() {
-		_, _, err := Join(t.Context(), tok, "second", "h:7")
+		_, _, err := Join(t.Context(), tok, "second", "h:7", "")
 		joined <- err
 	}
 	await.That(t, "new nodes are heard", func() bool {
@@ -193,7 +209,7 @@ func TestServeEnds(t *testing.T) {
 	}
 	short, stop := context.WithTimeout(t.Context(), time.Millisecond)
 	defer stop()
-	if _, _, err := Join(short, tok, "second", "h:7"); err == nil {
+	if _, _, err := Join(short, tok, "second", "h:7", ""); err == nil {
 		t.Error("it was admitted by nobody")
 	}
 }
@@ -279,7 +295,7 @@ func BenchmarkJoin(b *testing.B) {
 	f := found(b, wire.Limits{Rate: 1e6, Burst: 1e6})
 	f.serve(b, nil)
 	for b.Loop() {
-		if _, _, err := Join(b.Context(), f.invite(b, "", time.Hour), "second", "h:7"); err != nil {
+		if _, _, err := Join(b.Context(), f.invite(b, "", time.Hour), "second", "h:7", ""); err != nil {
 			b.Fatal(err)
 		}
 	}

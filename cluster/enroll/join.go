@@ -20,10 +20,10 @@ const (
 )
 
 // Join makes this node one of the token's cluster: name is the one it wants, or that the token is
-// for, and address that of its port in package wire as the others reach it, host:port. The caller
-// saves the identity before anything else. The errors are pki's, [ErrName], [ErrNotNow], and the
-// network's.
-func Join(ctx context.Context, t pki.Token, name, address string) (*pki.Identity, Admission, error) {
+// for, and address that of its port in package wire as the others reach it, host:port; gossip where
+// it gossips, or empty. The caller saves the identity before anything else. The errors are pki's,
+// [ErrName], [ErrNotNow], and the network's.
+func Join(ctx context.Context, t pki.Token, name, address, gossip string) (*pki.Identity, Admission, error) {
 	r, err := pki.NewRequest(name)
 	if err != nil {
 		return nil, Admission{}, err
@@ -31,7 +31,7 @@ func Join(ctx context.Context, t pki.Token, name, address string) (*pki.Identity
 	if err := pki.ValidAddress(address); err != nil {
 		return nil, Admission{}, fmt.Errorf("join as %s: %w", name, err)
 	}
-	p := Petition{Token: t.ID(), Secret: t.Secret(), Name: name, Request: r.DER(), Address: address}
+	p := Petition{Token: t.ID(), Secret: t.Secret(), Name: name, Request: r.DER(), Address: address, Gossip: gossip}
 	var lost error
 	for range attempts {
 		a, authority, err := petition(ctx, t, p)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"sync"
 	"testing"
@@ -30,7 +29,7 @@ type founder struct {
 	fail    error
 }
 
-func allowAll(string, *big.Int) error { return nil }
+func allowAll(pki.Peer) error { return nil }
 
 func found(t testing.TB, limits wire.Limits) *founder {
 	t.Helper()
@@ -115,7 +114,7 @@ func (f *founder) admit(_ context.Context, p Petition) (Admission, error) {
 	f.invites[p.Token], f.nodes[p.Name] = v, p.Address
 	f.signed++
 	cert, err := f.authority.Sign(p.Request, p.Name, time.Hour)
-	return Admission{Certificate: cert, Nodes: map[string]string{"first": f.nodes["first"]}}, err
+	return Admission{Certificate: cert, Roster: []byte(f.nodes["first"])}, err
 }
 
 // serve answers new nodes until the test ends.

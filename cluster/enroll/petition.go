@@ -25,16 +25,19 @@ type Petition struct {
 	Name string `json:"name"`
 	// Request for a certificate, PKCS #10.
 	Request []byte `json:"request"`
-	// Address of its port in package wire, host:port.
+	// Address of its port in package wire, and where it gossips, if that is not the port after
+	// it: host:port.
 	Address string `json:"address"`
+	Gossip  string `json:"gossip,omitempty"`
 }
 
 // Admission is what the cluster answers.
 type Admission struct {
 	// Certificate for the key of the request, in DER.
 	Certificate []byte `json:"certificate"`
-	// Nodes of the cluster, and the addresses of their ports in package wire.
-	Nodes map[string]string `json:"nodes"`
+	// Roster of the cluster, encoded: its nodes, their keys and addresses, and the keys of
+	// gossip.
+	Roster []byte `json:"roster"`
 }
 
 // answer is an Admission or the reason that there is none.
@@ -78,6 +81,9 @@ func readPetition(r io.Reader) (Petition, error) {
 		return Petition{}, fmt.Errorf("%w: %.80q cannot name a node", ErrName, p.Name)
 	}
 	if err := pki.ValidAddress(p.Address); err != nil {
+		return Petition{}, fmt.Errorf("%w: %w", pki.ErrRequest, err)
+	}
+	if err := pki.ValidAddress(p.Gossip); p.Gossip != "" && err != nil {
 		return Petition{}, fmt.Errorf("%w: %w", pki.ErrRequest, err)
 	}
 	return p, nil

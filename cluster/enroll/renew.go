@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -13,11 +14,22 @@ import (
 // Topic of package control that certificates are renewed on.
 const Topic = "renew"
 
+// Note has the cluster know another key of a node, which is good until a time. When it returns
+// without an error that must stand.
+type Note func(ctx context.Context, node string, key [sha256.Size]byte, until time.Time) error
+
 // Renewer answers requests of the topic at a node that has the authority: whoever asks gets a
-// certificate for its own name, with a life as [pki.Authority.Sign] grants it. The wire lets in
-// none who is not allowed any more.
-func Renewer(a *pki.Authority, life time.Duration) control.Handler {
-	return func(_ context.Context, from string, request []byte) ([]byte, error) {
+// certificate for its own name, with a life as [pki.Authority.Sign] grants it, when its key is
+// noted. The wire lets in none who is not allowed any more.
+func Renewer(a *pki.Authority, life time.Duration, note Note) control.Handler {
+	return func(ctx context.Context, from string, request []byte) ([]byte, error) {
+		key, err := pki.KeyOf(request)
+		if err != nil {
+			return nil, err
+		}
+		if err := note(ctx, from, key, time.Now().Add(life)); err != nil {
+			return nil, fmt.Errorf("note the key of node %s: %w", from, err)
+		}
 		return a.Sign(request, from, life)
 	}
 }

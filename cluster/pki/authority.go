@@ -83,6 +83,26 @@ func LoadAuthority(path string) (*Authority, error) {
 	return &Authority{key, certs[0], cluster}, nil
 }
 
+// DecodeAuthority reads what [Authority.Encode] made. The error is [ErrFile].
+func DecodeAuthority(text []byte) (*Authority, error) {
+	key, certs, err := decode(text)
+	if err == nil {
+		err = belong(key, certs, 1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: the authority: %w", ErrFile, err)
+	}
+	cluster, err := clusterOf(certs[0])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFile, err)
+	}
+	return &Authority{key, certs[0], cluster}, nil
+}
+
+// Encode is key and certificate, as [Authority.Save] writes them. Whoever has it decides who is a
+// node.
+func (a *Authority) Encode() ([]byte, error) { return encode(a.key, a.cert) }
+
 // Save writes key and certificate to a file, in place of what was there.
 func (a *Authority) Save(path string) error { return save(path, a.key, a.cert) }
 

@@ -23,18 +23,27 @@ const (
 
 // save writes a key and certificates, in place of what was there.
 func save(path string, key *ecdsa.PrivateKey, certs ...*x509.Certificate) error {
+	text, err := encode(key, certs...)
+	if err == nil {
+		err = replace(path, text)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// encode is a key and certificates as decode reads them.
+func encode(key *ecdsa.PrivateKey, certs ...*x509.Certificate) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return fmt.Errorf("encode the key for %s: %w", path, err)
+		return nil, fmt.Errorf("encode a key: %w", err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der})
 	for _, c := range certs {
 		text = append(text, pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: c.Raw})...)
 	}
-	if err := replace(path, text); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	return text, nil
 }
 
 // replace makes text the content of a file, whole or not at all, with mode 0600. What a crash leaves
@@ -70,16 +79,24 @@ func load(path string, certs int) (*ecdsa.PrivateKey, []*x509.Certificate, error
 		return nil, nil, err
 	}
 	key, list, err := decode(text)
-	if err == nil && len(list) != certs {
-		err = fmt.Errorf("%d certificates, %d are right", len(list), certs)
-	}
-	if err == nil && !key.PublicKey.Equal(list[0].PublicKey) {
-		err = errors.New("key and certificate do not belong together")
+	if err == nil {
+		err = belong(key, list, certs)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrFile, path, err)
 	}
 	return key, list, nil
+}
+
+// belong tells why a key and so many certificates are not what was written together.
+func belong(key *ecdsa.PrivateKey, list []*x509.Certificate, certs int) error {
+	if len(list) != certs {
+		return fmt.Errorf("%d certificates, %d are right", len(list), certs)
+	}
+	if !key.PublicKey.Equal(list[0].PublicKey) {
+		return errors.New("key and certificate do not belong together")
+	}
+	return nil
 }
 
 func read(path string) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -117,6 +118,14 @@ func (i *Identity) RenewAt() time.Time {
 
 // Authority is the authority's certificate, in DER.
 func (i *Identity) Authority() []byte { return bytes.Clone(i.ca.Raw) }
+
+// Fingerprint of that certificate, for tokens.
+func (i *Identity) Fingerprint() Fingerprint { return fingerprint(i.ca) }
+
+// Key is the hash of the node's public key, as [KeyOf] told it of the request.
+func (i *Identity) Key() [sha256.Size]byte {
+	return sha256.Sum256(i.held.Load().cert.RawSubjectPublicKeyInfo)
+}
 
 // Renew gets a certificate for a fresh key: sign has the request signed by the authority, for
 // the name of this node, and gives the certificate in DER. If the identity has a file, it is

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
@@ -34,6 +35,8 @@ type Peer struct {
 	Serial *big.Int
 	// NotAfter is when it expires.
 	NotAfter time.Time
+	// Key is the hash of its public key, as [KeyOf] tells it of the request.
+	Key [sha256.Size]byte
 }
 
 // String is the URI.
@@ -97,7 +100,7 @@ func PeerOf(c *x509.Certificate) (Peer, error) {
 	if err != nil {
 		return Peer{}, err
 	}
-	return Peer{n, c.SerialNumber, c.NotAfter}, nil
+	return Peer{n, c.SerialNumber, c.NotAfter, sha256.Sum256(c.RawSubjectPublicKeyInfo)}, nil
 }
 
 // clusterOf is the id of the cluster that a certificate is the authority of.

@@ -5,12 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 )
 
 // Allow tells why a certificate that is valid must not be let in, such as that it was revoked
 // or that its node was removed. It is asked in every handshake, by several goroutines at once.
-type Allow func(name string, serial *big.Int) error
+type Allow func(Peer) error
 
 // base is what all configurations have in common. Without tickets each connection shows the
 // certificates of its time.
@@ -59,7 +58,7 @@ func (i *Identity) verify(s tls.ConnectionState, name string, allow Allow) error
 	if allow == nil {
 		return nil
 	}
-	if err := allow(p.Name, p.Serial); err != nil {
+	if err := allow(p); err != nil {
 		return fmt.Errorf("%w: %s with serial %x: %w", ErrRevoked, p.Node, p.Serial, err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/url"
 	"strings"
@@ -55,11 +54,11 @@ func TestNodesMeet(t *testing.T) {
 	a := newAuthority(t)
 	one, two := newIdentity(t, a, "one"), newIdentity(t, a, "two")
 	var seen string
-	allow := func(name string, serial *big.Int) error {
-		if serial.Cmp(two.Serial()) != 0 {
-			t.Errorf("serial %x, %x is shown", serial, two.Serial())
+	allow := func(p Peer) error {
+		if p.Serial.Cmp(two.Serial()) != 0 {
+			t.Errorf("serial %x, %x is shown", p.Serial, two.Serial())
 		}
-		seen = name
+		seen = p.Name
 		return nil
 	}
 	s, atServer, atClient := meet(t, Server(one, allow), Client(two, "one", nil))
@@ -165,8 +164,8 @@ func TestRevoked(t *testing.T) {
 	one, two := newIdentity(t, a, "one"), newIdentity(t, a, "two")
 	gone := errors.New("removed on Tuesday")
 	bad := two.Serial()
-	allow := func(_ string, serial *big.Int) error {
-		if serial.Cmp(bad) == 0 {
+	allow := func(p Peer) error {
+		if p.Serial.Cmp(bad) == 0 {
 			return gone
 		}
 		return nil

@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"errors"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -69,8 +68,8 @@ func (c *cluster) revoke(tb testing.TB, node string) {
 	}
 }
 
-func (c *cluster) allow(node string, _ *big.Int) error {
-	if _, err := os.Stat(c.identityFile(node) + ".revoked"); err == nil {
+func (c *cluster) allow(p pki.Peer) error {
+	if _, err := os.Stat(c.identityFile(p.Name) + ".revoked"); err == nil {
 		return errors.New("it is revoked")
 	}
 	return nil

@@ -26,7 +26,7 @@ const (
 	Admit Op = "admit"
 	// Renew notes a member's next public key; the one before stays good until it lapses.
 	Renew Op = "renew"
-	// Move notes a member's address.
+	// Move notes a member's addresses.
 	Move Op = "move"
 	// Promote notes that a member votes.
 	Promote Op = "promote"
@@ -45,6 +45,7 @@ type Command struct {
 	Op      Op        `json:"op"`
 	Name    string    `json:"name,omitempty"`    // of the node that it is about
 	Address string    `json:"address,omitempty"` // HOST:PORT
+	Gossip  string    `json:"gossip,omitempty"`  // HOST:PORT, if it is not the port after Address
 	Key     []byte    `json:"key,omitempty"`     // the hash of its public key, as pki.KeyOf tells it; or a gossip key
 	At      time.Time `json:"at,omitzero"`       // the proposer's time
 	// Until is when a certificate lapses, and its key with it.
@@ -111,6 +112,9 @@ func (c Command) validNode() error {
 		if err := pki.ValidAddress(c.Address); err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
+	}
+	if err := pki.ValidAddress(c.Gossip); c.Gossip != "" && err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if c.Op == Found || c.Op == Admit || c.Op == Renew {
 		if len(c.Key) != sha256.Size || c.Until.IsZero() {

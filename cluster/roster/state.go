@@ -45,6 +45,7 @@ const (
 type Member struct {
 	Name    string    `json:"name"`
 	Address string    `json:"address"`
+	Gossip  string    `json:"gossip,omitempty"`
 	Keys    []Key     `json:"keys"` // of its certificates, the newest last
 	Joined  time.Time `json:"joined"`
 	Voter   bool      `json:"voter,omitempty"`
@@ -149,7 +150,7 @@ func (s *State) found(c Command) (Outcome, error) {
 	if len(s.members) > 0 {
 		return Outcome{}, ErrFounded
 	}
-	m := Member{Name: c.Name, Address: c.Address, Keys: []Key{{c.Key, c.Until}}, Joined: c.At, Voter: true}
+	m := Member{Name: c.Name, Address: c.Address, Gossip: c.Gossip, Keys: []Key{{c.Key, c.Until}}, Joined: c.At, Voter: true}
 	s.members[c.Name] = m
 	return Outcome{Member: m}, nil
 }
@@ -176,7 +177,7 @@ func (s *State) admit(c Command) (Outcome, error) {
 	case slices.ContainsFunc(s.gone, func(k Key) bool { return bytes.Equal(k.Hash, c.Key) }):
 		return Outcome{}, fmt.Errorf("%w: a node with this key was removed; join with a new one", ErrTaken)
 	}
-	m := Member{Name: c.Name, Address: c.Address, Keys: []Key{{c.Key, c.Until}}, Joined: c.At}
+	m := Member{Name: c.Name, Address: c.Address, Gossip: c.Gossip, Keys: []Key{{c.Key, c.Until}}, Joined: c.At}
 	s.members[c.Name], s.invites[c.ID] = m, used
 	return Outcome{Member: m, Invite: used}, nil
 }
@@ -202,7 +203,7 @@ func (s *State) renew(c Command) (Outcome, error) {
 }
 
 func (s *State) move(c Command) (Outcome, error) {
-	return s.change(c.Name, func(m *Member) { m.Address = c.Address })
+	return s.change(c.Name, func(m *Member) { m.Address, m.Gossip = c.Address, c.Gossip })
 }
 
 func (s *State) promote(c Command) (Outcome, error) {

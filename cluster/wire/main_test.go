@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"sync"
 	"testing"
@@ -46,10 +45,10 @@ func (f *fabric) lookup(node string) (string, error) {
 	return "", fmt.Errorf("no node %s", node)
 }
 
-func (f *fabric) allow(name string, _ *big.Int) error {
+func (f *fabric) allow(p pki.Peer) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.refused[name]
+	return f.refused[p.Name]
 }
 
 func (f *fabric) refuse(name string, why error) {

@@ -18,11 +18,13 @@ const (
 	Actors Stream = "actors"
 	// Control is for what nodes ask of each other: renewal, forwarded writes.
 	Control Stream = "control"
+	// API is for calls of clients that a node passes on to the one that runs the cell.
+	API Stream = "api"
 	// Join is for nodes without a certificate, and the only one for them.
 	Join Stream = "join"
 )
 
-var streams = []Stream{Policy, Directory, Actors, Control, Join}
+var streams = []Stream{Policy, Directory, Actors, Control, API, Join}
 
 // protocol is what begins all names in ALPN. A node of another version has another.
 const protocol = "pyisolate/1/"

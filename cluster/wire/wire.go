@@ -129,7 +129,7 @@ func (w *Wire) judge(c *Conn) error {
 	if now := time.Now(); now.After(c.peer.NotAfter) {
 		return fmt.Errorf("the certificate of %s has expired at %s", c.peer.Name, c.peer.NotAfter.Format(time.RFC3339))
 	}
-	if err := w.c.Allow(c.peer.Name, c.peer.Serial); err != nil {
+	if err := w.c.Allow(c.peer); err != nil {
 		return fmt.Errorf("%w: %s: %w", pki.ErrRevoked, c.peer.Name, err)
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -245,7 +244,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 	asked := 0 // in one handshake
 	w, err := Listen(t.Context(), Config{
 		Identity: identity(t, f.authority, "two"), Address: "127.0.0.1:0", Lookup: f.lookup,
-		Allow: func(string, *big.Int) error {
+		Allow: func(pki.Peer) error {
 			if asked++; asked > 1 {
 				return errors.New("removed")
 			}

@@ -1,0 +1,2 @@
+// Package cluster is a node's part in a cluster.
+package cluster
