@@ -76,6 +76,29 @@ type Config struct {
 	// that are trusted to choose few values. Default: none.
 	MetricTags []string `koanf:"metric-tags"`
 
+	// Labels are what the node says of itself for placement, as zone=a: 16 at most.
+	Labels map[string]string `koanf:"label"`
+	// Cells is how many it runs at most, and CapacityMemory how many bytes their limits may permit
+	// together: who asks for more is told so, and in a cluster other nodes are taken. Default: as
+	// many cells as the API permits, and any memory.
+	Cells          int   `koanf:"cells"`
+	CapacityMemory int64 `koanf:"capacity-memory"`
+
+	// What follows counts where Data belongs to a member of a cluster.
+
+	// ClusterListen is the address of the port between nodes, HOST:PORT, and ClusterAdvertise the
+	// same as others reach it. GossipListen and GossipAdvertise are where it gossips, by UDP and
+	// TCP. Defaults are as package cluster has them: what the node was told when it joined.
+	ClusterListen    string `koanf:"cluster-listen"`
+	ClusterAdvertise string `koanf:"cluster-advertise"`
+	GossipListen     string `koanf:"gossip-listen"`
+	GossipAdvertise  string `koanf:"gossip-advertise"`
+	// ClusterLease is for how long a node that is cut off may keep its cells, 1 s to 1 minute, the
+	// same on all nodes. Default 3 s. ClusterTimeout is how long a leader may be silent before
+	// another is elected, 100 ms to 10 s and less than ClusterLease. Default 500 ms.
+	ClusterLease   time.Duration `koanf:"cluster-lease"`
+	ClusterTimeout time.Duration `koanf:"cluster-timeout"`
+
 	// Pages are served beside the API, by path, those of the node's own included that are to be
 	// replaced.
 	Pages map[string]server.Page `koanf:"-"`
@@ -99,6 +122,13 @@ const NoSocket = "none"
 const (
 	DefaultDrainTimeout = 10 * time.Second
 	MaxDrainTimeout     = 10 * time.Minute
+
+	DefaultClusterLease   = 3 * time.Second
+	MinClusterLease       = time.Second
+	MaxClusterLease       = time.Minute
+	DefaultClusterTimeout = 500 * time.Millisecond
+	MinClusterTimeout     = 100 * time.Millisecond
+	MaxClusterTimeout     = 10 * time.Second
 )
 
 // DefaultSocket is where a node of this user listens: pyisolate/node.sock in /run for root, and
@@ -154,6 +184,8 @@ func (c Config) withDefaults() Config {
 	c.Mode = cmp.Or(c.Mode, stack.Dev)
 	c.BrokerIO = cmp.Or(c.BrokerIO, transport.ModeAuto)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, DefaultDrainTimeout)
+	c.ClusterLease = cmp.Or(c.ClusterLease, DefaultClusterLease)
+	c.ClusterTimeout = cmp.Or(c.ClusterTimeout, DefaultClusterTimeout)
 	c.Version = cmp.Or(c.Version, "unknown")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -60,6 +60,7 @@ func (c Config) Validate() error {
 	if c.DrainTimeout > MaxDrainTimeout {
 		found.add("drain-timeout", c.DrainTimeout.String()+" is too long", "write 0s to "+MaxDrainTimeout.String())
 	}
+	c.checkCluster(&found)
 	return errors.Join(found...)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/broker/transport"
 	"github.com/pyisolate/pyisolate/kernel/stack"
+	"github.com/pyisolate/pyisolate/node"
 )
 
 // Kind of a setting's values.
@@ -86,6 +87,16 @@ var Settings = []Setting{
 	{Key: "metric-tags", Kind: List, Usage: "tags of what guests measure that become labels, of guests that are trusted; repeatable",
 		set: func(l *Loaded, v []string) error { l.Node.MetricTags = v; return nil },
 		get: func(l *Loaded) []string { return l.Node.MetricTags }},
+	{Key: "label", Kind: List, Usage: "what the node says of itself for placement, as zone=a; repeatable", set: setLabels, get: labels},
+	{Key: "cells", Kind: Text, Usage: "how many cells the node runs at most (default 4096)", set: setCells,
+		get: func(l *Loaded) []string { return []string{strconv.Itoa(cmp.Or(l.Node.Cells, node.MaxCells))} }},
+	{Key: "capacity-memory", Kind: Text, Usage: "how much memory the limits of its cells may permit together, as 16GiB (default: any)", set: setCapacity, get: capacity},
+	text("cluster-listen", "the address of the port between nodes, HOST:PORT (default: as the node was told when it joined)", func(l *Loaded) *string { return &l.Node.ClusterListen }),
+	text("cluster-advertise", "that port as other nodes reach it, HOST:PORT (default: as the node was told when it joined)", func(l *Loaded) *string { return &l.Node.ClusterAdvertise }),
+	text("gossip-listen", "where to gossip, by UDP and TCP, HOST:PORT (default: the port after the one between nodes)", func(l *Loaded) *string { return &l.Node.GossipListen }),
+	text("gossip-advertise", "the same as other nodes reach it, HOST:PORT", func(l *Loaded) *string { return &l.Node.GossipAdvertise }),
+	span("cluster-lease", "for how long a node that is cut off keeps its cells, the same on all nodes (default 3s)", func(l *Loaded) *time.Duration { return &l.Node.ClusterLease }),
+	span("cluster-timeout", "how long a leader may be silent before another is elected (default 500ms)", func(l *Loaded) *time.Duration { return &l.Node.ClusterTimeout }),
 	{Key: "log", Kind: Text, Choices: []string{"text", "json"}, Usage: "how to log to standard error: text or json (default text)",
 		set: func(l *Loaded, v []string) error { return choice(&l.LogFormat, v[0], "text", "json") },
 		get: func(l *Loaded) []string { return []string{l.LogFormat} }},
