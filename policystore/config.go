@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
@@ -40,23 +38,10 @@ type Config struct {
 	SnapshotInterval time.Duration
 }
 
-// Cluster is what a node needs to be one of several.
-type Cluster struct {
-	// Transport carries Raft's messages. If it has a method Close, Raft calls it when the
-	// store closes.
-	Transport raft.Transport
-	// Bootstrap lists the first voters, for a node that starts the group. Empty for a
-	// node that others will add.
-	Bootstrap []raft.Server
-	// Timeout is after which silence of the leader an election is held; 0 is 1 s.
-	Timeout time.Duration
-}
-
 const (
 	defaultNodeID           = "node"
 	defaultSnapshotEvery    = 4096
 	defaultSnapshotInterval = time.Minute
-	defaultClusterTimeout   = time.Second
 	// fewTrailing is how many entries stay behind a snapshot when nobody can lag, or they are
 	// large.
 	fewTrailing = 64
@@ -88,5 +73,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.SnapshotInterval == 0 {
 		c.SnapshotInterval = defaultSnapshotInterval
 	}
-	return c, nil
+	var err error
+	c.Cluster, err = c.Cluster.withDefaults()
+	return c, err
 }

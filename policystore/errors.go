@@ -31,8 +31,10 @@ var (
 	// ErrCompacted: events that the watcher has not seen are no longer kept. List
 	// policies and watch from the listing's index.
 	ErrCompacted = errors.New("compacted")
-	// ErrNotLeader: only the leader can answer this; the error names it, if it is known.
-	ErrNotLeader = errors.New("not the leader")
+	// ErrNotLeader: no leader can be reached. Nothing was changed. Try again.
+	ErrNotLeader = errors.New("no leader")
+	// ErrStale: this node has not known for too long whether its policies are the newest.
+	ErrStale = errors.New("policies may be old")
 	// ErrUncertain: leadership was lost, or the store closed, while the change was under
 	// way: it may have been made. Repeat it with the same request id.
 	ErrUncertain = errors.New("outcome unknown")

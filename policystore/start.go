@@ -1,7 +1,6 @@
 package policystore
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -92,8 +91,9 @@ func (s *Store) raftConfig() *raft.Config {
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = aloneTimeout, aloneTimeout, aloneTimeout/2
 		return c
 	}
-	timeout := cmp.Or(s.config.Cluster.Timeout, defaultClusterTimeout)
+	timeout := s.config.Cluster.Timeout
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout/2
+	c.CommitTimeout = commitTimeout
 	return c
 }
 
