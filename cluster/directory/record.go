@@ -43,6 +43,8 @@ type Record struct {
 	Phase    Phase  `json:"phase"`
 	// Owner runs it, or of a frozen one: ran it. None when it is suspended.
 	Owner Seat `json:"owner,omitzero"`
+	// Lost is the node that ran it last, of a suspended one.
+	Lost string `json:"lost,omitempty"`
 	// Target and Migration of a move under way.
 	Target    Seat   `json:"target,omitzero"`
 	Migration string `json:"migration,omitempty"`
@@ -67,14 +69,15 @@ func (r Record) clone() Record {
 
 // give makes a seat the owner, in the next epoch.
 func (r *Record) give(to Seat) {
-	r.Phase, r.Owner, r.Target, r.Migration = Active, to, Seat{}, ""
+	r.Phase, r.Owner, r.Target, r.Migration, r.Lost = Active, to, Seat{}, "", ""
 	r.Epoch++
 }
 
 // suspend takes it from everybody.
 func (r *Record) suspend() {
+	lost := r.Owner.Node
 	r.give(Seat{})
-	r.Phase = Suspended
+	r.Phase, r.Lost = Suspended, lost
 }
 
 func compareCells(a, b Cell) int {

@@ -20,6 +20,17 @@ type Tenant interface {
 	Lapsed(directory.Seat)
 }
 
+// Renewer is a Tenant that is told until when its lease lasts, by Config.Clock: before Opened, and
+// with each renewal. It must not block.
+type Renewer interface{ Renewed(until time.Duration) }
+
+// renewed tells the tenant, if it wants to know.
+func (l *Lease) renewed(until time.Duration) {
+	if r, wants := l.tenant.(Renewer); wants {
+		r.Renewed(until)
+	}
+}
+
 // Lease is this node's right to run cells.
 type Lease struct {
 	group  *Group
@@ -112,8 +123,10 @@ func (l *Lease) open(ctx context.Context) error {
 		return err
 	}
 	seat := directory.Seat{Node: l.group.config.Node, Session: out.Session}
+	until := asked + l.group.config.TTL - l.group.config.Margin
+	l.renewed(until)
 	l.mu.Lock()
-	l.seat, l.until = seat, asked+l.group.config.TTL-l.group.config.Margin
+	l.seat, l.until = seat, until
 	l.mu.Unlock()
 	l.tenant.Opened(seat)
 	return nil
@@ -157,8 +170,9 @@ func (l *Lease) again(ctx context.Context, seat directory.Seat, left time.Durati
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.seat == seat && g.config.Clock() < l.until { // what has lapsed does not come back
-		l.until = max(l.until, asked+ttl-g.config.Margin)
+	if until := asked + ttl - g.config.Margin; l.seat == seat && g.config.Clock() < l.until && until > l.until { // what has lapsed does not come back
+		l.until = until
+		l.renewed(until)
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ const (
 	fieldNUMA    = 8
 	fieldLabel   = 9 // once each: the length of the key, the key, the value
 	fieldLeaving = 10
+	fieldRunning = 11
+	fieldTaken   = 12
+	fieldClosed  = 13
 )
 
 // ErrMeta: it is too much, or not what a node says of itself.
@@ -61,6 +64,10 @@ type Meta struct {
 	NUMA uint64
 	// Labels such as zone, at most 16.
 	Labels map[string]string
+	// Running is how many cells it has, and Taken how many bytes their limits permit together.
+	Running, Taken uint64
+	// Closed is a word for why it takes no more cells; empty: it does.
+	Closed string
 	// Leaving: it goes. [Members.Leave] sets it.
 	Leaving bool
 }
@@ -86,6 +93,9 @@ func (m Meta) Encode() ([]byte, error) {
 	for _, k := range slices.Sorted(maps.Keys(m.Labels)) {
 		b = appendText(b, fieldLabel, string([]byte{byte(len(k))})+k+m.Labels[k])
 	}
+	b = appendNumber(b, fieldRunning, m.Running)
+	b = appendNumber(b, fieldTaken, m.Taken)
+	b = appendText(b, fieldClosed, m.Closed)
 	if most := MaxMeta - leavingSize; len(b) > most {
 		return nil, fmt.Errorf("%w: it has %d bytes, %d are the most; take fewer or shorter labels", ErrMeta, len(b), most)
 	}
@@ -166,6 +176,12 @@ func (m *Meta) take(field byte, text []byte) (err error) {
 		m.NUMA, err = number(text)
 	case fieldLabel:
 		err = m.label(text)
+	case fieldRunning:
+		m.Running, err = number(text)
+	case fieldTaken:
+		m.Taken, err = number(text)
+	case fieldClosed:
+		m.Closed = string(text)
 	case fieldLeaving:
 		m.Leaving = true
 	}
@@ -198,6 +214,9 @@ func (m Meta) validate() error {
 		return err
 	}
 	if err := word("the Python", m.Python, 0, maxWord); err != nil {
+		return err
+	}
+	if err := word("why it is closed", m.Closed, 0, maxWord); err != nil {
 		return err
 	}
 	for what, list := range map[string][]string{"backend": m.Backends, "layer": m.Layers} {
