@@ -16,6 +16,8 @@ var (
 	ErrUnavailable = errors.New("the node is not available")
 	// ErrUnimplemented: the node has no such call, or nothing behind it.
 	ErrUnimplemented = errors.New("the node cannot do this")
+	// ErrRefused: it could be done, and is not, for the harm that it would do.
+	ErrRefused = errors.New("refused")
 	// ErrInternal: the node could not do its work; its log says why.
 	ErrInternal = errors.New("the node could not do it; its log says why")
 )
@@ -55,7 +57,7 @@ var table = []row{
 	{"Compacted", connect.CodeOutOfRange, []error{policystore.ErrCompacted}},
 	{"NotLeader", connect.CodeUnavailable, []error{policystore.ErrNotLeader}},
 	{"Corrupt", connect.CodeDataLoss, []error{policystore.ErrCorrupt}},
-	{"Refused", connect.CodeFailedPrecondition, []error{refresh.ErrRefused}},
+	{"Refused", connect.CodeFailedPrecondition, []error{refresh.ErrRefused, ErrRefused}},
 	{"SourceUnavailable", connect.CodeUnavailable, []error{refresh.ErrUnavailable}},
 	{"Unavailable", connect.CodeUnavailable, []error{ErrUnavailable, policystore.ErrClosed, refresh.ErrClosed}},
 	{"Unimplemented", connect.CodeUnimplemented, []error{ErrUnimplemented}},

@@ -53,6 +53,11 @@ type Config struct {
 	Observer *telemetry.Observer
 	// Node describes the node for ListNodes; the server adds its cells. Nil: it has no name.
 	Node func() *pb.Node
+	// Cluster that the node is of; nil: it is by itself.
+	Cluster Cluster
+	// Drain has the node take no more cells, and waits until nothing is under way in those that it
+	// has, or ctx ends. Nil: it cannot.
+	Drain func(ctx context.Context) error
 	// Extra are pages beside the calls, by path: one that ends with a slash has all below it.
 	Extra map[string]Page
 	// Rate is how many calls a second one principal, and all of one tenant, may begin, in the long
@@ -141,7 +146,7 @@ func (s *Server) handler(c Config) http.Handler {
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher, judge: j}, options(maxPolicyMessage)))
 	mux.Handle(api.NewCellServiceHandler(s.cells(c, j), options(maxCellMessage)))
 	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub()}, options(smallMessage)))
-	mux.Handle(api.NewClusterServiceHandler(&clusters{}, options(smallMessage)))
+	mux.Handle(api.NewClusterServiceHandler(s.clusters(c), options(smallMessage)))
 	s.handleStandard(mux, options(smallMessage))
 	pages := maps.Clone(c.Extra)
 	if pages == nil {
@@ -162,6 +167,15 @@ func (s *Server) cells(c Config, j *judge) *cells {
 	}
 	if launcher, ok := c.Spawner.(interface{ Stats() launch.Stats }); ok {
 		out.counts = launcher.Stats
+	}
+	return out
+}
+
+// clusters are what the configuration has of one.
+func (s *Server) clusters(c Config) *clusters {
+	out := &clusters{logger: c.Logger, policies: c.Store.Status, drainer: drainer{s.book, s.actors, c.Drain}}
+	if c.Cluster != nil {
+		out.of = c.Cluster
 	}
 	return out
 }

@@ -690,23 +690,24 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type StatusResponse struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Cluster      string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`                               // its id, 32 hexadecimal digits
-	Node         string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`                                     // that answers
-	Leader       string                 `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`                                 // of the cells' directory; empty: the node knows none
-	PolicyLeader string                 `protobuf:"bytes,4,opt,name=policy_leader,json=policyLeader,proto3" json:"policy_leader,omitempty"` // of the policies; empty: the node knows none
-	Members      uint32                 `protobuf:"varint,5,opt,name=members,proto3" json:"members,omitempty"`
-	Alive        uint32                 `protobuf:"varint,6,opt,name=alive,proto3" json:"alive,omitempty"` // members that the node sees, itself too
-	Voters       uint32                 `protobuf:"varint,7,opt,name=voters,proto3" json:"voters,omitempty"`
-	VotersAlive  uint32                 `protobuf:"varint,8,opt,name=voters_alive,json=votersAlive,proto3" json:"voters_alive,omitempty"`
-	// Why this node may run no cells now: it has no lease. Empty: it may.
-	CutOff             string                 `protobuf:"bytes,9,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`
-	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"` // the node's own, which renews itself
-	Authority          bool                   `protobuf:"varint,11,opt,name=authority,proto3" json:"authority,omitempty"`                                            // this node has the key that signs certificates
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Cluster            string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`                               // its id, 32 hexadecimal digits
+	Node               string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`                                     // that answers
+	Leader             string                 `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`                                 // of the cells' directory; empty: the node knows none
+	PolicyLeader       string                 `protobuf:"bytes,4,opt,name=policy_leader,json=policyLeader,proto3" json:"policy_leader,omitempty"` // of the policies; empty: the node knows none
+	Members            uint32                 `protobuf:"varint,5,opt,name=members,proto3" json:"members,omitempty"`
+	Alive              uint32                 `protobuf:"varint,6,opt,name=alive,proto3" json:"alive,omitempty"` // members that the node sees, itself too
+	Voters             uint32                 `protobuf:"varint,7,opt,name=voters,proto3" json:"voters,omitempty"`
+	VotersAlive        uint32                 `protobuf:"varint,8,opt,name=voters_alive,json=votersAlive,proto3" json:"voters_alive,omitempty"`
+	Voter              bool                   `protobuf:"varint,9,opt,name=voter,proto3" json:"voter,omitempty"`                                                     // this node is one
+	Authority          bool                   `protobuf:"varint,10,opt,name=authority,proto3" json:"authority,omitempty"`                                            // this node has the key that signs certificates
+	Lease              bool                   `protobuf:"varint,11,opt,name=lease,proto3" json:"lease,omitempty"`                                                    // this node may run cells now
+	Applied            uint64                 `protobuf:"varint,12,opt,name=applied,proto3" json:"applied,omitempty"`                                                // the last change of directory and members that this node knows
+	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"` // the node's own, which renews itself
 	// Ids of the keys that gossip is opened with, the one that seals first.
-	GossipKeys []string `protobuf:"bytes,12,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	GossipKeys []string `protobuf:"bytes,14,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
 	// What is wrong, for people; empty: nothing that the node can tell.
-	Problems      []string `protobuf:"bytes,13,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems      []string `protobuf:"bytes,15,rep,name=problems,proto3" json:"problems,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -797,18 +798,11 @@ func (x *StatusResponse) GetVotersAlive() uint32 {
 	return 0
 }
 
-func (x *StatusResponse) GetCutOff() string {
+func (x *StatusResponse) GetVoter() bool {
 	if x != nil {
-		return x.CutOff
+		return x.Voter
 	}
-	return ""
-}
-
-func (x *StatusResponse) GetCertificateExpires() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CertificateExpires
-	}
-	return nil
+	return false
 }
 
 func (x *StatusResponse) GetAuthority() bool {
@@ -816,6 +810,27 @@ func (x *StatusResponse) GetAuthority() bool {
 		return x.Authority
 	}
 	return false
+}
+
+func (x *StatusResponse) GetLease() bool {
+	if x != nil {
+		return x.Lease
+	}
+	return false
+}
+
+func (x *StatusResponse) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetCertificateExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateExpires
+	}
+	return nil
 }
 
 func (x *StatusResponse) GetGossipKeys() []string {
@@ -923,7 +938,8 @@ func (*RemoveResponse) Descriptor() ([]byte, []int) {
 
 type LeaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	CloseCells    bool                   `protobuf:"varint,1,opt,name=close_cells,json=closeCells,proto3" json:"close_cells,omitempty"` // as Drain's
+	CloseCells    bool                   `protobuf:"varint,1,opt,name=close_cells,json=closeCells,proto3" json:"close_cells,omitempty"` // as Drain's, and so is grace
+	Grace         *durationpb.Duration   `protobuf:"bytes,2,opt,name=grace,proto3" json:"grace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -963,6 +979,13 @@ func (x *LeaveRequest) GetCloseCells() bool {
 		return x.CloseCells
 	}
 	return false
+}
+
+func (x *LeaveRequest) GetGrace() *durationpb.Duration {
+	if x != nil {
+		return x.Grace
+	}
+	return nil
 }
 
 type LeaveResponse struct {
@@ -1082,11 +1105,11 @@ func (x *RotateKeysResponse) GetKey() string {
 }
 
 type DrainRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"` // empty: the one that is called
-	// Close the cells that cannot move: what is under way in them is interrupted when the call's
-	// time is up, and at the latest after a minute.
-	CloseCells    bool `protobuf:"varint,2,opt,name=close_cells,json=closeCells,proto3" json:"close_cells,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Node       string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`                                // empty: the one that is called
+	CloseCells bool                   `protobuf:"varint,2,opt,name=close_cells,json=closeCells,proto3" json:"close_cells,omitempty"` // close the cells that cannot move
+	// How long what is under way in them may go on before, at most a minute. Unset: 10 s.
+	Grace         *durationpb.Duration `protobuf:"bytes,3,opt,name=grace,proto3" json:"grace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1133,6 +1156,13 @@ func (x *DrainRequest) GetCloseCells() bool {
 		return x.CloseCells
 	}
 	return false
+}
+
+func (x *DrainRequest) GetGrace() *durationpb.Duration {
+	if x != nil {
+		return x.Grace
+	}
+	return nil
 }
 
 type DrainResponse struct {
@@ -1236,7 +1266,7 @@ const file_pyisolate_v1_cluster_proto_rawDesc = "" +
 	"\x12ListMembersRequest\"E\n" +
 	"\x13ListMembersResponse\x12.\n" +
 	"\amembers\x18\x01 \x03(\v2\x14.pyisolate.v1.MemberR\amembers\"\x0f\n" +
-	"\rStatusRequest\"\xa7\x03\n" +
+	"\rStatusRequest\"\xd4\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
@@ -1245,29 +1275,33 @@ const file_pyisolate_v1_cluster_proto_rawDesc = "" +
 	"\amembers\x18\x05 \x01(\rR\amembers\x12\x14\n" +
 	"\x05alive\x18\x06 \x01(\rR\x05alive\x12\x16\n" +
 	"\x06voters\x18\a \x01(\rR\x06voters\x12!\n" +
-	"\fvoters_alive\x18\b \x01(\rR\vvotersAlive\x12\x17\n" +
-	"\acut_off\x18\t \x01(\tR\x06cutOff\x12K\n" +
-	"\x13certificate_expires\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\x12\x1c\n" +
-	"\tauthority\x18\v \x01(\bR\tauthority\x12\x1f\n" +
-	"\vgossip_keys\x18\f \x03(\tR\n" +
+	"\fvoters_alive\x18\b \x01(\rR\vvotersAlive\x12\x14\n" +
+	"\x05voter\x18\t \x01(\bR\x05voter\x12\x1c\n" +
+	"\tauthority\x18\n" +
+	" \x01(\bR\tauthority\x12\x14\n" +
+	"\x05lease\x18\v \x01(\bR\x05lease\x12\x18\n" +
+	"\aapplied\x18\f \x01(\x04R\aapplied\x12K\n" +
+	"\x13certificate_expires\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\x12\x1f\n" +
+	"\vgossip_keys\x18\x0e \x03(\tR\n" +
 	"gossipKeys\x12\x1a\n" +
-	"\bproblems\x18\r \x03(\tR\bproblems\"9\n" +
+	"\bproblems\x18\x0f \x03(\tR\bproblems\"9\n" +
 	"\rRemoveRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x10\n" +
-	"\x0eRemoveResponse\"/\n" +
+	"\x0eRemoveResponse\"`\n" +
 	"\fLeaveRequest\x12\x1f\n" +
 	"\vclose_cells\x18\x01 \x01(\bR\n" +
-	"closeCells\"\x0f\n" +
+	"closeCells\x12/\n" +
+	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"\x0f\n" +
 	"\rLeaveResponse\"\x13\n" +
 	"\x11RotateKeysRequest\"&\n" +
 	"\x12RotateKeysResponse\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\"C\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"t\n" +
 	"\fDrainRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1f\n" +
 	"\vclose_cells\x18\x02 \x01(\bR\n" +
-	"closeCells\"R\n" +
+	"closeCells\x12/\n" +
+	"\x05grace\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"R\n" +
 	"\rDrainResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12-\n" +
 	"\x06closed\x18\x02 \x03(\v2\x15.pyisolate.v1.CellRefR\x06closed2\xa7\x05\n" +
@@ -1333,30 +1367,32 @@ var file_pyisolate_v1_cluster_proto_depIdxs = []int32{
 	21, // 6: pyisolate.v1.Traits.labels:type_name -> pyisolate.v1.Traits.LabelsEntry
 	7,  // 7: pyisolate.v1.ListMembersResponse.members:type_name -> pyisolate.v1.Member
 	22, // 8: pyisolate.v1.StatusResponse.certificate_expires:type_name -> google.protobuf.Timestamp
-	24, // 9: pyisolate.v1.DrainResponse.closed:type_name -> pyisolate.v1.CellRef
-	1,  // 10: pyisolate.v1.ClusterService.Invite:input_type -> pyisolate.v1.InviteRequest
-	3,  // 11: pyisolate.v1.ClusterService.ListInvites:input_type -> pyisolate.v1.ListInvitesRequest
-	5,  // 12: pyisolate.v1.ClusterService.Withdraw:input_type -> pyisolate.v1.WithdrawRequest
-	9,  // 13: pyisolate.v1.ClusterService.ListMembers:input_type -> pyisolate.v1.ListMembersRequest
-	11, // 14: pyisolate.v1.ClusterService.Status:input_type -> pyisolate.v1.StatusRequest
-	13, // 15: pyisolate.v1.ClusterService.Remove:input_type -> pyisolate.v1.RemoveRequest
-	15, // 16: pyisolate.v1.ClusterService.Leave:input_type -> pyisolate.v1.LeaveRequest
-	17, // 17: pyisolate.v1.ClusterService.RotateKeys:input_type -> pyisolate.v1.RotateKeysRequest
-	19, // 18: pyisolate.v1.ClusterService.Drain:input_type -> pyisolate.v1.DrainRequest
-	2,  // 19: pyisolate.v1.ClusterService.Invite:output_type -> pyisolate.v1.InviteResponse
-	4,  // 20: pyisolate.v1.ClusterService.ListInvites:output_type -> pyisolate.v1.ListInvitesResponse
-	6,  // 21: pyisolate.v1.ClusterService.Withdraw:output_type -> pyisolate.v1.WithdrawResponse
-	10, // 22: pyisolate.v1.ClusterService.ListMembers:output_type -> pyisolate.v1.ListMembersResponse
-	12, // 23: pyisolate.v1.ClusterService.Status:output_type -> pyisolate.v1.StatusResponse
-	14, // 24: pyisolate.v1.ClusterService.Remove:output_type -> pyisolate.v1.RemoveResponse
-	16, // 25: pyisolate.v1.ClusterService.Leave:output_type -> pyisolate.v1.LeaveResponse
-	18, // 26: pyisolate.v1.ClusterService.RotateKeys:output_type -> pyisolate.v1.RotateKeysResponse
-	20, // 27: pyisolate.v1.ClusterService.Drain:output_type -> pyisolate.v1.DrainResponse
-	19, // [19:28] is the sub-list for method output_type
-	10, // [10:19] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	23, // 9: pyisolate.v1.LeaveRequest.grace:type_name -> google.protobuf.Duration
+	23, // 10: pyisolate.v1.DrainRequest.grace:type_name -> google.protobuf.Duration
+	24, // 11: pyisolate.v1.DrainResponse.closed:type_name -> pyisolate.v1.CellRef
+	1,  // 12: pyisolate.v1.ClusterService.Invite:input_type -> pyisolate.v1.InviteRequest
+	3,  // 13: pyisolate.v1.ClusterService.ListInvites:input_type -> pyisolate.v1.ListInvitesRequest
+	5,  // 14: pyisolate.v1.ClusterService.Withdraw:input_type -> pyisolate.v1.WithdrawRequest
+	9,  // 15: pyisolate.v1.ClusterService.ListMembers:input_type -> pyisolate.v1.ListMembersRequest
+	11, // 16: pyisolate.v1.ClusterService.Status:input_type -> pyisolate.v1.StatusRequest
+	13, // 17: pyisolate.v1.ClusterService.Remove:input_type -> pyisolate.v1.RemoveRequest
+	15, // 18: pyisolate.v1.ClusterService.Leave:input_type -> pyisolate.v1.LeaveRequest
+	17, // 19: pyisolate.v1.ClusterService.RotateKeys:input_type -> pyisolate.v1.RotateKeysRequest
+	19, // 20: pyisolate.v1.ClusterService.Drain:input_type -> pyisolate.v1.DrainRequest
+	2,  // 21: pyisolate.v1.ClusterService.Invite:output_type -> pyisolate.v1.InviteResponse
+	4,  // 22: pyisolate.v1.ClusterService.ListInvites:output_type -> pyisolate.v1.ListInvitesResponse
+	6,  // 23: pyisolate.v1.ClusterService.Withdraw:output_type -> pyisolate.v1.WithdrawResponse
+	10, // 24: pyisolate.v1.ClusterService.ListMembers:output_type -> pyisolate.v1.ListMembersResponse
+	12, // 25: pyisolate.v1.ClusterService.Status:output_type -> pyisolate.v1.StatusResponse
+	14, // 26: pyisolate.v1.ClusterService.Remove:output_type -> pyisolate.v1.RemoveResponse
+	16, // 27: pyisolate.v1.ClusterService.Leave:output_type -> pyisolate.v1.LeaveResponse
+	18, // 28: pyisolate.v1.ClusterService.RotateKeys:output_type -> pyisolate.v1.RotateKeysResponse
+	20, // 29: pyisolate.v1.ClusterService.Drain:output_type -> pyisolate.v1.DrainResponse
+	21, // [21:30] is the sub-list for method output_type
+	12, // [12:21] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_pyisolate_v1_cluster_proto_init() }

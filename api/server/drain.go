@@ -1,0 +1,162 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+const (
+	// defaultGrace and maxGrace are how long operations may go on before their cells are closed.
+	defaultGrace = 10 * time.Second
+	maxGrace     = time.Minute
+	// closingAtOnce is how many cells are closed at a time.
+	closingAtOnce = 16
+	// namedCells is how many cells an error names.
+	namedCells = 5
+)
+
+// drainer empties this node.
+type drainer struct {
+	book   *book
+	actors *actors.System
+	begin  func(ctx context.Context) error // has the node take no more cells, and waits; nil: it cannot
+}
+
+// draining is how a node is to be emptied.
+type draining interface {
+	GetCloseCells() bool
+	GetGrace() *durationpb.Duration
+}
+
+// Drain implements the call.
+func (s *clusters) Drain(ctx context.Context, r *connect.Request[pb.DrainRequest]) (*connect.Response[pb.DrainResponse], error) {
+	c, err := s.cluster()
+	if err != nil {
+		return nil, err
+	}
+	name := r.Msg.GetNode()
+	switch {
+	case name == "":
+		name = c.Self()
+	case !pki.ValidName(name):
+		return nil, invalidNode(name)
+	}
+	out := &pb.DrainResponse{Node: name}
+	err = s.decide(ctx, "a node was drained", func(Cluster) error {
+		out.Closed, err = s.drain(ctx, r.Msg)
+		return err
+	}, slog.String("node", name), slog.Bool("close", r.Msg.GetCloseCells()))
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(out), nil
+}
+
+// drain has this node take no more cells, and closes those that it has, if it may. It looks for
+// them again and again: a spawn that had begun before may come to its end after.
+func (d *drainer) drain(ctx context.Context, how draining) (closed []*pb.CellRef, err error) {
+	grace := defaultGrace
+	if given := how.GetGrace(); given != nil {
+		grace = given.AsDuration()
+	}
+	if grace < 0 || grace > maxGrace {
+		return nil, fmt.Errorf("%w: grace %s; it must be at least 0 and at most %s", policystore.ErrInvalid, grace, maxGrace)
+	}
+	if d.begin == nil {
+		return nil, fmt.Errorf("%w: this node cannot drain", fault.ErrUnimplemented)
+	}
+	if left := d.living(); len(left) > 0 && !how.GetCloseCells() {
+		return nil, cannotMove(left, "nothing is changed")
+	}
+	waiting, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if err := d.begin(waiting); err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+		return nil, err
+	}
+	for {
+		left := d.living()
+		switch {
+		case len(left) == 0:
+			return closed, nil
+		case !how.GetCloseCells():
+			return closed, cannotMove(left, "the node takes no more, but these were being started")
+		}
+		if err := d.closeAll(ctx, left); err != nil {
+			return closed, err
+		}
+		for _, e := range left {
+			closed = append(closed, &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name})
+		}
+	}
+}
+
+// living are the cells that have not ended.
+func (d *drainer) living() (all []*entry) {
+	for _, e := range d.book.list("") {
+		if !e.isFinal() {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// closeAll closes cells within the time that ctx has, and says which did not close.
+func (d *drainer) closeAll(ctx context.Context, all []*entry) error {
+	var work sync.WaitGroup
+	turn := make(chan struct{}, closingAtOnce)
+	failed := make([]error, len(all))
+	for i, e := range all {
+		turn <- struct{}{}
+		work.Go(func() {
+			defer func() { <-turn }()
+			if err := d.closeOne(ctx, e); err != nil {
+				failed[i] = fmt.Errorf("close cell %s: %w", e.key, err)
+			}
+		})
+	}
+	work.Wait()
+	return errors.Join(failed...)
+}
+
+// closeOne closes a cell when it runs, or could not be started.
+func (d *drainer) closeOne(ctx context.Context, e *entry) error {
+	select {
+	case <-e.spawned:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	env := actors.Envelope{To: e.key.address(), Life: e.id, Principal: principalOf(ctx).Name, Body: actors.Close{}}
+	env.Deadline, _ = ctx.Deadline()
+	err := d.actors.Ask(ctx, env).Err
+	if errors.Is(err, policystore.ErrNotFound) || errors.Is(err, cell.CellGone) {
+		return nil
+	}
+	return err
+}
+
+func cannotMove(cells []*entry, so string) error {
+	names := make([]string, 0, namedCells)
+	for _, e := range cells[:min(len(cells), namedCells)] {
+		names = append(names, e.key.String())
+	}
+	if more := len(cells) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return &fault.Hinted{Err: cell.Errorf(cell.NotCheckpointable, "the node has cells that cannot move: %s; %s", strings.Join(names, ", "), so),
+		Hint: "close them, or have them closed with --close-cells"}
+}
