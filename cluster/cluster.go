@@ -3,206 +3,297 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/pyisolate/pyisolate/actors"
+	"github.com/hashicorp/raft"
+
 	"github.com/pyisolate/pyisolate/cluster/control"
-	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/enroll"
 	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/members"
 	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/cluster/remote"
+	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/cluster/wire"
 )
 
-// errTODO is of what is not there yet.
-var errTODO = errors.New("cluster: not there yet")
-
-// Founding is what a cluster begins with. All fields but Gossip are needed.
-type Founding struct {
-	// Dir is where the node keeps what it needs as a member: DATA/cluster.
-	Dir string
-	// Cluster is a name for people, of 1 to 63 bytes.
-	Cluster string
-	// Node names the first node: ^[a-z0-9-]{1,63}$.
-	Node string
-	// Address of its port between nodes as others reach it, HOST:PORT.
-	Address string
-	// Gossip is where it gossips, by UDP and TCP. Default: the port after Address.
-	Gossip string
-}
-
-// Joining is how a node becomes one of a cluster. All fields but Gossip are needed.
-type Joining struct {
-	// Dir, Node, Address and Gossip are as in Founding.
-	Dir, Node, Address, Gossip string
-	// Token that `cluster invite` printed.
-	Token string
-}
-
-// Config of a Cluster. Dir is needed.
-type Config struct {
-	// Dir is DATA/cluster, as Found or Join made it.
-	Dir string
-	// Listen is the address of the port between nodes. Default: the advertised address if its
-	// host is an IP address, and else its port on all addresses.
-	Listen string
-	// Advertise is that port as others reach it. Default: as Found or Join were told.
-	Advertise string
-	// Gossip is where to gossip, by UDP and TCP, HOST:PORT, and GossipAdvertise the same as
-	// others see it. Default: the port after Listen, and after Advertise.
-	Gossip, GossipAdvertise string
-	// Meta is what the node says of itself; Wire is set by the cluster. It is called every few
-	// seconds by one goroutine and must not block for long. Default: nothing.
-	Meta func() members.Meta
-	// Tenant runs cells on this node, under a lease. Its methods may be called before Open
-	// returns. Default: there is none, and the node has no session.
-	Tenant group.Tenant
-	// Changed is given the records that changed; see group.Config. It must not block.
-	Changed func([]directory.Record)
-	// TTL of leases and Timeout of elections; see group.Config for defaults.
-	TTL, Timeout time.Duration
-	// Logger; default: nobody is told.
-	Logger *slog.Logger
-}
-
-// Presence is what gossip says of a member. It is a hint.
-type Presence string
-
-const (
-	// Alive: it answers.
-	Alive Presence = "alive"
-	// Failed: it did, and does not any more.
-	Failed Presence = "failed"
-	// Left: it said that it stops, and did.
-	Left Presence = "left"
-	// Unseen: it has not been seen since this node was started.
-	Unseen Presence = "unseen"
-)
-
-// Member is a node of the cluster.
-type Member struct {
-	Name, Address string
-	// Voter: it votes on what is agreed; Leader: it leads.
-	Voter, Leader bool
-	State         Presence
-	// Session: it holds a lease, as far as this node knows, and may run cells.
-	Session bool
-	Joined  time.Time
-	// Meta is what it says of itself; none unless it is alive.
-	Meta members.Meta
-}
-
-// Status is what a node knows of the cluster, and of itself in it.
-type Status struct {
-	// Cluster is the cluster's id.
-	Cluster, Self string
-	// Leader of the directory, or "".
-	Leader string
-	// Voter and Authority: this node votes, and can sign.
-	Voter, Authority bool
-	// Session of this node, and whether its lease is valid now.
-	Session uint64
-	Valid   bool
-	// Applied is the index of the last change of directory and roster that is known here.
-	Applied uint64
-	// Failure is why nothing is applied any more, or "".
-	Failure string
-	// Members, and how many of them vote.
-	Members, Voters int
-	// Certificate is when this node's lapses.
-	Certificate time.Time
-	// Keys of gossip, by their ids: the one that seals first.
-	Keys []string
-	Wire wire.Stats
-}
-
-// PolicyGroup is the Raft group of the policies as Govern needs it. Servers are named as nodes.
-// Its methods may be called from any goroutine.
-type PolicyGroup interface {
-	// Leader of the group, or "".
-	Leader() string
-	// Servers of the group, and whether each of them votes.
-	Servers() (map[string]bool, error)
-	// AddNonvoter, AddVoter and Remove change them, at the leader. AddVoter promotes.
-	AddNonvoter(ctx context.Context, node string) error
-	AddVoter(ctx context.Context, node string) error
-	Remove(ctx context.Context, node string) error
-	// Hand gives the lead to another voter.
-	Hand(ctx context.Context) error
-	// Progress tells which entry of the log was applied here, and which is the last.
-	Progress() (applied, last uint64)
-	// Answer does at the leader what another node forwarded; see policystore.Cluster.
-	Answer(ctx context.Context, from string, request []byte) []byte
-}
-
 // Cluster is a node's part in its cluster.
-type Cluster struct{}
+type Cluster struct {
+	config   Config
+	note     note
+	log      *slog.Logger
+	identity *pki.Identity
+	wire     *wire.Wire
+	control  *control.Control
+	group    *group.Group
+	members  *members.Members
+	lease    *group.Lease // nil without a Tenant
+	joins    chan error   // of who serves new nodes
 
-// Exists tells whether Dir is of a node that belongs to a cluster.
-func Exists(dir string) bool { return false }
+	known     atomic.Pointer[known]
+	current   atomic.Bool // what is known is of now, or was since Open
+	authority atomic.Pointer[pki.Authority]
+	remote    atomic.Pointer[remote.Remote]
+	policies  atomic.Pointer[policies]
+	rotating  sync.Mutex
+	looking   sync.Mutex        // guards saved and keys
+	saved     []byte            // the roster that the file has
+	keys      map[string][]byte // of gossip, by their ids
 
-// Found makes a cluster of one node.
-func Found(ctx context.Context, f Founding) error { return errTODO }
+	presence presence
+	wake     chan struct{} // something has changed: see keep
+	seats    chan struct{} // sessions have changed
 
-// Join makes this node one of the token's cluster.
-func Join(ctx context.Context, j Joining) error { return errTODO }
+	life context.Context // until Close
+	stop context.CancelFunc
+	work sync.WaitGroup
+	once sync.Once
+	err  error // of Close
+}
 
-// Open takes part.
-func Open(ctx context.Context, c Config) (*Cluster, error) { return nil, errTODO }
+// Open takes part in the cluster that Dir is a member's of. It does not wait for the others. It goes
+// on until [Cluster.Close], whatever becomes of ctx.
+func Open(ctx context.Context, config Config) (*Cluster, error) {
+	c, err := load(config)
+	if err == nil {
+		err = c.start(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take part in the cluster of %s: %w", config.Dir, err)
+	}
+	return c, nil
+}
+
+// load reads the files.
+func load(config Config) (*Cluster, error) {
+	n, err := readNote(config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if config, err = config.withDefaults(n); err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		config: config, note: n, log: config.Logger,
+		wake: make(chan struct{}, 1), seats: make(chan struct{}, 1),
+	}
+	if c.identity, err = pki.LoadIdentity(filepath.Join(config.Dir, identityFile)); err != nil {
+		return nil, err
+	}
+	k, err := readRoster(config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	c.known.Store(&k)
+	authority, err := pki.LoadAuthority(filepath.Join(config.Dir, authorityFile))
+	if err == nil {
+		c.authority.Store(authority)
+	} else if !errors.Is(err, errNotExist) {
+		return nil, err
+	}
+	c.life, c.stop = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// start opens what there is, in the order in which each needs the one before, and what owns
+// goroutines last.
+func (c *Cluster) start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.shut())
+		}
+	}()
+	c.wire, err = wire.Listen(ctx, wire.Config{
+		Identity: c.identity, Address: c.config.Listen, Lookup: c.lookup, Allow: c.allow,
+		Limits: c.config.Limits, Logger: c.log,
+	})
+	if err != nil {
+		return err
+	}
+	c.control = control.Open(c.wire, c.log)
+	c.group, err = group.Open(group.Config{
+		Dir: filepath.Join(c.config.Dir, groupDir), Node: c.Self(), Transport: c.transport(wire.Directory), Peers: peers{c},
+		TTL: c.config.TTL, Timeout: c.config.Timeout, Changed: c.config.Changed,
+		Enrolled: func() { nudge(c.wake) }, Seated: func() { nudge(c.seats) }, Logger: c.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.handle(); err != nil {
+		return err
+	}
+	if err := c.gossip(ctx); err != nil {
+		return err
+	}
+	c.joins = make(chan error, 1)
+	l := c.wire.Listener(wire.Join)
+	go func() { c.joins <- enroll.Serve(c.life, l, enroll.Config{Admit: c.admit, Logger: c.log}) }()
+	c.work.Go(func() { enroll.Keep(c.life, c.identity, c.renewal(), c.log) })
+	c.work.Go(c.keep)
+	c.work.Go(c.catchUp)
+	c.work.Go(c.govern)
+	c.work.Go(c.watch)
+	if c.config.Tenant != nil {
+		c.lease = c.group.Hold(c.config.Tenant)
+	}
+	return nil
+}
+
+// gossip starts the members.
+func (c *Cluster) gossip(ctx context.Context) error {
+	at, err := numeric(c.config.Gossip)
+	if err != nil {
+		return err
+	}
+	advertise, err := numeric(c.config.GossipAdvertise)
+	if err != nil {
+		return err
+	}
+	seal, open := gossipKeys(c.roster())
+	c.keys = map[string][]byte{}
+	for _, key := range append([][]byte{seal}, open...) {
+		c.keys[members.KeyID(key)] = key
+	}
+	c.members, err = members.Start(ctx, members.Config{
+		Name: c.Self(), Cluster: c.ID(), Address: at, Advertise: advertise,
+		Keys: append([][]byte{seal}, open...), Meta: c.meta(), Seeds: c.seeds, Logger: c.log,
+	})
+	return err
+}
+
+// nudge wakes whoever waits, or will look.
+func nudge(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
 
 // Self is this node's name.
-func (c *Cluster) Self() string { return "" }
+func (c *Cluster) Self() string { return c.identity.Name() }
 
-// ID of the cluster.
-func (c *Cluster) ID() string { return "" }
+// ID of the cluster, 32 hexadecimal digits.
+func (c *Cluster) ID() string { return c.identity.Cluster() }
+
+// Founder tells whether this is the node that the cluster began with.
+func (c *Cluster) Founder() bool { return c.note.Founder }
 
 // Group has the directory and the roster.
-func (c *Cluster) Group() *group.Group { return nil }
+func (c *Cluster) Group() *group.Group { return c.group }
 
 // Lease of this node; nil without a Tenant.
-func (c *Cluster) Lease() *group.Lease { return nil }
+func (c *Cluster) Lease() *group.Lease { return c.lease }
 
 // Wire is the port between nodes.
-func (c *Cluster) Wire() *wire.Wire { return nil }
+func (c *Cluster) Wire() *wire.Wire { return c.wire }
 
-// Control asks other nodes.
-func (c *Cluster) Control() *control.Control { return nil }
+// Control asks other nodes, and answers them. Topics of this package are "directory" and those that
+// begin with "cluster/", "renew" and "policy".
+func (c *Cluster) Control() *control.Control { return c.control }
 
-// Attach lets the cells of a System be reached from other nodes.
-func (c *Cluster) Attach(system *actors.System) error { return errTODO }
+// roster is what this node goes by now. It must not be changed.
+func (c *Cluster) roster() *roster.State { return c.known.Load().roster }
 
-// Via is the way to the cells of another node, after Attach.
-func (c *Cluster) Via(node string) actors.Via { return nil }
+// handoverTime is how long another node may take to begin to lead.
+const handoverTime = 2 * time.Second
 
-// Members are all nodes of the cluster, by name.
-func (c *Cluster) Members() []Member { return nil }
-
-// Invite lets one more node in: with a name, or any, within a time.
-func (c *Cluster) Invite(ctx context.Context, name string, life time.Duration) (token string, v pki.Invite, err error) {
-	return "", pki.Invite{}, errTODO
+// Close ends the node's part in order: guests and session, if that was not done before, the lead,
+// and then everything else. The node stays a member, and its name is kept; see [Cluster.Leave].
+// ctx bounds how long others are waited for. What waits elsewhere fails. A second time it does
+// nothing.
+func (c *Cluster) Close(ctx context.Context) error {
+	c.once.Do(func() { c.err = c.close(ctx) })
+	return c.err
 }
 
-// Invites that are open.
-func (c *Cluster) Invites() []pki.Invite { return nil }
+func (c *Cluster) close(ctx context.Context) error {
+	if c.lease != nil {
+		if err := c.lease.Release(ctx); err != nil {
+			c.log.Info("the session of this node ends with its lease", "error", err)
+		}
+	}
+	c.handOver(ctx)
+	short, cancel := context.WithTimeout(ctx, handoverTime)
+	defer cancel()
+	if err := c.members.Leave(short); err != nil && ctx.Err() == nil {
+		c.log.Info("not all nodes have heard that this one stops", "error", err)
+	}
+	return c.shut()
+}
 
-// Withdraw forgets an invitation.
-func (c *Cluster) Withdraw(ctx context.Context, id string) error { return errTODO }
+// handOver gives the lead of the directory to another node, so that nobody waits for an election.
+func (c *Cluster) handOver(ctx context.Context) {
+	if c.group.Leader() != c.Self() {
+		return
+	}
+	done := make(chan error, 1)
+	f := c.group.Raft().LeadershipTransfer()
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			c.log.Info("the lead is not handed over", "error", err)
+		}
+	case <-ctx.Done():
+	case <-time.After(handoverTime):
+	}
+}
 
-// Remove takes a node out.
-func (c *Cluster) Remove(ctx context.Context, node string, force bool) error { return errTODO }
+// shut ends what was started, also half of it.
+func (c *Cluster) shut() error {
+	c.stop()
+	var failed error
+	if r := c.remote.Swap(nil); r != nil {
+		failed = errors.Join(failed, r.Close())
+	}
+	if c.control != nil { // handlers use the group
+		failed = errors.Join(failed, c.control.Close())
+	}
+	if c.group != nil {
+		failed = errors.Join(failed, c.group.Close())
+	}
+	c.work.Wait() // of what was begun, with no more than errors from now on
+	if c.members != nil {
+		failed = errors.Join(failed, c.members.Close())
+	}
+	if c.joins != nil {
+		failed = errors.Join(failed, <-c.joins)
+	}
+	if c.wire != nil {
+		failed = errors.Join(failed, c.wire.Close())
+	}
+	return failed
+}
 
-// Leave takes this node out.
-func (c *Cluster) Leave(ctx context.Context) error { return errTODO }
+// peers reaches the other nodes' groups.
+type peers struct{ c *Cluster }
 
-// RotateKeys replaces the key of gossip.
-func (c *Cluster) RotateKeys(ctx context.Context) error { return errTODO }
+var _ group.Peers = peers{}
 
-// Status of the cluster.
-func (c *Cluster) Status() Status { return Status{} }
+// Ask implements group.Peers.
+func (p peers) Ask(ctx context.Context, node string, request []byte) ([]byte, error) {
+	answer, err := p.c.control.Ask(ctx, node, topicDirectory, request)
+	if errors.Is(err, control.ErrNotDone) {
+		return nil, fmt.Errorf("%w: %w", group.ErrNoLeader, err)
+	}
+	return answer, err
+}
 
-// Govern keeps the membership of the policies' group in step with the roster.
-func (c *Cluster) Govern(p PolicyGroup) error { return errTODO }
+// transport carries Raft's messages on a stream.
+func (c *Cluster) transport(s wire.Stream) raft.Transport {
+	return patient(c.life, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: c.wire.StreamLayer(s), MaxPool: raftConns, Timeout: raftTime, Logger: raftLogger(c.log),
+	}), c.isMember)
+}
 
-// Close ends the node's part.
-func (c *Cluster) Close(ctx context.Context) error { return errTODO }
+const (
+	// raftConns is how many idle connections to a node are kept on a stream.
+	raftConns = 3
+	// raftTime is how long a message of Raft may take.
+	raftTime = 2 * time.Second
+)

@@ -60,6 +60,8 @@ type Config struct {
 	Changed func([]directory.Record)
 	// Enrolled is called when the roster has changed. It must not block.
 	Enrolled func()
+	// Seated is called when sessions have begun or ended. It must not block.
+	Seated func()
 	// Logger takes Raft's messages and the group's own. Default: nobody does.
 	Logger *slog.Logger
 	// Clock counts from a fixed moment. Default: from the machine's start.
@@ -179,6 +181,9 @@ func (g *Group) told(c change) {
 	if c.roster && g.config.Enrolled != nil {
 		g.config.Enrolled()
 	}
+	if c.sessions && g.config.Seated != nil {
+		g.config.Seated()
+	}
 }
 
 // Find returns what this node knows of a cell.
@@ -204,6 +209,16 @@ func (g *Group) Roster() (r *roster.State) {
 	g.state.read(func(_ *directory.State, known *roster.State) { r = known.Copy() })
 	return r
 }
+
+// Applied is the index of the last change of directory or roster that is known here.
+func (g *Group) Applied() uint64 { return g.state.at() }
+
+// Failure is why nothing is applied here any more, or nil: the log has what this version does not
+// know.
+func (g *Group) Failure() error { return g.state.failed() }
+
+// Leading tells whether this node leads and knows all that was agreed before.
+func (g *Group) Leading() bool { return g.leases.ready() }
 
 // Leader is who leads as far as this node knows, or "".
 func (g *Group) Leader() string {

@@ -30,8 +30,9 @@ type machine struct {
 
 // change is what an entry, or a snapshot, has changed.
 type change struct {
-	records []directory.Record // those that are gone have the epoch 0
-	roster  bool
+	records  []directory.Record // those that are gone have the epoch 0
+	roster   bool
+	sessions bool
 }
 
 var _ raft.FSM = (*machine)(nil)
@@ -72,6 +73,7 @@ func (m *machine) apply(entry *raft.Log) (out outcome, changed change) {
 	case d != nil:
 		out.Directory, out.err = m.directory.Apply(entry.Index, *d)
 		changed.records = changesOf(*d, out)
+		changed.sessions = out.err == nil && (d.Op == directory.Open || d.Op == directory.End)
 	default:
 		out.Roster, out.err = m.roster.Apply(*r)
 		changed.roster = out.err == nil
@@ -201,7 +203,7 @@ func (m *machine) Restore(from io.ReadCloser) error {
 	m.directory, m.roster, m.applied, m.failure = next.directory, next.roster, next.applied, nil
 	now := m.directory.Records("")
 	m.mu.Unlock()
-	m.told(change{difference(before, now), true})
+	m.told(change{difference(before, now), true, true})
 	return nil
 }
 

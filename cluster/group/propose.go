@@ -109,6 +109,9 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 		return answer{Outcome: &out}, err
 	case q.Enrol != nil:
 		c, err := roster.Decode(q.Enrol)
+		if err == nil {
+			err = g.mayEnrol(from, c)
+		}
 		if err != nil {
 			return a, err
 		}
@@ -131,6 +134,26 @@ func mayPropose(from string, c directory.Command) error {
 	return fmt.Errorf("%w: node %s asks for a change by node %s", directory.ErrInvalid, from, c.Seat.Node)
 }
 
+// mayEnrol keeps nodes from deciding what others have to. Who votes is the leader's to say, since
+// voters get the authority; whom to give a certificate, of those who have the authority; where a
+// node is, its own.
+func (g *Group) mayEnrol(from string, c roster.Command) error {
+	member, known := g.Roster().Member(from)
+	allowed := known
+	switch c.Op {
+	case roster.Found, roster.Promote:
+		allowed = false
+	case roster.Admit, roster.Renew:
+		allowed = member.Voter
+	case roster.Move:
+		allowed = known && (from == c.Name || member.Voter)
+	}
+	if !allowed {
+		return fmt.Errorf("%w: node %.80s may not ask for %s of %.80s", roster.ErrInvalid, from, c.Op, c.Name)
+	}
+	return nil
+}
+
 // Propose changes the directory. With ErrUncertain it may have: look at the record. It
 // waits for a leader until ctx ends.
 func (g *Group) Propose(ctx context.Context, c directory.Command) (directory.Outcome, error) {
@@ -142,8 +165,8 @@ func (g *Group) Propose(ctx context.Context, c directory.Command) (directory.Out
 	return out.Directory, err
 }
 
-// Enrol changes the roster, as Propose does the directory. Any node may propose any change: who
-// is let in is decided by those who are.
+// Enrol changes the roster, as Propose does the directory. The leader may propose any change, the
+// others what mayEnrol says: any member invites and removes, voters admit and renew.
 func (g *Group) Enrol(ctx context.Context, c roster.Command) (roster.Outcome, error) {
 	text, err := c.Encode()
 	if err != nil {

@@ -1,0 +1,314 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cluster/enroll"
+	"github.com/pyisolate/pyisolate/cluster/group"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/strictjson"
+)
+
+// Topics of package control that nodes ask each other on.
+const (
+	topicDirectory = "directory"
+	topicPolicy    = "policy"
+	topicReport    = "cluster/report"
+	topicRoster    = "cluster/roster"
+	topicAdmit     = "cluster/admit"
+	topicMove      = "cluster/move"
+	topicHand      = "cluster/hand"
+	topicAuthority = "cluster/authority"
+)
+
+// handle answers other nodes from now on. Who asks has a certificate that the roster knows; what it
+// may ask for is decided here, or by the group.
+func (c *Cluster) handle() error {
+	return errors.Join(
+		c.control.Handle(topicDirectory, func(ctx context.Context, from string, request []byte) ([]byte, error) {
+			return c.group.Answer(ctx, from, request), nil
+		}),
+		c.control.Handle(topicReport, func(context.Context, string, []byte) ([]byte, error) {
+			return json.Marshal(c.report())
+		}),
+		c.control.Handle(topicRoster, func(context.Context, string, []byte) ([]byte, error) {
+			return encodeRoster(*c.known.Load())
+		}),
+		c.control.Handle(topicAdmit, c.answerAdmit),
+		c.control.Handle(topicMove, c.answerMove),
+		c.control.Handle(topicHand, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+			return nil, c.handAll(ctx)
+		}),
+		c.control.Handle(topicAuthority, c.answerAuthority),
+		c.control.Handle(enroll.Topic, c.answerRenew),
+	)
+}
+
+// ---- certificates -------------------------------------------------------------------------------
+
+var errNoAuthority = errors.New("this node does not have the authority's key")
+
+// answerRenew signs for the node that asks.
+func (c *Cluster) answerRenew(ctx context.Context, from string, request []byte) ([]byte, error) {
+	a := c.authority.Load()
+	if a == nil {
+		return nil, errNoAuthority
+	}
+	return enroll.Renewer(a, certificateLife, c.noteKey)(ctx, from, request)
+}
+
+// noteKey implements enroll.Note.
+func (c *Cluster) noteKey(ctx context.Context, node string, key [sha256.Size]byte, until time.Time) error {
+	_, err := c.group.Enrol(ctx, roster.Command{Op: roster.Renew, Name: node, Key: key[:], Until: until})
+	return err
+}
+
+// renewal has a certificate of this node signed: here, or by another that can.
+func (c *Cluster) renewal() enroll.Sign {
+	elsewhere := enroll.SignedBy(c.control, c.voters)
+	return func(ctx context.Context, request []byte) ([]byte, error) {
+		if c.authority.Load() == nil {
+			return elsewhere(ctx, request)
+		}
+		return c.answerRenew(ctx, c.Self(), request)
+	}
+}
+
+// answerAuthority gives the authority to those who vote, and nobody else: they are the log, which
+// decides who is a node.
+func (c *Cluster) answerAuthority(ctx context.Context, from string, _ []byte) ([]byte, error) {
+	if err := c.group.Fence(ctx); err != nil { // it may have been removed a moment ago
+		return nil, err
+	}
+	if m, ok := c.group.Roster().Member(from); !ok || !m.Voter {
+		return nil, fmt.Errorf("node %s does not vote", from)
+	}
+	a := c.authority.Load()
+	if a == nil {
+		return nil, errNoAuthority
+	}
+	c.log.Info("a node that votes gets the authority", "node", from)
+	return a.Encode()
+}
+
+// ---- new nodes ----------------------------------------------------------------------------------
+
+// admit lets a new node in, here or at a node that has the authority.
+func (c *Cluster) admit(ctx context.Context, p enroll.Petition) (enroll.Admission, error) {
+	if c.authority.Load() != nil {
+		return c.admitHere(ctx, p)
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return enroll.Admission{}, err
+	}
+	failed := errNoAuthority
+	for _, node := range c.voters() {
+		back, err := c.control.Ask(ctx, node, topicAdmit, text)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue // whoever shows the same key again is let in again
+		}
+		var a admitted
+		if err := strictjson.Unmarshal(back, &a); err != nil {
+			return enroll.Admission{}, err
+		}
+		return a.Admission, a.err()
+	}
+	return enroll.Admission{}, failed
+}
+
+// admitted is what became of a petition at another node.
+type admitted struct {
+	enroll.Admission
+	Refused string `json:"refused,omitempty"`
+	Text    string `json:"text,omitempty"`
+}
+
+// refusals are the reasons that a new node hears of.
+var refusals = map[string]error{
+	"token": pki.ErrToken, "lapsed": pki.ErrLapsed, "used": pki.ErrUsed, "request": pki.ErrRequest, "name": enroll.ErrName,
+}
+
+func (a admitted) err() error {
+	if a.Refused == "" {
+		return nil
+	}
+	if reason, ok := refusals[a.Refused]; ok {
+		return fmt.Errorf("%w (%s)", reason, a.Text)
+	}
+	return errors.New(a.Text)
+}
+
+// answerAdmit does it for a node that has been asked and cannot sign.
+func (c *Cluster) answerAdmit(ctx context.Context, _ string, request []byte) ([]byte, error) {
+	var p enroll.Petition
+	if err := strictjson.Unmarshal(request, &p); err != nil {
+		return nil, err
+	}
+	if c.authority.Load() == nil {
+		return nil, errNoAuthority
+	}
+	var a admitted
+	var err error
+	if a.Admission, err = c.admitHere(ctx, p); err != nil {
+		a.Refused, a.Text = "other", err.Error()
+		for word, reason := range refusals {
+			if errors.Is(err, reason) {
+				a.Refused = word
+			}
+		}
+	}
+	return json.Marshal(a)
+}
+
+// admitHere redeems the invitation, and then signs. It is not certain that a node is let in whose
+// answer was lost; to let it in again does no harm, so it is tried until it is.
+func (c *Cluster) admitHere(ctx context.Context, p enroll.Petition) (enroll.Admission, error) {
+	key, err := pki.KeyOf(p.Request)
+	if err != nil {
+		return enroll.Admission{}, err
+	}
+	cmd := roster.Command{
+		Op: roster.Admit, ID: p.Token, Secret: p.Secret, Name: p.Name, Address: p.Address, Gossip: p.Gossip,
+		Key: key[:], Until: time.Now().Add(certificateLife),
+	}
+	for {
+		if _, err = c.group.Enrol(ctx, cmd); !errors.Is(err, group.ErrUncertain) || ctx.Err() != nil {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, roster.ErrTaken):
+		return enroll.Admission{}, fmt.Errorf("%w: %w", enroll.ErrName, err)
+	case errors.Is(err, roster.ErrNoInvite):
+		return enroll.Admission{}, fmt.Errorf("%w: %w", pki.ErrToken, err)
+	case err != nil:
+		return enroll.Admission{}, err
+	}
+	cert, err := c.authority.Load().Sign(p.Request, p.Name, certificateLife)
+	if err != nil {
+		return enroll.Admission{}, err
+	}
+	if err := c.group.Fence(ctx); err != nil { // to know it here, too
+		return enroll.Admission{}, err
+	}
+	applied := c.group.Applied()
+	known, err := encodeRoster(known{c.group.Roster(), applied})
+	return enroll.Admission{Certificate: cert, Roster: known}, err
+}
+
+// ---- where nodes are ----------------------------------------------------------------------------
+
+// answerMove notes where the node that asks is, for one that no leader can reach.
+func (c *Cluster) answerMove(ctx context.Context, from string, request []byte) ([]byte, error) {
+	cmd, err := roster.Decode(request)
+	if err == nil && (cmd.Op != roster.Move || cmd.Name != from) {
+		err = fmt.Errorf("%w: node %s asks for another change than where it is", roster.ErrInvalid, from)
+	}
+	if err == nil {
+		_, err = c.group.Enrol(ctx, cmd)
+	}
+	return nil, err
+}
+
+// anywhere proposes a change of where this node is: itself, or by way of another if it hears of no
+// leader.
+func (c *Cluster) anywhere(ctx context.Context, cmd roster.Command) error {
+	if c.group.Leader() != "" {
+		_, err := c.group.Enrol(ctx, cmd)
+		return err
+	}
+	text, err := cmd.Encode()
+	if err != nil {
+		return err
+	}
+	failed := group.ErrNoLeader
+	for _, node := range c.others() {
+		_, err := c.control.Ask(ctx, node, topicMove, text)
+		if err == nil {
+			return nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+// voters are the other nodes that vote, and so may sign.
+func (c *Cluster) voters() (names []string) {
+	for _, m := range c.roster().Members() {
+		if m.Voter && m.Name != c.Self() {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// ---- reports ------------------------------------------------------------------------------------
+
+// report is what a node tells others of how far it is.
+type report struct {
+	// Applied of the directory and roster, and Policies of the policies' log.
+	Applied  uint64 `json:"applied"`
+	Policies uint64 `json:"policies"`
+	// Keys of gossip that it has, by their ids in package members; the first seals.
+	Keys []string `json:"keys"`
+}
+
+func (c *Cluster) report() report {
+	r := report{Applied: c.group.Applied()}
+	if c.members != nil {
+		r.Keys = c.members.Keys()
+	}
+	if p := c.policies.Load(); p != nil {
+		r.Policies, _ = p.group.Progress()
+	}
+	return r
+}
+
+// ask has a node report. Every field that this version does not know is ignored.
+func (c *Cluster) ask(ctx context.Context, node string) (r report, err error) {
+	if node == c.Self() {
+		return c.report(), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	text, err := c.control.Ask(ctx, node, topicReport, nil)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	return r, err
+}
+
+// reports are those of the nodes that answer.
+func (c *Cluster) reports(ctx context.Context, nodes []string) map[string]report {
+	type one struct {
+		node string
+		report
+		err error
+	}
+	answers := make(chan one, len(nodes))
+	for _, node := range nodes {
+		go func() {
+			r, err := c.ask(ctx, node)
+			answers <- one{node, r, err}
+		}()
+	}
+	all := map[string]report{}
+	for range nodes {
+		if a := <-answers; a.err == nil {
+			all[a.node] = a.report
+		}
+	}
+	return all
+}
+
+// has tells whether a report has a key.
+func (r report) has(key string) bool { return slices.Contains(r.Keys, key) }

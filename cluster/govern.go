@@ -1,0 +1,180 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/cluster/roster"
+)
+
+const (
+	// governEvery is how often a leader looks whether its group is as the roster says.
+	governEvery = 200 * time.Millisecond
+	// changeTime bounds one change of a group.
+	changeTime = 5 * time.Second
+	// behindBy is how many entries a node may be behind that is to vote.
+	behindBy = 64
+)
+
+// membership is a group whose servers are to be the nodes of the roster.
+type membership interface {
+	// Leading tells whether this node leads it.
+	Leading() bool
+	Servers() (map[string]bool, error)
+	AddNonvoter(ctx context.Context, node string) error
+	AddVoter(ctx context.Context, node string) error
+	Remove(ctx context.Context, node string) error
+	Hand(ctx context.Context) error
+	// Last entry at this node, and how far a report says that another is.
+	Last() uint64
+	Reached(report) uint64
+}
+
+// govern keeps the groups that this node leads in step with the roster.
+func (c *Cluster) govern() {
+	tick := time.NewTicker(governEvery)
+	defer tick.Stop()
+	for {
+		if d := (directoryGroup{c}); d.Leading() {
+			c.reconcile(d, true)
+		}
+		if p := c.policies.Load(); p != nil && p.Leading() {
+			c.reconcile(p, false)
+		}
+		select {
+		case <-c.life.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// reconcile does what there is to do in a group.
+func (c *Cluster) reconcile(g membership, decides bool) {
+	steps, err := c.steps(c.life, g, decides)
+	if err == nil && len(steps) > 0 {
+		// A leader of the policies may know an older roster, by which it would remove a new node.
+		ctx, cancel := context.WithTimeout(c.life, changeTime)
+		defer cancel()
+		if err = c.group.Fence(ctx); err == nil {
+			steps, err = c.steps(ctx, g, decides)
+		}
+	}
+	for _, s := range steps {
+		if err != nil {
+			break
+		}
+		err = c.take(g, s)
+	}
+	if err != nil && c.life.Err() == nil {
+		c.log.Info("the membership of a group is not yet as the roster says", "error", err)
+	}
+}
+
+// steps finds out what to do in a group.
+func (c *Cluster) steps(ctx context.Context, g membership, decides bool) ([]step, error) {
+	servers, err := g.Servers()
+	if err != nil {
+		return nil, err
+	}
+	s := situation{
+		self: c.Self(), members: c.group.Roster().Members(), servers: servers, ready: map[string]bool{}, decides: decides,
+	}
+	var asked []string
+	for _, m := range s.members {
+		if !servers[m.Name] {
+			asked = append(asked, m.Name)
+		}
+	}
+	last := g.Last()
+	for name, r := range c.reports(ctx, asked) {
+		s.ready[name] = g.Reached(r)+behindBy >= last
+	}
+	return s.plan(), nil
+}
+
+func (c *Cluster) take(g membership, s step) error {
+	ctx, cancel := context.WithTimeout(c.life, changeTime)
+	defer cancel()
+	var err error
+	switch s.do {
+	case addServer:
+		err = g.AddNonvoter(ctx, s.node)
+	case promoteServer:
+		err = g.AddVoter(ctx, s.node)
+	case removeServer:
+		err = g.Remove(ctx, s.node)
+	case handLead:
+		err = g.Hand(ctx)
+	case notePromotion:
+		_, err = c.group.Enrol(ctx, roster.Command{Op: roster.Promote, Name: s.node})
+	}
+	if err != nil {
+		return fmt.Errorf("%s node %s: %w", s.do, s.node, err)
+	}
+	c.log.Info("a group's membership changes", "change", string(s.do), "node", s.node)
+	return nil
+}
+
+// directoryGroup is the Raft group of directory and roster.
+type directoryGroup struct{ c *Cluster }
+
+var _ membership = directoryGroup{}
+
+// Leading implements membership.
+func (d directoryGroup) Leading() bool { return d.c.group.Leading() }
+
+// Servers implements membership.
+func (d directoryGroup) Servers() (map[string]bool, error) {
+	f := d.c.group.Raft().GetConfiguration()
+	if err := f.Error(); err != nil {
+		return nil, err
+	}
+	all := map[string]bool{}
+	for _, s := range f.Configuration().Servers {
+		all[string(s.ID)] = s.Suffrage == raft.Voter
+	}
+	return all, nil
+}
+
+// AddNonvoter implements membership.
+func (d directoryGroup) AddNonvoter(ctx context.Context, node string) error {
+	return settle(ctx, d.c.group.Raft().AddNonvoter(raft.ServerID(node), raft.ServerAddress(node), 0, changeTime))
+}
+
+// AddVoter implements membership.
+func (d directoryGroup) AddVoter(ctx context.Context, node string) error {
+	return settle(ctx, d.c.group.Raft().AddVoter(raft.ServerID(node), raft.ServerAddress(node), 0, changeTime))
+}
+
+// Remove implements membership.
+func (d directoryGroup) Remove(ctx context.Context, node string) error {
+	return settle(ctx, d.c.group.Raft().RemoveServer(raft.ServerID(node), 0, changeTime))
+}
+
+// Hand implements membership.
+func (d directoryGroup) Hand(ctx context.Context) error {
+	d.c.handOver(ctx)
+	return nil
+}
+
+// Last implements membership.
+func (d directoryGroup) Last() uint64 { return d.c.group.Applied() }
+
+// Reached implements membership.
+func (d directoryGroup) Reached(r report) uint64 { return r.Applied }
+
+// settle waits for what Raft was asked for. It goes on when ctx ends before.
+func settle(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

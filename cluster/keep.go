@@ -1,0 +1,260 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cluster/members"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/cluster/roster"
+)
+
+var errNotExist = fs.ErrNotExist
+
+const (
+	// keepEvery is how often this node looks at what nobody tells it of.
+	keepEvery = time.Second
+	// askTime is how long another node may take for an answer that it has ready.
+	askTime = time.Second
+)
+
+// ---- who is known -------------------------------------------------------------------------------
+
+// lookup is the address of a node, for the wire.
+func (c *Cluster) lookup(node string) (string, error) {
+	m, ok := c.roster().Member(node)
+	if !ok {
+		return "", fmt.Errorf("%w: %.80s", roster.ErrNoMember, node)
+	}
+	return m.Address, nil
+}
+
+func (c *Cluster) isMember(node string) bool {
+	_, ok := c.roster().Member(node)
+	return ok
+}
+
+// allow tells the wire why a node is not let in. As long as this node has not caught up since it
+// was started, a member may have a newer key than those it knows: one with a certificate that
+// lapses later than theirs. The authority signs none for whom the cluster has removed.
+func (c *Cluster) allow(p pki.Peer) error {
+	r := c.roster()
+	err := r.Allow(p.Name, p.Key)
+	if err == nil || c.current.Load() {
+		return err
+	}
+	m, ok := r.Member(p.Name)
+	if !ok {
+		return err
+	}
+	for _, k := range m.Keys {
+		if !p.NotAfter.After(k.Until) {
+			return err
+		}
+	}
+	return nil
+}
+
+// seeds are where gossip finds the others.
+func (c *Cluster) seeds() (all []string) {
+	for _, m := range c.roster().Members() {
+		if at := gossipOf(m); m.Name != c.Self() && at != "" {
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
+func gossipOf(m roster.Member) string {
+	if m.Gossip != "" {
+		return m.Gossip
+	}
+	at, err := after(m.Address)
+	if err != nil {
+		return ""
+	}
+	return at
+}
+
+// others are the names of all other members.
+func (c *Cluster) others() (names []string) {
+	for _, m := range c.roster().Members() {
+		if m.Name != c.Self() {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// learn takes up a roster that is newer than what is known, and tells whether it was.
+func (c *Cluster) learn(k known) bool {
+	for {
+		old := c.known.Load()
+		if k.applied <= old.applied || len(k.roster.Members()) == 0 {
+			return false
+		}
+		if c.known.CompareAndSwap(old, &k) {
+			return true
+		}
+	}
+}
+
+// ---- what follows from it -----------------------------------------------------------------------
+
+// keep has this node do what the roster says.
+func (c *Cluster) keep() {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	var said members.Meta
+	for {
+		c.look()
+		if meta := c.meta(); !reflect.DeepEqual(meta, said) {
+			said = meta
+			if err := c.sayMeta(meta); err != nil && c.life.Err() == nil {
+				c.log.Warn("the others are not told what this node is", "error", err)
+			}
+		}
+		c.move()
+		c.fetchAuthority()
+		select {
+		case <-c.life.Done():
+			return
+		case <-c.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// look takes up what the log says of the nodes. First go the connections of those who are none.
+func (c *Cluster) look() {
+	c.looking.Lock()
+	defer c.looking.Unlock()
+	applied := c.group.Applied() // before the roster, which may be newer
+	c.learn(known{c.group.Roster(), applied})
+	c.wire.Recheck()
+	c.followKeys()
+	c.followPeers()
+	if err := c.saveRoster(); err != nil {
+		c.log.Error("the roster is not written; a restart would know an older one", "error", err)
+	}
+}
+
+// saveRoster writes what is known when it differs from what is there.
+func (c *Cluster) saveRoster() error {
+	now := *c.known.Load()
+	text, err := now.roster.Encode()
+	if err != nil || bytes.Equal(text, c.saved) {
+		return err
+	}
+	if err := writeRoster(c.config.Dir, now); err != nil {
+		return err
+	}
+	c.saved = text
+	return nil
+}
+
+func (c *Cluster) meta() members.Meta {
+	m := c.config.Meta()
+	m.Wire = c.config.Advertise
+	return m
+}
+
+func (c *Cluster) sayMeta(m members.Meta) error {
+	ctx, cancel := context.WithTimeout(c.life, keepEvery)
+	defer cancel()
+	return c.members.SetMeta(ctx, m)
+}
+
+// move makes known where this node is, if the roster says something else.
+func (c *Cluster) move() {
+	m, ok := c.roster().Member(c.Self())
+	if !ok || m.Address == c.config.Advertise && gossipOf(m) == c.config.GossipAdvertise {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.life, askTime)
+	defer cancel()
+	err := c.anywhere(ctx, roster.Command{Op: roster.Move, Name: c.Self(), Address: c.config.Advertise, Gossip: c.config.GossipAdvertise})
+	if err != nil && c.life.Err() == nil {
+		c.log.Warn("the others do not know yet where this node is", "address", c.config.Advertise, "error", err)
+	}
+}
+
+// fetchAuthority gets the authority for a node that votes.
+func (c *Cluster) fetchAuthority() {
+	if m, ok := c.roster().Member(c.Self()); !ok || !m.Voter || c.authority.Load() != nil {
+		return
+	}
+	for _, node := range c.voters() {
+		ctx, cancel := context.WithTimeout(c.life, askTime)
+		text, err := c.control.Ask(ctx, node, topicAuthority, nil)
+		cancel()
+		if err == nil {
+			err = c.takeAuthority(text)
+		}
+		if err == nil {
+			c.log.Info("this node has the authority: it votes", "from", node)
+			return
+		}
+		c.log.Debug("a node does not give the authority", "node", node, "error", err)
+	}
+}
+
+func (c *Cluster) takeAuthority(text []byte) error {
+	a, err := pki.DecodeAuthority(text)
+	if err != nil {
+		return err
+	}
+	if a.Fingerprint() != c.identity.Fingerprint() {
+		return errors.New("it is another cluster's")
+	}
+	if err := a.Save(filepath.Join(c.config.Dir, authorityFile)); err != nil {
+		return err
+	}
+	c.authority.Store(a)
+	return nil
+}
+
+// catchUpPause is between questions of a node that has not caught up.
+const catchUpPause = 300 * time.Millisecond
+
+// catchUp asks the others whom they know until this node knows what all have agreed on. While it was
+// away those may have become unknown to it who would tell it.
+func (c *Cluster) catchUp() {
+	for {
+		ctx, cancel := context.WithTimeout(c.life, askTime)
+		err := c.group.Fence(ctx)
+		cancel()
+		if err == nil {
+			c.look()
+			c.current.Store(true)
+			c.wire.Recheck()
+			return
+		}
+		for _, node := range c.others() {
+			if k, err := c.askRoster(node); err == nil && c.learn(k) {
+				nudge(c.wake)
+			}
+		}
+		select {
+		case <-c.life.Done():
+			return
+		case <-time.After(catchUpPause):
+		}
+	}
+}
+
+func (c *Cluster) askRoster(node string) (known, error) {
+	ctx, cancel := context.WithTimeout(c.life, askTime)
+	defer cancel()
+	text, err := c.control.Ask(ctx, node, topicRoster, nil)
+	if err != nil {
+		return known{}, err
+	}
+	return decodeRoster(text)
+}

@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// patientTransport is a transport on which entries for a node that cannot be reached are tried again
+// and again. Raft itself pauses longer after each failure, up to ten seconds: for so long a node
+// that is back would not hear of anything. Heartbeats and votes fail at once, as they have to.
+type patientTransport struct {
+	*raft.NetworkTransport
+	life   context.Context
+	member func(node string) bool
+
+	mu   sync.Mutex
+	term uint64 // the highest that this node has led in
+}
+
+var (
+	_ raft.Transport   = (*patientTransport)(nil)
+	_ raft.WithClose   = (*patientTransport)(nil)
+	_ raft.WithPreVote = (*patientTransport)(nil)
+)
+
+// retryPause is between attempts.
+const retryPause = 100 * time.Millisecond
+
+func patient(life context.Context, t *raft.NetworkTransport, member func(string) bool) *patientTransport {
+	return &patientTransport{NetworkTransport: t, life: life, member: member}
+}
+
+// AppendEntries implements raft.Transport. It gives up when this node leads in another term, the
+// other is no member any more, or the transport's owner ends.
+func (t *patientTransport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	for {
+		err := t.NetworkTransport.AppendEntries(id, at, args, resp)
+		if err == nil || isHeartbeat(args) || !t.goesOn(args.Term, string(id)) {
+			return err
+		}
+		select {
+		case <-t.life.Done():
+			return err
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// goesOn tells whether what was not sent in a term is still to be.
+func (t *patientTransport) goesOn(term uint64, node string) bool {
+	t.mu.Lock()
+	t.term = max(t.term, term)
+	last := term == t.term
+	t.mu.Unlock()
+	return last && t.member(node)
+}
+
+// isHeartbeat is how Raft's own transport tells them.
+func isHeartbeat(a *raft.AppendEntriesRequest) bool {
+	return a.PrevLogEntry == 0 && a.PrevLogTerm == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
+}
+
+// raftLogger has what Raft's transport says among the messages for those who look closely: a node
+// that is down is told of elsewhere, once.
+func raftLogger(l *slog.Logger) hclog.Logger {
+	if !l.Enabled(context.Background(), slog.LevelDebug) {
+		return hclog.New(&hclog.LoggerOptions{Output: io.Discard})
+	}
+	return hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, DisableTime: true, Output: debugWriter{l}})
+}
+
+type debugWriter struct{ to *slog.Logger }
+
+// Write implements io.Writer.
+func (w debugWriter) Write(b []byte) (int, error) {
+	w.to.Debug("raft", "message", string(b))
+	return len(b), nil
+}

@@ -1,0 +1,192 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cluster/group"
+	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/durable"
+)
+
+const (
+	// pollPause is between looks at what other nodes have done.
+	pollPause = 50 * time.Millisecond
+	// stepTime bounds a wait for others when the context does not.
+	stepTime = 30 * time.Second
+)
+
+// Remove takes another node out, for good: its certificates are refused from now on, its cells go to
+// others when its lease has lapsed, and it gets no entries any more. It returns when the groups are
+// without it. Somebody who votes is not removed when too few of the others answer, [ErrQuorum],
+// unless force is set; and never when the voters of now cannot agree.
+func (c *Cluster) Remove(ctx context.Context, node string, force bool) error {
+	if err := c.remove(ctx, node, force); err != nil {
+		return fmt.Errorf("remove node %.80s: %w", node, err)
+	}
+	return nil
+}
+
+func (c *Cluster) remove(ctx context.Context, node string, force bool) error {
+	if node == c.Self() {
+		return fmt.Errorf("%w: it is this node; let it leave", roster.ErrInvalid)
+	}
+	if !force {
+		if err := c.quorumWithout(ctx, node); err != nil {
+			return err
+		}
+	}
+	for _, leader := range []string{c.group.Leader(), c.policyLeader()} {
+		if leader == node { // best effort: a dead leader is replaced by election
+			short, cancel := context.WithTimeout(ctx, handoverTime)
+			_, err := c.control.Ask(short, node, topicHand, nil)
+			cancel()
+			c.log.Debug("the node is asked to hand over the lead", "node", node, "error", err)
+			break
+		}
+	}
+	if err := c.strike(ctx, node); err != nil {
+		return err
+	}
+	nudge(c.wake)
+	c.gone(node)
+	return c.dropped(ctx, node)
+}
+
+// strike takes a name from the roster. To do it twice does no harm, so it is done until it is certain.
+func (c *Cluster) strike(ctx context.Context, node string) error {
+	for again := false; ; again = true {
+		_, err := c.group.Enrol(ctx, roster.Command{Op: roster.Remove, Name: node})
+		switch {
+		case again && errors.Is(err, roster.ErrNoMember):
+			return nil
+		case errors.Is(err, group.ErrUncertain) && ctx.Err() == nil:
+			continue
+		}
+		return err
+	}
+}
+
+// quorumWithout tells why a node cannot go: those who vote then, and answer, are no majority.
+func (c *Cluster) quorumWithout(ctx context.Context, node string) error {
+	if err := c.group.Fence(ctx); err != nil {
+		return err
+	}
+	r := c.group.Roster()
+	m, ok := r.Member(node)
+	if !ok {
+		return fmt.Errorf("%w: %.80s", roster.ErrNoMember, node)
+	}
+	if !m.Voter {
+		return nil
+	}
+	var rest []string
+	for _, m := range r.Members() {
+		if m.Voter && m.Name != node {
+			rest = append(rest, m.Name)
+		}
+	}
+	answering := c.reports(ctx, rest)
+	if need := len(rest)/2 + 1; len(answering) < need {
+		silent := slices.DeleteFunc(rest, func(name string) bool { _, answers := answering[name]; return answers })
+		return fmt.Errorf("%w: %d of %d are needed, %d answer; silent: %v; start them, or remove by force", ErrQuorum, need, len(rest), len(answering), silent)
+	}
+	return nil
+}
+
+// dropped waits until the groups are without a node.
+func (c *Cluster) dropped(ctx context.Context, node string) error {
+	return c.until(ctx, func(context.Context) (bool, error) {
+		servers, err := directoryGroup{c}.Servers()
+		if _, there := servers[node]; err != nil || there {
+			return false, err
+		}
+		if p := c.policies.Load(); p != nil {
+			servers, err := p.group.Servers()
+			if _, there := servers[node]; err != nil || there {
+				return false, err
+			}
+		}
+		return true, nil
+	}, "it is in the roster no more; the groups still have it")
+}
+
+// until looks again and again, and fails with what is in the way when the time is up.
+func (c *Cluster) until(ctx context.Context, done func(context.Context) (bool, error), otherwise string) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	for {
+		is, err := done(ctx)
+		if err != nil || is {
+			return err
+		}
+		select {
+		case <-time.After(pollPause):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s: %w", ErrBehind, otherwise, context.Cause(ctx))
+		case <-c.life.Done():
+			return ErrClosed
+		}
+	}
+}
+
+// Leave takes this node out, for good: its guests end, its session, and its membership, and the
+// authority's key is removed from its disk. Close has to follow. Afterwards Dir is nobody's, and the
+// node can join again, also under its name. The errors are those of Remove.
+func (c *Cluster) Leave(ctx context.Context) error {
+	if err := c.leave(ctx); err != nil {
+		return fmt.Errorf("leave the cluster: %w", err)
+	}
+	return nil
+}
+
+func (c *Cluster) leave(ctx context.Context) error {
+	if err := c.quorumWithout(ctx, c.Self()); err != nil && !errors.Is(err, roster.ErrNoMember) {
+		return err
+	}
+	if len(c.others()) == 0 {
+		return fmt.Errorf("%w: %s; to end the cluster, remove %s while the node does not run", roster.ErrLast, c.Self(), c.config.Dir)
+	}
+	if c.lease != nil {
+		if err := c.lease.Release(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.handAll(ctx); err != nil {
+		return err
+	}
+	if err := c.strike(ctx, c.Self()); err != nil && !errors.Is(err, roster.ErrNoMember) {
+		return err
+	}
+	return c.forget()
+}
+
+// handAll has others lead whatever this node leads.
+func (c *Cluster) handAll(ctx context.Context) error {
+	c.handOver(ctx)
+	if c.policyLeader() == c.Self() {
+		if err := c.policies.Load().group.Hand(ctx); err != nil {
+			c.log.Info("the lead of the policies is not handed over", "error", err)
+		}
+	}
+	return c.until(ctx, func(context.Context) (bool, error) {
+		leader := c.group.Leader()
+		return leader != c.Self() && leader != "" && c.policyLeader() != c.Self(), nil
+	}, "this node leads, and no other takes the lead")
+}
+
+// forget makes Dir that of a node that is no member.
+func (c *Cluster) forget() error {
+	if err := os.Remove(filepath.Join(c.config.Dir, authorityFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	c.authority.Store(nil)
+	err := os.Rename(filepath.Join(c.config.Dir, noteFile), filepath.Join(c.config.Dir, leftFile))
+	return errors.Join(err, durable.SyncDir(c.config.Dir))
+}

@@ -1,0 +1,148 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+
+	"github.com/pyisolate/pyisolate/cluster/members"
+	"github.com/pyisolate/pyisolate/cluster/roster"
+)
+
+// gossipKeys are the key that seals and those that only open.
+func gossipKeys(r *roster.State) (seal []byte, open [][]byte) {
+	for _, g := range r.Gossip() {
+		if g.Used {
+			seal = g.Key
+		} else {
+			open = append(open, g.Key)
+		}
+	}
+	return seal, open
+}
+
+// followKeys has gossip use the keys that the roster has. New ones come first, and old ones go
+// last: no packet is sealed with a key that is not there.
+func (c *Cluster) followKeys() {
+	seal, open := gossipKeys(c.roster())
+	if seal == nil {
+		return
+	}
+	now := map[string][]byte{}
+	for _, key := range append(open, seal) {
+		id := members.KeyID(key)
+		now[id] = key
+		if err := c.members.AddKey(key); err != nil {
+			c.log.Error("a key of gossip is not added", "key", id, "error", err)
+		}
+	}
+	if err := c.members.UseKey(seal); err != nil {
+		c.log.Error("a key of gossip is not used", "key", members.KeyID(seal), "error", err)
+	}
+	for id, key := range c.keys {
+		if _, stays := now[id]; stays {
+			continue
+		}
+		if err := c.members.RemoveKey(key); err != nil {
+			c.log.Error("a key of gossip stays", "key", id, "error", err)
+			now[id] = key
+		}
+	}
+	c.keys = now
+}
+
+// RotateKeys replaces the key that gossip is sealed with, in three steps: all open with the next,
+// all seal with it, the others go. Before each of them all nodes that answer have done the one
+// before; one that is alive and does not answer is [ErrBehind]. Nodes that are down do all of it when
+// they are back. What was begun and not ended is ended by another call.
+func (c *Cluster) RotateKeys(ctx context.Context) error {
+	c.rotating.Lock()
+	defer c.rotating.Unlock()
+	if err := c.rotate(ctx); err != nil {
+		return fmt.Errorf("rotate the key of gossip: %w", err)
+	}
+	return nil
+}
+
+func (c *Cluster) rotate(ctx context.Context) error {
+	if err := c.group.Fence(ctx); err != nil {
+		return err
+	}
+	next, err := c.nextKey(ctx)
+	if err != nil {
+		return err
+	}
+	id := members.KeyID(next.Key)
+	if err := c.all(ctx, "key "+id+" is to be added", func(r report) bool { return r.has(id) }); err != nil {
+		return err
+	}
+	if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.UseKey, ID: next.ID}); err != nil {
+		return err
+	}
+	if err := c.all(ctx, "key "+id+" is to be used", func(r report) bool { return len(r.Keys) > 0 && r.Keys[0] == id }); err != nil {
+		return err
+	}
+	if err := c.group.Fence(ctx); err != nil {
+		return err
+	}
+	for _, g := range c.group.Roster().Gossip() {
+		if g.ID == next.ID {
+			continue
+		}
+		if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.DropKey, ID: g.ID}); err != nil {
+			return err
+		}
+	}
+	return c.all(ctx, "older keys are to go", func(r report) bool { return slices.Equal(r.Keys, []string{id}) })
+}
+
+// nextKey is one that was added after the one in use, by a rotation that was not ended, or a new one.
+func (c *Cluster) nextKey(ctx context.Context) (roster.Gossip, error) {
+	keys := c.group.Roster().Gossip()
+	used := slices.IndexFunc(keys, func(g roster.Gossip) bool { return g.Used })
+	if last := len(keys) - 1; last > used {
+		return keys[last], nil
+	}
+	for _, g := range keys[:max(used, 0)] { // all of them seal with the one in use, or will
+		if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.DropKey, ID: g.ID}); err != nil {
+			return roster.Gossip{}, err
+		}
+	}
+	secret := make([]byte, members.KeySize)
+	_, _ = rand.Read(secret) // it never fails
+	if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.AddKey, Key: secret}); err != nil {
+		return roster.Gossip{}, err
+	}
+	if err := c.group.Fence(ctx); err != nil {
+		return roster.Gossip{}, err
+	}
+	for _, g := range c.group.Roster().Gossip() {
+		if string(g.Key) == string(secret) {
+			return g, nil
+		}
+	}
+	return roster.Gossip{}, fmt.Errorf("%w: the new one is gone already; does somebody else rotate?", roster.ErrNoKey)
+}
+
+// all waits until every member that answers, or that gossip sees, has done something.
+func (c *Cluster) all(ctx context.Context, what string, did func(report) bool) error {
+	nudge(c.wake)
+	var behind []string
+	err := c.until(ctx, func(ctx context.Context) (bool, error) {
+		names := append(c.others(), c.Self())
+		reports := c.reports(ctx, names)
+		behind = nil
+		for _, name := range names {
+			r, answers := reports[name]
+			if answers && !did(r) || !answers && c.presence.of(name) == Alive {
+				behind = append(behind, name)
+			}
+		}
+		return len(behind) == 0, nil
+	}, what)
+	if err != nil && len(behind) > 0 {
+		return fmt.Errorf("on %v: %w", behind, err)
+	}
+	return err
+}
