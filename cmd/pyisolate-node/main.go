@@ -59,6 +59,6 @@ it does.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newRun(), newServe(), newConfig(), newContext(), newNode(), newTop(), newEvents(), newPolicy(), newCell(), newDoctor(), newConformance(), newVersion(), newBench(), newBenchHost(), newBenchChannel(), newBenchKernel(), newMan())
+	root.AddCommand(newRun(), newServe(), newInit(), newCluster(), newConfig(), newContext(), newNode(), newTop(), newEvents(), newPolicy(), newCell(), newDoctor(), newConformance(), newVersion(), newBench(), newBenchHost(), newBenchChannel(), newBenchKernel(), newMan())
 	return root
 }

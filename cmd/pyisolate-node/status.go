@@ -19,6 +19,7 @@ const (
 	statusNotFound  = 5   // a node has no such thing
 	statusConflict  = 6   // the newest version is not the expected one
 	statusNoNode    = 7   // there is no node, or it ends
+	statusRefused   = 8   // the node does not do it, for the harm that it would do; or a cluster is not well
 	statusInternal  = 70  // the node could not do its work
 	statusKindBase  = 10  // plus the cell.Kind for policy and quota errors
 	statusInterrupt = 130 // Ctrl-C
@@ -38,6 +39,7 @@ var exitStatuses = []struct {
 	{statusNotFound, "the node has no such policy, version, token, source or cell"},
 	{statusConflict, "the policy's newest version is not the one that --expect names"},
 	{statusNoNode, "no node answers"},
+	{statusRefused, "Refused: the node does not do it; cluster status: something is wrong"},
 	{statusOfKind(cell.PolicyDenied), "PolicyDenied: the policy does not allow what was tried"},
 	{statusOfKind(cell.PolicyAuth), "PolicyAuth: the caller's token, role or tenant does not permit it"},
 	{statusOfKind(cell.Timeout), "Timeout: the wall-time limit passed"},
@@ -88,6 +90,8 @@ func statusOf(err error) int {
 		return statusOfKind(cell.PolicyAuth)
 	case errors.Is(err, fault.ErrUnavailable):
 		return statusNoNode
+	case errors.Is(err, fault.ErrRefused):
+		return statusRefused
 	}
 	return statusInternal
 }

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/pyisolate/pyisolate/api/client"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+)
+
+func newCluster() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "cluster",
+		Short: "Form a cluster of nodes, and look after it",
+		Long: `Form a cluster of nodes, and look after it. init founds one; each further node joins with a
+token that invite makes. All commands but join call a node that serves; any member answers for
+all of them.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newClusterInvite(), newClusterInvites(), newClusterWithdraw(), newClusterJoin(), newClusterMembers(), newClusterStatus(),
+		newClusterDrain(), newClusterLeave(), newClusterRemove(), newClusterRotate())
+	return c
+}
+
+// completeMembers are the names of the cluster's nodes.
+var completeMembers = asked(func(ctx context.Context, node *client.Client) (names []string, _ error) {
+	answer, err := node.Cluster.ListMembers(ctx, connect.NewRequest(&pb.ListMembersRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range answer.Msg.GetMembers() {
+		names = append(names, m.GetName())
+	}
+	return names, nil
+})
+
+// completeInvites are the ids of invitations that are open.
+var completeInvites = asked(func(ctx context.Context, node *client.Client) (ids []string, _ error) {
+	answer, err := node.Cluster.ListInvites(ctx, connect.NewRequest(&pb.ListInvitesRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range answer.Msg.GetInvitations() {
+		ids = append(ids, v.GetId())
+	}
+	return ids, nil
+})
+
+func newClusterInvite() *cobra.Command {
+	var life time.Duration
+	c := &cobra.Command{
+		Use:   "invite [NODE]",
+		Short: "Make a token with which one node can join, once, and print it",
+		Long: `Make a token with which one node can join, once, and print it. The cluster keeps only its hash.
+With NODE it is for a node of that name alone. Hand it over like a password: whoever is first
+has the place.`,
+		Example: "  pyisolate-node cluster invite n2 --expires 10m >token",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	c.Flags().DurationVar(&life, "expires", pki.DefaultInvite, "how long it can be used, at most 168h")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		request := &pb.InviteRequest{Lifetime: durationpb.New(life)}
+		if len(args) > 0 {
+			request.Node = args[0]
+		}
+		answer, err := r.Cluster.Invite(ctx, connect.NewRequest(request))
+		if err != nil {
+			return err
+		}
+		out := invitationJSONOf(answer.Msg.GetInvitation())
+		out.Token = answer.Msg.GetToken()
+		r.show(out, "%s", plain(out.Token))
+		return nil
+	})
+}
+
+func newClusterWithdraw() *cobra.Command {
+	c := &cobra.Command{Use: "withdraw ID", Short: "End an invitation; a node that has joined with it stays", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: completeInvites}
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		_, err := r.Cluster.Withdraw(ctx, connect.NewRequest(&pb.WithdrawRequest{Id: args[0]}))
+		if err == nil {
+			r.show(map[string]any{"withdrawn": args[0]}, "withdrawn: invitation %s", plain(args[0]))
+		}
+		return err
+	})
+}
+
+func newClusterRemove() *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use:   "remove NODE",
+		Short: "Take a node out of the cluster, for good",
+		Long: `Take a node out of the cluster, for good: its certificates are let in nowhere any more, and its
+cells are gone. It is for nodes that do not come back; one that runs is asked with leave.
+
+A voter without which those that are left and alive are no majority is not removed, for nothing
+could change then. With --force it is: when those that are away are lost for ever.`,
+		Example:           "  pyisolate-node cluster remove n3",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeMembers,
+	}
+	c.Flags().BoolVar(&force, "force", false, "also when no majority of the voters is left alive")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		_, err := r.Cluster.Remove(ctx, connect.NewRequest(&pb.RemoveRequest{Node: args[0], Force: force}))
+		if err == nil {
+			r.show(map[string]any{"removed": args[0]}, "removed: node %s", plain(args[0]))
+		}
+		return err
+	})
+}
+
+// emptyFlags say what becomes of a node's cells.
+type emptyFlags struct {
+	closing bool
+	grace   time.Duration
+}
+
+func (f *emptyFlags) add(c *cobra.Command) {
+	c.Flags().BoolVar(&f.closing, "close-cells", false, "close its cells, which cannot move")
+	c.Flags().DurationVar(&f.grace, "grace", 10*time.Second, "how long what is under way in them may go on before, at most 1m")
+}
+
+func newClusterDrain() *cobra.Command {
+	var how emptyFlags
+	c := &cobra.Command{
+		Use:   "drain [NODE]",
+		Short: "Have a node take no more cells, until it is started again",
+		Long: `Have a node, or the one that is called, take no more cells until it is started again, and wait
+until it has none. Cells cannot move yet: a node that has any is refused, unless --close-cells
+ends them.`,
+		Example:           "  pyisolate-node cluster drain n3 --close-cells --grace 30s",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeMembers,
+	}
+	how.add(c)
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		request := &pb.DrainRequest{CloseCells: how.closing, Grace: durationpb.New(how.grace)}
+		if len(args) > 0 {
+			request.Node = args[0]
+		}
+		answer, err := r.Cluster.Drain(ctx, connect.NewRequest(request))
+		if err != nil {
+			return err
+		}
+		closed := []string{}
+		for _, one := range answer.Msg.GetClosed() {
+			closed = append(closed, one.GetTenant()+"/"+one.GetName())
+		}
+		r.show(map[string]any{"node": answer.Msg.GetNode(), "closed": closed}, "drained: node %s, %d cells closed", plain(answer.Msg.GetNode()), len(closed))
+		return nil
+	})
+}
+
+func newClusterLeave() *cobra.Command {
+	var how emptyFlags
+	c := &cobra.Command{
+		Use:   "leave",
+		Short: "Drain the node that is called, and take it out of the cluster",
+		Long: `Drain the node that is called, and take it out of the cluster, for good. Then end it. To come
+back it is invited and joins anew, after cluster/ and policies/ of its data directory were moved
+away.`,
+		Example: "  pyisolate-node cluster leave --close-cells",
+		Args:    cobra.NoArgs,
+	}
+	how.add(c)
+	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
+		_, err := r.Cluster.Leave(ctx, connect.NewRequest(&pb.LeaveRequest{CloseCells: how.closing, Grace: durationpb.New(how.grace)}))
+		if err == nil {
+			r.show(map[string]any{"left": true}, "left: end the node now")
+		}
+		return err
+	})
+}
+
+func newClusterRotate() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rotate-keys",
+		Short: "Seal gossip with a new key, and forget the old ones",
+		Long: `Seal gossip with a new key, and forget the old ones, when all members have done each step
+before. All members have to be there. What was interrupted goes on with the next call.`,
+		Args: cobra.NoArgs,
+	}
+	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
+		answer, err := r.Cluster.RotateKeys(ctx, connect.NewRequest(&pb.RotateKeysRequest{}))
+		if err == nil {
+			r.show(map[string]any{"key": answer.Msg.GetKey()}, "rotated: gossip is sealed with key %s", plain(answer.Msg.GetKey()))
+		}
+		return err
+	})
+}

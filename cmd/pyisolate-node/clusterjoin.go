@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/api/client/contexts"
+	"github.com/pyisolate/pyisolate/cluster"
+	"github.com/pyisolate/pyisolate/cluster/enroll"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+)
+
+// joinWithin is how long a node asks to be let in.
+const joinWithin = time.Minute
+
+func newClusterJoin() *cobra.Command {
+	var at placeFlags
+	c := &cobra.Command{
+		Use:   "join TOKEN|- --advertise HOST:PORT",
+		Short: "Make a node that does not serve yet a member of a cluster",
+		Long: `Make a node that does not serve yet a member of a cluster, with a token that cluster invite has
+made. With - the token is read from standard input, where other users of the machine do not see
+it. The key of the node's certificate is made here, and does not leave the machine.
+
+The cluster's policies and tokens are the node's then; a node that has policies of its own is
+refused. serve takes part from then on.`,
+		Example: "  pyisolate-node cluster join - --name n2 --advertise 10.0.0.2:7700 <token",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			err := at.check()
+			if err != nil {
+				return err
+			}
+			token := args[0]
+			if token == "-" {
+				if token, err = contexts.TokenFrom(c.InOrStdin()); err != nil {
+					return usageError{err}
+				}
+			}
+			if _, err := pki.ParseToken(token); err != nil {
+				return usageError{err}
+			}
+			return asRefused(at.become(c, "joined", func(ctx context.Context, data, dir string) error {
+				if err := noPolicies(data); err != nil {
+					return err
+				}
+				ctx, cancel := context.WithTimeout(ctx, joinWithin)
+				defer cancel()
+				return cluster.Join(ctx, cluster.Joining{Dir: dir, Token: token, Node: at.name, Address: at.advertise})
+			}))
+		},
+	}
+	at.add(c)
+	return c
+}
+
+// noPolicies refuses a node that would lose what it has.
+func noPolicies(data string) error {
+	dir := filepath.Join(data, "policies")
+	switch _, err := os.Lstat(dir); {
+	case err == nil:
+		return usageError{fmt.Errorf("%s has policies and tokens of its own, in place of which the cluster's would come: export what is needed with policy get, and move the directory away", dir)}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return nil
+}
+
+// asRefused says which refusals of a cluster are the operator's to mend: another token, or another
+// name.
+func asRefused(err error) error {
+	for _, reason := range []error{pki.ErrToken, pki.ErrLapsed, pki.ErrUsed, pki.ErrFingerprint, enroll.ErrName} {
+		if errors.Is(err, reason) {
+			return usageError{err}
+		}
+	}
+	return asUsage(err)
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+)
+
+// invitationJSON is an invitation as --json prints it.
+type invitationJSON struct {
+	ID      string     `json:"id"`
+	Node    string     `json:"node,omitempty"`
+	Expires *time.Time `json:"expires"`
+	Joined  string     `json:"joined,omitempty"`
+	Token   string     `json:"token,omitempty"`
+}
+
+func invitationJSONOf(v *pb.Invitation) invitationJSON {
+	return invitationJSON{ID: v.GetId(), Node: v.GetNode(), Expires: momentOf(v.GetExpires()), Joined: v.GetJoined()}
+}
+
+func newClusterInvites() *cobra.Command {
+	c := &cobra.Command{Use: "invites", Short: "List the invitations that are open, without their tokens", Args: cobra.NoArgs}
+	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
+		answer, err := r.Cluster.ListInvites(ctx, connect.NewRequest(&pb.ListInvitesRequest{}))
+		if err != nil {
+			return err
+		}
+		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
+		defer func() { _ = table.Flush() }()
+		if !r.asJSON && len(answer.Msg.GetInvitations()) > 0 {
+			fmt.Fprintln(table, "ID\tFOR\tEXPIRES\tJOINED")
+		}
+		for _, v := range answer.Msg.GetInvitations() {
+			if r.asJSON {
+				r.line(invitationJSONOf(v))
+				continue
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", plain(v.GetId()), plain(cmp.Or(v.GetNode(), "any")), when(v.GetExpires()), plain(cmp.Or(v.GetJoined(), "-")))
+		}
+		return nil
+	})
+}
+
+// memberJSON is a member as --json prints it.
+type memberJSON struct {
+	Name     string            `json:"name"`
+	Address  string            `json:"address"`
+	State    string            `json:"state"`
+	Voter    bool              `json:"voter"`
+	Leader   bool              `json:"leader"`
+	Session  bool              `json:"session"`
+	Joined   *time.Time        `json:"joined"`
+	CPUs     float64           `json:"cpus,omitempty"`
+	Memory   uint64            `json:"memory,omitempty"`
+	Cells    uint64            `json:"max_cells,omitempty"`
+	Python   string            `json:"python,omitempty"`
+	Backends []string          `json:"backends,omitempty"`
+	Layers   []string          `json:"layers,omitempty"`
+	NUMA     uint64            `json:"numa,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+}
+
+func memberJSONOf(m *pb.Member) memberJSON {
+	t := m.GetTraits()
+	return memberJSON{Name: m.GetName(), Address: m.GetAddress(), State: m.GetState(), Voter: m.GetVoter(), Leader: m.GetLeader(),
+		Session: m.GetSession(), Joined: momentOf(m.GetJoined()), CPUs: float64(t.GetCpus()) / 1000, Memory: t.GetMemory(), Cells: t.GetCells(),
+		Python: t.GetPython(), Backends: t.GetBackends(), Layers: t.GetLayers(), NUMA: t.GetNuma(), Labels: t.GetLabels()}
+}
+
+// role of a member, in one word.
+func (m memberJSON) role() string {
+	switch {
+	case m.Leader:
+		return "leader"
+	case m.Voter:
+		return "voter"
+	}
+	return "member"
+}
+
+func (m memberJSON) runs() string {
+	if m.Session {
+		return "yes"
+	}
+	return "no"
+}
+
+func newClusterMembers() *cobra.Command {
+	c := &cobra.Command{
+		Use: "members", Short: "List the nodes that belong to the cluster", Args: cobra.NoArgs,
+		Long: `List the nodes that belong to the cluster, as the node that answers sees them. STATE is what gossip
+says, a hint: alive, failed, left or unseen. LEASE: cells can run there. What a node says of itself is
+missing while it is not alive; --json has more of it.`,
+	}
+	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
+		answer, err := r.Cluster.ListMembers(ctx, connect.NewRequest(&pb.ListMembersRequest{}))
+		if err != nil {
+			return err
+		}
+		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
+		defer func() { _ = table.Flush() }()
+		if !r.asJSON {
+			fmt.Fprintln(table, "NODE\tSTATE\tROLE\tLEASE\tADDRESS\tCPUS\tMEMORY\tPYTHON\tLABELS")
+		}
+		for _, m := range answer.Msg.GetMembers() {
+			out := memberJSONOf(m)
+			if r.asJSON {
+				r.line(out)
+				continue
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%g\t%d MiB\t%s\t%s\n", plain(out.Name), plain(out.State), out.role(), out.runs(), plain(out.Address), out.CPUs,
+				out.Memory>>20, plain(cmp.Or(out.Python, "-")), cmp.Or(labels(out.Labels), "-"))
+		}
+		return nil
+	})
+}
+
+// labels are for people, in order.
+func labels(of map[string]string) string {
+	var words []string
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		words = append(words, plain(key)+"="+plain(of[key]))
+	}
+	return strings.Join(words, ",")
+}
+
+// clusterJSON is the status as --json prints it.
+type clusterJSON struct {
+	Cluster      string     `json:"cluster"`
+	Node         string     `json:"node"`
+	Leader       string     `json:"leader"`
+	PolicyLeader string     `json:"policy_leader"`
+	Members      uint32     `json:"members"`
+	Alive        uint32     `json:"alive"`
+	Voters       uint32     `json:"voters"`
+	VotersAlive  uint32     `json:"voters_alive"`
+	Voter        bool       `json:"voter"`
+	Authority    bool       `json:"authority"`
+	Lease        bool       `json:"lease"`
+	Applied      uint64     `json:"applied"`
+	Certificate  *time.Time `json:"certificate_expires"`
+	GossipKeys   []string   `json:"gossip_keys"`
+	Problems     []string   `json:"problems"`
+}
+
+func newClusterStatus() *cobra.Command {
+	c := &cobra.Command{
+		Use: "status", Short: "Tell how the cluster is, as a node knows it", Args: cobra.NoArgs,
+		Long: `Tell how the cluster is, as the node that answers knows it, also while it is cut off. What is wrong
+is on standard error, a line each, and the command fails with status 8 then.`,
+	}
+	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
+		answer, err := r.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
+		if err != nil {
+			return err
+		}
+		s := answer.Msg
+		r.show(clusterJSON{s.GetCluster(), s.GetNode(), s.GetLeader(), s.GetPolicyLeader(), s.GetMembers(), s.GetAlive(), s.GetVoters(), s.GetVotersAlive(),
+			s.GetVoter(), s.GetAuthority(), s.GetLease(), s.GetApplied(), momentOf(s.GetCertificateExpires()), listOf(s.GetGossipKeys()), listOf(s.GetProblems())},
+			"cluster %s, seen from node %s\nmembers %d, of which %d alive; voters %d, of which %d alive\nleader %s, of policies %s; applied %d\n%s\ncertificate until %s, gossip keys %s",
+			plain(s.GetCluster()), plain(s.GetNode()), s.GetMembers(), s.GetAlive(), s.GetVoters(), s.GetVotersAlive(),
+			plain(cmp.Or(s.GetLeader(), "unknown")), plain(cmp.Or(s.GetPolicyLeader(), "unknown")), s.GetApplied(), standingOf(s),
+			when(s.GetCertificateExpires()), plain(strings.Join(s.GetGossipKeys(), ", ")))
+		if len(s.GetProblems()) == 0 {
+			return nil
+		}
+		if !r.asJSON {
+			for _, problem := range s.GetProblems() {
+				fmt.Fprintln(r.err, "problem:", plain(problem))
+			}
+		}
+		return exitStatus(statusRefused)
+	})
+}
+
+// standingOf is what the node that answers is in the cluster.
+func standingOf(s *pb.StatusResponse) string {
+	words := []string{"this node does not vote", "has no lease", "cannot sign certificates"}
+	if s.GetVoter() {
+		words[0] = "this node votes"
+	}
+	if s.GetLease() {
+		words[1] = "has a lease"
+	}
+	if s.GetAuthority() {
+		words[2] = "can sign certificates"
+	}
+	return strings.Join(words, ", ")
+}
+
+// listOf is an empty list in JSON where there is none.
+func listOf(words []string) []string { return append([]string{}, words...) }

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/cluster"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/node"
+)
+
+// placeFlags say which node a command makes a member of a cluster, while it does not serve.
+type placeFlags struct {
+	data, name, advertise string
+	asJSON                bool
+}
+
+func (f *placeFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.data, "data", os.Getenv("PYISOLATE_DATA"), "the node's data directory, as serve's (default: $PYISOLATE_DATA, or as serve's)")
+	c.Flags().StringVar(&f.name, "name", "", "the node's name, for all time: ^[a-z0-9-]{1,63}$ (default: the host's)")
+	c.Flags().StringVar(&f.advertise, "advertise", "", "HOST:PORT at which the other nodes reach this one; gossip uses the port after it")
+	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON, one object a line")
+	_ = c.MarkFlagRequired("advertise")
+	_ = c.MarkFlagDirname("data")
+}
+
+// check fills the name in and says what is wrong with the command line.
+func (f *placeFlags) check() error {
+	if f.name == "" {
+		host, _ := os.Hostname()
+		f.name, _, _ = strings.Cut(strings.ToLower(host), ".")
+		if !pki.ValidName(f.name) {
+			return usageError{fmt.Errorf("the host's name %q cannot be a node's: give one with --name", plain(host))}
+		}
+	}
+	if !pki.ValidName(f.name) {
+		return usageError{fmt.Errorf("--name %q: a node's name has 1 to 63 of a-z, 0-9 and -", plain(f.name))}
+	}
+	if err := pki.ValidAddress(f.advertise); err != nil {
+		return usageError{fmt.Errorf("--advertise: %w", err)}
+	}
+	return nil
+}
+
+// membershipJSON is what a node has become, as --json prints it.
+type membershipJSON struct {
+	Cluster string `json:"cluster"`
+	Node    string `json:"node"`
+	Address string `json:"address"`
+	Data    string `json:"data"`
+}
+
+// become makes the node a member by do, which is given the directory of its cluster, and says so.
+func (f *placeFlags) become(c *cobra.Command, done string, do func(ctx context.Context, data, dir string) error) error {
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return node.WithData(f.data, version, func(data string) error {
+		dir := filepath.Join(data, "cluster")
+		if cluster.Exists(dir) {
+			return memberAlready(dir)
+		}
+		if err := do(ctx, data, dir); err != nil {
+			return err
+		}
+		id, err := pki.LoadIdentity(filepath.Join(dir, "identity.pem"))
+		if err != nil {
+			return err
+		}
+		r := &remote{out: c.OutOrStdout(), asJSON: f.asJSON}
+		r.show(membershipJSON{id.Cluster(), id.Name(), f.advertise, data}, "%s: cluster %s, node %s at %s\nstart it with: pyisolate-node serve --data %s",
+			done, id.Cluster(), id.Name(), f.advertise, data)
+		return nil
+	})
+}
+
+// memberAlready says of which cluster a directory is.
+func memberAlready(dir string) error {
+	id, err := pki.LoadIdentity(filepath.Join(dir, "identity.pem"))
+	if err != nil {
+		return usageError{fmt.Errorf("%s has a cluster's files already, and they cannot be read: %w; move the directory away if they are not needed", dir, err)}
+	}
+	return usageError{fmt.Errorf("%s: this is node %s of cluster %s already: start it with serve, or move the directory away if the cluster is no more", dir, id.Name(), id.Cluster())}
+}
+
+func newInit() *cobra.Command {
+	var at placeFlags
+	var title string
+	c := &cobra.Command{
+		Use:   "init --advertise HOST:PORT",
+		Short: "Found a cluster, with a node that does not serve yet as its first",
+		Long: `Found a cluster, with a node that does not serve yet as its first: make the authority that
+signs the nodes' certificates, the node's own certificate and the first key of gossip, in
+cluster/ of its data directory. What the node has, policies and tokens too, it keeps, and the
+cluster has it then.
+
+serve takes part from then on. Others join with a token that cluster invite makes. Keep a copy
+of cluster/authority.pem where nobody else reads it: whoever has it can make nodes.`,
+		Example: "  pyisolate-node init --name n1 --advertise 10.0.0.1:7700\n  pyisolate-node serve",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := at.check(); err != nil {
+				return err
+			}
+			return asUsage(at.become(c, "founded", func(ctx context.Context, _, dir string) error {
+				return cluster.Found(ctx, cluster.Founding{Dir: dir, Cluster: cmp.Or(title, at.name), Node: at.name, Address: at.advertise})
+			}))
+		},
+	}
+	at.add(c)
+	c.Flags().StringVar(&title, "cluster", "", "what the cluster is called, for people, in its certificates (default: as its first node)")
+	return c
+}
