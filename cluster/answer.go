@@ -255,9 +255,8 @@ func (c *Cluster) voters() (names []string) {
 
 // report is what a node tells others of how far it is.
 type report struct {
-	// Applied of the directory and roster, and Policies of the policies' log.
-	Applied  uint64 `json:"applied"`
-	Policies uint64 `json:"policies"`
+	// Applied is the last change of directory and roster that it knows.
+	Applied uint64 `json:"applied"`
 	// Keys of gossip that it has, by their ids in package members; the first seals.
 	Keys []string `json:"keys"`
 }
@@ -266,9 +265,6 @@ func (c *Cluster) report() report {
 	r := report{Applied: c.group.Applied()}
 	if c.members != nil {
 		r.Keys = c.members.Keys()
-	}
-	if p := c.policies.Load(); p != nil {
-		r.Policies, _ = p.group.Progress()
 	}
 	return r
 }

@@ -27,10 +27,9 @@ type membership interface {
 	AddNonvoter(ctx context.Context, node string) error
 	AddVoter(ctx context.Context, node string) error
 	Remove(ctx context.Context, node string) error
-	Hand(ctx context.Context) error
-	// Last entry at this node, and how far a report says that another is.
-	Last() uint64
-	Reached(report) uint64
+	HandOver(ctx context.Context) error
+	// Behind is how many entries another node lacks, of those that this one has.
+	Behind(ctx context.Context, node string, r report) (uint64, error)
 }
 
 // govern keeps the groups that this node leads in step with the roster.
@@ -89,9 +88,12 @@ func (c *Cluster) steps(ctx context.Context, g membership, decides bool) ([]step
 			asked = append(asked, m.Name)
 		}
 	}
-	last := g.Last()
 	for name, r := range c.reports(ctx, asked) {
-		s.ready[name] = g.Reached(r)+behindBy >= last
+		s.ready[name] = false
+		if _, added := servers[name]; added {
+			behind, err := g.Behind(ctx, name, r)
+			s.ready[name] = err == nil && behind <= behindBy
+		}
 	}
 	return s.plan(), nil
 }
@@ -108,7 +110,7 @@ func (c *Cluster) take(g membership, s step) error {
 	case removeServer:
 		err = g.Remove(ctx, s.node)
 	case handLead:
-		err = g.Hand(ctx)
+		err = g.HandOver(ctx)
 	case notePromotion:
 		_, err = c.group.Enrol(ctx, roster.Command{Op: roster.Promote, Name: s.node})
 	}
@@ -155,17 +157,17 @@ func (d directoryGroup) Remove(ctx context.Context, node string) error {
 	return settle(ctx, d.c.group.Raft().RemoveServer(raft.ServerID(node), 0, changeTime))
 }
 
-// Hand implements membership.
-func (d directoryGroup) Hand(ctx context.Context) error {
+// HandOver implements membership.
+func (d directoryGroup) HandOver(ctx context.Context) error {
 	d.c.handOver(ctx)
 	return nil
 }
 
-// Last implements membership.
-func (d directoryGroup) Last() uint64 { return d.c.group.Applied() }
-
-// Reached implements membership.
-func (d directoryGroup) Reached(r report) uint64 { return r.Applied }
+// Behind implements membership.
+func (d directoryGroup) Behind(_ context.Context, _ string, r report) (uint64, error) {
+	now := d.c.group.Applied()
+	return now - min(now, r.Applied), nil
+}
 
 // settle waits for what Raft was asked for. It goes on when ctx ends before.
 func settle(ctx context.Context, f raft.Future) error {

@@ -73,12 +73,9 @@ type Status struct {
 // Status of the cluster as this node knows it. It asks nobody.
 func (c *Cluster) Status() Status {
 	s := Status{
-		Cluster: c.ID(), Self: c.Self(), Leader: c.group.Leader(), Authority: c.authority.Load() != nil,
+		Cluster: c.ID(), Self: c.Self(), Leader: c.group.Leader(), PolicyLeader: c.policyLeader(), Authority: c.authority.Load() != nil,
 		Current: c.current.Load(), Applied: c.group.Applied(), Certificate: c.identity.NotAfter(),
 		Keys: c.members.Keys(), Wire: c.wire.Stats(),
-	}
-	if p := c.policies.Load(); p != nil {
-		s.PolicyLeader = p.group.Leader()
 	}
 	if err := c.group.Failure(); err != nil {
 		s.Failure = err.Error()

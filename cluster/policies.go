@@ -3,47 +3,55 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 
-	"github.com/hashicorp/raft"
-
+	"github.com/pyisolate/pyisolate/cluster/control"
 	"github.com/pyisolate/pyisolate/cluster/wire"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
-// PolicyGroup is the Raft group of the policies, as Govern needs it. Servers are named as nodes. Its
-// methods may be called from any goroutine.
+// PolicyGroup is the Raft group of the policies, as Govern needs it.
 type PolicyGroup interface {
-	// Leader of the group, or "".
+	// Leader of the group, or "". Leads: it is this node, which is ready to.
 	Leader() string
-	// Servers of the group, and whether each of them votes.
-	Servers() (map[string]bool, error)
+	Leads() bool
+	// Members of the group, and how many entries one of them lacks of those that this node has.
+	Members() ([]policystore.Member, error)
+	Lag(ctx context.Context, node string) (uint64, error)
 	// AddNonvoter, AddVoter and Remove change them, at the leader. AddVoter promotes.
 	AddNonvoter(ctx context.Context, node string) error
 	AddVoter(ctx context.Context, node string) error
 	Remove(ctx context.Context, node string) error
-	// Hand gives the lead to another voter.
-	Hand(ctx context.Context) error
-	// Progress tells which entry of the log was applied here, and which is the last here.
-	Progress() (applied, last uint64)
-	// Answer does at the leader what another node has forwarded.
+	// HandOver has another voter lead.
+	HandOver(ctx context.Context) error
+	// Answer does what another node has forwarded.
 	Answer(ctx context.Context, from string, request []byte) []byte
 }
 
-// Policies is how the policy store of this node becomes one of the cluster's. The first node begins
-// the group; the others are added to it, see Govern.
+var _ PolicyGroup = (*policystore.Store)(nil)
+
+// Policies is how the policy store of this node becomes one of the cluster's. The group begins with
+// the store of the first node, which [policystore.Found] has prepared; the others are added, see
+// [Cluster.Govern].
 func (c *Cluster) Policies() *policystore.Cluster {
-	p := &policystore.Cluster{Transport: c.transport(wire.Policy), Timeout: c.config.Timeout}
-	if c.note.Founder {
-		p.Bootstrap = []raft.Server{{ID: raft.ServerID(c.Self()), Address: raft.ServerAddress(c.Self())}}
+	return &policystore.Cluster{
+		Transport: c.transport(wire.Policy), Forward: c.forwardPolicy, Timeout: c.config.Timeout,
 	}
-	return p
+}
+
+func (c *Cluster) forwardPolicy(ctx context.Context, node string, request []byte) ([]byte, error) {
+	answer, err := c.control.Ask(ctx, node, topicPolicy, request)
+	if errors.Is(err, control.ErrNotDone) {
+		return nil, fmt.Errorf("%w: %w", policystore.ErrNotLeader, err)
+	}
+	return answer, err
 }
 
 // Govern keeps the membership of the policies' group in step with the roster whenever this node
-// leads it, and answers what other nodes forward. It is called once. The group has to live until
-// Close has returned, or answer with errors.
+// leads it, and answers what other nodes forward. It is called once. The group may be closed before
+// the Cluster, if it answers with errors then; its transport ends with the Cluster's port.
 func (c *Cluster) Govern(p PolicyGroup) error {
-	if !c.policies.CompareAndSwap(nil, &policies{p, c.Self()}) {
+	if !c.policies.CompareAndSwap(nil, &policies{p}) {
 		return errors.New("the cluster governs a group of policies already")
 	}
 	return c.control.Handle(topicPolicy, func(ctx context.Context, from string, request []byte) ([]byte, error) {
@@ -52,48 +60,34 @@ func (c *Cluster) Govern(p PolicyGroup) error {
 }
 
 // policies is their group as a membership.
-type policies struct {
-	group PolicyGroup
-	self  string
-}
+type policies struct{ PolicyGroup }
 
 var _ membership = (*policies)(nil)
 
 // Leading implements membership.
-func (p *policies) Leading() bool { return p.group.Leader() == p.self }
+func (p *policies) Leading() bool { return p.Leads() }
 
 // Servers implements membership.
-func (p *policies) Servers() (map[string]bool, error) { return p.group.Servers() }
-
-// AddNonvoter implements membership.
-func (p *policies) AddNonvoter(ctx context.Context, node string) error {
-	return p.group.AddNonvoter(ctx, node)
+func (p *policies) Servers() (map[string]bool, error) {
+	list, err := p.Members()
+	all := map[string]bool{}
+	for _, m := range list {
+		all[m.Node] = m.Voter
+	}
+	return all, err
 }
 
-// AddVoter implements membership.
-func (p *policies) AddVoter(ctx context.Context, node string) error {
-	return p.group.AddVoter(ctx, node)
+// Behind implements membership.
+func (p *policies) Behind(ctx context.Context, node string, _ report) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return p.Lag(ctx, node)
 }
-
-// Remove implements membership.
-func (p *policies) Remove(ctx context.Context, node string) error { return p.group.Remove(ctx, node) }
-
-// Hand implements membership.
-func (p *policies) Hand(ctx context.Context) error { return p.group.Hand(ctx) }
-
-// Last implements membership.
-func (p *policies) Last() uint64 {
-	_, last := p.group.Progress()
-	return last
-}
-
-// Reached implements membership.
-func (p *policies) Reached(r report) uint64 { return r.Policies }
 
 // policyLeader leads the policies, or "".
 func (c *Cluster) policyLeader() string {
 	if p := c.policies.Load(); p != nil {
-		return p.group.Leader()
+		return p.Leader()
 	}
 	return ""
 }

@@ -108,7 +108,7 @@ func (c *Cluster) dropped(ctx context.Context, node string) error {
 			return false, err
 		}
 		if p := c.policies.Load(); p != nil {
-			servers, err := p.group.Servers()
+			servers, err := p.Servers()
 			if _, there := servers[node]; err != nil || there {
 				return false, err
 			}
@@ -171,7 +171,7 @@ func (c *Cluster) leave(ctx context.Context) error {
 func (c *Cluster) handAll(ctx context.Context) error {
 	c.handOver(ctx)
 	if c.policyLeader() == c.Self() {
-		if err := c.policies.Load().group.Hand(ctx); err != nil {
+		if err := c.policies.Load().HandOver(ctx); err != nil {
 			c.log.Info("the lead of the policies is not handed over", "error", err)
 		}
 	}
