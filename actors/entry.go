@@ -1,0 +1,20 @@
+package actors
+
+import "context"
+
+// ForgetEntry is Forget of a cell by its entry, for a Directory that does not look it up any more:
+// its name is another node's.
+func (s *System) ForgetEntry(e Entry) <-chan struct{} {
+	if e.PID == nil || e.idle == nil || !e.idle.Load() {
+		return nil
+	}
+	s.root.Stop(e.PID)
+	return e.gone
+}
+
+// KillEntry kills a cell of this node by its entry, for good, and returns at once.
+func (s *System) KillEntry(a Address, e Entry, reason string) {
+	if e.PID != nil { // it needs no credit
+		s.root.Send(e.PID, newRequest(context.WithoutCancel(s.life), Envelope{To: a, Body: Kill{Reason: reason}}, func() {}))
+	}
+}

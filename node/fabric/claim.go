@@ -1,0 +1,226 @@
+package fabric
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/group"
+)
+
+// tries bounds how often a claim is proposed that others' names or lost answers are in the way of.
+const tries = 4
+
+// claim gives this node a name, and returns the record. It may be that of another node, or an
+// earlier one of this node, when the same request has made it.
+func (f *Fabric) claim(ctx context.Context, a actors.Address, request, policy string, version uint64) (r directory.Record, err error) {
+	if request == "" {
+		request = rand.Text() // what comes again is known again
+	}
+	if err := f.given(ctx, a); err != nil {
+		return r, err
+	}
+	for range tries {
+		seat, err := f.seat()
+		if err != nil {
+			return r, err
+		}
+		c := directory.Command{Op: directory.Claim, Seat: seat, Cell: cellOf(a), Request: request, Policy: policy, Version: version}
+		out, err := f.at().Group().Propose(ctx, c)
+		switch {
+		case err == nil:
+			f.own(a, out.Record)
+			return out.Record, nil
+		case errors.Is(err, group.ErrUncertain) && ctx.Err() == nil: // the same request is answered as the first was
+		case errors.Is(err, directory.ErrTaken):
+			if err := f.makeRoom(ctx, seat, out.Record); err != nil {
+				return r, err
+			}
+		case errors.Is(err, directory.ErrNoSession): // it has lapsed since
+			return r, errCutOff
+		default:
+			f.repent(a, request)
+			return r, told(err)
+		}
+	}
+	f.repent(a, request)
+	return r, cell.Errorf(cell.Busy, "the name %s could not be had: others have claimed it, or the cluster's leader changes; try again", a)
+}
+
+// seat is this node in its session, while it may claim.
+func (f *Fabric) seat() (directory.Seat, error) {
+	c := f.at()
+	if c == nil || c.Lease() == nil {
+		return directory.Seat{}, errCutOff
+	}
+	seat, valid := c.Lease().Seat()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !valid || f.leaving {
+		return directory.Seat{}, errCutOff
+	}
+	return seat, nil
+}
+
+// own notes what this node has.
+func (f *Fabric) own(a actors.Address, r directory.Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.at(); c != nil && r.Owner.Node == c.Self() {
+		f.owned[a] = claim{r.Owner, r.Epoch}
+	}
+}
+
+// makeRoom has whoever holds a name and does not use it any more give it up, or says why not.
+func (f *Fabric) makeRoom(ctx context.Context, seat directory.Seat, r directory.Record) error {
+	a := addressOf(r.Cell)
+	switch {
+	case r.Phase == directory.Suspended && r.Checkpoint == "":
+		return f.release(ctx, r.Cell, directory.Seat{}, r.Epoch)
+	case r.Phase == directory.Suspended:
+		return cell.Errorf(cell.Invalid, "there is a cell %s already: it waits for a node that has its checkpoint; restore it, or use another name", a)
+	case r.Owner == seat: // of an actor of this node that is no more
+		return f.release(ctx, r.Cell, seat, r.Epoch)
+	case r.Owner.Node == seat.Node: // of an earlier session, whose end is on its way
+		return f.Refresh(ctx)
+	}
+	free, err := f.askForget(ctx, r.Owner.Node, r.Cell)
+	switch {
+	case err != nil:
+		return cell.Errorf(cell.Busy, "there is a cell %s on node %s, which does not answer; try again when its lease has lapsed: %v", a, r.Owner.Node, err)
+	case !free:
+		return cell.Errorf(cell.Invalid, "there is a cell %s already, on node %s; close it, or use another name", a, r.Owner.Node)
+	}
+	return nil
+}
+
+// repent gives back what a claim may have got whose answer nobody waits for any more.
+func (f *Fabric) repent(a actors.Address, request string) {
+	f.spawn(func() {
+		ctx, cancel := context.WithTimeout(f.life, time.Minute)
+		defer cancel()
+		if f.Refresh(ctx) != nil {
+			return // the session's end gives it back
+		}
+		r, known := f.record(a)
+		f.mu.Lock()
+		_, ours := f.owned[a]
+		f.mu.Unlock()
+		if known && r.Claim == request && r.Owner.Node == f.Self() && !ours {
+			_ = f.release(ctx, r.Cell, r.Owner, r.Epoch)
+		}
+	})
+}
+
+// Restart gives the next incarnation of a cell of this node its epoch.
+func (f *Fabric) Restart(ctx context.Context, a actors.Address, epoch uint64) (uint64, error) {
+	seat, err := f.seat()
+	if err != nil {
+		return 0, err
+	}
+	g := f.at().Group()
+	out, err := g.Propose(ctx, directory.Command{Op: directory.Restart, Seat: seat, Cell: cellOf(a), Epoch: epoch})
+	r := out.Record
+	if errors.Is(err, group.ErrUncertain) { // nobody else gives our cell an epoch in our session
+		if err = f.Refresh(ctx); err == nil {
+			var known bool
+			if r, known = g.Find(cellOf(a)); !known || r.Owner != seat || r.Epoch <= epoch {
+				err = cell.Errorf(cell.Busy, "it is not known whether cell %s has a new epoch; try again", a)
+			}
+		}
+	}
+	switch {
+	case errors.Is(err, directory.ErrStale), errors.Is(err, directory.ErrNoCell):
+		return 0, cell.Errorf(cell.CellGone, "cell %s is not this node's any more: %v", a, err)
+	case err != nil:
+		return 0, told(err)
+	}
+	f.own(a, r)
+	return r.Epoch, nil
+}
+
+// Release gives a name back that this node has in that epoch. That it has not is no error.
+func (f *Fabric) Release(ctx context.Context, a actors.Address, epoch uint64) error {
+	f.mu.Lock()
+	has, ours := f.owned[a]
+	if ours && has.epoch == epoch {
+		delete(f.owned, a)
+	}
+	f.mu.Unlock()
+	if !ours || has.epoch != epoch {
+		return nil
+	}
+	return told(f.release(ctx, cellOf(a), has.seat, epoch))
+}
+
+func (f *Fabric) release(ctx context.Context, c directory.Cell, seat directory.Seat, epoch uint64) error {
+	_, err := f.at().Group().Propose(ctx, directory.Command{Op: directory.Release, Seat: seat, Cell: c, Epoch: epoch})
+	if errors.Is(err, directory.ErrNoCell) || errors.Is(err, directory.ErrStale) { // it was done, or is another's
+		return nil
+	}
+	return err
+}
+
+// gone gives back what a cell had whose actor is no more, in the background.
+func (f *Fabric) gone(a actors.Address) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	has, ours := f.owned[a]
+	if !ours {
+		return
+	}
+	delete(f.owned, a)
+	if f.closed || f.leaving {
+		return // the end of the session does
+	}
+	done := make(chan struct{})
+	f.giving[a] = done
+	f.work.Go(func() {
+		defer func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			delete(f.giving, a)
+			close(done)
+		}()
+		f.giveBack(a, has)
+	})
+}
+
+// giveBack tries until it is done, or the session is not this any more.
+func (f *Fabric) giveBack(a actors.Address, has claim) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		ctx, cancel := context.WithTimeout(f.life, 10*time.Second)
+		err := f.release(ctx, cellOf(a), has.seat, has.epoch)
+		cancel()
+		if seat, _ := f.at().Lease().Seat(); err == nil || seat != has.seat {
+			return
+		}
+		select {
+		case <-f.life.Done():
+			return
+		case <-time.After(pause):
+			f.logger.Debug("a name is not given back yet", "cell", a.String(), "error", err)
+		}
+	}
+}
+
+// given waits until a name that this node gives back is given back.
+func (f *Fabric) given(ctx context.Context, a actors.Address) error {
+	f.mu.Lock()
+	done := f.giving[a]
+	f.mu.Unlock()
+	if done == nil {
+		return nil
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the name %s is still being given back: %w", a, context.Cause(ctx))
+	}
+}

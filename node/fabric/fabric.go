@@ -1,0 +1,200 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	"github.com/pyisolate/pyisolate/cluster"
+	"github.com/pyisolate/pyisolate/cluster/control"
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/group"
+	"github.com/pyisolate/pyisolate/cluster/members"
+	"github.com/pyisolate/pyisolate/cluster/wire"
+)
+
+// Cluster is what a Fabric needs of its cluster: *cluster.Cluster.
+type Cluster interface {
+	Self() string
+	Group() *group.Group
+	Lease() *group.Lease
+	Members() []cluster.Member
+	Control() *control.Control
+	Wire() *wire.Wire
+	Via(node string) actors.Via
+}
+
+var _ Cluster = (*cluster.Cluster)(nil)
+
+// Config of a Fabric. Node is needed.
+type Config struct {
+	// Node is what the Fabric asks of its node.
+	Node Node
+	// Margin is within what time guests end when a lease has lapsed. Default 1 s.
+	Margin time.Duration
+	// Keep is how long the record of a cell stays whose node is gone. Default 1 h.
+	Keep time.Duration
+	// Logger; nil: nobody is told.
+	Logger *slog.Logger
+}
+
+// Node starts and ends cells.
+type Node interface {
+	// Kill ends every cell now, and returns when none runs any more, or ctx has ended.
+	Kill(ctx context.Context, reason string) error
+	// Lease has hosts end themselves at that time of package boottime's clock. It must not block.
+	Lease(until time.Duration)
+	// Meta is what the node says of itself to the others.
+	Meta() members.Meta
+	// Room is what its cells have of it.
+	Room() Room
+}
+
+// Room is what there is for cells, and how much of it they have; bounds of 0 are none.
+type Room struct {
+	Cells, CellsUsed   int
+	Memory, MemoryUsed int64 // bytes
+	// Closed is why it takes no cells now, as "it is draining"; "": it does.
+	Closed string
+}
+
+// Fabric is a node's part.
+type Fabric struct {
+	config  Config
+	logger  *slog.Logger
+	names   names
+	calls   transport
+	system  atomic.Pointer[actors.System]
+	cluster atomic.Pointer[Cluster] // nil before Bind
+	life    context.Context         // until Close
+	end     context.CancelFunc
+	work    sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	leaving bool                              // Release was called: the end of the session gives all names back
+	owned   map[actors.Address]claim          // by this node, in its session
+	giving  map[actors.Address]chan struct{}  // being given back; closed when it was
+	lost    map[actors.Address]suspendedSince // records whose nodes are gone
+}
+
+// claim is what this node has of a name.
+type claim struct {
+	seat  directory.Seat
+	epoch uint64
+}
+
+type suspendedSince struct {
+	epoch uint64
+	since time.Time
+}
+
+// New makes a Fabric that knows no cluster yet.
+func New(c Config) *Fabric {
+	if c.Margin == 0 {
+		c.Margin = time.Second
+	}
+	if c.Keep == 0 {
+		c.Keep = time.Hour
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]claim{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{}}
+	f.life, f.end = context.WithCancel(context.Background())
+	f.names.fabric = f
+	f.calls.open(f)
+	return f
+}
+
+// Bind joins it to the cluster that it is the tenant of. It is called once.
+func (f *Fabric) Bind(c Cluster) error {
+	f.cluster.Store(&c)
+	if err := c.Control().Handle(forgetTopic, f.answerForget); err != nil {
+		return fmt.Errorf("fabric: %w", err)
+	}
+	for _, r := range c.Group().Records("") {
+		f.noteLost(r)
+	}
+	f.spawn(f.sweep)
+	return nil
+}
+
+// Follow tells it the actors that have the cells of this node: what Kill and Forget act on.
+func (f *Fabric) Follow(s *actors.System) { f.system.Store(s) }
+
+// Close ends what it does. The cells must have ended. The cluster is closed after it.
+func (f *Fabric) Close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.end()
+	f.work.Wait()
+	f.calls.close()
+}
+
+// spawn does something in a goroutine, unless the Fabric is closed.
+func (f *Fabric) spawn(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.work.Go(do)
+	}
+}
+
+// at is the cluster; nil before Bind.
+func (f *Fabric) at() Cluster {
+	if c := f.cluster.Load(); c != nil {
+		return *c
+	}
+	return nil
+}
+
+// Self is this node's name.
+func (f *Fabric) Self() string {
+	if c := f.at(); c != nil {
+		return c.Self()
+	}
+	return ""
+}
+
+// errCutOff is of a node without a lease.
+var errCutOff = fmt.Errorf("%w: this node is cut off from the cluster", fault.ErrUnavailable)
+
+// Valid says why nothing may be run or done for a guest now, or nil.
+func (f *Fabric) Valid() error {
+	c := f.at()
+	if c == nil || c.Lease() == nil {
+		return errCutOff
+	}
+	if _, valid := c.Lease().Seat(); !valid {
+		return errCutOff
+	}
+	return nil
+}
+
+// Refresh returns when all that was agreed before the call is known here.
+func (f *Fabric) Refresh(ctx context.Context) error {
+	c := f.at()
+	if c == nil {
+		return errCutOff
+	}
+	return told(c.Group().Fence(ctx))
+}
+
+// told is an error of the group in the words of callers.
+func told(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, group.ErrNoLeader), errors.Is(err, group.ErrClosed), errors.Is(err, directory.ErrNoSession):
+		return fmt.Errorf("%w: %w", errCutOff, err)
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package fabric
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/internal/strictjson"
+)
+
+// forgetTopic is for the name of a cell that has ended, and that its node keeps to tell of it.
+const forgetTopic = "cells/forget"
+
+// forgetWithin is how long another node may take to give a name up.
+const forgetWithin = 5 * time.Second
+
+// forgotten is the answer: the name is free.
+type forgotten struct {
+	Free bool `json:"free"`
+}
+
+func (f *Fabric) askForget(ctx context.Context, node string, c directory.Cell) (free bool, err error) {
+	request, err := json.Marshal(c)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, forgetWithin)
+	defer cancel()
+	back, err := f.at().Control().Ask(ctx, node, forgetTopic, request)
+	if err != nil {
+		return false, err
+	}
+	var answer forgotten
+	if err := strictjson.Unmarshal(back, &answer); err != nil {
+		return false, fmt.Errorf("the answer of node %s: %w", node, err)
+	}
+	return answer.Free, nil
+}
+
+// answerForget gives the name of a cell that has ended back, and returns when it is free.
+func (f *Fabric) answerForget(ctx context.Context, from string, request []byte) ([]byte, error) {
+	a, err := readForget(request)
+	if err != nil {
+		return nil, fmt.Errorf("node %s asks for a name: %w", from, err)
+	}
+	free := f.forget(a)
+	if !free {
+		free, err = f.drop(ctx, a)
+	}
+	if err == nil {
+		err = f.given(ctx, a)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(forgotten{free})
+}
+
+func readForget(request []byte) (actors.Address, error) {
+	var c directory.Cell
+	if err := strictjson.Unmarshal(request, &c); err != nil {
+		return actors.Address{}, err
+	}
+	return addressOf(c), nil
+}
+
+// forget has a cell that has ended give up its name here; it says whether there was one.
+func (f *Fabric) forget(a actors.Address) bool {
+	system := f.system.Load()
+	e, here := f.names.local.Lookup(a)
+	if system == nil || !here {
+		return false
+	}
+	gone := system.ForgetEntry(e)
+	if gone == nil {
+		return false
+	}
+	<-gone
+	return true
+}
+
+// drop gives a record of this node back that no actor of its has, and says whether that is so.
+func (f *Fabric) drop(ctx context.Context, a actors.Address) (free bool, err error) {
+	if err := f.given(ctx, a); err != nil {
+		return false, err
+	}
+	seat, valid := f.at().Lease().Seat()
+	r, known := f.record(a)
+	// Who claims has a name here before: what is looked at last cannot have a record that was
+	// looked at first.
+	if _, here := f.names.local.Lookup(a); here || !valid {
+		return false, nil
+	}
+	if known && r.Owner == seat {
+		err = f.release(ctx, r.Cell, seat, r.Epoch)
+	}
+	return err == nil, err
+}

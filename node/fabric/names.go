@@ -1,0 +1,72 @@
+package fabric
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cluster/directory"
+)
+
+// names is the directory of actors: those of this node, and by way of their nodes the others.
+type names struct {
+	fabric *Fabric
+	local  actors.Local
+}
+
+var _ actors.Directory = (*names)(nil)
+
+// Names is the directory for the System of this node's actors.
+func (f *Fabric) Names() actors.Directory { return &f.names }
+
+// Lookup implements actors.Directory. What the cluster says is elsewhere is not here, also when
+// an actor of this node has not given the name up yet.
+func (n *names) Lookup(a actors.Address) (actors.Entry, bool) {
+	if node := n.fabric.elsewhere(a); node != "" {
+		if via := n.fabric.at().Via(node); via != nil {
+			return actors.Entry{Via: via}, true
+		}
+		return actors.Entry{}, false
+	}
+	return n.local.Lookup(a)
+}
+
+// Claim implements actors.Directory: the name is claimed of the cluster later, when the cell
+// that is to have it is made.
+func (n *names) Claim(a actors.Address, e actors.Entry) bool { return n.local.Claim(a, e) }
+
+// Release implements actors.Directory.
+func (n *names) Release(a actors.Address, pid *actor.PID) {
+	if e, has := n.local.Lookup(a); has && e.PID == pid {
+		n.fabric.gone(a)
+	}
+	n.local.Release(a, pid)
+}
+
+// List implements actors.Directory: the names of this node.
+func (n *names) List(tenant string) []actors.Address { return n.local.List(tenant) }
+
+func cellOf(a actors.Address) directory.Cell {
+	return directory.Cell{Tenant: a.Tenant, Name: a.Name}
+}
+
+func addressOf(c directory.Cell) actors.Address {
+	return actors.Address{Tenant: c.Tenant, Name: c.Name}
+}
+
+// record is what is known here of a cell.
+func (f *Fabric) record(a actors.Address) (directory.Record, bool) {
+	c := f.at()
+	if c == nil {
+		return directory.Record{}, false
+	}
+	return c.Group().Find(cellOf(a))
+}
+
+// elsewhere is the other node that has a cell, or "".
+func (f *Fabric) elsewhere(a actors.Address) string {
+	r, known := f.record(a)
+	if !known || r.Owner.Node == f.Self() {
+		return ""
+	}
+	return r.Owner.Node
+}

@@ -1,0 +1,147 @@
+package fabric
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/group"
+	"github.com/pyisolate/pyisolate/internal/boottime"
+)
+
+var (
+	_ group.Tenant  = (*Fabric)(nil)
+	_ group.Renewer = (*Fabric)(nil)
+)
+
+// cutOff is what became of cells whose node has lost its lease.
+const cutOff = "its node was cut off from the cluster"
+
+// Renewed implements group.Renewer.
+func (f *Fabric) Renewed(until time.Duration) { f.config.Node.Lease(until) }
+
+// Opened implements group.Tenant.
+func (f *Fabric) Opened(s directory.Seat) {
+	f.logger.Info("this node may run cells", "session", s.Session)
+}
+
+// Lapsed implements group.Tenant: no guest runs when it returns, or hosts end them by themselves.
+func (f *Fabric) Lapsed(s directory.Seat) {
+	ctx, cancel := context.WithTimeout(context.Background(), f.config.Margin)
+	defer cancel()
+	f.config.Node.Lease(boottime.Now()) // hosts that hear it end at once
+	f.mu.Lock()
+	for a, has := range f.owned {
+		if has.seat == s {
+			delete(f.owned, a)
+		}
+	}
+	f.mu.Unlock()
+	f.giveUp(f.names.List(""), cutOff)
+	if err := f.config.Node.Kill(ctx, cutOff); err != nil {
+		f.logger.Error("guests had not all ended when the lease was over", "session", s.Session, "error", err)
+	}
+}
+
+// giveUp has the actors of cells end them for good. It does not wait.
+func (f *Fabric) giveUp(cells []actors.Address, reason string) {
+	system := f.system.Load()
+	if system == nil {
+		return
+	}
+	for _, a := range cells {
+		if e, here := f.names.local.Lookup(a); here {
+			system.KillEntry(a, e, reason)
+		}
+	}
+}
+
+// Changed is for the cluster's records that have changed, and does not block.
+func (f *Fabric) Changed(records []directory.Record) {
+	c := f.at()
+	if c == nil {
+		return // it has no cells
+	}
+	self := c.Self()
+	for _, r := range records {
+		f.noteLost(r)
+		if r.Owner.Node == self || r.Epoch == 0 {
+			continue
+		}
+		a := addressOf(r.Cell)
+		if _, here := f.names.local.Lookup(a); here {
+			f.spawn(func() { f.fence(a, r) })
+		}
+	}
+}
+
+// fence ends what this node still has of a cell that is another's, or nobody's.
+func (f *Fabric) fence(a actors.Address, r directory.Record) {
+	f.mu.Lock()
+	has, ours := f.owned[a]
+	if ours && has.epoch < r.Epoch {
+		delete(f.owned, a)
+	}
+	f.mu.Unlock()
+	if ours && has.epoch >= r.Epoch {
+		return // it came late
+	}
+	if ours {
+		f.logger.Warn("a cell of this node is not its own any more: it is ended", "cell", a.String(), "node", r.Owner.Node, "epoch", r.Epoch)
+	}
+	if r.Owner.Node != "" && !f.forget(a) || ours {
+		f.giveUp([]actors.Address{a}, fmt.Sprintf("it is in epoch %d now, elsewhere", r.Epoch))
+	}
+}
+
+// noteLost remembers since when a record has had no node.
+func (f *Fabric) noteLost(r directory.Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := addressOf(r.Cell)
+	if r.Phase != directory.Suspended || r.Checkpoint != "" {
+		delete(f.lost, a)
+		return
+	}
+	if old, known := f.lost[a]; !known || old.epoch != r.Epoch {
+		f.lost[a] = suspendedSince{r.Epoch, time.Now()}
+	}
+}
+
+// sweep removes old records whose nodes are gone, where this node leads.
+func (f *Fabric) sweep() {
+	tick := time.NewTicker(max(f.config.Keep/60, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-f.life.Done():
+			return
+		case <-tick.C:
+		}
+		c := f.at()
+		if c.Group().Leader() != c.Self() {
+			continue
+		}
+		for a, l := range f.old() {
+			ctx, cancel := context.WithTimeout(f.life, 5*time.Second)
+			if err := f.release(ctx, cellOf(a), directory.Seat{}, l.epoch); err != nil {
+				f.logger.Debug("an old record stays", "cell", a.String(), "error", err)
+			}
+			cancel()
+		}
+	}
+}
+
+func (f *Fabric) old() map[actors.Address]suspendedSince {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := map[actors.Address]suspendedSince{}
+	for a, l := range f.lost {
+		if time.Since(l.since) > f.config.Keep {
+			all[a] = l
+		}
+	}
+	return all
+}
