@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/enroll"
 	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // joinWithin is how long a node asks to be let in.
@@ -34,7 +33,7 @@ refused. serve takes part from then on.`,
 		Example: "  pyisolate-node cluster join - --name n2 --advertise 10.0.0.2:7700 <token",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			err := at.check()
+			err := at.check(c)
 			if err != nil {
 				return err
 			}
@@ -53,7 +52,7 @@ refused. serve takes part from then on.`,
 				}
 				ctx, cancel := context.WithTimeout(ctx, joinWithin)
 				defer cancel()
-				return cluster.Join(ctx, cluster.Joining{Dir: dir, Token: token, Node: at.name, Address: at.advertise})
+				return cluster.Join(ctx, cluster.Joining{Dir: dir, Token: token, Node: at.name, Address: at.advertise, Gossip: at.node.GossipAdvertise})
 			}))
 		},
 	}
@@ -64,13 +63,11 @@ refused. serve takes part from then on.`,
 // noPolicies refuses a node that would lose what it has.
 func noPolicies(data string) error {
 	dir := filepath.Join(data, "policies")
-	switch _, err := os.Lstat(dir); {
-	case err == nil:
-		return usageError{fmt.Errorf("%s has policies and tokens of its own, in place of which the cluster's would come: export what is needed with policy get, and move the directory away", dir)}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
+	has, err := policystore.Exists(dir)
+	if err == nil && has {
+		err = usageError{fmt.Errorf("%s has policies and tokens of its own, in place of which the cluster's would come: keep what is needed with policy get, and move the directory away", dir)}
 	}
-	return nil
+	return err
 }
 
 // asRefused says which refusals of a cluster are the operator's to mend: another token, or another

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,25 +16,34 @@ import (
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/node"
+	"github.com/pyisolate/pyisolate/node/config"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // placeFlags say which node a command makes a member of a cluster, while it does not serve.
 type placeFlags struct {
-	data, name, advertise string
+	file, name, advertise string
 	asJSON                bool
+	node                  node.Config // what serve would go by
 }
 
 func (f *placeFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.data, "data", os.Getenv("PYISOLATE_DATA"), "the node's data directory, as serve's (default: $PYISOLATE_DATA, or as serve's)")
+	c.Flags().StringVar(&f.file, "config", "", "a YAML file of settings, as serve's (default: as serve's)")
+	c.Flags().String("data", "", "the node's data directory (default: as serve's)")
 	c.Flags().StringVar(&f.name, "name", "", "the node's name, for all time: ^[a-z0-9-]{1,63}$ (default: the host's)")
-	c.Flags().StringVar(&f.advertise, "advertise", "", "HOST:PORT at which the other nodes reach this one; gossip uses the port after it")
+	c.Flags().StringVar(&f.advertise, "advertise", "", "HOST:PORT at which the other nodes reach this one; gossip uses the port after it (default: the setting cluster-advertise)")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON, one object a line")
-	_ = c.MarkFlagRequired("advertise")
 	_ = c.MarkFlagDirname("data")
 }
 
-// check fills the name in and says what is wrong with the command line.
-func (f *placeFlags) check() error {
+// check fills in what was not given and says what is wrong.
+func (f *placeFlags) check(c *cobra.Command) error {
+	loaded, err := config.Load(config.Sources{File: f.file, Flags: c.Flags()})
+	if err != nil {
+		return usageError{err}
+	}
+	f.node = loaded.Node
+	f.advertise = cmp.Or(f.advertise, f.node.ClusterAdvertise)
 	if f.name == "" {
 		host, _ := os.Hostname()
 		f.name, _, _ = strings.Cut(strings.ToLower(host), ".")
@@ -43,6 +53,9 @@ func (f *placeFlags) check() error {
 	}
 	if !pki.ValidName(f.name) {
 		return usageError{fmt.Errorf("--name %q: a node's name has 1 to 63 of a-z, 0-9 and -", plain(f.name))}
+	}
+	if f.advertise == "" {
+		return usageError{errors.New("say with --advertise HOST:PORT where the other nodes reach this one")}
 	}
 	if err := pki.ValidAddress(f.advertise); err != nil {
 		return usageError{fmt.Errorf("--advertise: %w", err)}
@@ -62,7 +75,7 @@ type membershipJSON struct {
 func (f *placeFlags) become(c *cobra.Command, done string, do func(ctx context.Context, data, dir string) error) error {
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return node.WithData(f.data, version, func(data string) error {
+	return node.WithData(f.node.Data, version, func(data string) error {
 		dir := filepath.Join(data, "cluster")
 		if cluster.Exists(dir) {
 			return memberAlready(dir)
@@ -106,11 +119,14 @@ of cluster/authority.pem where nobody else reads it: whoever has it can make nod
 		Example: "  pyisolate-node init --name n1 --advertise 10.0.0.1:7700\n  pyisolate-node serve",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := at.check(); err != nil {
+			if err := at.check(c); err != nil {
 				return err
 			}
-			return asUsage(at.become(c, "founded", func(ctx context.Context, _, dir string) error {
-				return cluster.Found(ctx, cluster.Founding{Dir: dir, Cluster: cmp.Or(title, at.name), Node: at.name, Address: at.advertise})
+			return asUsage(at.become(c, "founded", func(ctx context.Context, data, dir string) error {
+				if err := policystore.Found(filepath.Join(data, "policies"), at.name); err != nil {
+					return err
+				}
+				return cluster.Found(ctx, cluster.Founding{Dir: dir, Cluster: cmp.Or(title, at.name), Node: at.name, Address: at.advertise, Gossip: at.node.GossipAdvertise})
 			}))
 		},
 	}
