@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -164,8 +165,20 @@ func (g *Group) start() (err error) {
 // slogWriter takes Raft's lines.
 type slogWriter struct{ to *slog.Logger }
 
+// silence is what Raft says over and over about a node that is down.
+var silence = [][]byte{
+	[]byte("failed to heartbeat"), []byte("failed to contact"), []byte("failed to appendEntries"),
+	[]byte("failed to make requestVote"), []byte("failed to pipeline"),
+}
+
 func (w slogWriter) Write(b []byte) (int, error) {
-	w.to.Warn("raft", "message", string(b))
+	level := slog.LevelWarn
+	for _, s := range silence {
+		if bytes.Contains(b, s) {
+			level = slog.LevelDebug
+		}
+	}
+	w.to.Log(context.Background(), level, "raft", "message", string(bytes.TrimSpace(b)))
 	return len(b), nil
 }
 

@@ -1,0 +1,206 @@
+package cluster
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/wire"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// soon bounds a test's calls.
+func soon(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// freeAddress is one of this machine whose port is free, and the one after it, by TCP and UDP.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		at := l.Addr().String()
+		must(t, l.Close())
+		next, err := after(at)
+		if err != nil {
+			continue
+		}
+		l, err = net.Listen("tcp", next)
+		if err != nil {
+			continue
+		}
+		must(t, l.Close())
+		p, err := net.ListenPacket("udp", next)
+		if err != nil {
+			continue
+		}
+		must(t, p.Close())
+		return at
+	}
+	t.Fatal("no two ports in a row are free")
+	return ""
+}
+
+// node of a test: the files of one, and the Cluster while it runs.
+type node struct {
+	*Cluster
+	t             testing.TB
+	name, dir, at string
+
+	mu    sync.Mutex
+	seats []directory.Seat // opened
+	lost  []directory.Seat
+}
+
+// Opened implements group.Tenant.
+func (n *node) Opened(s directory.Seat) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seats = append(n.seats, s)
+}
+
+// Lapsed implements group.Tenant.
+func (n *node) Lapsed(s directory.Seat) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost = append(n.lost, s)
+}
+
+const (
+	testTimeout = 150 * time.Millisecond
+	testTTL     = 900 * time.Millisecond
+)
+
+func logs(t testing.TB) *slog.Logger {
+	var to io.Writer = t.Output()
+	if _, bench := t.(*testing.B); bench {
+		to = io.Discard
+	}
+	return slog.New(slog.NewTextHandler(to, nil))
+}
+
+func (n *node) config() Config {
+	return Config{
+		Dir: n.dir, Tenant: n, TTL: testTTL, Timeout: testTimeout, Logger: logs(n.t).With("at", n.name),
+		Limits: wire.Limits{Rate: 1000, Burst: 1000},
+	}
+}
+
+func (n *node) open(change ...func(*Config)) {
+	n.t.Helper()
+	config := n.config()
+	for _, f := range change {
+		f(&config)
+	}
+	c, err := Open(soon(n.t), config)
+	must(n.t, err)
+	n.Cluster = c
+	n.t.Cleanup(func() { n.close() })
+}
+
+func (n *node) close() {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := n.Close(ctx); err != nil {
+		n.t.Errorf("close %s: %v", n.name, err)
+	}
+}
+
+// kill ends it as if the process had died, but for what goes on in this one.
+func (n *node) kill() {
+	n.t.Helper()
+	n.once.Do(func() {
+		if n.lease != nil {
+			n.lease.Release(cancelled()) //nolint:errcheck // nobody hears of it
+		}
+		n.err = n.shut()
+	})
+	must(n.t, n.err)
+}
+
+func cancelled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// found is a node that a cluster begins with.
+func found(t testing.TB, name string) *node {
+	t.Helper()
+	n := &node{t: t, name: name, dir: filepath.Join(t.TempDir(), "cluster"), at: freeAddress(t)}
+	must(t, Found(soon(t), Founding{Dir: n.dir, Node: name, Address: n.at}))
+	return n
+}
+
+// join is a node that comes by invitation of another.
+func join(t testing.TB, by *node, name string) *node {
+	t.Helper()
+	n := &node{t: t, name: name, dir: filepath.Join(t.TempDir(), "cluster"), at: freeAddress(t)}
+	token, _, err := by.Invite(soon(t), name, 0)
+	must(t, err)
+	must(t, Join(soon(t), Joining{Dir: n.dir, Node: name, Address: n.at, Token: token}))
+	return n
+}
+
+// form is a cluster of so many nodes, n1, n2, …, all that may of which vote.
+func form(t testing.TB, count int) []*node {
+	t.Helper()
+	nodes := []*node{found(t, "n1")}
+	nodes[0].open()
+	for i := 2; i <= count; i++ {
+		n := join(t, nodes[0], "n"+strconv.Itoa(i))
+		n.open()
+		nodes = append(nodes, n)
+	}
+	settled(t, nodes, wanted(count, count))
+	return nodes
+}
+
+// settled waits until all know each other and the same leader, hold leases, and so many vote.
+func settled(t testing.TB, nodes []*node, voters int) {
+	t.Helper()
+	for _, n := range nodes {
+		await.That(t, n.name+" is one of the cluster", func() bool {
+			s := n.Status()
+			return s.Leader != "" && s.Current && s.Leased && s.Voters == voters && s.Members == len(nodes) && s.Alive == len(nodes)
+		})
+	}
+}
+
+func leader(t testing.TB, nodes []*node) *node {
+	t.Helper()
+	var leads *node
+	await.That(t, "one leads", func() bool {
+		for _, n := range nodes {
+			if n.Cluster != nil && n.life.Err() == nil && n.group.Leading() {
+				leads = n
+				return true
+			}
+		}
+		return false
+	})
+	return leads
+}
