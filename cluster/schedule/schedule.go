@@ -54,13 +54,22 @@ type Wish struct {
 }
 
 // Reason is why a node cannot have a cell.
-type Reason struct{ Node, Why string }
+type Reason struct {
+	Node, Why string
+	// Lasting: it is what the node is, and not how it is now.
+	Lasting bool
+}
 
 // Refused is the error of a wish that no node can fulfil.
 type Refused struct {
 	Cell string
 	// Reasons of all nodes, by name.
 	Reasons []Reason
+}
+
+// Lasting says that no node will have the cell as long as all are what they are.
+func (r *Refused) Lasting() bool {
+	return len(r.Reasons) > 0 && !slices.ContainsFunc(r.Reasons, func(one Reason) bool { return !one.Lasting })
 }
 
 // shown is how many reasons an error's text has.
@@ -87,8 +96,8 @@ func Choose(nodes []Node, w Wish) (string, error) {
 	refused := &Refused{Cell: w.Cell}
 	for i := range nodes {
 		n := &nodes[i]
-		if why := w.unfit(n); why != "" {
-			refused.Reasons = append(refused.Reasons, Reason{n.Name, why})
+		if why, lasting := w.unfit(n); why != "" {
+			refused.Reasons = append(refused.Reasons, Reason{n.Name, why, lasting})
 			continue
 		}
 		if best == nil || w.compare(n, best) < 0 {
@@ -99,17 +108,30 @@ func Choose(nodes []Node, w Wish) (string, error) {
 		return best.Name, nil
 	}
 	if w.Node != "" && !slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == w.Node }) {
-		refused.Reasons = []Reason{{w.Node, "there is no such node"}}
+		refused.Reasons = []Reason{{w.Node, "there is no such node", true}}
 	}
 	slices.SortFunc(refused.Reasons, func(a, b Reason) int { return strings.Compare(a.Node, b.Node) })
 	return "", refused
 }
 
-// unfit says why a node cannot have the cell, or "". What cannot change comes first.
-func (w Wish) unfit(n *Node) string {
+// unfit says why a node cannot have the cell, or "". Of one that is closed nothing else is told: what
+// it has may not be known.
+func (w Wish) unfit(n *Node) (why string, lasting bool) {
+	if w.Node != "" && n.Name != w.Node {
+		return "it is not node " + w.Node, true
+	}
+	if n.Closed != "" {
+		return n.Closed, false
+	}
+	if why := w.lacks(n); why != "" {
+		return why, true
+	}
+	return w.noRoom(n), false
+}
+
+// lacks says what the node has not that the cell needs, or "".
+func (w Wish) lacks(n *Node) string {
 	switch {
-	case w.Node != "" && n.Name != w.Node:
-		return "it is not node " + w.Node
 	case w.Backend != "" && !slices.Contains(n.Backends, w.Backend):
 		return "it has no backend " + w.Backend
 	case w.Python != "" && n.Python != w.Python:
@@ -129,10 +151,7 @@ func (w Wish) unfit(n *Node) string {
 			return fmt.Sprintf("its label %s is %s, not %s", key, cmp.Or(value, "empty"), cmp.Or(want, "empty"))
 		}
 	}
-	if n.Closed != "" {
-		return n.Closed
-	}
-	return w.noRoom(n)
+	return ""
 }
 
 // noRoom says why the node has no room, or "".

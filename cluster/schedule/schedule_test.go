@@ -100,6 +100,29 @@ func TestStrategies(t *testing.T) {
 	}
 }
 
+func TestWhatCannotChangeIsTold(t *testing.T) {
+	full := with(usual("n1"), func(n *schedule.Node) { n.CellsUsed = 10 })
+	for _, c := range []struct {
+		name    string
+		nodes   []schedule.Node
+		wish    schedule.Wish
+		lasting bool
+	}{
+		{"no such label", []schedule.Node{full, usual("n2")}, schedule.Wish{Labels: map[string]string{"disk": "*"}}, true},
+		{"no such node", []schedule.Node{full}, schedule.Wish{Node: "n9"}, true},
+		{"one is full", []schedule.Node{full, with(usual("n2"), func(n *schedule.Node) { n.Backends = nil })}, schedule.Wish{Backend: "process"}, false},
+		{"none is known", nil, schedule.Wish{}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := schedule.Choose(c.nodes, c.wish)
+			var refused *schedule.Refused
+			if !errors.As(err, &refused) || refused.Lasting() != c.lasting {
+				t.Errorf("lasting is not %v: %v", c.lasting, err)
+			}
+		})
+	}
+}
+
 // Nodes that are alike get about the same number of cells, also when nobody counts them in between.
 func TestNodesThatAreAlikeShare(t *testing.T) {
 	nodes := []schedule.Node{usual("n1"), usual("n2"), usual("n3")}

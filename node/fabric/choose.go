@@ -1,0 +1,80 @@
+package fabric
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster"
+	"github.com/pyisolate/pyisolate/cluster/schedule"
+)
+
+// choose names the node for a cell.
+func (f *Fabric) choose(w schedule.Wish) (string, error) {
+	if f.at() == nil {
+		return "", errCutOff
+	}
+	node, err := schedule.Choose(f.nodes(w.Tenant), w)
+	var refused *schedule.Refused
+	if errors.As(err, &refused) {
+		if refused.Lasting() {
+			return "", cell.Errorf(cell.Invalid, "%v", err)
+		}
+		return "", cell.Errorf(cell.Busy, "%v", err)
+	}
+	return node, err
+}
+
+// nodes are all members as placement sees them, with the cells of a tenant counted.
+func (f *Fabric) nodes(tenant string) (all []schedule.Node) {
+	c := f.at()
+	of := map[string]int{}
+	for _, r := range c.Group().Records(tenant) {
+		of[r.Owner.Node]++
+	}
+	self := c.Self()
+	for _, m := range c.Members() {
+		n := nodeOf(m)
+		if m.Name == self {
+			f.here(&n)
+		}
+		n.CellsOfTenant = of[m.Name]
+		all = append(all, n)
+	}
+	return all
+}
+
+// nodeOf is what a member says of itself.
+func nodeOf(m cluster.Member) schedule.Node {
+	n := schedule.Node{Name: m.Name, Labels: m.Meta.Labels, Backends: m.Meta.Backends, Layers: m.Meta.Layers, Python: m.Meta.Python,
+		NUMA: int(m.Meta.NUMA), Memory: int64(m.Meta.Memory), MemoryUsed: int64(m.Meta.Taken), Cells: int(m.Meta.Cells), CellsUsed: int(m.Meta.Running)}
+	switch {
+	case m.State != cluster.Alive:
+		n.Closed = fmt.Sprintf("it is not seen (%s)", m.State)
+	case m.Meta.Leaving:
+		n.Closed = "it is ending"
+	case m.Meta.Closed != "":
+		n.Closed = "it is " + m.Meta.Closed
+	case !m.Session:
+		n.Closed = "it has no lease"
+	}
+	return n
+}
+
+// here fills in what this node knows better of itself than gossip.
+func (f *Fabric) here(n *schedule.Node) {
+	room, meta := f.config.Node.Room(), f.config.Node.Meta()
+	n.Labels, n.Backends, n.Layers, n.Python, n.NUMA = meta.Labels, meta.Backends, meta.Layers, meta.Python, int(meta.NUMA)
+	n.Cells, n.CellsUsed, n.Memory, n.MemoryUsed = room.Cells, room.CellsUsed, room.Memory, room.MemoryUsed
+	n.Closed = room.Closed
+	if n.Closed == "" && f.Valid() != nil {
+		n.Closed = "it has no lease"
+	}
+}
+
+// lostNode says which node had a cell that has none.
+func (f *Fabric) lostNode(a actors.Address) string {
+	r, _ := f.record(a)
+	return r.Lost
+}

@@ -1,0 +1,65 @@
+package fabric
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cluster/wire"
+)
+
+const (
+	// aliveAfter is how long nothing may come from a node before it is asked for, and aliveWithin
+	// how long it may take then: a node that is dead is noticed within 3 s.
+	aliveAfter, aliveWithin = 1500 * time.Millisecond, 1500 * time.Millisecond
+	// idle is how long a connection is kept that nobody uses.
+	idle = 5 * time.Minute
+	// maxConns to one node.
+	maxConns = 4
+)
+
+// transport carries clients' calls to the nodes that have what they are about: HTTP/2 on the wire,
+// whose connections are the nodes' own.
+type transport struct{ http *http.Transport }
+
+func (t *transport) open(f *Fabric) {
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true) // inside of the wire's TLS
+	t.http = &http.Transport{
+		Protocols: &p, DisableCompression: true, IdleConnTimeout: idle, MaxConnsPerHost: maxConns,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: aliveAfter, PingTimeout: aliveWithin},
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			node, _, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			c := f.at()
+			if c == nil {
+				return nil, errCutOff
+			}
+			conn, err := c.Wire().Dial(ctx, node, wire.API)
+			if err != nil {
+				return nil, err // not a nil *wire.Conn
+			}
+			return conn, nil
+		},
+	}
+}
+
+func (t *transport) close() { t.http.CloseIdleConnections() }
+
+// HTTP carries requests to the API of another node. Whatever host a request names, it goes there.
+func (f *Fabric) HTTP(node string) http.RoundTripper { return toNode{f.calls.http, node} }
+
+type toNode struct {
+	by   *http.Transport
+	node string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t toNode) RoundTrip(r *http.Request) (*http.Response, error) {
+	to := r.Clone(r.Context())
+	to.URL.Scheme, to.URL.Host, to.Host = "http", t.node, t.node
+	return t.by.RoundTrip(to)
+}
