@@ -236,7 +236,7 @@ func (s *clusters) Status(ctx context.Context, _ *connect.Request[pb.StatusReque
 		return nil, err
 	}
 	out := &pb.StatusResponse{Cluster: st.Cluster, Node: st.Self, Leader: st.Leader, PolicyLeader: policies.Leader, Members: uint32(st.Members),
-		Voters: uint32(st.Voters), Voter: st.Voter, Authority: st.Authority, Lease: st.Valid, Applied: st.Applied,
+		Voters: uint32(st.Voters), Voter: st.Voter, Authority: st.Authority, Lease: st.Leased, Applied: st.Applied,
 		CertificateExpires: moment(st.Certificate), GossipKeys: st.Keys}
 	all := c.Members()
 	for _, m := range all {
