@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,7 +25,6 @@ const (
 	topicRoster    = "cluster/roster"
 	topicAdmit     = "cluster/admit"
 	topicMove      = "cluster/move"
-	topicHand      = "cluster/hand"
 	topicAuthority = "cluster/authority"
 )
 
@@ -43,9 +43,6 @@ func (c *Cluster) handle() error {
 		}),
 		c.control.Handle(topicAdmit, c.answerAdmit),
 		c.control.Handle(topicMove, c.answerMove),
-		c.control.Handle(topicHand, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
-			return nil, c.handAll(ctx)
-		}),
 		c.control.Handle(topicAuthority, c.answerAuthority),
 		c.control.Handle(enroll.Topic, c.answerRenew),
 	)
@@ -259,6 +256,9 @@ type report struct {
 	Applied uint64 `json:"applied"`
 	// Keys of gossip that it has, by their ids in package members; the first seals.
 	Keys []string `json:"keys"`
+	// Directory and Policies are the servers of these groups, if it leads them.
+	Directory []string `json:"directory,omitempty"`
+	Policies  []string `json:"policies,omitempty"`
 }
 
 func (c *Cluster) report() report {
@@ -266,7 +266,27 @@ func (c *Cluster) report() report {
 	if c.members != nil {
 		r.Keys = c.members.Keys()
 	}
+	if d := (directoryGroup{c}); d.Leading() {
+		r.Directory = names(d)
+	}
+	if p := c.policies.Load(); p != nil && p.Leading() {
+		r.Policies = names(p)
+	}
 	return r
+}
+
+// names of the servers of a group; none if it does not tell.
+func names(g membership) []string {
+	servers, err := g.Servers()
+	if err != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(servers))
+}
+
+// without tells whether a report is of the leader of a group that does not have a node.
+func without(group []string, node string) bool {
+	return len(group) > 0 && !slices.Contains(group, node)
 }
 
 // ask has a node report. Every field that this version does not know is ignored.

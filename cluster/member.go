@@ -12,7 +12,9 @@ type Member struct {
 	Name, Address string
 	// Voter: it votes on what is agreed. Leader: it leads the directory.
 	Voter, Leader bool
-	State         Presence
+	// Retired: it is about to be removed.
+	Retired bool
+	State   Presence
 	// Session: it has a lease, as far as this node knows, and may run cells.
 	Session bool
 	// Joined is when it was let in.
@@ -33,7 +35,7 @@ func (c *Cluster) Members() []Member {
 	var all []Member
 	for _, m := range c.roster().Members() {
 		one := Member{
-			Name: m.Name, Address: m.Address, Voter: m.Voter, Leader: m.Name == leader, Joined: m.Joined,
+			Name: m.Name, Address: m.Address, Voter: m.Voter, Retired: m.Retired, Leader: m.Name == leader, Joined: m.Joined,
 			State: c.presence.of(m.Name), Session: sessions[m.Name] != 0, Meta: said[m.Name],
 		}
 		if m.Name == c.Self() {

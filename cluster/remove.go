@@ -42,21 +42,18 @@ func (c *Cluster) remove(ctx context.Context, node string, force bool) error {
 			return err
 		}
 	}
-	for _, leader := range []string{c.group.Leader(), c.policyLeader()} {
-		if leader == node { // best effort: a dead leader is replaced by election
-			short, cancel := context.WithTimeout(ctx, handoverTime)
-			_, err := c.control.Ask(short, node, topicHand, nil)
-			cancel()
-			c.log.Debug("the node is asked to hand over the lead", "node", node, "error", err)
-			break
-		}
+	if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.Retire, Name: node}); err != nil {
+		return err
+	}
+	if err := c.dropped(ctx, node); err != nil {
+		return err
 	}
 	if err := c.strike(ctx, node); err != nil {
 		return err
 	}
 	nudge(c.wake)
 	c.gone(node)
-	return c.dropped(ctx, node)
+	return nil
 }
 
 // strike takes a name from the roster. To do it twice does no harm, so it is done until it is certain.
@@ -100,21 +97,17 @@ func (c *Cluster) quorumWithout(ctx context.Context, node string) error {
 	return nil
 }
 
-// dropped waits until the groups are without a node.
+// dropped waits until the groups are without a node that is retired. As long as they count on it, it
+// must be reachable, or they might not agree on anything.
 func (c *Cluster) dropped(ctx context.Context, node string) error {
-	return c.until(ctx, func(context.Context) (bool, error) {
-		servers, err := directoryGroup{c}.Servers()
-		if _, there := servers[node]; err != nil || there {
-			return false, err
+	return c.until(ctx, func(ctx context.Context) (bool, error) {
+		directory, policies := false, c.policies.Load() == nil
+		for _, r := range c.reports(ctx, append(c.others(), c.Self())) {
+			directory = directory || without(r.Directory, node)
+			policies = policies || without(r.Policies, node)
 		}
-		if p := c.policies.Load(); p != nil {
-			servers, err := p.Servers()
-			if _, there := servers[node]; err != nil || there {
-				return false, err
-			}
-		}
-		return true, nil
-	}, "it is in the roster no more; the groups still have it")
+		return directory && policies, nil
+	}, "it votes no more; the groups still have it")
 }
 
 // until looks again and again, and fails with what is in the way when the time is up.
@@ -147,38 +140,28 @@ func (c *Cluster) Leave(ctx context.Context) error {
 }
 
 func (c *Cluster) leave(ctx context.Context) error {
-	if err := c.quorumWithout(ctx, c.Self()); err != nil && !errors.Is(err, roster.ErrNoMember) {
-		return err
-	}
 	if len(c.others()) == 0 {
 		return fmt.Errorf("%w: %s; to end the cluster, remove %s while the node does not run", roster.ErrLast, c.Self(), c.config.Dir)
+	}
+	if err := c.quorumWithout(ctx, c.Self()); err != nil && !errors.Is(err, roster.ErrNoMember) {
+		return err
 	}
 	if c.lease != nil {
 		if err := c.lease.Release(ctx); err != nil {
 			return err
 		}
 	}
-	if err := c.handAll(ctx); err != nil {
+	_, err := c.group.Enrol(ctx, roster.Command{Op: roster.Retire, Name: c.Self()})
+	if err == nil {
+		err = c.dropped(ctx, c.Self())
+	}
+	if err != nil && !errors.Is(err, roster.ErrNoMember) {
 		return err
 	}
 	if err := c.strike(ctx, c.Self()); err != nil && !errors.Is(err, roster.ErrNoMember) {
 		return err
 	}
 	return c.forget()
-}
-
-// handAll has others lead whatever this node leads.
-func (c *Cluster) handAll(ctx context.Context) error {
-	c.handOver(ctx)
-	if c.policyLeader() == c.Self() {
-		if err := c.policies.Load().HandOver(ctx); err != nil {
-			c.log.Info("the lead of the policies is not handed over", "error", err)
-		}
-	}
-	return c.until(ctx, func(context.Context) (bool, error) {
-		leader := c.group.Leader()
-		return leader != c.Self() && leader != "" && c.policyLeader() != c.Self(), nil
-	}, "this node leads, and no other takes the lead")
 }
 
 // forget makes Dir that of a node that is no member.

@@ -48,12 +48,12 @@ func (s situation) plan() (steps []step) {
 		known[m.Name] = m
 	}
 	for name := range s.servers {
-		if _, member := known[name]; !member && name != s.self {
+		if !belongs(known, name) && name != s.self {
 			steps = append(steps, step{removeServer, name})
 		}
 	}
 	slices.SortFunc(steps, func(a, b step) int { return cmp.Compare(a.node, b.node) })
-	if _, member := known[s.self]; !member {
+	if !belongs(known, s.self) {
 		return append(steps, step{handLead, s.self})
 	}
 	candidates := s.candidates()
@@ -61,6 +61,7 @@ func (s situation) plan() (steps []step) {
 		_, there := s.servers[m.Name]
 		_, answers := s.ready[m.Name]
 		switch {
+		case m.Retired:
 		case !there && answers:
 			steps = append(steps, step{addServer, m.Name})
 		case s.decides && s.servers[m.Name] && !m.Voter:
@@ -72,10 +73,20 @@ func (s situation) plan() (steps []step) {
 	return steps
 }
 
+// belongs tells whether a node is to be in the group.
+func belongs(known map[string]roster.Member, node string) bool {
+	m, member := known[node]
+	return member && !m.Retired
+}
+
 // candidates are to vote next. Those who wait longest come first.
 func (s situation) candidates() (names []string) {
-	voters := 0
+	voters, members := 0, 0
 	for _, m := range s.byAge() {
+		if m.Retired {
+			continue
+		}
+		members++
 		votes, there := s.servers[m.Name]
 		switch {
 		case votes:
@@ -87,7 +98,7 @@ func (s situation) candidates() (names []string) {
 	if !s.decides {
 		return names
 	}
-	return names[:max(0, wanted(len(s.members), voters+len(names))-voters)]
+	return names[:max(0, wanted(members, voters+len(names))-voters)]
 }
 
 // wanted is how many should vote, of so many members, when no more than so many can. It is an odd

@@ -13,18 +13,18 @@ import (
 )
 
 // situationOf reads words such as "n1:voter", "n2:nonvoter,ready", "n3:absent", with "!" before
-// what the roster does not have, and "+" before who votes by the roster. The first is this node.
+// what the roster does not have, "-" before who is retired, and "+" before who votes by the roster. The first is this node.
 func situationOf(decides bool, words ...string) situation {
 	s := situation{servers: map[string]bool{}, ready: map[string]bool{}, decides: decides}
 	for i, w := range words {
 		name, is, _ := strings.Cut(w, ":")
-		gone, votes := strings.HasPrefix(name, "!"), strings.HasPrefix(name, "+")
-		name = strings.TrimLeft(name, "!+")
+		gone, votes, retired := strings.HasPrefix(name, "!"), strings.HasPrefix(name, "+"), strings.HasPrefix(name, "-")
+		name = strings.TrimLeft(name, "!+-")
 		if i == 0 {
 			s.self = name
 		}
 		if !gone {
-			s.members = append(s.members, roster.Member{Name: name, Voter: votes, Joined: time.Unix(int64(i), 0)})
+			s.members = append(s.members, roster.Member{Name: name, Voter: votes, Retired: retired, Joined: time.Unix(int64(i), 0)})
 		}
 		switch is, how, _ := strings.Cut(is, ","); is {
 		case "voter":
@@ -59,6 +59,10 @@ func TestPlan(t *testing.T) {
 		"five are enough":               {situationOf(true, "+n1:voter", "+n2:voter", "+n3:voter", "+n4:voter", "+n5:voter", "n6:nonvoter,ready", "n7:nonvoter,ready"), ""},
 		"another for one removed":       {situationOf(true, "+n1:voter", "+n2:voter", "!n3:voter", "n4:nonvoter,ready"), "remove n3, promote n4"},
 		"a dead voter stays":            {situationOf(true, "+n1:voter", "+n2:voter", "+n3:voter"), ""},
+		"a retired one":                 {situationOf(true, "+n1:voter", "+n2:voter", "-n3:voter", "n4:nonvoter,ready"), "remove n3, promote n4"},
+		"a retired one stays out":       {situationOf(true, "+n1:voter", "-n2:here"), ""},
+		"a retired one does not count":  {situationOf(true, "+n1:voter", "+n2:voter", "+n3:voter", "n4:nonvoter,ready", "-n5:nonvoter,ready"), "remove n5"},
+		"this one is retired":           {situationOf(true, "-n1:voter", "+n2:voter"), "hand n1"},
 		"this one is removed":           {situationOf(true, "!n1:voter", "+n2:voter"), "hand n1"},
 		"policies follow":               {situationOf(false, "+n1:voter", "+n2:nonvoter,ready", "n3:nonvoter,ready"), "promote n2"},
 		"policies do not note":          {situationOf(false, "+n1:voter", "n2:voter"), ""},
@@ -83,7 +87,7 @@ func TestPlanProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		words := []string{"+n0:voter"}
 		for i := 1; i < rapid.IntRange(1, 9).Draw(t, "nodes"); i++ {
-			words = append(words, fmt.Sprintf("%sn%d:%s", rapid.SampledFrom([]string{"", "", "+", "!"}).Draw(t, "roster"), i, rapid.SampledFrom(kinds).Draw(t, "is")))
+			words = append(words, fmt.Sprintf("%sn%d:%s", rapid.SampledFrom([]string{"", "", "+", "!", "-"}).Draw(t, "roster"), i, rapid.SampledFrom(kinds).Draw(t, "is")))
 		}
 		s := situationOf(true, words...)
 		before := 0
@@ -115,7 +119,7 @@ func TestPlanProperties(t *testing.T) {
 // take does a step.
 func (s *situation) take(t *rapid.T, step step) {
 	at := slices.IndexFunc(s.members, func(m roster.Member) bool { return m.Name == step.node })
-	if (at >= 0) == (step.do == removeServer) {
+	if stays := at >= 0 && !s.members[at].Retired; stays == (step.do == removeServer) {
 		t.Fatalf("%s %s", step.do, step.node)
 	}
 	switch step.do {

@@ -30,6 +30,8 @@ const (
 	Move Op = "move"
 	// Promote notes that a member votes.
 	Promote Op = "promote"
+	// Retire notes that a member is about to be removed: it votes no more, and never will.
+	Retire Op = "retire"
 	// Remove takes a member out, for good. Another may have the name when it was invited.
 	Remove Op = "remove"
 	// AddKey has nodes open gossip with another key, too.
@@ -97,7 +99,7 @@ func (c Command) valid() error {
 		if c.Invite == nil || c.Invite.ID == "" || len(c.Invite.ID) > 64 || len(c.Invite.Hash) != sha256.Size {
 			return fmt.Errorf("%w: an invitation has an id and a hash", ErrInvalid)
 		}
-	case Found, Admit, Renew, Move, Promote, Remove:
+	case Found, Admit, Renew, Move, Promote, Retire, Remove:
 		return c.validNode()
 	}
 	return nil

@@ -49,6 +49,7 @@ type Member struct {
 	Keys    []Key     `json:"keys"` // of its certificates, the newest last
 	Joined  time.Time `json:"joined"`
 	Voter   bool      `json:"voter,omitempty"`
+	Retired bool      `json:"retired,omitempty"`
 }
 
 // Key is the hash of a public key and when its certificate lapses.
@@ -84,7 +85,7 @@ var rules map[Op]func(*State, Command) (Outcome, error)
 func init() { // its functions look into it, by way of valid
 	rules = map[Op]func(*State, Command) (Outcome, error){
 		Found: (*State).found, Invite: (*State).invite, Withdraw: (*State).withdraw, Admit: (*State).admit,
-		Renew: (*State).renew, Move: (*State).move, Promote: (*State).promote, Remove: (*State).remove,
+		Renew: (*State).renew, Move: (*State).move, Promote: (*State).promote, Retire: (*State).retire, Remove: (*State).remove,
 		AddKey: (*State).addKey, UseKey: (*State).useKey, DropKey: (*State).dropKey,
 	}
 }
@@ -207,7 +208,14 @@ func (s *State) move(c Command) (Outcome, error) {
 }
 
 func (s *State) promote(c Command) (Outcome, error) {
-	return s.change(c.Name, func(m *Member) { m.Voter = true })
+	return s.change(c.Name, func(m *Member) { m.Voter = !m.Retired })
+}
+
+func (s *State) retire(c Command) (Outcome, error) {
+	if _, there := s.members[c.Name]; there && len(s.members) == 1 {
+		return Outcome{}, fmt.Errorf("%w: %s", ErrLast, c.Name)
+	}
+	return s.change(c.Name, func(m *Member) { m.Voter, m.Retired = false, true })
 }
 
 func (s *State) remove(c Command) (Outcome, error) {

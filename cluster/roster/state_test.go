@@ -271,3 +271,26 @@ func TestBadSnapshots(t *testing.T) {
 		t.Error("a snapshot is no JSON")
 	}
 }
+
+// A member that is retired votes no more, whatever comes, and can still be removed.
+func TestRetire(t *testing.T) {
+	s := founded(t)
+	if _, err := s.Apply(Command{Op: Retire, Name: "n1"}); !errors.Is(err, ErrLast) {
+		t.Errorf("the last one: %v", err)
+	}
+	_, err := s.Apply(admit(invited(t, s, ""), "n2", 2))
+	must(t, err)
+	for _, op := range []Op{Promote, Retire, Promote} {
+		_, err := s.Apply(Command{Op: op, Name: "n2"})
+		must(t, err)
+	}
+	m, _ := s.Member("n2")
+	if m.Voter || !m.Retired || s.Allow("n2", [sha256.Size]byte(key(2))) != nil {
+		t.Errorf("%+v", m)
+	}
+	if _, err := s.Apply(Command{Op: Retire, Name: "n9"}); !errors.Is(err, ErrNoMember) {
+		t.Errorf("nobody: %v", err)
+	}
+	_, err = s.Apply(Command{Op: Remove, Name: "n2", At: now})
+	must(t, err)
+}

@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/cluster/wire"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+// A node is removed while it runs: nobody talks to it any more, its guests end, and its cells are
+// not its own.
+func TestRemove(t *testing.T) {
+	nodes := form(t, 3)
+	n1, n3 := nodes[0], nodes[2]
+	cell := directory.Cell{Tenant: "acme", Name: "one"}
+	seat, _ := n3.Lease().Seat()
+	_, err := n3.Group().Propose(soon(t), directory.Command{Op: directory.Claim, Cell: cell, Seat: seat})
+	must(t, err)
+	if err := n1.Remove(soon(t), "n9", false); !errors.Is(err, roster.ErrNoMember) {
+		t.Errorf("nobody is removed: %v", err)
+	}
+	if err := n1.Remove(soon(t), "n1", true); err == nil || !strings.Contains(err.Error(), "leave") {
+		t.Errorf("a node removes itself: %v", err)
+	}
+	must(t, n1.Remove(soon(t), "n3", false))
+	if servers, err := (directoryGroup{n1.Cluster}).Servers(); err != nil || len(servers) != 2 {
+		t.Errorf("%v, %v", servers, err)
+	}
+	for _, n := range nodes[:2] {
+		await.That(t, n.name+" refuses it", func() bool {
+			_, err := n3.Wire().Dial(soon(t), n.name, wire.Control)
+			return err != nil
+		})
+	}
+	await.That(t, "its guests end", func() bool {
+		n3.mu.Lock()
+		defer n3.mu.Unlock()
+		return len(n3.lost) == 1 && n3.lost[0] == seat
+	})
+	await.That(t, "its cell is nobody's", func() bool {
+		r, ok := n1.Group().Find(cell)
+		return ok && r.Phase == directory.Suspended && r.Epoch == 2
+	})
+	// Another may have the name, and not the keys.
+	n3.kill()
+	again := join(t, nodes[1], "n3")
+	again.open()
+	settled(t, []*node{n1, nodes[1], again}, 3)
+}
+
+// The node that leads is removed by another.
+func TestRemoveTheLeader(t *testing.T) {
+	nodes := form(t, 3)
+	leads := leader(t, nodes)
+	var rest []*node
+	for _, n := range nodes {
+		if n != leads {
+			rest = append(rest, n)
+		}
+	}
+	must(t, rest[0].Remove(soon(t), leads.name, false))
+	leads.kill()
+	for _, n := range rest {
+		await.That(t, n.name+" has a leader", func() bool {
+			s := n.Status()
+			return s.Leader != "" && s.Leader != leads.name && s.Members == 2 && s.Leased
+		})
+	}
+}
+
+// A voter does not go when those who stay could not agree.
+func TestQuorum(t *testing.T) {
+	nodes := form(t, 3)
+	n1 := nodes[0]
+	nodes[2].kill()
+	err := n1.Remove(soon(t), "n2", false)
+	if !errors.Is(err, ErrQuorum) || !strings.Contains(err.Error(), "n3") {
+		t.Errorf("%v", err)
+	}
+	if err := nodes[1].Leave(soon(t)); !errors.Is(err, ErrQuorum) {
+		t.Errorf("it leaves: %v", err)
+	}
+	must(t, n1.Remove(soon(t), "n3", false)) // the one that is down may go
+	await.That(t, "two are left", func() bool { return n1.Status().Members == 2 && n1.Status().Voters == 2 })
+	// By force both are not needed, as long as they can agree on it now.
+	must(t, n1.Remove(soon(t), "n2", true))
+	nodes[1].kill()
+	await.That(t, "it is alone", func() bool {
+		s := n1.Status()
+		return s.Members == 1 && s.Voters == 1 && s.Leader == "n1" && s.Leased
+	})
+	if err := n1.Leave(soon(t)); !errors.Is(err, roster.ErrLast) {
+		t.Errorf("the last one leaves: %v", err)
+	}
+}
+
+// A node leaves, without the others waiting for its lease, and joins again.
+func TestLeave(t *testing.T) {
+	nodes := form(t, 3)
+	leads := leader(t, nodes)
+	var rest []*node
+	for _, n := range nodes {
+		if n != leads {
+			rest = append(rest, n)
+		}
+	}
+	await.That(t, "it has the authority", func() bool { return leads.Status().Authority })
+	must(t, leads.Leave(soon(t)))
+	leads.close()
+	if Exists(leads.dir) {
+		t.Error("it is a member still")
+	}
+	if _, err := os.Stat(filepath.Join(leads.dir, authorityFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it has the authority's key still: %v", err)
+	}
+	for _, n := range rest {
+		await.That(t, n.name+" goes on", func() bool {
+			s := n.Status()
+			return s.Leader != "" && s.Leader != leads.name && s.Members == 2 && s.Leased && n.Group().Sessions()[leads.name] == 0
+		})
+	}
+	token, _, err := rest[0].Invite(soon(t), leads.name, 0)
+	must(t, err)
+	again := &node{t: t, name: leads.name, dir: leads.dir, at: freeAddress(t)}
+	must(t, Join(soon(t), Joining{Dir: again.dir, Node: again.name, Address: again.at, Token: token}))
+	again.open()
+	settled(t, append(rest, again), 3)
+	if err := rest[0].Withdraw(soon(t), "0123456789abcdef"); !errors.Is(err, roster.ErrNoInvite) {
+		t.Errorf("%v", err)
+	}
+	if _, _, err := rest[0].Invite(soon(t), "n9", 2*pki.MaxInvite); err == nil {
+		t.Error("an invitation for ever")
+	}
+}

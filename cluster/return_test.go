@@ -1,0 +1,128 @@
+package cluster
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/members"
+	"github.com/pyisolate/pyisolate/cluster/pki"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+// The key of gossip is replaced while a node is down, which follows when it is back.
+func TestRotateKeys(t *testing.T) {
+	nodes := form(t, 3)
+	before := nodes[0].Status().Keys
+	nodes[2].kill()
+	await.That(t, "it is missed", func() bool { return nodes[0].presence.of("n3") != Alive })
+	must(t, nodes[0].RotateKeys(soon(t)))
+	after := nodes[1].Status().Keys
+	if len(before) != 1 || len(after) != 1 || slices.Equal(before, after) || !slices.Equal(nodes[0].Status().Keys, after) {
+		t.Errorf("%v, then %v", before, after)
+	}
+	nodes[2] = nodes[2].again()
+	settled(t, nodes, 3)
+	await.That(t, "it has the new key alone", func() bool { return slices.Equal(nodes[2].Status().Keys, after) })
+	// A rotation that was not ended is ended, and one that was needs another key.
+	must(t, nodes[1].RotateKeys(soon(t)))
+	if last := nodes[1].Status().Keys; slices.Equal(last, after) {
+		t.Errorf("%v again", last)
+	}
+}
+
+// again is the node after it was ended, with its files.
+func (n *node) again(change ...func(*Config)) *node {
+	n.t.Helper()
+	next := &node{t: n.t, name: n.name, dir: n.dir, at: n.at}
+	next.open(change...)
+	return next
+}
+
+// All stop and start again, one of them at another address.
+func TestRestart(t *testing.T) {
+	nodes := form(t, 3)
+	cell := directory.Cell{Tenant: "acme", Name: "one"}
+	seat, _ := nodes[0].Lease().Seat()
+	_, err := nodes[0].Group().Propose(soon(t), directory.Command{Op: directory.Claim, Cell: cell, Seat: seat})
+	must(t, err)
+	for _, n := range nodes {
+		n.close()
+	}
+	moved := freeAddress(t)
+	nodes[2] = nodes[2].again(func(c *Config) { c.Advertise = moved })
+	nodes[1] = nodes[1].again()
+	nodes[0] = nodes[0].again()
+	settled(t, nodes, 3)
+	await.That(t, "it is known where the node is", func() bool {
+		m, _ := nodes[0].roster().Member("n3")
+		return m.Address == moved
+	})
+	must(t, nodes[1].Group().Fence(soon(t)))
+	if r, ok := nodes[1].Group().Find(cell); !ok || r.Phase != directory.Suspended {
+		t.Errorf("%+v, %v", r, ok)
+	}
+}
+
+// While a node is down all others get other keys, and one that it has never heard of leads. It finds
+// back: a member whose certificate is newer than those it knows is let in until it has caught up.
+func TestReturnOfAStranger(t *testing.T) {
+	nodes := form(t, 3)
+	n1, n2, n3 := nodes[0], nodes[1], nodes[2]
+	n3.kill()
+	for _, n := range []*node{n1, n2} {
+		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // certificates count in seconds
+		must(t, n.identity.Renew(soon(t), n.renewal()))
+	}
+	n4 := join(t, n1, "n4")
+	n4.open()
+	await.That(t, "it is added", func() bool {
+		servers, err := (directoryGroup{leader(t, nodes[:2]).Cluster}).Servers()
+		return err == nil && len(servers) == 4
+	})
+	n3 = n3.again()
+	settled(t, []*node{n1, n2, n3, n4}, 3)
+	// From now on a newer certificate is not enough.
+	key := pki.Peer{Node: pki.Node{Cluster: n3.ID(), Name: "n1"}, NotAfter: time.Now().Add(pki.MaxLife)}
+	if err := n3.allow(key); err == nil {
+		t.Error("a key that the roster does not have is let in")
+	}
+	for _, n := range []*node{n1, n2, n3} {
+		if keys := len(must1(n.roster().Member("n2")).Keys); keys != 2 {
+			t.Errorf("at %s: node n2 has %d keys", n.name, keys)
+		}
+	}
+}
+
+func must1[T any](v T, _ bool) T { return v }
+
+// The others hear what a node says of itself.
+func TestMeta(t *testing.T) {
+	n1 := found(t, "n1")
+	var more bool
+	n1.open(func(c *Config) {
+		c.Meta = func() members.Meta {
+			m := members.Meta{Cells: 7, Labels: map[string]string{"zone": "a"}}
+			if more {
+				m.Cells = 8
+			}
+			more = true
+			return m
+		}
+	})
+	leader(t, []*node{n1})
+	n2 := join(t, n1, "n2")
+	n2.open()
+	await.That(t, "it is known what it has", func() bool {
+		m := n2.Members()
+		return len(m) == 2 && m[0].Meta.Cells == 8 && m[0].Meta.Labels["zone"] == "a" && m[0].Meta.Wire == n1.at
+	})
+	if note, err := readNote(n2.dir); err != nil || note.Founder || !n1.Founder() {
+		t.Errorf("%+v, %v", note, err)
+	}
+	if _, err := readRoster(filepath.Join(n2.dir)); err != nil {
+		t.Error(err)
+	}
+}
