@@ -220,9 +220,9 @@ func (a *cellActor) tell(m any) { a.system.root.Send(a.self, m) }
 // start makes the next incarnation, in a goroutine.
 func (a *cellActor) start() {
 	a.state = starting
-	epoch := a.epoch + 1
+	last := a.epoch
 	a.system.working.Go(func() {
-		c, err := a.plan.start(a.system.life, epoch)
+		c, epoch, err := a.plan.start(a.system.life, last)
 		a.tell(&begun{epoch, c, err})
 		if err == nil {
 			a.watch(c, epoch)

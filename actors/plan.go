@@ -14,19 +14,36 @@ type Plan struct {
 	// Life tells the cell from others that have its name before and after it; "" where nobody asks.
 	Life string
 	// Start makes the cell: the first time in Spawn, and again after each end that Restart
-	// answers. The epoch is the incarnation's, from 1 on. What Start needs beside the cell it
+	// answers. The epoch is the incarnation's. What Start needs beside the cell it
 	// gives back itself when the cell is done.
-	Start   func(ctx context.Context, epoch uint64) (cell.Cell, error)
+	Start func(ctx context.Context, epoch uint64) (cell.Cell, error)
+	// Next is asked for the epoch of each incarnation before its Start, by the goroutine that calls
+	// it; last is that of the one before, 0 for the first. It answers with a higher one, or with why
+	// there is to be none. Nil counts: 1, 2, 3.
+	Next    func(ctx context.Context, last uint64) (epoch uint64, err error)
 	Restart Restart
 	Credit  Credit
 	// Topics that the cell hears from its start on.
 	Topics []string
 }
 
-// start is Start; a panic is an error of this cell alone.
-func (p Plan) start(ctx context.Context, epoch uint64) (c cell.Cell, err error) {
+// start makes the incarnation after the one of epoch last, and says which it is; with an error it
+// may be one that was not to be had. A panic is an error of this cell alone.
+func (p Plan) start(ctx context.Context, last uint64) (c cell.Cell, epoch uint64, err error) {
 	defer recovered(&err)
-	return p.Start(ctx, epoch)
+	epoch = last + 1
+	if p.Next != nil {
+		next, err := p.Next(ctx, last)
+		switch {
+		case err != nil:
+			return nil, last, err
+		case next <= last:
+			return nil, last, fmt.Errorf("the epoch after %d is said to be %d", last, next)
+		}
+		epoch = next
+	}
+	c, err = p.Start(ctx, epoch)
+	return c, epoch, err
 }
 
 // recovered makes a panic an error. It is deferred.

@@ -102,24 +102,24 @@ func (s *System) Spawn(ctx context.Context, a Address, p Plan) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	started, err := s.begin(ctx, c)
+	started, epoch, err := s.begin(ctx, c)
 	if err != nil {
 		s.root.Stop(c.self)
 		<-c.gone
 		return err
 	}
-	c.tell(&begun{1, started, nil})
-	s.working.Go(func() { c.watch(started, 1) })
+	c.tell(&begun{epoch, started, nil})
+	s.working.Go(func() { c.watch(started, epoch) })
 	return nil
 }
 
-func (s *System) begin(ctx context.Context, c *cellActor) (cell.Cell, error) {
+func (s *System) begin(ctx context.Context, c *cellActor) (cell.Cell, uint64, error) {
 	for _, topic := range c.plan.Topics {
 		if err := s.topics.add(c.at, topic); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return c.plan.start(ctx, 1)
+	return c.plan.start(ctx, 0)
 }
 
 func validAddress(a Address) error {
