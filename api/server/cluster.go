@@ -40,9 +40,8 @@ var _ Cluster = (*cluster.Cluster)(nil)
 
 // clusters serves ClusterService.
 type clusters struct {
-	of       Cluster // nil: the node is by itself
-	logger   *slog.Logger
-	policies func(context.Context) (policystore.Status, error)
+	of     Cluster // nil: the node is by itself
+	logger *slog.Logger
 	drainer
 }
 
@@ -84,6 +83,10 @@ func clusterFault(err error) error {
 		{roster.ErrLimited, policystore.ErrLimited},
 		{roster.ErrLast, fault.ErrRefused},
 		{roster.ErrInvalid, policystore.ErrInvalid},
+		{cluster.ErrQuorum, fault.ErrRefused},
+		{cluster.ErrBehind, fault.ErrRefused},
+		{cluster.ErrNoMember, fault.ErrUnavailable}, // it has left meanwhile
+		{cluster.ErrClosed, fault.ErrUnavailable},
 		{group.ErrNoLeader, fault.ErrUnavailable},
 		{group.ErrUncertain, policystore.ErrUncertain},
 		{group.ErrClosed, fault.ErrUnavailable},
@@ -225,17 +228,13 @@ func traitsOf(m members.Meta) *pb.Traits {
 }
 
 // Status implements the call.
-func (s *clusters) Status(ctx context.Context, _ *connect.Request[pb.StatusRequest]) (*connect.Response[pb.StatusResponse], error) {
+func (s *clusters) Status(context.Context, *connect.Request[pb.StatusRequest]) (*connect.Response[pb.StatusResponse], error) {
 	c, err := s.cluster()
 	if err != nil {
 		return nil, err
 	}
 	st := c.Status()
-	policies, err := s.policies(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := &pb.StatusResponse{Cluster: st.Cluster, Node: st.Self, Leader: st.Leader, PolicyLeader: policies.Leader, Members: uint32(st.Members),
+	out := &pb.StatusResponse{Cluster: st.Cluster, Node: st.Self, Leader: st.Leader, PolicyLeader: st.PolicyLeader, Members: uint32(st.Members),
 		Voters: uint32(st.Voters), Voter: st.Voter, Authority: st.Authority, Lease: st.Leased, Applied: st.Applied,
 		CertificateExpires: moment(st.Certificate), GossipKeys: st.Keys}
 	all := c.Members()
@@ -247,7 +246,7 @@ func (s *clusters) Status(ctx context.Context, _ *connect.Request[pb.StatusReque
 			}
 		}
 	}
-	out.Problems = problemsOf(out, st.Failure, all, time.Now())
+	out.Problems = problemsOf(out, st, all, time.Now())
 	return connect.NewResponse(out), nil
 }
 
@@ -255,16 +254,19 @@ func (s *clusters) Status(ctx context.Context, _ *connect.Request[pb.StatusReque
 const soon = 14 * 24 * time.Hour
 
 // problemsOf says what is wrong, the worst first.
-func problemsOf(s *pb.StatusResponse, failure string, all []cluster.Member, now time.Time) (found []string) {
+func problemsOf(s *pb.StatusResponse, st cluster.Status, all []cluster.Member, now time.Time) (found []string) {
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
-	if failure != "" {
-		say("this node takes up no changes any more: %s; end it, and see its log", text(failure))
+	if st.Failure != "" {
+		say("this node takes up no changes any more: %s; end it, and see its log", text(st.Failure))
 	}
 	if s.GetLeader() == "" {
 		say("no leader of the directory is known: nothing can change, and cells end when their nodes' leases do")
 	}
 	if s.GetPolicyLeader() == "" {
 		say("no leader of the policies is known: policies and tokens cannot change")
+	}
+	if !st.Current {
+		say("this node has not caught up since it was started: what it says of the cluster may be old")
 	}
 	if !s.GetLease() {
 		say("this node has no lease: it starts no cells, and its cells have no effects")

@@ -129,6 +129,10 @@ func TestClusterErrors(t *testing.T) {
 		{roster.ErrLimited, policystore.ErrLimited},
 		{roster.ErrLast, fault.ErrRefused},
 		{roster.ErrInvalid, policystore.ErrInvalid},
+		{cluster.ErrQuorum, fault.ErrRefused},
+		{cluster.ErrBehind, fault.ErrRefused},
+		{cluster.ErrNoMember, fault.ErrUnavailable},
+		{cluster.ErrClosed, fault.ErrUnavailable},
 		{group.ErrNoLeader, fault.ErrUnavailable},
 		{group.ErrUncertain, policystore.ErrUncertain},
 		{group.ErrClosed, fault.ErrUnavailable},
@@ -255,7 +259,7 @@ func TestClusterStatus(t *testing.T) {
 		}
 		return all
 	}
-	well := cluster.Status{Cluster: "c", Self: "n1", Leader: "n1", Voter: true, Valid: true, Members: 3, Voters: 3, Certificate: in}
+	well := cluster.Status{Cluster: "c", Self: "n1", Leader: "n1", PolicyLeader: "n2", Voter: true, Leased: true, Current: true, Members: 3, Voters: 3, Certificate: in}
 	for _, c := range []struct {
 		name     string
 		change   func(*cluster.Status)
@@ -265,8 +269,9 @@ func TestClusterStatus(t *testing.T) {
 		{"all is well", func(*cluster.Status) {}, three(cluster.Alive, cluster.Alive, cluster.Alive), nil},
 		{"one is away", func(*cluster.Status) {}, three(cluster.Alive, cluster.Failed, cluster.Alive), []string{"not seen: n2", "without one more"}},
 		{"one has left", func(*cluster.Status) {}, three(cluster.Alive, cluster.Alive, cluster.Left), []string{"without one more"}},
-		{"two are away", func(s *cluster.Status) { s.Leader, s.Valid = "", false }, three(cluster.Alive, cluster.Failed, cluster.Unseen),
+		{"two are away", func(s *cluster.Status) { s.Leader, s.Leased = "", false }, three(cluster.Alive, cluster.Failed, cluster.Unseen),
 			[]string{"no leader of the directory", "no lease", "not seen: n2, n3", "1 of 3 voters are seen, which is no majority"}},
+		{"it was away", func(s *cluster.Status) { s.Current, s.PolicyLeader = false, "" }, three(cluster.Alive, cluster.Alive, cluster.Alive), []string{"of the policies", "caught up"}},
 		{"its log is broken", func(s *cluster.Status) { s.Failure = "entry 7 is of a newer version" }, three(cluster.Alive, cluster.Alive, cluster.Alive), []string{"entry 7"}},
 		{"its certificate lapses", func(s *cluster.Status) { s.Certificate = time.Now().Add(time.Hour) }, three(cluster.Alive, cluster.Alive, cluster.Alive), []string{"certificate"}},
 	} {

@@ -100,13 +100,13 @@ func newClusterRemove() *cobra.Command {
 		Long: `Take a node out of the cluster, for good: its certificates are let in nowhere any more, and its
 cells are gone. It is for nodes that do not come back; one that runs is asked with leave.
 
-A voter without which those that are left and alive are no majority is not removed, for nothing
-could change then. With --force it is: when those that are away are lost for ever.`,
+A voter is not removed when of those that would be left too few answer, for nothing could change
+then. With --force it is: when they will come back. Those who vote now have to agree in any case.`,
 		Example:           "  pyisolate-node cluster remove n3",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeMembers,
 	}
-	c.Flags().BoolVar(&force, "force", false, "also when no majority of the voters is left alive")
+	c.Flags().BoolVar(&force, "force", false, "also when of the voters that would be left too few answer now")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		_, err := r.Cluster.Remove(ctx, connect.NewRequest(&pb.RemoveRequest{Node: args[0], Force: force}))
 		if err == nil {
@@ -163,8 +163,8 @@ func newClusterLeave() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "leave",
 		Short: "Drain the node that is called, and take it out of the cluster",
-		Long: `Drain the node that is called, and take it out of the cluster, for good. Then end it. To come
-back it is invited and joins anew, after cluster/ and policies/ of its data directory were moved
+		Long: `Drain the node that is called, and take it out of the cluster, for good. Then end it. It can join
+again, or another cluster, or be a node by itself, when policies/ of its data directory was moved
 away.`,
 		Example: "  pyisolate-node cluster leave --close-cells",
 		Args:    cobra.NoArgs,
@@ -173,7 +173,7 @@ away.`,
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		_, err := r.Cluster.Leave(ctx, connect.NewRequest(&pb.LeaveRequest{CloseCells: how.closing, Grace: durationpb.New(how.grace)}))
 		if err == nil {
-			r.show(map[string]any{"left": true}, "left: end the node now")
+			r.show(map[string]any{"left": true}, "left: end the node now; before it serves again, move policies/ of its data directory away")
 		}
 		return err
 	})

@@ -850,7 +850,8 @@ func (x *StatusResponse) GetProblems() []string {
 type RemoveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// Also when the voters that are left and alive are no majority.
+	// Also when of the voters that would be left too few answer now. The voters of now have to
+	// agree in any case.
 	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

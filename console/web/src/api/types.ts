@@ -754,9 +754,11 @@ export interface StatusResponse {
   alive?: number
   voters?: number
   votersAlive?: number
-  cutOff?: string
-  certificateExpires?: string
+  voter?: boolean
   authority?: boolean
+  lease?: boolean
+  applied?: string
+  certificateExpires?: string
   gossipKeys?: string[]
   problems?: string[]
 }
@@ -770,6 +772,7 @@ export type RemoveResponse = Record<string, never>
 
 export interface LeaveRequest {
   closeCells?: boolean
+  grace?: string
 }
 
 export type LeaveResponse = Record<string, never>
@@ -783,6 +786,7 @@ export interface RotateKeysResponse {
 export interface DrainRequest {
   node?: string
   closeCells?: boolean
+  grace?: string
 }
 
 export interface DrainResponse {

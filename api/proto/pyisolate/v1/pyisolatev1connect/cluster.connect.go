@@ -84,17 +84,19 @@ type ClusterServiceClient interface {
 	// Status tells how the cluster is, as the node that answers knows it now. It asks nobody. Role
 	// viewer.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
-	// Remove takes a node out of the cluster, for good: its certificates are let in nowhere any
-	// more, and its cells are gone. Role admin, of all tenants. NotFound: there is no such member.
-	// Refused: it is the last node, or the voters that are left and alive would be no majority.
+	// Remove takes another node out of the cluster, for good: its certificates are let in nowhere any
+	// more, and its cells are gone. It answers when nothing counts on the node any more. Role admin,
+	// of all tenants. NotFound: there is no such member. Invalid: it is the node that is called.
+	// Refused: of the voters that would be left too few answer, or a node is slow to take it up;
+	// what was begun goes on with the next call.
 	Remove(context.Context, *connect.Request[v1.RemoveRequest]) (*connect.Response[v1.RemoveResponse], error)
 	// Leave takes the node that is called out of the cluster, after Drain of it. It is to be ended
-	// then. Role admin, of all tenants. Refused: as Remove. NotCheckpointable: as Drain.
+	// then. Role admin, of all tenants. Refused: as Remove, and for the last node.
+	// NotCheckpointable: as Drain.
 	Leave(context.Context, *connect.Request[v1.LeaveRequest]) (*connect.Response[v1.LeaveResponse], error)
 	// RotateKeys has gossip sealed with a new key, and forgets the old ones. It answers when all
-	// members have it. Role admin, of all tenants. Refused: not all members are alive: a node that
-	// is away could not come back. Remove it, or wait for it; what was begun goes on with the next
-	// call.
+	// members have it. Role admin, of all tenants. Refused: a member did not take it up; one that
+	// is away could not come back. Start or remove it; what was begun goes on with the next call.
 	RotateKeys(context.Context, *connect.Request[v1.RotateKeysRequest]) (*connect.Response[v1.RotateKeysResponse], error)
 	// Drain has a node take no more cells, until it is started again, and answers when it has
 	// none. Role admin, of all tenants. NotFound: there is no such member. NotCheckpointable: it has
@@ -245,17 +247,19 @@ type ClusterServiceHandler interface {
 	// Status tells how the cluster is, as the node that answers knows it now. It asks nobody. Role
 	// viewer.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
-	// Remove takes a node out of the cluster, for good: its certificates are let in nowhere any
-	// more, and its cells are gone. Role admin, of all tenants. NotFound: there is no such member.
-	// Refused: it is the last node, or the voters that are left and alive would be no majority.
+	// Remove takes another node out of the cluster, for good: its certificates are let in nowhere any
+	// more, and its cells are gone. It answers when nothing counts on the node any more. Role admin,
+	// of all tenants. NotFound: there is no such member. Invalid: it is the node that is called.
+	// Refused: of the voters that would be left too few answer, or a node is slow to take it up;
+	// what was begun goes on with the next call.
 	Remove(context.Context, *connect.Request[v1.RemoveRequest]) (*connect.Response[v1.RemoveResponse], error)
 	// Leave takes the node that is called out of the cluster, after Drain of it. It is to be ended
-	// then. Role admin, of all tenants. Refused: as Remove. NotCheckpointable: as Drain.
+	// then. Role admin, of all tenants. Refused: as Remove, and for the last node.
+	// NotCheckpointable: as Drain.
 	Leave(context.Context, *connect.Request[v1.LeaveRequest]) (*connect.Response[v1.LeaveResponse], error)
 	// RotateKeys has gossip sealed with a new key, and forgets the old ones. It answers when all
-	// members have it. Role admin, of all tenants. Refused: not all members are alive: a node that
-	// is away could not come back. Remove it, or wait for it; what was begun goes on with the next
-	// call.
+	// members have it. Role admin, of all tenants. Refused: a member did not take it up; one that
+	// is away could not come back. Start or remove it; what was begun goes on with the next call.
 	RotateKeys(context.Context, *connect.Request[v1.RotateKeysRequest]) (*connect.Response[v1.RotateKeysResponse], error)
 	// Drain has a node take no more cells, until it is started again, and answers when it has
 	// none. Role admin, of all tenants. NotFound: there is no such member. NotCheckpointable: it has
