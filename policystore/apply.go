@@ -11,7 +11,9 @@ import (
 type outcome struct {
 	version Version // that a policy's command made, without its text
 	token   TokenInfo
-	err     error // why the command was refused
+	err     error  // why the command was refused
+	index   uint64 // of the entry
+	judged  bool   // whether err, or that there is none, is what applying the command came to
 }
 
 // application is the applying of one command. What it does depends on the command and the

@@ -28,6 +28,9 @@ func (a *application) createToken() (_ TokenInfo, refusal, err error) {
 	if refusal, err = a.authority(Admin, t.info.Tenant); refusal != nil || err != nil {
 		return t.info, refusal, err
 	}
+	if same, found, err := a.findToken(t.info.ID); err != nil || found && same.hash == t.hash {
+		return same.info, nil, err // the request was made before: nobody else knows the secret
+	}
 	if refusal, err = a.roomForToken(t.info); refusal != nil || err != nil {
 		return t.info, refusal, err
 	}

@@ -34,8 +34,12 @@ func (a Action) String() string {
 	return fmt.Sprintf("action %d", uint8(a))
 }
 
-// commandFormat begins each command.
-const commandFormat = 1
+// Formats that a command can begin with. It is written in the oldest one that can say it, so that
+// nodes of older versions understand what they can do.
+const (
+	commandFormat      = 1
+	commandFormatSince = 2 // has since at its end
+)
 
 const maxTokenID = 16
 
@@ -46,6 +50,8 @@ type command struct {
 	time      time.Time // the leader's clock
 	principal Principal
 	requestID string
+	// since, when not 0, says that the request was made before, after this index; see repeated.
+	since uint64
 
 	name      string // of a policy
 	text      []byte
@@ -60,7 +66,7 @@ type command struct {
 
 func (c *command) encode() []byte {
 	w := wire.Writer{B: make([]byte, 0, 512+len(c.text))}
-	w.Byte(commandFormat)
+	w.Byte(c.format())
 	w.Time(c.time)
 	w.String(c.principal.Name)
 	w.Byte(byte(c.principal.Role))
@@ -68,7 +74,17 @@ func (c *command) encode() []byte {
 	w.String(c.principal.TokenID)
 	w.String(c.requestID)
 	w.B = append(w.B, c.body()...)
+	if c.since > 0 {
+		w.Uint(c.since)
+	}
 	return w.B
+}
+
+func (c *command) format() byte {
+	if c.since > 0 {
+		return commandFormatSince
+	}
+	return commandFormat
 }
 
 // body is what the request asks for, whoever asks and whenever.
@@ -102,8 +118,9 @@ const maxTokenRecord = 512
 // decodeCommand reads an entry. It refuses what no node of this version would propose.
 func decodeCommand(b []byte) (*command, error) {
 	r := wire.NewReader(b)
-	if format := r.Byte(); r.Err() == nil && format != commandFormat {
-		return nil, fmt.Errorf("%w: a command of format %d; this version knows %d", wire.ErrFormat, format, commandFormat)
+	format := r.Byte()
+	if r.Err() == nil && format != commandFormat && format != commandFormatSince {
+		return nil, newer("a command", format, commandFormatSince)
 	}
 	c := &command{
 		time:      r.Time(),
@@ -114,6 +131,9 @@ func decodeCommand(b []byte) (*command, error) {
 		comment: r.String(maxComment), source: r.String(maxSource),
 	}
 	token := r.Bytes(maxTokenRecord)
+	if format == commandFormatSince {
+		c.since = r.Uint()
+	}
 	if err := r.Done(); err != nil {
 		return nil, err
 	}
@@ -124,7 +144,10 @@ func decodeCommand(b []byte) (*command, error) {
 		}
 	}
 	if _, known := actionNames[c.action]; !known {
-		return nil, fmt.Errorf("%w: a command for %s", wire.ErrFormat, c.action)
+		return nil, fmt.Errorf("%w: a command for %s: update this node", ErrNewer, c.action)
+	}
+	if format != c.format() {
+		return nil, fmt.Errorf("%w: a command of format %d that says no more than one of format %d", wire.ErrFormat, format, c.format())
 	}
 	return c, nil
 }

@@ -13,7 +13,7 @@ func (s *Store) compact() {
 	defer s.calls.Done()
 	for {
 		select {
-		case <-s.closing:
+		case <-s.life.Done():
 			return
 		case <-s.state.large:
 			err := s.dropLog()

@@ -25,8 +25,11 @@ func (a *application) repeated() (v Version, refusal, err error) {
 		return v, nil, nil
 	}
 	body, err := a.get(requestBucket, a.requestKey())
+	if err == nil && body == nil {
+		refusal, err = a.forgotten()
+	}
 	if err != nil || body == nil {
-		return v, nil, err
+		return v, refusal, err
 	}
 	made, err := decodeReference(body)
 	if err != nil {
@@ -48,6 +51,22 @@ func (a *application) repeated() (v Version, refusal, err error) {
 		err = a.damage("request %q made version %d of policy %s, which is missing", a.requestID, made.number, made.name)
 	}
 	return v, nil, err
+}
+
+// forgotten refuses a request that was made before if what it made may have been forgotten since:
+// making it again could be the second time.
+func (a *application) forgotten() (refusal, err error) {
+	if a.since == 0 || a.head.requests < a.limits.requests {
+		return nil, nil
+	}
+	index, _ := a.tx.Bucket(expiringBucket).Cursor().First()
+	if index == nil {
+		return nil, a.damage("requests are counted that are not there")
+	}
+	if oldest := keyIndex(index); oldest > a.since {
+		return fmt.Errorf("%w: request %q was made after index %d, and those that are remembered begin with %d", ErrUncertain, a.requestID, a.since, oldest), nil
+	}
+	return nil, nil
 }
 
 // remember keeps what a request made, and forgets the oldest beyond the limit.

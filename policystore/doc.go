@@ -1,6 +1,6 @@
 // Package policystore keeps policy documents, their history, the tokens that may change
 // them and the record of who did, on a Raft log: one node by itself without any
-// configuration, several when a transport is handed in.
+// configuration, several with a [Cluster].
 //
 // The API server and whoever embeds the node open one [Store] for each data directory.
 // Documents are given by name, [Name] says how names look. Every change makes a new,
@@ -20,16 +20,26 @@
 //   - Every change names its principal, whose authority is judged when it asks and again when
 //     the change is applied, and leaves a record in a hash chain that [Store.VerifyAudit]
 //     walks.
-//   - Reads see every change answered before they began, unless they ask to be [Stale].
+//   - Reads see every change answered before they began, at whatever node, unless they ask to
+//     be [Stale].
+//   - Any node of a cluster takes changes. They are made by the leader, and once, however often
+//     nodes have to ask for them: what is repeated is known by its request id.
+//   - A node that does not know that its policies are the newest says so ([Store.Fresh]), and
+//     one that meets an entry or a snapshot of a newer version stops applying and says that.
 //   - Watching costs the writer nothing: a watcher that falls behind the events that are kept
 //     is told [ErrCompacted].
 //   - Damage to a file is found when it is opened and named in a [CorruptError]; nothing that
 //     was acknowledged disappears silently.
 //
-// Goroutines: those of Raft, one that follows leadership, one that compacts a large log, and
-// one for each change or fenced read that is under way. [Store.Close] ends them all and waits.
+// What a node of a cluster says is believed as far as any of them could put it on the log: which
+// principal asks. Whether that one may, and whether a document is right, the leader judges again.
+//
+// Goroutines: those of Raft, one that follows leadership, one that compacts a large log, in a cluster
+// one that keeps fresh, and one for each change or fenced read that is under way. [Store.Close] ends
+// them all and waits.
 // All methods may be called from any goroutine.
 //
-// The state file, the log and snapshots carry format versions; a file of a newer format is
-// refused by name. Within version 1, fields may be added to records but not moved.
+// The state file, the log, its entries, snapshots and what nodes ask each other carry format
+// versions; what is of a newer one is [ErrNewer]. An entry is written in the oldest format that can
+// say it. Within version 1, fields may be added to records but not moved.
 package policystore

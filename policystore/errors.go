@@ -45,9 +45,13 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 	// ErrInUse: another process has the data directory open.
 	ErrInUse = errors.New("in use")
-	// ErrFailed: the disk refused a write of a committed change. The store does nothing
-	// more until it is opened again, when the change is made from the log.
+	// ErrFailed: a committed change could not be made here, as the disk refused a write. The
+	// store does nothing more until it is opened again, when the change is made from the log.
 	ErrFailed = errors.New("failed")
+	// ErrNewer: an entry of the log, a snapshot, a file or another node's message is of a newer
+	// version than this node. It does nothing with it; after an entry or a snapshot it also is
+	// ErrFailed. Update the node.
+	ErrNewer = errors.New("made by a newer version")
 	// ErrClock: this node's clock went ahead by more than an hour at once. Nothing is changed
 	// until it is right, or was so for ten minutes.
 	ErrClock = errors.New("clock")

@@ -1,6 +1,7 @@
 package policystore
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -77,8 +78,9 @@ func (f *fsm) applyAll(entries []*raft.Log, outcomes []any) (err error) {
 		return f.fail(err)
 	}
 	if changed {
-		f.announce()
+		f.changed.tell()
 	}
+	f.moved.tell()
 	f.noteLogged(bytes)
 	return nil
 }
@@ -92,9 +94,12 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	return f.snapshot()
 }
 
-// Restore replaces the state.
+// Restore replaces the state. A snapshot of a newer version ends applying, as such an entry does.
 func (f *fsm) Restore(from io.ReadCloser) error {
 	if err := f.restore(from); err != nil {
+		if errors.Is(err, ErrNewer) {
+			err = f.fail(err)
+		}
 		return fmt.Errorf("restore %s: %w", f.path, err)
 	}
 	return from.Close()

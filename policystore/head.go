@@ -2,7 +2,6 @@ package policystore
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/bits"
 	"time"
 
@@ -51,7 +50,7 @@ func (h *head) encode() []byte {
 func decodeHead(b []byte) (head, error) {
 	r := wire.NewReader(b)
 	if format := r.Byte(); r.Err() == nil && format != stateFormat {
-		return head{}, fmt.Errorf("%w: the state has format %d; this version knows %d", wire.ErrFormat, format, stateFormat)
+		return head{}, newer("a state", format, stateFormat)
 	}
 	h := head{
 		applied: r.Uint(), time: r.Time(), audit: r.Uint(), auditHash: r.Hash(),

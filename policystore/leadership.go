@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -77,10 +76,15 @@ func (l *leadership) wait(ctx context.Context, closing <-chan struct{}) error {
 // follow follows leadership until the store closes.
 func (s *Store) follow() {
 	defer s.calls.Done()
+	failing := s.state.failing
 	for {
 		select {
-		case <-s.closing:
+		case <-s.life.Done():
 			return
+		case <-failing:
+			failing = nil
+			s.config.Logger.Error("this node applies no more changes", "error", s.state.failure())
+			s.giveWay()
 		case leads := <-s.raft.LeaderCh():
 			if !leads {
 				s.lead.set(0, nil)
@@ -88,7 +92,7 @@ func (s *Store) follow() {
 			}
 			term, err := s.getReady()
 			switch {
-			case errors.Is(err, raft.ErrRaftShutdown), errors.Is(err, ErrClosed):
+			case s.life.Err() != nil, errors.Is(err, raft.ErrRaftShutdown):
 				return
 			case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrNotLeader), errors.Is(err, ErrNotLeader):
 				term, err = 0, nil // another will lead, or this node again
@@ -96,7 +100,20 @@ func (s *Store) follow() {
 				s.config.Logger.Error("this node leads and cannot get ready", "error", err)
 			}
 			s.lead.set(term, err)
+			if err != nil {
+				s.giveWay()
+			}
 		}
+	}
+}
+
+// giveWay has another node lead, if there is one, when this one cannot: the others go on.
+func (s *Store) giveWay() {
+	if s.config.Cluster == nil || s.raft.State() != raft.Leader {
+		return
+	}
+	if err := s.raft.LeadershipTransfer().Error(); err != nil {
+		s.config.Logger.Warn("no other node could take over the policies", "error", err)
 	}
 }
 
@@ -127,43 +144,6 @@ func (s *Store) getReady() (uint64, error) {
 		return 0, err
 	}
 	return term, s.makeFirstToken()
-}
-
-// fence returns when everything that was acknowledged before it was called has been applied
-// here, and this node led all the while.
-func (s *Store) fence(ctx context.Context) error {
-	for {
-		if err := s.state.failure(); err != nil {
-			return err
-		}
-		term, changed, err := s.lead.get()
-		if err != nil {
-			return err
-		}
-		if err := s.verifyLeader(ctx); err != nil {
-			return err
-		}
-		if term != 0 && s.raft.CurrentTerm() == term {
-			return nil
-		}
-		select { // it leads and is not ready
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.closing:
-			return ErrClosed
-		}
-	}
-}
-
-func (s *Store) verifyLeader(ctx context.Context) error {
-	if err := s.await(ctx, func() error { return s.raft.VerifyLeader().Error() }); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return s.raftError(err)
-	}
-	return nil
 }
 
 // await runs ask, which asks Raft and waits for its answer, and returns at the latest when ctx
@@ -201,6 +181,3 @@ func (s *Store) raftError(err error) error {
 	}
 	return err
 }
-
-// enqueueTimeout bounds the wait for Raft to take a proposal.
-const enqueueTimeout = 10 * time.Second

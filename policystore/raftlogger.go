@@ -33,8 +33,11 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	if !ok {
 		to = slog.LevelDebug
 	}
-	if s.alone && to == slog.LevelWarn {
+	switch {
+	case s.alone && to == slog.LevelWarn:
 		to = slog.LevelInfo
+	case to > slog.LevelDebug && repeated[msg]:
+		to = slog.LevelDebug
 	}
 	ctx := context.Background()
 	if !s.to.Enabled(ctx, to) {
@@ -46,6 +49,13 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 		}
 	}
 	s.to.Log(ctx, to, msg, args...)
+}
+
+// repeated is what Raft says over and over about a node that is down. That it is down, others say.
+var repeated = map[string]bool{
+	"failed to heartbeat to": true, "failed to contact": true, "failed to appendEntries to": true,
+	"failed to pipeline appendEntries": true, "failed to make requestVote RPC": true,
+	"failed to start pipeline replication to": true,
 }
 
 // formatted is what hclog.Fmt was given, as text.

@@ -19,6 +19,7 @@ func TestRaftLogger(t *testing.T) {
 	for _, alone := range []bool{false, true} {
 		l := raftLogger(to, alone)
 		l.Debug("hidden")
+		l.Error("failed to heartbeat to", "peer", "n1")
 		l.Warn("slow", "peers", hclog.Fmt("%d of %d", 1, 3))
 		l.With("id", 7).Error("broken")
 	}

@@ -20,7 +20,10 @@ import (
 
 // A snapshot is this header, the size of a state file in eight bytes, the file, and the
 // SHA-256 of all before.
-const snapshotHeader = "pyisolate policies snapshot 1\n"
+const (
+	snapshotHeader = snapshotBegins + "1\n"
+	snapshotBegins = "pyisolate policies snapshot "
+)
 
 // maxState bounds the file in a snapshot, in bytes.
 const maxState = 1 << 40
@@ -106,7 +109,8 @@ func (s *state) restore(from io.Reader) error {
 		return errors.Join(err, s.fail(openErr)) // s.db stays closed
 	}
 	s.db = db
-	s.announce()
+	s.changed.tell()
+	s.moved.tell()
 	return err
 }
 
@@ -142,7 +146,11 @@ func readSnapshot(from io.Reader, to io.Writer) error {
 	if _, err := io.ReadFull(both, header); err != nil {
 		return fmt.Errorf("%w: its header: %w", errSnapshot, err)
 	}
-	if !bytes.HasPrefix(header, []byte(snapshotHeader)) {
+	switch {
+	case bytes.HasPrefix(header, []byte(snapshotHeader)):
+	case bytes.HasPrefix(header, []byte(snapshotBegins)):
+		return fmt.Errorf("%w: a snapshot of format %q; update this node", ErrNewer, header[len(snapshotBegins):len(snapshotHeader)-1])
+	default:
 		return fmt.Errorf("%w: it begins with %q", errSnapshot, header[:len(snapshotHeader)])
 	}
 	size := binary.BigEndian.Uint64(header[len(snapshotHeader):])

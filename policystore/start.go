@@ -38,32 +38,18 @@ func (s *Store) start() error {
 	if err := s.bootstrap(c, snaps, transport, voters); err != nil {
 		return err
 	}
-	stable := &patientStable{StableStore: s.log, failing: s.diskFailing, closing: s.closing}
+	if err := s.checkServers(snaps); err != nil {
+		return err
+	}
+	stable := &patientStable{StableStore: s.log, failing: s.diskFailing, closing: s.life.Done()}
 	if s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, stable, snaps, transport); err != nil {
 		return corrupt(err)
 	}
 	if s.config.Cluster != nil {
 		return nil
 	}
-	err = s.checkAlone(voters[0])
-	if err == nil {
-		err = s.campaign()
-	}
-	if err != nil {
+	if err := s.campaign(); err != nil {
 		return errors.Join(err, s.raft.Shutdown().Error())
-	}
-	return nil
-}
-
-// checkAlone refuses a node by itself whose directory is another's, or one of a group:
-// it would wait for a leader for ever.
-func (s *Store) checkAlone(self raft.Server) error {
-	f := s.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
-		return err
-	}
-	if servers := f.Configuration().Servers; len(servers) != 1 || servers[0].ID != self.ID {
-		return fmt.Errorf("%w: the directory belongs to the group %v; this node is %s, by itself", ErrInvalid, servers, self.ID)
 	}
 	return nil
 }
@@ -94,6 +80,7 @@ func (s *Store) raftConfig() *raft.Config {
 	timeout := s.config.Cluster.Timeout
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout/2
 	c.CommitTimeout = commitTimeout
+	c.ShutdownOnRemove = false // it may be added again
 	return c
 }
 

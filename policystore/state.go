@@ -35,8 +35,10 @@ type state struct {
 	// its name for that, so the file may not be exchanged.
 	copying sync.RWMutex
 
-	// changed is closed, and replaced, when policies have changed.
-	changed atomic.Pointer[chan struct{}]
+	// changed tells when policies have changed, moved when anything was applied or can no
+	// longer be, and failing when the latter.
+	changed, moved broadcast
+	failing        chan struct{}
 	// logged is how many bytes of entries were applied since the last snapshot, and large
 	// is sent to when they become too many.
 	logged atomic.Int64
@@ -48,8 +50,9 @@ type state struct {
 
 // openState opens the file at path, or makes it, and reads all of it.
 func openState(path string, l limits) (*state, error) {
-	s := &state{path: path, limits: l, large: make(chan struct{}, 1)}
-	s.announce()
+	s := &state{path: path, limits: l, large: make(chan struct{}, 1), failing: make(chan struct{})}
+	s.changed.tell()
+	s.moved.tell()
 	if err := os.Remove(s.restoring()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -128,10 +131,15 @@ func (s *state) update(change func(*transaction) error) error {
 	return err
 }
 
-// announce wakes everybody who waits for changes of policies.
-func (s *state) announce() {
+// broadcast wakes everybody who waits for something to happen again.
+type broadcast struct{ channel atomic.Pointer[chan struct{}] }
+
+// next is closed when it happens the next time. There must have been a first time.
+func (b *broadcast) next() <-chan struct{} { return *b.channel.Load() }
+
+func (b *broadcast) tell() {
 	next := make(chan struct{})
-	if last := s.changed.Swap(&next); last != nil {
+	if last := b.channel.Swap(&next); last != nil {
 		close(*last)
 	}
 }
@@ -151,7 +159,10 @@ func (s *state) noteLogged(bytes int) {
 // make a state that the log does not have.
 func (s *state) fail(err error) error {
 	err = fmt.Errorf("%w: %s: %w; open the store again when that is put right", ErrFailed, s.path, err)
-	s.failed.CompareAndSwap(nil, &err)
+	if s.failed.CompareAndSwap(nil, &err) {
+		close(s.failing)
+		s.moved.tell()
+	}
 	return err
 }
 

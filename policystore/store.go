@@ -38,7 +38,11 @@ type Store struct {
 	pace     *pace         // of changes
 	judging  chan struct{} // has an element for each validation under way
 
-	closing chan struct{}  // closed when Close begins
+	fresh    freshness
+	renewing chan struct{} // has an element while a call of renew asks
+
+	life    context.Context // ends when Close begins
+	endLife context.CancelFunc
 	end     sync.Once      // of Close
 	endErr  error          // what Close returns
 	calls   sync.WaitGroup // reads and proposals under way, follow, compact
@@ -60,21 +64,29 @@ func open(ctx context.Context, c Config, l limits) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: c, closing: make(chan struct{}), failures: newFailures(c.Now), pace: newPace(c.Now), jumps: newJumps(c.Now(), boottime.Now), judging: make(chan struct{}, maxJudging)}
+	s := &Store{
+		config: c, failures: newFailures(c.Now), pace: newPace(c.Now), jumps: newJumps(c.Now(), boottime.Now),
+		judging: make(chan struct{}, maxJudging), renewing: make(chan struct{}, 1),
+	}
+	s.life, s.endLife = context.WithCancel(context.Background())
 	s.lead.init()
 	if err := s.openFiles(l); err != nil {
+		s.endLife()
 		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())
 	}
 	if err := s.start(); err != nil {
+		s.endLife()
 		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.closeFiles())
 	}
 	s.calls.Add(2)
 	go s.follow()
 	go s.compact()
 	if c.Cluster != nil {
+		s.calls.Add(1)
+		go s.keepFresh()
 		return s, nil
 	}
-	if err := s.lead.wait(ctx, s.closing); err != nil {
+	if err := s.lead.wait(ctx, s.life.Done()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open policy store %s: %w", c.Dir, err), s.Close())
 	}
 	return s, nil
@@ -115,7 +127,7 @@ func (s *Store) closeFiles() error {
 func (s *Store) Close() error {
 	s.end.Do(func() {
 		s.mu.Lock()
-		close(s.closing)
+		s.endLife()
 		s.mu.Unlock()
 		err := s.raft.Shutdown().Error()
 		s.calls.Wait()
@@ -129,7 +141,7 @@ func (s *Store) join() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	select {
-	case <-s.closing:
+	case <-s.life.Done():
 		return fmt.Errorf("policy store %s: %w", s.config.Dir, ErrClosed)
 	default:
 	}

@@ -17,28 +17,43 @@ import (
 // Errors are those of every change (see [Store.Put]).
 func (s *Store) CreateToken(ctx context.Context, p Principal, r TokenRequest) (secret string, info TokenInfo, err error) {
 	const what = "create token"
-	if err := s.admitToken(ctx, p, r); err != nil {
+	c, made := tokenCommand(CreateToken, p, r, token.New())
+	if err := s.vet(ctx, c, Linearizable); err != nil {
 		return "", info, fmt.Errorf("%s: %w", what, err)
 	}
-	return s.makeToken(ctx, what, CreateToken, p, r, token.New())
+	o, err := s.propose(ctx, c)
+	if err != nil {
+		return "", info, fmt.Errorf("%s: %w", what, err)
+	}
+	return made.Reveal(), o.token, nil
 }
 
-func (s *Store) admitToken(ctx context.Context, p Principal, r TokenRequest) error {
-	if err := errors.Join(p.check(), checkTokenName(r.Name), checkTenant(r.Tenant)); err != nil {
+// tokenCommand makes a token with a secret, which goes no further.
+func tokenCommand(a Action, p Principal, r TokenRequest, secret token.Secret) (*command, token.Secret) {
+	info := TokenInfo{ID: secret.ID(), Name: r.Name, Role: r.Role, Tenant: r.Tenant, Expires: r.Expires}
+	return &command{action: a, principal: p, token: tokenRecord{info: info, hash: secret.Hash()}}, secret
+}
+
+func (s *Store) vetToken(ctx context.Context, c *command) error {
+	p, t := c.principal, c.token.info
+	if err := errors.Join(p.check(), checkTokenName(t.Name), checkTenant(t.Tenant)); err != nil {
 		return err
 	}
-	if !r.Role.Valid() {
-		return fmt.Errorf("%w: a token with %s", ErrInvalid, r.Role)
+	switch {
+	case !token.ValidID(t.ID):
+		return fmt.Errorf("%w: %.40q is not a token's id", ErrInvalid, t.ID)
+	case !t.Role.Valid():
+		return fmt.Errorf("%w: a token with %s", ErrInvalid, t.Role)
 	}
-	if err := p.require(Admin, r.Tenant, CreateToken.String()); err != nil || r.Expires.IsZero() {
+	if err := p.require(Admin, t.Tenant, CreateToken.String()); err != nil || t.Expires.IsZero() {
 		return err
 	}
-	if !wire.HasTime(r.Expires) {
+	if !wire.HasTime(t.Expires) {
 		return fmt.Errorf("%w: no time after %s can be kept; leave the token's end out if it has none", ErrInvalid, wire.MaxTime.Format(time.DateOnly))
 	}
-	return s.read(ctx, Stale, func(t *transaction) error {
-		if now := t.now(s.config.Now()); !r.Expires.After(now) {
-			return fmt.Errorf("%w: the token would have expired at %v; for the store it is %v", ErrInvalid, r.Expires, now)
+	return s.read(ctx, Stale, func(tx *transaction) error {
+		if now := tx.now(s.config.Now()); !t.Expires.After(now) {
+			return fmt.Errorf("%w: the token would have expired at %v; for the store it is %v", ErrInvalid, t.Expires, now)
 		}
 		return nil
 	})
@@ -50,15 +65,6 @@ func checkTokenName(name string) error {
 		return fmt.Errorf("%w: the token's name %q has a colon, as only the names of local users have", ErrInvalid, name)
 	}
 	return checkLine("the token's name", name, 1, maxPrincipal)
-}
-
-func (s *Store) makeToken(ctx context.Context, what string, a Action, p Principal, r TokenRequest, secret token.Secret) (string, TokenInfo, error) {
-	info := TokenInfo{ID: secret.ID(), Name: r.Name, Role: r.Role, Tenant: r.Tenant, Expires: r.Expires}
-	o, err := s.propose(ctx, &command{action: a, principal: p, token: tokenRecord{info: info, hash: secret.Hash()}})
-	if err != nil {
-		return "", TokenInfo{}, fmt.Errorf("%s: %w", what, err)
-	}
-	return secret.Reveal(), o.token, nil
 }
 
 var firstTokenPoint = failpoint.New("store.first token")
@@ -85,37 +91,46 @@ func (s *Store) makeFirstToken() error {
 		return fmt.Errorf("hand over the first token: %w", err)
 	}
 	firstTokenPoint.Hit()
-	_, _, err = s.makeToken(context.Background(), "make the first token", FirstToken, firstPrincipal, TokenRequest{Name: "first", Role: Admin}, secret)
-	return err
+	c, _ := tokenCommand(FirstToken, firstPrincipal, TokenRequest{Name: "first", Role: Admin}, secret)
+	if o := s.commit(s.life, c); o.err != nil {
+		return fmt.Errorf("make the first token: %w", o.err)
+	}
+	return nil
 }
 
 // RevokeToken ends a token for good; again is no error. The principal must be an admin whose
 // tenant covers the token's, or have come with that token.
 func (s *Store) RevokeToken(ctx context.Context, p Principal, id string) (TokenInfo, error) {
-	err := p.check()
-	switch {
-	case err != nil:
-	case !token.ValidID(id):
-		err = fmt.Errorf("%w: %.40q is not a token's id, which has 16 hexadecimal digits", ErrInvalid, id)
-	case p.TokenID != id:
-		err = p.require(Admin, p.Tenant, RevokeToken.String()) // whose token it is, is seen when it is applied
-	}
-	if err == nil {
-		err = s.isToken(ctx, id)
-	}
-	if err != nil {
+	c := &command{action: RevokeToken, principal: p, token: tokenRecord{info: TokenInfo{ID: id}}}
+	if err := s.vet(ctx, c, Linearizable); err != nil {
 		return TokenInfo{}, fmt.Errorf("revoke token: %w", err)
 	}
-	o, err := s.propose(ctx, &command{action: RevokeToken, principal: p, token: tokenRecord{info: TokenInfo{ID: id}}})
+	o, err := s.propose(ctx, c)
 	if err != nil {
 		return TokenInfo{}, fmt.Errorf("revoke token %s: %w", id, err)
 	}
 	return o.token, nil
 }
 
+func (s *Store) vetRevocation(ctx context.Context, c *command, reads Consistency) error {
+	p, id := c.principal, c.token.info.ID
+	if err := p.check(); err != nil {
+		return err
+	}
+	if !token.ValidID(id) {
+		return fmt.Errorf("%w: %.40q is not a token's id, which has 16 hexadecimal digits", ErrInvalid, id)
+	}
+	if p.TokenID != id { // whose token it is, is seen when it is applied
+		if err := p.require(Admin, p.Tenant, RevokeToken.String()); err != nil {
+			return err
+		}
+	}
+	return s.isToken(ctx, id, reads)
+}
+
 // isToken refuses to propose anything about tokens that there are not: that would leave a record.
-func (s *Store) isToken(ctx context.Context, id string) error {
-	return s.read(ctx, Linearizable, func(t *transaction) error {
+func (s *Store) isToken(ctx context.Context, id string, c Consistency) error {
+	return s.read(ctx, c, func(t *transaction) error {
 		_, found, err := t.findToken(id)
 		if err == nil && !found {
 			err = fmt.Errorf("%w: there is no token %s", ErrNotFound, id)
@@ -168,7 +183,10 @@ func (s *Store) authenticate(ctx context.Context, text string) (Principal, error
 	if err != nil {
 		return Principal{}, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
 	}
-	t, valid, err := s.validToken(ctx, secret.ID()) // an unknown one has a hash that nothing matches
+	if err := s.Fresh(); err != nil { // the token could have been revoked
+		return Principal{}, fmt.Errorf("%w; users of this machine need no token on the node's socket", err)
+	}
+	t, valid, err := s.knownToken(ctx, secret.ID()) // an unknown one has a hash that nothing matches
 	if err != nil {
 		return Principal{}, err
 	}
@@ -190,6 +208,24 @@ func (s *Store) TokenValid(ctx context.Context, id string) error {
 		return fmt.Errorf("look a token up: %w", err)
 	}
 	return nil
+}
+
+// renewTime bounds the wait for what other nodes know of a token.
+const renewTime = time.Second
+
+// knownToken is validToken, but a token that this node does not know may have been made at another
+// one a moment ago.
+func (s *Store) knownToken(ctx context.Context, id string) (t tokenRecord, valid bool, err error) {
+	t, valid, err = s.validToken(ctx, id)
+	if err != nil || t.info.ID != "" || s.config.Cluster == nil {
+		return t, valid, err
+	}
+	within, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
+	if err := s.renew(within); err != nil {
+		return t, false, fmt.Errorf("ask whether there is a token %.40s: %w", id, err)
+	}
+	return s.validToken(ctx, id)
 }
 
 func (s *Store) validToken(ctx context.Context, id string) (t tokenRecord, valid bool, err error) {

@@ -52,6 +52,9 @@ func begin(tx *bolt.Tx, path string) (*transaction, error) {
 	if err == nil {
 		t.head, err = decodeHead(body)
 	}
+	if errors.Is(err, ErrNewer) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	if err != nil {
 		return nil, t.damage("its head: %v", err)
 	}

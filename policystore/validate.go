@@ -32,7 +32,7 @@ func (s *Store) judge(ctx context.Context, name string, text []byte) error {
 		defer func() { <-s.judging }()
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the validation of other documents: %w", ctx.Err())
-	case <-s.closing:
+	case <-s.life.Done():
 		return ErrClosed
 	}
 	if err := s.config.Validate(name, text); err != nil {

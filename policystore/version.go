@@ -69,10 +69,11 @@ const rollbackSource = "rollback:"
 type Consistency uint8
 
 const (
-	// Linearizable reads see every change that was answered before they began. Only the
-	// leader can.
+	// Linearizable reads see every change that was answered, at any node, before they began. In a
+	// cluster they cost a question to the leader, which asks a majority.
 	Linearizable Consistency = iota
-	// Stale reads see what this node has applied.
+	// Stale reads see what this node has applied, and ask nobody: the index of a version or
+	// listing says how old that is, [Store.Staleness] how old at most.
 	Stale
 )
 

@@ -38,7 +38,7 @@ func (s *Store) Watch(ctx context.Context, prefix string, from uint64) (*Watch, 
 // last 4,096 are kept, and a watcher that is slower is not waited for. One goroutine at a time may call it.
 func (w *Watch) Next(ctx context.Context) (Event, error) {
 	for {
-		changed := *w.store.state.changed.Load() // before looking, so that none is missed
+		changed := w.store.state.changed.next() // before looking, so that none is missed
 		var e Event
 		var found bool
 		err := w.store.read(ctx, Stale, func(t *transaction) (err error) {
@@ -55,7 +55,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		case <-changed:
 		case <-ctx.Done():
 			return Event{}, ctx.Err()
-		case <-w.store.closing:
+		case <-w.store.life.Done():
 			return Event{}, fmt.Errorf("watch policies: %w", ErrClosed)
 		}
 	}

@@ -68,7 +68,7 @@ func TestTableIsWhole(t *testing.T) {
 	}
 	for _, err := range []error{policystore.ErrNotFound, policystore.ErrConflict, policystore.ErrDenied, policystore.ErrInvalid,
 		policystore.ErrLimited, policystore.ErrUnauthenticated, policystore.ErrCompacted, policystore.ErrNotLeader,
-		policystore.ErrUncertain, policystore.ErrCorrupt, policystore.ErrClosed, &policystore.CorruptError{File: "f", What: "w"},
+		policystore.ErrUncertain, policystore.ErrCorrupt, policystore.ErrClosed, policystore.ErrStale, &policystore.CorruptError{File: "f", What: "w"},
 		refresh.ErrUnavailable, refresh.ErrRefused, refresh.ErrSource, refresh.ErrNotFound, refresh.ErrClosed,
 		context.Canceled, context.DeadlineExceeded} {
 		if rowOf(err).kind == internal.kind {

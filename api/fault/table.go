@@ -37,6 +37,8 @@ var internal = row{"Internal", connect.CodeInternal, []error{ErrInternal}}
 var table = []row{
 	of(cell.PolicyDenied, connect.CodePermissionDenied),
 	of(cell.PolicyAuth, connect.CodePermissionDenied, policystore.ErrDenied),
+	// Before what ends a wait: that something may have been done says more than why it is not known.
+	of(cell.UnknownOutcome, connect.CodeUnknown, policystore.ErrUncertain),
 	of(cell.Timeout, connect.CodeDeadlineExceeded, context.DeadlineExceeded),
 	of(cell.MemoryExceeded, connect.CodeResourceExhausted),
 	of(cell.CPUExceeded, connect.CodeResourceExhausted),
@@ -46,7 +48,6 @@ var table = []row{
 	of(cell.GuestError, connect.CodeUnknown),
 	of(cell.CellGone, connect.CodeFailedPrecondition),
 	of(cell.Busy, connect.CodeUnavailable),
-	of(cell.UnknownOutcome, connect.CodeUnknown, policystore.ErrUncertain),
 	of(cell.Invalid, connect.CodeInvalidArgument, policystore.ErrInvalid, refresh.ErrSource),
 	of(cell.Cancelled, connect.CodeCanceled, context.Canceled),
 	of(cell.NotCheckpointable, connect.CodeFailedPrecondition),
@@ -59,7 +60,7 @@ var table = []row{
 	{"Corrupt", connect.CodeDataLoss, []error{policystore.ErrCorrupt}},
 	{"Refused", connect.CodeFailedPrecondition, []error{refresh.ErrRefused, ErrRefused}},
 	{"SourceUnavailable", connect.CodeUnavailable, []error{refresh.ErrUnavailable}},
-	{"Unavailable", connect.CodeUnavailable, []error{ErrUnavailable, policystore.ErrClosed, refresh.ErrClosed}},
+	{"Unavailable", connect.CodeUnavailable, []error{ErrUnavailable, policystore.ErrClosed, policystore.ErrStale, refresh.ErrClosed}},
 	{"Unimplemented", connect.CodeUnimplemented, []error{ErrUnimplemented}},
 	internal,
 }
