@@ -25,6 +25,7 @@ const (
 	topicRoster    = "cluster/roster"
 	topicAdmit     = "cluster/admit"
 	topicMove      = "cluster/move"
+	topicFarewell  = "cluster/farewell"
 	topicAuthority = "cluster/authority"
 )
 
@@ -43,6 +44,7 @@ func (c *Cluster) handle() error {
 		}),
 		c.control.Handle(topicAdmit, c.answerAdmit),
 		c.control.Handle(topicMove, c.answerMove),
+		c.control.Handle(topicFarewell, c.answerFarewell),
 		c.control.Handle(topicAuthority, c.answerAuthority),
 		c.control.Handle(enroll.Topic, c.answerRenew),
 	)

@@ -158,10 +158,50 @@ func (c *Cluster) leave(ctx context.Context) error {
 	if err != nil && !errors.Is(err, roster.ErrNoMember) {
 		return err
 	}
-	if err := c.strike(ctx, c.Self()); err != nil && !errors.Is(err, roster.ErrNoMember) {
+	if err := c.farewell(ctx); err != nil {
 		return err
 	}
 	return c.forget()
+}
+
+// farewell has another node take this one from the roster. That one answers first: from then on this
+// one would hear nothing.
+func (c *Cluster) farewell(ctx context.Context) error {
+	var failed error
+	for _, node := range append(c.voters(), c.others()...) {
+		_, err := c.control.Ask(ctx, node, topicFarewell, nil)
+		if err == nil {
+			return nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+// farewellPause is for the answer to arrive.
+const farewellPause = 200 * time.Millisecond
+
+// answerFarewell takes the node that asks from the roster, soon. When that fails it stays retired,
+// and can be removed.
+func (c *Cluster) answerFarewell(ctx context.Context, from string, _ []byte) ([]byte, error) {
+	if err := c.group.Fence(ctx); err != nil {
+		return nil, err
+	}
+	if m, ok := c.group.Roster().Member(from); !ok || !m.Retired {
+		return nil, fmt.Errorf("node %s is not retired", from)
+	}
+	c.work.Go(func() {
+		select {
+		case <-time.After(farewellPause):
+		case <-c.life.Done():
+		}
+		ctx, cancel := context.WithTimeout(c.life, stepTime)
+		defer cancel()
+		if err := c.strike(ctx, from); err != nil && !errors.Is(err, roster.ErrNoMember) {
+			c.log.Error("a node that left is in the roster still; remove it", "node", from, "error", err)
+		}
+	})
+	return nil, nil
 }
 
 // forget makes Dir that of a node that is no member.

@@ -99,34 +99,94 @@ func TestUnknownEntries(t *testing.T) {
 	}
 }
 
-// Nodes join through any node, and all know of it.
-func TestEnrol(t *testing.T) {
+// enrolled is a network whose leader has founded the roster, in which one other is a member that does
+// not vote, and the third is not.
+func enrolled(t *testing.T) (leader, member, stranger *node) {
+	t.Helper()
 	w := newNetwork(t, 3, testTTL)
-	w.leader(t, "")
-	n0, n1, n2 := w.nodes["n0"], w.nodes["n1"], w.nodes["n2"]
-	_, err := n0.Enrol(t.Context(), roster.Command{Op: roster.Found, Name: "n0", Address: "10.0.0.1:7000", Key: make([]byte, 32), Until: time.Now().Add(time.Hour)})
+	leader = w.leader(t, "")
+	for _, n := range w.nodes {
+		switch {
+		case n == leader:
+		case member == nil:
+			member = n
+		default:
+			stranger = n
+		}
+	}
+	_, err := leader.Enrol(t.Context(), roster.Command{Op: roster.Found, Name: leader.name, Address: "10.0.0.1:7000", Key: make([]byte, 32), Until: time.Now().Add(time.Hour)})
 	must(t, err)
+	admit := invitation(t, leader, member.name, 1)
+	_, err = leader.Enrol(t.Context(), admit)
+	must(t, err)
+	return leader, member, stranger
+}
+
+// invitation is what lets a node in that somebody has invited.
+func invitation(t *testing.T, by *node, name string, key byte) roster.Command {
+	t.Helper()
 	token, err := pki.NewToken(pki.Fingerprint{}, []string{"10.0.0.1:7000"})
 	must(t, err)
 	v, err := token.Invite("", time.Now(), time.Minute)
 	must(t, err)
-	_, err = n1.Enrol(t.Context(), roster.Command{Op: roster.Invite, Invite: &v})
+	_, err = by.Enrol(t.Context(), roster.Command{Op: roster.Invite, Invite: &v})
 	must(t, err)
-	admit := roster.Command{Op: roster.Admit, ID: token.ID(), Secret: token.Secret(), Name: "n9", Address: "10.0.0.9:7000", Key: bytes.Repeat([]byte{9}, 32), Until: time.Now().Add(time.Hour)}
-	out, err := n2.Enrol(t.Context(), admit)
+	return roster.Command{
+		Op: roster.Admit, ID: token.ID(), Secret: token.Secret(), Name: name, Address: "10.0.0.9:7000",
+		Key: bytes.Repeat([]byte{key}, 32), Until: time.Now().Add(time.Hour),
+	}
+}
+
+// Nodes join through any node that votes, and all know of it.
+func TestEnrol(t *testing.T) {
+	leader, member, stranger := enrolled(t)
+	_, err := leader.Enrol(t.Context(), roster.Command{Op: roster.Promote, Name: member.name})
+	must(t, err)
+	admit := invitation(t, member, "n9", 9)
+	out, err := member.Enrol(t.Context(), admit)
 	must(t, err)
 	if out.Member.Name != "n9" || out.Member.Joined.IsZero() {
 		t.Errorf("joined: %+v", out.Member)
 	}
 	admit.Name, admit.Key = "n8", bytes.Repeat([]byte{8}, 32)
-	for _, n := range []*node{n0, n1, n2} {
+	for _, n := range []*node{leader, member} {
 		if _, err := n.Enrol(t.Context(), admit); !errors.Is(err, pki.ErrUsed) {
 			t.Errorf("%s: another with the same token: %v", n.name, err)
 		}
+	}
+	for _, n := range []*node{leader, member, stranger} {
 		must(t, n.Fence(t.Context()))
-		if all := n.Roster().Members(); len(all) != 2 || all[1].Name != "n9" {
+		if all := n.Roster().Members(); len(all) != 3 || all[2].Name != "n9" {
 			t.Errorf("%s knows %+v", n.name, all)
 		}
+	}
+}
+
+// What a node may not decide, whatever certificate it has.
+func TestMayEnrol(t *testing.T) {
+	leader, member, stranger := enrolled(t)
+	until := time.Now().Add(time.Hour)
+	key := bytes.Repeat([]byte{7}, 32)
+	for name, c := range map[string]struct {
+		by      *node
+		command roster.Command
+		refused bool
+	}{
+		"a stranger invites":                {stranger, roster.Command{Op: roster.Invite, Invite: &pki.Invite{ID: "0123456789abcdef", Hash: key, Expires: until}}, true},
+		"a stranger removes":                {stranger, roster.Command{Op: roster.Remove, Name: leader.name}, true},
+		"a member makes itself a voter":     {member, roster.Command{Op: roster.Promote, Name: member.name}, true},
+		"a member founds":                   {member, roster.Command{Op: roster.Found, Name: "n9", Address: "h:1", Key: key, Until: until}, true},
+		"a member that does not vote signs": {member, roster.Command{Op: roster.Renew, Name: member.name, Key: key, Until: until}, true},
+		"a member admits":                   {member, invitation(t, leader, "n9", 9), true},
+		"a member moves another":            {member, roster.Command{Op: roster.Move, Name: leader.name, Address: "h:1"}, true},
+		"a member moves":                    {member, roster.Command{Op: roster.Move, Name: member.name, Address: "h:1"}, false},
+		"a member invites":                  {member, roster.Command{Op: roster.Invite, Invite: &pki.Invite{ID: "0123456789abcdef", Hash: key, Expires: until}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := c.by.Enrol(t.Context(), c.command); errors.Is(err, roster.ErrInvalid) != c.refused {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 
