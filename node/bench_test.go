@@ -19,7 +19,7 @@ func (instantCell) Exec(context.Context, cell.Source) error { return nil }
 
 // What it costs that operations are counted.
 func BenchmarkCountedExec(b *testing.B) {
-	s := newSpawner()
+	s := newSpawner(newCapacity(0, 0))
 	s.begin(instant{})
 	c, err := s.Spawn(b.Context(), cell.Spec{})
 	if err != nil {
@@ -34,7 +34,7 @@ func BenchmarkCountedExec(b *testing.B) {
 }
 
 func BenchmarkSpawner(b *testing.B) {
-	s := newSpawner()
+	s := newSpawner(newCapacity(0, 0))
 	s.begin(instant{})
 	b.ReportAllocs()
 	for b.Loop() {

@@ -33,6 +33,9 @@ func (n *Node) Readiness() Readiness {
 	case Ended:
 		r.Reasons = []string{errEnded.Error()}
 	}
+	if r.State == Ready {
+		r.Reasons = n.cutOff()
+	}
 	if reduced := n.reduced.Load(); reduced != nil {
 		r.Reduced = *reduced
 	}

@@ -16,7 +16,10 @@ import (
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/cell/pydist"
+	"github.com/pyisolate/pyisolate/cluster"
+	"github.com/pyisolate/pyisolate/cluster/members"
 	"github.com/pyisolate/pyisolate/kernel/enforce"
+	"github.com/pyisolate/pyisolate/node/fabric"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/live"
 	"github.com/pyisolate/pyisolate/policystore/refresh"
@@ -67,9 +70,13 @@ type Node struct {
 	server    *server.Server
 	listeners []listener
 	certs     *certificates
+	fabric    *fabric.Fabric   // nil: it is by itself
+	cluster   *cluster.Cluster // so is it
 
 	cells   *spawner
-	reduced atomic.Pointer[[]string] // layers that cells go without; nil: not known yet
+	self    atomic.Pointer[members.Meta] // what it says of itself that does not change; nil: not known yet
+	lease   atomic.Int64                 // until when hosts may run guests; 0: for ever
+	reduced atomic.Pointer[[]string]     // layers that cells go without; nil: not known yet
 
 	serving sync.WaitGroup
 	failed  chan error    // of listeners
@@ -85,7 +92,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("node: configuration: %w", err)
 	}
-	n := &Node{config: c, logger: c.Logger, started: time.Now(), cells: newSpawner(), failed: make(chan error, 1), closed: make(chan struct{})}
+	n := &Node{config: c, logger: c.Logger, started: time.Now(), cells: newSpawner(newCapacity(c.Cells, c.CapacityMemory)), failed: make(chan error, 1), closed: make(chan struct{})}
 	n.state.Store(Starting)
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -150,6 +157,9 @@ func (n *Node) Close() error {
 func (n *Node) closeParts() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
 	defer cancel()
+	if n.fabric != nil {
+		n.fabric.Leave()
+	}
 	if n.server != nil {
 		err = errors.Join(err, n.server.Close(ctx))
 	}
@@ -175,9 +185,7 @@ func (n *Node) closeParts() (err error) {
 	if n.broker != nil {
 		err = errors.Join(err, n.broker.Close(ctx))
 	}
-	if n.store != nil {
-		err = errors.Join(err, n.store.Close())
-	}
+	err = errors.Join(err, n.closeCluster(ctx))
 	if n.data != nil {
 		err = errors.Join(err, n.data.close())
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,7 @@ func (n *Node) open(ctx context.Context) error {
 		n.openData,
 		n.openListeners, // before anything that starts threads and files, for it changes the umask
 		n.openObserver,
+		n.openCluster,
 		n.openStore,
 		n.openBroker,
 		n.openServer,
@@ -64,10 +66,18 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.store, err = policystore.Open(ctx, policystore.Config{Dir: filepath.Join(n.config.Data, "policies"),
-		Logger: slog.New(atLeast{n.logger.Handler(), slog.LevelWarn}), Validate: policystore.ValidateDocuments(Documents)})
-	if err != nil {
+	c := policystore.Config{Dir: filepath.Join(n.config.Data, "policies"),
+		Logger: slog.New(atLeast{n.logger.Handler(), slog.LevelWarn}), Validate: policystore.ValidateDocuments(Documents)}
+	if n.cluster != nil {
+		c.NodeID, c.Cluster = n.cluster.Self(), n.cluster.Policies()
+	}
+	if n.store, err = policystore.Open(ctx, c); err != nil {
 		return err
+	}
+	if n.cluster != nil {
+		if err := n.cluster.Govern(n.store); err != nil {
+			return err
+		}
 	}
 	n.refresher, err = refresh.New(refresh.Config{Store: n.store, File: filepath.Join(n.config.Data, "sources.json"), Logger: n.logger,
 		Fetch: refresh.Options{Inner: n.config.PullInner, Proxy: proxy}})
@@ -84,9 +94,13 @@ func (n *Node) openBroker(context.Context) error {
 }
 
 func (n *Node) openServer(context.Context) (err error) {
-	n.server, err = server.New(server.Config{Store: n.store, Refresher: n.refresher, Reloader: n.reloader, Spawner: n.cells,
-		Broker: n.broker, Backend: n.launchConfig().Backend(), Logger: n.logger, Observer: n.observer.Observer, Node: n.describe, Extra: n.pages()})
-	if err != nil {
+	config := server.Config{Store: n.store, Refresher: n.refresher, Reloader: n.reloader, Spawner: n.cells,
+		Broker: n.broker, Backend: n.launchConfig().Backend(), Logger: n.logger, Observer: n.observer.Observer, Node: n.describe, Extra: n.pages()}
+	n.joinCluster(&config)
+	if n.server, err = server.New(config); err != nil {
+		return err
+	}
+	if err := n.attach(); err != nil {
 		return err
 	}
 	c := builtin.Config{Sender: n.server.Actors().Sender()}
@@ -117,6 +131,8 @@ func (n *Node) openCells(ctx context.Context) (err error) {
 		return err
 	}
 	n.observer.Read(telemetry.Sources{Launch: n.launcher.Stats, Traffic: n.launcher.Traffic, Kernel: n.launcher.KernelUsage, Unreceived: n.launcher.Unreceived, Watched: n.kernel.WatchCounts})
+	n.launcher.Lease(time.Duration(n.lease.Load()))
+	n.tellSelf()
 	n.cells.begin(n.launcher)
 	return nil
 }

@@ -18,8 +18,10 @@ type starter interface {
 // spawner starts cells from begin until drain, and knows how many operations are under way in
 // them. Its methods may be called by any goroutine.
 type spawner struct {
-	began chan struct{} // when there is a starter
-	ended chan struct{}
+	began    chan struct{} // when there is a starter
+	ended    chan struct{}
+	capacity *capacity
+	may      func() error // says why no cell may be started now; nil: one always may
 
 	mu       sync.Mutex
 	starter  starter
@@ -29,8 +31,8 @@ type spawner struct {
 	none     chan struct{} // closed when none runs
 }
 
-func newSpawner() *spawner {
-	s := &spawner{began: make(chan struct{}), ended: make(chan struct{}), none: make(chan struct{})}
+func newSpawner(c *capacity) *spawner {
+	s := &spawner{capacity: c, began: make(chan struct{}), ended: make(chan struct{}), none: make(chan struct{})}
 	close(s.none)
 	return s
 }
@@ -132,10 +134,24 @@ func (s *spawner) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) 
 		return nil, &fault.Hinted{Err: fmt.Errorf("%w: the node is draining and starts no more cells", fault.ErrUnavailable),
 			Hint: "ask another node, or this one when it is back"}
 	}
+	if s.may != nil {
+		if err := s.may(); err != nil {
+			return nil, err
+		}
+	}
+	room, err := s.capacity.take(spec.Limits)
+	if err != nil {
+		return nil, err
+	}
 	defer s.operate()()
 	started, err := with.Spawn(ctx, spec)
 	if err != nil {
+		room.leave()
 		return nil, err
+	}
+	if room.settle(started) {
+		started.Kill("all cells of its node were ended while it was started")
+		return nil, fmt.Errorf("%w: all cells of the node were ended meanwhile", fault.ErrUnavailable)
 	}
 	return &counted{started, s}, nil
 }

@@ -23,7 +23,7 @@ func (h *held) Spawn(context.Context, cell.Spec) (cell.Cell, error) { return &he
 func (c *heldCell) Exec(context.Context, cell.Source) error { <-c.letGo; return nil }
 
 func TestSpawnWaitsForTheNode(t *testing.T) {
-	s := newSpawner()
+	s := newSpawner(newCapacity(0, 0))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Spawn(ctx, cell.Spec{}); !errors.Is(err, fault.ErrUnavailable) {
@@ -39,7 +39,7 @@ func TestSpawnWaitsForTheNode(t *testing.T) {
 
 // A node that ends before it has started lets nobody wait.
 func TestSpawnEndsWithTheNode(t *testing.T) {
-	s := newSpawner()
+	s := newSpawner(newCapacity(0, 0))
 	spawned := make(chan error)
 	go func() { _, err := s.Spawn(t.Context(), cell.Spec{}); spawned <- err }()
 	s.end()
@@ -49,7 +49,7 @@ func TestSpawnEndsWithTheNode(t *testing.T) {
 }
 
 func TestDrainWaitsForOperations(t *testing.T) {
-	s, h := newSpawner(), &held{make(chan struct{})}
+	s, h := newSpawner(newCapacity(0, 0)), &held{make(chan struct{})}
 	s.begin(h)
 	c, err := s.Spawn(t.Context(), cell.Spec{})
 	if err != nil {
@@ -80,7 +80,7 @@ func TestDrainWaitsForOperations(t *testing.T) {
 
 // One operation after another is no quiet, and an end waits for nothing.
 func TestQuietIsAWhile(t *testing.T) {
-	s := newSpawner()
+	s := newSpawner(newCapacity(0, 0))
 	ctx, cancel := context.WithCancel(t.Context())
 	working := make(chan struct{})
 	go func() {

@@ -28,6 +28,8 @@ type Sources struct {
 	DeadLetters func() map[string]uint64
 	// Events is (*events.Hub).Stats.
 	Events func() events.Stats
+	// Cluster is what a node knows of the cluster that it is in.
+	Cluster func() ClusterStats
 }
 
 // over has what is set in s, and otherwise what is in old.
@@ -55,6 +57,9 @@ func (s Sources) over(old Sources) Sources {
 	}
 	if s.Events != nil {
 		old.Events = s.Events
+	}
+	if s.Cluster != nil {
+		old.Cluster = s.Cluster
 	}
 	return old
 }
@@ -90,6 +95,9 @@ func (r *reader) Collect(ch chan<- prometheus.Metric) {
 	collectHosts(ch, s)
 	collectKernel(ch, s)
 	collectMessages(ch, s)
+	if s.Cluster != nil {
+		s.Cluster().collect(ch)
+	}
 	if s.Events != nil {
 		e := s.Events()
 		for _, k := range events.Kinds() {

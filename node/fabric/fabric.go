@@ -72,7 +72,8 @@ type Fabric struct {
 	calls   transport
 	system  atomic.Pointer[actors.System]
 	cluster atomic.Pointer[Cluster] // nil before Bind
-	life    context.Context         // until Close
+	lapses  atomic.Uint64
+	life    context.Context // until Close
 	end     context.CancelFunc
 	work    sync.WaitGroup
 
@@ -128,6 +129,14 @@ func (f *Fabric) Bind(c Cluster) error {
 
 // Follow tells it the actors that have the cells of this node: what Kill and Forget act on.
 func (f *Fabric) Follow(s *actors.System) { f.system.Store(s) }
+
+// Leave has nothing claimed any more, nor given back one by one: the node ends, and the end of its
+// session gives all back.
+func (f *Fabric) Leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leaving = true
+}
 
 // Close ends what it does. The cells must have ended. The cluster is closed after it.
 func (f *Fabric) Close() {

@@ -29,6 +29,7 @@ func (f *Fabric) Opened(s directory.Seat) {
 
 // Lapsed implements group.Tenant: no guest runs when it returns, or hosts end them by themselves.
 func (f *Fabric) Lapsed(s directory.Seat) {
+	f.lapses.Add(1)
 	ctx, cancel := context.WithTimeout(context.Background(), f.config.Margin)
 	defer cancel()
 	f.config.Node.Lease(boottime.Now()) // hosts that hear it end at once
@@ -44,6 +45,9 @@ func (f *Fabric) Lapsed(s directory.Seat) {
 		f.logger.Error("guests had not all ended when the lease was over", "session", s.Session, "error", err)
 	}
 }
+
+// Lapses is how often the node has lost its lease, the end of its last one included.
+func (f *Fabric) Lapses() uint64 { return f.lapses.Load() }
 
 // giveUp has the actors of cells end them for good. It does not wait.
 func (f *Fabric) giveUp(cells []actors.Address, reason string) {
