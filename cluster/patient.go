@@ -52,6 +52,13 @@ func (t *patientTransport) AppendEntries(id raft.ServerID, at raft.ServerAddress
 	}
 }
 
+// Close implements raft.WithClose. It ends connections, too, which Raft's own leaves to the others.
+func (t *patientTransport) Close() error {
+	err := t.NetworkTransport.Close()
+	t.CloseStreams()
+	return err
+}
+
 // goesOn tells whether what was not sent in a term is still to be.
 func (t *patientTransport) goesOn(term uint64, node string) bool {
 	t.mu.Lock()
