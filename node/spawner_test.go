@@ -20,6 +20,8 @@ type heldCell struct {
 
 func (h *held) Spawn(context.Context, cell.Spec) (cell.Cell, error) { return &heldCell{held: h}, nil }
 
+func (c *heldCell) Done() <-chan struct{} { return c.letGo }
+
 func (c *heldCell) Exec(context.Context, cell.Source) error { <-c.letGo; return nil }
 
 func TestSpawnWaitsForTheNode(t *testing.T) {
