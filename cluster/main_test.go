@@ -105,7 +105,7 @@ const (
 )
 
 func logs(t testing.TB) *slog.Logger {
-	var to io.Writer = t.Output()
+	to := t.Output()
 	if _, bench := t.(*testing.B); bench {
 		to = io.Discard
 	}
