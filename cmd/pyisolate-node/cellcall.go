@@ -29,6 +29,7 @@ func newCellCall() *cobra.Command {
 	var kwargs string
 	var raw bool
 	var within time.Duration
+	var again againFlag
 	c := &cobra.Command{
 		Use:   "call [TENANT/]CELL TARGET [ARG...]",
 		Short: "Call a function in a cell, and print what it returns",
@@ -41,6 +42,7 @@ posts.`,
 	c.Flags().StringVar(&kwargs, "kwargs", "", "named arguments, as a JSON object")
 	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
+	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		r.raw = raw
@@ -57,7 +59,8 @@ posts.`,
 			ctx, cancel = context.WithTimeout(ctx, within)
 			defer cancel()
 		}
-		answer, err := r.Cells.Call(ctx, connect.NewRequest(&pb.CallRequest{Tenant: tenant, Name: name, Target: args[1], Args: string(encoded), Kwargs: kwargs}))
+		answer, err := r.Cells.Call(ctx, connect.NewRequest(&pb.CallRequest{Tenant: tenant, Name: name, Target: args[1], Args: string(encoded), Kwargs: kwargs,
+			RequestId: again.id(), Acknowledged: again.wanted}))
 		if err != nil {
 			return r.raised(err)
 		}
@@ -93,6 +96,7 @@ func valueArgument(words []string, raw bool, stdin io.Reader) (*pb.Value, error)
 
 func newCellSend() *cobra.Command {
 	var raw bool
+	var again againFlag
 	c := &cobra.Command{
 		Use:     "send [TENANT/]CELL VALUE",
 		Short:   "Put a value into a cell's inbox, where its program takes it with recv()",
@@ -101,13 +105,15 @@ func newCellSend() *cobra.Command {
 		Args:    cobra.RangeArgs(1, 2),
 	}
 	c.Flags().BoolVar(&raw, "raw", false, "send standard input, as bytes")
+	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		value, err := valueArgument(args[1:], raw, os.Stdin)
 		if err != nil {
 			return err
 		}
-		answer, err := r.Cells.Send(ctx, connect.NewRequest(&pb.SendRequest{Tenant: tenant, Name: name, Value: value}))
+		answer, err := r.Cells.Send(ctx, connect.NewRequest(&pb.SendRequest{Tenant: tenant, Name: name, Value: value,
+			RequestId: again.id(), Acknowledged: again.wanted}))
 		if err == nil && r.asJSON {
 			r.line(map[string]any{"epoch": answer.Msg.GetEpoch()})
 		}
@@ -256,6 +262,7 @@ func newCellStats() *cobra.Command {
 		r.show(out, "cells: %s\ncpu %s, memory %.1f MiB, output %d bytes, posts %d, logs %d, denials %d\nwarm cells %d; spawns that found one %d, that did not %d",
 			statesOf(out.States), out.CPU.Round(time.Millisecond), float64(out.Memory)/(1<<20), out.Output, out.Posts, out.Logs, out.Denials,
 			out.Warm, out.WarmHits, out.WarmMisses)
+		r.silent(m.GetSilent())
 		return nil
 	})
 }

@@ -47,13 +47,17 @@ func newCellSpawn() *cobra.Command {
 	var policy, backend, restart string
 	var imports, topics []string
 	var version uint64
+	var where placementFlags
 	c := &cobra.Command{
 		Use:   "spawn [--policy NAME[:SANDBOX]] [[TENANT/]CELL]",
 		Short: "Start a cell, under a policy of the node",
 		Long: `Start a cell under a policy of the node, and print its name. Without --version each
 newer version of the policy reaches the cell while it runs. A cell without a policy computes,
-and does nothing else.`,
-		Example: "  pyisolate-node cell spawn --policy web:fetcher crawler\n  pyisolate-node cell spawn --allow-import math,json",
+and does nothing else.
+
+In a cluster it starts on a node that has room and what the policy needs: where the tenant has
+the fewest cells, unless a flag says otherwise.`,
+		Example: "  pyisolate-node cell spawn --policy web:fetcher crawler\n  pyisolate-node cell spawn --allow-import math,json\n  pyisolate-node cell spawn --policy web --label zone=a --pack",
 		Args:    cobra.MaximumNArgs(1),
 	}
 	c.Flags().StringVar(&policy, "policy", "", "the policy, and which of its sandboxes if there are several")
@@ -62,6 +66,7 @@ and does nothing else.`,
 	c.Flags().StringSliceVar(&imports, "allow-import", nil, "only these modules of those that the policy permits; without a policy these (default: what computes)")
 	c.Flags().StringVar(&restart, "restart", "never", "never, or on-failure: start it again when it ends by itself")
 	c.Flags().StringSliceVar(&topics, "topic", nil, "a topic that it hears, as publish sends to; repeatable")
+	where.add(c)
 	_ = c.RegisterFlagCompletionFunc("policy", func(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 		return completePolicies(c, nil, begun)
 	})
@@ -73,6 +78,10 @@ and does nothing else.`,
 		}
 		if len(args) > 0 {
 			request.Tenant, request.Name = cellName(args[0])
+		}
+		var err error
+		if request.Placement, err = where.placement(); err != nil {
+			return usageError{err}
 		}
 		answer, err := r.Cells.Spawn(ctx, connect.NewRequest(request))
 		if err != nil {
@@ -88,6 +97,7 @@ func newCellExec() *cobra.Command {
 	var code, dialect string
 	var within time.Duration
 	var raw bool
+	var again againFlag
 	c := &cobra.Command{
 		Use:   "exec [TENANT/]CELL FILE|- [ARG...]",
 		Short: "Run a program in a cell, and wait until it has run",
@@ -100,10 +110,12 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 	c.Flags().StringVar(&dialect, "dialect", "", "python or restricted (default: the policy's)")
 	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
 	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
+	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		r.raw = raw
 		request := &pb.ExecRequest{Tenant: tenant, Name: name, Code: code, File: "<code>", Dialect: dialect, Args: args[1:]}
+		request.RequestId, request.Acknowledged = again.id(), again.wanted
 		if code == "" {
 			if len(args) < 2 {
 				return usageError{errors.New("name a FILE, or - for standard input, or give -c CODE")}
@@ -195,7 +207,8 @@ error. What controls a terminal is escaped, in posts where they are printed on o
 
 func newCellList() *cobra.Command {
 	var tenant string
-	c := &cobra.Command{Use: "ls", Short: "List cells, also some that have ended", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "ls", Short: "List cells, also some that have ended", Args: cobra.NoArgs,
+		Long: "List cells, also some that have ended, of all nodes of a cluster. Those that do not answer are\nnamed on standard error."}
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		answer, err := r.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{Tenant: tenant}))
@@ -205,16 +218,17 @@ func newCellList() *cobra.Command {
 		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
 		defer func() { _ = table.Flush() }()
 		if !r.asJSON && len(answer.Msg.GetReports()) > 0 {
-			fmt.Fprintln(table, "CELL\tSTATE\tBACKEND\tPOLICY\tVERSION\tCPU\tMEMORY")
+			fmt.Fprintln(table, "CELL\tSTATE\tBACKEND\tPOLICY\tVERSION\tCPU\tMEMORY\tNODE")
 		}
 		for _, one := range answer.Msg.GetReports() {
 			if r.asJSON {
 				r.line(reportJSONOf(one))
 				continue
 			}
-			fmt.Fprintf(table, "%s/%s\t%s\t%s\t%s\t%d\t%s\t%.1f MiB\n", one.GetCell().GetTenant(), one.GetCell().GetName(), plain(one.GetState()), plain(one.GetBackend()),
-				policyOf(one), one.GetPolicy().GetVersion(), one.GetCpu().AsDuration().Round(time.Millisecond), float64(one.GetMemory())/(1<<20))
+			fmt.Fprintf(table, "%s/%s\t%s\t%s\t%s\t%d\t%s\t%.1f MiB\t%s\n", one.GetCell().GetTenant(), one.GetCell().GetName(), plain(one.GetState()), plain(one.GetBackend()),
+				policyOf(one), one.GetPolicy().GetVersion(), one.GetCpu().AsDuration().Round(time.Millisecond), float64(one.GetMemory())/(1<<20), plain(one.GetNode()))
 		}
+		r.silent(answer.Msg.GetSilent())
 		return nil
 	})
 }

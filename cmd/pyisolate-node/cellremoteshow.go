@@ -41,6 +41,7 @@ type reportJSON struct {
 	Tenant     string          `json:"tenant"`
 	Name       string          `json:"name"`
 	ID         string          `json:"id"`
+	Node       string          `json:"node,omitempty"`
 	Backend    string          `json:"backend"`
 	State      string          `json:"state"`
 	Busy       bool            `json:"busy"`
@@ -71,7 +72,7 @@ type policyStateJSON struct {
 
 func reportJSONOf(r *pb.CellReport) reportJSON {
 	s := r.GetPolicy()
-	out := reportJSON{Tenant: r.GetCell().GetTenant(), Name: r.GetCell().GetName(), ID: r.GetId(), Backend: r.GetBackend(), State: r.GetState(),
+	out := reportJSON{Tenant: r.GetCell().GetTenant(), Name: r.GetCell().GetName(), ID: r.GetId(), Node: r.GetNode(), Backend: r.GetBackend(), State: r.GetState(),
 		Busy: r.GetBusy(), Reason: r.GetReason(), Started: momentOf(r.GetStarted()), CPU: r.GetCpu().AsDuration(), Memory: r.GetMemory(),
 		MemoryPeak: r.GetMemoryPeak(), Posts: r.GetPosts(), Logs: r.GetLogs(), Denials: r.GetDenials(), Unheld: r.GetUnheld(),
 		Policy: policyStateJSON{Name: s.GetRef().GetName(), Sandbox: s.GetRef().GetSandbox(), Fixed: s.GetRef().GetVersion() != 0, Version: s.GetVersion(),

@@ -44,6 +44,8 @@ type nodeJSON struct {
 	MaxCells  uint32        `json:"max_cells"`
 	Root      bool          `json:"root"`
 	Addresses []string      `json:"addresses"`
+
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 func newNodeList() *cobra.Command {
@@ -57,7 +59,7 @@ func newNodeList() *cobra.Command {
 		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
 		defer func() { _ = table.Flush() }()
 		if !r.asJSON {
-			fmt.Fprintln(table, "NODE\tSTATE\tVERSION\tUPTIME\tCELLS\tMODE\tPYTHON\tKERNEL\tLACKS")
+			fmt.Fprintln(table, "NODE\tSTATE\tVERSION\tUPTIME\tCELLS\tMODE\tPYTHON\tKERNEL\tLABELS\tLACKS")
 		}
 		for _, n := range answer.Msg.GetNodes() {
 			out := nodeJSONOf(n)
@@ -65,8 +67,8 @@ func newNodeList() *cobra.Command {
 				r.line(out)
 				continue
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", plain(out.ID), out.State, plain(out.Version), out.Uptime.Round(time.Second), out.Cells, out.MaxCells,
-				out.Mode, plain(out.Python), plain(out.Kernel), cmp.Or(out.lacks(), "nothing"))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\t%s\n", plain(out.ID), out.State, plain(out.Version), out.Uptime.Round(time.Second), out.Cells, out.MaxCells,
+				out.Mode, plain(out.Python), plain(out.Kernel), cmp.Or(labels(out.Labels), "-"), cmp.Or(out.lacks(), "nothing"))
 		}
 		return nil
 	})
@@ -75,7 +77,7 @@ func newNodeList() *cobra.Command {
 func nodeJSONOf(n *pb.Node) nodeJSON {
 	out := nodeJSON{ID: n.GetId(), Version: n.GetVersion(), State: n.GetState(), Started: momentOf(n.GetStarted()), Uptime: n.GetUptime().AsDuration(),
 		Python: n.GetPython(), Mode: n.GetMode(), Backends: n.GetBackends(), Layers: []cell.Layer{}, Kernel: n.GetKernel(), CPUs: n.GetCpus(),
-		Memory: n.GetMemory(), Cells: n.GetCells(), MaxCells: n.GetMaxCells(), Root: n.GetRoot(), Addresses: n.GetAddresses()}
+		Memory: n.GetMemory(), Cells: n.GetCells(), MaxCells: n.GetMaxCells(), Root: n.GetRoot(), Addresses: n.GetAddresses(), Labels: n.GetLabels()}
 	for _, l := range n.GetLayers() {
 		out.Layers = append(out.Layers, cell.Layer{Name: l.GetName(), Active: l.GetActive(), Evidence: l.GetEvidence(), Gaps: l.GetGaps()})
 	}

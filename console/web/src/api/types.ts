@@ -57,6 +57,14 @@ export interface SpawnRequest {
   restart?: Restart
   topics?: string[]
   requestId?: string
+  placement?: Placement
+}
+
+export interface Placement {
+  node?: string
+  labels?: Record<string, string>
+  strategy?: string
+  layers?: string[]
 }
 
 export interface SpawnResponse {
@@ -88,6 +96,7 @@ export interface ExecRequest {
   requestId?: string
   epoch?: string
   id?: string
+  acknowledged?: boolean
 }
 
 export interface ExecResponse {
@@ -104,6 +113,7 @@ export interface CallRequest {
   requestId?: string
   epoch?: string
   id?: string
+  acknowledged?: boolean
 }
 
 export interface CallResponse {
@@ -118,6 +128,7 @@ export interface SendRequest {
   requestId?: string
   epoch?: string
   id?: string
+  acknowledged?: boolean
 }
 
 export interface SendResponse {
@@ -219,6 +230,7 @@ export interface ListCellsRequest {
 
 export interface ListCellsResponse {
   reports?: CellReport[]
+  silent?: string[]
 }
 
 export interface StatsRequest {
@@ -236,6 +248,7 @@ export interface StatsResponse {
   warm?: number
   warmHits?: string
   warmMisses?: string
+  silent?: string[]
 }
 
 export interface QuarantineRequest {
