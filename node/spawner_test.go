@@ -33,7 +33,9 @@ func TestSpawnWaitsForTheNode(t *testing.T) {
 	}
 	spawned := make(chan error)
 	go func() { _, err := s.Spawn(t.Context(), cell.Spec{}); spawned <- err }()
-	s.begin(&held{})
+	h := &held{make(chan struct{})}
+	t.Cleanup(func() { close(h.letGo) })
+	s.begin(h)
 	if err := <-spawned; err != nil {
 		t.Error(err)
 	}
