@@ -55,6 +55,10 @@ type Config struct {
 	Node func() *pb.Node
 	// Cluster that the node is of; nil: it is by itself.
 	Cluster Cluster
+	// Fabric is where the cluster's cells are; nil: the node has no others'.
+	Fabric Fabric
+	// Directory of the names of cells. Default: one of this node alone.
+	Directory actors.Directory
 	// Drain has the node take no more cells, and waits until nothing is under way in those that it
 	// has, or ctx ends. Nil: it cannot.
 	Drain func(ctx context.Context) error
@@ -112,7 +116,7 @@ func New(c Config) (*Server, error) {
 	}
 	ctx, end := context.WithCancelCause(context.Background())
 	s := &Server{book: newBook(), ending: ctx, end: end}
-	s.actors = actors.New(actors.Options{Logger: c.Logger, Linger: lingering, Observe: c.Observer.Operation, Events: func(e actors.Event) {
+	s.actors = actors.New(actors.Options{Directory: c.Directory, Logger: c.Logger, Linger: lingering, Observe: c.Observer.Operation, Events: func(e actors.Event) {
 		s.book.happened(e)
 		c.Observer.Actor(e)
 	}})
