@@ -30,7 +30,7 @@ from ._authority import (
     WallBudget,
     WritePath,
 )
-from ._calls import PolicyRef
+from ._calls import Placement, PolicyRef
 from ._client import Client, Stream, connect, set_default
 from ._decorator import Sandboxed, sandbox
 from ._pipeline import Pipeline, Stage
@@ -112,6 +112,7 @@ __all__ = [
     "OutputExceeded",
     "OwnershipError",
     "Pipeline",
+    "Placement",
     "Policy",
     "PolicyAuth",
     "PolicyDenied",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -81,6 +81,28 @@ class PolicyRef:
     version: int = 0
 
 
+@dataclass(frozen=True)
+class Placement:
+    """On which node of a cluster a cell starts; without any, on one that has room."""
+
+    node: str = ""  #: this one alone
+    labels: Mapping[str, str] = field(default_factory=dict)  #: only nodes that have all of them
+    strategy: str = ""  #: "spread", where the tenant has the fewest cells, or "pack"; by default spread
+    layers: Sequence[str] = ()  #: of confinement that the node must have, as :func:`nodes` names them
+
+    def __post_init__(self) -> None:
+        if isinstance(self.labels, str) or not isinstance(self.labels, Mapping):
+            raise errors.Invalid(f"labels {self.labels!r}: they are a mapping, as {{'zone': 'a'}}")
+        if isinstance(self.layers, str):
+            raise errors.Invalid(f"layers {self.layers!r}: they are a list of names")
+        if self.strategy not in ("", "spread", "pack"):
+            raise errors.Invalid(f'strategy {self.strategy!r}: write "spread" or "pack"')
+
+    def body(self) -> Dict[str, Any]:
+        """The API's form of it."""
+        return _body(node=self.node, labels=dict(self.labels), strategy=self.strategy, layers=list(self.layers))
+
+
 def _body(**fields: Any) -> Dict[str, Any]:
     return {k: v for k, v in fields.items() if v not in (None, "", 0, (), [], {}) or v is False}
 
@@ -148,6 +170,7 @@ def spawn(
     message: Optional[Size] = None,
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
+    placement: Optional[Placement] = None,
     timeout: Optional[Seconds] = SHORT,
 ) -> Call[Started]:
     """Spawn."""
@@ -173,6 +196,7 @@ def spawn(
         backend=backend,
         limits=limits,
         topics=list(topics),
+        placement=placement.body() if placement else None,
         requestId=request_id(),
         restart=None if restarts is None else _body(when="on-failure" if restarts else "never", max=restarts),
     )

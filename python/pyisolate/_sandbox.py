@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Type, Union
 
 from . import _calls, _client, _reports, _values, errors
-from ._calls import SHORT, PolicyLike, Ref
+from ._calls import SHORT, Placement, PolicyLike, Ref
 from ._client import Client, Stream
 from ._values import Seconds, Size
 
@@ -242,6 +242,7 @@ def spawn(
     message: Optional[Size] = None,
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
+    placement: Optional[Placement] = None,
     tenant: str = "",
     timeout: Optional[Seconds] = SHORT,
     client: Optional[Client] = None,
@@ -264,13 +265,15 @@ def spawn(
     :param message: bytes of one value or source, at most 64 MiB; 1 MiB by default.
     :param restarts: how often within a minute it is started anew when it ended by a fault.
     :param topics: that it hears, see :func:`publish`.
+    :param placement: on which node of a cluster it starts.
     :param client: the node; by default as :func:`connect` has it.
     """
     client = client or _client.default()
     ref, running = client.do(
         _calls.spawn(
             name, tenant, policy=policy, allowed_imports=allowed_imports, backend=backend, memory=memory, cpu=cpu, wall=wall,
-            output=output, files=files, message=message, restarts=restarts, topics=topics, timeout=timeout,
+            output=output, files=files, message=message, restarts=restarts, topics=topics, placement=placement,
+            timeout=timeout,
         )
     )  # fmt: skip
     return Sandbox(client, ref, running)

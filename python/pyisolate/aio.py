@@ -35,7 +35,7 @@ from typing import (
 
 from . import _aclient, _calls, _reports, _values, errors
 from ._aclient import Client, Stream
-from ._calls import SHORT, PolicyLike, Ref
+from ._calls import SHORT, Placement, PolicyLike, Ref
 from ._decorator import Sandboxed
 from ._sandbox import BATCH, Posts, value_of
 from ._ship import Shipment
@@ -241,6 +241,7 @@ def spawn(
     message: Optional[Size] = None,
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
+    placement: Optional[Placement] = None,
     tenant: str = "",
     timeout: Optional[Seconds] = SHORT,
     client: Optional[Client] = None,
@@ -248,7 +249,8 @@ def spawn(
     """Starts a cell, as :func:`pyisolate.spawn`: ``await`` it, or ``async with`` it."""
     call = _calls.spawn(
         name, tenant, policy=policy, allowed_imports=allowed_imports, backend=backend, memory=memory, cpu=cpu, wall=wall,
-        output=output, files=files, message=message, restarts=restarts, topics=topics, timeout=timeout,
+        output=output, files=files, message=message, restarts=restarts, topics=topics, placement=placement,
+        timeout=timeout,
     )  # fmt: skip
     return Spawning(call, client)
 

@@ -233,6 +233,24 @@ class HostileTest(unittest.TestCase):
                 iso.Client("/tmp/s", token=token)
 
 
+class PlacementTest(unittest.TestCase):
+    def test_what_is_asked_for(self):
+        for placement, body in (
+            (None, None),
+            (iso.Placement(), None),
+            (iso.Placement(node="n2"), {"node": "n2"}),
+            (iso.Placement(labels={"zone": "a"}, strategy="pack"), {"labels": {"zone": "a"}, "strategy": "pack"}),
+            (iso.Placement(layers=["landlock"]), {"layers": ["landlock"]}),
+        ):
+            with self.subTest(placement):
+                self.assertEqual(_calls.spawn("x", placement=placement).body.get("placement"), body)
+
+    def test_nonsense_is_not_sent(self):
+        for wrong in ({"labels": "zone=a"}, {"labels": ["zone"]}, {"layers": "landlock"}, {"strategy": "random"}):
+            with self.subTest(wrong), self.assertRaises(iso.Invalid):
+                iso.Placement(**wrong)
+
+
 class RepetitionTest(unittest.TestCase):
     def lossy(self, lose):
         """A server that hangs up on the first requests."""
