@@ -53,6 +53,7 @@ func (n *Node) joinCluster(c *server.Config) {
 		return
 	}
 	c.Cluster, c.Drain = n.cluster, n.Drain
+	c.Fabric, c.Directory = n.fabric, n.fabric.Names()
 }
 
 // attach has the other nodes reach this one's cells.

@@ -1,21 +1,28 @@
 package fabric
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
-	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/schedule"
 )
 
-// choose names the node for a cell.
-func (f *Fabric) choose(w schedule.Wish) (string, error) {
+// Choose implements server.Fabric.
+func (f *Fabric) Choose(_ context.Context, w schedule.Wish, without []string) (string, error) {
 	if f.at() == nil {
 		return "", errCutOff
 	}
-	node, err := schedule.Choose(f.nodes(w.Tenant), w)
+	nodes := f.nodes(w.Tenant)
+	for i := range nodes {
+		if slices.Contains(without, nodes[i].Name) && nodes[i].Closed == "" {
+			nodes[i].Closed = "it was asked, and does not take it"
+		}
+	}
+	node, err := schedule.Choose(nodes, w)
 	var refused *schedule.Refused
 	if errors.As(err, &refused) {
 		if refused.Lasting() {
@@ -71,10 +78,4 @@ func (f *Fabric) here(n *schedule.Node) {
 	if n.Closed == "" && f.Valid() != nil {
 		n.Closed = "it has no lease"
 	}
-}
-
-// lostNode says which node had a cell that has none.
-func (f *Fabric) lostNode(a actors.Address) string {
-	r, _ := f.record(a)
-	return r.Lost
 }

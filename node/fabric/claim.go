@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/group"
@@ -15,6 +16,15 @@ import (
 
 // tries bounds how often a claim is proposed that others' names or lost answers are in the way of.
 const tries = 4
+
+// Claim implements server.Fabric.
+func (f *Fabric) Claim(ctx context.Context, a actors.Address, request, policy string, version uint64) (server.Place, error) {
+	r, err := f.claim(ctx, a, request, policy, version)
+	if err != nil {
+		return server.Place{}, err
+	}
+	return placeOf(r), nil
+}
 
 // claim gives this node a name, and returns the record. It may be that of another node, or an
 // earlier one of this node, when the same request has made it.

@@ -2,10 +2,14 @@ package fabric
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 
+	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/cluster/wire"
 )
 
@@ -57,9 +61,15 @@ type toNode struct {
 	node string
 }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. The error of a request that was not sent is
+// fault.ErrUnavailable.
 func (t toNode) RoundTrip(r *http.Request) (*http.Response, error) {
-	to := r.Clone(r.Context())
+	var connected atomic.Bool
+	to := r.Clone(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}))
 	to.URL.Scheme, to.URL.Host, to.Host = "http", t.node, t.node
-	return t.by.RoundTrip(to)
+	back, err := t.by.RoundTrip(to)
+	if err != nil && !connected.Load() && r.Context().Err() == nil {
+		err = fmt.Errorf("%w: node %s is not reached: %w", fault.ErrUnavailable, t.node, err)
+	}
+	return back, err
 }
