@@ -14,6 +14,9 @@ func (s *Store) fence(ctx context.Context) error {
 	if s.config.Cluster == nil {
 		return s.fenceHere(ctx)
 	}
+	if err := s.state.failure(); err != nil {
+		return err
+	}
 	began := boottime.Now()
 	err := s.atLeader(ctx, func(ctx context.Context, leader string) error {
 		if leader == s.config.NodeID {

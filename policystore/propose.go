@@ -130,6 +130,9 @@ func (s *Store) ask(ctx context.Context, node string, q request) outcome {
 	if err != nil {
 		return outcome{err: fmt.Errorf("%w: the answer of node %s: %w", ErrUncertain, node, err)}
 	}
+	if !o.judged && (errors.Is(o.err, ErrFailed) || errors.Is(o.err, ErrClosed)) { // that is the other node
+		o.err = &told{ErrNotLeader, o.err.Error()}
+	}
 	return o
 }
 

@@ -183,7 +183,7 @@ func (s *Store) authenticate(ctx context.Context, text string) (Principal, error
 	if err != nil {
 		return Principal{}, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
 	}
-	if err := s.Fresh(); err != nil { // the token could have been revoked
+	if err := s.freshen(ctx); err != nil { // the token could have been revoked
 		return Principal{}, fmt.Errorf("%w; users of this machine need no token on the node's socket", err)
 	}
 	t, valid, err := s.knownToken(ctx, secret.ID()) // an unknown one has a hash that nothing matches
@@ -212,6 +212,20 @@ func (s *Store) TokenValid(ctx context.Context, id string) error {
 
 // renewTime bounds the wait for what other nodes know of a token.
 const renewTime = time.Second
+
+// freshen is Fresh, but asks before it gives up.
+func (s *Store) freshen(ctx context.Context) error {
+	err := s.Fresh()
+	if !errors.Is(err, ErrStale) {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
+	if s.renew(within) != nil {
+		return err
+	}
+	return nil
+}
 
 // knownToken is validToken, but a token that this node does not know may have been made at another
 // one a moment ago.
