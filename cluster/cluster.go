@@ -31,6 +31,7 @@ type Cluster struct {
 	wire     *wire.Wire
 	control  *control.Control
 	group    *group.Group
+	opened   atomic.Pointer[group.Group] // the same, for whom Open has begun
 	members  *members.Members
 	lease    *group.Lease // nil without a Tenant
 	joins    chan error   // of who serves new nodes
@@ -117,13 +118,14 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	}
 	c.control = control.Open(c.wire, c.log)
 	c.group, err = group.Open(group.Config{
-		Dir: filepath.Join(c.config.Dir, groupDir), Node: c.Self(), Transport: c.transport(wire.Directory), Peers: peers{c},
+		Dir: filepath.Join(c.config.Dir, groupDir), Node: c.Self(), Transport: c.transport(wire.Directory, c.leader), Peers: peers{c},
 		TTL: c.config.TTL, Timeout: c.config.Timeout, Changed: c.config.Changed,
 		Enrolled: func() { nudge(c.wake) }, Seated: func() { nudge(c.seats) }, Logger: c.log,
 	})
 	if err != nil {
 		return err
 	}
+	c.opened.Store(c.group)
 	if err := c.handle(); err != nil {
 		return err
 	}
@@ -284,11 +286,19 @@ func (p peers) Ask(ctx context.Context, node string, request []byte) ([]byte, er
 	return answer, err
 }
 
-// transport carries Raft's messages on a stream.
-func (c *Cluster) transport(s wire.Stream) raft.Transport {
-	return patient(c.life, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+// transport carries Raft's messages on a stream. leader is of the group as this node knows.
+func (c *Cluster) transport(s wire.Stream, leader func() string) raft.Transport {
+	return patient(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: c.wire.StreamLayer(s), MaxPool: raftConns, Timeout: raftTime, Logger: raftLogger(c.log),
-	}), c.isMember)
+	}), func(node string) bool { return c.isMember(node) && leader() == c.Self() && c.life.Err() == nil })
+}
+
+// leader of the directory, or "", also before the group is open.
+func (c *Cluster) leader() string {
+	if g := c.opened.Load(); g != nil {
+		return g.Leader()
+	}
+	return ""
 }
 
 const (

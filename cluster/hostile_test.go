@@ -193,7 +193,7 @@ func TestPatience(t *testing.T) {
 			at := freeAddress(t)
 			from, err := raft.NewTCPTransport("127.0.0.1:0", nil, 1, time.Second, io.Discard)
 			must(t, err)
-			p := patient(t.Context(), from, func(string) bool { return c.member })
+			p := patient(from, func(string) bool { return c.member })
 			defer func() { _ = p.Close() }()
 			p.goesOn(c.term, "n2")
 			done := make(chan error, 1)

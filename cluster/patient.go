@@ -16,8 +16,9 @@ import (
 // that is back would not hear of anything. Heartbeats and votes fail at once, as they have to.
 type patientTransport struct {
 	*raft.NetworkTransport
-	life   context.Context
-	member func(node string) bool
+	// waits tells whether entries for a node are worth waiting for: this node leads, and the other is
+	// to follow.
+	waits func(node string) bool
 
 	mu   sync.Mutex
 	term uint64 // the highest that this node has led in
@@ -32,23 +33,19 @@ var (
 // retryPause is between attempts.
 const retryPause = 100 * time.Millisecond
 
-func patient(life context.Context, t *raft.NetworkTransport, member func(string) bool) *patientTransport {
-	return &patientTransport{NetworkTransport: t, life: life, member: member}
+func patient(t *raft.NetworkTransport, waits func(node string) bool) *patientTransport {
+	return &patientTransport{NetworkTransport: t, waits: waits}
 }
 
-// AppendEntries implements raft.Transport. It gives up when this node leads in another term, the
-// other is no member any more, or the transport's owner ends.
+// AppendEntries implements raft.Transport. It gives up when this node does not lead any more, as when
+// it ends, or leads in another term, or the other is no member.
 func (t *patientTransport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	for {
 		err := t.NetworkTransport.AppendEntries(id, at, args, resp)
 		if err == nil || isHeartbeat(args) || !t.goesOn(args.Term, string(id)) {
 			return err
 		}
-		select {
-		case <-t.life.Done():
-			return err
-		case <-time.After(retryPause):
-		}
+		time.Sleep(retryPause)
 	}
 }
 
@@ -65,7 +62,7 @@ func (t *patientTransport) goesOn(term uint64, node string) bool {
 	t.term = max(t.term, term)
 	last := term == t.term
 	t.mu.Unlock()
-	return last && t.member(node)
+	return last && t.waits(node)
 }
 
 // isHeartbeat is how Raft's own transport tells them.

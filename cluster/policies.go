@@ -35,7 +35,7 @@ var _ PolicyGroup = (*policystore.Store)(nil)
 // [Cluster.Govern].
 func (c *Cluster) Policies() *policystore.Cluster {
 	return &policystore.Cluster{
-		Transport: c.transport(wire.Policy), Forward: c.forwardPolicy, Timeout: c.config.Timeout,
+		Transport: c.transport(wire.Policy, c.policyLeader), Forward: c.forwardPolicy, Timeout: c.config.Timeout,
 	}
 }
 

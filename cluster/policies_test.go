@@ -1,0 +1,90 @@
+package cluster
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// store opens a node's policies, as part of its cluster. It is closed before the Cluster.
+func (n *node) store() *policystore.Store {
+	n.t.Helper()
+	s, err := policystore.Open(soon(n.t), policystore.Config{
+		Dir: filepath.Join(filepath.Dir(n.dir), "policies"), NodeID: n.name, Cluster: n.Policies(), Logger: logs(n.t).With("at", n.name),
+		Validate: func(string, []byte) error { return nil },
+	})
+	must(n.t, err)
+	must(n.t, n.Govern(s))
+	n.t.Cleanup(func() { must(n.t, s.Close()) })
+	return s
+}
+
+// The policies' group follows the roster: what is put on one node is there on all, and a node that is
+// removed is in neither group.
+func TestPolicies(t *testing.T) {
+	n1 := found(t, "n1")
+	must(t, policystore.Found(filepath.Join(filepath.Dir(n1.dir), "policies"), "n1"))
+	n1.open()
+	nodes, stores := []*node{n1}, []*policystore.Store{n1.store()}
+	for _, name := range []string{"n2", "n3"} {
+		n := join(t, n1, name)
+		n.open()
+		nodes, stores = append(nodes, n), append(stores, n.store())
+	}
+	settled(t, nodes, 3)
+	voters := func(s *policystore.Store) (count int) {
+		all, err := s.Members()
+		for _, m := range all {
+			if err == nil && m.Voter {
+				count++
+			}
+		}
+		return count
+	}
+	await.That(t, "all vote on policies", func() bool { return voters(stores[0]) == 3 && voters(stores[2]) == 3 })
+	admin := policystore.Principal{Name: "test", Role: policystore.Admin}
+	v, err := stores[2].Put(soon(t), admin, policystore.PutRequest{Name: "etl", Text: []byte("one"), RequestID: "1"})
+	must(t, err)
+	got, err := stores[1].Get(soon(t), "etl", 0, policystore.Linearizable)
+	if err != nil || got.Number != v.Number || string(got.Text) != "one" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := n1.Govern(stores[0]); err == nil {
+		t.Error("two groups are governed")
+	}
+	// The leader of the policies is removed, whoever it is.
+	var leads *node
+	await.That(t, "somebody leads", func() bool {
+		for i, s := range stores {
+			if s.Leads() {
+				leads = nodes[i]
+			}
+		}
+		return leads != nil
+	})
+	var rest []int
+	for i, n := range nodes {
+		if n != leads {
+			rest = append(rest, i)
+		}
+	}
+	must(t, nodes[rest[0]].Remove(soon(t), leads.name, false))
+	for _, i := range rest {
+		await.That(t, "two are left", func() bool {
+			all, err := stores[i].Members()
+			return err == nil && len(all) == 2 && stores[i].Leader() != "" && stores[i].Leader() != leads.name
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := stores[rest[1]].Put(ctx, admin, policystore.PutRequest{Name: "etl", Text: []byte("two"), RequestID: "2"}); err != nil {
+		t.Error(err)
+	}
+	if s := nodes[rest[0]].Status(); s.PolicyLeader == "" || s.PolicyLeader == leads.name {
+		t.Errorf("%+v", s)
+	}
+}
