@@ -75,10 +75,10 @@ func (e *entry) incarnation() *resident {
 func (e *entry) begun(epoch uint64, r *resident) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.now, e.epoch, e.waiting, e.started = r, epoch, "", time.Now()
-	if epoch > 1 {
+	if e.now != nil {
 		e.restarts++
 	}
+	e.now, e.epoch, e.waiting, e.started = r, epoch, "", time.Now()
 	e.change()
 }
 

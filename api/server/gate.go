@@ -28,6 +28,7 @@ type validity interface {
 type gate struct {
 	store    *policystore.Store
 	tokens   validity
+	at       string // "@" and this node's name, where there are others: what users of it are called by
 	logger   *slog.Logger
 	observer *telemetry.Observer
 	errors   *connect.ErrorWriter
@@ -58,7 +59,7 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 		return
 	}
 	all, pace, who := g.others, g.rates, holdersOf(p)
-	if p.TokenID == "" && peerOf(r.Context()).trusted {
+	if from := peerOf(r.Context()); p.TokenID == "" && (from.trusted || from.node != "") {
 		all = g.own
 	}
 	if rule.open {
@@ -146,9 +147,12 @@ func (g *gate) admit(r *http.Request, rule rule) (p policystore.Principal, err e
 // authenticate goes by the token, if there is one, and else by who is at the other end.
 func (g *gate) authenticate(r *http.Request) (policystore.Principal, error) {
 	from := peerOf(r.Context())
+	if from.node != "" {
+		return passedOn(from.node, r.Header.Get(principalHeader))
+	}
 	header := r.Header.Get("Authorization")
 	if header == "" && from.trusted {
-		return policystore.Principal{Name: from.source, Role: policystore.Admin}, nil
+		return policystore.Principal{Name: from.source + g.at, Role: policystore.Admin}, nil
 	}
 	secret, bearer := strings.CutPrefix(header, "Bearer ")
 	if !bearer || secret == "" {

@@ -19,6 +19,8 @@ type peer struct {
 	// trusted are this node's own user and root, outside any cell: they need no token.
 	trusted bool
 	uid     uint32
+	// node of the cluster that it is, and says for whom it calls; "" of anybody else.
+	node string
 }
 
 // uidPrefix is what the names of principals begin with that the kernel vouches for.
@@ -28,9 +30,11 @@ type peerKey struct{}
 
 // withPeer puts who is at the other end of c into the context of its requests.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	p, ok := c.(*peerConn)
-	if ok {
-		return context.WithValue(ctx, peerKey{}, p.peer)
+	switch c := c.(type) {
+	case *peerConn:
+		return context.WithValue(ctx, peerKey{}, c.peer)
+	case *nodeConn:
+		return context.WithValue(ctx, peerKey{}, peer{source: "node:" + c.node, node: c.node})
 	}
 	return context.WithValue(ctx, peerKey{}, peer{source: hostOf(c.RemoteAddr())})
 }

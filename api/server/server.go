@@ -148,8 +148,8 @@ func (s *Server) handler(c Config) http.Handler {
 	j := &judge{document.Options{Keys: c.Keys, Grant: builtin.CheckScope}, newTurns(maxJudging)}
 	mux := http.NewServeMux()
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher, judge: j}, options(maxPolicyMessage)))
-	mux.Handle(api.NewCellServiceHandler(s.cells(c, j), options(maxCellMessage)))
-	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub()}, options(smallMessage)))
+	mux.Handle(api.NewCellServiceHandler(c.everywhere(s.cells(c, j)), options(maxCellMessage)))
+	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub(), peers: newPeers(c.Fabric)}, options(smallMessage)))
 	mux.Handle(api.NewClusterServiceHandler(s.clusters(c), options(smallMessage)))
 	s.handleStandard(mux, options(smallMessage))
 	pages := maps.Clone(c.Extra)
@@ -157,7 +157,7 @@ func (s *Server) handler(c Config) http.Handler {
 		pages = map[string]Page{}
 	}
 	pages[ownPages[0]] = Page{Handler: http.HandlerFunc(serveOpenAPI), Role: policystore.Viewer}
-	return &gate{store: c.Store, tokens: c.Store, patience: c.Patience, rates: newRates(c.Rate), strangers: newRates(c.Rate), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
+	return &gate{store: c.Store, tokens: c.Store, at: c.at(), patience: c.Patience, rates: newRates(c.Rate), strangers: newRates(c.Rate), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
 		own:      newRooms(), others: newRooms(), calls: mux, pages: pages}
 }
@@ -165,8 +165,11 @@ func (s *Server) handler(c Config) http.Handler {
 // cells are those that the configuration makes.
 func (s *Server) cells(c Config, j *judge) *cells {
 	out := &cells{logger: c.Logger, store: c.Store, spawner: c.Observer.Spawner(c.Spawner), broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, judge: j, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }}
-	if c.Node != nil {
+		backend: c.Backend, judge: j, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }, fabric: c.Fabric}
+	switch {
+	case c.Fabric != nil:
+		out.node = c.Fabric.Self
+	case c.Node != nil:
 		out.node = sync.OnceValue(func() string { return c.Node().GetId() })
 	}
 	if launcher, ok := c.Spawner.(interface{ Stats() launch.Stats }); ok {
@@ -182,6 +185,14 @@ func (s *Server) clusters(c Config) *clusters {
 		out.of = c.Cluster
 	}
 	return out
+}
+
+// at is what the names of principals end with that a kernel vouches for, where there are several.
+func (c Config) at() string {
+	if c.Fabric == nil {
+		return ""
+	}
+	return "@" + c.Fabric.Self()
 }
 
 // hub has the node's events, nil where nobody keeps them.

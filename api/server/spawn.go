@@ -37,6 +37,11 @@ func (s *cells) Spawn(ctx context.Context, r *connect.Request[pb.SpawnRequest]) 
 	if err := cell.ValidName("cell", k.name); err != nil {
 		return nil, err
 	}
+	if s.fabric == nil {
+		if err := s.placedHere(r.Msg.GetPlacement()); err != nil {
+			return nil, err
+		}
+	}
 	t, err := s.termsOf(ctx, k.tenant, r.Msg)
 	if err != nil {
 		return nil, err
@@ -96,9 +101,9 @@ func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err er
 	if err != nil {
 		return err
 	}
-	plan := actors.Plan{Life: e.id, Restart: restart, Topics: r.GetTopics()}
+	plan := actors.Plan{Life: e.id, Restart: restart, Topics: r.GetTopics(), Next: s.epochs(e, first)}
 	plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
-		if epoch == 1 {
+		if e.incarnation() == nil {
 			return s.start(ctx, e, epoch, first)
 		}
 		now, err := s.revision(ctx, tenantHolder(e.key.tenant), e.terms) // there may be a newer one
@@ -132,7 +137,7 @@ func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revi
 	if err := now.Compiled.Apply(&spec); err != nil {
 		return nil, err
 	}
-	if err := e.terms.narrow(&spec.Imports, &spec.Limits, now.Compiled, epoch == 1); err != nil {
+	if err := e.terms.narrow(&spec.Imports, &spec.Limits, now.Compiled, e.incarnation() == nil); err != nil {
 		return nil, err
 	}
 	session, err := s.broker.Open(capability.Identity{Tenant: e.key.tenant, Cell: e.key.name},

@@ -1,0 +1,237 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// everywhere serves CellService for the cells of all nodes: what is asked of a cell goes to the
+// node that has it, where cells does it. A call that another node has passed on goes no further.
+type everywhere struct {
+	*cells
+	peers *peers
+}
+
+var _ api.CellServiceHandler = (*everywhere)(nil)
+
+// everywhere is cells where a node is by itself.
+func (c Config) everywhere(here *cells) api.CellServiceHandler {
+	if c.Fabric == nil {
+		return here
+	}
+	return &everywhere{here, newPeers(c.Fabric)}
+}
+
+// Exec implements the call.
+func (s *everywhere) Exec(ctx context.Context, r *connect.Request[pb.ExecRequest]) (*connect.Response[pb.ExecResponse], error) {
+	return pass(ctx, s, r, s.cells.Exec, api.CellServiceClient.Exec)
+}
+
+// Call implements the call.
+func (s *everywhere) Call(ctx context.Context, r *connect.Request[pb.CallRequest]) (*connect.Response[pb.CallResponse], error) {
+	return pass(ctx, s, r, s.cells.Call, api.CellServiceClient.Call)
+}
+
+// Send implements the call.
+func (s *everywhere) Send(ctx context.Context, r *connect.Request[pb.SendRequest]) (*connect.Response[pb.SendResponse], error) {
+	return pass(ctx, s, r, s.cells.Send, api.CellServiceClient.Send)
+}
+
+// Recv implements the call.
+func (s *everywhere) Recv(ctx context.Context, r *connect.Request[pb.RecvRequest]) (*connect.Response[pb.RecvResponse], error) {
+	return pass(ctx, s, r, s.cells.Recv, api.CellServiceClient.Recv)
+}
+
+// Inspect implements the call.
+func (s *everywhere) Inspect(ctx context.Context, r *connect.Request[pb.InspectRequest]) (*connect.Response[pb.InspectResponse], error) {
+	return pass(ctx, s, r, s.cells.Inspect, api.CellServiceClient.Inspect)
+}
+
+// Quarantine implements the call.
+func (s *everywhere) Quarantine(ctx context.Context, r *connect.Request[pb.QuarantineRequest]) (*connect.Response[pb.QuarantineResponse], error) {
+	return pass(ctx, s, r, s.cells.Quarantine, api.CellServiceClient.Quarantine)
+}
+
+// Kill implements the call.
+func (s *everywhere) Kill(ctx context.Context, r *connect.Request[pb.KillRequest]) (*connect.Response[pb.KillResponse], error) {
+	return pass(ctx, s, r, s.cells.Kill, api.CellServiceClient.Kill)
+}
+
+// Close implements the call.
+func (s *everywhere) Close(ctx context.Context, r *connect.Request[pb.CloseRequest]) (*connect.Response[pb.CloseResponse], error) {
+	return pass(ctx, s, r, s.cells.Close, api.CellServiceClient.Close)
+}
+
+// Stream implements the call.
+func (s *everywhere) Stream(ctx context.Context, r *connect.Request[pb.StreamRequest], out *connect.ServerStream[pb.StreamResponse]) error {
+	return passStream(ctx, s, r, out, s.cells.Stream, api.CellServiceClient.Stream)
+}
+
+// Logs implements the call.
+func (s *everywhere) Logs(ctx context.Context, r *connect.Request[pb.LogsRequest], out *connect.ServerStream[pb.LogsResponse]) error {
+	return passStream(ctx, s, r, out, s.cells.Logs, api.CellServiceClient.Logs)
+}
+
+// nodeFor says which node has the cell that a request is about; "" is this one, also where no node has
+// it: it knows best what there was.
+func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
+	ref, ok := message.(named)
+	if !ok {
+		return Place{}, fmt.Errorf("%T names no cell", message)
+	}
+	k, err := keyOf(ctx, ref)
+	if err != nil || isPassedOn(ctx) {
+		return Place{}, err
+	}
+	place, known := s.fabric.Find(k.address())
+	if _, ours := s.book.find(k); !known && ours != nil { // it may be so new that this node has not heard of it
+		if err := s.fabric.Refresh(ctx); err == nil {
+			place, known = s.fabric.Find(k.address())
+		}
+	}
+	switch {
+	case !known || place.Node == s.fabric.Self():
+		return Place{}, nil
+	case place.Node == "":
+		if _, here := s.book.find(k); here == nil { // what it has said can still be received
+			return Place{}, nil
+		}
+		return Place{}, cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone, and the cell with it: spawn it again", place.Lost, k)
+	}
+	return place, nil
+}
+
+// again are the pauses before a request that is acknowledged is passed on again.
+var again = []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second}
+
+// acknowledged are requests that may be passed on more than once.
+type acknowledged interface {
+	GetAcknowledged() bool
+	GetRequestId() string
+}
+
+// repeats says how often a request may be passed on again.
+func repeats(message any) (int, error) {
+	a, ok := message.(acknowledged)
+	switch {
+	case !ok || !a.GetAcknowledged():
+		return 0, nil
+	case a.GetRequestId() == "":
+		return 0, cell.Errorf(cell.Invalid, "acknowledged needs a request_id, by which the cell knows the request when it comes again")
+	}
+	return len(again), nil
+}
+
+type (
+	handler[Q, A any] func(context.Context, *connect.Request[Q]) (*connect.Response[A], error)
+	caller[Q, A any]  func(api.CellServiceClient, context.Context, *connect.Request[Q]) (*connect.Response[A], error)
+)
+
+// pass has a call answered where its cell is.
+func pass[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], here handler[Q, A], there caller[Q, A]) (*connect.Response[A], error) {
+	left, err := repeats(r.Msg)
+	if err != nil {
+		return nil, err
+	}
+	place, err := s.nodeFor(ctx, r.Msg)
+	switch {
+	case err != nil:
+		return nil, err
+	case place.Node == "":
+		return here(ctx, r)
+	}
+	for try, moved := 0, false; ; {
+		answer, err := there(s.peers.of(place.Node).cells, ctx, toPeer(ctx, r.Msg))
+		if err == nil {
+			return connect.NewResponse(answer.Msg), nil
+		}
+		err = fromPeer(ctx, place.Node, err)
+		switch {
+		case isNotFound(err) && !moved: // nothing was begun: the cell has moved, or ended, since
+			moved = true
+		case lost(err) && try < left && wait(ctx, again[try]):
+			try++
+		default:
+			return nil, err
+		}
+		next, known := s.placeAgain(ctx, place)
+		switch {
+		case !known, next.Node == "" || next.Node == s.fabric.Self(), try > 0 && !next.same(place):
+			return nil, err // another life of it knows nothing of the first try
+		}
+		place = next
+	}
+}
+
+// placeAgain is where a cell is by now.
+func (s *everywhere) placeAgain(ctx context.Context, p Place) (Place, bool) {
+	if s.fabric.Refresh(ctx) != nil {
+		return p, true // what was true is still the best that is known
+	}
+	return s.fabric.Find(p.Address)
+}
+
+// isNotFound says that a node has no cell of the name.
+func isNotFound(err error) bool {
+	var sent *connect.Error
+	return errors.As(err, &sent) && sent.Code() == connect.CodeNotFound
+}
+
+// lost says that the way to a node failed, before the request or after.
+func lost(err error) bool {
+	var not *unreachedError
+	return errors.As(err, &not) || cell.KindOf(err) == cell.UnknownOutcome
+}
+
+// wait reports whether the context lasted for so long.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+type (
+	streamHandler[Q, A any] func(context.Context, *connect.Request[Q], *connect.ServerStream[A]) error
+	streamCaller[Q, A any]  func(api.CellServiceClient, context.Context, *connect.Request[Q]) (*connect.ServerStreamForClient[A], error)
+)
+
+// passStream has a stream sent from where its cell is. What is on the way when the client goes is
+// not received again.
+func passStream[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], out *connect.ServerStream[A], here streamHandler[Q, A], there streamCaller[Q, A]) error {
+	place, err := s.nodeFor(ctx, r.Msg)
+	switch {
+	case err != nil:
+		return err
+	case place.Node == "":
+		return here(ctx, r, out)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // the other node stops when this one does
+	in, err := there(s.peers.of(place.Node).cells, ctx, toPeer(ctx, r.Msg))
+	if err != nil {
+		return fromPeer(ctx, place.Node, err)
+	}
+	defer func() { _ = in.Close() }()
+	if err := out.Send(nil); err != nil { // the client's call returns
+		return err
+	}
+	for in.Receive() {
+		if err := out.Send(in.Msg()); err != nil {
+			return err
+		}
+	}
+	return fromPeer(ctx, place.Node, in.Err())
+}

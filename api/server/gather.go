@@ -1,0 +1,84 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+)
+
+// List implements the call: what each node tells of its cells, and of those of nodes that do not
+// answer what all nodes know.
+func (s *everywhere) List(ctx context.Context, r *connect.Request[pb.ListCellsRequest]) (*connect.Response[pb.ListCellsResponse], error) {
+	out, err := s.cells.List(ctx, r)
+	if err != nil || isPassedOn(ctx) {
+		return out, err
+	}
+	answers, silent := askAll(ctx, s.peers, func(ctx context.Context, p peerAPI) (*connect.Response[pb.ListCellsResponse], error) {
+		return p.cells.List(ctx, toPeer(ctx, r.Msg))
+	})
+	all := out.Msg.GetReports()
+	for _, one := range answers {
+		all = append(all, one.GetReports()...)
+	}
+	told := map[cellKey]bool{}
+	for _, one := range all {
+		told[cellKey{one.GetCell().GetTenant(), one.GetCell().GetName()}] = true
+	}
+	tenant := cmp.Or(r.Msg.GetTenant(), principalOf(ctx).Tenant)
+	for _, p := range s.fabric.Places(tenant) {
+		if k := (cellKey{p.Address.Tenant, p.Address.Name}); !told[k] && p.Node != s.fabric.Self() {
+			all = append(all, fromAfar(p))
+		}
+	}
+	slices.SortStableFunc(all, func(x, y *pb.CellReport) int {
+		return cmp.Or(cmp.Compare(x.GetCell().GetTenant(), y.GetCell().GetTenant()), cmp.Compare(x.GetCell().GetName(), y.GetCell().GetName()))
+	})
+	out.Msg.Reports, out.Msg.Silent = all, silent
+	return out, nil
+}
+
+// fromAfar is what all nodes know of a cell.
+func fromAfar(p Place) *pb.CellReport {
+	out := &pb.CellReport{Cell: &pb.CellRef{Tenant: p.Address.Tenant, Name: p.Address.Name}, Epoch: p.Epoch, Node: p.Node,
+		State: "unknown", Reason: "its node has not told of it"}
+	if p.Node == "" {
+		out.Node, out.State, out.Reason = p.Lost, "lost", "its node is gone"
+	}
+	return out
+}
+
+// Stats implements the call.
+func (s *everywhere) Stats(ctx context.Context, r *connect.Request[pb.StatsRequest]) (*connect.Response[pb.StatsResponse], error) {
+	out, err := s.cells.Stats(ctx, r)
+	if err != nil || isPassedOn(ctx) {
+		return out, err
+	}
+	answers, silent := askAll(ctx, s.peers, func(ctx context.Context, p peerAPI) (*connect.Response[pb.StatsResponse], error) {
+		return p.cells.Stats(ctx, toPeer(ctx, r.Msg))
+	})
+	for _, one := range answers {
+		addStats(out.Msg, one)
+	}
+	out.Msg.Silent = silent
+	return out, nil
+}
+
+func addStats(to, one *pb.StatsResponse) {
+	for state, n := range one.GetStates() {
+		to.States[state] += n
+	}
+	to.Cpu = durationpb.New(to.GetCpu().AsDuration() + one.GetCpu().AsDuration())
+	to.Memory += one.GetMemory()
+	to.Output += one.GetOutput()
+	to.Posts += one.GetPosts()
+	to.Logs += one.GetLogs()
+	to.Denials += one.GetDenials()
+	to.Warm += one.GetWarm()
+	to.WarmHits += one.GetWarmHits()
+	to.WarmMisses += one.GetWarmMisses()
+}
