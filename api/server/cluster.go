@@ -65,7 +65,7 @@ func (s *clusters) decide(ctx context.Context, what string, do func(Cluster) err
 	}
 	err = clusterFault(do(c))
 	level, by := slog.LevelInfo, principalOf(ctx)
-	about = append(about, slog.String("by", by.Name), slog.String("token", by.TokenID))
+	about = append(about, slog.String("by", by.Name), slog.String("token_id", by.TokenID))
 	if err != nil {
 		level = slog.LevelWarn
 		about = append(about, slog.Any("error", err))
@@ -92,7 +92,7 @@ func clusterFault(err error) error {
 		{group.ErrClosed, fault.ErrUnavailable},
 	} {
 		if errors.Is(err, row.from) {
-			return fmt.Errorf("%w: %w", row.to, err)
+			return fmt.Errorf("%w: %v", row.to, err) //nolint:errorlint // its cause may be a deadline, and is not what counts
 		}
 	}
 	return err
@@ -224,7 +224,8 @@ func memberOf(m cluster.Member) *pb.Member {
 }
 
 func traitsOf(m members.Meta) *pb.Traits {
-	return &pb.Traits{Cpus: m.CPUs, Memory: m.Memory, Cells: m.Cells, Python: m.Python, Backends: m.Backends, Layers: m.Layers, Numa: m.NUMA, Labels: m.Labels}
+	return &pb.Traits{Cpus: m.CPUs, Memory: m.Memory, Cells: m.Cells, Python: m.Python, Backends: m.Backends, Layers: m.Layers, Numa: m.NUMA, Labels: m.Labels,
+		Running: m.Running, Taken: m.Taken, Closed: m.Closed}
 }
 
 // Status implements the call.

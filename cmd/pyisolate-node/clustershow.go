@@ -69,13 +69,17 @@ type memberJSON struct {
 	Layers   []string          `json:"layers,omitempty"`
 	NUMA     uint64            `json:"numa,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
+	Running  uint64            `json:"cells,omitempty"`
+	Taken    uint64            `json:"memory_taken,omitempty"`
+	Closed   string            `json:"closed,omitempty"`
 }
 
 func memberJSONOf(m *pb.Member) memberJSON {
 	t := m.GetTraits()
 	return memberJSON{Name: m.GetName(), Address: m.GetAddress(), State: m.GetState(), Voter: m.GetVoter(), Leader: m.GetLeader(),
 		Session: m.GetSession(), Joined: momentOf(m.GetJoined()), CPUs: float64(t.GetCpus()) / 1000, Memory: t.GetMemory(), Cells: t.GetCells(),
-		Python: t.GetPython(), Backends: t.GetBackends(), Layers: t.GetLayers(), NUMA: t.GetNuma(), Labels: t.GetLabels()}
+		Python: t.GetPython(), Backends: t.GetBackends(), Layers: t.GetLayers(), NUMA: t.GetNuma(), Labels: t.GetLabels(),
+		Running: t.GetRunning(), Taken: t.GetTaken(), Closed: t.GetClosed()}
 }
 
 // role of a member, in one word.
@@ -100,8 +104,9 @@ func newClusterMembers() *cobra.Command {
 	c := &cobra.Command{
 		Use: "members", Short: "List the nodes that belong to the cluster", Args: cobra.NoArgs,
 		Long: `List the nodes that belong to the cluster, as the node that answers sees them. STATE is what gossip
-says, a hint: alive, failed, left or unseen. LEASE: cells can run there. What a node says of itself is
-missing while it is not alive; --json has more of it.`,
+says, a hint: alive, failed, left or unseen, or why a node that is alive takes no cells, such as
+draining. LEASE: cells can run there. What a node says of itself is missing while it is not alive;
+--json has more of it.`,
 	}
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		answer, err := r.Cluster.ListMembers(ctx, connect.NewRequest(&pb.ListMembersRequest{}))
@@ -111,7 +116,7 @@ missing while it is not alive; --json has more of it.`,
 		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
 		defer func() { _ = table.Flush() }()
 		if !r.asJSON {
-			fmt.Fprintln(table, "NODE\tSTATE\tROLE\tLEASE\tADDRESS\tCPUS\tMEMORY\tPYTHON\tLABELS")
+			fmt.Fprintln(table, "NODE\tSTATE\tROLE\tLEASE\tADDRESS\tCELLS\tPYTHON\tLABELS")
 		}
 		for _, m := range answer.Msg.GetMembers() {
 			out := memberJSONOf(m)
@@ -119,8 +124,8 @@ missing while it is not alive; --json has more of it.`,
 				r.line(out)
 				continue
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%g\t%d MiB\t%s\t%s\n", plain(out.Name), plain(out.State), out.role(), out.runs(), plain(out.Address), out.CPUs,
-				out.Memory>>20, plain(cmp.Or(out.Python, "-")), cmp.Or(labels(out.Labels), "-"))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", plain(out.Name), plain(cmp.Or(out.Closed, out.State)), out.role(), out.runs(), plain(out.Address),
+				out.Running, out.Cells, plain(cmp.Or(out.Python, "-")), cmp.Or(labels(out.Labels), "-"))
 		}
 		return nil
 	})

@@ -108,6 +108,7 @@ func TestSecrets(t *testing.T) {
 		"in JSON":               {func(l *slog.Logger) { l.Info("m", "v", map[string]string{"client_secret": "s-123"}) }, "s-123", "client_secret"},
 		"a private key":         {func(l *slog.Logger) { l.Info("-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY----- end") }, "MHcC", "end"},
 		"half a private key":    {func(l *slog.Logger) { l.Info("-----BEGIN PRIVATE KEY-----\nMHcC") }, "MHcC", "redacted"},
+		"a join token":          {func(l *slog.Logger) { l.Info("m", "v", "pyjoin1_AIpcUT_KrKFd-01tv-H1Y2CzVB") }, "AIpcUT", "redacted"},
 		"a cloud's key":         {func(l *slog.Logger) { l.Info("m", "v", "AKIAIOSFODNN7EXAMPLE") }, "AKIAIOSFODNN7EXAMPLE", "redacted"},
 		"a forge's token":       {func(l *slog.Logger) { l.Info("m", "v", "ghp_0123456789abcdefghijABCDEFGHIJ") }, "ghp_0123", "redacted"},
 		"camels":                {func(l *slog.Logger) { l.Info("m", "accessToken", "t-1", "dbPassword", "t-1", "APIKey", "t-1") }, "t-1", "dbPassword"},

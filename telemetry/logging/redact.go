@@ -38,6 +38,7 @@ type shape struct {
 
 var shapes = []shape{
 	{regexp.MustCompile(`\bpyi_[A-Za-z0-9_-]{16,}`), Redacted},                                            // tokens of nodes
+	{regexp.MustCompile(`\bpyjoin[0-9]+_[A-Za-z0-9_-]{16,}`), Redacted},                                   // and those that nodes join with
 	{regexp.MustCompile(`(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}`), "${1}" + Redacted},          // of headers
 	{regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`), Redacted},           // JSON web tokens
 	{regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [^-]*-----|\z)`), Redacted}, // PEM
@@ -64,7 +65,7 @@ func Redact(s string) string {
 
 // marks are of which each shape that has no name has one; names are parts of those of the others.
 var (
-	marks = []string{"pyi_", "eyJ", "PRIVATE KEY", "AKIA", "ASIA", "gh", "glpat-", "xox", "sk-", "://", "earer", "asic", "EARER", "ASIC"}
+	marks = []string{"pyi_", "pyjoin", "eyJ", "PRIVATE KEY", "AKIA", "ASIA", "gh", "glpat-", "xox", "sk-", "://", "earer", "asic", "EARER", "ASIC"}
 	names = []string{"token", "secret", "passw", "passphrase", "authorization", "cookie", "credential", "bearer", "key", "sig"}
 )
 

@@ -474,15 +474,19 @@ func (x *Member) GetTraits() *Traits {
 
 // Traits are what placement goes by.
 type Traits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cpus          uint64                 `protobuf:"varint,1,opt,name=cpus,proto3" json:"cpus,omitempty"`     // in thousandths
-	Memory        uint64                 `protobuf:"varint,2,opt,name=memory,proto3" json:"memory,omitempty"` // for cells, in bytes
-	Cells         uint64                 `protobuf:"varint,3,opt,name=cells,proto3" json:"cells,omitempty"`   // that it runs at most
-	Python        string                 `protobuf:"bytes,4,opt,name=python,proto3" json:"python,omitempty"`  // the ABI of its cells, such as cpython-314
-	Backends      []string               `protobuf:"bytes,5,rep,name=backends,proto3" json:"backends,omitempty"`
-	Layers        []string               `protobuf:"bytes,6,rep,name=layers,proto3" json:"layers,omitempty"` // of confinement, that it has
-	Numa          uint64                 `protobuf:"varint,7,opt,name=numa,proto3" json:"numa,omitempty"`    // memory nodes
-	Labels        map[string]string      `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Cpus     uint64                 `protobuf:"varint,1,opt,name=cpus,proto3" json:"cpus,omitempty"`     // in thousandths
+	Memory   uint64                 `protobuf:"varint,2,opt,name=memory,proto3" json:"memory,omitempty"` // for cells, in bytes
+	Cells    uint64                 `protobuf:"varint,3,opt,name=cells,proto3" json:"cells,omitempty"`   // that it runs at most
+	Python   string                 `protobuf:"bytes,4,opt,name=python,proto3" json:"python,omitempty"`  // the ABI of its cells, such as cpython-314
+	Backends []string               `protobuf:"bytes,5,rep,name=backends,proto3" json:"backends,omitempty"`
+	Layers   []string               `protobuf:"bytes,6,rep,name=layers,proto3" json:"layers,omitempty"` // of confinement, that it has
+	Numa     uint64                 `protobuf:"varint,7,opt,name=numa,proto3" json:"numa,omitempty"`    // memory nodes
+	Labels   map[string]string      `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Running  uint64                 `protobuf:"varint,9,opt,name=running,proto3" json:"running,omitempty"` // cells now
+	Taken    uint64                 `protobuf:"varint,10,opt,name=taken,proto3" json:"taken,omitempty"`    // bytes of memory that their limits permit together
+	// Why it takes no cells, such as draining; empty: it does.
+	Closed        string `protobuf:"bytes,11,opt,name=closed,proto3" json:"closed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -571,6 +575,27 @@ func (x *Traits) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *Traits) GetRunning() uint64 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *Traits) GetTaken() uint64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *Traits) GetClosed() string {
+	if x != nil {
+		return x.Closed
+	}
+	return ""
 }
 
 type ListMembersRequest struct {
@@ -1251,7 +1276,7 @@ const file_pyisolate_v1_cluster_proto_rawDesc = "" +
 	"\x05state\x18\x05 \x01(\tR\x05state\x12\x18\n" +
 	"\asession\x18\x06 \x01(\bR\asession\x122\n" +
 	"\x06joined\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06joined\x12,\n" +
-	"\x06traits\x18\b \x01(\v2\x14.pyisolate.v1.TraitsR\x06traits\"\x9f\x02\n" +
+	"\x06traits\x18\b \x01(\v2\x14.pyisolate.v1.TraitsR\x06traits\"\xe7\x02\n" +
 	"\x06Traits\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\x04R\x04cpus\x12\x16\n" +
 	"\x06memory\x18\x02 \x01(\x04R\x06memory\x12\x14\n" +
@@ -1260,7 +1285,11 @@ const file_pyisolate_v1_cluster_proto_rawDesc = "" +
 	"\bbackends\x18\x05 \x03(\tR\bbackends\x12\x16\n" +
 	"\x06layers\x18\x06 \x03(\tR\x06layers\x12\x12\n" +
 	"\x04numa\x18\a \x01(\x04R\x04numa\x128\n" +
-	"\x06labels\x18\b \x03(\v2 .pyisolate.v1.Traits.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\b \x03(\v2 .pyisolate.v1.Traits.LabelsEntryR\x06labels\x12\x18\n" +
+	"\arunning\x18\t \x01(\x04R\arunning\x12\x14\n" +
+	"\x05taken\x18\n" +
+	" \x01(\x04R\x05taken\x12\x16\n" +
+	"\x06closed\x18\v \x01(\tR\x06closed\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x14\n" +

@@ -748,6 +748,9 @@ export interface Traits {
   layers?: string[]
   numa?: string
   labels?: Record<string, string>
+  running?: string
+  taken?: string
+  closed?: string
 }
 
 export type ListMembersRequest = Record<string, never>
