@@ -64,7 +64,9 @@ func (a *alarm) over() {
 type patient struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	second  bool // HTTP/2
 	within  time.Duration
+	written bool // something that is not flushed
 	writing alarm
 	reading alarm
 }
@@ -74,7 +76,7 @@ func newPatient(w http.ResponseWriter, r *http.Request, within time.Duration) *p
 	if r.ProtoMajor < 2 { // the connection has the deadline of the request before
 		_ = c.SetWriteDeadline(time.Time{})
 	}
-	return &patient{ResponseWriter: w, control: c, within: within,
+	return &patient{ResponseWriter: w, control: c, second: r.ProtoMajor >= 2, within: within,
 		writing: alarm{end: c.SetWriteDeadline}, reading: alarm{end: c.SetReadDeadline}}
 }
 
@@ -85,6 +87,7 @@ func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 func (p *patient) Write(b []byte) (int, error) {
 	p.writing.arm(p.within)
 	defer p.writing.disarm()
+	p.written = true
 	return p.ResponseWriter.Write(b)
 }
 
@@ -92,13 +95,17 @@ func (p *patient) Write(b []byte) (int, error) {
 func (p *patient) Flush() {
 	p.writing.arm(p.within)
 	defer p.writing.disarm()
-	_ = p.control.Flush() // Write tells of what it cannot
+	p.written = p.control.Flush() != nil // Write tells of what it cannot
 }
 
-// close is for the rest, which package http reads and writes when the handler has returned.
+// close is for the rest, which package http reads and writes when the handler has returned. Over
+// HTTP/2 there is none of an answer that is flushed but trailers, which need nothing of the client.
 func (p *patient) close() {
 	p.writing.over()
 	p.reading.over()
+	if p.second && !p.written {
+		return
+	}
 	_ = p.control.SetWriteDeadline(time.Now().Add(p.within))
 }
 

@@ -182,17 +182,27 @@ bool wire_try_send(cell *c, uint8_t kind, uint8_t flags, uint64_t id, const part
   return ok;
 }
 
+// Of the cells of a process no more look at a time than there are processors: beyond that most of
+// the time goes into switching between those that look.
+static _Atomic int looking;
+static int processors = 1;
+
+__attribute__((constructor(101))) static void count_processors(void) {
+  cpu_set_t own;
+  if (!sched_getaffinity(0, sizeof own, &own)) processors = CPU_COUNT(&own); // fails beyond 1024
+}
+
 // Looks for input for a moment, letting other threads have the processor.
 static void look_for_input(cell *c, uint32_t tail) {
   if (c->looks_missed >= LOOKS_MISSED && ++c->looks_turn % LOOKS_RETRY) return;
-  for (int i = 0; i < LOOKS; i++) {
-    if (atomic_load_explicit(&c->hdr->in_head, memory_order_acquire) != tail) {
-      c->looks_missed = 0;
-      return;
-    }
-    sched_yield();
+  bool came = false, crowded = atomic_fetch_add(&looking, 1) >= processors;
+  for (int i = 0; i < LOOKS && !came && !crowded; i++) {
+    came = atomic_load_explicit(&c->hdr->in_head, memory_order_acquire) != tail;
+    if (!came) sched_yield();
   }
-  if (c->looks_missed < LOOKS_MISSED) c->looks_missed++;
+  atomic_fetch_sub(&looking, 1);
+  if (came) c->looks_missed = 0;
+  else if (!crowded && c->looks_missed < LOOKS_MISSED) c->looks_missed++;
 }
 
 static bool spin_for_input(cell *c, uint32_t tail) {

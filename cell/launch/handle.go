@@ -41,7 +41,8 @@ type handle struct {
 	// unproven: nothing has come from it yet.
 	unproven bool
 
-	served served
+	served   served
+	requests scope // made under no operation
 
 	reloads sync.Mutex // held while the policy is replaced, by the host's answer
 	seating sync.Mutex // held while a policy is put into the seat, and guards ruling
@@ -54,19 +55,36 @@ type pending struct {
 	answer chan *wire.Msg // one, buffered; closed unanswered when the cell ends
 	ctx    context.Context
 	exec   bool
-	over   chan struct{}   // made when a request is served under the operation
 	then   func(*wire.Msg) // handles the answer, on the host's reader, when nobody waits for it
 	chunks chan *wire.Msg  // of state, from the host: of a snapshot only
 	more   chan struct{}   // a token for each chunk that the host takes: of a restore only
+
+	requests scope // made under the operation
+}
+
+// scope is the context of a guest's requests, made for the first of them. The handle's mu guards it.
+type scope struct {
+	ctx context.Context
+	end context.CancelFunc
+}
+
+// within is a child of parent that ends with the scope.
+func (s *scope) within(parent context.Context) context.Context {
+	if s.ctx == nil {
+		s.ctx, s.end = context.WithCancel(parent)
+	}
+	return s.ctx
+}
+
+func (s *scope) over() {
+	if s.end != nil {
+		s.end()
+	}
 }
 
 // finish ends the requests made under the operation. It is called once, when
 // it is pending no more, under the handle's mu.
-func (p *pending) finish() {
-	if p.over != nil {
-		close(p.over)
-	}
-}
+func (p *pending) finish() { p.requests.over() }
 
 func newHandle(l *Launcher, spec cell.Spec, wireID uint64, id string) *handle {
 	c := &handle{launcher: l, id: id, wireID: wireID, spec: spec, done: make(chan struct{}),
@@ -352,6 +370,7 @@ func (c *handle) finish(state cell.State, reason string) {
 		p.finish()
 	}
 	close(c.done)
+	c.requests.over()
 	c.mu.Unlock()
 	for _, p := range waiting {
 		close(p.answer)

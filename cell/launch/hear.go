@@ -100,8 +100,7 @@ func tags(data []byte) map[string]string {
 func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
 	held := len(m.Payload)
 	defer func() { c.served.end(held) }()
-	ctx, cancel := c.operationContext(r.During)
-	defer cancel()
+	ctx := c.operationContext(r.During)
 	answer, v, err := &wire.Answer{}, cell.Value{}, error(nil)
 	if c.spec.Sink == nil {
 		err = cell.Errorf(cell.PolicyDenied, "capability %s is not granted", r.Capability)
@@ -139,23 +138,17 @@ func (c *handle) denied(r *wire.Request, err error) {
 
 // operationContext ends with the operation's own context, with the operation
 // and with the cell.
-func (c *handle) operationContext(op uint64) (context.Context, context.CancelFunc) {
-	parent, over := context.Background(), c.done
+func (c *handle) operationContext(op uint64) context.Context {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if p := c.pending[op]; p != nil {
-		if p.over == nil {
-			p.over = make(chan struct{})
-		}
-		parent, over = p.ctx, p.over
+		return p.requests.within(p.ctx)
 	}
-	c.mu.Unlock()
-	ctx, cancel := context.WithCancel(parent)
-	go func() {
-		select {
-		case <-over:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
+	ctx := c.requests.within(context.Background())
+	select {
+	case <-c.done:
+		c.requests.over()
+	default:
+	}
+	return ctx
 }

@@ -35,6 +35,11 @@ func (s *Spinner) Worthwhile() bool {
 	return s.misses.Load() < giveUp || s.turn.Add(1)%retry == 0
 }
 
+// othersRan is how long giving the processor up takes when another thread has it meanwhile. When
+// what is waited for is not there even then, so many threads have something to do that each
+// further look is one more switch between them, and to sleep is cheaper.
+const othersRan = 5 * time.Microsecond
+
 // Looks at memory between two looks at the clock.
 const Looks = 16
 
@@ -45,7 +50,8 @@ func (s *Spinner) Until(patience time.Duration, ready func() (bool, error)) (boo
 }
 
 // UntilYielding is Until for a caller who waits for a thread that may need this
-// processor: after each round of looks others may run.
+// processor: after each round of looks others may run. When they did, and it was in vain, it ends
+// before its time.
 func (s *Spinner) UntilYielding(patience time.Duration, looks int, ready func() (bool, error)) (bool, error) {
 	return s.until(patience, looks, Yield, ready)
 }
@@ -58,13 +64,21 @@ func (s *Spinner) until(patience time.Duration, looks int, between func(), ready
 	if ok || err != nil {
 		return ok, err
 	}
-	for start := time.Now(); time.Since(start) < patience; between() {
+	start := time.Now()
+	for now, crowded := start, false; now.Sub(start) < patience; {
 		for range looks {
 			if ok, err = ready(); ok || err != nil {
 				s.misses.Store(0)
 				return ok, err
 			}
 		}
+		if crowded {
+			break
+		}
+		between()
+		before := now
+		now = time.Now()
+		crowded = now.Sub(before) > othersRan
 	}
 	s.misses.Add(1)
 	return false, nil

@@ -14,9 +14,25 @@ func never() (bool, error) { return false, nil }
 func TestLooksUntilReady(t *testing.T) {
 	var s spin.Spinner
 	left := 100
-	ok, err := s.UntilYielding(time.Hour, 1, func() (bool, error) { left--; return left == 0, nil })
+	ok, err := s.Until(time.Hour, func() (bool, error) { left--; return left == 0, nil })
 	if !ok || err != nil {
 		t.Errorf("ended with %v, %v", ok, err)
+	}
+}
+
+// Who gives the processor up to others that have something to do looks once more, and then sleeps,
+// for them to do it.
+func TestEndsInACrowd(t *testing.T) {
+	var s spin.Spinner
+	looks := 0
+	ok, err := s.UntilOthersRan(time.Hour, func() (bool, error) { looks++; return false, nil })
+	if ok || err != nil || looks != 3 { // at first, before and after
+		t.Errorf("ended with %v, %v after %d looks", ok, err, looks)
+	}
+	looks = 0
+	ok, err = s.UntilOthersRan(time.Hour, func() (bool, error) { looks++; return looks == 3, nil })
+	if !ok || err != nil {
+		t.Errorf("what the others brought: %v, %v", ok, err)
 	}
 }
 
