@@ -42,6 +42,7 @@ var _ Cluster = (*cluster.Cluster)(nil)
 type clusters struct {
 	of     Cluster // nil: the node is by itself
 	logger *slog.Logger
+	peers  *peers // nil: there are none to be reached
 	drainer
 }
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ import (
 
 // fakeCluster does nothing but note what it was told, and fail as it is told.
 type fakeCluster struct {
+	self string // "n1" if it is empty
+
 	mu      sync.Mutex
 	did     []string
 	err     error
@@ -50,7 +53,7 @@ func (f *fakeCluster) done() []string {
 	return slices.Clone(f.did)
 }
 
-func (f *fakeCluster) Self() string              { return "n1" }
+func (f *fakeCluster) Self() string              { return cmp.Or(f.self, "n1") }
 func (f *fakeCluster) Members() []cluster.Member { return f.members }
 func (f *fakeCluster) Status() cluster.Status    { return f.status }
 func (f *fakeCluster) Invites() []pki.Invite {

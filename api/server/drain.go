@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/policystore"
 )
@@ -58,6 +60,10 @@ func (s *clusters) Drain(ctx context.Context, r *connect.Request[pb.DrainRequest
 	}
 	out := &pb.DrainResponse{Node: name}
 	err = s.decide(ctx, "a node was drained", func(Cluster) error {
+		if name != c.Self() {
+			out, err = s.drainOther(ctx, c, name, r.Msg)
+			return err
+		}
 		out.Closed, err = s.drain(ctx, r.Msg)
 		return err
 	}, slog.String("node", name), slog.Bool("close", r.Msg.GetCloseCells()))
@@ -65,6 +71,26 @@ func (s *clusters) Drain(ctx context.Context, r *connect.Request[pb.DrainRequest
 		return nil, err
 	}
 	return connect.NewResponse(out), nil
+}
+
+// drainOther has another member drain itself.
+func (s *clusters) drainOther(ctx context.Context, c Cluster, name string, r *pb.DrainRequest) (*pb.DrainResponse, error) {
+	switch {
+	case !slices.ContainsFunc(c.Members(), func(m cluster.Member) bool { return m.Name == name }):
+		return nil, fmt.Errorf("%w: the cluster has no node %s", policystore.ErrNotFound, name)
+	case s.peers == nil || isPassedOn(ctx):
+		return nil, fmt.Errorf("%w: node %s is not asked by this one", fault.ErrUnavailable, name)
+	}
+	answer, err := s.peers.of(name).cluster.Drain(ctx, toPeer(ctx, r))
+	switch err = fromPeer(ctx, name, err); {
+	case err == nil:
+		return answer.Msg, nil
+	case cell.KindOf(err) == cell.UnknownOutcome:
+		return nil, cell.Errorf(cell.UnknownOutcome, "node %s was lost before it answered: it may take no more cells", name)
+	case errors.Is(err, fault.ErrUnavailable):
+		return nil, fmt.Errorf("%w: node %s cannot be reached: remove it if it does not come back", fault.ErrUnavailable, name)
+	}
+	return nil, err
 }
 
 // drain has this node take no more cells, and closes those that it has, if it may. It looks for

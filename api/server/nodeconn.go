@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -73,9 +75,15 @@ func passedOn(node, header string) (policystore.Principal, error) {
 	}
 	role, roleErr := policystore.ParseRole(sent.Role)
 	if err = errors.Join(err, roleErr); err != nil {
-		return policystore.Principal{}, fmt.Errorf("%w: node %s does not say for whom it calls: %w", policystore.ErrUnauthenticated, node, err)
+		return policystore.Principal{}, fmt.Errorf("%w: node %s does not say for whom it calls: %v", policystore.ErrUnauthenticated, node, err) //nolint:errorlint // its cause is no matter of the caller's
 	}
 	return policystore.Principal{Name: sent.Name, Role: role, Tenant: sent.Tenant, TokenID: sent.TokenID}, nil
+}
+
+// passes tells which calls other nodes pass on. All others are refused to them: what a node says of
+// the caller has to be believed, and so it is for what cannot be done without.
+func passes(call string) bool {
+	return strings.HasPrefix(call, "/"+api.CellServiceName+"/") || call == api.NodeServiceListNodesProcedure || call == api.ClusterServiceDrainProcedure
 }
 
 // isPassedOn says that another node has passed the call on: it is for this one, and goes no further.

@@ -26,8 +26,9 @@ type peers struct {
 
 // peerAPI is what another node answers.
 type peerAPI struct {
-	cells api.CellServiceClient
-	nodes api.NodeServiceClient
+	cells   api.CellServiceClient
+	nodes   api.NodeServiceClient
+	cluster api.ClusterServiceClient
 }
 
 // maxPeers bounds what is kept of nodes, of which there are fewer: names may come and go.
@@ -51,7 +52,8 @@ func (p *peers) of(node string) peerAPI {
 		}
 		way := &http.Client{Transport: p.fabric.HTTP(node)}
 		options := []connect.ClientOption{connect.WithGRPC(), connect.WithReadMaxBytes(maxCellMessage), connect.WithAcceptCompression("gzip", nil, nil)}
-		found = peerAPI{api.NewCellServiceClient(way, "http://"+node, options...), api.NewNodeServiceClient(way, "http://"+node, options...)}
+		found = peerAPI{api.NewCellServiceClient(way, "http://"+node, options...), api.NewNodeServiceClient(way, "http://"+node, options...),
+			api.NewClusterServiceClient(way, "http://"+node, options...)}
 		p.all[node] = found
 	}
 	return found

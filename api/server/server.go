@@ -180,7 +180,7 @@ func (s *Server) cells(c Config, j *judge) *cells {
 
 // clusters are what the configuration has of one.
 func (s *Server) clusters(c Config) *clusters {
-	out := &clusters{logger: c.Logger, drainer: drainer{s.book, s.actors, c.Drain}}
+	out := &clusters{logger: c.Logger, peers: newPeers(c.Fabric), drainer: drainer{s.book, s.actors, c.Drain}}
 	if c.Cluster != nil {
 		out.of = c.Cluster
 	}
