@@ -82,7 +82,7 @@ func (f *Fabric) own(a actors.Address, r directory.Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c := f.at(); c != nil && r.Owner.Node == c.Self() {
-		f.owned[a] = claim{r.Owner, r.Epoch}
+		f.owned[a] = r
 	}
 }
 
@@ -158,14 +158,14 @@ func (f *Fabric) Restart(ctx context.Context, a actors.Address, epoch uint64) (u
 func (f *Fabric) Release(ctx context.Context, a actors.Address, epoch uint64) error {
 	f.mu.Lock()
 	has, ours := f.owned[a]
-	if ours && has.epoch == epoch {
+	if ours && has.Epoch == epoch {
 		delete(f.owned, a)
 	}
 	f.mu.Unlock()
-	if !ours || has.epoch != epoch {
+	if !ours || has.Epoch != epoch {
 		return nil
 	}
-	return told(f.release(ctx, cellOf(a), has.seat, epoch))
+	return told(f.release(ctx, cellOf(a), has.Owner, epoch))
 }
 
 func (f *Fabric) release(ctx context.Context, c directory.Cell, seat directory.Seat, epoch uint64) error {
@@ -197,24 +197,24 @@ func (f *Fabric) gone(a actors.Address) {
 			delete(f.giving, a)
 			close(done)
 		}()
-		f.giveBack(a, has)
+		f.giveBack(has)
 	})
 }
 
 // giveBack tries until it is done, or the session is not this any more.
-func (f *Fabric) giveBack(a actors.Address, has claim) {
+func (f *Fabric) giveBack(has directory.Record) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		ctx, cancel := context.WithTimeout(f.life, 10*time.Second)
-		err := f.release(ctx, cellOf(a), has.seat, has.epoch)
+		err := f.release(ctx, has.Cell, has.Owner, has.Epoch)
 		cancel()
-		if seat, _ := f.at().Lease().Seat(); err == nil || seat != has.seat {
+		if seat, _ := f.at().Lease().Seat(); err == nil || seat != has.Owner {
 			return
 		}
 		select {
 		case <-f.life.Done():
 			return
 		case <-time.After(pause):
-			f.logger.Debug("a name is not given back yet", "cell", a.String(), "error", err)
+			f.logger.Debug("a name is not given back yet", "cell", has.Cell.String(), "error", err)
 		}
 	}
 }

@@ -77,18 +77,12 @@ type Fabric struct {
 	end     context.CancelFunc
 	work    sync.WaitGroup
 
-	mu      sync.Mutex
+	mu      sync.RWMutex
 	closed  bool
-	leaving bool                              // Release was called: the end of the session gives all names back
-	owned   map[actors.Address]claim          // by this node, in its session
-	giving  map[actors.Address]chan struct{}  // being given back; closed when it was
-	lost    map[actors.Address]suspendedSince // records whose nodes are gone
-}
-
-// claim is what this node has of a name.
-type claim struct {
-	seat  directory.Seat
-	epoch uint64
+	leaving bool                                // Release was called: the end of the session gives all names back
+	owned   map[actors.Address]directory.Record // by this node, in its session
+	giving  map[actors.Address]chan struct{}    // being given back; closed when it was
+	lost    map[actors.Address]suspendedSince   // records whose nodes are gone
 }
 
 type suspendedSince struct {
@@ -107,7 +101,7 @@ func New(c Config) *Fabric {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]claim{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{}}
+	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]directory.Record{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{}}
 	f.life, f.end = context.WithCancel(context.Background())
 	f.names.fabric = f
 	f.calls.open(f)

@@ -53,13 +53,21 @@ func addressOf(c directory.Cell) actors.Address {
 	return actors.Address{Tenant: c.Tenant, Name: c.Name}
 }
 
-// record is what is known here of a cell.
+// record is what is known here of a cell: what was agreed, and what this node was told of its own
+// before its replica has it.
 func (f *Fabric) record(a actors.Address) (directory.Record, bool) {
 	c := f.at()
 	if c == nil {
 		return directory.Record{}, false
 	}
-	return c.Group().Find(cellOf(a))
+	f.mu.RLock()
+	own, ours := f.owned[a]
+	f.mu.RUnlock()
+	r, known := c.Group().Find(cellOf(a))
+	if ours && (!known || own.Epoch > r.Epoch) {
+		return own, true
+	}
+	return r, known
 }
 
 // elsewhere is the other node that has a cell, or "".

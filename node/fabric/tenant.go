@@ -35,7 +35,7 @@ func (f *Fabric) Lapsed(s directory.Seat) {
 	f.config.Node.Lease(boottime.Now()) // hosts that hear it end at once
 	f.mu.Lock()
 	for a, has := range f.owned {
-		if has.seat == s {
+		if has.Owner == s {
 			delete(f.owned, a)
 		}
 	}
@@ -81,22 +81,23 @@ func (f *Fabric) Changed(records []directory.Record) {
 	}
 }
 
-// fence ends what this node still has of a cell that is another's, or nobody's.
+// fence ends what this node still has of a cell that became another's, or nobody's.
 func (f *Fabric) fence(a actors.Address, r directory.Record) {
 	f.mu.Lock()
 	has, ours := f.owned[a]
-	if ours && has.epoch < r.Epoch {
+	if ours && has.Epoch < r.Epoch {
 		delete(f.owned, a)
 	}
 	f.mu.Unlock()
-	if ours && has.epoch >= r.Epoch {
+	if ours && has.Epoch >= r.Epoch {
 		return // it came late
 	}
-	if ours {
+	switch {
+	case ours:
 		f.logger.Warn("a cell of this node is not its own any more: it is ended", "cell", a.String(), "node", r.Owner.Node, "epoch", r.Epoch)
-	}
-	if r.Owner.Node != "" && !f.forget(a) || ours {
 		f.giveUp([]actors.Address{a}, fmt.Sprintf("it is in epoch %d now, elsewhere", r.Epoch))
+	case r.Owner.Node != "": // what has ended tells nobody any more; what is being started has a claim of its own to make
+		f.forget(a)
 	}
 }
 
