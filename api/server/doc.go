@@ -24,6 +24,10 @@
 //   - A cell is confined by its policy from its first instruction on. Each newer version
 //     reaches it in order; when one cannot be put in force, all of the one before stays.
 //   - What a guest says is made valid before it goes into an answer: it breaks none.
+//   - In a cluster (Config.Fabric) it answers for the cells of all nodes: it passes calls on to the
+//     node that has the cell, in the name of who called, once, or where the client wishes so again
+//     until it is known what came of it. What another node passes on (Server.ServeNodes) is for this
+//     one and goes no further.
 //   - A request with a request_id is done once, for as long as its cell remembers it.
 //   - Quarantine, Kill and Close wait for nothing that a cell has to do.
 //   - Cells end when the server does.

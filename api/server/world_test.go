@@ -1,0 +1,213 @@
+package server_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/schedule"
+)
+
+// world is what nodes of a test agree on: nothing of it is distributed.
+type world struct {
+	mu     sync.Mutex
+	dir    string
+	nodes  []string
+	places map[actors.Address]server.Place
+	epoch  uint64
+	first  string            // the node that is chosen if it may be
+	full   map[string]bool // nodes that refuse what they are chosen for
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{dir: t.TempDir(), places: map[actors.Address]server.Place{}, epoch: 4, full: map[string]bool{}}
+}
+
+// join makes a node of the world.
+func (w *world) join(t *testing.T, name string, options ...option) (*node, *fabric) {
+	t.Helper()
+	f := w.fabric(name)
+	n := newNode(t, append(options, func(c *server.Config) { c.Fabric = f })...)
+	l, err := net.Listen("unix", filepath.Join(w.dir, name))
+	must(t, err)
+	served := make(chan error, 1)
+	go func() { served <- n.server.ServeNodes(l, f.peer) }()
+	t.Cleanup(func() {
+		f.transport.CloseIdleConnections()
+		if err := errors.Join(n.server.Close(context.Background()), <-served); err != nil {
+			t.Errorf("node %s: %v", name, err)
+		}
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodes = append(w.nodes, name)
+	return n, f
+}
+
+// fabric is the part of a node that nothing is asked of yet.
+func (w *world) fabric(self string) *fabric {
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	return &fabric{world: w, self: self, transport: &http.Transport{Protocols: &p, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+		to, _, _ := net.SplitHostPort(address)
+		c, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(w.dir, to))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
+		}
+		_, err = c.Write([]byte(self + "\n"))
+		return c, err
+	}}}
+}
+
+// die makes a node's cells lost.
+func (w *world) die(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for a, p := range w.places {
+		if p.Node == name {
+			p.Node, p.Lost = "", name
+			w.places[a] = p
+		}
+	}
+	w.nodes = slices.DeleteFunc(w.nodes, func(n string) bool { return n == name })
+}
+
+// fabric is a node's part in a world. What its transport has sent can be lost on the way back.
+type fabric struct {
+	*world
+	self      string
+	transport *http.Transport
+
+	losing sync.Mutex
+	lose   int // answers, from now on
+	sent   int
+}
+
+var _ server.Fabric = (*fabric)(nil)
+
+func (f *fabric) Self() string                  { return f.self }
+func (f *fabric) Refresh(context.Context) error { return nil }
+func (f *fabric) Valid() error                  { return nil }
+func (f *fabric) Lost() []*pb.Node              { return []*pb.Node{{Id: "n9", State: "lost"}} }
+
+func (f *fabric) Find(a actors.Address) (server.Place, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, known := f.places[a]
+	return p, known
+}
+
+func (f *fabric) Places(tenant string) (all []server.Place) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for a, p := range f.places {
+		if tenant == "" || a.Tenant == tenant {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func (f *fabric) Peers() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(f.nodes), func(n string) bool { return n == f.self })
+}
+
+func (f *fabric) Choose(_ context.Context, w schedule.Wish, without []string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range slices.Concat([]string{cmp.Or(w.Node, f.first)}, f.nodes) {
+		if n != "" && (w.Node == "" || w.Node == n) && !slices.Contains(without, n) {
+			return n, nil
+		}
+	}
+	return "", cell.Errorf(cell.Busy, "no node")
+}
+
+func (f *fabric) Claim(_ context.Context, a actors.Address, request, _ string, _ uint64) (server.Place, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, taken := f.places[a]
+	switch {
+	case f.full[f.self]:
+		return server.Place{}, cell.Errorf(cell.Busy, "node %s is full", f.self)
+	case taken && request != "" && p.Claim == request:
+		return p, nil
+	case taken && p.Node != "":
+		return server.Place{}, cell.Errorf(cell.Invalid, "there is a cell %s already, on node %s", a, p.Node)
+	}
+	f.epoch++
+	p = server.Place{Address: a, Node: f.self, Session: 1, Epoch: f.epoch, Claim: request}
+	f.places[a] = p
+	return p, nil
+}
+
+func (f *fabric) Restart(_ context.Context, a actors.Address, epoch uint64) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.places[a]
+	if p.Epoch != epoch || p.Node != f.self {
+		return 0, cell.Errorf(cell.CellGone, "not ours")
+	}
+	f.epoch++
+	p.Epoch = f.epoch
+	f.places[a] = p
+	return p.Epoch, nil
+}
+
+func (f *fabric) Release(_ context.Context, a actors.Address, epoch uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.places[a].Epoch == epoch {
+		delete(f.places, a)
+	}
+	return nil
+}
+
+// peer reads which node connects, where the certificate would say so.
+func (f *fabric) peer(c net.Conn) (string, error) {
+	var name strings.Builder
+	for b := []byte{0}; ; name.WriteByte(b[0]) {
+		if _, err := io.ReadFull(c, b); err != nil || b[0] == '\n' {
+			break
+		}
+	}
+	if !strings.HasPrefix(name.String(), "n") {
+		return "", errors.New("a stranger")
+	}
+	return name.String(), nil
+}
+
+func (f *fabric) HTTP(string) http.RoundTripper { return losing{f} }
+
+// losing loses answers.
+type losing struct{ f *fabric }
+
+func (l losing) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := l.f.transport.RoundTrip(r)
+	l.f.losing.Lock()
+	defer l.f.losing.Unlock()
+	l.f.sent++
+	if err == nil && l.f.lose > 0 {
+		l.f.lose--
+		_, _ = io.Copy(io.Discard, answer.Body)
+		_ = answer.Body.Close()
+		return nil, errors.New("the connection was lost")
+	}
+	return answer, err
+}
