@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell/pydist"
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/members"
+	"github.com/pyisolate/pyisolate/cluster/wire"
 	"github.com/pyisolate/pyisolate/kernel/numa"
 	"github.com/pyisolate/pyisolate/kernel/probe"
 	"github.com/pyisolate/pyisolate/kernel/stack"
@@ -62,7 +64,21 @@ func (n *Node) attach() error {
 		return nil
 	}
 	n.fabric.Follow(n.server.Actors())
+	n.serving.Go(func() {
+		if err := n.server.ServeNodes(n.cluster.Wire().Listener(wire.API), peerOf); err != nil {
+			n.logger.Error("calls of other nodes' clients are not answered any more", slog.Any("error", err))
+		}
+	})
 	return n.cluster.Attach(n.server.Actors())
+}
+
+// peerOf is the node at the other end of a connection of the wire.
+func peerOf(c net.Conn) (string, error) {
+	on, is := c.(*wire.Conn)
+	if !is {
+		return "", fmt.Errorf("a %T is not from the port between nodes", c)
+	}
+	return on.Peer().Name, nil
 }
 
 // closeCluster ends the node's part, when it has no cells any more, and the store.

@@ -43,7 +43,7 @@ func (n *Node) tellReduced() {
 func (n *Node) describe() *pb.Node {
 	var u unix.Utsname
 	_ = unix.Uname(&u)
-	out := &pb.Node{Id: hostName(), Version: n.config.Version, State: string(n.State()), Started: timestamppb.New(n.started), Uptime: durationpb.New(time.Since(n.started)),
+	out := &pb.Node{Id: n.name(), Labels: n.config.Labels, Version: n.config.Version, State: string(n.State()), Started: timestamppb.New(n.started), Uptime: durationpb.New(time.Since(n.started)),
 		Mode: string(n.config.Mode), Backends: []string{"subinterpreter", "process"}, Kernel: unix.ByteSliceToString(u.Release[:]),
 		Cpus: uint32(runtime.NumCPU()), Memory: memory(), Root: os.Geteuid() == 0, Addresses: n.Addresses()}
 	if s := n.State(); s != Ready && s != Draining { // what follows is not there, or not any more
@@ -65,6 +65,14 @@ func (n *Node) describe() *pb.Node {
 	}
 	out.Layers = append(out.Layers, programs)
 	return out
+}
+
+// name is the node's in its cluster, or by itself the machine's.
+func (n *Node) name() string {
+	if n.cluster != nil {
+		return n.cluster.Self()
+	}
+	return hostName()
 }
 
 // memory is the machine's, in bytes.
