@@ -29,7 +29,7 @@ type world struct {
 	nodes  []string
 	places map[actors.Address]server.Place
 	epoch  uint64
-	first  string            // the node that is chosen if it may be
+	first  string          // the node that is chosen if it may be
 	full   map[string]bool // nodes that refuse what they are chosen for
 }
 
