@@ -48,7 +48,7 @@ func (n *node) servesNodes(t *testing.T) (address string) {
 	go func() { served <- n.server.ServeNodes(l, func(net.Conn) (string, error) { return "n1", nil }) }()
 	t.Cleanup(func() {
 		_ = l.Close()
-		<-served
+		_ = <-served
 	})
 	return l.Addr().String()
 }
