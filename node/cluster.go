@@ -45,7 +45,6 @@ func (n *Node) openCluster(ctx context.Context) (err error) {
 		return err
 	}
 	n.cells.may = n.mayRun
-	n.observer.Read(telemetry.Sources{Cluster: n.clusterStats})
 	return n.fabric.Bind(n.cluster)
 }
 

@@ -23,9 +23,9 @@ type observing struct {
 	done  chan struct{}
 }
 
-// traces is how the configuration has calls traced.
-func (c Config) traces() trace.Config {
-	return trace.Config{Endpoint: c.TraceEndpoint, Headers: c.TraceHeaders, Ratio: c.TraceRatio, Version: c.Version, Instance: hostName(), Logger: c.Logger}
+// traces is how the configuration has calls traced, by the node of a name.
+func (c Config) traces(instance string) trace.Config {
+	return trace.Config{Endpoint: c.TraceEndpoint, Headers: c.TraceHeaders, Ratio: c.TraceRatio, Version: c.Version, Instance: instance, Logger: c.Logger}
 }
 
 // openObserver makes what the other parts tell of themselves.
@@ -38,11 +38,14 @@ func (n *Node) openObserver(ctx context.Context) (err error) {
 	n.observer.Observer = &telemetry.Observer{Events: hub, Logger: n.logger,
 		Metrics: telemetry.NewMetrics(telemetry.WithBuild(n.config.Version, python), telemetry.WithGuestTags(n.config.MetricTags...))}
 	n.observer.Read(telemetry.Sources{Events: n.observer.Events.Stats})
-	if n.observer.Tracer, err = trace.New(ctx, n.config.traces()); err != nil {
+	if n.cluster != nil {
+		n.observer.Read(telemetry.Sources{Cluster: n.clusterStats})
+	}
+	if n.observer.Tracer, err = trace.New(ctx, n.config.traces(n.name())); err != nil {
 		return err
 	}
 	if len(n.config.Webhooks) > 0 {
-		n.observer.hooks, err = webhook.New(webhook.Config{Hub: n.observer.Events, Hooks: n.config.Webhooks, Node: hostName(),
+		n.observer.hooks, err = webhook.New(webhook.Config{Hub: n.observer.Events, Hooks: n.config.Webhooks, Node: n.name(),
 			Delivered: n.observer.Metrics.Alerted, Logger: n.logger})
 	}
 	return err

@@ -38,8 +38,8 @@ func (n *Node) open(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		n.openData,
 		n.openListeners, // before anything that starts threads and files, for it changes the umask
-		n.openObserver,
 		n.openCluster,
+		n.openObserver,
 		n.openStore,
 		n.openBroker,
 		n.openServer,

@@ -48,7 +48,7 @@ func (c Config) Validate() error {
 	if _, err := c.proxy(); err != nil {
 		found.add("pull-proxy", fmt.Sprintf("%q is no proxy's address", redacted(c.PullProxy)), "write http://HOST:PORT, or https or socks5h")
 	}
-	if err := c.traces().Validate(); err != nil {
+	if err := c.traces(hostName()).Validate(); err != nil {
 		found.add("trace-endpoint", fmt.Sprintf("traces to %q: %v", redacted(c.TraceEndpoint), err), "write http://HOST:4318, and a trace-ratio of at most 1")
 	}
 	if err := (webhook.Config{Hooks: c.Webhooks}).Validate(); err != nil {
