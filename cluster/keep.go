@@ -159,6 +159,9 @@ func (c *Cluster) saveRoster() error {
 	return nil
 }
 
+// Say has the others told soon what Config.Meta says now, which otherwise takes a second.
+func (c *Cluster) Say() { nudge(c.wake) }
+
 func (c *Cluster) meta() members.Meta {
 	m := c.config.Meta()
 	m.Wire = c.config.Advertise

@@ -165,6 +165,13 @@ func word(name string) string {
 	return string(out[:min(len(out), 63)])
 }
 
+// say tells the others that its state is another.
+func (n *Node) say() {
+	if n.cluster != nil {
+		n.cluster.Say()
+	}
+}
+
 // meta is what the node says of itself to the others.
 func (n *Node) meta() members.Meta {
 	m := members.Meta{Labels: n.config.Labels}

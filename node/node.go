@@ -98,6 +98,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		return nil, errors.Join(err, n.Close())
 	}
 	n.state.CompareAndSwap(Starting, Ready)
+	n.say()
 	n.observer.Ready(n.config.describe())
 	return n, nil
 }
@@ -133,6 +134,7 @@ func (n *Node) Drain(ctx context.Context) error {
 		n.state.CompareAndSwap(Ready, Draining)
 	}
 	n.cells.drain()
+	n.say()
 	n.observer.Draining("no more cells are started")
 	n.logger.Info("draining: no more cells are started", slog.Int64("operations", n.cells.underWay()))
 	if err := n.cells.quiet(ctx, settling); err != nil && !errors.Is(err, errEnded) {
