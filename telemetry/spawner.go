@@ -88,7 +88,9 @@ func (c *observed) begin(ctx context.Context, name, span string) (context.Contex
 		ctx, of.span = c.observer.Tracer.Start(ctx, span)
 		of.span.Text("pyisolate.tenant", c.tenant)
 		of.span.Text("pyisolate.cell", c.name)
-		ctx = launch.WithTrace(ctx, trace.Parent(ctx))
+	}
+	if parent := trace.Parent(ctx); parent != "" { // also a client's, where this node exports none
+		ctx = launch.WithTrace(ctx, parent)
 	}
 	of.ctx = ctx
 	return ctx, of

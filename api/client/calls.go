@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net/http"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/pyisolate/pyisolate/api/fault"
 )
@@ -72,33 +74,39 @@ func answered(err error) error {
 	return fault.Answered(err)
 }
 
-// bearer is the token of each call; "" is none.
-type bearer string
+// headers of each call: the token, "" for none, and the caller's place in its trace.
+type headers struct{ token string }
 
-var _ connect.Interceptor = bearer("")
+var _ connect.Interceptor = headers{}
 
 // WrapUnary implements connect.Interceptor.
-func (b bearer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+func (h headers) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-		if b != "" {
-			r.Header().Set("Authorization", "Bearer "+string(b))
-		}
+		h.set(ctx, r.Header())
 		return next(ctx, r)
 	}
 }
 
 // WrapStreamingClient implements connect.Interceptor.
-func (b bearer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+func (h headers) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
 		c := next(ctx, spec)
-		if b != "" {
-			c.RequestHeader().Set("Authorization", "Bearer "+string(b))
-		}
+		h.set(ctx, c.RequestHeader())
 		return c
 	}
 }
 
 // WrapStreamingHandler implements connect.Interceptor.
-func (b bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+func (h headers) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return next
+}
+
+// set leaves a trace that the caller has named himself.
+func (h headers) set(ctx context.Context, of http.Header) {
+	if h.token != "" {
+		of.Set("Authorization", "Bearer "+h.token)
+	}
+	if of.Get("Traceparent") == "" {
+		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(of))
+	}
 }

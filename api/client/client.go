@@ -52,7 +52,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := connect.WithClientOptions(connect.WithInterceptors(errorsOf{}, bearer(c.Token)), connect.WithReadMaxBytes(maxAnswer))
+	options := connect.WithClientOptions(connect.WithInterceptors(errorsOf{}, headers{c.Token}), connect.WithReadMaxBytes(maxAnswer))
 	caller := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return errors.New("a node does not redirect") // nobody else gets the token
 	}}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/propagation"
 	"go.uber.org/goleak"
 
 	"github.com/pyisolate/pyisolate/api/client"
@@ -75,6 +77,50 @@ func TestNobodyThere(t *testing.T) {
 	}
 	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), socket) {
 		t.Errorf("watch: %v", err)
+	}
+}
+
+// A call is part of its caller's trace, unless the caller has named another.
+func TestTraceIsSent(t *testing.T) {
+	const own, other = "00-cccccccccccccccccccccccccccccccc-b7ad6b7169203331-01", "00-dddddddddddddddddddddddddddddddd-b7ad6b7169203331-00"
+	seen := make(chan string, 1)
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header.Get("Traceparent")
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	c, err := client.New(client.Config{URL: s.URL, RootCAs: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	within := propagation.TraceContext{}.Extract(t.Context(), propagation.MapCarrier{"traceparent": own})
+	for _, k := range []struct {
+		name   string
+		ctx    context.Context
+		header string
+		want   string
+	}{{"no trace", t.Context(), "", ""}, {"the context's", within, "", own}, {"a header's", within, other, other}} {
+		t.Run(k.name, func(t *testing.T) {
+			r := connect.NewRequest(&pb.GetRequest{Name: "p"})
+			if k.header != "" {
+				r.Header().Set("traceparent", k.header)
+			}
+			_, _ = c.Policies.Get(k.ctx, r)
+			if got := <-seen; got != k.want {
+				t.Errorf("a call has %q, want %q", got, k.want)
+			}
+			stream, err := c.Policies.Watch(k.ctx, connect.NewRequest(&pb.WatchRequest{}))
+			if err == nil {
+				_ = stream.Receive()
+				_ = stream.Close()
+			}
+			if got, want := <-seen, k.want; k.header == "" && got != want {
+				t.Errorf("a stream has %q, want %q", got, want)
+			}
+		})
 	}
 }
 

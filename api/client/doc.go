@@ -4,5 +4,8 @@
 // the node had: they match the sentinels of policystore and refresh and the kinds of package
 // cell (see package fault).
 //
+// A call whose context has a span of OpenTelemetry's is part of its trace: the node, and the guest
+// that the call is for, go on with it.
+//
 // A client may be used by several goroutines; it owns none. Close gives its connections back.
 package client

@@ -135,6 +135,19 @@ static PyObject *request(PyObject *self, PyObject *args) {
   return result;
 }
 
+// The trace context of the operation that runs, or None. The host writes the next one when this
+// operation is over.
+static PyObject *trace(PyObject *self, PyObject *unused) {
+  (void)self;
+  (void)unused;
+  cell *c = cell_current();
+  char parent[RING_TRACE];
+  uint64_t op = atomic_load(&c->op);
+  memcpy(parent, c->hdr->trace, sizeof parent);
+  if (!op || !parent[0] || atomic_load(&c->op) != op) return none();
+  return PyUnicode_DecodeUTF8(parent, sizeof parent, "replace");
+}
+
 // Imports with the guest's own rights, whatever trusted code is on the stack.
 static PyObject *guest_import(PyObject *self, PyObject *name) {
   (void)self;
@@ -172,6 +185,7 @@ static PyMethodDef functions[] = {
     {"log", log_record, METH_VARARGS, NULL},
     {"metric", metric, METH_VARARGS, NULL},
     {"request", request, METH_VARARGS, NULL},
+    {"trace", trace, METH_NOARGS, NULL},
     {"guest_import", guest_import, METH_O, NULL},
     {"encode", encode_json, METH_O, NULL},
     {"decode", decode_json, METH_O, NULL},

@@ -35,6 +35,12 @@ def request(capability, action, payload=None):
     return _c.request(str(capability), str(action), payload)
 
 
+def trace():
+    """The traceparent (W3C Trace Context) of the call that is being done, for what the guest
+    says to others; None where nobody traces it."""
+    return _c.trace()
+
+
 def __getattr__(name):
     """Runs errors.py, then effects.py, before the first name that is not here."""
     names = globals()

@@ -12,6 +12,7 @@
 
 #define RING_MAGIC 0x31525950u // "PYR1"
 #define RING_THREADS 64
+#define RING_TRACE 55
 // The first rules are behind the header's words: few share the page with them.
 #define RING_RULES_AT 1024
 #define RING_RULES 261120
@@ -49,6 +50,9 @@ typedef struct {
   // ones are in the header, even ones behind the rings. 0: there are none.
   _Alignas(64) _Atomic uint64_t rules;
   uint64_t worker; // its number with the node, written before the cell begins; 0: none
+  // The trace context of the operation that runs, written by the host before the operation's
+  // frame: RING_TRACE characters of a traceparent. Begins with 0: there is none.
+  char trace[56];
 } ring_hdr;
 
 _Static_assert(sizeof(ring_hdr) <= RING_RULES_AT, "layout");
@@ -64,6 +68,7 @@ _Static_assert(offsetof(ring_hdr, threads) == 448, "layout");
 _Static_assert(offsetof(ring_hdr, threads_cpu) == 704, "layout");
 _Static_assert(offsetof(ring_hdr, rules) == 768, "layout");
 _Static_assert(offsetof(ring_hdr, worker) == 776, "layout");
+_Static_assert(offsetof(ring_hdr, trace) == 784, "layout");
 
 enum ring_state { RING_STARTING = 0, RING_IDLE = 1, RING_BUSY = 2, RING_ENDED = 3, RING_FAILED = 4 };
 

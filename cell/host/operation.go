@@ -22,6 +22,7 @@ type operation struct {
 	kind  ring.Kind
 	flags ring.Flags
 	parts [][]byte
+	trace string
 
 	// Under the guest's mu:
 	answered bool
@@ -91,6 +92,7 @@ func (g *guest) enqueue(m *wire.Msg, op *operation) *cell.Error {
 	if e := g.unfit(op); e != nil {
 		return e
 	}
+	op.trace = m.Trace
 	g.queue = append(g.queue, op)
 	if m.DeadlineNs > 0 {
 		op.deadline = time.AfterFunc(time.Duration(m.DeadlineNs), func() { g.cancel(op.id, cell.Timeout) })
@@ -153,6 +155,7 @@ func (g *guest) next() *operation {
 func (g *guest) put(op *operation) {
 	parts := op.parts
 	op.parts = nil
+	g.slot.region.SetTrace(op.trace)
 	sent, err := g.slot.region.TrySend(op.kind, op.flags, op.id, parts...)
 	if sent {
 		return

@@ -34,6 +34,8 @@ const (
 	offThreadsCPU = 704
 	offRules      = 768
 	offWorker     = 776
+	offTrace      = 784
+	traceBytes    = 55 // of a traceparent
 	maxThreads    = 64
 	frameHdrBytes = 16
 )

@@ -17,7 +17,7 @@ func TestLayoutMatchesHeader(t *testing.T) {
 	}
 	ours := map[string]int{"in_head": offInHead, "in_tail": offInTail, "out_head": offOutHead,
 		"out_tail": offOutTail, "ctl_seq": offCtlSeq, "ctl_op": offCtlOp, "mem_used": offMemUsed,
-		"denials": offDenials, "threads": offThreads, "threads_cpu": offThreadsCPU, "rules": offRules, "worker": offWorker}
+		"denials": offDenials, "threads": offThreads, "threads_cpu": offThreadsCPU, "rules": offRules, "worker": offWorker, "trace": offTrace}
 	re := regexp.MustCompile(`_Static_assert\(offsetof\(ring_hdr, (\w+)\) == (\d+)`)
 	found := re.FindAllSubmatch(text, -1)
 	if len(found) < len(ours) {

@@ -61,6 +61,20 @@ func EncodeRules(p policy.Policy, imports []string) ([]byte, error) {
 // is given to an executor.
 func (r *Region) SetWorker(n uint64) { r.long(offWorker).Store(n) }
 
+// SetTrace gives the cell the trace context of the operation whose frame is sent next. It is
+// called while no operation runs. What is not as long as a traceparent is none.
+func (r *Region) SetTrace(parent string) {
+	r.mapped.RLock()
+	defer r.mapped.RUnlock()
+	switch {
+	case r.mem == nil:
+	case len(parent) == traceBytes:
+		copy(r.mem[offTrace:offTrace+traceBytes], parent)
+	case r.mem[offTrace] != 0:
+		r.mem[offTrace] = 0
+	}
+}
+
 // SetRules replaces what the cell's gate goes by: rules of EncodeRules, and limits. Each of
 // its checks sees the old ones or the new ones, whole. Without rules nothing is permitted.
 func (r *Region) SetRules(l Limits, rules []byte) error {

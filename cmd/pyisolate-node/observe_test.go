@@ -94,10 +94,17 @@ func useCell(t *testing.T, c *client.Client) (trace string) {
 		t.Fatal(err)
 	}
 	trace = strings.Repeat("c", 32)
-	r := connect.NewRequest(&pb.ExecRequest{Tenant: "acme", Name: "c", Code: `metric("load", 0.5); metric("x\n# HELP forged y\n\x1b[2J\"} 1", 2); request("clock", "now", {})`})
+	r := connect.NewRequest(&pb.ExecRequest{Tenant: "acme", Name: "c", Code: `metric("load", 0.5); metric("x\n# HELP forged y\n\x1b[2J\"} 1", 2); request("clock", "now", {}); import pyisolate_guest; post(pyisolate_guest.trace())`})
 	r.Header().Set("traceparent", "00-"+trace+"-b7ad6b7169203331-01")
 	if _, err := c.Cells.Exec(t.Context(), r); err != nil {
 		t.Fatal(err)
+	}
+	posted, err := c.Cells.Recv(t.Context(), connect.NewRequest(&pb.RecvRequest{Tenant: "acme", Name: "c"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own := posted.Msg.GetItems()[0].GetPost().GetJson(); !strings.HasPrefix(own, `"00-`+trace+"-") || strings.Contains(own, "b7ad6b7169203331") {
+		t.Errorf("the guest's place in the trace is %s", own)
 	}
 	if _, err := c.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Tenant: "acme", Name: "c", Code: `open("/etc/shadow")`})); err == nil {
 		t.Error("the guest opened it")
@@ -137,6 +144,43 @@ func scraped(t *testing.T, socket string) {
 		"pyisolate_notify_calls_total", "pyisolate_queue_messages", "pyisolate_policy_version", "pyisolate_hosts", "pyisolate_broker_frames_total"} {
 		if families[name] == nil {
 			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+// Where the node exports no spans a guest sees the client's trace as it is, and nothing of it in
+// the next call.
+func TestGuestSeesTheTrace(t *testing.T) {
+	dir := t.TempDir()
+	startServe(t, dir)
+	c, err := client.New(client.Config{Socket: filepath.Join(dir, "s")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err = c.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Tenant: "acme", Name: "c"})); err != nil {
+		t.Fatal(err)
+	}
+	const parent = "00-cccccccccccccccccccccccccccccccc-b7ad6b7169203331-01"
+	for _, k := range []struct{ name, sent, want string }{
+		{"traced", parent, `"` + parent + `"`},
+		{"not traced", "", "null"},
+		{"traced again", parent, `"` + parent + `"`},
+		{"not a traceparent", "00-" + strings.Repeat("x", 52), "null"},
+	} {
+		r := connect.NewRequest(&pb.ExecRequest{Tenant: "acme", Name: "c", Code: "import pyisolate_guest; post(pyisolate_guest.trace())"})
+		if k.sent != "" {
+			r.Header().Set("traceparent", k.sent)
+		}
+		if _, err := c.Cells.Exec(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Cells.Recv(t.Context(), connect.NewRequest(&pb.RecvRequest{Tenant: "acme", Name: "c"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := got.Msg.GetItems()[0].GetPost().GetJson(); got != k.want {
+			t.Errorf("%s: the guest sees %s, want %s", k.name, got, k.want)
 		}
 	}
 }
