@@ -23,6 +23,7 @@ const (
 	topicPolicy    = "policy"
 	topicReport    = "cluster/report"
 	topicRoster    = "cluster/roster"
+	topicRotate    = "cluster/rotate"
 	topicAdmit     = "cluster/admit"
 	topicMove      = "cluster/move"
 	topicFarewell  = "cluster/farewell"
@@ -41,6 +42,9 @@ func (c *Cluster) handle() error {
 		}),
 		c.control.Handle(topicRoster, func(context.Context, string, []byte) ([]byte, error) {
 			return encodeRoster(*c.known.Load())
+		}),
+		c.control.Handle(topicRotate, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+			return nil, c.rotateHere(ctx)
 		}),
 		c.control.Handle(topicAdmit, c.answerAdmit),
 		c.control.Handle(topicMove, c.answerMove),
@@ -180,7 +184,7 @@ func (c *Cluster) admitHere(ctx context.Context, p enroll.Petition) (enroll.Admi
 		Key: key[:], Until: time.Now().Add(certificateLife),
 	}
 	for {
-		if _, err = c.group.Enrol(ctx, cmd); !errors.Is(err, group.ErrUncertain) || ctx.Err() != nil {
+		if _, err = c.group.Enrol(ctx, cmd); !errors.Is(err, group.ErrUncertain) || !pause(ctx) {
 			break
 		}
 	}

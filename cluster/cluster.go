@@ -37,7 +37,9 @@ type Cluster struct {
 	joins    chan error   // of who serves new nodes
 
 	known     atomic.Pointer[known]
-	current   atomic.Bool // what is known is of now, or was since Open
+	current   atomic.Bool // what is known is what was agreed: a leader is heard
+	hints     hints       // what counts beside it when not
+	lookups   atomic.Uint64
 	authority atomic.Pointer[pki.Authority]
 	remote    atomic.Pointer[remote.Remote]
 	policies  atomic.Pointer[policies]

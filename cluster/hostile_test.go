@@ -32,10 +32,10 @@ func (i insider) close() {
 	_ = i.Wire.Close()
 }
 
-func newInsider(t *testing.T, id *pki.Identity, to *node) insider {
+func newInsider(t *testing.T, id *pki.Identity, at string, to *node) insider {
 	t.Helper()
 	w, err := wire.Listen(soon(t), wire.Config{
-		Identity: id, Address: "127.0.0.1:0", Limits: wire.Limits{Rate: 1000, Burst: 1000},
+		Identity: id, Address: at, Limits: wire.Limits{Rate: 1000, Burst: 1000},
 		Lookup: func(string) (string, error) { return to.at, nil }, Allow: func(pki.Peer) error { return nil },
 	})
 	must(t, err)
@@ -51,7 +51,7 @@ func TestInsider(t *testing.T) {
 	n4 := join(t, n1, "n4")
 	id, err := pki.LoadIdentity(n4.dir + "/" + identityFile)
 	must(t, err)
-	in := newInsider(t, id, n1)
+	in := newInsider(t, id, "127.0.0.1:0", n1)
 	encode := func(c roster.Command) []byte {
 		text, err := c.Encode()
 		must(t, err)
@@ -120,7 +120,7 @@ func TestOutsider(t *testing.T) {
 	other := found(t, "n2") // of a cluster of its own
 	id, err := pki.LoadIdentity(other.dir + "/" + identityFile)
 	must(t, err)
-	in := newInsider(t, id, n1)
+	in := newInsider(t, id, "127.0.0.1:0", n1)
 	for _, s := range []wire.Stream{wire.Control, wire.Directory, wire.Policy, wire.Actors, wire.API} {
 		if c, err := in.Dial(soon(t), "n1", s); err == nil {
 			_ = c.Close()

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/members"
@@ -26,13 +27,22 @@ const (
 
 // ---- who is known -------------------------------------------------------------------------------
 
-// lookup is the address of a node, for the wire.
+// lookup is the address of a node, for the wire. As long as others' hints count, each of the addresses
+// that somebody knows has its turn: one that is wrong must not be in the way of one that is right.
 func (c *Cluster) lookup(node string) (string, error) {
-	m, ok := c.roster().Member(node)
-	if !ok {
+	var at []string
+	if m, ok := c.roster().Member(node); ok {
+		at = append(at, m.Address)
+	}
+	for _, r := range c.hints.all() {
+		if m, ok := r.Member(node); ok && !slices.Contains(at, m.Address) {
+			at = append(at, m.Address)
+		}
+	}
+	if len(at) == 0 {
 		return "", fmt.Errorf("%w: %.80s", roster.ErrNoMember, node)
 	}
-	return m.Address, nil
+	return at[c.lookups.Add(1)%uint64(len(at))], nil
 }
 
 func (c *Cluster) isMember(node string) bool {
@@ -40,14 +50,20 @@ func (c *Cluster) isMember(node string) bool {
 	return ok
 }
 
-// allow tells the wire why a node is not let in. As long as this node has not caught up since it
-// was started, a member may have a newer key than those it knows: one with a certificate that
-// lapses later than theirs. The authority signs none for whom the cluster has removed.
+// allow tells the wire why a node is not let in. As long as this node has not caught up, a member may
+// have a newer key than those that are known here: one with a certificate that lapses later than
+// theirs. The authority signs none for whom the cluster has removed. And there may be members that
+// only others know.
 func (c *Cluster) allow(p pki.Peer) error {
 	r := c.roster()
 	err := r.Allow(p.Name, p.Key)
 	if err == nil || c.current.Load() {
 		return err
+	}
+	for _, h := range c.hints.all() {
+		if h.Allow(p.Name, p.Key) == nil {
+			return nil
+		}
 	}
 	m, ok := r.Member(p.Name)
 	if !ok {
@@ -92,19 +108,6 @@ func (c *Cluster) others() (names []string) {
 	return names
 }
 
-// learn takes up a roster that is newer than what is known, and tells whether it was.
-func (c *Cluster) learn(k known) bool {
-	for {
-		old := c.known.Load()
-		if k.applied <= old.applied || len(k.roster.Members()) == 0 {
-			return false
-		}
-		if c.known.CompareAndSwap(old, &k) {
-			return true
-		}
-	}
-}
-
 // ---- what follows from it -----------------------------------------------------------------------
 
 // keep has this node do what the roster says.
@@ -136,12 +139,21 @@ func (c *Cluster) look() {
 	c.looking.Lock()
 	defer c.looking.Unlock()
 	applied := c.group.Applied() // before the roster, which may be newer
-	c.learn(known{c.group.Roster(), applied})
+	if c.current.Load() || applied > c.known.Load().applied {
+		c.adopt(applied)
+	}
 	c.wire.Recheck()
 	c.followKeys()
 	c.followPeers()
 	if err := c.saveRoster(); err != nil {
 		c.log.Error("the roster is not written; a restart would know an older one", "error", err)
+	}
+}
+
+// adopt makes what the log says what this node goes by.
+func (c *Cluster) adopt(applied uint64) {
+	if r := c.group.Roster(); len(r.Members()) > 0 {
+		c.known.Store(&known{r, applied})
 	}
 }
 
@@ -221,43 +233,4 @@ func (c *Cluster) takeAuthority(text []byte) error {
 	}
 	c.authority.Store(a)
 	return nil
-}
-
-// catchUpPause is between questions of a node that has not caught up.
-const catchUpPause = 300 * time.Millisecond
-
-// catchUp asks the others whom they know until this node knows what all have agreed on. While it was
-// away those may have become unknown to it who would tell it.
-func (c *Cluster) catchUp() {
-	for {
-		ctx, cancel := context.WithTimeout(c.life, askTime)
-		err := c.group.Fence(ctx)
-		cancel()
-		if err == nil {
-			c.look()
-			c.current.Store(true)
-			c.wire.Recheck()
-			return
-		}
-		for _, node := range c.others() {
-			if k, err := c.askRoster(node); err == nil && c.learn(k) {
-				nudge(c.wake)
-			}
-		}
-		select {
-		case <-c.life.Done():
-			return
-		case <-time.After(catchUpPause):
-		}
-	}
-}
-
-func (c *Cluster) askRoster(node string) (known, error) {
-	ctx, cancel := context.WithTimeout(c.life, askTime)
-	defer cancel()
-	text, err := c.control.Ask(ctx, node, topicRoster, nil)
-	if err != nil {
-		return known{}, err
-	}
-	return decodeRoster(text)
 }

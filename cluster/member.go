@@ -57,7 +57,7 @@ type Status struct {
 	// Session of this node, 0 for none, and whether its lease is valid now.
 	Session uint64
 	Leased  bool
-	// Current: since it was started this node has known all that was agreed, at least once.
+	// Current: this node has caught up with what was agreed, and hears a leader since.
 	Current bool
 	// Applied is the index of the last change of directory and roster that is known here.
 	Applied uint64

@@ -63,10 +63,20 @@ func (c *Cluster) strike(ctx context.Context, node string) error {
 		switch {
 		case again && errors.Is(err, roster.ErrNoMember):
 			return nil
-		case errors.Is(err, group.ErrUncertain) && ctx.Err() == nil:
+		case errors.Is(err, group.ErrUncertain) && pause(ctx):
 			continue
 		}
 		return err
+	}
+}
+
+// pause lets a moment pass before another attempt, and tells whether there is time for one.
+func pause(ctx context.Context) bool {
+	select {
+	case <-time.After(pollPause):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/members"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 )
@@ -55,14 +56,31 @@ func (c *Cluster) followKeys() {
 // RotateKeys replaces the key that gossip is sealed with, in three steps: all open with the next,
 // all seal with it, the others go. Before each of them all nodes that answer have done the one
 // before; one that is alive and does not answer is [ErrBehind]. Nodes that are down do all of it when
-// they are back. What was begun and not ended is ended by another call.
+// they are back. What was begun and not ended is ended by another call. The node that leads
+// does it, one after the other.
 func (c *Cluster) RotateKeys(ctx context.Context) error {
-	c.rotating.Lock()
-	defer c.rotating.Unlock()
-	if err := c.rotate(ctx); err != nil {
+	var err error
+	switch leader := c.group.Leader(); leader {
+	case "":
+		err = group.ErrNoLeader
+	case c.Self():
+		err = c.rotateHere(ctx)
+	default:
+		_, err = c.control.Ask(ctx, leader, topicRotate, nil)
+	}
+	if err != nil {
 		return fmt.Errorf("rotate the key of gossip: %w", err)
 	}
 	return nil
+}
+
+func (c *Cluster) rotateHere(ctx context.Context) error {
+	c.rotating.Lock()
+	defer c.rotating.Unlock()
+	if err := ctx.Err(); err != nil { // it has waited for another
+		return err
+	}
+	return c.rotate(ctx)
 }
 
 func (c *Cluster) rotate(ctx context.Context) error {
