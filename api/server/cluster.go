@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,6 +115,9 @@ func (s *clusters) Invite(ctx context.Context, r *connect.Request[pb.InviteReque
 	}
 	out := &pb.InviteResponse{}
 	err := s.decide(ctx, "a node was invited", func(c Cluster) error {
+		if isMember(c, name) { // the token would be of no use
+			return fmt.Errorf("%w: node %s is a member: remove it first, or take another name", policystore.ErrConflict, name)
+		}
 		token, v, err := c.Invite(ctx, name, life)
 		out.Token, out.Invitation = token, invitationOf(v)
 		return err
@@ -122,6 +126,10 @@ func (s *clusters) Invite(ctx context.Context, r *connect.Request[pb.InviteReque
 		return nil, err
 	}
 	return connect.NewResponse(out), nil
+}
+
+func isMember(c Cluster, name string) bool {
+	return slices.ContainsFunc(c.Members(), func(m cluster.Member) bool { return m.Name == name })
 }
 
 func invalidNode(name string) error {

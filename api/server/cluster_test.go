@@ -151,6 +151,18 @@ func TestClusterErrors(t *testing.T) {
 	}
 }
 
+// A member's name is not given to another.
+func TestInviteOfAMember(t *testing.T) {
+	f := &fakeCluster{members: []cluster.Member{{Name: "n1"}, {Name: "n2", State: cluster.Failed}}}
+	n := newNode(t, inCluster(f, drained, nil))
+	if err := failure(n.Cluster.Invite(t.Context(), connect.NewRequest(&pb.InviteRequest{Node: "n2"}))); !errors.Is(err, policystore.ErrConflict) {
+		t.Errorf("error %v", err)
+	}
+	if did := f.done(); len(did) != 0 {
+		t.Errorf("the cluster was told %q", did)
+	}
+}
+
 // What makes no sense does not reach the cluster.
 func TestClusterRefusesNonsense(t *testing.T) {
 	f := &fakeCluster{}

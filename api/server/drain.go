@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
-	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/policystore"
 )
@@ -76,7 +74,7 @@ func (s *clusters) Drain(ctx context.Context, r *connect.Request[pb.DrainRequest
 // drainOther has another member drain itself.
 func (s *clusters) drainOther(ctx context.Context, c Cluster, name string, r *pb.DrainRequest) (*pb.DrainResponse, error) {
 	switch {
-	case !slices.ContainsFunc(c.Members(), func(m cluster.Member) bool { return m.Name == name }):
+	case !isMember(c, name):
 		return nil, fmt.Errorf("%w: the cluster has no node %s", policystore.ErrNotFound, name)
 	case s.peers == nil || isPassedOn(ctx):
 		return nil, fmt.Errorf("%w: node %s is not asked by this one", fault.ErrUnavailable, name)

@@ -76,7 +76,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("EXAMPLES", wd+"/../../examples")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "webserver": webServer, "certificate": certificate},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "webserver": webServer, "certificate": certificate,
+			"places": freePlaces, "eventually": eventually},
 		Condition: func(name string) (bool, error) {
 			if name != "hardened" {
 				return false, fmt.Errorf("condition %q is not known", name)
