@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, Dict, Generic, Iterator, List, Optional, Type, TypeVar
 
-from . import _address, _http, _node, errors
+from . import _address, _http, _node, _trace, errors
 from ._calls import Call
 from ._connection import Connection, Lost, Pool
 
@@ -116,6 +116,7 @@ def request(
     return _http.request(
         address.authority, call.procedure, _http.encode(call.body),
         stream=stream, token=address.token if token is None else token, timeout_ms=told,
+        trace=_trace.parent(),
     )  # fmt: skip
 
 

@@ -44,7 +44,14 @@ _STATUS_CODES = {
 
 
 def request(
-    host: str, procedure: str, body: bytes, *, stream: bool, token: str, timeout_ms: Optional[int]
+    host: str,
+    procedure: str,
+    body: bytes,
+    *,
+    stream: bool,
+    token: str,
+    timeout_ms: Optional[int],
+    trace: Optional[str] = None,
 ) -> bytes:
     """A request for a call, ready to be sent. ``procedure`` is as "CellService/Exec"."""
     kind = "application/connect+json" if stream else "application/json"
@@ -56,6 +63,8 @@ def request(
     )
     if token:
         head += f"Authorization: Bearer {token}\r\n"
+    if trace:
+        head += f"Traceparent: {trace}\r\n"
     if timeout_ms is not None:
         head += f"Connect-Timeout-Ms: {max(1, min(timeout_ms, 9_999_999_999))}\r\n"
     return head.encode("latin-1") + b"\r\n" + body

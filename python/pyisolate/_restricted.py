@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Sequence
 
-from . import _calls, _client
+from . import _calls, _client, _orphan
 from ._calls import PolicyLike
 from ._client import Client
 from ._sandbox import Sandbox
@@ -34,7 +34,9 @@ class RestrictedExec(Sandbox):
         **options: Any,
     ) -> None:
         client = client or _client.default()
-        ref, backend = client.do(_calls.spawn(name, tenant, policy=policy, **options))
+        call = _calls.spawn(name, tenant, policy=policy, **options)
+        with _orphan.ended(client.address, call):
+            ref, backend = client.do(call)
         super().__init__(client, ref, backend)
 
     def exec(

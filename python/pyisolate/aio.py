@@ -33,7 +33,7 @@ from typing import (
     overload,
 )
 
-from . import _aclient, _calls, _reports, _values, errors
+from . import _aclient, _calls, _orphan, _reports, _values, errors
 from ._aclient import Client, Stream
 from ._calls import SHORT, Placement, PolicyLike, Ref
 from ._decorator import Sandboxed
@@ -223,7 +223,8 @@ class Spawning:
 
     async def _start(self) -> Sandbox:
         client = self._client or await _aclient.default()
-        ref, backend = await client.do(self._call)
+        with _orphan.ended(client.address, self._call):
+            ref, backend = await client.do(self._call)
         return Sandbox(client, ref, backend)
 
 

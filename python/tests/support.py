@@ -45,6 +45,11 @@ def keeps_events() -> bool:
         return any(isinstance(e, iso.Event) and e.kind == "CELL_STARTED" for e in events)
 
 
+def threads(name: str) -> List[threading.Thread]:
+    """The threads that have that name."""
+    return [t for t in threading.enumerate() if t.name == name]
+
+
 class Liar:
     """A server on a unix socket that does what a test wants with each connection."""
 
