@@ -14,7 +14,7 @@ func (s *Store) Answer(ctx context.Context, from string, b []byte) []byte {
 		o.err = fmt.Errorf("%w: node %s is closing", ErrNotLeader, s.config.NodeID)
 	} else {
 		defer s.calls.Done()
-		o = s.answer(ctx, b)
+		o = s.answer(ctx, from, b)
 	}
 	if o.err != nil {
 		o.err = fmt.Errorf("node %s, asked by %.64s: %w", s.config.NodeID, from, o.err)
@@ -22,7 +22,7 @@ func (s *Store) Answer(ctx context.Context, from string, b []byte) []byte {
 	return answerWith(o).encode()
 }
 
-func (s *Store) answer(ctx context.Context, b []byte) (o outcome) {
+func (s *Store) answer(ctx context.Context, from string, b []byte) (o outcome) {
 	q, err := decodeRequest(b)
 	if err != nil {
 		return outcome{err: fmt.Errorf("%w: the request: %w", ErrInvalid, err)}
@@ -30,12 +30,13 @@ func (s *Store) answer(ctx context.Context, b []byte) (o outcome) {
 	switch q.question {
 	case askCommit:
 		return s.answerCommit(ctx, q.command)
+	case askTerm:
+		o.term = s.raft.CurrentTerm()
 	case askIndex:
-		if err := s.fenceHere(ctx); err != nil {
-			return outcome{err: err}
-		}
+		o.index, o.err = s.readIndex(ctx, voice{from, q.term})
+	case askApplied:
+		o.index, o.err = s.applied()
 	}
-	o.index, o.err = s.applied()
 	return o
 }
 

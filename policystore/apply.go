@@ -13,6 +13,7 @@ type outcome struct {
 	token   TokenInfo
 	err     error  // why the command was refused
 	index   uint64 // of the entry
+	term    uint64 // of Raft, at the node that answered
 	judged  bool   // whether err, or that there is none, is what applying the command came to
 }
 

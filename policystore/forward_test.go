@@ -133,13 +133,13 @@ func TestHostileRequests(t *testing.T) {
 		"token's end":    {func(*command) {}, token(TokenInfo{ID: "00000000000000ff", Name: "x", Role: Admin, Expires: time.Unix(1_700_000_000, 0)}), ErrInvalid},
 	} {
 		c.change(c.base)
-		if o := hostile(t, w, request{askCommit, c.base.encode()}); !errors.Is(o.err, c.is) || !strings.Contains(o.err.Error(), "asked by n9") {
+		if o := hostile(t, w, request{question: askCommit, command: c.base.encode()}); !errors.Is(o.err, c.is) || !strings.Contains(o.err.Error(), "asked by n9") {
 			t.Errorf("%s: %+v, %v, want %v", name, o, o.err, c.is)
 		}
 	}
 	for name, b := range map[string][]byte{
-		"nothing": nil, "noise": []byte("GET / HTTP/1.1"), "question": request{9, nil}.encode(), "no command": request{askCommit, nil}.encode(),
-		"newer request": {9, 1, 0}, "newer command": request{askCommit, []byte{9}}.encode(),
+		"nothing": nil, "noise": []byte("GET / HTTP/1.1"), "question": request{question: 9}.encode(), "no command": request{question: askCommit, command: nil}.encode(),
+		"newer request": {9, 1, 0}, "newer command": request{question: askCommit, command: []byte{9}}.encode(),
 	} {
 		o, err := decodeAnswer(leader.Answer(t.Context(), "n9", b))
 		if err != nil || !errors.Is(o.err, ErrInvalid) || strings.HasPrefix(name, "newer") && !strings.Contains(o.err.Error(), "update") {
@@ -147,7 +147,7 @@ func TestHostileRequests(t *testing.T) {
 		}
 	}
 	revoked := token(TokenInfo{ID: "00000000000000ff", Name: "x", Role: Viewer, Created: at, CreatedBy: "somebody", Revoked: at})
-	if o := hostile(t, w, request{askCommit, revoked.encode()}); o.err != nil || !o.token.Revoked.IsZero() || o.token.CreatedBy != "root" {
+	if o := hostile(t, w, request{question: askCommit, command: revoked.encode()}); o.err != nil || !o.token.Revoked.IsZero() || o.token.CreatedBy != "root" {
 		t.Errorf("%+v", o)
 	}
 }

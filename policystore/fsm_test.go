@@ -87,6 +87,7 @@ func randomCommand(t *rapid.T) *command {
 			c.text = bytes.Repeat([]byte{'a' + byte(small("letter"))}, 1+int(small("size"))*10)
 		}
 		c.to = small("to")
+		c.since = small("since")
 	}
 	return c
 }

@@ -119,6 +119,7 @@ func (s *Store) attempt(ctx context.Context, leader string, c *command) outcome 
 
 // ask asks another node.
 func (s *Store) ask(ctx context.Context, node string, q request) outcome {
+	q.term = s.raft.CurrentTerm()
 	b, err := s.config.Cluster.Forward(ctx, node, q.encode())
 	switch {
 	case errors.Is(err, ErrNotLeader):

@@ -17,12 +17,14 @@ const (
 	askCommit  question = 1 // to commit a command; of the leader
 	askIndex   question = 2 // up to where to apply, to know what the leader knows
 	askApplied question = 3 // up to where the node has applied; of any
+	askTerm    question = 4 // in which of Raft's terms it is; of any
 )
 
-// request is a question, and for askCommit the encoded command.
+// request is a question, for askCommit with the encoded command, and Raft's term at whoever asks.
 type request struct {
 	question question
 	command  []byte
+	term     uint64
 }
 
 // maxRequest bounds a request, in bytes: a command with the longest text, and what is around it.
@@ -33,6 +35,7 @@ func (q request) encode() []byte {
 	w.Byte(relayFormat)
 	w.Byte(byte(q.question))
 	w.Bytes(q.command)
+	w.Uint(q.term)
 	return w.B
 }
 
@@ -41,17 +44,17 @@ func decodeRequest(b []byte) (request, error) {
 	if format := r.Byte(); r.Err() == nil && format != relayFormat {
 		return request{}, newer("a request", format, relayFormat)
 	}
-	q := request{question: question(r.Byte()), command: r.Bytes(maxRequest)}
+	q := request{question: question(r.Byte()), command: r.Bytes(maxRequest), term: r.Uint()}
 	if err := r.Done(); err != nil {
 		return request{}, err
 	}
-	if q.question < askCommit || q.question > askApplied {
+	if q.question < askCommit || q.question > askTerm {
 		return request{}, fmt.Errorf("%w: question %d", ErrNewer, q.question)
 	}
 	return q, nil
 }
 
-// answer is an outcome, or the index that was asked for.
+// answer is an outcome, or the index that was asked for, and Raft's term at whoever answers.
 type answer struct {
 	outcome
 	kind string // of the error, "" for none
@@ -101,6 +104,7 @@ func (a answer) encode() []byte {
 	w.String(a.kind)
 	w.String(a.text)
 	w.Uint(a.index)
+	w.Uint(a.term)
 	w.Bool(a.judged)
 	w.String(a.version.Name)
 	w.Bytes(encodeVersion(a.version))
@@ -118,7 +122,7 @@ func decodeAnswer(b []byte) (outcome, error) {
 		return outcome{}, newer("an answer", format, relayFormat)
 	}
 	a := answer{kind: r.String(maxKind), text: r.String(maxAnswerText)}
-	a.index, a.judged = r.Uint(), r.Bool()
+	a.index, a.term, a.judged = r.Uint(), r.Uint(), r.Bool()
 	name, version, token := r.String(maxName), r.Bytes(maxVersionRecord), r.Bytes(maxTokenRecord)
 	err := r.Done()
 	if err == nil {
