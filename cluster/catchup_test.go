@@ -22,6 +22,7 @@ import (
 // A member that lies about who is a node, to one that has just been started and asks: it believes
 // nothing that is in the way of the truth, and nothing for good.
 func TestForgedRoster(t *testing.T) {
+	t.Parallel()
 	nodes := form(t, 3)
 	n1, n2, n3 := nodes[0], nodes[1], nodes[2]
 	for _, n := range nodes {
@@ -92,6 +93,7 @@ func member(t *testing.T, r *roster.State, name string) roster.Member {
 
 // A node that runs and is not reached while the others get new keys lets them in afterwards.
 func TestCutOff(t *testing.T) {
+	t.Parallel()
 	n1 := found(t, "n1")
 	n1.open()
 	n2 := join(t, n1, "n2")

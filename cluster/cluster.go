@@ -50,6 +50,7 @@ type Cluster struct {
 
 	presence presence
 	wake     chan struct{} // something has changed: see keep
+	errand   chan struct{} // see errands
 	seats    chan struct{} // sessions have changed
 
 	life context.Context // until Close
@@ -83,7 +84,7 @@ func load(config Config) (*Cluster, error) {
 	}
 	c := &Cluster{
 		config: config, note: n, log: config.Logger,
-		wake: make(chan struct{}, 1), seats: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), errand: make(chan struct{}, 1), seats: make(chan struct{}, 1),
 	}
 	if c.identity, err = pki.LoadIdentity(filepath.Join(config.Dir, identityFile)); err != nil {
 		return nil, err
@@ -139,6 +140,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	go func() { c.joins <- enroll.Serve(c.life, l, enroll.Config{Admit: c.admit, Logger: c.log}) }()
 	c.work.Go(func() { enroll.Keep(c.life, c.identity, c.renewal(), c.log) })
 	c.work.Go(c.keep)
+	c.work.Go(c.errands)
 	c.work.Go(c.catchUp)
 	c.work.Go(c.govern)
 	c.work.Go(c.watch)
@@ -203,8 +205,13 @@ func (c *Cluster) Control() *control.Control { return c.control }
 // roster is what this node goes by now. It must not be changed.
 func (c *Cluster) roster() *roster.State { return c.known.Load().roster }
 
-// handoverTime is how long another node may take to begin to lead.
-const handoverTime = 2 * time.Second
+const (
+	// handoverTime is how long another node may take to begin to lead.
+	handoverTime = 2 * time.Second
+	// releaseTime is how long a leader may take to hear that a session ends. Its lease does not
+	// last longer.
+	releaseTime = 3 * time.Second
+)
 
 // Close ends the node's part in order: guests and session, if that was not done before, the lead,
 // and then everything else. The node stays a member, and its name is kept; see [Cluster.Leave].
@@ -217,7 +224,10 @@ func (c *Cluster) Close(ctx context.Context) error {
 
 func (c *Cluster) close(ctx context.Context) error {
 	if c.lease != nil {
-		if err := c.lease.Release(ctx); err != nil {
+		within, cancel := context.WithTimeout(ctx, releaseTime)
+		err := c.lease.Release(within)
+		cancel()
+		if err != nil {
 			c.log.Info("the session of this node ends with its lease", "error", err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 )
 
 func TestForm(t *testing.T) {
+	t.Parallel()
 	begin := time.Now()
 	nodes := form(t, 3)
 	t.Logf("three nodes in %s", time.Since(begin))

@@ -31,7 +31,8 @@ type Config struct {
 	// others see it. Default: the port after Listen, and after Advertise.
 	Gossip, GossipAdvertise string
 	// Meta is what the node says of itself; the cluster sets its Wire. It is called every second
-	// by one goroutine, and must not block for long. Default: nothing.
+	// and by Members and Status, by several goroutines at once, and must not block for long.
+	// Default: nothing.
 	Meta func() members.Meta
 	// Tenant runs cells on this node, under a lease. Its methods may be called before Open
 	// returns. Default: there is none, and the node has no session.

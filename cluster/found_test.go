@@ -13,6 +13,7 @@ import (
 )
 
 func TestFoundRefuses(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*Founding)
 		is     string
@@ -43,6 +44,7 @@ func TestFoundRefuses(t *testing.T) {
 
 // What died half way is not a member, and does not keep another attempt from being one.
 func TestFoundAgain(t *testing.T) {
+	t.Parallel()
 	n := &node{t: t, dir: filepath.Join(t.TempDir(), "cluster")}
 	must(t, os.MkdirAll(filepath.Join(n.dir+".new", groupDir), 0o700))
 	must(t, os.WriteFile(filepath.Join(n.dir+".new", identityFile), []byte("half"), 0o600))
@@ -67,6 +69,7 @@ func TestFoundAgain(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
 	write := func(file, text string) func(string) {
 		return func(dir string) { must(t, durable.WriteFile(filepath.Join(dir, file), []byte(text), 0o600)) }
 	}
@@ -97,6 +100,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestJoinRefuses(t *testing.T) {
+	t.Parallel()
 	n1 := found(t, "n1")
 	n1.open()
 	leader(t, []*node{n1})

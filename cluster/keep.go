@@ -110,13 +110,26 @@ func (c *Cluster) others() (names []string) {
 
 // ---- what follows from it -----------------------------------------------------------------------
 
-// keep has this node do what the roster says.
+// keep has this node go by the roster. It waits for no other node.
 func (c *Cluster) keep() {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
-	var said members.Meta
 	for {
 		c.look()
+		nudge(c.errand)
+		select {
+		case <-c.life.Done():
+			return
+		case <-c.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// errands tells others of this node, and gets from them what it needs.
+func (c *Cluster) errands() {
+	var said members.Meta
+	for {
 		if meta := c.meta(); !reflect.DeepEqual(meta, said) {
 			said = meta
 			if err := c.sayMeta(meta); err != nil && c.life.Err() == nil {
@@ -128,8 +141,7 @@ func (c *Cluster) keep() {
 		select {
 		case <-c.life.Done():
 			return
-		case <-c.wake:
-		case <-tick.C:
+		case <-c.errand: // every second at least
 		}
 	}
 }

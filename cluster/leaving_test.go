@@ -17,6 +17,7 @@ import (
 // A node is removed while it runs: nobody talks to it any more, its guests end, and its cells are
 // not its own.
 func TestRemove(t *testing.T) {
+	t.Parallel()
 	nodes := form(t, 3)
 	n1, n3 := nodes[0], nodes[2]
 	cell := directory.Cell{Tenant: "acme", Name: "one"}
@@ -57,6 +58,7 @@ func TestRemove(t *testing.T) {
 
 // The node that leads is removed by another.
 func TestRemoveTheLeader(t *testing.T) {
+	t.Parallel()
 	nodes := form(t, 3)
 	leads := leader(t, nodes)
 	var rest []*node
@@ -77,6 +79,7 @@ func TestRemoveTheLeader(t *testing.T) {
 
 // A voter does not go when those who stay could not agree.
 func TestQuorum(t *testing.T) {
+	t.Parallel()
 	nodes := form(t, 3)
 	n1 := nodes[0]
 	nodes[2].kill()
@@ -103,6 +106,7 @@ func TestQuorum(t *testing.T) {
 
 // A node leaves, without the others waiting for its lease, and joins again.
 func TestLeave(t *testing.T) {
+	t.Parallel()
 	nodes := form(t, 3)
 	leads := leader(t, nodes)
 	var rest []*node

@@ -26,6 +26,7 @@ func (n *node) store() *policystore.Store {
 // The policies' group follows the roster: what is put on one node is there on all, and a node that is
 // removed is in neither group.
 func TestPolicies(t *testing.T) {
+	t.Parallel()
 	n1 := found(t, "n1")
 	must(t, policystore.Found(filepath.Join(filepath.Dir(n1.dir), "policies"), "n1"))
 	n1.open()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 // The key of gossip is replaced while a node is down, which follows when it is back.
 func TestRotateKeys(t *testing.T) {
+	t.Parallel()
 	nodes := form(t, 3)
 	before := nodes[0].Status().Keys
 	nodes[2].kill()
@@ -59,6 +61,7 @@ func (n *node) again(change ...func(*Config)) *node {
 
 // All stop and start again, one of them at another address.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	nodes := form(t, 3)
 	cell := directory.Cell{Tenant: "acme", Name: "one"}
 	seat, _ := nodes[0].Lease().Seat()
@@ -85,6 +88,7 @@ func TestRestart(t *testing.T) {
 // While a node is down all others get other keys, and one that it has never heard of leads. It finds
 // back: a member whose certificate is newer than those it knows is let in until it has caught up.
 func TestReturnOfAStranger(t *testing.T) {
+	t.Parallel()
 	nodes := form(t, 3)
 	n1, n2, n3 := nodes[0], nodes[1], nodes[2]
 	n3.kill()
@@ -116,21 +120,20 @@ func must1[T any](v T, _ bool) T { return v }
 
 // The others hear what a node says of itself.
 func TestMeta(t *testing.T) {
+	t.Parallel()
 	n1 := found(t, "n1")
-	var more bool
+	var cells atomic.Uint64
+	cells.Store(7)
 	n1.open(func(c *Config) {
 		c.Meta = func() members.Meta {
-			m := members.Meta{Cells: 7, Labels: map[string]string{"zone": "a"}}
-			if more {
-				m.Cells = 8
-			}
-			more = true
-			return m
+			return members.Meta{Cells: cells.Load(), Labels: map[string]string{"zone": "a"}}
 		}
 	})
 	leader(t, []*node{n1})
 	n2 := join(t, n1, "n2")
 	n2.open()
+	await.That(t, "it is known", func() bool { return n2.Status().Alive == 2 })
+	cells.Store(8)
 	await.That(t, "it is known what it has", func() bool {
 		m := n2.Members()
 		return len(m) == 2 && m[0].Meta.Cells == 8 && m[0].Meta.Labels["zone"] == "a" && m[0].Meta.Wire == n1.at
