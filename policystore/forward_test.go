@@ -43,6 +43,9 @@ func TestForward(t *testing.T) {
 	if i, err := n.RevokeToken(ctx, p, info.ID); err != nil || i.Revoked.IsZero() {
 		t.Fatalf("%+v, %v", i, err)
 	}
+	if _, err := n.Authenticate(ctx, secret, "here"); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("with a revoked token, where it was revoked: %v", err)
+	}
 	if _, err := n.Put(ctx, p, PutRequest{Name: "acme/p", Text: []byte("two")}); !errors.Is(err, ErrDenied) {
 		t.Errorf("with a revoked token: %v", err)
 	}

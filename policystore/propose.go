@@ -21,8 +21,7 @@ const (
 	// firstPause and lastPause are between two attempts to find one.
 	firstPause = 5 * time.Millisecond
 	lastPause  = 100 * time.Millisecond
-	// catchUpTime is how long a change that was made at the leader is waited for here, so that
-	// whoever made it finds it.
+	// catchUpTime is how long a revocation that was made at the leader is waited for here.
 	catchUpTime = time.Second
 )
 
@@ -48,8 +47,8 @@ func (s *Store) propose(ctx context.Context, c *command) (outcome, error) {
 		c.requestID = "node:" + rand.Text()
 	}
 	o, err := s.proposeAnywhere(ctx, c)
-	if err == nil {
-		s.catchUp(ctx, o.index)
+	if err == nil && c.action == RevokeToken {
+		s.catchUp(ctx, o.index) // other changes are found by those who look for them
 	}
 	return o, err
 }
