@@ -184,7 +184,7 @@ func (c *Cluster) saveRoster() error {
 }
 
 // Say has the others told soon what Config.Meta says now, which otherwise takes a second.
-func (c *Cluster) Say() { nudge(c.wake) }
+func (c *Cluster) Say() { nudge(c.errand) }
 
 func (c *Cluster) meta() members.Meta {
 	m := c.config.Meta()
