@@ -89,7 +89,11 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 }
 
 func (n *Node) openBroker(context.Context) error {
-	n.broker = capability.New(capability.Config{Recorder: n.observer.Recorder(capability.NewLogRecorder(n.logger, 100))})
+	c := capability.Config{Recorder: n.observer.Recorder(capability.NewLogRecorder(n.logger, 100))}
+	if n.fabric != nil {
+		c.Fence = n.fabric.Valid
+	}
+	n.broker = capability.New(c)
 	return nil
 }
 

@@ -20,6 +20,9 @@ type Config struct {
 	// ConcurrentCalls over all cells; more are answered Busy. 0 is 1024. A call
 	// that does not return when it should counts until it does.
 	ConcurrentCalls int
+	// Fence says why nothing may be done for a guest now, or nil. It is asked before each call that
+	// a grant allows, and must not block; its words are the guest's to read. Nil: nothing is in the way.
+	Fence func() error
 	// Now is the clock of records and rates; nil is [time.Now].
 	Now func() time.Time
 }
@@ -28,6 +31,7 @@ type Config struct {
 // goroutine.
 type Broker struct {
 	recorder Recorder
+	fence    func() error
 	now      func() time.Time
 	slots    chan struct{} // one is held by each call
 
@@ -39,7 +43,7 @@ type Broker struct {
 
 // New returns a broker without any capability.
 func New(c Config) *Broker {
-	b := &Broker{recorder: c.Recorder, now: c.Now, known: map[string]Capability{}, sessions: map[*Session]struct{}{}}
+	b := &Broker{recorder: c.Recorder, fence: c.Fence, now: c.Now, known: map[string]Capability{}, sessions: map[*Session]struct{}{}}
 	if b.recorder == nil {
 		b.recorder = nobody{}
 	}

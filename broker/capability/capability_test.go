@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -237,6 +239,35 @@ func TestConcurrencyIsBound(t *testing.T) {
 				t.Error("with room again:", err)
 			}
 		})
+	}
+}
+
+func TestNothingIsDoneBehindTheFence(t *testing.T) {
+	var closed atomic.Bool
+	g := newGate()
+	close(g.letGo)
+	s := open(t, g, capability.Config{Fence: func() error {
+		if closed.Load() {
+			return errors.New("this node is cut off")
+		}
+		return nil
+	}}, capability.Limits{})
+	if _, err := s.do("wait"); err != nil {
+		t.Fatal(err)
+	}
+	<-g.entered
+	closed.Store(true)
+	_, err := s.do("wait")
+	wantKind(t, err, capability.Busy)
+	if err.Error() == "" || !strings.Contains(err.Error(), "cut off") || len(g.entered) != 0 {
+		t.Errorf("%v, and the capability was called %d times", err, len(g.entered))
+	}
+	if _, err := s.Do(context.Background(), capability.Request{Capability: "other", Action: "wait"}); capability.KindOf(err) != capability.Denied {
+		t.Errorf("what is not granted: %v", err)
+	}
+	closed.Store(false)
+	if _, err := s.do("wait"); err != nil {
+		t.Error("with the fence open again:", err)
 	}
 }
 

@@ -204,6 +204,11 @@ func (s *Session) serve(ctx context.Context, c *Call, now time.Time) (v Value, r
 	if err := e.check(ctx, c, now); err != nil {
 		return Value{}, e.rule(), err
 	}
+	if s.broker.fence != nil {
+		if err := s.broker.fence(); err != nil {
+			return Value{}, e.rule(), Errorf(Busy, "%s", err)
+		}
+	}
 	c.Scope, c.MaxAnswer = e.scope, e.limits.AnswerBytes
 	select {
 	case s.broker.slots <- struct{}{}:

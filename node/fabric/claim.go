@@ -99,14 +99,14 @@ func (f *Fabric) makeRoom(ctx context.Context, seat directory.Seat, r directory.
 	case r.Owner.Node == seat.Node: // of an earlier session, whose end is on its way
 		return f.Refresh(ctx)
 	}
-	free, err := f.askForget(ctx, r.Owner.Node, r.Cell)
+	free, err := f.askForget(ctx, r)
 	switch {
+	case free:
+		return nil
 	case err != nil:
 		return cell.Errorf(cell.Busy, "there is a cell %s on node %s, which does not answer; try again when its lease has lapsed: %v", a, r.Owner.Node, err)
-	case !free:
-		return cell.Errorf(cell.Invalid, "there is a cell %s already, on node %s; close it, or use another name", a, r.Owner.Node)
 	}
-	return nil
+	return cell.Errorf(cell.Invalid, "there is a cell %s already, on node %s; close it, or use another name", a, r.Owner.Node)
 }
 
 // repent gives back what a claim may have got whose answer nobody waits for any more.

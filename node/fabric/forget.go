@@ -14,30 +14,58 @@ import (
 // forgetTopic is for the name of a cell that has ended, and that its node keeps to tell of it.
 const forgetTopic = "cells/forget"
 
-// forgetWithin is how long another node may take to give a name up.
-const forgetWithin = 5 * time.Second
+const (
+	// forgetWithin is how long another node may take to give a name up, and lookAgain how often it is
+	// looked whether the name is still its.
+	forgetWithin = 2 * time.Second
+	lookAgain    = 50 * time.Millisecond
+)
 
 // forgotten is the answer: the name is free.
 type forgotten struct {
 	Free bool `json:"free"`
 }
 
-func (f *Fabric) askForget(ctx context.Context, node string, c directory.Cell) (free bool, err error) {
-	request, err := json.Marshal(c)
+// askForget says whether a name is free to be claimed again: its node has given it up, or is known to
+// be gone.
+func (f *Fabric) askForget(ctx context.Context, r directory.Record) (free bool, err error) {
+	request, err := json.Marshal(r.Cell)
 	if err != nil {
 		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, forgetWithin)
 	defer cancel()
+	f.spawn(func() { f.awaitOther(ctx, r, cancel) })
+	node := r.Owner.Node
 	back, err := f.at().Control().Ask(ctx, node, forgetTopic, request)
 	if err != nil {
-		return false, err
+		return f.overtaken(r), err
 	}
 	var answer forgotten
 	if err := strictjson.Unmarshal(back, &answer); err != nil {
 		return false, fmt.Errorf("the answer of node %s: %w", node, err)
 	}
 	return answer.Free, nil
+}
+
+// awaitOther calls then when a record has become another.
+func (f *Fabric) awaitOther(ctx context.Context, r directory.Record, then func()) {
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for !f.overtaken(r) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	then()
+}
+
+// overtaken says whether a cell is in another epoch than in a record, or is no more.
+func (f *Fabric) overtaken(r directory.Record) bool {
+	now, known := f.at().Group().Find(r.Cell)
+	return !known || now.Epoch > r.Epoch
 }
 
 // answerForget gives the name of a cell that has ended back, and returns when it is free.
