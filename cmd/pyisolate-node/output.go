@@ -102,7 +102,7 @@ func (p *printer) Log(r cell.LogRecord) {
 	case p.asJSON:
 		p.line(event{Type: "log", Log: &r})
 	case r.Level == "stdout" || r.Level == "stderr":
-		_, _ = fmt.Fprintln(p.err, p.word(r.Message))
+		_, _ = fmt.Fprintln(p.err, p.printed(r.Message))
 	case len(r.Fields) > 0:
 		_, _ = fmt.Fprintf(p.err, "%s: %s %s\n", p.word(r.Level), p.word(r.Message), printable(r.Fields))
 	default:
@@ -136,6 +136,14 @@ func (p *printer) Denied(d cell.Denial) {
 func (p *printer) word(s string) string {
 	if p.escapes {
 		return plain(s)
+	}
+	return s
+}
+
+// printed is one line that a guest has printed.
+func (p *printer) printed(s string) string {
+	if p.escapes {
+		return plainLine(s)
 	}
 	return s
 }
@@ -185,13 +193,18 @@ func plain(s string) string {
 func plainLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		parts := strings.Split(line, "\t")
-		for k, part := range parts {
-			parts[k] = plain(part)
-		}
-		lines[i] = strings.Join(parts, "\t")
+		lines[i] = plainLine(line)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// plainLine is plain for a line whose tabs stay.
+func plainLine(line string) string {
+	parts := strings.Split(line, "\t")
+	for i, part := range parts {
+		parts[i] = plain(part)
+	}
+	return strings.Join(parts, "\t")
 }
 
 // Request implements cell.Sink.

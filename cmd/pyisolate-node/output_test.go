@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -53,6 +56,32 @@ func TestGuestsControlNoTerminal(t *testing.T) {
 	(&remote{out: &said}).guest(&said).received(m)
 	if text := said.String(); controls(strings.ReplaceAll(text, "\t", "")) || !strings.HasPrefix(text, "Traceback:\n\t") {
 		t.Errorf("%q", text)
+	}
+}
+
+// The same of run, whose program is not trusted either.
+func TestRunsProgramControlsNoTerminal(t *testing.T) {
+	const program = `
+h = "\x1b[2J\x07\x9b0m\u202etxt\r\ndenied: forged"
+log(h, h); metric(h, 1); print("tab\tand", "\x1b[2J", sep="")
+raise ValueError(h)
+`
+	for _, c := range []struct {
+		flags   []string
+		escaped bool
+	}{{nil, true}, {[]string{"--json"}, true}, {[]string{"--raw"}, false}} {
+		var out, said bytes.Buffer
+		command := exec.CommandContext(t.Context(), "/proc/self/exe")
+		command.Args = slices.Concat([]string{"pyisolate-node", "run"}, c.flags, []string{"-c", program})
+		command.Env, command.Stdout, command.Stderr = append(os.Environ(), mainEnv+"=1"), &out, &said
+		_ = command.Run() // the program raises
+		text := strings.ReplaceAll(out.String()+said.String(), "\t", "")
+		if controls(text) == c.escaped || c.escaped && strings.Contains(strings.Split(text, "Traceback")[0], "\ndenied: forged") {
+			t.Errorf("run %v: %q", c.flags, text)
+		}
+		if len(c.flags) == 0 && !strings.Contains(said.String(), "tab\tand\\x1b[2J\n") {
+			t.Errorf("a tab is not kept: %q", said.String())
+		}
 	}
 }
 

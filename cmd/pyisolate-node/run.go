@@ -32,7 +32,7 @@ type runOptions struct {
 	cpu                                                                                                      cpuFlag
 	wall                                                                                                     time.Duration
 	children, files                                                                                          int
-	asJSON, stats                                                                                            bool
+	asJSON, stats, raw                                                                                       bool
 }
 
 func newRun() *cobra.Command {
@@ -88,6 +88,7 @@ same: ` + governedHelp() + `.` + exitStatusHelp(),
 	f.StringVar(&o.mode, "mode", string(stack.Dev), "what becomes of a kernel layer that is missing: hardened refuses to run, dev goes without; compatibility leaves them out")
 	f.StringVar(&o.numa, "numa", "auto", "the node of the machine to run on: auto or its number")
 	f.StringVar(&o.python, "python", "", pythonUsage)
+	f.BoolVar(&o.raw, "raw", false, rawUsage)
 	f.BoolVar(&o.asJSON, "json", false, "print posts, logs, errors and statistics as JSON, one object a line")
 	f.BoolVar(&o.stats, "stats", false, "report time and memory at the end")
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
@@ -95,6 +96,12 @@ same: ` + governedHelp() + `.` + exitStatusHelp(),
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("dialect", cobra.FixedCompletions([]string{"python", "restricted"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// printer shows what the program says as cell exec does.
+func (o *runOptions) printer(c *cobra.Command) *printer {
+	out := c.OutOrStdout()
+	return &printer{out: out, err: c.ErrOrStderr(), asJSON: o.asJSON, escapes: !o.raw, escapesPosts: !o.raw && isTerminal(out)}
 }
 
 func (o *runOptions) spec(sink cell.Sink) (cell.Spec, error) {
@@ -190,7 +197,7 @@ func (o *runOptions) launchConfig() (launch.Config, error) {
 func run(c *cobra.Command, o *runOptions, args []string) error {
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	out := &printer{out: c.OutOrStdout(), err: c.ErrOrStderr(), asJSON: o.asJSON}
+	out := o.printer(c)
 	config, err := o.launchConfig()
 	if err != nil {
 		return err
