@@ -263,6 +263,9 @@ func (s *clusters) Status(context.Context, *connect.Request[pb.StatusRequest]) (
 // soon is when a certificate that has not renewed itself is worth a word: it does so a month before.
 const soon = 14 * 24 * time.Hour
 
+// draining is what a node says of itself that somebody wants to be empty, which is no problem.
+const draining = "draining"
+
 // problemsOf says what is wrong, the worst first.
 func problemsOf(s *pb.StatusResponse, st cluster.Status, all []cluster.Member, now time.Time) (found []string) {
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
@@ -283,8 +286,13 @@ func problemsOf(s *pb.StatusResponse, st cluster.Status, all []cluster.Member, n
 	}
 	var away []string
 	for _, m := range all {
-		if m.State == cluster.Failed || m.State == cluster.Unseen {
+		switch {
+		case m.State == cluster.Failed || m.State == cluster.Unseen:
 			away = append(away, m.Name)
+		case m.State == cluster.Alive && !m.Session && m.Name != s.GetNode():
+			say("node %s has no lease: it starts no cells", m.Name)
+		case m.State == cluster.Alive && m.Meta.Closed != "" && m.Meta.Closed != draining:
+			say("node %s takes no cells: it is %s", m.Name, text(m.Meta.Closed))
 		}
 	}
 	if len(away) > 0 {

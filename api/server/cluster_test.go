@@ -270,8 +270,12 @@ func TestClusterStatus(t *testing.T) {
 	in := time.Now().Add(80 * 24 * time.Hour)
 	three := func(states ...cluster.Presence) (all []cluster.Member) {
 		for i, s := range states {
-			all = append(all, cluster.Member{Name: fmt.Sprintf("n%d", i+1), Voter: true, State: s, Meta: members.Meta{Python: "cpython-314", Labels: map[string]string{"zone": "a"}}})
+			all = append(all, cluster.Member{Name: fmt.Sprintf("n%d", i+1), Voter: true, State: s, Session: true, Meta: members.Meta{Python: "cpython-314", Labels: map[string]string{"zone": "a"}}})
 		}
+		return all
+	}
+	closed := func(all []cluster.Member, why string) []cluster.Member {
+		all[1].Meta.Closed, all[1].Session = why, why != ""
 		return all
 	}
 	well := cluster.Status{Cluster: "c", Self: "n1", Leader: "n1", PolicyLeader: "n2", Voter: true, Leased: true, Current: true, Members: 3, Voters: 3, Certificate: in}
@@ -286,6 +290,9 @@ func TestClusterStatus(t *testing.T) {
 		{"one has left", func(*cluster.Status) {}, three(cluster.Alive, cluster.Alive, cluster.Left), []string{"without one more"}},
 		{"two are away", func(s *cluster.Status) { s.Leader, s.Leased = "", false }, three(cluster.Alive, cluster.Failed, cluster.Unseen),
 			[]string{"no leader of the directory", "no lease", "not seen: n2, n3", "1 of 3 voters are seen, which is no majority"}},
+		{"one starts", func(*cluster.Status) {}, closed(three(cluster.Alive, cluster.Alive, cluster.Alive), "starting"), []string{"node n2 takes no cells: it is starting"}},
+		{"one is drained", func(*cluster.Status) {}, closed(three(cluster.Alive, cluster.Alive, cluster.Alive), "draining"), nil},
+		{"one has no lease", func(*cluster.Status) {}, closed(three(cluster.Alive, cluster.Alive, cluster.Alive), ""), []string{"node n2 has no lease"}},
 		{"it was away", func(s *cluster.Status) { s.Current, s.PolicyLeader = false, "" }, three(cluster.Alive, cluster.Alive, cluster.Alive), []string{"of the policies", "caught up"}},
 		{"its log is broken", func(s *cluster.Status) { s.Failure = "entry 7 is of a newer version" }, three(cluster.Alive, cluster.Alive, cluster.Alive), []string{"entry 7"}},
 		{"its certificate lapses", func(s *cluster.Status) { s.Certificate = time.Now().Add(time.Hour) }, three(cluster.Alive, cluster.Alive, cluster.Alive), []string{"certificate"}},

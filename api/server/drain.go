@@ -37,8 +37,8 @@ type drainer struct {
 	begin  func(ctx context.Context) error // has the node take no more cells, and waits; nil: it cannot
 }
 
-// draining is how a node is to be emptied.
-type draining interface {
+// emptying is how a node is to be emptied.
+type emptying interface {
 	GetCloseCells() bool
 	GetGrace() *durationpb.Duration
 }
@@ -93,7 +93,7 @@ func (s *clusters) drainOther(ctx context.Context, c Cluster, name string, r *pb
 
 // drain has this node take no more cells, and closes those that it has, if it may. It looks for
 // them again and again: a spawn that had begun before may come to its end after.
-func (d *drainer) drain(ctx context.Context, how draining) (closed []*pb.CellRef, err error) {
+func (d *drainer) drain(ctx context.Context, how emptying) (closed []*pb.CellRef, err error) {
 	grace := defaultGrace
 	if given := how.GetGrace(); given != nil {
 		grace = given.AsDuration()

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 )
 
@@ -160,33 +162,63 @@ type clusterJSON struct {
 }
 
 func newClusterStatus() *cobra.Command {
+	var patience time.Duration
 	c := &cobra.Command{
 		Use: "status", Short: "Tell how the cluster is, as a node knows it", Args: cobra.NoArgs,
 		Long: `Tell how the cluster is, as the node that answers knows it, also while it is cut off. What is wrong
-is on standard error, a line each, and the command fails with status 8 then.`,
+is on standard error, a line each, and the command fails with status 8 then. With --wait it is asked
+again until nothing is wrong, or the time is over.`,
+		Example: "  pyisolate-node cluster status --wait 30s",
 	}
+	c.Flags().DurationVar(&patience, "wait", 0, "ask again for so long, until nothing is wrong")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
-		answer, err := r.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
+		s, err := r.clusterStatus(ctx, patience)
 		if err != nil {
 			return err
 		}
-		s := answer.Msg
-		r.show(clusterJSON{s.GetCluster(), s.GetNode(), s.GetLeader(), s.GetPolicyLeader(), s.GetMembers(), s.GetAlive(), s.GetVoters(), s.GetVotersAlive(),
-			s.GetVoter(), s.GetAuthority(), s.GetLease(), s.GetApplied(), momentOf(s.GetCertificateExpires()), listOf(s.GetGossipKeys()), listOf(s.GetProblems())},
-			"cluster %s, seen from node %s\nmembers %d, of which %d alive; voters %d, of which %d alive\nleader %s, of policies %s; applied %d\n%s\ncertificate until %s, gossip keys %s",
-			plain(s.GetCluster()), plain(s.GetNode()), s.GetMembers(), s.GetAlive(), s.GetVoters(), s.GetVotersAlive(),
-			plain(cmp.Or(s.GetLeader(), "unknown")), plain(cmp.Or(s.GetPolicyLeader(), "unknown")), s.GetApplied(), standingOf(s),
-			when(s.GetCertificateExpires()), plain(strings.Join(s.GetGossipKeys(), ", ")))
-		if len(s.GetProblems()) == 0 {
-			return nil
+		r.showStatus(s)
+		if len(s.GetProblems()) > 0 {
+			return exitStatus(statusRefused)
 		}
-		if !r.asJSON {
-			for _, problem := range s.GetProblems() {
-				fmt.Fprintln(r.err, "problem:", plain(problem))
-			}
-		}
-		return exitStatus(statusRefused)
+		return nil
 	})
+}
+
+// statusPause is between two looks of cluster status --wait.
+const statusPause = 100 * time.Millisecond
+
+// clusterStatus is the first in which nothing is wrong, or the last within the time.
+func (r *remote) clusterStatus(ctx context.Context, patience time.Duration) (*pb.StatusResponse, error) {
+	until := time.Now().Add(patience)
+	for {
+		answer, err := r.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
+		well := err == nil && len(answer.Msg.GetProblems()) == 0
+		if well || !time.Now().Before(until) || err != nil && !errors.Is(err, fault.ErrUnavailable) {
+			if err != nil {
+				return nil, err
+			}
+			return answer.Msg, nil
+		}
+		select {
+		case <-time.After(statusPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (r *remote) showStatus(s *pb.StatusResponse) {
+	r.show(clusterJSON{s.GetCluster(), s.GetNode(), s.GetLeader(), s.GetPolicyLeader(), s.GetMembers(), s.GetAlive(), s.GetVoters(), s.GetVotersAlive(),
+		s.GetVoter(), s.GetAuthority(), s.GetLease(), s.GetApplied(), momentOf(s.GetCertificateExpires()), listOf(s.GetGossipKeys()), listOf(s.GetProblems())},
+		"cluster %s, seen from node %s\nmembers %d, of which %d alive; voters %d, of which %d alive\nleader %s, of policies %s; applied %d\n%s\ncertificate until %s, gossip keys %s",
+		plain(s.GetCluster()), plain(s.GetNode()), s.GetMembers(), s.GetAlive(), s.GetVoters(), s.GetVotersAlive(),
+		plain(cmp.Or(s.GetLeader(), "unknown")), plain(cmp.Or(s.GetPolicyLeader(), "unknown")), s.GetApplied(), standingOf(s),
+		when(s.GetCertificateExpires()), plain(strings.Join(s.GetGossipKeys(), ", ")))
+	if !r.asJSON {
+		for _, problem := range s.GetProblems() {
+			_, _ = fmt.Fprintln(r.err, "problem:", plain(problem))
+		}
+	}
 }
 
 // standingOf is what the node that answers is in the cluster.
