@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	// maxLive is how many cells a node has at one time, and one tenant of it.
-	maxLive      = 4096
-	maxLiveOfOne = maxLive / 2
+	// maxLive is how many cells a node has at one time, and of them each tenant its share.
+	maxLive = 4096
 	// maxEnded is how many cells are remembered after their end, with what nobody has received
 	// of them: the latest, and of one tenant no more than maxEndedOfOne.
 	maxEnded      = 64
@@ -80,8 +79,8 @@ func (b *book) try(e *entry) (gone <-chan struct{}, same *entry, err error) {
 	if b.live >= maxLive {
 		return nil, nil, fmt.Errorf("%w: there are %d cells, which is the most: close some", policystore.ErrLimited, maxLive)
 	}
-	if b.of[e.key.tenant] >= maxLiveOfOne {
-		return nil, nil, fmt.Errorf("%w: tenant %s has %d cells, which is the most: close some", policystore.ErrLimited, e.key.tenant, maxLiveOfOne)
+	if has := b.of[e.key.tenant]; int64(has) >= share(maxLive, int64(b.live-has)) {
+		return nil, nil, fmt.Errorf("%w: tenant %s has %d cells, which is its share: close some", policystore.ErrLimited, e.key.tenant, has)
 	}
 	b.all[e.key] = e
 	b.count(e.key.tenant, 1)

@@ -128,25 +128,42 @@ func TestSpawnTakesOver(t *testing.T) {
 	}
 }
 
-// Of the cells that a node can have, one tenant has no more than its part.
+// However many of the cells that a node can have others have, one more tenant has its share.
 func TestBookBounds(t *testing.T) {
 	b := newTestBook()
-	for _, tenant := range []string{"t", "u"} {
-		for i := range maxLiveOfOne {
-			if _, err := reserve(b, cellKey{tenant, fmt.Sprint(i)}); err != nil {
+	fill := func(tenant string) (n int) {
+		for ; ; n++ {
+			_, err := reserve(b, cellKey{tenant, fmt.Sprint(n)})
+			if errors.Is(err, policystore.ErrLimited) {
+				return n
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := reserve(b, cellKey{tenant, "x"}); !errors.Is(err, policystore.ErrLimited) {
-			t.Errorf("one too many of %s: %v", tenant, err)
+	}
+	for _, c := range []struct {
+		tenant string
+		want   int
+	}{{"t", maxLive / 2}, {"u", maxLive / 4}, {"v", maxLive / 8}} {
+		if got := fill(c.tenant); got != c.want {
+			t.Errorf("%s has %d cells, want %d", c.tenant, got, c.want)
 		}
 	}
-	if _, err := reserve(b, cellKey{"v", "x"}); !errors.Is(err, policystore.ErrLimited) {
-		t.Errorf("one too many: %v", err)
+	for _, name := range []string{"0", "1"} {
+		b.happened(actors.Event{Kind: actors.Ended, Cell: actors.Address{Tenant: "t", Name: name}})
 	}
-	b.happened(actors.Event{Kind: actors.Ended, Cell: actors.Address{Tenant: "t", Name: "0"}})
-	if _, err := reserve(b, cellKey{"t", "y"}); err != nil {
-		t.Errorf("when one has ended: %v", err)
+	if _, err := reserve(b, cellKey{"t", "y"}); !errors.Is(err, policystore.ErrLimited) {
+		t.Errorf("one that has more than its share gets one: %v", err)
+	}
+	if _, err := reserve(b, cellKey{"v", "y"}); err != nil {
+		t.Errorf("one that has not: %v", err)
+	}
+	for i := range maxLive {
+		fill(fmt.Sprint("w", i))
+	}
+	if b.live != maxLive {
+		t.Errorf("%d cells, %d are possible", b.live, maxLive)
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"testing"
 
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
@@ -10,20 +11,20 @@ import (
 // However much others hold, cells can be ended, and those without a token are apart.
 func TestRooms(t *testing.T) {
 	r := newRooms()
-	fill := func(tenant string, rule rule) (n int) {
-		for ; r.enter(rule, holdersOf(policystore.Principal{TokenID: tenant, Tenant: tenant})) != nil; n++ {
+	fill := func(who policystore.Principal, rule rule) (n int) {
+		for ; r.enter(rule, holdersOf(who)) != nil; n++ {
 		}
 		return n
 	}
 	inspect, kill, check := rules[api.CellServiceInspectProcedure], rules[api.CellServiceKillProcedure], rules[healthCheck]
 	got := 0
-	for _, tenant := range []string{"a", "b", "c", "d", "e"} {
-		got += fill(tenant, inspect)
+	for i := range 2 * shortSlots {
+		got += fill(bound(fmt.Sprint("t", i), fmt.Sprint(i)), inspect)
 	}
 	if got != shortSlots {
 		t.Errorf("%d short calls", got)
 	}
-	if got := fill("f", kill); got != stopSlots/4 {
+	if got := fill(bound("f", "f"), kill); got != stopSlots/4 {
 		t.Errorf("%d calls that end cells, and one tenant's token has a quarter of %d", got, stopSlots)
 	}
 	for _, c := range []struct {

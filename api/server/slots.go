@@ -7,18 +7,23 @@ import (
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
-// slots bound what is under way, in all and of each holder. Methods may be called from any
-// goroutine.
+// slots bound what is under way, in all and of each holder. Whoever holds none finds some,
+// however much others hold: see share. Methods may be called from any goroutine.
 type slots struct {
 	all int64
-	one int64 // of the outermost of a call's holders
+	one int64 // the most of the outermost of a call's holders
 
 	mu   sync.Mutex
 	used int64
 	by   map[string]int64
 }
 
-// newSlots has n, and of them a half for one.
+// share is what one may have of all when others hold that much: as much as it leaves free. One
+// alone may so have a half, two a third each, and who comes next always half of what is left; who
+// has more, because it came first, gets no more until it has given back what it has too much.
+func share(all, others int64) int64 { return max(1, (all-others)/2) }
+
+// newSlots has n.
 func newSlots(n int64) *slots { return newShares(n, n/2) }
 
 func newShares(all, one int64) *slots { return &slots{all: all, one: one, by: map[string]int64{}} }
@@ -39,7 +44,9 @@ func tenantHolder(tenant string) string { return "tenant " + tenant }
 
 // most is what the holder at i may have: the outermost its share, one within it a half of that.
 func (s *slots) most(who holders, i int) int64 {
-	return max(1, s.one>>(len(who)-1-i))
+	outermost := len(who) - 1
+	of := min(s.one, share(s.all, s.used-s.by[who[outermost]]))
+	return max(1, of>>(outermost-i))
 }
 
 // take says whether there were n; it never waits. What is taken is to be given back.
