@@ -2,6 +2,8 @@ package policystore
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -155,4 +157,31 @@ func TestWrongDirectory(t *testing.T) {
 	if _, err := Open(t.Context(), Config{Dir: t.TempDir(), Cluster: &Cluster{}}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a cluster without a transport: %v", err)
 	}
+}
+
+// TestLostMajority makes a new cluster of what one node of an old one has.
+func TestLostMajority(t *testing.T) {
+	w := startGroup(t, 3)
+	putAnywhere(t, w, "agreed")
+	w.waitEqual(t)
+	left := w.follower(t)
+	for _, n := range w.all() {
+		mustClose(t, n.Store)
+	}
+	for _, name := range []string{logFile, snapDir} {
+		if err := os.RemoveAll(filepath.Join(left.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Recover(Config{Dir: left.dir}, nil); err != nil {
+		t.Fatal(err)
+	}
+	again := startFounded(t, left.dir)
+	again.start(t, "n1", Config{}, Cluster{})
+	join(t, again, "n1", true)
+	if v, err := again.nodes["n1"].Get(t.Context(), "etl", 0, Linearizable); err != nil || string(v.Text) != "agreed" {
+		t.Errorf("%q, %v", v.Text, err)
+	}
+	putAnywhere(t, again, "and on")
+	again.waitEqual(t)
 }
