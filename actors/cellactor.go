@@ -179,7 +179,7 @@ func (a *cellActor) do(r *request, c cell.Cell, epoch uint64) {
 		reply.Err = late
 	case c != nil:
 		ctx, done := a.system.observe(r, epoch)
-		reply = perform(ctx, c, r.env.Body)
+		reply = perform(ctx, c, epoch, r.env.Body)
 		done(reply)
 	}
 	reply.Epoch = epoch

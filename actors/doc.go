@@ -10,8 +10,8 @@
 // node enters with [System.Begin] and [System.PublishHere], and goes no further.
 //
 // Order: what one sender asks of one cell is begun in the order in which it was asked, in two
-// lines: what runs code (Exec, Call), and what is put into the inbox (Post). Everything else
-// waits for nobody.
+// lines: what runs code (Exec, Call) or takes it out (Snapshot), and what is put into the inbox
+// (Post). Everything else waits for nobody.
 //
 // At most once: an envelope that has an id which was seen is not done again; it is answered as
 // the first was, unless that was not begun. An envelope that names a life is refused by any other

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"time"
@@ -46,7 +47,7 @@ type Envelope struct {
 	Body             Body
 }
 
-// Body is what is asked: Exec, Call, Post, Recv, Inspect, Reload, Quarantine, Kill or Close.
+// Body is what is asked: Exec, Call, Post, Snapshot, Recv, Inspect, Reload, Quarantine, Kill or Close.
 type Body interface {
 	// size is what it takes of the credit, in bytes.
 	size() int
@@ -57,7 +58,7 @@ type Body interface {
 type line uint8
 
 const (
-	runs  line = iota // for what runs code
+	runs  line = iota // for what runs code, or takes it out
 	posts             // for what is put into the inbox
 	lines             // so many have an order; the others wait for nobody
 	waits             // may take long
@@ -73,6 +74,12 @@ type (
 	Call struct{ Invocation cell.Invocation }
 	// Post appends to the inbox that the guest's recv reads. It is answered when it is there.
 	Post struct{ Value cell.Value }
+	// Snapshot has Take take the cell's state out, in the line of what runs code, and is answered
+	// by what Take returns. Take is told of which incarnation it is, and may leave the cell frozen.
+	// It is for cells of this node alone.
+	Snapshot struct {
+		Take func(ctx context.Context, c cell.Checkpointer, epoch uint64) (cell.Value, error)
+	}
 	// Recv takes what the guest posted: at least one item, waiting for it until the deadline,
 	// and what else is there, up to Max items or about 1 MiB.
 	Recv struct {
@@ -106,6 +113,7 @@ func (b Call) size() int {
 }
 
 func (b Post) size() int     { return len(b.Value.Data) }
+func (Snapshot) size() int   { return 0 }
 func (Recv) size() int       { return 0 }
 func (Inspect) size() int    { return 0 }
 func (Reload) size() int     { return 0 }
@@ -116,6 +124,7 @@ func (Close) size() int      { return 0 }
 func (Exec) line() line       { return runs }
 func (Call) line() line       { return runs }
 func (Post) line() line       { return posts }
+func (Snapshot) line() line   { return runs }
 func (Recv) line() line       { return waits }
 func (Inspect) line() line    { return looks }
 func (Reload) line() line     { return ends }

@@ -13,7 +13,7 @@ type Operation struct {
 	Waited time.Duration
 }
 
-// Name of a body: exec, call, send, recv, inspect, reload, quarantine, kill or close.
+// Name of a body: exec, call, send, snapshot, recv, inspect, reload, quarantine, kill or close.
 func Name(b Body) string {
 	switch b.(type) {
 	case Exec:
@@ -22,6 +22,8 @@ func Name(b Body) string {
 		return "call"
 	case Post:
 		return "send"
+	case Snapshot:
+		return "snapshot"
 	case Recv:
 		return "recv"
 	case Inspect:

@@ -116,7 +116,7 @@ func (r *request) wait(gone <-chan struct{}) Reply {
 }
 
 // perform does what a body says to a cell.
-func perform(ctx context.Context, c cell.Cell, b Body) (r Reply) {
+func perform(ctx context.Context, c cell.Cell, epoch uint64, b Body) (r Reply) {
 	defer recovered(&r.Err)
 	switch b := b.(type) {
 	case Exec:
@@ -125,6 +125,8 @@ func perform(ctx context.Context, c cell.Cell, b Body) (r Reply) {
 		r.Value, r.Err = c.Call(ctx, b.Invocation)
 	case Post:
 		r.Err = c.Send(ctx, b.Value)
+	case Snapshot:
+		r.Value, r.Err = b.Take(ctx, c, epoch)
 	case Recv:
 		r.Items, r.Err = receive(ctx, c, b)
 	case Inspect:

@@ -38,6 +38,9 @@ const (
 	defaultChunk = 256 << 10
 )
 
+// MaxTerms bounds what a checkpoint says of how its cell was spawned, in bytes.
+const MaxTerms = 2 << 20
+
 // Compression of the state.
 const (
 	Zstd = "zstd"
@@ -58,6 +61,9 @@ type Header struct {
 	// Backend that it ran on. A weaker one may not restore it.
 	Backend string    `json:"backend,omitempty"`
 	Created time.Time `json:"created"`
+	// Terms is how many of the sealed bytes, from the first on, say how the cell was spawned; the
+	// state comes behind them.
+	Terms int `json:"terms,omitempty"`
 	// Compression is Zstd, the default, or None; Chunk the plaintext of a chunk in bytes,
 	// default 256 KiB.
 	Compression string `json:"compression"`
@@ -95,6 +101,8 @@ func (h Header) valid() error {
 		return fmt.Errorf("%w: compression %.32q is not known; run a newer version", ErrFormat, h.Compression)
 	case h.Chunk < minChunk || h.Chunk > maxChunk:
 		return fmt.Errorf("%w: chunks of %d bytes; %d to %d are possible", ErrFormat, h.Chunk, minChunk, maxChunk)
+	case h.Terms < 0 || h.Terms > MaxTerms:
+		return fmt.Errorf("%w: %d bytes say how the cell was spawned; %d is the most", ErrFormat, h.Terms, MaxTerms)
 	case len(h.Key.Salt) != saltSize || h.Key.ID == "":
 		return fmt.Errorf("%w: it names no key", ErrFormat)
 	}

@@ -99,6 +99,26 @@ type Config struct {
 	ClusterLease   time.Duration `koanf:"cluster-lease"`
 	ClusterTimeout time.Duration `koanf:"cluster-timeout"`
 
+	// What follows is about checkpoints, which are kept in Data.
+
+	// CheckpointEvery is how often cells are checkpointed that say nothing about it, and neither do
+	// their policies: at least 1 s; default never. CheckpointDrain has such cells checkpointed when
+	// the node ends.
+	CheckpointEvery time.Duration `koanf:"checkpoint-every"`
+	CheckpointDrain bool          `koanf:"checkpoint-drain"`
+	// CheckpointKeep is how many of each cell are kept, the newest; default 8, negative: all.
+	// CheckpointAge is when one is removed; default never.
+	CheckpointKeep int           `koanf:"checkpoint-keep"`
+	CheckpointAge  time.Duration `koanf:"checkpoint-age"`
+	// CheckpointBytes of all of them, and CheckpointTenantBytes and CheckpointTenantCount of one
+	// tenant's. Defaults: any, 16 GiB, 1024; negative: any.
+	CheckpointBytes       int64 `koanf:"checkpoint-bytes"`
+	CheckpointTenantBytes int64 `koanf:"checkpoint-tenant-bytes"`
+	CheckpointTenantCount int   `koanf:"checkpoint-tenant-count"`
+	// CheckpointSecret is a file of at least 16 bytes without which the ring of keys in Data opens
+	// nothing. Default: none; who reads the ring can open all checkpoints.
+	CheckpointSecret string `koanf:"checkpoint-secret"`
+
 	// Pages are served beside the API, by path, those of the node's own included that are to be
 	// replaced.
 	Pages map[string]server.Page `koanf:"-"`
@@ -122,6 +142,11 @@ const NoSocket = "none"
 const (
 	DefaultDrainTimeout = 10 * time.Second
 	MaxDrainTimeout     = 10 * time.Minute
+
+	DefaultCheckpointKeep        = 8
+	DefaultCheckpointTenantBytes = 16 << 30
+	DefaultCheckpointTenantCount = 1024
+	MinCheckpointEvery           = time.Second
 
 	DefaultClusterLease   = 3 * time.Second
 	MinClusterLease       = time.Second
@@ -172,7 +197,7 @@ func (c Config) withDefaults() Config {
 	if c.Socket == "" {
 		c.Socket, _ = DefaultSocket()
 	}
-	for _, path := range []*string{&c.Data, &c.Socket, &c.Store, &c.TLSCert, &c.TLSKey} {
+	for _, path := range []*string{&c.Data, &c.Socket, &c.Store, &c.TLSCert, &c.TLSKey, &c.CheckpointSecret} {
 		if whole, err := filepath.Abs(*path); err == nil && *path != "" && *path != NoSocket {
 			*path = whole
 		}
@@ -186,6 +211,9 @@ func (c Config) withDefaults() Config {
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, DefaultDrainTimeout)
 	c.ClusterLease = cmp.Or(c.ClusterLease, DefaultClusterLease)
 	c.ClusterTimeout = cmp.Or(c.ClusterTimeout, DefaultClusterTimeout)
+	c.CheckpointKeep = cmp.Or(c.CheckpointKeep, DefaultCheckpointKeep)
+	c.CheckpointTenantBytes = cmp.Or(c.CheckpointTenantBytes, DefaultCheckpointTenantBytes)
+	c.CheckpointTenantCount = cmp.Or(c.CheckpointTenantCount, DefaultCheckpointTenantCount)
 	c.Version = cmp.Or(c.Version, "unknown")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

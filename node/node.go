@@ -73,6 +73,10 @@ type Node struct {
 	fabric    *fabric.Fabric   // nil: it is by itself
 	cluster   *cluster.Cluster // so is it
 
+	checkpoints *server.Checkpoints
+	pruning     context.CancelFunc // nil: nobody prunes
+	abi         atomic.Value       // string: of its cells; none: not known yet
+
 	cells   *spawner
 	self    atomic.Pointer[members.Meta] // what it says of itself that does not change; nil: not known yet
 	lease   atomic.Int64                 // until when hosts may run guests; 0: for ever
@@ -120,6 +124,7 @@ func (n *Node) drainInTime() error {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	err := n.Drain(ctx)
+	n.save()
 	if errors.Is(err, context.DeadlineExceeded) {
 		n.logger.Warn("operations were still under way when the node ended", slog.Duration("after", within), slog.Int64("operations", n.cells.underWay()))
 		return nil
@@ -162,6 +167,7 @@ func (n *Node) closeParts() (err error) {
 	if n.fabric != nil {
 		n.fabric.Leave()
 	}
+	n.stopPruning()
 	if n.server != nil {
 		err = errors.Join(err, n.server.Close(ctx))
 	}

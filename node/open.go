@@ -41,6 +41,7 @@ func (n *Node) open(ctx context.Context) error {
 		n.openCluster,
 		n.openObserver,
 		n.openStore,
+		n.openCheckpoints,
 		n.openBroker,
 		n.openServer,
 		n.listen,
@@ -100,6 +101,7 @@ func (n *Node) openBroker(context.Context) error {
 func (n *Node) openServer(context.Context) (err error) {
 	config := server.Config{Store: n.store, Refresher: n.refresher, Reloader: n.reloader, Spawner: n.cells,
 		Broker: n.broker, Backend: n.launchConfig().Backend(), Logger: n.logger, Observer: n.observer.Observer, Node: n.describe, Extra: n.pages()}
+	config.Checkpoints = n.checkpoints
 	n.joinCluster(&config)
 	if n.server, err = server.New(config); err != nil {
 		return err
@@ -131,6 +133,7 @@ func (n *Node) openCells(ctx context.Context) (err error) {
 	if n.python, config.Python, err = FindPython(ctx, pydist.Options{Python: n.config.Python, Progress: n.config.Progress}); err != nil {
 		return err
 	}
+	n.abi.Store(pythonABI(n.python))
 	if n.launcher, err = launch.New(config); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -172,6 +173,18 @@ func (c *counted) Exec(ctx context.Context, src cell.Source) error {
 func (c *counted) Call(ctx context.Context, inv cell.Invocation) (cell.Value, error) {
 	defer c.by.operate()()
 	return c.Cell.Call(ctx, inv)
+}
+
+// Snapshot implements cell.Cell.
+func (c *counted) Snapshot(ctx context.Context, to func([]byte) error) (cell.Snapshot, error) {
+	defer c.by.operate()()
+	return c.Cell.Snapshot(ctx, to)
+}
+
+// Restore implements cell.Cell.
+func (c *counted) Restore(ctx context.Context, from io.Reader) error {
+	defer c.by.operate()()
+	return c.Cell.Restore(ctx, from)
 }
 
 // Warm says whether a worker was ready for it, as its launcher does.

@@ -57,6 +57,7 @@ func (c Config) Validate() error {
 	if err := telemetry.CheckGuestTags(c.MetricTags); err != nil {
 		found.add("metric-tags", strings.ReplaceAll(err.Error(), "\n", "; "), fmt.Sprintf("write %d names at most that differ in letters, digits or _", telemetry.MaxGuestTags))
 	}
+	c.checkCheckpoints(&found)
 	if c.DrainTimeout > MaxDrainTimeout {
 		found.add("drain-timeout", c.DrainTimeout.String()+" is too long", "write 0s to "+MaxDrainTimeout.String())
 	}

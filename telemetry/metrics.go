@@ -22,9 +22,9 @@ type Metrics struct {
 	guests       *guests
 	read         *reader
 
-	spawns, operations, waits, reloads, requests, calls                 *prometheus.HistogramVec
-	kills, denials, hostStarts, hostEnds, items, bytes, carried, alerts *prometheus.CounterVec
-	serving                                                             prometheus.Gauge
+	spawns, operations, waits, reloads, requests, calls, checkpoints                  *prometheus.HistogramVec
+	kills, denials, hostStarts, hostEnds, items, bytes, carried, alerts, checkpointed *prometheus.CounterVec
+	serving                                                                           prometheus.Gauge
 }
 
 // Option of [NewMetrics].
@@ -60,7 +60,7 @@ func NewMetrics(with ...Option) *Metrics {
 		ConstLabels: prometheus.Labels{"version": o.version, "python": o.python, "go": runtime.Version()}})
 	build.Set(1)
 	m.registry.MustRegister(build, m.policies, m.guests, m.read, m.serving,
-		m.spawns, m.operations, m.waits, m.reloads, m.requests, m.calls,
+		m.spawns, m.operations, m.waits, m.reloads, m.requests, m.calls, m.checkpoints, m.checkpointed,
 		m.kills, m.denials, m.hostStarts, m.hostEnds, m.items, m.bytes, m.carried, m.alerts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

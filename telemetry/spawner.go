@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -158,6 +159,22 @@ func (c *observed) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, 
 	done, err := c.Cell.Reload(ctx, r)
 	op.end(err)
 	return done, err
+}
+
+// Snapshot implements cell.Cell.
+func (c *observed) Snapshot(ctx context.Context, to func([]byte) error) (cell.Snapshot, error) {
+	ctx, op := c.begin(ctx, "snapshot", "cell.snapshot")
+	s, err := c.Cell.Snapshot(ctx, to)
+	op.end(err)
+	return s, err
+}
+
+// Restore implements cell.Cell.
+func (c *observed) Restore(ctx context.Context, from io.Reader) error {
+	ctx, op := c.begin(ctx, "restore", "cell.restore")
+	err := c.Cell.Restore(ctx, from)
+	op.end(err)
+	return err
 }
 
 // Quarantine implements cell.Cell. It is an event here: for its actor, the cell goes on.

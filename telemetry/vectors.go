@@ -20,11 +20,12 @@ var (
 	backends        = newWords(0, string(cell.SubInterpreter), string(cell.Process))
 	outcomes        = newWords(0, outcomeNames()...)
 	requestOutcomes = newWords(0, requestOutcomeNames()...)
-	operations      = newWords(0, "exec", "call", "send", "recv", "inspect", "reload", "quarantine", "kill", "close")
+	operations      = newWords(0, "exec", "call", "send", "recv", "snapshot", "restore", "inspect", "reload", "quarantine", "kill", "close")
 	layers          = newWords(0, "guest", "broker", "kernel")
 	limits          = newWords(0, "memory", "cpu", "cpu_window", "wall", "output", "children", "network")
 	hostReasons     = newWords(0, "closed", "idle", "retired", "killed", "died")
 	directions      = newWords(0, "in", "out")
+	checkpointing   = newWords(0, "save", "restore")
 	deliveries      = newWords(0, "delivered", "failed", "lost")
 	codes           = newWords(0, "ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
 		"permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented", "internal",
@@ -71,6 +72,8 @@ func (m *Metrics) makeVectors() {
 	m.items = counter("pyisolate_cell_items_total", "Items put into inboxes (in) and taken from outboxes (out).", "direction")
 	m.bytes = counter("pyisolate_cell_items_bytes_total", "Bytes of items put into inboxes (in) and taken from outboxes (out).", "direction")
 	m.carried = counter("pyisolate_capability_bytes_total", "Bytes of what guests asked the broker for (in) and were answered (out).", "direction")
+	m.checkpoints = histogram("pyisolate_checkpoint_duration_seconds", "How long it took until a checkpoint was kept (save) or a cell had its state (restore), or not.", slow, "op", "outcome")
+	m.checkpointed = counter("pyisolate_checkpoint_bytes_total", "Bytes of checkpoints that were kept (save) and restored (restore), sealed.", "op")
 	m.alerts = counter("pyisolate_webhook_events_total", "Events for webhooks, by what became of them.", "webhook", "outcome")
 	m.serving = prometheus.NewGauge(prometheus.GaugeOpts{Name: "pyisolate_api_requests_in_flight", Help: "Calls of the API that are under way, streams included."})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell/launch"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/live"
+	"github.com/pyisolate/pyisolate/telemetry"
 	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
 
@@ -28,19 +29,20 @@ type Spawner interface {
 // cells serves CellService. What it asks of a cell goes through the cell's actor.
 type cells struct {
 	api.UnimplementedCellServiceHandler
-	logger   *slog.Logger
-	store    *policystore.Store
-	spawner  Spawner
-	counts   func() launch.Stats // of the spawner; nil: nobody counts
-	broker   *capability.Broker
-	reloader *live.Reloader
-	backend  cell.Backend
-	judge    *judge
-	compiled *compiled
-	book     *book
-	node     func() string // the name of this one
-	fabric   Fabric        // nil: there are no other nodes
-	actors   *actors.System
+	logger      *slog.Logger
+	store       *policystore.Store
+	spawner     Spawner
+	counts      func() launch.Stats // of the spawner; nil: nobody counts
+	broker      *capability.Broker
+	reloader    *live.Reloader
+	backend     cell.Backend
+	judge       *judge
+	observer    *telemetry.Observer
+	checkpoints *Checkpoints // nil: it keeps none
+	compiled    *compiled
+	book        *book
+	node        func() string // the name of this one
+	actors      *actors.System
 }
 
 var _ api.CellServiceHandler = (*cells)(nil)

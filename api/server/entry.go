@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/actors"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 )
 
@@ -24,7 +25,10 @@ type entry struct {
 	key       cellKey
 	id        string // of the cell, in all of its incarnations; no other cell of any node has it
 	terms     terms
-	spawnedBy actors.ID // hash of the spawn's request_id; zero: none
+	spawnedBy actors.ID        // hash of the spawn's request_id; zero: none
+	asked     *pb.SpawnRequest // how it was spawned, for its checkpoints; set before the first incarnation
+	from      string           // the checkpoint that the first incarnation begins with; "": none
+	touched   touched
 	said      *sayings
 	kept      kept
 
@@ -35,6 +39,7 @@ type entry struct {
 	lastDenial atomic.Pointer[reachedDenial]
 
 	mu       sync.Mutex
+	last     string // its newest checkpoint
 	started  time.Time
 	now      *resident // nil before the first
 	epoch    uint64    // of now
@@ -54,6 +59,7 @@ type reachedDenial struct {
 
 func newEntry(k cellKey, t terms, spawnedBy actors.ID) *entry {
 	return &entry{key: k, id: newCellID(), terms: t, spawnedBy: spawnedBy, said: newSayings(), waiting: starting, started: time.Now(),
+		touched: touched{full: make(chan struct{}, 1)},
 		spawned: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{})}
 }
 

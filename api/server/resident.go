@@ -11,6 +11,7 @@ import (
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/effect"
+	"github.com/pyisolate/pyisolate/policystore/document"
 	"github.com/pyisolate/pyisolate/policystore/live"
 	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
@@ -25,6 +26,8 @@ type resident struct {
 	cell      cell.Cell      // set before anybody else has the resident
 	following *live.Followed // nil: the version is fixed
 	owned     atomic.Uint64  // its epoch, once its actor has it; until then nobody knows it but who starts it
+
+	saving document.Checkpoint // when it is checkpointed
 
 	mu      sync.Mutex
 	inForce live.Revision

@@ -48,7 +48,7 @@ func (r *rooms) enter(rule rule, who holders) *slots {
 
 // counted is where a request's bytes are counted, nil: nowhere.
 func (r *rooms) counted(rule rule) *slots {
-	if rule.open || rule.stops {
+	if rule.open || rule.stops || rule.streams {
 		return nil
 	}
 	return r.bytes

@@ -22,6 +22,8 @@ type rule struct {
 	everywhere bool
 	// open to anybody, without a token; local: to the node's own user and root alone.
 	open, local bool
+	// streams: its request is a stream, which is not held.
+	streams bool
 	// large is the most that a request of it may have, in bytes; 0: smallMessage.
 	large int64
 }
@@ -94,10 +96,13 @@ var rules = map[string]rule{
 	api.CellServiceKillProcedure:       {role: policystore.Operator, within: shortCall, stops: true},
 	api.CellServiceCloseProcedure:      {role: policystore.Operator, within: time.Minute, long: true, stops: true},
 
-	api.CellServiceCheckpointProcedure:      {role: policystore.Operator, within: time.Minute, long: true},
-	api.CellServiceListCheckpointsProcedure: {role: policystore.Viewer, within: shortCall},
-	api.CellServiceRestoreProcedure:         {role: policystore.Operator, within: time.Minute, long: true},
-	api.CellServiceMigrateProcedure:         {role: policystore.Operator, long: true},
+	api.CellServiceCheckpointProcedure:       {role: policystore.Operator, within: time.Minute, long: true},
+	api.CellServiceListCheckpointsProcedure:  {role: policystore.Viewer, within: shortCall},
+	api.CellServiceRestoreProcedure:          {role: policystore.Operator, within: time.Minute, long: true},
+	api.CellServiceDeleteCheckpointProcedure: {role: policystore.Operator, within: shortCall},
+	api.CellServiceExportCheckpointProcedure: {role: policystore.Operator, long: true},
+	api.CellServiceImportCheckpointProcedure: {role: policystore.Operator, within: 10 * time.Minute, long: true, streams: true, large: maxImport},
+	api.CellServiceMigrateProcedure:          {role: policystore.Operator, long: true},
 
 	api.NodeServiceListNodesProcedure: {role: policystore.Viewer, within: shortCall},
 	api.NodeServiceEventsProcedure:    {role: policystore.Viewer, long: true},

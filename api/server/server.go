@@ -62,6 +62,8 @@ type Config struct {
 	// Drain has the node take no more cells, and waits until nothing is under way in those that it
 	// has, or ctx ends. Nil: it cannot.
 	Drain func(ctx context.Context) error
+	// Checkpoints is where cells' states are kept; nil: they are not.
+	Checkpoints *Checkpoints
 	// Extra are pages beside the calls, by path: one that ends with a slash has all below it.
 	Extra map[string]Page
 	// Rate is how many calls a second one principal, and all of one tenant, may begin, in the long
@@ -95,6 +97,8 @@ type Server struct {
 	actors *actors.System
 	ending context.Context // done when the server is
 	end    context.CancelCauseFunc
+
+	saveAll func(ctx context.Context) (saved, failed int) // of the cells
 }
 
 // New returns a server that listens nowhere yet.
@@ -148,8 +152,10 @@ func (s *Server) handler(c Config) http.Handler {
 	j := &judge{document.Options{Keys: c.Keys, Grant: builtin.CheckScope}, newTurns(maxJudging)}
 	mux := http.NewServeMux()
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher, judge: j}, options(maxPolicyMessage)))
-	mux.Handle(api.NewCellServiceHandler(c.everywhere(s.cells(c, j)), options(maxCellMessage)))
-	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub(), peers: newPeers(c.Fabric)}, options(smallMessage)))
+	own := s.cells(c, j)
+	s.saveAll = own.saveAll
+	mux.Handle(api.NewCellServiceHandler(own, options(maxCellMessage)))
+	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub()}, options(smallMessage)))
 	mux.Handle(api.NewClusterServiceHandler(s.clusters(c), options(smallMessage)))
 	s.handleStandard(mux, options(smallMessage))
 	pages := maps.Clone(c.Extra)
@@ -165,11 +171,8 @@ func (s *Server) handler(c Config) http.Handler {
 // cells are those that the configuration makes.
 func (s *Server) cells(c Config, j *judge) *cells {
 	out := &cells{logger: c.Logger, store: c.Store, spawner: c.Observer.Spawner(c.Spawner), broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, judge: j, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }, fabric: c.Fabric}
-	switch {
-	case c.Fabric != nil:
-		out.node = c.Fabric.Self
-	case c.Node != nil:
+		backend: c.Backend, judge: j, observer: c.Observer, checkpoints: c.Checkpoints, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }}
+	if c.Node != nil {
 		out.node = sync.OnceValue(func() string { return c.Node().GetId() })
 	}
 	if launcher, ok := c.Spawner.(interface{ Stats() launch.Stats }); ok {

@@ -97,6 +97,10 @@ func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err er
 	if err != nil {
 		return err
 	}
+	if _, err := s.checkpointing(r.GetCheckpoint(), nil); err != nil {
+		return err
+	}
+	e.asked = recorded(r)
 	restart, err := restartOf(r.GetRestart(), first.Compiled.Restart)
 	if err != nil {
 		return err
@@ -134,6 +138,9 @@ func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revi
 		return nil, err
 	}
 	spec := cell.Spec{Tenant: e.key.tenant, Name: e.key.name, Backend: cmp.Or(e.terms.backend, s.backend)}
+	if document.Stronger(e.terms.floor, spec.Backend) {
+		spec.Backend = e.terms.floor
+	}
 	if err := now.Compiled.Apply(&spec); err != nil {
 		return nil, err
 	}
@@ -156,12 +163,24 @@ func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revi
 	if r.cell, err = s.spawner.Spawn(ctx, spec); err != nil {
 		return nil, err
 	}
+	if r.saving, err = s.checkpointing(e.asked.GetCheckpoint(), now.Compiled.Checkpoint); err != nil {
+		r.cell.Kill("it cannot be checkpointed as it is to be")
+		return nil, err
+	}
+	if r.saving != (document.Checkpoint{}) {
+		e.touched.watch(r.saving.Messages)
+		r.cell = &counting{r.cell, &e.touched}
+	}
 	if err := s.follow(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := s.fill(ctx, r, epoch, now); err != nil {
 		return nil, err
 	}
 	started = true
 	e.begun(epoch, r)
 	s.book.ends.Go(func() {
+		s.autosave(r, epoch)
 		<-r.cell.Done()
 		r.end()
 	})

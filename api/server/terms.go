@@ -35,6 +35,7 @@ type terms struct {
 	imports []string           // of the policy's only these; nil: all
 	limits  cell.Limits        // where lower than the policy's
 	backend cell.Backend       // "": the policy's, or the node's
+	floor   cell.Backend       // at least this one, whatever policy and node say
 	// weaken says that whoever spawned it may choose a weaker boundary than the node's.
 	weaken bool
 }

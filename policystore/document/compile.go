@@ -90,6 +90,10 @@ func (c *compiling) simple() {
 		restart := s.restart.value
 		out.Restart = &restart
 	}
+	if s.checkpoint.set {
+		checkpoint := s.checkpoint.value
+		out.Checkpoint = &checkpoint
+	}
 }
 
 // grants lists those of the sandbox, by name.

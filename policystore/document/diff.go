@@ -164,6 +164,12 @@ var others = []struct {
 		}
 		return fmt.Sprintf("%s, %d in %s", c.Restart.Strategy, c.Restart.Max, FormatDuration(c.Restart.Within))
 	}},
+	{"checkpoint", func(c *Compiled) string {
+		if c.Checkpoint == nil {
+			return ""
+		}
+		return c.Checkpoint.String()
+	}},
 }
 
 func gainedImports(from, to []string) (gained []string) {

@@ -120,6 +120,8 @@ type Compiled struct {
 	Grants []capability.Grant
 	// Restart is for the supervisor; nil where the document is silent.
 	Restart *Restart
+	// Checkpoint is for the node; nil where the document is silent.
+	Checkpoint *Checkpoint
 	// Names are the host names that rules permit, sorted, lower case.
 	Names []string
 	// Unresolved are those of Names that have no address at the moment, or one that gives no

@@ -99,6 +99,8 @@ var keys = []*key{
 		doc: "assertions about what the cell does, as docs/contracts.md has them", fallback: "none"},
 	{name: "restart", of: func(s *sandbox) field { return &s.restart }, layer: layerNode,
 		doc: "what becomes of a cell that ended by a fault", fallback: "nothing"},
+	{name: "checkpoint", of: func(s *sandbox) field { return &s.checkpoint }, layer: layerNode,
+		doc: "when the cell's state is kept, beside requests for it", fallback: "as the node is configured"},
 }
 
 var keysByName = func() map[string]*key {
@@ -140,6 +142,7 @@ type sandbox struct {
 	capabilities              grants
 	contracts                 contracts
 	restart                   restart
+	checkpoint                checkpoint
 	extra                     []extra
 }
 

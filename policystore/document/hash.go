@@ -25,11 +25,13 @@ type meaning struct {
 	Restart *Restart           `json:"restart"`
 	Names   []string           `json:"names"`
 	Extra   map[string]string  `json:"extra"`
+
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 }
 
 func (c *Compiled) hash() [32]byte {
 	m := meaning{Imports: c.Imports, Backend: c.Backend, Dialect: c.Dialect, NUMA: c.NUMA, Limits: c.Limits,
-		Policy: c.Policy, Restart: c.Restart, Names: c.Names, Extra: c.extraSource}
+		Policy: c.Policy, Restart: c.Restart, Names: c.Names, Extra: c.extraSource, Checkpoint: c.Checkpoint}
 	for _, g := range c.Grants {
 		g.Rule = "" // a place, which moves
 		m.Grants = append(m.Grants, g)

@@ -13,7 +13,7 @@ import (
 )
 
 // The tables of docs/policy.md between these comments are made from the keys.
-var tableRE = regexp.MustCompile(`(?s)(<!-- (keys|restart) -->\n).*?(<!-- end -->)`)
+var tableRE = regexp.MustCompile(`(?s)(<!-- (keys|restart|checkpoint) -->\n).*?(<!-- end -->)`)
 
 func updating() bool { return flag.Lookup("update").Value.String() == "true" }
 
@@ -23,7 +23,7 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tables := map[string]string{"keys": referenceTable(keys, true), "restart": referenceTable(restartKeys, false)}
+	tables := map[string]string{"keys": referenceTable(keys, true), "restart": referenceTable(restartKeys, false), "checkpoint": referenceTable(checkpointKeys, false)}
 	want := tableRE.ReplaceAllStringFunc(string(text), func(part string) string {
 		m := tableRE.FindStringSubmatch(part)
 		return m[1] + tables[m[2]] + m[3]
@@ -63,11 +63,11 @@ func referenceTable(keys []*key, layers bool) string {
 // describe is a key's type and range in words.
 func (k *key) describe() (kind, between string) {
 	to := func(show func(int64) string) string { return show(k.least) + " to " + show(k.most) }
-	if k.of == nil { // of restart
+	if k.of == nil { // of restart or checkpoint
 		switch {
 		case k.choices != nil:
 			return "word", strings.Join(k.choices, ", ")
-		case k.most > 1<<20:
+		case k.most > 1_000_000_000:
 			return "duration", to(shownDuration)
 		}
 		return "number", to(plainNumber)
@@ -95,7 +95,7 @@ func (k *key) describe() (kind, between string) {
 		return "map of grants", "one a name"
 	case *contracts:
 		return "texts", "128 assertions, 16KiB"
-	case *restart:
+	case *restart, *checkpoint:
 		return "map", "see below"
 	}
 	return "unknown", ""

@@ -127,14 +127,19 @@ func (g *grants) schema(*key) schema {
 
 func (c *contracts) schema(*key) schema { return oneOrMore(schema{"type": "string"}) }
 
-func (s *restart) schema(*key) schema {
+func (s *restart) schema(*key) schema { return mapSchema(restartKeys) }
+
+func (s *checkpoint) schema(*key) schema { return mapSchema(checkpointKeys) }
+
+// mapSchema is of a map of durations, counts and words.
+func mapSchema(keys []*key) schema {
 	properties := schema{}
-	for _, k := range restartKeys {
+	for _, k := range keys {
 		var f field = &duration{}
 		switch {
 		case k.choices != nil:
 			f = &word{}
-		case k.most <= 1000:
+		case k.most <= 1_000_000_000:
 			f = &count{}
 		}
 		properties[k.name] = described(k.doc, f.schema(k))

@@ -7,7 +7,7 @@ import "github.com/pyisolate/pyisolate/kernel/policy"
 // no grant. Its hash is another one.
 func (c *Compiled) Withhold() *Compiled {
 	w := &Compiled{Sandbox: c.Sandbox, File: c.File, Backend: c.Backend, Dialect: c.Dialect, NUMA: c.NUMA, Limits: c.Limits,
-		Restart: c.Restart, Extra: c.Extra, extraSource: c.extraSource, keys: c.keys}
+		Restart: c.Restart, Checkpoint: c.Checkpoint, Extra: c.Extra, extraSource: c.extraSource, keys: c.keys}
 	w.Policy = policy.Policy{Children: c.Policy.Children, Quotas: c.Policy.Quotas, Contract: c.Policy.Contract}
 	w.files, w.net = indexFiles(nil), indexNet(nil)
 	w.Hash = w.hash()

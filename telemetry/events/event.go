@@ -15,28 +15,32 @@ type Kind string
 
 // The kinds.
 const (
-	CellStarted     Kind = "CELL_STARTED"
-	CellEnded       Kind = "CELL_ENDED"       // by itself, or because somebody ended it
-	CellCrashed     Kind = "CELL_CRASHED"     // its host died, or it broke
-	CellRestarted   Kind = "CELL_RESTARTED"   // it ended, and is started again after a pause
-	CellQuarantined Kind = "CELL_QUARANTINED" // it ended too often, or somebody stopped it
-	MemKill         Kind = "MEM_KILL"         // an operation was ended by the limit of memory
-	CPUKill         Kind = "CPU_KILL"         // by that of processor time in the cell's life
-	WallKill        Kind = "WALL_KILL"        // by that of wall time, or by its deadline
-	OutputKill      Kind = "OUTPUT_KILL"      // by that of output
-	CPUThrottle     Kind = "CPU_THROTTLE"     // by that of processor time in a window
-	Denied          Kind = "DENIED"           // a guest tried what its policy does not permit
-	PolicyPut       Kind = "POLICY_PUT"       // there is a new version of a policy, or a deletion
-	PolicyHotload   Kind = "POLICY_HOTLOAD"   // a version is in force in a running cell
-	PolicyRefused   Kind = "POLICY_REFUSED"   // a running cell keeps what it had
-	BrokerError     Kind = "BROKER_ERROR"     // a capability failed by a fault of the node's
-	HostStarted     Kind = "HOST_STARTED"
-	HostEnded       Kind = "HOST_ENDED"
-	NodeReady       Kind = "NODE_READY"
-	NodeDraining    Kind = "NODE_DRAINING"
+	CellStarted      Kind = "CELL_STARTED"
+	CellEnded        Kind = "CELL_ENDED"        // by itself, or because somebody ended it
+	CellCrashed      Kind = "CELL_CRASHED"      // its host died, or it broke
+	CellRestarted    Kind = "CELL_RESTARTED"    // it ended, and is started again after a pause
+	CellQuarantined  Kind = "CELL_QUARANTINED"  // it ended too often, or somebody stopped it
+	CellCheckpointed Kind = "CELL_CHECKPOINTED" // its state is kept; it goes on
+	CellRestored     Kind = "CELL_RESTORED"     // it has the state of a checkpoint
+	CheckpointFailed Kind = "CHECKPOINT_FAILED" // its state could not be kept, or restored
+	MemKill          Kind = "MEM_KILL"          // an operation was ended by the limit of memory
+	CPUKill          Kind = "CPU_KILL"          // by that of processor time in the cell's life
+	WallKill         Kind = "WALL_KILL"         // by that of wall time, or by its deadline
+	OutputKill       Kind = "OUTPUT_KILL"       // by that of output
+	CPUThrottle      Kind = "CPU_THROTTLE"      // by that of processor time in a window
+	Denied           Kind = "DENIED"            // a guest tried what its policy does not permit
+	PolicyPut        Kind = "POLICY_PUT"        // there is a new version of a policy, or a deletion
+	PolicyHotload    Kind = "POLICY_HOTLOAD"    // a version is in force in a running cell
+	PolicyRefused    Kind = "POLICY_REFUSED"    // a running cell keeps what it had
+	BrokerError      Kind = "BROKER_ERROR"      // a capability failed by a fault of the node's
+	HostStarted      Kind = "HOST_STARTED"
+	HostEnded        Kind = "HOST_ENDED"
+	NodeReady        Kind = "NODE_READY"
+	NodeDraining     Kind = "NODE_DRAINING"
 )
 
-var kinds = []Kind{CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined, MemKill, CPUKill, WallKill,
+var kinds = []Kind{CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined,
+	CellCheckpointed, CellRestored, CheckpointFailed, MemKill, CPUKill, WallKill,
 	OutputKill, CPUThrottle, Denied, PolicyPut, PolicyHotload, PolicyRefused, BrokerError, HostStarted, HostEnded, NodeReady, NodeDraining}
 
 // Kinds lists all.
@@ -50,7 +54,7 @@ func (k Kind) Valid() bool { return slices.Contains(kinds, k) }
 func (k Kind) cheap() bool {
 	switch k {
 	case Denied, BrokerError, MemKill, CPUKill, WallKill, OutputKill, CPUThrottle,
-		CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined, HostStarted, HostEnded:
+		CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined, CellCheckpointed, CellRestored, CheckpointFailed, HostStarted, HostEnded:
 		return true
 	}
 	return false

@@ -256,12 +256,13 @@ type SpawnRequest struct {
 	// library that reach nothing. To name others than those without either: role policy-admin.
 	AllowedImports []string `protobuf:"bytes,5,rep,name=allowed_imports,json=allowedImports,proto3" json:"allowed_imports,omitempty"`
 	// "subinterpreter" or "process"; empty: the least that policy and node allow.
-	Backend       string     `protobuf:"bytes,6,opt,name=backend,proto3" json:"backend,omitempty"`
-	Limits        *Limits    `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"` // below the policy's
-	Restart       *Restart   `protobuf:"bytes,8,opt,name=restart,proto3" json:"restart,omitempty"`
-	Topics        []string   `protobuf:"bytes,9,rep,name=topics,proto3" json:"topics,omitempty"`                         // that it hears from its start on, at most 64
-	RequestId     string     `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // at most 128 bytes; empty: none
-	Placement     *Placement `protobuf:"bytes,11,opt,name=placement,proto3" json:"placement,omitempty"`                  // unset: any node of the cluster that can
+	Backend       string            `protobuf:"bytes,6,opt,name=backend,proto3" json:"backend,omitempty"`
+	Limits        *Limits           `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"` // below the policy's
+	Restart       *Restart          `protobuf:"bytes,8,opt,name=restart,proto3" json:"restart,omitempty"`
+	Topics        []string          `protobuf:"bytes,9,rep,name=topics,proto3" json:"topics,omitempty"`                         // that it hears from its start on, at most 64
+	RequestId     string            `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // at most 128 bytes; empty: none
+	Placement     *Placement        `protobuf:"bytes,11,opt,name=placement,proto3" json:"placement,omitempty"`                  // unset: any node of the cluster that can
+	Checkpoint    *CheckpointPolicy `protobuf:"bytes,12,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                // unset: the policy's, and else the node's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -373,6 +374,75 @@ func (x *SpawnRequest) GetPlacement() *Placement {
 	return nil
 }
 
+func (x *SpawnRequest) GetCheckpoint() *CheckpointPolicy {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+// CheckpointPolicy says when a cell is checkpointed beside requests for it. Nothing is checkpointed
+// in which nothing has run since the last time.
+type CheckpointPolicy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Every         *durationpb.Duration   `protobuf:"bytes,1,opt,name=every,proto3" json:"every,omitempty"`                                 // at least 1 s; unset: not by time
+	Messages      uint64                 `protobuf:"varint,2,opt,name=messages,proto3" json:"messages,omitempty"`                          // after so many Exec, Call and Send; 0: not by their number
+	BeforeDrain   bool                   `protobuf:"varint,3,opt,name=before_drain,json=beforeDrain,proto3" json:"before_drain,omitempty"` // when its node ends, after all that was under way
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointPolicy) Reset() {
+	*x = CheckpointPolicy{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointPolicy) ProtoMessage() {}
+
+func (x *CheckpointPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointPolicy.ProtoReflect.Descriptor instead.
+func (*CheckpointPolicy) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CheckpointPolicy) GetEvery() *durationpb.Duration {
+	if x != nil {
+		return x.Every
+	}
+	return nil
+}
+
+func (x *CheckpointPolicy) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *CheckpointPolicy) GetBeforeDrain() bool {
+	if x != nil {
+		return x.BeforeDrain
+	}
+	return false
+}
+
 // Placement says on which node of a cluster a cell is to start. A node by itself has to be it.
 type Placement struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -387,7 +457,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[4]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -399,7 +469,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[4]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -412,7 +482,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{4}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Placement) GetNode() string {
@@ -453,7 +523,7 @@ type SpawnResponse struct {
 
 func (x *SpawnResponse) Reset() {
 	*x = SpawnResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[5]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +535,7 @@ func (x *SpawnResponse) String() string {
 func (*SpawnResponse) ProtoMessage() {}
 
 func (x *SpawnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[5]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,7 +548,7 @@ func (x *SpawnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpawnResponse.ProtoReflect.Descriptor instead.
 func (*SpawnResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{5}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SpawnResponse) GetCell() *CellRef {
@@ -510,7 +580,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[6]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +592,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[6]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +605,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{6}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Limits) GetMemory() int64 {
@@ -592,7 +662,7 @@ type Restart struct {
 
 func (x *Restart) Reset() {
 	*x = Restart{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[7]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +674,7 @@ func (x *Restart) String() string {
 func (*Restart) ProtoMessage() {}
 
 func (x *Restart) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[7]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +687,7 @@ func (x *Restart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restart.ProtoReflect.Descriptor instead.
 func (*Restart) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{7}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Restart) GetWhen() string {
@@ -654,7 +724,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[8]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +736,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[8]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +749,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{8}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExecRequest) GetTenant() string {
@@ -761,7 +831,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[9]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +843,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[9]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +856,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{9}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExecResponse) GetEpoch() uint64 {
@@ -815,7 +885,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[10]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +897,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[10]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +910,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{10}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CallRequest) GetTenant() string {
@@ -923,7 +993,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[11]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1005,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[11]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1018,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{11}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CallResponse) GetValue() *Value {
@@ -980,7 +1050,7 @@ type SendRequest struct {
 
 func (x *SendRequest) Reset() {
 	*x = SendRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[12]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1062,7 @@ func (x *SendRequest) String() string {
 func (*SendRequest) ProtoMessage() {}
 
 func (x *SendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[12]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1075,7 @@ func (x *SendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
 func (*SendRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{12}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SendRequest) GetTenant() string {
@@ -1066,7 +1136,7 @@ type SendResponse struct {
 
 func (x *SendResponse) Reset() {
 	*x = SendResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[13]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1148,7 @@ func (x *SendResponse) String() string {
 func (*SendResponse) ProtoMessage() {}
 
 func (x *SendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[13]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1161,7 @@ func (x *SendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendResponse.ProtoReflect.Descriptor instead.
 func (*SendResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{13}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SendResponse) GetEpoch() uint64 {
@@ -1112,7 +1182,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[14]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1194,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[14]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1207,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{14}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PublishRequest) GetTenant() string {
@@ -1171,7 +1241,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[15]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1253,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[15]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1266,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{15}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PublishResponse) GetDelivered() uint32 {
@@ -1224,7 +1294,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[16]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1306,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[16]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1319,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{16}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Refusal) GetCell() *CellRef {
@@ -1281,7 +1351,7 @@ type RecvRequest struct {
 
 func (x *RecvRequest) Reset() {
 	*x = RecvRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[17]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1363,7 @@ func (x *RecvRequest) String() string {
 func (*RecvRequest) ProtoMessage() {}
 
 func (x *RecvRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[17]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1376,7 @@ func (x *RecvRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecvRequest.ProtoReflect.Descriptor instead.
 func (*RecvRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{17}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RecvRequest) GetTenant() string {
@@ -1353,7 +1423,7 @@ type RecvResponse struct {
 
 func (x *RecvResponse) Reset() {
 	*x = RecvResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[18]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1435,7 @@ func (x *RecvResponse) String() string {
 func (*RecvResponse) ProtoMessage() {}
 
 func (x *RecvResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[18]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1448,7 @@ func (x *RecvResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecvResponse.ProtoReflect.Descriptor instead.
 func (*RecvResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{18}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RecvResponse) GetItems() []*Item {
@@ -1404,7 +1474,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[19]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1486,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[19]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1499,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{19}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Item) GetItem() isItem_Item {
@@ -1496,7 +1566,7 @@ type StreamRequest struct {
 
 func (x *StreamRequest) Reset() {
 	*x = StreamRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[20]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1578,7 @@ func (x *StreamRequest) String() string {
 func (*StreamRequest) ProtoMessage() {}
 
 func (x *StreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[20]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1591,7 @@ func (x *StreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequest.ProtoReflect.Descriptor instead.
 func (*StreamRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{20}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StreamRequest) GetTenant() string {
@@ -1576,7 +1646,7 @@ type StreamResponse struct {
 
 func (x *StreamResponse) Reset() {
 	*x = StreamResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[21]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1658,7 @@ func (x *StreamResponse) String() string {
 func (*StreamResponse) ProtoMessage() {}
 
 func (x *StreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[21]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1671,7 @@ func (x *StreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResponse.ProtoReflect.Descriptor instead.
 func (*StreamResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{21}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StreamResponse) GetItem() isStreamResponse_Item {
@@ -1718,7 +1788,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[22]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +1800,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[22]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +1813,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{22}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LogsRequest) GetTenant() string {
@@ -1789,7 +1859,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[23]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +1871,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[23]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +1884,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{23}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LogsResponse) GetItem() isLogsResponse_Item {
@@ -1900,7 +1970,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[24]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +1982,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[24]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +1995,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{24}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Log) GetLevel() string {
@@ -1968,7 +2038,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[25]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2050,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[25]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2063,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{25}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Metric) GetName() string {
@@ -2035,7 +2105,7 @@ type InspectRequest struct {
 
 func (x *InspectRequest) Reset() {
 	*x = InspectRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[26]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +2117,7 @@ func (x *InspectRequest) String() string {
 func (*InspectRequest) ProtoMessage() {}
 
 func (x *InspectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[26]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +2130,7 @@ func (x *InspectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRequest.ProtoReflect.Descriptor instead.
 func (*InspectRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{26}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InspectRequest) GetTenant() string {
@@ -2093,7 +2163,7 @@ type InspectResponse struct {
 
 func (x *InspectResponse) Reset() {
 	*x = InspectResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[27]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2175,7 @@ func (x *InspectResponse) String() string {
 func (*InspectResponse) ProtoMessage() {}
 
 func (x *InspectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[27]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2188,7 @@ func (x *InspectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectResponse.ProtoReflect.Descriptor instead.
 func (*InspectResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{27}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *InspectResponse) GetReport() *CellReport {
@@ -2137,7 +2207,7 @@ type ListCellsRequest struct {
 
 func (x *ListCellsRequest) Reset() {
 	*x = ListCellsRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[28]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2219,7 @@ func (x *ListCellsRequest) String() string {
 func (*ListCellsRequest) ProtoMessage() {}
 
 func (x *ListCellsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[28]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2232,7 @@ func (x *ListCellsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCellsRequest.ProtoReflect.Descriptor instead.
 func (*ListCellsRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{28}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListCellsRequest) GetTenant() string {
@@ -2184,7 +2254,7 @@ type ListCellsResponse struct {
 
 func (x *ListCellsResponse) Reset() {
 	*x = ListCellsResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[29]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2266,7 @@ func (x *ListCellsResponse) String() string {
 func (*ListCellsResponse) ProtoMessage() {}
 
 func (x *ListCellsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[29]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2279,7 @@ func (x *ListCellsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCellsResponse.ProtoReflect.Descriptor instead.
 func (*ListCellsResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{29}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListCellsResponse) GetReports() []*CellReport {
@@ -2235,7 +2305,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[30]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2317,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[30]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2330,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{30}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StatsRequest) GetTenant() string {
@@ -2291,7 +2361,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[31]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2373,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[31]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2386,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{31}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StatsResponse) GetStates() map[string]uint32 {
@@ -2408,7 +2478,7 @@ type QuarantineRequest struct {
 
 func (x *QuarantineRequest) Reset() {
 	*x = QuarantineRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[32]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2420,7 +2490,7 @@ func (x *QuarantineRequest) String() string {
 func (*QuarantineRequest) ProtoMessage() {}
 
 func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[32]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2433,7 +2503,7 @@ func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineRequest.ProtoReflect.Descriptor instead.
 func (*QuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{32}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *QuarantineRequest) GetTenant() string {
@@ -2472,7 +2542,7 @@ type QuarantineResponse struct {
 
 func (x *QuarantineResponse) Reset() {
 	*x = QuarantineResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[33]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2554,7 @@ func (x *QuarantineResponse) String() string {
 func (*QuarantineResponse) ProtoMessage() {}
 
 func (x *QuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[33]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2567,7 @@ func (x *QuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineResponse.ProtoReflect.Descriptor instead.
 func (*QuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{33}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{34}
 }
 
 type KillRequest struct {
@@ -2512,7 +2582,7 @@ type KillRequest struct {
 
 func (x *KillRequest) Reset() {
 	*x = KillRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[34]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2594,7 @@ func (x *KillRequest) String() string {
 func (*KillRequest) ProtoMessage() {}
 
 func (x *KillRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[34]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2607,7 @@ func (x *KillRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRequest.ProtoReflect.Descriptor instead.
 func (*KillRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{34}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *KillRequest) GetTenant() string {
@@ -2576,7 +2646,7 @@ type KillResponse struct {
 
 func (x *KillResponse) Reset() {
 	*x = KillResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[35]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2658,7 @@ func (x *KillResponse) String() string {
 func (*KillResponse) ProtoMessage() {}
 
 func (x *KillResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[35]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2671,7 @@ func (x *KillResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillResponse.ProtoReflect.Descriptor instead.
 func (*KillResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{35}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{36}
 }
 
 type CloseRequest struct {
@@ -2615,7 +2685,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[36]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2697,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[36]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2710,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{36}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CloseRequest) GetTenant() string {
@@ -2672,7 +2742,7 @@ type CloseResponse struct {
 
 func (x *CloseResponse) Reset() {
 	*x = CloseResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[37]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +2754,7 @@ func (x *CloseResponse) String() string {
 func (*CloseResponse) ProtoMessage() {}
 
 func (x *CloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[37]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,14 +2767,14 @@ func (x *CloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseResponse.ProtoReflect.Descriptor instead.
 func (*CloseResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{37}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{38}
 }
 
 type CheckpointRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Recipient     string                 `protobuf:"bytes,3,opt,name=recipient,proto3" json:"recipient,omitempty"` // a key that only can open it; empty: the cluster's
+	Recipient     string                 `protobuf:"bytes,3,opt,name=recipient,proto3" json:"recipient,omitempty"` // a key that only can open it; empty: the node's
 	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Id            string                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
 	unknownFields protoimpl.UnknownFields
@@ -2713,7 +2783,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[38]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2795,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[38]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2808,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{38}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CheckpointRequest) GetTenant() string {
@@ -2785,7 +2855,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[39]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2867,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[39]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +2880,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{39}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CheckpointResponse) GetCheckpoint() *CheckpointInfo {
@@ -2830,14 +2900,16 @@ type CheckpointInfo struct {
 	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	Python        string                 `protobuf:"bytes,6,opt,name=python,proto3" json:"python,omitempty"`
 	Policy        *PolicyRef             `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`
-	Nodes         []string               `protobuf:"bytes,8,rep,name=nodes,proto3" json:"nodes,omitempty"` // that have a copy
+	Nodes         []string               `protobuf:"bytes,8,rep,name=nodes,proto3" json:"nodes,omitempty"`          // that have a copy
+	Backend       string                 `protobuf:"bytes,9,opt,name=backend,proto3" json:"backend,omitempty"`      // that the cell ran on; a weaker one does not restore it
+	Recipient     string                 `protobuf:"bytes,10,opt,name=recipient,proto3" json:"recipient,omitempty"` // who only can open it, by a hash of the key; empty: its node
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckpointInfo) Reset() {
 	*x = CheckpointInfo{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[40]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2849,7 +2921,7 @@ func (x *CheckpointInfo) String() string {
 func (*CheckpointInfo) ProtoMessage() {}
 
 func (x *CheckpointInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[40]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2862,7 +2934,7 @@ func (x *CheckpointInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointInfo.ProtoReflect.Descriptor instead.
 func (*CheckpointInfo) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{40}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CheckpointInfo) GetId() string {
@@ -2921,6 +2993,20 @@ func (x *CheckpointInfo) GetNodes() []string {
 	return nil
 }
 
+func (x *CheckpointInfo) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *CheckpointInfo) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
 type ListCheckpointsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -2931,7 +3017,7 @@ type ListCheckpointsRequest struct {
 
 func (x *ListCheckpointsRequest) Reset() {
 	*x = ListCheckpointsRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[41]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3029,7 @@ func (x *ListCheckpointsRequest) String() string {
 func (*ListCheckpointsRequest) ProtoMessage() {}
 
 func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[41]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3042,7 @@ func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{41}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListCheckpointsRequest) GetTenant() string {
@@ -2982,7 +3068,7 @@ type ListCheckpointsResponse struct {
 
 func (x *ListCheckpointsResponse) Reset() {
 	*x = ListCheckpointsResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[42]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2994,7 +3080,7 @@ func (x *ListCheckpointsResponse) String() string {
 func (*ListCheckpointsResponse) ProtoMessage() {}
 
 func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[42]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3007,7 +3093,7 @@ func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{42}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListCheckpointsResponse) GetCheckpoints() []*CheckpointInfo {
@@ -3017,20 +3103,295 @@ func (x *ListCheckpointsResponse) GetCheckpoints() []*CheckpointInfo {
 	return nil
 }
 
+type DeleteCheckpointRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCheckpointRequest) Reset() {
+	*x = DeleteCheckpointRequest{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCheckpointRequest) ProtoMessage() {}
+
+func (x *DeleteCheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCheckpointRequest.ProtoReflect.Descriptor instead.
+func (*DeleteCheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *DeleteCheckpointRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteCheckpointResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCheckpointResponse) Reset() {
+	*x = DeleteCheckpointResponse{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCheckpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCheckpointResponse) ProtoMessage() {}
+
+func (x *DeleteCheckpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCheckpointResponse.ProtoReflect.Descriptor instead.
+func (*DeleteCheckpointResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{45}
+}
+
+type ExportCheckpointRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Recipient     string                 `protobuf:"bytes,2,opt,name=recipient,proto3" json:"recipient,omitempty"` // a key that only can open what is sent; empty: as it is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportCheckpointRequest) Reset() {
+	*x = ExportCheckpointRequest{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportCheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportCheckpointRequest) ProtoMessage() {}
+
+func (x *ExportCheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportCheckpointRequest.ProtoReflect.Descriptor instead.
+func (*ExportCheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ExportCheckpointRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ExportCheckpointRequest) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+type ExportCheckpointResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportCheckpointResponse) Reset() {
+	*x = ExportCheckpointResponse{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportCheckpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportCheckpointResponse) ProtoMessage() {}
+
+func (x *ExportCheckpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportCheckpointResponse.ProtoReflect.Descriptor instead.
+func (*ExportCheckpointResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ExportCheckpointResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type ImportCheckpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Data  []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"` // at most 1 MiB of the file
+	// With the first: what it was sealed to, a secret. Empty: this node's keys.
+	Identity      string `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportCheckpointRequest) Reset() {
+	*x = ImportCheckpointRequest{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportCheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportCheckpointRequest) ProtoMessage() {}
+
+func (x *ImportCheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportCheckpointRequest.ProtoReflect.Descriptor instead.
+func (*ImportCheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ImportCheckpointRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ImportCheckpointRequest) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+type ImportCheckpointResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Checkpoint    *CheckpointInfo        `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportCheckpointResponse) Reset() {
+	*x = ImportCheckpointResponse{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportCheckpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportCheckpointResponse) ProtoMessage() {}
+
+func (x *ImportCheckpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportCheckpointResponse.ProtoReflect.Descriptor instead.
+func (*ImportCheckpointResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ImportCheckpointResponse) GetCheckpoint() *CheckpointInfo {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
 type RestoreRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`         // of the checkpoint
-	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"` // empty: the checkpoint's
+	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"` // empty: the checkpoint's; another is refused
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`     // empty: the checkpoint's
 	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`     // empty: wherever there is room
 	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Cell          string                 `protobuf:"bytes,6,opt,name=cell,proto3" json:"cell,omitempty"`    // only if it is of the cell of this name; empty: whichever
+	Epoch         uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"` // only if it is of this incarnation; 0: whichever
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[43]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3403,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[43]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3416,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{43}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RestoreRequest) GetId() string {
@@ -3093,6 +3454,20 @@ func (x *RestoreRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *RestoreRequest) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *RestoreRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 type RestoreResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cell          *CellRef               `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
@@ -3103,7 +3478,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[44]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3115,7 +3490,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[44]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3128,7 +3503,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{44}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RestoreResponse) GetCell() *CellRef {
@@ -3158,7 +3533,7 @@ type MigrateRequest struct {
 
 func (x *MigrateRequest) Reset() {
 	*x = MigrateRequest{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[45]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3170,7 +3545,7 @@ func (x *MigrateRequest) String() string {
 func (*MigrateRequest) ProtoMessage() {}
 
 func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[45]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3183,7 +3558,7 @@ func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateRequest.ProtoReflect.Descriptor instead.
 func (*MigrateRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{45}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *MigrateRequest) GetTenant() string {
@@ -3234,7 +3609,7 @@ type MigrateResponse struct {
 
 func (x *MigrateResponse) Reset() {
 	*x = MigrateResponse{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[46]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3621,7 @@ func (x *MigrateResponse) String() string {
 func (*MigrateResponse) ProtoMessage() {}
 
 func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[46]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3634,7 @@ func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateResponse.ProtoReflect.Descriptor instead.
 func (*MigrateResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{46}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *MigrateResponse) GetPhase() string {
@@ -3331,7 +3706,7 @@ type CellReport struct {
 
 func (x *CellReport) Reset() {
 	*x = CellReport{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[47]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3343,7 +3718,7 @@ func (x *CellReport) String() string {
 func (*CellReport) ProtoMessage() {}
 
 func (x *CellReport) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[47]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3356,7 +3731,7 @@ func (x *CellReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellReport.ProtoReflect.Descriptor instead.
 func (*CellReport) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{47}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CellReport) GetCell() *CellRef {
@@ -3532,7 +3907,7 @@ type PolicyState struct {
 
 func (x *PolicyState) Reset() {
 	*x = PolicyState{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[48]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3919,7 @@ func (x *PolicyState) String() string {
 func (*PolicyState) ProtoMessage() {}
 
 func (x *PolicyState) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[48]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3932,7 @@ func (x *PolicyState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyState.ProtoReflect.Descriptor instead.
 func (*PolicyState) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{48}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PolicyState) GetRef() *PolicyRef {
@@ -3643,7 +4018,7 @@ type Layer struct {
 
 func (x *Layer) Reset() {
 	*x = Layer{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[49]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +4030,7 @@ func (x *Layer) String() string {
 func (*Layer) ProtoMessage() {}
 
 func (x *Layer) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[49]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3668,7 +4043,7 @@ func (x *Layer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layer.ProtoReflect.Descriptor instead.
 func (*Layer) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{49}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Layer) GetName() string {
@@ -3714,7 +4089,7 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x05Value\x12\x14\n" +
 	"\x04json\x18\x01 \x01(\tH\x00R\x04json\x12\x12\n" +
 	"\x03raw\x18\x02 \x01(\fH\x00R\x03rawB\x06\n" +
-	"\x04kind\"\x97\x03\n" +
+	"\x04kind\"\xd7\x03\n" +
 	"\fSpawnRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
@@ -3728,7 +4103,14 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\n" +
 	" \x01(\tR\trequestId\x125\n" +
-	"\tplacement\x18\v \x01(\v2\x17.pyisolate.v1.PlacementR\tplacement\"\xcb\x01\n" +
+	"\tplacement\x18\v \x01(\v2\x17.pyisolate.v1.PlacementR\tplacement\x12>\n" +
+	"\n" +
+	"checkpoint\x18\f \x01(\v2\x1e.pyisolate.v1.CheckpointPolicyR\n" +
+	"checkpoint\"\x82\x01\n" +
+	"\x10CheckpointPolicy\x12/\n" +
+	"\x05every\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05every\x12\x1a\n" +
+	"\bmessages\x18\x02 \x01(\x04R\bmessages\x12!\n" +
+	"\fbefore_drain\x18\x03 \x01(\bR\vbeforeDrain\"\xcb\x01\n" +
 	"\tPlacement\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12;\n" +
 	"\x06labels\x18\x02 \x03(\v2#.pyisolate.v1.Placement.LabelsEntryR\x06labels\x12\x1a\n" +
@@ -3912,7 +4294,7 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x12CheckpointResponse\x12<\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x1c.pyisolate.v1.CheckpointInfoR\n" +
-	"checkpoint\"\x80\x02\n" +
+	"checkpoint\"\xb8\x02\n" +
 	"\x0eCheckpointInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12)\n" +
 	"\x04cell\x18\x02 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x12\x14\n" +
@@ -3921,19 +4303,39 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06python\x18\x06 \x01(\tR\x06python\x12/\n" +
 	"\x06policy\x18\a \x01(\v2\x17.pyisolate.v1.PolicyRefR\x06policy\x12\x14\n" +
-	"\x05nodes\x18\b \x03(\tR\x05nodes\"D\n" +
+	"\x05nodes\x18\b \x03(\tR\x05nodes\x12\x18\n" +
+	"\abackend\x18\t \x01(\tR\abackend\x12\x1c\n" +
+	"\trecipient\x18\n" +
+	" \x01(\tR\trecipient\"D\n" +
 	"\x16ListCheckpointsRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"Y\n" +
 	"\x17ListCheckpointsResponse\x12>\n" +
-	"\vcheckpoints\x18\x01 \x03(\v2\x1c.pyisolate.v1.CheckpointInfoR\vcheckpoints\"\x7f\n" +
+	"\vcheckpoints\x18\x01 \x03(\v2\x1c.pyisolate.v1.CheckpointInfoR\vcheckpoints\")\n" +
+	"\x17DeleteCheckpointRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x1a\n" +
+	"\x18DeleteCheckpointResponse\"G\n" +
+	"\x17ExportCheckpointRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\trecipient\x18\x02 \x01(\tR\trecipient\".\n" +
+	"\x18ExportCheckpointResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"I\n" +
+	"\x17ImportCheckpointRequest\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1a\n" +
+	"\bidentity\x18\x02 \x01(\tR\bidentity\"X\n" +
+	"\x18ImportCheckpointResponse\x12<\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\v2\x1c.pyisolate.v1.CheckpointInfoR\n" +
+	"checkpoint\"\xa9\x01\n" +
 	"\x0eRestoreRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"n\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04cell\x18\x06 \x01(\tR\x04cell\x12\x14\n" +
+	"\x05epoch\x18\a \x01(\x04R\x05epoch\"n\n" +
 	"\x0fRestoreResponse\x12)\n" +
 	"\x04cell\x18\x01 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x120\n" +
 	"\x06report\x18\x02 \x01(\v2\x18.pyisolate.v1.CellReportR\x06report\"\x7f\n" +
@@ -3994,8 +4396,7 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x1a\n" +
 	"\bevidence\x18\x03 \x01(\tR\bevidence\x12\x12\n" +
-	"\x04gaps\x18\x04 \x03(\tR\x04gaps2\x83\n" +
-	"\n" +
+	"\x04gaps\x18\x04 \x03(\tR\x04gaps2\xb0\f\n" +
 	"\vCellService\x12@\n" +
 	"\x05Spawn\x12\x1a.pyisolate.v1.SpawnRequest\x1a\x1b.pyisolate.v1.SpawnResponse\x12=\n" +
 	"\x04Exec\x12\x19.pyisolate.v1.ExecRequest\x1a\x1a.pyisolate.v1.ExecResponse\x12=\n" +
@@ -4014,7 +4415,10 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x05Close\x12\x1a.pyisolate.v1.CloseRequest\x1a\x1b.pyisolate.v1.CloseResponse\x12O\n" +
 	"\n" +
 	"Checkpoint\x12\x1f.pyisolate.v1.CheckpointRequest\x1a .pyisolate.v1.CheckpointResponse\x12^\n" +
-	"\x0fListCheckpoints\x12$.pyisolate.v1.ListCheckpointsRequest\x1a%.pyisolate.v1.ListCheckpointsResponse\x12F\n" +
+	"\x0fListCheckpoints\x12$.pyisolate.v1.ListCheckpointsRequest\x1a%.pyisolate.v1.ListCheckpointsResponse\x12a\n" +
+	"\x10DeleteCheckpoint\x12%.pyisolate.v1.DeleteCheckpointRequest\x1a&.pyisolate.v1.DeleteCheckpointResponse\x12c\n" +
+	"\x10ExportCheckpoint\x12%.pyisolate.v1.ExportCheckpointRequest\x1a&.pyisolate.v1.ExportCheckpointResponse0\x01\x12c\n" +
+	"\x10ImportCheckpoint\x12%.pyisolate.v1.ImportCheckpointRequest\x1a&.pyisolate.v1.ImportCheckpointResponse(\x01\x12F\n" +
 	"\aRestore\x12\x1c.pyisolate.v1.RestoreRequest\x1a\x1d.pyisolate.v1.RestoreResponse\x12H\n" +
 	"\aMigrate\x12\x1c.pyisolate.v1.MigrateRequest\x1a\x1d.pyisolate.v1.MigrateResponse0\x01BCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
 
@@ -4030,157 +4434,173 @@ func file_pyisolate_v1_cell_proto_rawDescGZIP() []byte {
 	return file_pyisolate_v1_cell_proto_rawDescData
 }
 
-var file_pyisolate_v1_cell_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_pyisolate_v1_cell_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_pyisolate_v1_cell_proto_goTypes = []any{
-	(*CellRef)(nil),                 // 0: pyisolate.v1.CellRef
-	(*PolicyRef)(nil),               // 1: pyisolate.v1.PolicyRef
-	(*Value)(nil),                   // 2: pyisolate.v1.Value
-	(*SpawnRequest)(nil),            // 3: pyisolate.v1.SpawnRequest
-	(*Placement)(nil),               // 4: pyisolate.v1.Placement
-	(*SpawnResponse)(nil),           // 5: pyisolate.v1.SpawnResponse
-	(*Limits)(nil),                  // 6: pyisolate.v1.Limits
-	(*Restart)(nil),                 // 7: pyisolate.v1.Restart
-	(*ExecRequest)(nil),             // 8: pyisolate.v1.ExecRequest
-	(*ExecResponse)(nil),            // 9: pyisolate.v1.ExecResponse
-	(*CallRequest)(nil),             // 10: pyisolate.v1.CallRequest
-	(*CallResponse)(nil),            // 11: pyisolate.v1.CallResponse
-	(*SendRequest)(nil),             // 12: pyisolate.v1.SendRequest
-	(*SendResponse)(nil),            // 13: pyisolate.v1.SendResponse
-	(*PublishRequest)(nil),          // 14: pyisolate.v1.PublishRequest
-	(*PublishResponse)(nil),         // 15: pyisolate.v1.PublishResponse
-	(*Refusal)(nil),                 // 16: pyisolate.v1.Refusal
-	(*RecvRequest)(nil),             // 17: pyisolate.v1.RecvRequest
-	(*RecvResponse)(nil),            // 18: pyisolate.v1.RecvResponse
-	(*Item)(nil),                    // 19: pyisolate.v1.Item
-	(*StreamRequest)(nil),           // 20: pyisolate.v1.StreamRequest
-	(*StreamResponse)(nil),          // 21: pyisolate.v1.StreamResponse
-	(*LogsRequest)(nil),             // 22: pyisolate.v1.LogsRequest
-	(*LogsResponse)(nil),            // 23: pyisolate.v1.LogsResponse
-	(*Log)(nil),                     // 24: pyisolate.v1.Log
-	(*Metric)(nil),                  // 25: pyisolate.v1.Metric
-	(*InspectRequest)(nil),          // 26: pyisolate.v1.InspectRequest
-	(*InspectResponse)(nil),         // 27: pyisolate.v1.InspectResponse
-	(*ListCellsRequest)(nil),        // 28: pyisolate.v1.ListCellsRequest
-	(*ListCellsResponse)(nil),       // 29: pyisolate.v1.ListCellsResponse
-	(*StatsRequest)(nil),            // 30: pyisolate.v1.StatsRequest
-	(*StatsResponse)(nil),           // 31: pyisolate.v1.StatsResponse
-	(*QuarantineRequest)(nil),       // 32: pyisolate.v1.QuarantineRequest
-	(*QuarantineResponse)(nil),      // 33: pyisolate.v1.QuarantineResponse
-	(*KillRequest)(nil),             // 34: pyisolate.v1.KillRequest
-	(*KillResponse)(nil),            // 35: pyisolate.v1.KillResponse
-	(*CloseRequest)(nil),            // 36: pyisolate.v1.CloseRequest
-	(*CloseResponse)(nil),           // 37: pyisolate.v1.CloseResponse
-	(*CheckpointRequest)(nil),       // 38: pyisolate.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),      // 39: pyisolate.v1.CheckpointResponse
-	(*CheckpointInfo)(nil),          // 40: pyisolate.v1.CheckpointInfo
-	(*ListCheckpointsRequest)(nil),  // 41: pyisolate.v1.ListCheckpointsRequest
-	(*ListCheckpointsResponse)(nil), // 42: pyisolate.v1.ListCheckpointsResponse
-	(*RestoreRequest)(nil),          // 43: pyisolate.v1.RestoreRequest
-	(*RestoreResponse)(nil),         // 44: pyisolate.v1.RestoreResponse
-	(*MigrateRequest)(nil),          // 45: pyisolate.v1.MigrateRequest
-	(*MigrateResponse)(nil),         // 46: pyisolate.v1.MigrateResponse
-	(*CellReport)(nil),              // 47: pyisolate.v1.CellReport
-	(*PolicyState)(nil),             // 48: pyisolate.v1.PolicyState
-	(*Layer)(nil),                   // 49: pyisolate.v1.Layer
-	nil,                             // 50: pyisolate.v1.Placement.LabelsEntry
-	nil,                             // 51: pyisolate.v1.Metric.TagsEntry
-	nil,                             // 52: pyisolate.v1.StatsResponse.StatesEntry
-	(*durationpb.Duration)(nil),     // 53: google.protobuf.Duration
-	(*ErrorDetail)(nil),             // 54: pyisolate.v1.ErrorDetail
-	(*Denial)(nil),                  // 55: pyisolate.v1.Denial
-	(*timestamppb.Timestamp)(nil),   // 56: google.protobuf.Timestamp
+	(*CellRef)(nil),                  // 0: pyisolate.v1.CellRef
+	(*PolicyRef)(nil),                // 1: pyisolate.v1.PolicyRef
+	(*Value)(nil),                    // 2: pyisolate.v1.Value
+	(*SpawnRequest)(nil),             // 3: pyisolate.v1.SpawnRequest
+	(*CheckpointPolicy)(nil),         // 4: pyisolate.v1.CheckpointPolicy
+	(*Placement)(nil),                // 5: pyisolate.v1.Placement
+	(*SpawnResponse)(nil),            // 6: pyisolate.v1.SpawnResponse
+	(*Limits)(nil),                   // 7: pyisolate.v1.Limits
+	(*Restart)(nil),                  // 8: pyisolate.v1.Restart
+	(*ExecRequest)(nil),              // 9: pyisolate.v1.ExecRequest
+	(*ExecResponse)(nil),             // 10: pyisolate.v1.ExecResponse
+	(*CallRequest)(nil),              // 11: pyisolate.v1.CallRequest
+	(*CallResponse)(nil),             // 12: pyisolate.v1.CallResponse
+	(*SendRequest)(nil),              // 13: pyisolate.v1.SendRequest
+	(*SendResponse)(nil),             // 14: pyisolate.v1.SendResponse
+	(*PublishRequest)(nil),           // 15: pyisolate.v1.PublishRequest
+	(*PublishResponse)(nil),          // 16: pyisolate.v1.PublishResponse
+	(*Refusal)(nil),                  // 17: pyisolate.v1.Refusal
+	(*RecvRequest)(nil),              // 18: pyisolate.v1.RecvRequest
+	(*RecvResponse)(nil),             // 19: pyisolate.v1.RecvResponse
+	(*Item)(nil),                     // 20: pyisolate.v1.Item
+	(*StreamRequest)(nil),            // 21: pyisolate.v1.StreamRequest
+	(*StreamResponse)(nil),           // 22: pyisolate.v1.StreamResponse
+	(*LogsRequest)(nil),              // 23: pyisolate.v1.LogsRequest
+	(*LogsResponse)(nil),             // 24: pyisolate.v1.LogsResponse
+	(*Log)(nil),                      // 25: pyisolate.v1.Log
+	(*Metric)(nil),                   // 26: pyisolate.v1.Metric
+	(*InspectRequest)(nil),           // 27: pyisolate.v1.InspectRequest
+	(*InspectResponse)(nil),          // 28: pyisolate.v1.InspectResponse
+	(*ListCellsRequest)(nil),         // 29: pyisolate.v1.ListCellsRequest
+	(*ListCellsResponse)(nil),        // 30: pyisolate.v1.ListCellsResponse
+	(*StatsRequest)(nil),             // 31: pyisolate.v1.StatsRequest
+	(*StatsResponse)(nil),            // 32: pyisolate.v1.StatsResponse
+	(*QuarantineRequest)(nil),        // 33: pyisolate.v1.QuarantineRequest
+	(*QuarantineResponse)(nil),       // 34: pyisolate.v1.QuarantineResponse
+	(*KillRequest)(nil),              // 35: pyisolate.v1.KillRequest
+	(*KillResponse)(nil),             // 36: pyisolate.v1.KillResponse
+	(*CloseRequest)(nil),             // 37: pyisolate.v1.CloseRequest
+	(*CloseResponse)(nil),            // 38: pyisolate.v1.CloseResponse
+	(*CheckpointRequest)(nil),        // 39: pyisolate.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),       // 40: pyisolate.v1.CheckpointResponse
+	(*CheckpointInfo)(nil),           // 41: pyisolate.v1.CheckpointInfo
+	(*ListCheckpointsRequest)(nil),   // 42: pyisolate.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil),  // 43: pyisolate.v1.ListCheckpointsResponse
+	(*DeleteCheckpointRequest)(nil),  // 44: pyisolate.v1.DeleteCheckpointRequest
+	(*DeleteCheckpointResponse)(nil), // 45: pyisolate.v1.DeleteCheckpointResponse
+	(*ExportCheckpointRequest)(nil),  // 46: pyisolate.v1.ExportCheckpointRequest
+	(*ExportCheckpointResponse)(nil), // 47: pyisolate.v1.ExportCheckpointResponse
+	(*ImportCheckpointRequest)(nil),  // 48: pyisolate.v1.ImportCheckpointRequest
+	(*ImportCheckpointResponse)(nil), // 49: pyisolate.v1.ImportCheckpointResponse
+	(*RestoreRequest)(nil),           // 50: pyisolate.v1.RestoreRequest
+	(*RestoreResponse)(nil),          // 51: pyisolate.v1.RestoreResponse
+	(*MigrateRequest)(nil),           // 52: pyisolate.v1.MigrateRequest
+	(*MigrateResponse)(nil),          // 53: pyisolate.v1.MigrateResponse
+	(*CellReport)(nil),               // 54: pyisolate.v1.CellReport
+	(*PolicyState)(nil),              // 55: pyisolate.v1.PolicyState
+	(*Layer)(nil),                    // 56: pyisolate.v1.Layer
+	nil,                              // 57: pyisolate.v1.Placement.LabelsEntry
+	nil,                              // 58: pyisolate.v1.Metric.TagsEntry
+	nil,                              // 59: pyisolate.v1.StatsResponse.StatesEntry
+	(*durationpb.Duration)(nil),      // 60: google.protobuf.Duration
+	(*ErrorDetail)(nil),              // 61: pyisolate.v1.ErrorDetail
+	(*Denial)(nil),                   // 62: pyisolate.v1.Denial
+	(*timestamppb.Timestamp)(nil),    // 63: google.protobuf.Timestamp
 }
 var file_pyisolate_v1_cell_proto_depIdxs = []int32{
 	1,  // 0: pyisolate.v1.SpawnRequest.policy:type_name -> pyisolate.v1.PolicyRef
-	6,  // 1: pyisolate.v1.SpawnRequest.limits:type_name -> pyisolate.v1.Limits
-	7,  // 2: pyisolate.v1.SpawnRequest.restart:type_name -> pyisolate.v1.Restart
-	4,  // 3: pyisolate.v1.SpawnRequest.placement:type_name -> pyisolate.v1.Placement
-	50, // 4: pyisolate.v1.Placement.labels:type_name -> pyisolate.v1.Placement.LabelsEntry
-	0,  // 5: pyisolate.v1.SpawnResponse.cell:type_name -> pyisolate.v1.CellRef
-	47, // 6: pyisolate.v1.SpawnResponse.report:type_name -> pyisolate.v1.CellReport
-	53, // 7: pyisolate.v1.Limits.cpu:type_name -> google.protobuf.Duration
-	53, // 8: pyisolate.v1.Limits.wall:type_name -> google.protobuf.Duration
-	2,  // 9: pyisolate.v1.CallResponse.value:type_name -> pyisolate.v1.Value
-	2,  // 10: pyisolate.v1.SendRequest.value:type_name -> pyisolate.v1.Value
-	2,  // 11: pyisolate.v1.PublishRequest.value:type_name -> pyisolate.v1.Value
-	16, // 12: pyisolate.v1.PublishResponse.refused:type_name -> pyisolate.v1.Refusal
-	0,  // 13: pyisolate.v1.Refusal.cell:type_name -> pyisolate.v1.CellRef
-	54, // 14: pyisolate.v1.Refusal.error:type_name -> pyisolate.v1.ErrorDetail
-	53, // 15: pyisolate.v1.RecvRequest.wait:type_name -> google.protobuf.Duration
-	19, // 16: pyisolate.v1.RecvResponse.items:type_name -> pyisolate.v1.Item
-	2,  // 17: pyisolate.v1.Item.post:type_name -> pyisolate.v1.Value
-	54, // 18: pyisolate.v1.Item.error:type_name -> pyisolate.v1.ErrorDetail
-	2,  // 19: pyisolate.v1.StreamResponse.post:type_name -> pyisolate.v1.Value
-	54, // 20: pyisolate.v1.StreamResponse.error:type_name -> pyisolate.v1.ErrorDetail
-	24, // 21: pyisolate.v1.StreamResponse.log:type_name -> pyisolate.v1.Log
-	25, // 22: pyisolate.v1.StreamResponse.metric:type_name -> pyisolate.v1.Metric
-	55, // 23: pyisolate.v1.StreamResponse.denial:type_name -> pyisolate.v1.Denial
-	24, // 24: pyisolate.v1.LogsResponse.log:type_name -> pyisolate.v1.Log
-	25, // 25: pyisolate.v1.LogsResponse.metric:type_name -> pyisolate.v1.Metric
-	55, // 26: pyisolate.v1.LogsResponse.denial:type_name -> pyisolate.v1.Denial
-	56, // 27: pyisolate.v1.Log.at:type_name -> google.protobuf.Timestamp
-	51, // 28: pyisolate.v1.Metric.tags:type_name -> pyisolate.v1.Metric.TagsEntry
-	56, // 29: pyisolate.v1.Metric.at:type_name -> google.protobuf.Timestamp
-	47, // 30: pyisolate.v1.InspectResponse.report:type_name -> pyisolate.v1.CellReport
-	47, // 31: pyisolate.v1.ListCellsResponse.reports:type_name -> pyisolate.v1.CellReport
-	52, // 32: pyisolate.v1.StatsResponse.states:type_name -> pyisolate.v1.StatsResponse.StatesEntry
-	53, // 33: pyisolate.v1.StatsResponse.cpu:type_name -> google.protobuf.Duration
-	40, // 34: pyisolate.v1.CheckpointResponse.checkpoint:type_name -> pyisolate.v1.CheckpointInfo
-	0,  // 35: pyisolate.v1.CheckpointInfo.cell:type_name -> pyisolate.v1.CellRef
-	56, // 36: pyisolate.v1.CheckpointInfo.at:type_name -> google.protobuf.Timestamp
-	1,  // 37: pyisolate.v1.CheckpointInfo.policy:type_name -> pyisolate.v1.PolicyRef
-	40, // 38: pyisolate.v1.ListCheckpointsResponse.checkpoints:type_name -> pyisolate.v1.CheckpointInfo
-	0,  // 39: pyisolate.v1.RestoreResponse.cell:type_name -> pyisolate.v1.CellRef
-	47, // 40: pyisolate.v1.RestoreResponse.report:type_name -> pyisolate.v1.CellReport
-	53, // 41: pyisolate.v1.MigrateResponse.paused:type_name -> google.protobuf.Duration
-	0,  // 42: pyisolate.v1.CellReport.cell:type_name -> pyisolate.v1.CellRef
-	56, // 43: pyisolate.v1.CellReport.started:type_name -> google.protobuf.Timestamp
-	53, // 44: pyisolate.v1.CellReport.cpu:type_name -> google.protobuf.Duration
-	48, // 45: pyisolate.v1.CellReport.policy:type_name -> pyisolate.v1.PolicyState
-	49, // 46: pyisolate.v1.CellReport.layers:type_name -> pyisolate.v1.Layer
-	6,  // 47: pyisolate.v1.CellReport.limits:type_name -> pyisolate.v1.Limits
-	1,  // 48: pyisolate.v1.PolicyState.ref:type_name -> pyisolate.v1.PolicyRef
-	3,  // 49: pyisolate.v1.CellService.Spawn:input_type -> pyisolate.v1.SpawnRequest
-	8,  // 50: pyisolate.v1.CellService.Exec:input_type -> pyisolate.v1.ExecRequest
-	10, // 51: pyisolate.v1.CellService.Call:input_type -> pyisolate.v1.CallRequest
-	12, // 52: pyisolate.v1.CellService.Send:input_type -> pyisolate.v1.SendRequest
-	14, // 53: pyisolate.v1.CellService.Publish:input_type -> pyisolate.v1.PublishRequest
-	17, // 54: pyisolate.v1.CellService.Recv:input_type -> pyisolate.v1.RecvRequest
-	20, // 55: pyisolate.v1.CellService.Stream:input_type -> pyisolate.v1.StreamRequest
-	22, // 56: pyisolate.v1.CellService.Logs:input_type -> pyisolate.v1.LogsRequest
-	26, // 57: pyisolate.v1.CellService.Inspect:input_type -> pyisolate.v1.InspectRequest
-	28, // 58: pyisolate.v1.CellService.List:input_type -> pyisolate.v1.ListCellsRequest
-	30, // 59: pyisolate.v1.CellService.Stats:input_type -> pyisolate.v1.StatsRequest
-	32, // 60: pyisolate.v1.CellService.Quarantine:input_type -> pyisolate.v1.QuarantineRequest
-	34, // 61: pyisolate.v1.CellService.Kill:input_type -> pyisolate.v1.KillRequest
-	36, // 62: pyisolate.v1.CellService.Close:input_type -> pyisolate.v1.CloseRequest
-	38, // 63: pyisolate.v1.CellService.Checkpoint:input_type -> pyisolate.v1.CheckpointRequest
-	41, // 64: pyisolate.v1.CellService.ListCheckpoints:input_type -> pyisolate.v1.ListCheckpointsRequest
-	43, // 65: pyisolate.v1.CellService.Restore:input_type -> pyisolate.v1.RestoreRequest
-	45, // 66: pyisolate.v1.CellService.Migrate:input_type -> pyisolate.v1.MigrateRequest
-	5,  // 67: pyisolate.v1.CellService.Spawn:output_type -> pyisolate.v1.SpawnResponse
-	9,  // 68: pyisolate.v1.CellService.Exec:output_type -> pyisolate.v1.ExecResponse
-	11, // 69: pyisolate.v1.CellService.Call:output_type -> pyisolate.v1.CallResponse
-	13, // 70: pyisolate.v1.CellService.Send:output_type -> pyisolate.v1.SendResponse
-	15, // 71: pyisolate.v1.CellService.Publish:output_type -> pyisolate.v1.PublishResponse
-	18, // 72: pyisolate.v1.CellService.Recv:output_type -> pyisolate.v1.RecvResponse
-	21, // 73: pyisolate.v1.CellService.Stream:output_type -> pyisolate.v1.StreamResponse
-	23, // 74: pyisolate.v1.CellService.Logs:output_type -> pyisolate.v1.LogsResponse
-	27, // 75: pyisolate.v1.CellService.Inspect:output_type -> pyisolate.v1.InspectResponse
-	29, // 76: pyisolate.v1.CellService.List:output_type -> pyisolate.v1.ListCellsResponse
-	31, // 77: pyisolate.v1.CellService.Stats:output_type -> pyisolate.v1.StatsResponse
-	33, // 78: pyisolate.v1.CellService.Quarantine:output_type -> pyisolate.v1.QuarantineResponse
-	35, // 79: pyisolate.v1.CellService.Kill:output_type -> pyisolate.v1.KillResponse
-	37, // 80: pyisolate.v1.CellService.Close:output_type -> pyisolate.v1.CloseResponse
-	39, // 81: pyisolate.v1.CellService.Checkpoint:output_type -> pyisolate.v1.CheckpointResponse
-	42, // 82: pyisolate.v1.CellService.ListCheckpoints:output_type -> pyisolate.v1.ListCheckpointsResponse
-	44, // 83: pyisolate.v1.CellService.Restore:output_type -> pyisolate.v1.RestoreResponse
-	46, // 84: pyisolate.v1.CellService.Migrate:output_type -> pyisolate.v1.MigrateResponse
-	67, // [67:85] is the sub-list for method output_type
-	49, // [49:67] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	7,  // 1: pyisolate.v1.SpawnRequest.limits:type_name -> pyisolate.v1.Limits
+	8,  // 2: pyisolate.v1.SpawnRequest.restart:type_name -> pyisolate.v1.Restart
+	5,  // 3: pyisolate.v1.SpawnRequest.placement:type_name -> pyisolate.v1.Placement
+	4,  // 4: pyisolate.v1.SpawnRequest.checkpoint:type_name -> pyisolate.v1.CheckpointPolicy
+	60, // 5: pyisolate.v1.CheckpointPolicy.every:type_name -> google.protobuf.Duration
+	57, // 6: pyisolate.v1.Placement.labels:type_name -> pyisolate.v1.Placement.LabelsEntry
+	0,  // 7: pyisolate.v1.SpawnResponse.cell:type_name -> pyisolate.v1.CellRef
+	54, // 8: pyisolate.v1.SpawnResponse.report:type_name -> pyisolate.v1.CellReport
+	60, // 9: pyisolate.v1.Limits.cpu:type_name -> google.protobuf.Duration
+	60, // 10: pyisolate.v1.Limits.wall:type_name -> google.protobuf.Duration
+	2,  // 11: pyisolate.v1.CallResponse.value:type_name -> pyisolate.v1.Value
+	2,  // 12: pyisolate.v1.SendRequest.value:type_name -> pyisolate.v1.Value
+	2,  // 13: pyisolate.v1.PublishRequest.value:type_name -> pyisolate.v1.Value
+	17, // 14: pyisolate.v1.PublishResponse.refused:type_name -> pyisolate.v1.Refusal
+	0,  // 15: pyisolate.v1.Refusal.cell:type_name -> pyisolate.v1.CellRef
+	61, // 16: pyisolate.v1.Refusal.error:type_name -> pyisolate.v1.ErrorDetail
+	60, // 17: pyisolate.v1.RecvRequest.wait:type_name -> google.protobuf.Duration
+	20, // 18: pyisolate.v1.RecvResponse.items:type_name -> pyisolate.v1.Item
+	2,  // 19: pyisolate.v1.Item.post:type_name -> pyisolate.v1.Value
+	61, // 20: pyisolate.v1.Item.error:type_name -> pyisolate.v1.ErrorDetail
+	2,  // 21: pyisolate.v1.StreamResponse.post:type_name -> pyisolate.v1.Value
+	61, // 22: pyisolate.v1.StreamResponse.error:type_name -> pyisolate.v1.ErrorDetail
+	25, // 23: pyisolate.v1.StreamResponse.log:type_name -> pyisolate.v1.Log
+	26, // 24: pyisolate.v1.StreamResponse.metric:type_name -> pyisolate.v1.Metric
+	62, // 25: pyisolate.v1.StreamResponse.denial:type_name -> pyisolate.v1.Denial
+	25, // 26: pyisolate.v1.LogsResponse.log:type_name -> pyisolate.v1.Log
+	26, // 27: pyisolate.v1.LogsResponse.metric:type_name -> pyisolate.v1.Metric
+	62, // 28: pyisolate.v1.LogsResponse.denial:type_name -> pyisolate.v1.Denial
+	63, // 29: pyisolate.v1.Log.at:type_name -> google.protobuf.Timestamp
+	58, // 30: pyisolate.v1.Metric.tags:type_name -> pyisolate.v1.Metric.TagsEntry
+	63, // 31: pyisolate.v1.Metric.at:type_name -> google.protobuf.Timestamp
+	54, // 32: pyisolate.v1.InspectResponse.report:type_name -> pyisolate.v1.CellReport
+	54, // 33: pyisolate.v1.ListCellsResponse.reports:type_name -> pyisolate.v1.CellReport
+	59, // 34: pyisolate.v1.StatsResponse.states:type_name -> pyisolate.v1.StatsResponse.StatesEntry
+	60, // 35: pyisolate.v1.StatsResponse.cpu:type_name -> google.protobuf.Duration
+	41, // 36: pyisolate.v1.CheckpointResponse.checkpoint:type_name -> pyisolate.v1.CheckpointInfo
+	0,  // 37: pyisolate.v1.CheckpointInfo.cell:type_name -> pyisolate.v1.CellRef
+	63, // 38: pyisolate.v1.CheckpointInfo.at:type_name -> google.protobuf.Timestamp
+	1,  // 39: pyisolate.v1.CheckpointInfo.policy:type_name -> pyisolate.v1.PolicyRef
+	41, // 40: pyisolate.v1.ListCheckpointsResponse.checkpoints:type_name -> pyisolate.v1.CheckpointInfo
+	41, // 41: pyisolate.v1.ImportCheckpointResponse.checkpoint:type_name -> pyisolate.v1.CheckpointInfo
+	0,  // 42: pyisolate.v1.RestoreResponse.cell:type_name -> pyisolate.v1.CellRef
+	54, // 43: pyisolate.v1.RestoreResponse.report:type_name -> pyisolate.v1.CellReport
+	60, // 44: pyisolate.v1.MigrateResponse.paused:type_name -> google.protobuf.Duration
+	0,  // 45: pyisolate.v1.CellReport.cell:type_name -> pyisolate.v1.CellRef
+	63, // 46: pyisolate.v1.CellReport.started:type_name -> google.protobuf.Timestamp
+	60, // 47: pyisolate.v1.CellReport.cpu:type_name -> google.protobuf.Duration
+	55, // 48: pyisolate.v1.CellReport.policy:type_name -> pyisolate.v1.PolicyState
+	56, // 49: pyisolate.v1.CellReport.layers:type_name -> pyisolate.v1.Layer
+	7,  // 50: pyisolate.v1.CellReport.limits:type_name -> pyisolate.v1.Limits
+	1,  // 51: pyisolate.v1.PolicyState.ref:type_name -> pyisolate.v1.PolicyRef
+	3,  // 52: pyisolate.v1.CellService.Spawn:input_type -> pyisolate.v1.SpawnRequest
+	9,  // 53: pyisolate.v1.CellService.Exec:input_type -> pyisolate.v1.ExecRequest
+	11, // 54: pyisolate.v1.CellService.Call:input_type -> pyisolate.v1.CallRequest
+	13, // 55: pyisolate.v1.CellService.Send:input_type -> pyisolate.v1.SendRequest
+	15, // 56: pyisolate.v1.CellService.Publish:input_type -> pyisolate.v1.PublishRequest
+	18, // 57: pyisolate.v1.CellService.Recv:input_type -> pyisolate.v1.RecvRequest
+	21, // 58: pyisolate.v1.CellService.Stream:input_type -> pyisolate.v1.StreamRequest
+	23, // 59: pyisolate.v1.CellService.Logs:input_type -> pyisolate.v1.LogsRequest
+	27, // 60: pyisolate.v1.CellService.Inspect:input_type -> pyisolate.v1.InspectRequest
+	29, // 61: pyisolate.v1.CellService.List:input_type -> pyisolate.v1.ListCellsRequest
+	31, // 62: pyisolate.v1.CellService.Stats:input_type -> pyisolate.v1.StatsRequest
+	33, // 63: pyisolate.v1.CellService.Quarantine:input_type -> pyisolate.v1.QuarantineRequest
+	35, // 64: pyisolate.v1.CellService.Kill:input_type -> pyisolate.v1.KillRequest
+	37, // 65: pyisolate.v1.CellService.Close:input_type -> pyisolate.v1.CloseRequest
+	39, // 66: pyisolate.v1.CellService.Checkpoint:input_type -> pyisolate.v1.CheckpointRequest
+	42, // 67: pyisolate.v1.CellService.ListCheckpoints:input_type -> pyisolate.v1.ListCheckpointsRequest
+	44, // 68: pyisolate.v1.CellService.DeleteCheckpoint:input_type -> pyisolate.v1.DeleteCheckpointRequest
+	46, // 69: pyisolate.v1.CellService.ExportCheckpoint:input_type -> pyisolate.v1.ExportCheckpointRequest
+	48, // 70: pyisolate.v1.CellService.ImportCheckpoint:input_type -> pyisolate.v1.ImportCheckpointRequest
+	50, // 71: pyisolate.v1.CellService.Restore:input_type -> pyisolate.v1.RestoreRequest
+	52, // 72: pyisolate.v1.CellService.Migrate:input_type -> pyisolate.v1.MigrateRequest
+	6,  // 73: pyisolate.v1.CellService.Spawn:output_type -> pyisolate.v1.SpawnResponse
+	10, // 74: pyisolate.v1.CellService.Exec:output_type -> pyisolate.v1.ExecResponse
+	12, // 75: pyisolate.v1.CellService.Call:output_type -> pyisolate.v1.CallResponse
+	14, // 76: pyisolate.v1.CellService.Send:output_type -> pyisolate.v1.SendResponse
+	16, // 77: pyisolate.v1.CellService.Publish:output_type -> pyisolate.v1.PublishResponse
+	19, // 78: pyisolate.v1.CellService.Recv:output_type -> pyisolate.v1.RecvResponse
+	22, // 79: pyisolate.v1.CellService.Stream:output_type -> pyisolate.v1.StreamResponse
+	24, // 80: pyisolate.v1.CellService.Logs:output_type -> pyisolate.v1.LogsResponse
+	28, // 81: pyisolate.v1.CellService.Inspect:output_type -> pyisolate.v1.InspectResponse
+	30, // 82: pyisolate.v1.CellService.List:output_type -> pyisolate.v1.ListCellsResponse
+	32, // 83: pyisolate.v1.CellService.Stats:output_type -> pyisolate.v1.StatsResponse
+	34, // 84: pyisolate.v1.CellService.Quarantine:output_type -> pyisolate.v1.QuarantineResponse
+	36, // 85: pyisolate.v1.CellService.Kill:output_type -> pyisolate.v1.KillResponse
+	38, // 86: pyisolate.v1.CellService.Close:output_type -> pyisolate.v1.CloseResponse
+	40, // 87: pyisolate.v1.CellService.Checkpoint:output_type -> pyisolate.v1.CheckpointResponse
+	43, // 88: pyisolate.v1.CellService.ListCheckpoints:output_type -> pyisolate.v1.ListCheckpointsResponse
+	45, // 89: pyisolate.v1.CellService.DeleteCheckpoint:output_type -> pyisolate.v1.DeleteCheckpointResponse
+	47, // 90: pyisolate.v1.CellService.ExportCheckpoint:output_type -> pyisolate.v1.ExportCheckpointResponse
+	49, // 91: pyisolate.v1.CellService.ImportCheckpoint:output_type -> pyisolate.v1.ImportCheckpointResponse
+	51, // 92: pyisolate.v1.CellService.Restore:output_type -> pyisolate.v1.RestoreResponse
+	53, // 93: pyisolate.v1.CellService.Migrate:output_type -> pyisolate.v1.MigrateResponse
+	73, // [73:94] is the sub-list for method output_type
+	52, // [52:73] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_pyisolate_v1_cell_proto_init() }
@@ -4193,12 +4613,12 @@ func file_pyisolate_v1_cell_proto_init() {
 		(*Value_Json)(nil),
 		(*Value_Raw)(nil),
 	}
-	file_pyisolate_v1_cell_proto_msgTypes[10].OneofWrappers = []any{}
-	file_pyisolate_v1_cell_proto_msgTypes[19].OneofWrappers = []any{
+	file_pyisolate_v1_cell_proto_msgTypes[11].OneofWrappers = []any{}
+	file_pyisolate_v1_cell_proto_msgTypes[20].OneofWrappers = []any{
 		(*Item_Post)(nil),
 		(*Item_Error)(nil),
 	}
-	file_pyisolate_v1_cell_proto_msgTypes[21].OneofWrappers = []any{
+	file_pyisolate_v1_cell_proto_msgTypes[22].OneofWrappers = []any{
 		(*StreamResponse_Post)(nil),
 		(*StreamResponse_Error)(nil),
 		(*StreamResponse_Log)(nil),
@@ -4206,7 +4626,7 @@ func file_pyisolate_v1_cell_proto_init() {
 		(*StreamResponse_Denial)(nil),
 		(*StreamResponse_Lost)(nil),
 	}
-	file_pyisolate_v1_cell_proto_msgTypes[23].OneofWrappers = []any{
+	file_pyisolate_v1_cell_proto_msgTypes[24].OneofWrappers = []any{
 		(*LogsResponse_Log)(nil),
 		(*LogsResponse_Metric)(nil),
 		(*LogsResponse_Denial)(nil),
@@ -4218,7 +4638,7 @@ func file_pyisolate_v1_cell_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyisolate_v1_cell_proto_rawDesc), len(file_pyisolate_v1_cell_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

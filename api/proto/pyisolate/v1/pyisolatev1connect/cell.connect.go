@@ -85,6 +85,15 @@ const (
 	// CellServiceListCheckpointsProcedure is the fully-qualified name of the CellService's
 	// ListCheckpoints RPC.
 	CellServiceListCheckpointsProcedure = "/pyisolate.v1.CellService/ListCheckpoints"
+	// CellServiceDeleteCheckpointProcedure is the fully-qualified name of the CellService's
+	// DeleteCheckpoint RPC.
+	CellServiceDeleteCheckpointProcedure = "/pyisolate.v1.CellService/DeleteCheckpoint"
+	// CellServiceExportCheckpointProcedure is the fully-qualified name of the CellService's
+	// ExportCheckpoint RPC.
+	CellServiceExportCheckpointProcedure = "/pyisolate.v1.CellService/ExportCheckpoint"
+	// CellServiceImportCheckpointProcedure is the fully-qualified name of the CellService's
+	// ImportCheckpoint RPC.
+	CellServiceImportCheckpointProcedure = "/pyisolate.v1.CellService/ImportCheckpoint"
 	// CellServiceRestoreProcedure is the fully-qualified name of the CellService's Restore RPC.
 	CellServiceRestoreProcedure = "/pyisolate.v1.CellService/Restore"
 	// CellServiceMigrateProcedure is the fully-qualified name of the CellService's Migrate RPC.
@@ -138,14 +147,31 @@ type CellServiceClient interface {
 	// Close interrupts what is under way, ends the cell and frees its name; the node forgets it.
 	// It answers when all is given back. Closing one that is closed is no error. Role operator.
 	Close(context.Context, *connect.Request[v1.CloseRequest]) (*connect.Response[v1.CloseResponse], error)
-	// Checkpoint seals a cell's state into a checkpoint. Role operator. Not available yet: it
-	// fails with Unimplemented, as do the next three.
+	// Checkpoint seals a cell's state into a checkpoint, which the cell's node keeps. It waits its
+	// turn in the line of Exec and Call; then the cell goes on. Role operator. NotCheckpointable: the
+	// guest holds what no state can carry; the message says where. Limited: the tenant, or the node,
+	// has as many bytes or checkpoints as it may.
 	Checkpoint(context.Context, *connect.Request[v1.CheckpointRequest]) (*connect.Response[v1.CheckpointResponse], error)
-	// ListCheckpoints tells which checkpoints there are. Role viewer.
+	// ListCheckpoints tells which checkpoints this node has, of each cell the newest first. Role
+	// viewer.
 	ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error)
-	// Restore starts a cell from a checkpoint. Role operator.
+	// DeleteCheckpoint removes one for good. Role operator. NotFound: there is none.
+	DeleteCheckpoint(context.Context, *connect.Request[v1.DeleteCheckpointRequest]) (*connect.Response[v1.DeleteCheckpointResponse], error)
+	// ExportCheckpoint sends a checkpoint's file: as this node has it, or sealed anew to a recipient.
+	// It was verified to its end only if the stream ends without an error. Role operator.
+	ExportCheckpoint(context.Context, *connect.Request[v1.ExportCheckpointRequest]) (*connect.ServerStreamForClient[v1.ExportCheckpointResponse], error)
+	// ImportCheckpoint takes in a file that this node's key ring opens, or one that was sealed to an
+	// identity, which is to be given then. It is opened to its end before it is kept. Role operator of
+	// its tenant; with an identity, to which anybody can seal what he likes, admin of all tenants.
+	ImportCheckpoint(context.Context) *connect.ClientStreamForClient[v1.ImportCheckpointRequest, v1.ImportCheckpointResponse]
+	// Restore starts a cell from a checkpoint: by what it was spawned with, under the policy that is in
+	// force now, on at least the same boundary. Nothing has run in it before its state is there. It
+	// needs what spawning such a cell needs. Role operator. NotFound: there is no such checkpoint, or
+	// no such policy any more. Invalid: it is damaged, another's, of another Python, or the name is
+	// taken.
 	Restore(context.Context, *connect.Request[v1.RestoreRequest]) (*connect.Response[v1.RestoreResponse], error)
-	// Migrate moves a running cell to another node and streams how that goes. Role operator.
+	// Migrate moves a running cell to another node and streams how that goes. Role operator. Not
+	// available yet: it fails with Unimplemented.
 	Migrate(context.Context, *connect.Request[v1.MigrateRequest]) (*connect.ServerStreamForClient[v1.MigrateResponse], error)
 }
 
@@ -256,6 +282,24 @@ func NewCellServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(cellServiceMethods.ByName("ListCheckpoints")),
 			connect.WithClientOptions(opts...),
 		),
+		deleteCheckpoint: connect.NewClient[v1.DeleteCheckpointRequest, v1.DeleteCheckpointResponse](
+			httpClient,
+			baseURL+CellServiceDeleteCheckpointProcedure,
+			connect.WithSchema(cellServiceMethods.ByName("DeleteCheckpoint")),
+			connect.WithClientOptions(opts...),
+		),
+		exportCheckpoint: connect.NewClient[v1.ExportCheckpointRequest, v1.ExportCheckpointResponse](
+			httpClient,
+			baseURL+CellServiceExportCheckpointProcedure,
+			connect.WithSchema(cellServiceMethods.ByName("ExportCheckpoint")),
+			connect.WithClientOptions(opts...),
+		),
+		importCheckpoint: connect.NewClient[v1.ImportCheckpointRequest, v1.ImportCheckpointResponse](
+			httpClient,
+			baseURL+CellServiceImportCheckpointProcedure,
+			connect.WithSchema(cellServiceMethods.ByName("ImportCheckpoint")),
+			connect.WithClientOptions(opts...),
+		),
 		restore: connect.NewClient[v1.RestoreRequest, v1.RestoreResponse](
 			httpClient,
 			baseURL+CellServiceRestoreProcedure,
@@ -273,24 +317,27 @@ func NewCellServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // cellServiceClient implements CellServiceClient.
 type cellServiceClient struct {
-	spawn           *connect.Client[v1.SpawnRequest, v1.SpawnResponse]
-	exec            *connect.Client[v1.ExecRequest, v1.ExecResponse]
-	call            *connect.Client[v1.CallRequest, v1.CallResponse]
-	send            *connect.Client[v1.SendRequest, v1.SendResponse]
-	publish         *connect.Client[v1.PublishRequest, v1.PublishResponse]
-	recv            *connect.Client[v1.RecvRequest, v1.RecvResponse]
-	stream          *connect.Client[v1.StreamRequest, v1.StreamResponse]
-	logs            *connect.Client[v1.LogsRequest, v1.LogsResponse]
-	inspect         *connect.Client[v1.InspectRequest, v1.InspectResponse]
-	list            *connect.Client[v1.ListCellsRequest, v1.ListCellsResponse]
-	stats           *connect.Client[v1.StatsRequest, v1.StatsResponse]
-	quarantine      *connect.Client[v1.QuarantineRequest, v1.QuarantineResponse]
-	kill            *connect.Client[v1.KillRequest, v1.KillResponse]
-	close           *connect.Client[v1.CloseRequest, v1.CloseResponse]
-	checkpoint      *connect.Client[v1.CheckpointRequest, v1.CheckpointResponse]
-	listCheckpoints *connect.Client[v1.ListCheckpointsRequest, v1.ListCheckpointsResponse]
-	restore         *connect.Client[v1.RestoreRequest, v1.RestoreResponse]
-	migrate         *connect.Client[v1.MigrateRequest, v1.MigrateResponse]
+	spawn            *connect.Client[v1.SpawnRequest, v1.SpawnResponse]
+	exec             *connect.Client[v1.ExecRequest, v1.ExecResponse]
+	call             *connect.Client[v1.CallRequest, v1.CallResponse]
+	send             *connect.Client[v1.SendRequest, v1.SendResponse]
+	publish          *connect.Client[v1.PublishRequest, v1.PublishResponse]
+	recv             *connect.Client[v1.RecvRequest, v1.RecvResponse]
+	stream           *connect.Client[v1.StreamRequest, v1.StreamResponse]
+	logs             *connect.Client[v1.LogsRequest, v1.LogsResponse]
+	inspect          *connect.Client[v1.InspectRequest, v1.InspectResponse]
+	list             *connect.Client[v1.ListCellsRequest, v1.ListCellsResponse]
+	stats            *connect.Client[v1.StatsRequest, v1.StatsResponse]
+	quarantine       *connect.Client[v1.QuarantineRequest, v1.QuarantineResponse]
+	kill             *connect.Client[v1.KillRequest, v1.KillResponse]
+	close            *connect.Client[v1.CloseRequest, v1.CloseResponse]
+	checkpoint       *connect.Client[v1.CheckpointRequest, v1.CheckpointResponse]
+	listCheckpoints  *connect.Client[v1.ListCheckpointsRequest, v1.ListCheckpointsResponse]
+	deleteCheckpoint *connect.Client[v1.DeleteCheckpointRequest, v1.DeleteCheckpointResponse]
+	exportCheckpoint *connect.Client[v1.ExportCheckpointRequest, v1.ExportCheckpointResponse]
+	importCheckpoint *connect.Client[v1.ImportCheckpointRequest, v1.ImportCheckpointResponse]
+	restore          *connect.Client[v1.RestoreRequest, v1.RestoreResponse]
+	migrate          *connect.Client[v1.MigrateRequest, v1.MigrateResponse]
 }
 
 // Spawn calls pyisolate.v1.CellService.Spawn.
@@ -373,6 +420,21 @@ func (c *cellServiceClient) ListCheckpoints(ctx context.Context, req *connect.Re
 	return c.listCheckpoints.CallUnary(ctx, req)
 }
 
+// DeleteCheckpoint calls pyisolate.v1.CellService.DeleteCheckpoint.
+func (c *cellServiceClient) DeleteCheckpoint(ctx context.Context, req *connect.Request[v1.DeleteCheckpointRequest]) (*connect.Response[v1.DeleteCheckpointResponse], error) {
+	return c.deleteCheckpoint.CallUnary(ctx, req)
+}
+
+// ExportCheckpoint calls pyisolate.v1.CellService.ExportCheckpoint.
+func (c *cellServiceClient) ExportCheckpoint(ctx context.Context, req *connect.Request[v1.ExportCheckpointRequest]) (*connect.ServerStreamForClient[v1.ExportCheckpointResponse], error) {
+	return c.exportCheckpoint.CallServerStream(ctx, req)
+}
+
+// ImportCheckpoint calls pyisolate.v1.CellService.ImportCheckpoint.
+func (c *cellServiceClient) ImportCheckpoint(ctx context.Context) *connect.ClientStreamForClient[v1.ImportCheckpointRequest, v1.ImportCheckpointResponse] {
+	return c.importCheckpoint.CallClientStream(ctx)
+}
+
 // Restore calls pyisolate.v1.CellService.Restore.
 func (c *cellServiceClient) Restore(ctx context.Context, req *connect.Request[v1.RestoreRequest]) (*connect.Response[v1.RestoreResponse], error) {
 	return c.restore.CallUnary(ctx, req)
@@ -430,14 +492,31 @@ type CellServiceHandler interface {
 	// Close interrupts what is under way, ends the cell and frees its name; the node forgets it.
 	// It answers when all is given back. Closing one that is closed is no error. Role operator.
 	Close(context.Context, *connect.Request[v1.CloseRequest]) (*connect.Response[v1.CloseResponse], error)
-	// Checkpoint seals a cell's state into a checkpoint. Role operator. Not available yet: it
-	// fails with Unimplemented, as do the next three.
+	// Checkpoint seals a cell's state into a checkpoint, which the cell's node keeps. It waits its
+	// turn in the line of Exec and Call; then the cell goes on. Role operator. NotCheckpointable: the
+	// guest holds what no state can carry; the message says where. Limited: the tenant, or the node,
+	// has as many bytes or checkpoints as it may.
 	Checkpoint(context.Context, *connect.Request[v1.CheckpointRequest]) (*connect.Response[v1.CheckpointResponse], error)
-	// ListCheckpoints tells which checkpoints there are. Role viewer.
+	// ListCheckpoints tells which checkpoints this node has, of each cell the newest first. Role
+	// viewer.
 	ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error)
-	// Restore starts a cell from a checkpoint. Role operator.
+	// DeleteCheckpoint removes one for good. Role operator. NotFound: there is none.
+	DeleteCheckpoint(context.Context, *connect.Request[v1.DeleteCheckpointRequest]) (*connect.Response[v1.DeleteCheckpointResponse], error)
+	// ExportCheckpoint sends a checkpoint's file: as this node has it, or sealed anew to a recipient.
+	// It was verified to its end only if the stream ends without an error. Role operator.
+	ExportCheckpoint(context.Context, *connect.Request[v1.ExportCheckpointRequest], *connect.ServerStream[v1.ExportCheckpointResponse]) error
+	// ImportCheckpoint takes in a file that this node's key ring opens, or one that was sealed to an
+	// identity, which is to be given then. It is opened to its end before it is kept. Role operator of
+	// its tenant; with an identity, to which anybody can seal what he likes, admin of all tenants.
+	ImportCheckpoint(context.Context, *connect.ClientStream[v1.ImportCheckpointRequest]) (*connect.Response[v1.ImportCheckpointResponse], error)
+	// Restore starts a cell from a checkpoint: by what it was spawned with, under the policy that is in
+	// force now, on at least the same boundary. Nothing has run in it before its state is there. It
+	// needs what spawning such a cell needs. Role operator. NotFound: there is no such checkpoint, or
+	// no such policy any more. Invalid: it is damaged, another's, of another Python, or the name is
+	// taken.
 	Restore(context.Context, *connect.Request[v1.RestoreRequest]) (*connect.Response[v1.RestoreResponse], error)
-	// Migrate moves a running cell to another node and streams how that goes. Role operator.
+	// Migrate moves a running cell to another node and streams how that goes. Role operator. Not
+	// available yet: it fails with Unimplemented.
 	Migrate(context.Context, *connect.Request[v1.MigrateRequest], *connect.ServerStream[v1.MigrateResponse]) error
 }
 
@@ -544,6 +623,24 @@ func NewCellServiceHandler(svc CellServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(cellServiceMethods.ByName("ListCheckpoints")),
 		connect.WithHandlerOptions(opts...),
 	)
+	cellServiceDeleteCheckpointHandler := connect.NewUnaryHandler(
+		CellServiceDeleteCheckpointProcedure,
+		svc.DeleteCheckpoint,
+		connect.WithSchema(cellServiceMethods.ByName("DeleteCheckpoint")),
+		connect.WithHandlerOptions(opts...),
+	)
+	cellServiceExportCheckpointHandler := connect.NewServerStreamHandler(
+		CellServiceExportCheckpointProcedure,
+		svc.ExportCheckpoint,
+		connect.WithSchema(cellServiceMethods.ByName("ExportCheckpoint")),
+		connect.WithHandlerOptions(opts...),
+	)
+	cellServiceImportCheckpointHandler := connect.NewClientStreamHandler(
+		CellServiceImportCheckpointProcedure,
+		svc.ImportCheckpoint,
+		connect.WithSchema(cellServiceMethods.ByName("ImportCheckpoint")),
+		connect.WithHandlerOptions(opts...),
+	)
 	cellServiceRestoreHandler := connect.NewUnaryHandler(
 		CellServiceRestoreProcedure,
 		svc.Restore,
@@ -590,6 +687,12 @@ func NewCellServiceHandler(svc CellServiceHandler, opts ...connect.HandlerOption
 			cellServiceCheckpointHandler.ServeHTTP(w, r)
 		case CellServiceListCheckpointsProcedure:
 			cellServiceListCheckpointsHandler.ServeHTTP(w, r)
+		case CellServiceDeleteCheckpointProcedure:
+			cellServiceDeleteCheckpointHandler.ServeHTTP(w, r)
+		case CellServiceExportCheckpointProcedure:
+			cellServiceExportCheckpointHandler.ServeHTTP(w, r)
+		case CellServiceImportCheckpointProcedure:
+			cellServiceImportCheckpointHandler.ServeHTTP(w, r)
 		case CellServiceRestoreProcedure:
 			cellServiceRestoreHandler.ServeHTTP(w, r)
 		case CellServiceMigrateProcedure:
@@ -665,6 +768,18 @@ func (UnimplementedCellServiceHandler) Checkpoint(context.Context, *connect.Requ
 
 func (UnimplementedCellServiceHandler) ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.CellService.ListCheckpoints is not implemented"))
+}
+
+func (UnimplementedCellServiceHandler) DeleteCheckpoint(context.Context, *connect.Request[v1.DeleteCheckpointRequest]) (*connect.Response[v1.DeleteCheckpointResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.CellService.DeleteCheckpoint is not implemented"))
+}
+
+func (UnimplementedCellServiceHandler) ExportCheckpoint(context.Context, *connect.Request[v1.ExportCheckpointRequest], *connect.ServerStream[v1.ExportCheckpointResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.CellService.ExportCheckpoint is not implemented"))
+}
+
+func (UnimplementedCellServiceHandler) ImportCheckpoint(context.Context, *connect.ClientStream[v1.ImportCheckpointRequest]) (*connect.Response[v1.ImportCheckpointResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.CellService.ImportCheckpoint is not implemented"))
 }
 
 func (UnimplementedCellServiceHandler) Restore(context.Context, *connect.Request[v1.RestoreRequest]) (*connect.Response[v1.RestoreResponse], error) {

@@ -1,0 +1,112 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+const (
+	// exportPiece is how much of a file is in one message of a stream.
+	exportPiece = 256 << 10
+	// maxImport is the largest file that is taken in, in bytes.
+	maxImport = 1 << 30
+)
+
+// ExportCheckpoint implements the call.
+func (s *cells) ExportCheckpoint(ctx context.Context, r *connect.Request[pb.ExportCheckpointRequest], out *connect.ServerStream[pb.ExportCheckpointResponse]) error {
+	info, err := s.checkpointOf(ctx, r.Msg.GetId())
+	if err != nil {
+		return err
+	}
+	to, err := recipientOf(r.Msg.GetRecipient())
+	if err != nil {
+		return err
+	}
+	return worded(s.checkpoints.Archive.Export(info.ID, to, &pieces{ctx, out}))
+}
+
+// pieces writes messages of a stream.
+type pieces struct {
+	ctx context.Context
+	out *connect.ServerStream[pb.ExportCheckpointResponse]
+}
+
+// Write implements io.Writer.
+func (p *pieces) Write(b []byte) (n int, err error) {
+	for len(b) > 0 {
+		if err := p.ctx.Err(); err != nil {
+			return n, err
+		}
+		piece := b[:min(len(b), exportPiece)]
+		if err := p.out.Send(&pb.ExportCheckpointResponse{Data: piece}); err != nil {
+			return n, err
+		}
+		n, b = n+len(piece), b[len(piece):]
+	}
+	return n, nil
+}
+
+// ImportCheckpoint implements the call.
+func (s *cells) ImportCheckpoint(ctx context.Context, in *connect.ClientStream[pb.ImportCheckpointRequest]) (*connect.Response[pb.ImportCheckpointResponse], error) {
+	if s.checkpoints == nil {
+		return nil, errNoCheckpoints
+	}
+	from := &arriving{in: in}
+	if !in.Receive() {
+		return nil, errors.Join(fmt.Errorf("%w: there is no file", policystore.ErrInvalid), in.Err())
+	}
+	from.rest = in.Msg().GetData()
+	identity, err := identityOf(ctx, in.Msg().GetIdentity())
+	if err != nil {
+		return nil, err
+	}
+	p := principalOf(ctx)
+	info, err := s.checkpoints.Archive.Import(from, identity, func(h checkpoint.Header) error { return mayUse(p, h.Tenant) })
+	if err != nil {
+		return nil, worded(err)
+	}
+	return connect.NewResponse(&pb.ImportCheckpointResponse{Checkpoint: s.checkpointTo(info)}), nil
+}
+
+// identityOf reads what a file was sealed to. Anybody can seal to a recipient what he likes, and a
+// state has code that no compiler has looked at: who may take in such a file is an admin.
+func identityOf(ctx context.Context, text string) (*checkpoint.Identity, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if p := principalOf(ctx); p.Role < policystore.Admin || p.Tenant != "" {
+		return nil, fmt.Errorf("%w: to take in what others have sealed needs the role %s, of all tenants; %s is %s", policystore.ErrDenied, policystore.Admin, p.Name, p.Role)
+	}
+	identity, err := checkpoint.ParseIdentity(text)
+	return identity, worded(err)
+}
+
+// arriving reads a file from messages.
+type arriving struct {
+	in   *connect.ClientStream[pb.ImportCheckpointRequest]
+	rest []byte
+}
+
+// Read implements io.Reader.
+func (a *arriving) Read(b []byte) (int, error) {
+	for len(a.rest) == 0 {
+		if !a.in.Receive() {
+			if err := a.in.Err(); err != nil {
+				return 0, err
+			}
+			return 0, io.EOF
+		}
+		a.rest = a.in.Msg().GetData()
+	}
+	n := copy(b, a.rest)
+	a.rest = a.rest[n:]
+	return n, nil
+}

@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/policystore/document"
+	"github.com/pyisolate/pyisolate/policystore/live"
+	"github.com/pyisolate/pyisolate/telemetry"
+)
+
+// Restore implements the call. It is a spawn by what the cell was spawned with, by whoever calls.
+func (s *cells) Restore(ctx context.Context, r *connect.Request[pb.RestoreRequest]) (*connect.Response[pb.RestoreResponse], error) {
+	info, err := s.checkpointOf(ctx, r.Msg.GetId())
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.restoredKey(ctx, info.Header, r.Msg)
+	if err != nil {
+		return nil, err
+	}
+	id, err := requestKey(ctx, k, "Restore "+info.ID, r.Msg.GetRequestId())
+	if err != nil {
+		return nil, err
+	}
+	asked, err := s.spawnedWith(info.ID, checkpoint.Expect{Tenant: info.Header.Tenant, Cell: r.Msg.GetCell(), Epoch: r.Msg.GetEpoch()})
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.termsOf(ctx, k.tenant, asked)
+	if err != nil {
+		return nil, err
+	}
+	t.backend, t.floor = "", cell.Backend(info.Header.Backend) // the policy may want a stronger one by now
+	e, err := s.spawnOnce(ctx, func() *entry {
+		e := newEntry(k, t, id)
+		e.from, e.last = info.ID, info.ID
+		return e
+	}, asked)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&pb.RestoreResponse{Cell: &pb.CellRef{Tenant: k.tenant, Name: k.name}, Report: s.report(ctx, e)}), nil
+}
+
+// restoredKey names the new cell.
+func (s *cells) restoredKey(ctx context.Context, h checkpoint.Header, r *pb.RestoreRequest) (cellKey, error) {
+	k := cellKey{h.Tenant, r.GetName()}
+	if k.name == "" {
+		k.name = h.Cell
+	}
+	if t := r.GetTenant(); t != "" && t != h.Tenant {
+		return k, cell.Errorf(cell.Invalid, "the checkpoint is of tenant %s, and is not restored for tenant %.64q", h.Tenant, t)
+	}
+	if n := r.GetNode(); n != "" && n != s.node() {
+		return k, cell.Errorf(cell.Invalid, "the checkpoint is restored on the node that has it, %s: export it, and import it on node %.64q", s.node(), n)
+	}
+	if err := cell.ValidName("cell", k.name); err != nil {
+		return k, err
+	}
+	return k, mayUse(principalOf(ctx), k.tenant)
+}
+
+// spawnedWith is the request that a checkpoint's cell was spawned by.
+func (s *cells) spawnedWith(id string, e checkpoint.Expect) (*pb.SpawnRequest, error) {
+	o, err := s.checkpoints.Archive.Open(id, e)
+	if err != nil {
+		return nil, worded(err)
+	}
+	asked := &pb.SpawnRequest{}
+	err = proto.Unmarshal(o.Terms, asked)
+	if err != nil {
+		err = cell.Errorf(cell.Invalid, "the checkpoint does not say how its cell was spawned: %v", err)
+	}
+	return asked, errors.Join(err, o.Close())
+}
+
+// recorded is what of a request says how a cell is spawned, and is nobody else's.
+func recorded(r *pb.SpawnRequest) *pb.SpawnRequest {
+	return &pb.SpawnRequest{Policy: r.GetPolicy(), Document: r.GetDocument(), AllowedImports: r.GetAllowedImports(), Backend: r.GetBackend(), Limits: r.GetLimits(),
+		Restart: r.GetRestart(), Topics: r.GetTopics(), Checkpoint: r.GetCheckpoint()}
+}
+
+// stateOf is the checkpoint that the next incarnation begins with; "": with none.
+func (e *entry) stateOf(policy *document.Restart) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.now == nil:
+		return e.from
+	case e.asked.GetRestart() == nil && policy != nil && policy.Strategy == "checkpoint":
+		return e.last
+	}
+	return ""
+}
+
+// saved is told of the newest checkpoint of the cell.
+func (e *entry) saved(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last = id
+}
+
+// fill puts the state into an incarnation that is to begin with one. Nothing has run in it, and it is
+// under its policy. It ends when this fails.
+func (s *cells) fill(ctx context.Context, r *resident, epoch uint64, now live.Revision) error {
+	id := r.entry.stateOf(now.Compiled.Restart)
+	if id == "" {
+		return nil
+	}
+	began := time.Now()
+	size, err := s.fillFrom(ctx, r.cell, id)
+	s.observer.Restored(telemetry.Checkpoint{Tenant: r.entry.key.tenant, Cell: r.entry.key.name, Epoch: epoch, ID: id, Size: size, Took: time.Since(began), Err: err})
+	if err != nil {
+		r.cell.Kill("its state could not be restored")
+		if r.following != nil {
+			r.following.Close()
+		}
+	}
+	return worded(err)
+}
+
+func (s *cells) fillFrom(ctx context.Context, c cell.Cell, id string) (size int64, err error) {
+	if s.checkpoints == nil {
+		return 0, errNoCheckpoints
+	}
+	o, err := s.checkpoints.Archive.Open(id, checkpoint.Expect{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	h := o.Info.Header
+	if own := cell.Backend(h.Backend); document.Stronger(own, c.Spec().Backend) {
+		return 0, cell.Errorf(cell.PolicyDenied, "the checkpoint is of backend %s, and %s is weaker", own, c.Spec().Backend)
+	}
+	if here := s.checkpoints.Python(); h.Python != here {
+		return 0, cell.Errorf(cell.Invalid, "the checkpoint needs Python %s, this node has %s: restore it on a node with that version", h.Python, here)
+	}
+	return o.Info.Size, c.Restore(ctx, o)
+}

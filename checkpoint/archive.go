@@ -1,0 +1,159 @@
+package checkpoint
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds of an [Archive]. What is zero is not bounded.
+type Bounds struct {
+	// Bytes of all files, TenantBytes of one tenant's, and TenantCount how many it may have. What
+	// would exceed them is refused with [ErrFull].
+	Bytes, TenantBytes int64
+	TenantCount        int
+	// Keep is how many of each cell are kept: the newest. Those that are sealed to somebody else
+	// are counted for themselves.
+	Keep int
+	// Age is when a checkpoint is removed.
+	Age time.Duration
+}
+
+// Archive is a store of checkpoints with the keys to it, that knows whose they are. Its methods may
+// be called from any goroutine.
+type Archive struct {
+	store  *Store
+	ring   *Ring
+	bounds Bounds
+
+	mu  sync.Mutex
+	all map[string]Info
+	of  map[string]share // by tenant
+}
+
+// share is what a tenant has, with what is being written.
+type share struct {
+	bytes int64
+	count int
+}
+
+// OpenArchive opens or makes a directory of checkpoints. It removes what its bounds say is old or
+// too many.
+func OpenArchive(dir string, ring *Ring, b Bounds) (*Archive, error) {
+	store, err := OpenStore(dir, b.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	all, err := store.List()
+	if err != nil {
+		return nil, err
+	}
+	a := &Archive{store: store, ring: ring, bounds: b, all: map[string]Info{}, of: map[string]share{}}
+	for _, i := range all {
+		a.all[i.ID] = i
+		a.count(i.Header.Tenant, i.Size, 1)
+	}
+	return a, a.Prune()
+}
+
+// count is called with a.mu held, or by who has the archive alone.
+func (a *Archive) count(tenant string, bytes int64, n int) {
+	s := a.of[tenant]
+	s.bytes += bytes
+	s.count += n
+	a.of[tenant] = s
+	if s == (share{}) {
+		delete(a.of, tenant)
+	}
+}
+
+// exported tells that the ring does not open a checkpoint: it was sealed to somebody else.
+func (h Header) exported() bool { return len(h.Key.Sealed) > 0 }
+
+// Recipient is who only can open the checkpoint, by a hash of the key; "": who has the tenant's.
+func (h Header) Recipient() string {
+	if h.exported() {
+		return h.Key.ID
+	}
+	return ""
+}
+
+// List returns a tenant's checkpoints of a cell, newest first; "" is each tenant, or cell. Cells
+// come by their names.
+func (a *Archive) List(tenant, cell string) []Info {
+	a.mu.Lock()
+	found := slices.Collect(maps.Values(a.all))
+	a.mu.Unlock()
+	found = slices.DeleteFunc(found, func(i Info) bool {
+		return tenant != "" && i.Header.Tenant != tenant || cell != "" && i.Header.Cell != cell
+	})
+	slices.SortFunc(found, newestFirst)
+	return found
+}
+
+func newestFirst(x, y Info) int {
+	return cmp.Or(cmp.Compare(x.Header.Tenant, y.Header.Tenant), cmp.Compare(x.Header.Cell, y.Header.Cell),
+		y.Header.Created.Compare(x.Header.Created), cmp.Compare(x.ID, y.ID))
+}
+
+// Get tells of a checkpoint.
+func (a *Archive) Get(id string) (Info, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i, there := a.all[id]; there {
+		return i, nil
+	}
+	return Info{}, fmt.Errorf("%w: %.80q", ErrNotFound, id)
+}
+
+// Remove removes a checkpoint for good.
+func (a *Archive) Remove(id string) error {
+	if _, err := a.Get(id); err != nil {
+		return err
+	}
+	return a.remove(id)
+}
+
+func (a *Archive) remove(id string) error {
+	if err := a.store.Remove(id); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i, there := a.all[id]; there {
+		delete(a.all, id)
+		a.count(i.Header.Tenant, -i.Size, -1)
+	}
+	return nil
+}
+
+// Prune removes what is too old, or of its cell too many. Seal does so for its tenant.
+func (a *Archive) Prune() error { return a.prune(a.List("", "")) }
+
+// prune removes of those listed, the newest of each cell first.
+func (a *Archive) prune(listed []Info) error {
+	type of struct {
+		tenant, cell string
+		exported     bool
+	}
+	had := map[of]int{}
+	for _, i := range listed {
+		h := i.Header
+		k := of{h.Tenant, h.Cell, h.exported()}
+		had[k]++
+		old := a.bounds.Age > 0 && time.Since(h.Created) > a.bounds.Age
+		if many := a.bounds.Keep > 0 && had[k] > a.bounds.Keep; !old && !many {
+			continue
+		}
+		if err := a.remove(i.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ring has the archive's keys.
+func (a *Archive) Ring() *Ring { return a.ring }

@@ -1,0 +1,134 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sealing is a checkpoint on its way into an [Archive]. It is for one goroutine.
+type Sealing struct {
+	*Writer
+	of    *Archive
+	draft *counted
+}
+
+// counted is a draft whose bytes are a tenant's from the first on.
+type counted struct {
+	*Draft
+	of     *Archive
+	tenant string
+	bytes  int64
+	err    error // why it may have no more
+}
+
+// Write implements io.Writer.
+func (c *counted) Write(b []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	if c.err = c.of.take(c.tenant, int64(len(b))); c.err != nil {
+		return 0, c.err
+	}
+	c.bytes += int64(len(b))
+	return c.Draft.Write(b)
+}
+
+// take counts bytes of a tenant's, if it may have them.
+func (a *Archive) take(tenant string, n int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if have := a.of[tenant].bytes; a.bounds.TenantBytes > 0 && have+n > a.bounds.TenantBytes {
+		return fmt.Errorf("%w: tenant %s has %d bytes of %d: remove some, or allow more", ErrFull, tenant, have, a.bounds.TenantBytes)
+	}
+	a.count(tenant, n, 0)
+	return nil
+}
+
+// Seal begins a checkpoint: terms say how its cell was spawned, and the state is what is written to
+// it until Keep or Discard. It is sealed by the ring, or to a recipient if there is one.
+func (a *Archive) Seal(h Header, terms []byte, to *Recipient) (*Sealing, error) {
+	if len(terms) > MaxTerms {
+		return nil, fmt.Errorf("%w: how the cell was spawned takes %d bytes; %d is the most", ErrTooLarge, len(terms), MaxTerms)
+	}
+	d, err := a.draft(h.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	h.Terms = len(terms)
+	keys := Keys(a.ring)
+	if to != nil {
+		keys = to
+	}
+	w, err := NewWriter(d, h, keys)
+	if err == nil {
+		_, err = w.Write(terms)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.discard())
+	}
+	return &Sealing{w, a, d}, nil
+}
+
+// draft begins a file of a tenant that may have another.
+func (a *Archive) draft(tenant string) (*counted, error) {
+	if err := a.prune(a.List(tenant, "")); err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	have := a.of[tenant].count
+	full := a.bounds.TenantCount > 0 && have >= a.bounds.TenantCount
+	if !full {
+		a.count(tenant, 0, 1)
+	}
+	a.mu.Unlock()
+	if full {
+		return nil, fmt.Errorf("%w: tenant %s has %d checkpoints, which is the most: remove some, or allow more", ErrFull, tenant, have)
+	}
+	d, err := a.store.Create()
+	if err != nil {
+		a.giveBack(tenant, 0)
+		return nil, err
+	}
+	return &counted{Draft: d, of: a, tenant: tenant}, nil
+}
+
+// giveBack takes back what was counted for a file that is none.
+func (a *Archive) giveBack(tenant string, bytes int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.count(tenant, -bytes, -1)
+}
+
+// Keep puts the checkpoint on the disk. When it fails nothing is left of it.
+func (s *Sealing) Keep() (Info, error) {
+	if err := s.Close(); err != nil {
+		return Info{}, errors.Join(err, s.draft.discard())
+	}
+	return s.draft.keep()
+}
+
+// Discard gives it up.
+func (s *Sealing) Discard() error {
+	_ = s.Close() // zstd's goroutines end
+	return s.draft.discard()
+}
+
+func (c *counted) discard() error {
+	c.of.giveBack(c.tenant, c.bytes)
+	return c.Draft.Discard()
+}
+
+func (c *counted) keep() (Info, error) {
+	i, err := c.Draft.Keep()
+	if err != nil {
+		c.of.giveBack(c.tenant, c.bytes)
+		return Info{}, err
+	}
+	c.of.mu.Lock()
+	if _, same := c.of.all[i.ID]; same { // it was imported before
+		c.of.count(c.tenant, -c.bytes, -1)
+	}
+	c.of.all[i.ID] = i
+	c.of.mu.Unlock()
+	return i, c.of.prune(c.of.List(i.Header.Tenant, i.Header.Cell))
+}
