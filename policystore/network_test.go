@@ -20,8 +20,8 @@ type network struct {
 	cut   map[string]bool // nodes that reach nobody, and that nobody reaches
 	// mute are nodes whose answers get lost, but not what they are asked.
 	mute map[string]bool
-	// rewrite changes what a node is asked, if it is not nil.
-	rewrite func(request []byte) []byte
+	// hung are nodes that never answer, nor fail to, until whoever asks gives up.
+	hung map[string]bool
 }
 
 // node is one of a group.
@@ -33,7 +33,7 @@ type node struct {
 }
 
 func newNetwork() *network {
-	return &network{nodes: map[string]*node{}, cut: map[string]bool{}, mute: map[string]bool{}}
+	return &network{nodes: map[string]*node{}, cut: map[string]bool{}, mute: map[string]bool{}, hung: map[string]bool{}}
 }
 
 // startGroup starts nodes n0, n1, … that are a group from the beginning.
@@ -100,17 +100,24 @@ func (w *network) loseAnswers(id string, lose bool) {
 	w.mute[id] = lose
 }
 
+func (w *network) hang(id string, hang bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hung[id] = hang
+}
+
 var errLost = errors.New("the connection was lost")
 
 func (w *network) forward(ctx context.Context, from, to string, request []byte) ([]byte, error) {
 	w.mu.Lock()
-	target, cut, rewrite := w.nodes[to], w.cut[from] || w.cut[to], w.rewrite
+	target, cut, hung := w.nodes[to], w.cut[from] || w.cut[to], w.hung[to]
 	w.mu.Unlock()
 	if target == nil || cut {
 		return nil, fmt.Errorf("%w: node %s cannot be reached", ErrNotLeader, to)
 	}
-	if rewrite != nil {
-		request = rewrite(request)
+	if hung {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	done := make(chan []byte, 1)
 	go func() { done <- target.Answer(ctx, from, request) }()
