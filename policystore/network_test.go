@@ -22,6 +22,9 @@ type network struct {
 	mute map[string]bool
 	// hung are nodes that never answer, nor fail to, until whoever asks gives up.
 	hung map[string]bool
+	// commits, when not nil, says of each change that is sent to a node whether it gets there,
+	// and whether the answer comes back.
+	commits func() (there, back bool)
 }
 
 // node is one of a group.
@@ -110,7 +113,7 @@ var errLost = errors.New("the connection was lost")
 
 func (w *network) forward(ctx context.Context, from, to string, request []byte) ([]byte, error) {
 	w.mu.Lock()
-	target, cut, hung := w.nodes[to], w.cut[from] || w.cut[to], w.hung[to]
+	target, cut, hung, commits := w.nodes[to], w.cut[from] || w.cut[to], w.hung[to], w.commits
 	w.mu.Unlock()
 	if target == nil || cut {
 		return nil, fmt.Errorf("%w: node %s cannot be reached", ErrNotLeader, to)
@@ -119,13 +122,20 @@ func (w *network) forward(ctx context.Context, from, to string, request []byte) 
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
+	there, back := true, true
+	if commits != nil && question(request[1]) == askCommit {
+		there, back = commits()
+	}
+	if !there {
+		return nil, errLost
+	}
 	done := make(chan []byte, 1)
 	go func() { done <- target.Answer(ctx, from, request) }()
 	select {
 	case b := <-done:
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.cut[from] || w.cut[to] || w.mute[to] {
+		if w.cut[from] || w.cut[to] || w.mute[to] || !back {
 			return nil, errLost
 		}
 		return b, nil
