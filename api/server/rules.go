@@ -70,6 +70,7 @@ var rules = map[string]rule{
 	api.PolicyServiceWatchProcedure:        {role: policystore.Viewer, long: true},
 	api.PolicyServiceAuditProcedure:        {role: policystore.Admin, within: shortCall, everywhere: true},
 	api.PolicyServiceVerifyAuditProcedure:  {role: policystore.Admin, within: pullCall, long: true, everywhere: true},
+	api.PolicyServiceBackupProcedure:       {role: policystore.Admin, long: true, everywhere: true},
 	api.PolicyServicePullProcedure:         {role: policystore.PolicyAdmin, within: pullCall, long: true},
 	api.PolicyServiceListSourcesProcedure:  {role: policystore.Viewer, within: shortCall},
 	api.PolicyServiceRemoveSourceProcedure: {role: policystore.PolicyAdmin, within: shortCall},

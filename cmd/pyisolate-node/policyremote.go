@@ -18,7 +18,7 @@ import (
 // remotePolicies are the commands about policies that a node keeps.
 func remotePolicies() []*cobra.Command {
 	return []*cobra.Command{newPolicyPut(), newPolicyGet(), newPolicyList(), newPolicyHistory(), newPolicyRollback(),
-		newPolicyRemove(), newPolicyPull(), newPolicyAudit(), newPolicyToken()}
+		newPolicyRemove(), newPolicyPull(), newPolicyAudit(), newPolicyBackup(), newPolicyToken()}
 }
 
 // changeFlags are those of every change of a policy.

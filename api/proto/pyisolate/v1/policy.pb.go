@@ -1353,6 +1353,86 @@ func (x *VerifyAuditResponse) GetLast() *timestamppb.Timestamp {
 	return nil
 }
 
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{21}
+}
+
+type BackupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Piece         []byte                 `protobuf:"bytes,1,opt,name=piece,proto3" json:"piece,omitempty"` // the next; at most 256 KiB, and none at first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *BackupResponse) GetPiece() []byte {
+	if x != nil {
+		return x.Piece
+	}
+	return nil
+}
+
 type PullRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the policy, and of the source when it is kept.
@@ -1373,7 +1453,7 @@ type PullRequest struct {
 
 func (x *PullRequest) Reset() {
 	*x = PullRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[21]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1465,7 @@ func (x *PullRequest) String() string {
 func (*PullRequest) ProtoMessage() {}
 
 func (x *PullRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[21]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1478,7 @@ func (x *PullRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullRequest.ProtoReflect.Descriptor instead.
 func (*PullRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{21}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PullRequest) GetName() string {
@@ -1453,7 +1533,7 @@ type PullResponse struct {
 
 func (x *PullResponse) Reset() {
 	*x = PullResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[22]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1545,7 @@ func (x *PullResponse) String() string {
 func (*PullResponse) ProtoMessage() {}
 
 func (x *PullResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[22]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1558,7 @@ func (x *PullResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullResponse.ProtoReflect.Descriptor instead.
 func (*PullResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{22}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PullResponse) GetVersion() *Version {
@@ -1516,7 +1596,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[23]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1608,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[23]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1621,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{23}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Source) GetName() string {
@@ -1636,7 +1716,7 @@ type ListSourcesRequest struct {
 
 func (x *ListSourcesRequest) Reset() {
 	*x = ListSourcesRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[24]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1728,7 @@ func (x *ListSourcesRequest) String() string {
 func (*ListSourcesRequest) ProtoMessage() {}
 
 func (x *ListSourcesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[24]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1741,7 @@ func (x *ListSourcesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSourcesRequest.ProtoReflect.Descriptor instead.
 func (*ListSourcesRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{24}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{26}
 }
 
 type ListSourcesResponse struct {
@@ -1673,7 +1753,7 @@ type ListSourcesResponse struct {
 
 func (x *ListSourcesResponse) Reset() {
 	*x = ListSourcesResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[25]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1765,7 @@ func (x *ListSourcesResponse) String() string {
 func (*ListSourcesResponse) ProtoMessage() {}
 
 func (x *ListSourcesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[25]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1778,7 @@ func (x *ListSourcesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSourcesResponse.ProtoReflect.Descriptor instead.
 func (*ListSourcesResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{25}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListSourcesResponse) GetSources() []*Source {
@@ -1717,7 +1797,7 @@ type RemoveSourceRequest struct {
 
 func (x *RemoveSourceRequest) Reset() {
 	*x = RemoveSourceRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[26]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1809,7 @@ func (x *RemoveSourceRequest) String() string {
 func (*RemoveSourceRequest) ProtoMessage() {}
 
 func (x *RemoveSourceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[26]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1822,7 @@ func (x *RemoveSourceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSourceRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSourceRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{26}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RemoveSourceRequest) GetName() string {
@@ -1760,7 +1840,7 @@ type RemoveSourceResponse struct {
 
 func (x *RemoveSourceResponse) Reset() {
 	*x = RemoveSourceResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[27]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1852,7 @@ func (x *RemoveSourceResponse) String() string {
 func (*RemoveSourceResponse) ProtoMessage() {}
 
 func (x *RemoveSourceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[27]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1865,7 @@ func (x *RemoveSourceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSourceResponse.ProtoReflect.Descriptor instead.
 func (*RemoveSourceResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{27}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{29}
 }
 
 type CreateTokenRequest struct {
@@ -1800,7 +1880,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[28]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1892,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[28]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +1905,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{28}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateTokenRequest) GetName() string {
@@ -1866,7 +1946,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[29]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +1958,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[29]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +1971,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{29}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateTokenResponse) GetSecret() string {
@@ -1925,7 +2005,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[30]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2017,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[30]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2030,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{30}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Token) GetId() string {
@@ -2017,7 +2097,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[31]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2109,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[31]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2122,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{31}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{33}
 }
 
 type ListTokensResponse struct {
@@ -2054,7 +2134,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[32]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2146,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[32]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2159,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{32}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListTokensResponse) GetTokens() []*Token {
@@ -2098,7 +2178,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[33]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2190,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[33]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2203,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{33}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -2142,7 +2222,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[34]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2234,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[34]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2247,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{34}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RevokeTokenResponse) GetToken() *Token {
@@ -2188,7 +2268,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[35]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2280,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[35]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2293,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{35}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CheckRequest) GetText() string {
@@ -2249,7 +2329,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[36]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2341,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[36]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2354,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{36}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CheckResponse) GetProblems() []*Problem {
@@ -2318,7 +2398,7 @@ type SandboxChange struct {
 
 func (x *SandboxChange) Reset() {
 	*x = SandboxChange{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[37]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2410,7 @@ func (x *SandboxChange) String() string {
 func (*SandboxChange) ProtoMessage() {}
 
 func (x *SandboxChange) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[37]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2423,7 @@ func (x *SandboxChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxChange.ProtoReflect.Descriptor instead.
 func (*SandboxChange) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{37}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SandboxChange) GetSandbox() string {
@@ -2386,7 +2466,7 @@ type AuthorityChange struct {
 
 func (x *AuthorityChange) Reset() {
 	*x = AuthorityChange{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[38]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2478,7 @@ func (x *AuthorityChange) String() string {
 func (*AuthorityChange) ProtoMessage() {}
 
 func (x *AuthorityChange) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[38]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2491,7 @@ func (x *AuthorityChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityChange.ProtoReflect.Descriptor instead.
 func (*AuthorityChange) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{38}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AuthorityChange) GetDirection() string {
@@ -2456,7 +2536,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[39]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2548,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[39]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2561,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{39}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExplainRequest) GetText() string {
@@ -2578,7 +2658,7 @@ type PathQuestion struct {
 
 func (x *PathQuestion) Reset() {
 	*x = PathQuestion{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[40]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +2670,7 @@ func (x *PathQuestion) String() string {
 func (*PathQuestion) ProtoMessage() {}
 
 func (x *PathQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[40]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +2683,7 @@ func (x *PathQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathQuestion.ProtoReflect.Descriptor instead.
 func (*PathQuestion) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{40}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PathQuestion) GetPath() string {
@@ -2633,7 +2713,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[41]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2725,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[41]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +2738,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{41}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ExplainResponse) GetAllowed() bool {
@@ -2704,7 +2784,7 @@ type SchemaRequest struct {
 
 func (x *SchemaRequest) Reset() {
 	*x = SchemaRequest{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[42]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +2796,7 @@ func (x *SchemaRequest) String() string {
 func (*SchemaRequest) ProtoMessage() {}
 
 func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[42]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +2809,7 @@ func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaRequest.ProtoReflect.Descriptor instead.
 func (*SchemaRequest) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{42}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{44}
 }
 
 type SchemaResponse struct {
@@ -2741,7 +2821,7 @@ type SchemaResponse struct {
 
 func (x *SchemaResponse) Reset() {
 	*x = SchemaResponse{}
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[43]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +2833,7 @@ func (x *SchemaResponse) String() string {
 func (*SchemaResponse) ProtoMessage() {}
 
 func (x *SchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_policy_proto_msgTypes[43]
+	mi := &file_pyisolate_v1_policy_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +2846,7 @@ func (x *SchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaResponse.ProtoReflect.Descriptor instead.
 func (*SchemaResponse) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{43}
+	return file_pyisolate_v1_policy_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SchemaResponse) GetSchema() string {
@@ -2880,7 +2960,10 @@ const file_pyisolate_v1_policy_proto_rawDesc = "" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x12\n" +
 	"\x04head\x18\x02 \x01(\fR\x04head\x120\n" +
 	"\x05first\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
-	"\x04last\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"\xbe\x01\n" +
+	"\x04last\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"\x0f\n" +
+	"\rBackupRequest\"&\n" +
+	"\x0eBackupResponse\x12\x14\n" +
+	"\x05piece\x18\x01 \x01(\fR\x05piece\"\xbe\x01\n" +
 	"\vPullRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1f\n" +
@@ -2980,7 +3063,7 @@ const file_pyisolate_v1_policy_proto_rawDesc = "" +
 	"\x03why\x18\x05 \x01(\tR\x03why\"\x0f\n" +
 	"\rSchemaRequest\"(\n" +
 	"\x0eSchemaResponse\x12\x16\n" +
-	"\x06schema\x18\x01 \x01(\tR\x06schema2\xaa\n" +
+	"\x06schema\x18\x01 \x01(\tR\x06schema2\xf1\n" +
 	"\n" +
 	"\rPolicyService\x12:\n" +
 	"\x03Put\x12\x18.pyisolate.v1.PutRequest\x1a\x19.pyisolate.v1.PutResponse\x12:\n" +
@@ -2991,7 +3074,8 @@ const file_pyisolate_v1_policy_proto_rawDesc = "" +
 	"\x06Delete\x12\x1b.pyisolate.v1.DeleteRequest\x1a\x1c.pyisolate.v1.DeleteResponse\x12B\n" +
 	"\x05Watch\x12\x1a.pyisolate.v1.WatchRequest\x1a\x1b.pyisolate.v1.WatchResponse0\x01\x12@\n" +
 	"\x05Audit\x12\x1a.pyisolate.v1.AuditRequest\x1a\x1b.pyisolate.v1.AuditResponse\x12R\n" +
-	"\vVerifyAudit\x12 .pyisolate.v1.VerifyAuditRequest\x1a!.pyisolate.v1.VerifyAuditResponse\x12=\n" +
+	"\vVerifyAudit\x12 .pyisolate.v1.VerifyAuditRequest\x1a!.pyisolate.v1.VerifyAuditResponse\x12E\n" +
+	"\x06Backup\x12\x1b.pyisolate.v1.BackupRequest\x1a\x1c.pyisolate.v1.BackupResponse0\x01\x12=\n" +
 	"\x04Pull\x12\x19.pyisolate.v1.PullRequest\x1a\x1a.pyisolate.v1.PullResponse\x12R\n" +
 	"\vListSources\x12 .pyisolate.v1.ListSourcesRequest\x1a!.pyisolate.v1.ListSourcesResponse\x12U\n" +
 	"\fRemoveSource\x12!.pyisolate.v1.RemoveSourceRequest\x1a\".pyisolate.v1.RemoveSourceResponse\x12R\n" +
@@ -3015,7 +3099,7 @@ func file_pyisolate_v1_policy_proto_rawDescGZIP() []byte {
 	return file_pyisolate_v1_policy_proto_rawDescData
 }
 
-var file_pyisolate_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_pyisolate_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_pyisolate_v1_policy_proto_goTypes = []any{
 	(*Version)(nil),               // 0: pyisolate.v1.Version
 	(*PutRequest)(nil),            // 1: pyisolate.v1.PutRequest
@@ -3038,35 +3122,37 @@ var file_pyisolate_v1_policy_proto_goTypes = []any{
 	(*Change)(nil),                // 18: pyisolate.v1.Change
 	(*VerifyAuditRequest)(nil),    // 19: pyisolate.v1.VerifyAuditRequest
 	(*VerifyAuditResponse)(nil),   // 20: pyisolate.v1.VerifyAuditResponse
-	(*PullRequest)(nil),           // 21: pyisolate.v1.PullRequest
-	(*PullResponse)(nil),          // 22: pyisolate.v1.PullResponse
-	(*Source)(nil),                // 23: pyisolate.v1.Source
-	(*ListSourcesRequest)(nil),    // 24: pyisolate.v1.ListSourcesRequest
-	(*ListSourcesResponse)(nil),   // 25: pyisolate.v1.ListSourcesResponse
-	(*RemoveSourceRequest)(nil),   // 26: pyisolate.v1.RemoveSourceRequest
-	(*RemoveSourceResponse)(nil),  // 27: pyisolate.v1.RemoveSourceResponse
-	(*CreateTokenRequest)(nil),    // 28: pyisolate.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),   // 29: pyisolate.v1.CreateTokenResponse
-	(*Token)(nil),                 // 30: pyisolate.v1.Token
-	(*ListTokensRequest)(nil),     // 31: pyisolate.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),    // 32: pyisolate.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),    // 33: pyisolate.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),   // 34: pyisolate.v1.RevokeTokenResponse
-	(*CheckRequest)(nil),          // 35: pyisolate.v1.CheckRequest
-	(*CheckResponse)(nil),         // 36: pyisolate.v1.CheckResponse
-	(*SandboxChange)(nil),         // 37: pyisolate.v1.SandboxChange
-	(*AuthorityChange)(nil),       // 38: pyisolate.v1.AuthorityChange
-	(*ExplainRequest)(nil),        // 39: pyisolate.v1.ExplainRequest
-	(*PathQuestion)(nil),          // 40: pyisolate.v1.PathQuestion
-	(*ExplainResponse)(nil),       // 41: pyisolate.v1.ExplainResponse
-	(*SchemaRequest)(nil),         // 42: pyisolate.v1.SchemaRequest
-	(*SchemaResponse)(nil),        // 43: pyisolate.v1.SchemaResponse
-	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 45: google.protobuf.Duration
-	(*Problem)(nil),               // 46: pyisolate.v1.Problem
+	(*BackupRequest)(nil),         // 21: pyisolate.v1.BackupRequest
+	(*BackupResponse)(nil),        // 22: pyisolate.v1.BackupResponse
+	(*PullRequest)(nil),           // 23: pyisolate.v1.PullRequest
+	(*PullResponse)(nil),          // 24: pyisolate.v1.PullResponse
+	(*Source)(nil),                // 25: pyisolate.v1.Source
+	(*ListSourcesRequest)(nil),    // 26: pyisolate.v1.ListSourcesRequest
+	(*ListSourcesResponse)(nil),   // 27: pyisolate.v1.ListSourcesResponse
+	(*RemoveSourceRequest)(nil),   // 28: pyisolate.v1.RemoveSourceRequest
+	(*RemoveSourceResponse)(nil),  // 29: pyisolate.v1.RemoveSourceResponse
+	(*CreateTokenRequest)(nil),    // 30: pyisolate.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),   // 31: pyisolate.v1.CreateTokenResponse
+	(*Token)(nil),                 // 32: pyisolate.v1.Token
+	(*ListTokensRequest)(nil),     // 33: pyisolate.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),    // 34: pyisolate.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),    // 35: pyisolate.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),   // 36: pyisolate.v1.RevokeTokenResponse
+	(*CheckRequest)(nil),          // 37: pyisolate.v1.CheckRequest
+	(*CheckResponse)(nil),         // 38: pyisolate.v1.CheckResponse
+	(*SandboxChange)(nil),         // 39: pyisolate.v1.SandboxChange
+	(*AuthorityChange)(nil),       // 40: pyisolate.v1.AuthorityChange
+	(*ExplainRequest)(nil),        // 41: pyisolate.v1.ExplainRequest
+	(*PathQuestion)(nil),          // 42: pyisolate.v1.PathQuestion
+	(*ExplainResponse)(nil),       // 43: pyisolate.v1.ExplainResponse
+	(*SchemaRequest)(nil),         // 44: pyisolate.v1.SchemaRequest
+	(*SchemaResponse)(nil),        // 45: pyisolate.v1.SchemaResponse
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 47: google.protobuf.Duration
+	(*Problem)(nil),               // 48: pyisolate.v1.Problem
 }
 var file_pyisolate_v1_policy_proto_depIdxs = []int32{
-	44, // 0: pyisolate.v1.Version.time:type_name -> google.protobuf.Timestamp
+	46, // 0: pyisolate.v1.Version.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: pyisolate.v1.PutResponse.version:type_name -> pyisolate.v1.Version
 	0,  // 2: pyisolate.v1.GetResponse.version:type_name -> pyisolate.v1.Version
 	0,  // 3: pyisolate.v1.ListResponse.versions:type_name -> pyisolate.v1.Version
@@ -3075,29 +3161,29 @@ var file_pyisolate_v1_policy_proto_depIdxs = []int32{
 	0,  // 6: pyisolate.v1.DeleteResponse.version:type_name -> pyisolate.v1.Version
 	0,  // 7: pyisolate.v1.WatchResponse.version:type_name -> pyisolate.v1.Version
 	17, // 8: pyisolate.v1.AuditResponse.records:type_name -> pyisolate.v1.AuditRecord
-	44, // 9: pyisolate.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	46, // 9: pyisolate.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
 	18, // 10: pyisolate.v1.AuditRecord.before:type_name -> pyisolate.v1.Change
 	18, // 11: pyisolate.v1.AuditRecord.after:type_name -> pyisolate.v1.Change
-	44, // 12: pyisolate.v1.VerifyAuditResponse.first:type_name -> google.protobuf.Timestamp
-	44, // 13: pyisolate.v1.VerifyAuditResponse.last:type_name -> google.protobuf.Timestamp
-	45, // 14: pyisolate.v1.PullRequest.every:type_name -> google.protobuf.Duration
+	46, // 12: pyisolate.v1.VerifyAuditResponse.first:type_name -> google.protobuf.Timestamp
+	46, // 13: pyisolate.v1.VerifyAuditResponse.last:type_name -> google.protobuf.Timestamp
+	47, // 14: pyisolate.v1.PullRequest.every:type_name -> google.protobuf.Duration
 	0,  // 15: pyisolate.v1.PullResponse.version:type_name -> pyisolate.v1.Version
-	45, // 16: pyisolate.v1.Source.every:type_name -> google.protobuf.Duration
-	44, // 17: pyisolate.v1.Source.last_ok:type_name -> google.protobuf.Timestamp
-	44, // 18: pyisolate.v1.Source.last_try:type_name -> google.protobuf.Timestamp
-	44, // 19: pyisolate.v1.Source.next_try:type_name -> google.protobuf.Timestamp
-	23, // 20: pyisolate.v1.ListSourcesResponse.sources:type_name -> pyisolate.v1.Source
-	45, // 21: pyisolate.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	30, // 22: pyisolate.v1.CreateTokenResponse.token:type_name -> pyisolate.v1.Token
-	44, // 23: pyisolate.v1.Token.created:type_name -> google.protobuf.Timestamp
-	44, // 24: pyisolate.v1.Token.expires:type_name -> google.protobuf.Timestamp
-	44, // 25: pyisolate.v1.Token.revoked:type_name -> google.protobuf.Timestamp
-	30, // 26: pyisolate.v1.ListTokensResponse.tokens:type_name -> pyisolate.v1.Token
-	30, // 27: pyisolate.v1.RevokeTokenResponse.token:type_name -> pyisolate.v1.Token
-	46, // 28: pyisolate.v1.CheckResponse.problems:type_name -> pyisolate.v1.Problem
-	37, // 29: pyisolate.v1.CheckResponse.changes:type_name -> pyisolate.v1.SandboxChange
-	38, // 30: pyisolate.v1.SandboxChange.changes:type_name -> pyisolate.v1.AuthorityChange
-	40, // 31: pyisolate.v1.ExplainRequest.path:type_name -> pyisolate.v1.PathQuestion
+	47, // 16: pyisolate.v1.Source.every:type_name -> google.protobuf.Duration
+	46, // 17: pyisolate.v1.Source.last_ok:type_name -> google.protobuf.Timestamp
+	46, // 18: pyisolate.v1.Source.last_try:type_name -> google.protobuf.Timestamp
+	46, // 19: pyisolate.v1.Source.next_try:type_name -> google.protobuf.Timestamp
+	25, // 20: pyisolate.v1.ListSourcesResponse.sources:type_name -> pyisolate.v1.Source
+	47, // 21: pyisolate.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	32, // 22: pyisolate.v1.CreateTokenResponse.token:type_name -> pyisolate.v1.Token
+	46, // 23: pyisolate.v1.Token.created:type_name -> google.protobuf.Timestamp
+	46, // 24: pyisolate.v1.Token.expires:type_name -> google.protobuf.Timestamp
+	46, // 25: pyisolate.v1.Token.revoked:type_name -> google.protobuf.Timestamp
+	32, // 26: pyisolate.v1.ListTokensResponse.tokens:type_name -> pyisolate.v1.Token
+	32, // 27: pyisolate.v1.RevokeTokenResponse.token:type_name -> pyisolate.v1.Token
+	48, // 28: pyisolate.v1.CheckResponse.problems:type_name -> pyisolate.v1.Problem
+	39, // 29: pyisolate.v1.CheckResponse.changes:type_name -> pyisolate.v1.SandboxChange
+	40, // 30: pyisolate.v1.SandboxChange.changes:type_name -> pyisolate.v1.AuthorityChange
+	42, // 31: pyisolate.v1.ExplainRequest.path:type_name -> pyisolate.v1.PathQuestion
 	1,  // 32: pyisolate.v1.PolicyService.Put:input_type -> pyisolate.v1.PutRequest
 	3,  // 33: pyisolate.v1.PolicyService.Get:input_type -> pyisolate.v1.GetRequest
 	5,  // 34: pyisolate.v1.PolicyService.List:input_type -> pyisolate.v1.ListRequest
@@ -3107,35 +3193,37 @@ var file_pyisolate_v1_policy_proto_depIdxs = []int32{
 	13, // 38: pyisolate.v1.PolicyService.Watch:input_type -> pyisolate.v1.WatchRequest
 	15, // 39: pyisolate.v1.PolicyService.Audit:input_type -> pyisolate.v1.AuditRequest
 	19, // 40: pyisolate.v1.PolicyService.VerifyAudit:input_type -> pyisolate.v1.VerifyAuditRequest
-	21, // 41: pyisolate.v1.PolicyService.Pull:input_type -> pyisolate.v1.PullRequest
-	24, // 42: pyisolate.v1.PolicyService.ListSources:input_type -> pyisolate.v1.ListSourcesRequest
-	26, // 43: pyisolate.v1.PolicyService.RemoveSource:input_type -> pyisolate.v1.RemoveSourceRequest
-	28, // 44: pyisolate.v1.PolicyService.CreateToken:input_type -> pyisolate.v1.CreateTokenRequest
-	31, // 45: pyisolate.v1.PolicyService.ListTokens:input_type -> pyisolate.v1.ListTokensRequest
-	33, // 46: pyisolate.v1.PolicyService.RevokeToken:input_type -> pyisolate.v1.RevokeTokenRequest
-	35, // 47: pyisolate.v1.PolicyService.Check:input_type -> pyisolate.v1.CheckRequest
-	39, // 48: pyisolate.v1.PolicyService.Explain:input_type -> pyisolate.v1.ExplainRequest
-	42, // 49: pyisolate.v1.PolicyService.Schema:input_type -> pyisolate.v1.SchemaRequest
-	2,  // 50: pyisolate.v1.PolicyService.Put:output_type -> pyisolate.v1.PutResponse
-	4,  // 51: pyisolate.v1.PolicyService.Get:output_type -> pyisolate.v1.GetResponse
-	6,  // 52: pyisolate.v1.PolicyService.List:output_type -> pyisolate.v1.ListResponse
-	8,  // 53: pyisolate.v1.PolicyService.History:output_type -> pyisolate.v1.HistoryResponse
-	10, // 54: pyisolate.v1.PolicyService.Rollback:output_type -> pyisolate.v1.RollbackResponse
-	12, // 55: pyisolate.v1.PolicyService.Delete:output_type -> pyisolate.v1.DeleteResponse
-	14, // 56: pyisolate.v1.PolicyService.Watch:output_type -> pyisolate.v1.WatchResponse
-	16, // 57: pyisolate.v1.PolicyService.Audit:output_type -> pyisolate.v1.AuditResponse
-	20, // 58: pyisolate.v1.PolicyService.VerifyAudit:output_type -> pyisolate.v1.VerifyAuditResponse
-	22, // 59: pyisolate.v1.PolicyService.Pull:output_type -> pyisolate.v1.PullResponse
-	25, // 60: pyisolate.v1.PolicyService.ListSources:output_type -> pyisolate.v1.ListSourcesResponse
-	27, // 61: pyisolate.v1.PolicyService.RemoveSource:output_type -> pyisolate.v1.RemoveSourceResponse
-	29, // 62: pyisolate.v1.PolicyService.CreateToken:output_type -> pyisolate.v1.CreateTokenResponse
-	32, // 63: pyisolate.v1.PolicyService.ListTokens:output_type -> pyisolate.v1.ListTokensResponse
-	34, // 64: pyisolate.v1.PolicyService.RevokeToken:output_type -> pyisolate.v1.RevokeTokenResponse
-	36, // 65: pyisolate.v1.PolicyService.Check:output_type -> pyisolate.v1.CheckResponse
-	41, // 66: pyisolate.v1.PolicyService.Explain:output_type -> pyisolate.v1.ExplainResponse
-	43, // 67: pyisolate.v1.PolicyService.Schema:output_type -> pyisolate.v1.SchemaResponse
-	50, // [50:68] is the sub-list for method output_type
-	32, // [32:50] is the sub-list for method input_type
+	21, // 41: pyisolate.v1.PolicyService.Backup:input_type -> pyisolate.v1.BackupRequest
+	23, // 42: pyisolate.v1.PolicyService.Pull:input_type -> pyisolate.v1.PullRequest
+	26, // 43: pyisolate.v1.PolicyService.ListSources:input_type -> pyisolate.v1.ListSourcesRequest
+	28, // 44: pyisolate.v1.PolicyService.RemoveSource:input_type -> pyisolate.v1.RemoveSourceRequest
+	30, // 45: pyisolate.v1.PolicyService.CreateToken:input_type -> pyisolate.v1.CreateTokenRequest
+	33, // 46: pyisolate.v1.PolicyService.ListTokens:input_type -> pyisolate.v1.ListTokensRequest
+	35, // 47: pyisolate.v1.PolicyService.RevokeToken:input_type -> pyisolate.v1.RevokeTokenRequest
+	37, // 48: pyisolate.v1.PolicyService.Check:input_type -> pyisolate.v1.CheckRequest
+	41, // 49: pyisolate.v1.PolicyService.Explain:input_type -> pyisolate.v1.ExplainRequest
+	44, // 50: pyisolate.v1.PolicyService.Schema:input_type -> pyisolate.v1.SchemaRequest
+	2,  // 51: pyisolate.v1.PolicyService.Put:output_type -> pyisolate.v1.PutResponse
+	4,  // 52: pyisolate.v1.PolicyService.Get:output_type -> pyisolate.v1.GetResponse
+	6,  // 53: pyisolate.v1.PolicyService.List:output_type -> pyisolate.v1.ListResponse
+	8,  // 54: pyisolate.v1.PolicyService.History:output_type -> pyisolate.v1.HistoryResponse
+	10, // 55: pyisolate.v1.PolicyService.Rollback:output_type -> pyisolate.v1.RollbackResponse
+	12, // 56: pyisolate.v1.PolicyService.Delete:output_type -> pyisolate.v1.DeleteResponse
+	14, // 57: pyisolate.v1.PolicyService.Watch:output_type -> pyisolate.v1.WatchResponse
+	16, // 58: pyisolate.v1.PolicyService.Audit:output_type -> pyisolate.v1.AuditResponse
+	20, // 59: pyisolate.v1.PolicyService.VerifyAudit:output_type -> pyisolate.v1.VerifyAuditResponse
+	22, // 60: pyisolate.v1.PolicyService.Backup:output_type -> pyisolate.v1.BackupResponse
+	24, // 61: pyisolate.v1.PolicyService.Pull:output_type -> pyisolate.v1.PullResponse
+	27, // 62: pyisolate.v1.PolicyService.ListSources:output_type -> pyisolate.v1.ListSourcesResponse
+	29, // 63: pyisolate.v1.PolicyService.RemoveSource:output_type -> pyisolate.v1.RemoveSourceResponse
+	31, // 64: pyisolate.v1.PolicyService.CreateToken:output_type -> pyisolate.v1.CreateTokenResponse
+	34, // 65: pyisolate.v1.PolicyService.ListTokens:output_type -> pyisolate.v1.ListTokensResponse
+	36, // 66: pyisolate.v1.PolicyService.RevokeToken:output_type -> pyisolate.v1.RevokeTokenResponse
+	38, // 67: pyisolate.v1.PolicyService.Check:output_type -> pyisolate.v1.CheckResponse
+	43, // 68: pyisolate.v1.PolicyService.Explain:output_type -> pyisolate.v1.ExplainResponse
+	45, // 69: pyisolate.v1.PolicyService.Schema:output_type -> pyisolate.v1.SchemaResponse
+	51, // [51:70] is the sub-list for method output_type
+	32, // [32:51] is the sub-list for method input_type
 	32, // [32:32] is the sub-list for extension type_name
 	32, // [32:32] is the sub-list for extension extendee
 	0,  // [0:32] is the sub-list for field type_name
@@ -3150,7 +3238,7 @@ func file_pyisolate_v1_policy_proto_init() {
 	file_pyisolate_v1_policy_proto_msgTypes[1].OneofWrappers = []any{}
 	file_pyisolate_v1_policy_proto_msgTypes[9].OneofWrappers = []any{}
 	file_pyisolate_v1_policy_proto_msgTypes[11].OneofWrappers = []any{}
-	file_pyisolate_v1_policy_proto_msgTypes[39].OneofWrappers = []any{
+	file_pyisolate_v1_policy_proto_msgTypes[41].OneofWrappers = []any{
 		(*ExplainRequest_Path)(nil),
 		(*ExplainRequest_Address)(nil),
 		(*ExplainRequest_Module)(nil),
@@ -3161,7 +3249,7 @@ func file_pyisolate_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyisolate_v1_policy_proto_rawDesc), len(file_pyisolate_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -566,6 +566,12 @@ export interface VerifyAuditResponse {
   last?: string
 }
 
+export type BackupRequest = Record<string, never>
+
+export interface BackupResponse {
+  piece?: string
+}
+
 export interface PullRequest {
   name?: string
   url?: string
@@ -863,4 +869,5 @@ export interface Streams {
   'CellService/Migrate': [MigrateRequest, MigrateResponse]
   'NodeService/Events': [EventsRequest, EventsResponse]
   'PolicyService/Watch': [WatchRequest, WatchResponse]
+  'PolicyService/Backup': [BackupRequest, BackupResponse]
 }

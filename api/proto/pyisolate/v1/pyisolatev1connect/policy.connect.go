@@ -65,6 +65,8 @@ const (
 	// PolicyServiceVerifyAuditProcedure is the fully-qualified name of the PolicyService's VerifyAudit
 	// RPC.
 	PolicyServiceVerifyAuditProcedure = "/pyisolate.v1.PolicyService/VerifyAudit"
+	// PolicyServiceBackupProcedure is the fully-qualified name of the PolicyService's Backup RPC.
+	PolicyServiceBackupProcedure = "/pyisolate.v1.PolicyService/Backup"
 	// PolicyServicePullProcedure is the fully-qualified name of the PolicyService's Pull RPC.
 	PolicyServicePullProcedure = "/pyisolate.v1.PolicyService/Pull"
 	// PolicyServiceListSourcesProcedure is the fully-qualified name of the PolicyService's ListSources
@@ -119,6 +121,10 @@ type PolicyServiceClient interface {
 	// VerifyAudit recomputes the hash chain of all records. Role admin, of all tenants.
 	// Corrupt: the chain is broken, and where.
 	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
+	// Backup streams all that the store holds, of all tenants, as of one moment: policies with their
+	// history, tokens' hashes, the audit log. Only a stream that ends without an error is a whole
+	// backup. Role admin, of all tenants.
+	Backup(context.Context, *connect.Request[v1.BackupRequest]) (*connect.ServerStreamForClient[v1.BackupResponse], error)
 	// Pull fetches a document from an address, verifies and stores it, once or again and again.
 	// Role policy-admin. SourceUnavailable: the server did not give it. Refused: what it did is
 	// not permitted, or what it gave is not what was asked for. Invalid: the source, or the
@@ -209,6 +215,12 @@ func NewPolicyServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(policyServiceMethods.ByName("VerifyAudit")),
 			connect.WithClientOptions(opts...),
 		),
+		backup: connect.NewClient[v1.BackupRequest, v1.BackupResponse](
+			httpClient,
+			baseURL+PolicyServiceBackupProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("Backup")),
+			connect.WithClientOptions(opts...),
+		),
 		pull: connect.NewClient[v1.PullRequest, v1.PullResponse](
 			httpClient,
 			baseURL+PolicyServicePullProcedure,
@@ -277,6 +289,7 @@ type policyServiceClient struct {
 	watch        *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	audit        *connect.Client[v1.AuditRequest, v1.AuditResponse]
 	verifyAudit  *connect.Client[v1.VerifyAuditRequest, v1.VerifyAuditResponse]
+	backup       *connect.Client[v1.BackupRequest, v1.BackupResponse]
 	pull         *connect.Client[v1.PullRequest, v1.PullResponse]
 	listSources  *connect.Client[v1.ListSourcesRequest, v1.ListSourcesResponse]
 	removeSource *connect.Client[v1.RemoveSourceRequest, v1.RemoveSourceResponse]
@@ -331,6 +344,11 @@ func (c *policyServiceClient) Audit(ctx context.Context, req *connect.Request[v1
 // VerifyAudit calls pyisolate.v1.PolicyService.VerifyAudit.
 func (c *policyServiceClient) VerifyAudit(ctx context.Context, req *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
 	return c.verifyAudit.CallUnary(ctx, req)
+}
+
+// Backup calls pyisolate.v1.PolicyService.Backup.
+func (c *policyServiceClient) Backup(ctx context.Context, req *connect.Request[v1.BackupRequest]) (*connect.ServerStreamForClient[v1.BackupResponse], error) {
+	return c.backup.CallServerStream(ctx, req)
 }
 
 // Pull calls pyisolate.v1.PolicyService.Pull.
@@ -407,6 +425,10 @@ type PolicyServiceHandler interface {
 	// VerifyAudit recomputes the hash chain of all records. Role admin, of all tenants.
 	// Corrupt: the chain is broken, and where.
 	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
+	// Backup streams all that the store holds, of all tenants, as of one moment: policies with their
+	// history, tokens' hashes, the audit log. Only a stream that ends without an error is a whole
+	// backup. Role admin, of all tenants.
+	Backup(context.Context, *connect.Request[v1.BackupRequest], *connect.ServerStream[v1.BackupResponse]) error
 	// Pull fetches a document from an address, verifies and stores it, once or again and again.
 	// Role policy-admin. SourceUnavailable: the server did not give it. Refused: what it did is
 	// not permitted, or what it gave is not what was asked for. Invalid: the source, or the
@@ -493,6 +515,12 @@ func NewPolicyServiceHandler(svc PolicyServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(policyServiceMethods.ByName("VerifyAudit")),
 		connect.WithHandlerOptions(opts...),
 	)
+	policyServiceBackupHandler := connect.NewServerStreamHandler(
+		PolicyServiceBackupProcedure,
+		svc.Backup,
+		connect.WithSchema(policyServiceMethods.ByName("Backup")),
+		connect.WithHandlerOptions(opts...),
+	)
 	policyServicePullHandler := connect.NewUnaryHandler(
 		PolicyServicePullProcedure,
 		svc.Pull,
@@ -567,6 +595,8 @@ func NewPolicyServiceHandler(svc PolicyServiceHandler, opts ...connect.HandlerOp
 			policyServiceAuditHandler.ServeHTTP(w, r)
 		case PolicyServiceVerifyAuditProcedure:
 			policyServiceVerifyAuditHandler.ServeHTTP(w, r)
+		case PolicyServiceBackupProcedure:
+			policyServiceBackupHandler.ServeHTTP(w, r)
 		case PolicyServicePullProcedure:
 			policyServicePullHandler.ServeHTTP(w, r)
 		case PolicyServiceListSourcesProcedure:
@@ -628,6 +658,10 @@ func (UnimplementedPolicyServiceHandler) Audit(context.Context, *connect.Request
 
 func (UnimplementedPolicyServiceHandler) VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.PolicyService.VerifyAudit is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) Backup(context.Context, *connect.Request[v1.BackupRequest], *connect.ServerStream[v1.BackupResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.PolicyService.Backup is not implemented"))
 }
 
 func (UnimplementedPolicyServiceHandler) Pull(context.Context, *connect.Request[v1.PullRequest]) (*connect.Response[v1.PullResponse], error) {
