@@ -44,6 +44,7 @@ type Cluster struct {
 	remote    atomic.Pointer[remote.Remote]
 	policies  atomic.Pointer[policies]
 	rotating  sync.Mutex
+	retired   bool              // and its log says so
 	looking   sync.Mutex        // guards saved and keys
 	saved     []byte            // the roster that the file has
 	keys      map[string][]byte // of gossip, by their ids

@@ -39,8 +39,8 @@ type Config struct {
 	Tenant group.Tenant
 	// Changed is given the records that changed; see group.Config. It must not block.
 	Changed func([]directory.Record)
-	// TTL of leases and Timeout of elections, in the directory and the policies: the same on all
-	// nodes. Defaults: see group.Config.
+	// TTL of this node's leases, and Timeout of elections, in the directory and the policies; that
+	// should be the same on all nodes. Defaults: see group.Config.
 	TTL, Timeout time.Duration
 	// Limits of the port between nodes.
 	Limits wire.Limits

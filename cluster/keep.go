@@ -157,6 +157,7 @@ func (c *Cluster) look() {
 	c.wire.Recheck()
 	c.followKeys()
 	c.followPeers()
+	c.tellRetired()
 	if err := c.saveRoster(); err != nil {
 		c.log.Error("the roster is not written; a restart would know an older one", "error", err)
 	}
@@ -167,6 +168,16 @@ func (c *Cluster) adopt(applied uint64) {
 	if r := c.group.Roster(); len(r.Members()) > 0 {
 		c.known.Store(&known{r, applied})
 	}
+}
+
+// tellRetired says once that this node is on its way out. Afterwards nobody would tell it.
+func (c *Cluster) tellRetired() {
+	m, ok := c.roster().Member(c.Self())
+	retired := !ok || m.Retired
+	if retired && !c.retired {
+		c.log.Warn("this node is being removed from the cluster: stop it. To come back it has to join again")
+	}
+	c.retired = retired
 }
 
 // saveRoster writes what is known when it differs from what is there.

@@ -54,6 +54,8 @@ type Status struct {
 	Leader, PolicyLeader string
 	// Voter: this node votes. Authority: it can sign certificates.
 	Voter, Authority bool
+	// Retired: this node is about to be removed, or was.
+	Retired bool
 	// Session of this node, 0 for none, and whether its lease is valid now.
 	Session uint64
 	Leased  bool
@@ -95,8 +97,9 @@ func (c *Cluster) Status() Status {
 			s.Alive++
 		}
 		if m.Name == c.Self() {
-			s.Voter = m.Voter
+			s.Voter, s.Retired = m.Voter, m.Retired
 		}
 	}
+	s.Retired = s.Retired || !c.isMember(c.Self())
 	return s
 }

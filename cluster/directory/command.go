@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pyisolate/pyisolate/internal/strictjson"
 )
@@ -12,7 +13,8 @@ import (
 type Op string
 
 const (
-	// Open begins a session of Seat.Node. An earlier one of the node ends.
+	// Open begins a session of Seat.Node, whose leases last for Lease. An earlier one of the node
+	// ends.
 	Open Op = "open"
 	// End ends the session Seat: its node leaves, or its lease has lapsed.
 	End Op = "end"
@@ -58,7 +60,13 @@ type Command struct {
 	Nodes      []string `json:"nodes,omitempty"`
 	Policy     string   `json:"policy,omitempty"`
 	Version    uint64   `json:"version,omitempty"`
+	// Lease of a session, in nanoseconds; 0: as long as the leader has it. It is the session's, so
+	// that a node and those who come to lead cannot differ.
+	Lease time.Duration `json:"lease,omitempty"`
 }
+
+// MaxLease is the longest lease of a session.
+const MaxLease = time.Hour
 
 // Bounds of what a command carries, in bytes and in number.
 const (
@@ -109,6 +117,9 @@ func (c Command) valid() error {
 		if len(text.s) > text.most {
 			return fmt.Errorf("%w: the %s has %d bytes; %d is the most", ErrInvalid, what, len(text.s), text.most)
 		}
+	}
+	if c.Lease < 0 || c.Lease > MaxLease {
+		return fmt.Errorf("%w: a lease of %s; %s is the longest", ErrInvalid, c.Lease, MaxLease)
 	}
 	if len(c.Nodes) > maxNodes {
 		return fmt.Errorf("%w: %d nodes; %d is the most", ErrInvalid, len(c.Nodes), maxNodes)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 )
 
 // snapshotVersion is of the format. One that is higher is refused.
@@ -15,10 +16,11 @@ const snapshotVersion = 1
 
 // header is the first line of a snapshot; a line for each record follows.
 type header struct {
-	Version  int               `json:"pyisolate_directory"`
-	Epoch    uint64            `json:"epoch"`
-	Sessions map[string]uint64 `json:"sessions"`
-	Cells    int               `json:"cells"`
+	Version  int                      `json:"pyisolate_directory"`
+	Epoch    uint64                   `json:"epoch"`
+	Sessions map[string]uint64        `json:"sessions"`
+	Leases   map[string]time.Duration `json:"leases,omitempty"`
+	Cells    int                      `json:"cells"`
 }
 
 // ErrSnapshot is of a snapshot that cannot be read.
@@ -26,7 +28,7 @@ var ErrSnapshot = errors.New("unreadable snapshot of the directory")
 
 // Copy is what s is now; changes of s do not reach it.
 func (s *State) Copy() *State {
-	c := &State{cells: make(map[Cell]*Record, len(s.cells)), of: maps.Clone(s.of), sessions: maps.Clone(s.sessions), epoch: s.epoch}
+	c := &State{cells: make(map[Cell]*Record, len(s.cells)), of: maps.Clone(s.of), sessions: maps.Clone(s.sessions), leases: maps.Clone(s.leases), epoch: s.epoch}
 	for k, r := range s.cells {
 		same := *r // its Copies are replaced, never changed
 		c.cells[k] = &same
@@ -39,7 +41,7 @@ func (s *State) WriteTo(w io.Writer) (int64, error) {
 	counted := &counter{w: w}
 	b := bufio.NewWriter(counted)
 	out := json.NewEncoder(b)
-	if err := out.Encode(header{snapshotVersion, s.epoch, s.sessions, len(s.cells)}); err != nil {
+	if err := out.Encode(header{snapshotVersion, s.epoch, s.sessions, s.leases, len(s.cells)}); err != nil {
 		return counted.n, err
 	}
 	for _, c := range slices.SortedFunc(maps.Keys(s.cells), compareCells) {
@@ -76,9 +78,14 @@ func (s *State) Read(from io.Reader) error {
 	if h.Cells < 0 || h.Cells > maxCells {
 		return fmt.Errorf("%w: it has %d cells", ErrSnapshot, h.Cells)
 	}
-	next := &State{cells: map[Cell]*Record{}, of: map[string]int{}, sessions: h.Sessions, epoch: h.Epoch}
+	next := &State{cells: map[Cell]*Record{}, of: map[string]int{}, sessions: h.Sessions, leases: h.Leases, epoch: h.Epoch}
 	if next.sessions == nil {
 		next.sessions = map[string]uint64{}
+	}
+	for node, lease := range next.leases {
+		if next.sessions[node] == 0 || lease <= 0 || lease > MaxLease {
+			return fmt.Errorf("%w: a lease of %s of node %.80q", ErrSnapshot, lease, node)
+		}
 	}
 	for i := range h.Cells {
 		r := &Record{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Why nothing changed. An error of Apply is one of these, with what is there now in its text.
@@ -32,9 +33,10 @@ const (
 // State is all records. It is not safe for concurrent use. The zero value has none.
 type State struct {
 	cells    map[Cell]*Record
-	of       map[string]int    // how many a tenant has
-	sessions map[string]uint64 // by node, those that are open
-	epoch    uint64            // the highest of any cell so far
+	of       map[string]int           // how many a tenant has
+	sessions map[string]uint64        // by node, those that are open
+	leases   map[string]time.Duration // of these, where they say
+	epoch    uint64                   // the highest of any cell so far
 }
 
 // Outcome of a command that was applied.
@@ -67,6 +69,9 @@ func (s *State) Apply(index uint64, c Command) (Outcome, error) {
 	if s.cells == nil {
 		s.cells, s.of, s.sessions = map[Cell]*Record{}, map[string]int{}, map[string]uint64{}
 	}
+	if s.leases == nil {
+		s.leases = map[string]time.Duration{}
+	}
 	return rules[c.Op](s, index, c)
 }
 
@@ -97,6 +102,9 @@ func (s *State) Session(node string) uint64 { return s.sessions[node] }
 // Sessions that are open, by node.
 func (s *State) Sessions() map[string]uint64 { return maps.Clone(s.sessions) }
 
+// Lease is how long leases of a node's session last; 0: it does not say.
+func (s *State) Lease(node string) time.Duration { return s.leases[node] }
+
 func (s *State) isOpen(seat Seat) bool {
 	return seat.Session != 0 && s.sessions[seat.Node] == seat.Session
 }
@@ -112,6 +120,9 @@ func (s *State) open(index uint64, c Command) (Outcome, error) {
 		moved = s.close(Seat{c.Seat.Node, old})
 	}
 	s.sessions[c.Seat.Node] = index
+	if c.Lease > 0 {
+		s.leases[c.Seat.Node] = c.Lease
+	}
 	return Outcome{Session: index, Moved: moved}, nil
 }
 
@@ -126,6 +137,7 @@ func (s *State) endSession(_ uint64, c Command) (Outcome, error) {
 // the checkpoint, what was to come to it back to its owner.
 func (s *State) close(seat Seat) (moved []Record) {
 	delete(s.sessions, seat.Node)
+	delete(s.leases, seat.Node)
 	for _, c := range slices.SortedFunc(maps.Keys(s.cells), compareCells) {
 		r := s.cells[c]
 		switch {

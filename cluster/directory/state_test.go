@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -254,5 +255,40 @@ func BenchmarkApply(b *testing.B) {
 		if _, err := s.Apply(1<<32, c); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// How long leases last is the session's, and kept with it.
+func TestLease(t *testing.T) {
+	s := &State{}
+	for _, c := range []struct {
+		lease, want time.Duration
+		err         error
+	}{{0, 0, nil}, {time.Second, time.Second, nil}, {-1, time.Second, ErrInvalid}, {MaxLease + 1, time.Second, ErrInvalid}} {
+		out, err := s.Apply(s.epoch+uint64(c.lease)+10, Command{Op: Open, Seat: Seat{Node: "n1"}, Lease: c.lease})
+		if !errors.Is(err, c.err) || s.Lease("n1") != c.want {
+			t.Errorf("%s: %s, %v", c.lease, s.Lease("n1"), err)
+		}
+		if err == nil && out.Session != s.Session("n1") {
+			t.Errorf("%s: session %d", c.lease, out.Session)
+		}
+	}
+	var b bytes.Buffer
+	if _, err := s.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	damaged := strings.Replace(b.String(), `"leases":{"n1"`, `"leases":{"n2"`, 1)
+	var read State
+	if err := read.Read(strings.NewReader(damaged)); !errors.Is(err, ErrSnapshot) {
+		t.Errorf("a lease without a session: %v", err)
+	}
+	if err := read.Read(&b); err != nil || read.Lease("n1") != time.Second || s.Copy().Lease("n1") != time.Second {
+		t.Errorf("%s, %v", read.Lease("n1"), err)
+	}
+	if _, err := s.Apply(1<<40, Command{Op: End, Seat: Seat{"n1", s.Session("n1")}}); err != nil || s.Lease("n1") != 0 {
+		t.Errorf("after the end: %s, %v", s.Lease("n1"), err)
+	}
+	if _, err := read.Apply(1<<41, Command{Op: Open, Seat: Seat{Node: "n2"}, Lease: time.Minute}); err != nil || read.Lease("n2") != time.Minute {
+		t.Errorf("%v", err)
 	}
 }

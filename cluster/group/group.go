@@ -50,7 +50,8 @@ type Config struct {
 	Peers     Peers
 	// Bootstrap lists the first voters, for the node that starts the group.
 	Bootstrap []raft.Server
-	// TTL is how long a lease lasts that is not renewed. Default 3 s.
+	// TTL is how long a lease of this node's lasts that is not renewed, at most
+	// directory.MaxLease. Others may have another. Default 3 s.
 	TTL time.Duration
 	// Margin is how long before its end a node gives a lease up. Default a third of TTL.
 	Margin time.Duration
@@ -73,7 +74,7 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Dir == "" || c.Node == "" || c.Transport == nil || c.Peers == nil:
 		return c, errors.New("group: a group needs a directory, a node, a transport and peers")
-	case c.TTL < 0 || c.Margin < 0 || c.Margin > 0 && c.Margin >= cmp.Or(c.TTL, defaultTTL):
+	case c.TTL < 0 || c.TTL > directory.MaxLease || c.Margin < 0 || c.Margin > 0 && c.Margin >= cmp.Or(c.TTL, defaultTTL):
 		return c, fmt.Errorf("group: a lease of %s cannot be given up %s before its end", c.TTL, c.Margin)
 	}
 	c.TTL = cmp.Or(c.TTL, defaultTTL)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -213,24 +214,58 @@ func TestRenewAfterEnd(t *testing.T) {
 	if err := l.extend(seat, 10); !errors.Is(err, ErrNoLeader) {
 		t.Errorf("without leading: %v", err)
 	}
-	l.begin(open, 100)
-	if all := l.lapsed(open, 99, 50); len(all) != 0 {
+	ttl := func(node string) time.Duration {
+		if node == "n1" {
+			return 80 // longer than the others'
+		}
+		return 50
+	}
+	l.begin(open, 20, ttl)
+	if all := l.lapsed(open, 99, ttl); len(all) != 0 {
 		t.Errorf("a new leader ends %v before a whole lease", all)
 	}
 	must(t, l.extend(seat, 120))
-	if all := l.lapsed(open, 119, 50); len(all) != 0 {
+	if all := l.lapsed(open, 119, ttl); len(all) != 0 {
 		t.Errorf("renewed, and yet ended: %v", all)
 	}
-	if all := l.lapsed(open, 120, 50); len(all) != 1 || all[0] != seat {
+	if all := l.lapsed(open, 120, ttl); len(all) != 1 || all[0] != seat {
 		t.Errorf("lapsed are %v", all)
 	}
 	if err := l.extend(seat, 200); !errors.Is(err, directory.ErrNoSession) {
 		t.Errorf("renewed after its end: %v", err)
 	}
 	open["n2"] = 5
-	l.lapsed(open, 130, 50)
-	if all := l.lapsed(open, 179, 50); len(all) != 1 {
+	l.lapsed(open, 130, ttl)
+	if all := l.lapsed(open, 179, ttl); len(all) != 1 {
 		t.Errorf("a new session has no whole lease: %v", all)
+	}
+}
+
+// A node whose leases last longer than the leader's would is not ended early: how long they last is its
+// session's, whoever leads.
+func TestLongerLease(t *testing.T) {
+	var configs []Config
+	for i, ttl := range []time.Duration{testTTL, 4 * testTTL, testTTL} {
+		name := fmt.Sprint("n", i)
+		configs = append(configs, Config{Dir: filepath.Join(t.TempDir(), name), Node: name, TTL: ttl, Timeout: 150 * time.Millisecond})
+	}
+	w := newNetworkAt(t, configs)
+	w.leader(t, "")
+	n1 := w.nodes["n1"]
+	lease := n1.Hold(n1)
+	await.That(t, "it has a lease", func() bool { return lease.Valid() == nil })
+	seat, _ := lease.Seat()
+	w.isolate("n1", true)
+	begin := boottime.Now()
+	ends := w.leader(t, "n1") // n1 may have led
+	await.That(t, "its session ends", func() bool { return ends.Sessions()["n1"] == 0 })
+	if after := boottime.Now() - begin; after < 3*testTTL {
+		t.Errorf("its session ends after %s", after)
+	}
+	n1.mu.Lock()
+	defer n1.mu.Unlock()
+	if at, lapsed := n1.at[seat]; !lapsed || at > boottime.Now() {
+		t.Errorf("it goes on: %v", lapsed)
 	}
 }
 

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/roster"
 )
 
 // leases is what a leader knows of the others' leases. It is empty when another leads.
@@ -27,12 +29,12 @@ func (l *leases) ready() bool {
 
 // begin gives every session that is open a whole lease: another leader may have renewed it a
 // moment ago.
-func (l *leases) begin(open map[string]uint64, until time.Duration) {
+func (l *leases) begin(open map[string]uint64, now time.Duration, ttl func(node string) time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.term, l.until, l.ending = true, map[directory.Seat]time.Duration{}, map[directory.Seat]bool{}
 	for node, session := range open {
-		l.until[directory.Seat{Node: node, Session: session}] = until
+		l.until[directory.Seat{Node: node, Session: session}] = now + ttl(node)
 	}
 }
 
@@ -57,7 +59,7 @@ func (l *leases) extend(seat directory.Seat, until time.Duration) error {
 }
 
 // lapsed are those to be ended now. They are not renewed any more.
-func (l *leases) lapsed(open map[string]uint64, now, ttl time.Duration) (all []directory.Seat) {
+func (l *leases) lapsed(open map[string]uint64, now time.Duration, ttl func(node string) time.Duration) (all []directory.Seat) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.term {
@@ -70,7 +72,7 @@ func (l *leases) lapsed(open map[string]uint64, now, ttl time.Duration) (all []d
 		until, known := l.until[seat]
 		switch {
 		case !known: // it was opened since
-			l.until[seat] = now + ttl
+			l.until[seat] = now + ttl(node)
 		case until <= now:
 			l.ending[seat] = true
 			all = append(all, seat)
@@ -99,7 +101,7 @@ func (g *Group) reign() {
 	if err := g.raft.Barrier(0).Error(); err != nil {
 		return
 	}
-	g.leases.begin(g.Sessions(), g.config.Clock()+g.config.TTL)
+	g.leases.begin(g.Sessions(), g.config.Clock(), g.ttl)
 	g.config.Logger.Info("this node leads the directory")
 	tick := time.NewTicker(g.config.TTL / 20)
 	defer tick.Stop()
@@ -119,7 +121,7 @@ func (g *Group) reign() {
 
 // expire ends sessions whose leases have lapsed.
 func (g *Group) expire() {
-	for _, seat := range g.leases.lapsed(g.Sessions(), g.config.Clock(), g.config.TTL) {
+	for _, seat := range g.leases.lapsed(g.Sessions(), g.config.Clock(), g.ttl) {
 		ctx, cancel := context.WithTimeout(g.life, g.config.TTL)
 		_, err := g.change(ctx, directory.Command{Op: directory.End, Seat: seat})
 		cancel()
@@ -129,13 +131,19 @@ func (g *Group) expire() {
 	}
 }
 
+// ttl of the leases of a node's session.
+func (g *Group) ttl(node string) (ttl time.Duration) {
+	g.state.read(func(d *directory.State, _ *roster.State) { ttl = d.Lease(node) })
+	return cmp.Or(ttl, g.config.TTL)
+}
+
 // renew answers a node that wants to keep its lease.
 func (g *Group) renew(seat directory.Seat, from string) error {
 	if from != seat.Node {
 		return fmt.Errorf("%w: node %s asks for the lease of node %s", directory.ErrInvalid, from, seat.Node)
 	}
 	// What it gets counts from before the question whether this node leads.
-	until := g.config.Clock() + g.config.TTL
+	until := g.config.Clock() + g.ttl(seat.Node)
 	if err := g.state.failed(); err != nil {
 		return err
 	}

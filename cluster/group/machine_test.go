@@ -196,6 +196,7 @@ func TestAllRestart(t *testing.T) {
 	leader := w.leader(t, "")
 	must(t, claimCell(t, w, leader))
 	for _, n := range w.nodes {
+		must(t, n.Fence(t.Context())) // or there might be nothing to snapshot yet
 		must(t, n.Raft().Snapshot().Error())
 	}
 	var configs []Config

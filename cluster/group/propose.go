@@ -118,7 +118,7 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 		out, err := g.enrol(ctx, c)
 		return answer{Outcome: &out}, err
 	case q.Renew != nil:
-		return answer{TTL: g.config.TTL}, g.renew(*q.Renew, from)
+		return answer{TTL: g.ttl(q.Renew.Node)}, g.renew(*q.Renew, from)
 	case q.Index:
 		a.Index, err = g.readIndex(ctx)
 		return a, err

@@ -118,7 +118,9 @@ func (l *Lease) open(ctx context.Context) error {
 	asked := l.group.config.Clock()
 	ctx, cancel := context.WithTimeout(ctx, l.group.config.TTL)
 	defer cancel()
-	out, err := l.group.Propose(ctx, directory.Command{Op: directory.Open, Seat: directory.Seat{Node: l.group.config.Node}})
+	out, err := l.group.Propose(ctx, directory.Command{
+		Op: directory.Open, Seat: directory.Seat{Node: l.group.config.Node}, Lease: l.group.config.TTL,
+	})
 	if err != nil {
 		return err
 	}
