@@ -80,8 +80,13 @@ func peerOf(c net.Conn) (string, error) {
 	return on.Peer().Name, nil
 }
 
+// leaveWithin is how long a node that ends waits for the others: those may have ended, too.
+const leaveWithin = 3 * time.Second
+
 // closeCluster ends the node's part, when it has no cells any more, and the store.
 func (n *Node) closeCluster(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, leaveWithin)
+	defer cancel()
 	if n.store != nil {
 		if n.cluster != nil && n.store.Leads() {
 			if err := n.store.HandOver(ctx); err != nil {
@@ -236,6 +241,12 @@ func (n *Node) clusterStats() telemetry.ClusterStats {
 		Certificate: s.Certificate, Wire: s.Wire, Lapses: n.fabric.Lapses()}
 	if n.store != nil {
 		out.Staleness = n.store.Staleness()
+		all, _ := n.store.Members() // none while it starts
+		for _, m := range all {
+			if m.Voter {
+				out.PolicyVoters++
+			}
+		}
 	}
 	if r := n.cluster.Remote(); r != nil {
 		out.Remote = r.Stats()

@@ -13,6 +13,8 @@ import (
 type ClusterStats struct {
 	// Members, those that vote, and those that answer as gossip says.
 	Members, Voters, Alive int
+	// PolicyVoters are those that vote on policies, which may come a moment later.
+	PolicyVoters int
 	// Leads: this node leads the directory. Led, PoliciesLed: somebody leads it, and the policies.
 	Leads, Led, PoliciesLed bool
 	// Voter: this node votes. Leased: it may run cells. Failed: it applies no changes any more.
@@ -30,7 +32,7 @@ type ClusterStats struct {
 }
 
 var (
-	clusterMembers = readGauge("pyisolate_cluster_members", "Nodes of the cluster: all, those that vote, and those that answer.", "state")
+	clusterMembers = readGauge("pyisolate_cluster_members", "Nodes of the cluster: all, those that vote on the directory and on policies, and those that answer.", "state")
 	clusterLeads   = readGauge("pyisolate_cluster_leads", "1 on the node that leads the directory.")
 	clusterLed     = readGauge("pyisolate_cluster_led", "1 while this node knows a leader, of the directory and of the policies.", "group")
 	clusterVoter   = readGauge("pyisolate_cluster_voter", "1 on a node that votes.")
@@ -54,6 +56,7 @@ var (
 func (s ClusterStats) collect(ch chan<- prometheus.Metric) {
 	clusterMembers.give(ch, float64(s.Members), "all")
 	clusterMembers.give(ch, float64(s.Voters), "voter")
+	clusterMembers.give(ch, float64(s.PolicyVoters), "policy-voter")
 	clusterMembers.give(ch, float64(s.Alive), "alive")
 	clusterLeads.give(ch, oneIf(s.Leads))
 	clusterLed.give(ch, oneIf(s.Led), "directory")
