@@ -22,6 +22,13 @@
 // A data directory is one node's: Open refuses one that another user owns or may write, that
 // another process has, or that a newer version of this program has written.
 //
+// In a cluster: a node whose data directory has [ClusterDir] takes part in the cluster that it is a
+// member of. Its cells are claimed in the cluster's directory (package fabric), its policies are those
+// of all, and calls about other nodes' cells are passed on. Without a valid lease, or with policies
+// that may be old, it starts nothing, [Node.Readiness] says so, and when the lease has lapsed its
+// cells are ended. Draining tells the others, who start no cells here any more. A process has
+// one such node at a time.
+//
 // Open makes this process's memory unreadable to other processes of its user
 // (PR_SET_DUMPABLE), and changes its umask for a moment while it makes sockets.
 //
