@@ -148,6 +148,7 @@ func pass[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], h
 	case place.Node == "":
 		return here(ctx, r)
 	}
+	var before doubt
 	for try, moved := 0, false; ; {
 		answer, err := there(s.peers.of(place.Node).cells, ctx, toPeer(ctx, r.Msg))
 		if err == nil {
@@ -155,17 +156,20 @@ func pass[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], h
 		}
 		err = fromPeer(ctx, place.Node, err)
 		switch {
-		case isNotFound(err) && !moved: // nothing was begun: the cell has moved, or ended, since
+		case isNotFound(err) && try == 0 && !moved: // nothing was begun: the cell has moved, or ended, since
 			moved = true
 		case lost(err) && try < left && wait(ctx, again[try]):
+			before.add(err)
 			try++
 		default:
-			return nil, err
+			return nil, before.told(err)
 		}
 		next, known := s.placeAgain(ctx, place)
 		switch {
+		case try == 0 && known && next.Node == s.fabric.Self():
+			return here(ctx, r)
 		case !known, next.Node == "" || next.Node == s.fabric.Self(), try > 0 && !next.same(place):
-			return nil, err // another life of it knows nothing of the first try
+			return nil, before.told(err) // another life of it knows nothing of the first try
 		}
 		place = next
 	}

@@ -33,23 +33,23 @@ type world struct {
 	full   map[string]bool // nodes that refuse what they are chosen for
 }
 
-func newWorld(t *testing.T) *world {
-	return &world{dir: t.TempDir(), places: map[actors.Address]server.Place{}, epoch: 4, full: map[string]bool{}}
+func newWorld(tb testing.TB) *world {
+	return &world{dir: tb.TempDir(), places: map[actors.Address]server.Place{}, epoch: 4, full: map[string]bool{}}
 }
 
 // join makes a node of the world.
-func (w *world) join(t *testing.T, name string, options ...option) (*node, *fabric) {
-	t.Helper()
+func (w *world) join(tb testing.TB, name string, options ...option) (*node, *fabric) {
+	tb.Helper()
 	f := w.fabric(name)
-	n := newNode(t, append(options, func(c *server.Config) { c.Fabric = f })...)
+	n := newNode(tb, append(options, func(c *server.Config) { c.Fabric = f })...)
 	l, err := net.Listen("unix", filepath.Join(w.dir, name))
-	must(t, err)
+	must(tb, err)
 	served := make(chan error, 1)
 	go func() { served <- n.server.ServeNodes(l, f.peer) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		f.transport.CloseIdleConnections()
 		if err := errors.Join(n.server.Close(context.Background()), <-served); err != nil {
-			t.Errorf("node %s: %v", name, err)
+			tb.Errorf("node %s: %v", name, err)
 		}
 	})
 	w.mu.Lock()
@@ -62,15 +62,30 @@ func (w *world) join(t *testing.T, name string, options ...option) (*node, *fabr
 func (w *world) fabric(self string) *fabric {
 	var p http.Protocols
 	p.SetUnencryptedHTTP2(true)
-	return &fabric{world: w, self: self, transport: &http.Transport{Protocols: &p, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+	f := &fabric{world: w, self: self}
+	f.transport = &http.Transport{Protocols: &p, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 		to, _, _ := net.SplitHostPort(address)
 		c, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(w.dir, to))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 		}
+		f.losing.Lock()
+		f.conns = append(f.conns, c)
+		f.losing.Unlock()
 		_, err = c.Write([]byte(self + "\n"))
 		return c, err
-	}}}
+	}}
+	return f
+}
+
+// hangUp closes the connections to all other nodes.
+func (f *fabric) hangUp() {
+	f.losing.Lock()
+	defer f.losing.Unlock()
+	for _, c := range f.conns {
+		_ = c.Close()
+	}
+	f.conns = nil
 }
 
 // die makes a node's cells lost.
@@ -95,18 +110,42 @@ type fabric struct {
 	losing sync.Mutex
 	lose   int // answers, from now on
 	sent   int
+	cut    int    // as many are sent, and no more; 0: all
+	after  func() // an answer is lost
+	conns  []net.Conn
+
+	believed map[actors.Address]server.Place // until it asks what is true
+	refreshs int
 }
 
 var _ server.Fabric = (*fabric)(nil)
 
-func (f *fabric) Self() string                  { return f.self }
-func (f *fabric) Refresh(context.Context) error { return nil }
-func (f *fabric) Valid() error                  { return nil }
-func (f *fabric) Lost() []*pb.Node              { return []*pb.Node{{Id: "n9", State: "lost"}} }
+func (f *fabric) Self() string     { return f.self }
+func (f *fabric) Valid() error     { return nil }
+func (f *fabric) Lost() []*pb.Node { return []*pb.Node{{Id: "n9", State: "lost"}} }
+
+func (f *fabric) Refresh(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refreshs++
+	f.believed = nil
+	return nil
+}
+
+// believe has it take a cell to be where it is not.
+func (f *fabric) believe(name, node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := actors.Address{Tenant: "default", Name: name}
+	f.believed = map[actors.Address]server.Place{a: {Address: a, Node: node, Session: 1}}
+}
 
 func (f *fabric) Find(a actors.Address) (server.Place, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if p, wrong := f.believed[a]; wrong {
+		return p, true
+	}
 	p, known := f.places[a]
 	return p, known
 }
@@ -199,15 +238,27 @@ func (f *fabric) HTTP(string) http.RoundTripper { return losing{f} }
 type losing struct{ f *fabric }
 
 func (l losing) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.f.losing.Lock()
+	cut := l.f.cut > 0 && l.f.sent >= l.f.cut
+	l.f.losing.Unlock()
+	if cut {
+		return nil, fmt.Errorf("%w: the link is cut", fault.ErrUnavailable)
+	}
 	answer, err := l.f.transport.RoundTrip(r)
 	l.f.losing.Lock()
-	defer l.f.losing.Unlock()
 	l.f.sent++
-	if err == nil && l.f.lose > 0 {
+	loses := err == nil && l.f.lose > 0
+	if loses {
 		l.f.lose--
-		_, _ = io.Copy(io.Discard, answer.Body)
-		_ = answer.Body.Close()
-		return nil, errors.New("the connection was lost")
 	}
-	return answer, err
+	l.f.losing.Unlock()
+	if !loses {
+		return answer, err
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	if l.f.after != nil {
+		l.f.after()
+	}
+	return nil, errors.New("the connection was lost")
 }
