@@ -138,6 +138,12 @@ func (o *opener) Read(b []byte) (int, error) {
 // next opens a chunk. The last is the one that nothing follows.
 func (o *opener) next() error {
 	n, err := io.ReadFull(o.from, o.sealed)
+	wrong := error(nil) // with the whole file, which has ended here
+	if errors.Is(err, ErrDamaged) {
+		if wrong, err = err, io.ErrUnexpectedEOF; n == 0 {
+			err = io.EOF
+		}
+	}
 	switch {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: after %d chunks", ErrTruncated, o.n)
@@ -146,9 +152,14 @@ func (o *opener) next() error {
 	case err != nil:
 		return err
 	default:
-		if _, err := o.from.Peek(1); errors.Is(err, io.EOF) {
+		_, err := o.from.Peek(1)
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
 			o.last = true
-		} else if err != nil {
+		case errors.Is(err, ErrDamaged):
+			wrong, o.last = err, true
+		default:
 			return err
 		}
 	}
@@ -163,6 +174,9 @@ func (o *opener) next() error {
 	plain, err := o.aead.Open(o.sealed[:0], nonce[:], o.sealed[:n], o.bound[:])
 	if err != nil {
 		return o.refused(kept)
+	}
+	if wrong != nil { // a last chunk, and not the one that was written
+		return wrong
 	}
 	o.n++
 	o.plain = plain
