@@ -172,10 +172,10 @@ func (s *Store) await(ctx context.Context, ask func() error) error {
 func (s *Store) raftError(err error) error {
 	switch {
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrLeadershipTransferInProgress):
-		if address, id := s.raft.LeaderWithID(); id != "" {
-			return fmt.Errorf("%w: ask node %s at %s", ErrNotLeader, id, address)
+		if id := s.Leader(); id != "" && id != s.config.NodeID {
+			return fmt.Errorf("%w on node %s: node %s leads", ErrNotLeader, s.config.NodeID, id)
 		}
-		return fmt.Errorf("%w, and there is none now: try again", ErrNotLeader)
+		return fmt.Errorf("%w now: try again", ErrNotLeader)
 	case errors.Is(err, raft.ErrRaftShutdown):
 		return ErrClosed
 	}

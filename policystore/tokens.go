@@ -162,7 +162,8 @@ func (s *Store) ListTokens(ctx context.Context, p Principal) (infos []TokenInfo,
 // one source within a short time, further ones are ErrLimited and not logged, at first for some
 // seconds. A valid secret is never refused for others' failures: nobody finds one by trying.
 // ErrUnauthenticated says what is wrong with a secret that is malformed, and of others only
-// that they are not valid.
+// that they are not valid. A node of a cluster asks the leader about a secret that it does not know, and
+// is ErrStale for all when it is not [Store.Fresh].
 func (s *Store) Authenticate(ctx context.Context, secret, source string) (Principal, error) {
 	p, err := s.authenticate(ctx, secret)
 	if errors.Is(err, ErrUnauthenticated) {
