@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/internal/fabrictest"
+)
+
+// fast is a policy of cells that are measured.
+var fast = strings.Replace(talk, "[math]", "[time]", 1)
+
+// row is one measurement.
+type row struct {
+	name, unit string
+	// quantile that the bar is for; more: the larger the better.
+	quantile float64
+	bar      float64
+	more     bool
+	measure  func(context.Context, *fabrictest.Fabric) ([]float64, error)
+}
+
+// rows in the order they run: those that disturb come last.
+var rows = []row{
+	{"cluster.form", "s", 1, 3, false, form},
+	{"policy.commit", "ms", 0.5, 3, false, commit},
+	{"policy.enforced", "ms", 0.99, 50, false, enforced},
+	{"call.far", "us", 0.5, 350, false, callFar},
+	{"guest.far", "us", 0.5, 350, false, guestFar},
+	{"guest.flood", "msg/s", 0.5, 30000, true, guestFlood},
+	{"leader.failover", "s", 1, 1.5, false, failover},
+	{"death.noticed", "s", 1, 3, false, death},
+}
+
+func bench(ctx context.Context, f *fabrictest.Fabric) error {
+	fmt.Printf("%-16s %10s %10s %10s %8s %-6s %s\n", "row", "p50", "p99", "max", "samples", "unit", "bar")
+	var missed, failed []error
+	for _, r := range rows {
+		samples, err := r.measure(ctx, f)
+		if err != nil || len(samples) == 0 {
+			failed = append(failed, fmt.Errorf("%s: %w", r.name, err))
+			fmt.Printf("%-16s failed: %v\n", r.name, err)
+			if r.name == "cluster.form" {
+				break // there is nothing to measure the others on
+			}
+			continue
+		}
+		slices.Sort(samples)
+		met, sign := at(samples, r.quantile) <= r.bar, "<="
+		if r.more {
+			met, sign = at(samples, r.quantile) >= r.bar, ">="
+		}
+		word := "met"
+		if !met {
+			word = "missed"
+			missed = append(missed, fmt.Errorf("%s: %.4g %s", r.name, at(samples, r.quantile), r.unit))
+		}
+		fmt.Printf("%-16s %10.4g %10.4g %10.4g %8d %-6s p%g %s %g: %s\n", r.name, at(samples, 0.5), at(samples, 0.99), at(samples, 1), len(samples), r.unit,
+			r.quantile*100, sign, r.bar, word)
+	}
+	if *strict {
+		failed = append(failed, missed...)
+	}
+	return errors.Join(failed...)
+}
+
+// at is a quantile of sorted samples.
+func at(sorted []float64, q float64) float64 { return sorted[int(q*float64(len(sorted)-1))] }
+
+func form(ctx context.Context, f *fabrictest.Fabric) ([]float64, error) {
+	began := time.Now()
+	if err := f.Form(ctx); err != nil {
+		return nil, err
+	}
+	return []float64{time.Since(began).Seconds()}, nil
+}
+
+func put(ctx context.Context, n *fabrictest.Node, name, text string) (uint64, error) {
+	answer, err := n.Client.Policies.Put(ctx, connect.NewRequest(&pb.PutRequest{Name: name, Text: []byte(text)}))
+	if err != nil {
+		return 0, err
+	}
+	return answer.Msg.GetVersion().GetNumber(), nil
+}
+
+// commit is a put by way of each node, as its client sees it.
+func commit(ctx context.Context, f *fabrictest.Fabric) (all []float64, err error) {
+	for i := range 300 {
+		began := time.Now()
+		if _, err := put(ctx, f.Nodes[i%len(f.Nodes)], "commit", fmt.Sprintf("# %d\n%s", i, talk)); err != nil {
+			return nil, err
+		}
+		all = append(all, float64(time.Since(began).Microseconds())/1e3)
+	}
+	return all, nil
+}
+
+// cellOn starts a cell of a name on a node, with the guest's functions.
+func cellOn(ctx context.Context, n *fabrictest.Node, name, policy, code string) error {
+	if _, err := n.Client.Cells.Spawn(ctx, connect.NewRequest(&pb.SpawnRequest{Name: name, Policy: &pb.PolicyRef{Name: policy}, Placement: &pb.Placement{Node: n.Name}})); err != nil {
+		return err
+	}
+	_, err := n.Client.Cells.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Name: name, Code: code}))
+	return err
+}
+
+// enforced is from the begin of a put on one node until cells on all say that it is in force.
+func enforced(ctx context.Context, f *fabrictest.Fabric) (all []float64, err error) {
+	if _, err := put(ctx, f.Nodes[0], "fast", fast); err != nil {
+		return nil, err
+	}
+	for _, n := range f.Nodes {
+		if err := cellOn(ctx, n, "c"+n.Name[1:], "fast", benchGuest); err != nil {
+			return nil, err
+		}
+	}
+	for i := range 100 {
+		began := time.Now()
+		number, err := put(ctx, f.Nodes[i%len(f.Nodes)], "fast", fmt.Sprintf("# %d\n%s", i, fast))
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range f.Nodes {
+			for {
+				answer, err := n.Client.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Name: "c" + n.Name[1:]}))
+				if err != nil {
+					return nil, err
+				}
+				if answer.Msg.GetReport().GetPolicy().GetVersion() >= number {
+					break
+				}
+			}
+		}
+		all = append(all, float64(time.Since(began).Microseconds())/1e3)
+	}
+	return all, nil
+}
+
+// benchGuest is measured by the guest's own clock.
+const benchGuest = `
+import time
+def kilobyte():
+    return "x" * 1000
+def echo(n, whom):
+    for i in range(n):
+        request("send", "send", {"to": whom, "value": recv(timeout=30)})
+def trips(n, whom):
+    all = []
+    for i in range(n):
+        began = time.perf_counter_ns()
+        request("send", "send", {"to": whom, "value": "x" * 1000})
+        recv(timeout=30)
+        all.append((time.perf_counter_ns() - began) / 1e3)
+    return all
+def flood(n, whom):
+    for i in range(n):
+        request("send", "send", {"to": whom, "value": i})
+def count(n):
+    recv(timeout=30)
+    began = time.perf_counter_ns()
+    for i in range(n - 1):
+        recv(timeout=30)
+    return [(n - 1) / ((time.perf_counter_ns() - began) / 1e9)]
+`
+
+// call returns what a cell's function returns: numbers, or nothing.
+func call(ctx context.Context, n *fabrictest.Node, name, target, args string) (all []float64, err error) {
+	answer, err := n.Client.Cells.Call(ctx, connect.NewRequest(&pb.CallRequest{Name: name, Target: target, Args: args}))
+	if err != nil {
+		return nil, err
+	}
+	return numbers(answer.Msg.GetValue().GetJson())
+}
+
+// callFar is a call of a cell on another node, with an answer of a kilobyte.
+func callFar(ctx context.Context, f *fabrictest.Fabric) (all []float64, err error) {
+	for range 2000 {
+		began := time.Now()
+		if _, err := f.Nodes[0].Client.Cells.Call(ctx, connect.NewRequest(&pb.CallRequest{Name: "c2", Target: "kilobyte"})); err != nil {
+			return nil, err
+		}
+		all = append(all, float64(time.Since(began).Nanoseconds())/1e3)
+	}
+	return all, nil
+}
+
+// both calls functions of c1 and c2 at the same time.
+func both(ctx context.Context, f *fabrictest.Fabric, here, there string, hereArgs, thereArgs string) (first, second []float64, err error) {
+	failed := make(chan error, 1)
+	go func() {
+		var err error
+		second, err = call(ctx, f.Nodes[1], "c2", there, thereArgs)
+		failed <- err
+	}()
+	first, err = call(ctx, f.Nodes[0], "c1", here, hereArgs)
+	return first, second, errors.Join(err, <-failed)
+}
+
+// guestFar is a kilobyte from a guest to one on another node, and back.
+func guestFar(ctx context.Context, f *fabrictest.Fabric) ([]float64, error) {
+	first, _, err := both(ctx, f, "trips", "echo", `[2000, "c2"]`, `[2000, "c1"]`)
+	return first, err
+}
+
+// guestFlood is how many messages a guest hears in a second from one on another node.
+func guestFlood(ctx context.Context, f *fabrictest.Fabric) (all []float64, err error) {
+	for range 3 {
+		_, second, err := both(ctx, f, "flood", "count", `[20000, "c2"]`, `[20000]`)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, second...)
+	}
+	return all, nil
+}
+
+// status of a cluster as a node knows it; nil when it does not answer.
+func status(ctx context.Context, n *fabrictest.Node) *pb.StatusResponse {
+	answer, err := n.Client.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
+	if err != nil {
+		return nil
+	}
+	return answer.Msg
+}
+
+// failover is from the leader's death until another node has agreed on a change.
+func failover(ctx context.Context, f *fabrictest.Fabric) (all []float64, err error) {
+	for i := range 3 {
+		s := status(ctx, f.Nodes[0])
+		leader := f.Node(s.GetLeader())
+		if leader == nil {
+			return nil, fmt.Errorf("the leader is %q", s.GetLeader())
+		}
+		other := f.Nodes[0]
+		if other == leader {
+			other = f.Nodes[1]
+		}
+		if err := leader.Kill(); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		name := fmt.Sprint("after", i)
+		if !fabrictest.Until(ctx, func() bool {
+			now := status(ctx, other)
+			return now.GetLeader() != "" && now.GetLeader() != leader.Name
+		}) {
+			return nil, errors.New("there is no other leader")
+		}
+		all = append(all, time.Since(began).Seconds())
+		if err := restore(ctx, f, other, leader, name); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// restore shows that the cluster takes changes without the node, and starts it again.
+func restore(ctx context.Context, f *fabrictest.Fabric, other, dead *fabrictest.Node, name string) error {
+	var err error
+	if !fabrictest.Until(ctx, func() bool {
+		_, err = put(ctx, other, name, talk)
+		return err == nil
+	}) {
+		return fmt.Errorf("no change without %s: %w", dead.Name, err)
+	}
+	if err := dead.Start(); err != nil {
+		return err
+	}
+	return f.Converge(ctx)
+}
+
+// death is from a node's death until another one tells of it.
+func death(ctx context.Context, f *fabrictest.Fabric) (all []float64, err error) {
+	for i := range 3 {
+		victim, other := f.Nodes[2], f.Nodes[i%2]
+		if err := victim.Kill(); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		if !fabrictest.Until(ctx, func() bool {
+			answer, err := other.Client.Cluster.ListMembers(ctx, connect.NewRequest(&pb.ListMembersRequest{}))
+			return err == nil && slices.ContainsFunc(answer.Msg.GetMembers(), func(m *pb.Member) bool {
+				return m.GetName() == victim.Name && strings.HasPrefix(m.GetState(), "failed")
+			})
+		}) {
+			return nil, errors.New("nobody notices")
+		}
+		all = append(all, time.Since(began).Seconds())
+		if err := restore(ctx, f, other, victim, fmt.Sprint("dead", i)); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
