@@ -92,7 +92,8 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 		return Place{}, err
 	}
 	place, known := s.fabric.Find(k.address())
-	if _, ours := s.book.find(k); !known && ours != nil { // it may be so new that this node has not heard of it
+	_, ours := s.book.find(k)
+	if !known || place.Node == s.fabric.Self() && ours == nil { // it may be so new that this node has not heard of it
 		if err := s.fabric.Refresh(ctx); err == nil {
 			place, known = s.fabric.Find(k.address())
 		}
