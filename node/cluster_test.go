@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -131,7 +132,9 @@ func TestTheFirstNodeOfACluster(t *testing.T) {
 // metrics are those of the node at a socket, as its own user sees them.
 func metrics(t *testing.T, socket string) string {
 	t.Helper()
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
 	back, err := c.Get("http://node/metrics")
 	if err != nil {
 		t.Fatal(err)

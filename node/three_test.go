@@ -91,7 +91,7 @@ func (p *process) start() {
 		if p.Client, err = client.New(client.Config{Socket: p.data + ".sock"}); err != nil {
 			p.t.Fatal(err)
 		}
-		p.t.Cleanup(p.Client.Close)
+		p.t.Cleanup(p.Close)
 	}
 	await.That(p.t, p.name+" answers", func() bool {
 		_, err := p.Nodes.ListNodes(p.t.Context(), connect.NewRequest(&pb.ListNodesRequest{}))

@@ -135,7 +135,7 @@ func (n *node) close() {
 	if err := n.system.Close(ctx); err != nil {
 		n.world.t.Error(err)
 	}
-	n.Fabric.Close()
+	n.Close()
 	if err := n.cluster.Close(ctx); err != nil {
 		n.world.t.Error(err)
 	}
