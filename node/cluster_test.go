@@ -83,7 +83,12 @@ func TestTheFirstNodeOfACluster(t *testing.T) {
 	configure := func(c *Config) {
 		c.Data, c.Labels, c.ClusterLease, c.ClusterTimeout = data, map[string]string{"zone": "a"}, time.Second, 150*time.Millisecond
 	}
-	n, calls, _ := opened(t, configure)
+	n, calls, logged := opened(t, configure)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(logged)
+		}
+	})
 	await.That(t, "it is ready", func() bool { return len(n.Readiness().Reasons) == 0 })
 	if err := spawn(t, calls, "web"); err != nil {
 		t.Fatal(err)

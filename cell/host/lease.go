@@ -34,7 +34,24 @@ func newLease(exit func()) *lease {
 	return &lease{exit: exit}
 }
 
-// extend sets another end. One that has come does not go back.
+// greeted notes the end that a host is started with. It has no guests and reads no messages until it
+// is ready, which may take longer than the lease; see begin.
+func (l *lease) greeted(ns int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = time.Duration(max(ns, 0))
+}
+
+// begin acts on the end from now on: there is to be a guest.
+func (l *lease) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer == nil {
+		l.look()
+	}
+}
+
+// extend sets another end, and acts on it. One that has come does not go back.
 func (l *lease) extend(ns int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -72,7 +72,7 @@ func Serve(conn wire.Conn, o Options) error {
 		shared:      cell.Backend(hello.GetBackend()) != cell.Process,
 		killGrace:   orDefault(hello.GetKillGraceNs(), defaultKillGrace),
 		retireGrace: orDefault(hello.GetRetireGraceNs(), defaultRetireGrace)}
-	s.lease.extend(hello.GetLeaseUntilNs())
+	s.lease.greeted(hello.GetLeaseUntilNs())
 	defer s.lease.stop()
 	if err = confineProcess(hello.GetLayers().GetHost()); err == nil {
 		s.exec, err = newExecutor(hello, o)
@@ -155,6 +155,7 @@ func (s *server) receive() error {
 // takes handles what is not for a cell that there is, and reports whether m was that.
 func (s *server) takes(m *wire.Msg) bool {
 	if claim := m.GetClaim(); claim != nil {
+		s.lease.begin()
 		s.claim(m, claim)
 		return true
 	}

@@ -27,13 +27,17 @@ func (l *Launcher) grant(h *hostproc) {
 	l.waiters.Go(func() {
 		for {
 			until := l.leaseNow()
-			err := h.proc.conn.Send(wire.New(0, 0, &wire.Control_Lease{Lease: &wire.Lease{UntilNs: until}}, nil))
+			err := h.proc.conn.Send(leaseUntil(until))
 			h.granting.Store(false)
 			if err != nil || l.leaseNow() == until || !h.granting.CompareAndSwap(false, true) {
 				return
 			}
 		}
 	})
+}
+
+func leaseUntil(ns int64) *wire.Msg {
+	return wire.New(0, 0, &wire.Control_Lease{Lease: &wire.Lease{UntilNs: ns}}, nil)
 }
 
 func (l *Launcher) leaseNow() int64 {

@@ -121,10 +121,14 @@ func (l *Launcher) startUnlessClosed(backend cell.Backend, r ruling, node int) (
 	if err != nil {
 		return nil, err
 	}
+	// What it was greeted with may be over by now. It hears of the next before any claim.
+	if until := l.leaseNow(); until != 0 {
+		_ = h.proc.conn.Send(leaseUntil(until)) // one that is dead is told of elsewhere
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hosts[h] = struct{}{}
-	if l.lease != 0 { // it may be a later one by now
+	if l.lease != 0 {
 		l.grant(h)
 	}
 	return h, nil
