@@ -41,6 +41,10 @@ func runShell(t *testing.T, p *page, b block) {
 			checkMakeTarget(t, b, command)
 			continue
 		}
+		if testing.Short() && wholeMachine.MatchString(command) {
+			t.Logf("%s:%d: %s: only without -short", b.page, b.line+1+i, command)
+			continue
+		}
 		at := block{page: b.page, line: b.line + 1 + i}
 		checkComment(t, at, command, comment, p.execute(t, at, 0, command))
 	}
@@ -48,6 +52,10 @@ func runShell(t *testing.T, p *page, b block) {
 		t.Errorf("%s:%d: the block has no command", b.page, b.line)
 	}
 }
+
+// wholeMachine is of commands that try all that the machine can, for many seconds; packages'
+// own tests do the same.
+var wholeMachine = regexp.MustCompile(`^pyisolate-node (conformance --backend process|doctor gil)\b`)
 
 // runPolicy keeps a yaml block that is a file, for the commands that use it, and checks
 // another as a policy document.

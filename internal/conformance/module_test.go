@@ -79,6 +79,9 @@ func TestJudge(t *testing.T) {
 }
 
 func TestGIL(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it needs two processors for itself for a while")
+	}
 	got, err := newRunner(t).GIL(t.Context(), func(string) {})
 	if err != nil || len(got) != len(gilProbes) {
 		t.Fatalf("%v, %v", got, err)
