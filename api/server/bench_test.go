@@ -41,6 +41,30 @@ func BenchmarkExec(b *testing.B) {
 	}
 }
 
+// Exec of a cell that another node has: the socket, and a connection between the nodes without TLS.
+func BenchmarkExecByWayOfANode(b *testing.B) {
+	w := newWorld(b)
+	n1, _ := w.join(b, "n1")
+	w.join(b, "n2")
+	spawnOn(b, n1, "n2", "c")
+	b.Run("alone", func(b *testing.B) {
+		for b.Loop() {
+			if err := n1.exec(b.Context(), "c", ""); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("many", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := n1.exec(b.Context(), "c", ""); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+}
+
 // Exec and the answer that it posts, received by a stream that is open.
 func BenchmarkExecRecv(b *testing.B) {
 	n := newNode(b)

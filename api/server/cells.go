@@ -172,6 +172,9 @@ func (s *cells) find(ctx context.Context, ref named) (*entry, error) {
 	if err == nil {
 		err = cell.ValidName("cell", k.name)
 	}
+	if err == nil {
+		_, err = repeats(ref) // refused by any node, not only by those that would pass it on
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
-func spawnOn(t *testing.T, by *node, at, name string) *pb.CellReport {
-	t.Helper()
-	answer, err := by.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: name, Placement: &pb.Placement{Node: at}}))
-	must(t, err)
+func spawnOn(tb testing.TB, by *node, at, name string) *pb.CellReport {
+	tb.Helper()
+	answer, err := by.Cells.Spawn(tb.Context(), connect.NewRequest(&pb.SpawnRequest{Name: name, Placement: &pb.Placement{Node: at}}))
+	must(tb, err)
 	return answer.Msg.GetReport()
 }
 

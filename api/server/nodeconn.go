@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"unicode/utf16"
 
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/policystore"
@@ -60,9 +61,20 @@ type sentPrincipal struct {
 	TokenID string `json:"token,omitempty"`
 }
 
+// encodePrincipal makes a value that any header takes: JSON in ASCII.
 func encodePrincipal(p policystore.Principal) string {
 	text, _ := json.Marshal(sentPrincipal{p.Name, p.Role.String(), p.Tenant, p.TokenID}) // never fails
-	return string(text)
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		if r >= ' ' && r <= '~' {
+			out = append(out, byte(r))
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, "\\u%04x", unit)
+		}
+	}
+	return string(out)
 }
 
 // passedOn is who another node says that calls. That node has looked at the token, which may be

@@ -87,6 +87,21 @@ func TestNeverSent(t *testing.T) {
 	}
 }
 
+// acknowledged needs an id wherever the cell is, that a client which works with one node works with three.
+func TestAcknowledgedNeedsAnID(t *testing.T) {
+	n := newNode(t)
+	n.spawn(t, "c", "")
+	ctx := t.Context()
+	_, exec := n.Cells.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Name: "c", Acknowledged: true}))
+	_, call := n.Cells.Call(ctx, connect.NewRequest(&pb.CallRequest{Name: "c", Target: "f", Acknowledged: true}))
+	_, send := n.Cells.Send(ctx, connect.NewRequest(&pb.SendRequest{Name: "c", Value: &pb.Value{Kind: &pb.Value_Json{Json: "1"}}, Acknowledged: true}))
+	for name, err := range map[string]error{"Exec": exec, "Call": call, "Send": send} {
+		if !errors.Is(err, cell.Invalid) || !strings.Contains(err.Error(), "request_id") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A node that is wrong about where a cell is asks once what is true, and goes there: to another node,
 // or to itself.
 func TestWrongAboutTheNode(t *testing.T) {
