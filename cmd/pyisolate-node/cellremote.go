@@ -26,7 +26,7 @@ func newCell() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newCellSpawn(), newCellExec(), newCellCall(), newCellSend(), newCellPublish(), newCellRecv(), newCellLogs(),
-		newCellList(), newCellInspect(), newCellStats(), newCellQuarantine(), newCellKill(), newCellClose())
+		newCellList(), newCellInspect(), newCellStats(), newCellQuarantine(), newCellKill(), newCellClose(), newCellCheckpoint(), newCellCheckpoints(), newCellRestore())
 	for _, child := range c.Commands() {
 		if child.ValidArgsFunction == nil && child.Args != nil && strings.Contains(child.Use, "[TENANT/]CELL") && child.Name() != "spawn" {
 			child.ValidArgsFunction = completeCells
@@ -48,6 +48,7 @@ func newCellSpawn() *cobra.Command {
 	var imports, topics []string
 	var version uint64
 	var where placementFlags
+	var saving savingFlags
 	c := &cobra.Command{
 		Use:   "spawn [--policy NAME[:SANDBOX]] [[TENANT/]CELL]",
 		Short: "Start a cell, under a policy of the node",
@@ -64,15 +65,19 @@ the fewest cells, unless a flag says otherwise.`,
 	c.Flags().Uint64Var(&version, "version", 0, "keep to this version (default: follow the newest)")
 	c.Flags().StringVar(&backend, "backend", "", "subinterpreter or process (default: what the policy asks for)")
 	c.Flags().StringSliceVar(&imports, "allow-import", nil, "only these modules of those that the policy permits; without a policy these (default: what computes)")
-	c.Flags().StringVar(&restart, "restart", "never", "never, or on-failure: start it again when it ends by itself")
+	c.Flags().StringVar(&restart, "restart", "", "never, or on-failure: start it again when it ends by itself (default: as the policy says)")
 	c.Flags().StringSliceVar(&topics, "topic", nil, "a topic that it hears, as publish sends to; repeatable")
 	where.add(c)
+	saving.add(c)
 	_ = c.RegisterFlagCompletionFunc("policy", func(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 		return completePolicies(c, nil, begun)
 	})
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		request := &pb.SpawnRequest{Backend: backend, AllowedImports: imports, Topics: topics, Restart: &pb.Restart{When: restart}}
+		request := &pb.SpawnRequest{Backend: backend, AllowedImports: imports, Topics: topics, Checkpoint: saving.policy(c)}
+		if restart != "" {
+			request.Restart = &pb.Restart{When: restart}
+		}
 		if name, sandbox, _ := strings.Cut(policy, ":"); policy != "" {
 			request.Policy = &pb.PolicyRef{Name: name, Sandbox: sandbox, Version: version}
 		}

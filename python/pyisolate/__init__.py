@@ -104,6 +104,7 @@ __all__ = [
     "NetworkExceeded",
     "Node",
     "NodeMissing",
+    "NotCheckpointable",
     "NotFound",
     "NotLeader",
     "NotShippable",

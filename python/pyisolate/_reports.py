@@ -158,6 +158,9 @@ class Checkpoint:
     at: Optional[datetime]
     python: str
     nodes: Tuple[str, ...]
+    backend: str = ""
+    policy: str = ""
+    recipient: str = ""
 
 
 @dataclass(frozen=True)
@@ -313,6 +316,7 @@ def checkpoint(d: Dict[str, Any]) -> Checkpoint:
     return Checkpoint(
         _s(d, "id"), _s(cell, "tenant"), _s(cell, "name"), number(d.get("epoch")), number(d.get("size")),
         _detail.timestamp(d.get("at")), _s(d, "python"), _texts(d, "nodes"),
+        _s(d, "backend"), _s(_d(d, "policy"), "name"), _s(d, "recipient"),
     )  # fmt: skip
 
 

@@ -353,8 +353,8 @@ def restore(
     node: str = "",
     client: Optional[Client] = None,
 ) -> Sandbox:
-    """Starts a cell from a checkpoint, or its id. :class:`Unimplemented` where the node does
-    not have it."""
+    """Starts a cell from a checkpoint, or its id: under the name of the cell that it is of, or
+    another. It is spawned as that one was, under the policy that is in force now."""
     client = client or _client.default()
     identity = checkpoint if isinstance(checkpoint, str) else checkpoint.id
     ref, backend = client.do(_calls.restore(identity, tenant, name, node))

@@ -31,6 +31,7 @@ __all__ = [
     "MemoryExceeded",
     "NetworkExceeded",
     "NodeMissing",
+    "NotCheckpointable",
     "NotFound",
     "NotLeader",
     "NotShippable",
@@ -218,6 +219,12 @@ class UnknownOutcome(PyIsolateError):
     kind = "UnknownOutcome"
 
 
+class NotCheckpointable(PyIsolateError):
+    """The guest holds what no checkpoint can carry; the message names the place. The cell goes on."""
+
+    kind = "NotCheckpointable"
+
+
 class Invalid(PyIsolateError, ValueError):
     """The request itself is malformed; of a policy document ``problems`` has the faults."""
 
@@ -326,7 +333,7 @@ class NotShippable(PyIsolateError, TypeError):
 
 _WORDS: Tuple[Type[PyIsolateError], ...] = (
     PolicyDenied, PolicyAuth, Timeout, MemoryExceeded, CPUExceeded, OutputExceeded,
-    ChildWorkExceeded, NetworkExceeded, GuestError, CellGone, Busy, UnknownOutcome,
+    ChildWorkExceeded, NetworkExceeded, GuestError, CellGone, Busy, UnknownOutcome, NotCheckpointable,
     Invalid, Cancelled, NotFound, Conflict, Unauthenticated, Limited, Compacted,
     NotLeader, Corrupt, Refused, SourceUnavailable, Unavailable, Internal, Unimplemented,
 )  # fmt: skip

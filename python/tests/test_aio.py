@@ -64,8 +64,9 @@ class AsyncTest(NodeTestCase):
                     await sandbox.exec("1/0")
                 with self.assertRaises(iso.Timeout):
                     await sandbox.recv(0.05)
-                with self.assertRaises(iso.Unimplemented):
-                    await sandbox.checkpoint()
+                await sandbox.exec("def f(): return 7")
+                kept = await sandbox.checkpoint()
+                self.assertEqual((kept.name, kept.tenant), (sandbox.name, sandbox.tenant))
                 with self.assertRaises(iso.Unimplemented):
                     async for _ in sandbox.migrate("n"):
                         pass

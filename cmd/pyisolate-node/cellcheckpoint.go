@@ -1,0 +1,369 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/pyisolate/pyisolate/api/client"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/internal/durable"
+)
+
+// checkpointJSON is a checkpoint as --json prints it.
+type checkpointJSON struct {
+	ID        string     `json:"id"`
+	Tenant    string     `json:"tenant"`
+	Name      string     `json:"name"`
+	Epoch     uint64     `json:"epoch"`
+	Size      int64      `json:"size"`
+	At        *time.Time `json:"at"`
+	Python    string     `json:"python"`
+	Backend   string     `json:"backend,omitempty"`
+	Policy    string     `json:"policy,omitempty"`
+	Version   uint64     `json:"version,omitempty"`
+	Recipient string     `json:"recipient,omitempty"`
+	Nodes     []string   `json:"nodes"`
+}
+
+func checkpointJSONOf(c *pb.CheckpointInfo) checkpointJSON {
+	return checkpointJSON{ID: c.GetId(), Tenant: c.GetCell().GetTenant(), Name: c.GetCell().GetName(), Epoch: c.GetEpoch(), Size: c.GetSize(), At: momentOf(c.GetAt()),
+		Python: c.GetPython(), Backend: c.GetBackend(), Policy: c.GetPolicy().GetName(), Version: c.GetPolicy().GetVersion(), Recipient: c.GetRecipient(), Nodes: c.GetNodes()}
+}
+
+// savingFlags say when a cell is checkpointed.
+type savingFlags struct {
+	every    time.Duration
+	messages uint64
+	drain    bool
+}
+
+func (f *savingFlags) add(c *cobra.Command) {
+	c.Flags().DurationVar(&f.every, "checkpoint-every", 0, "keep its state this often (default: as the policy says, or the node)")
+	c.Flags().Uint64Var(&f.messages, "checkpoint-messages", 0, "and after so many execs, calls and sends")
+	c.Flags().BoolVar(&f.drain, "checkpoint-drain", false, "and when its node ends")
+}
+
+// policy is nil where no flag is given.
+func (f *savingFlags) policy(c *cobra.Command) *pb.CheckpointPolicy {
+	if !c.Flags().Changed("checkpoint-every") && !c.Flags().Changed("checkpoint-messages") && !c.Flags().Changed("checkpoint-drain") {
+		return nil
+	}
+	out := &pb.CheckpointPolicy{Messages: f.messages, BeforeDrain: f.drain}
+	if f.every != 0 {
+		out.Every = durationpb.New(f.every)
+	}
+	return out
+}
+
+func newCellCheckpoint() *cobra.Command {
+	var recipient string
+	c := &cobra.Command{
+		Use:   "checkpoint [TENANT/]CELL",
+		Short: "Keep a cell's state; the cell goes on",
+		Long: `Seal the state of a cell into a checkpoint, which its node keeps, and print the checkpoint's
+id. It waits until what runs in the cell has ended, and then the cell goes on. A guest that
+holds what no state can carry is told of with the place.`,
+		Example: "  pyisolate-node cell checkpoint crawler",
+		Args:    cobra.ExactArgs(1),
+	}
+	c.Flags().StringVar(&recipient, "recipient", "", "only who has this key's identity can open it (see: checkpoints key); the node cannot restore it")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		tenant, name := cellName(args[0])
+		answer, err := r.Cells.Checkpoint(ctx, connect.NewRequest(&pb.CheckpointRequest{Tenant: tenant, Name: name, Recipient: recipient}))
+		if err != nil {
+			return err
+		}
+		r.show(checkpointJSONOf(answer.Msg.GetCheckpoint()), "%s", answer.Msg.GetCheckpoint().GetId())
+		return nil
+	})
+}
+
+func newCellRestore() *cobra.Command {
+	var of string
+	var epoch uint64
+	c := &cobra.Command{
+		Use:   "restore ID [CELL]",
+		Short: "Start a cell from a checkpoint",
+		Long: `Start a cell with the state of a checkpoint, under the name of the cell that it is of, or
+another. It is spawned as that one was, under the policy that is in force now. ID may be the
+beginning of one, of 8 digits or more.`,
+		Example: "  pyisolate-node cell restore 3f1c09aa crawler2",
+		Args:    cobra.RangeArgs(1, 2),
+	}
+	c.ValidArgsFunction = completeCheckpoints
+	c.Flags().StringVar(&of, "of", "", "only if the checkpoint is of the cell of this name")
+	c.Flags().Uint64Var(&epoch, "epoch", 0, "only if it is of this incarnation")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		id, err := r.checkpointID(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		request := &pb.RestoreRequest{Id: id, Cell: of, Epoch: epoch}
+		if len(args) > 1 {
+			request.Tenant, request.Name = cellName(args[1])
+		}
+		answer, err := r.Cells.Restore(ctx, connect.NewRequest(request))
+		if err != nil {
+			return err
+		}
+		ref := answer.Msg.GetCell()
+		r.show(reportJSONOf(answer.Msg.GetReport()), "%s/%s", ref.GetTenant(), ref.GetName())
+		return nil
+	})
+}
+
+// checkpointID completes the beginning of an id. What is none is for the node to refuse.
+func (r *remote) checkpointID(ctx context.Context, begun string) (string, error) {
+	if len(begun) < 8 || len(begun) >= 64 {
+		return begun, nil
+	}
+	answer, err := r.Cells.ListCheckpoints(ctx, connect.NewRequest(&pb.ListCheckpointsRequest{}))
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, c := range answer.Msg.GetCheckpoints() {
+		if strings.HasPrefix(c.GetId(), begun) {
+			found = append(found, c.GetId())
+		}
+	}
+	switch len(found) {
+	case 0:
+		return begun, nil
+	case 1:
+		return found[0], nil
+	}
+	return "", usageError{fmt.Errorf("%d checkpoints begin with %s: write more of the id", len(found), begun)}
+}
+
+var completeCheckpoints = asked(func(ctx context.Context, node *client.Client) (ids []string, _ error) {
+	answer, err := node.Cells.ListCheckpoints(ctx, connect.NewRequest(&pb.ListCheckpointsRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range answer.Msg.GetCheckpoints() {
+		ids = append(ids, fmt.Sprintf("%.12s\t%s/%s, %s", c.GetId(), c.GetCell().GetTenant(), c.GetCell().GetName(), c.GetAt().AsTime().Local().Format(time.DateTime)))
+	}
+	return ids, nil
+})
+
+func newCellCheckpoints() *cobra.Command {
+	var tenant string
+	c := &cobra.Command{
+		Use:   "checkpoints [[TENANT/]CELL]",
+		Short: "List the checkpoints that there are, and carry them between nodes",
+		Long:  "List the checkpoints of a cell, or of all, the newest of each cell first.",
+		Args:  cobra.MaximumNArgs(1),
+	}
+	c.ValidArgsFunction = completeCells
+	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
+	newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		request := &pb.ListCheckpointsRequest{Tenant: tenant}
+		if len(args) > 0 {
+			request.Tenant, request.Name = cellName(args[0])
+		}
+		answer, err := r.Cells.ListCheckpoints(ctx, connect.NewRequest(request))
+		if err != nil {
+			return err
+		}
+		r.checkpoints(answer.Msg.GetCheckpoints())
+		return nil
+	})
+	c.AddCommand(newCheckpointsRemove(), newCheckpointsExport(), newCheckpointsImport(), newCheckpointsKey())
+	return c
+}
+
+func (r *remote) checkpoints(all []*pb.CheckpointInfo) {
+	table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
+	defer func() { _ = table.Flush() }()
+	if !r.asJSON && len(all) > 0 {
+		fmt.Fprintln(table, "ID\tCELL\tEPOCH\tAT\tSIZE\tPOLICY\tFOR")
+	}
+	for _, c := range all {
+		if r.asJSON {
+			r.line(checkpointJSONOf(c))
+			continue
+		}
+		fmt.Fprintf(table, "%.12s\t%s/%s\t%d\t%s\t%s\t%s\t%s\n", c.GetId(), plain(c.GetCell().GetTenant()), plain(c.GetCell().GetName()), c.GetEpoch(),
+			c.GetAt().AsTime().Local().Format(time.DateTime), inUnits(c.GetSize()), plain(c.GetPolicy().GetName()), plain(c.GetRecipient()))
+	}
+}
+
+// inUnits is a size for people.
+func inUnits(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+func newCheckpointsRemove() *cobra.Command {
+	c := &cobra.Command{Use: "rm ID...", Short: "Remove checkpoints for good", Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeCheckpoints}
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		for _, begun := range args {
+			id, err := r.checkpointID(ctx, begun)
+			if err != nil {
+				return err
+			}
+			if _, err := r.Cells.DeleteCheckpoint(ctx, connect.NewRequest(&pb.DeleteCheckpointRequest{Id: id})); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func newCheckpointsExport() *cobra.Command {
+	var to string
+	c := &cobra.Command{
+		Use:   "export ID FILE",
+		Short: "Write a checkpoint to a file",
+		Long: `Write a checkpoint to a file: as the node has it, for a node with the same keys; or with --to
+sealed so that only who has the key's identity can open it.`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeCheckpoints,
+	}
+	c.Flags().StringVar(&to, "to", "", "the key to seal it to, as: checkpoints key prints it")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		id, err := r.checkpointID(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		stream, err := r.Cells.ExportCheckpoint(ctx, connect.NewRequest(&pb.ExportCheckpointRequest{Id: id, Recipient: to}))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = stream.Close() }()
+		return writeWhole(args[1], func(out io.Writer) error {
+			for stream.Receive() {
+				if _, err := out.Write(stream.Msg().GetData()); err != nil {
+					return err
+				}
+			}
+			return stream.Err()
+		})
+	})
+}
+
+// writeWhole writes a file that is there whole, or not.
+func writeWhole(path string, content func(io.Writer) error) error {
+	f, err := durable.Create(filepath.Dir(path), 0o600)
+	if err != nil {
+		return usageError{fmt.Errorf("write %s: %w", path, err)}
+	}
+	out := bufio.NewWriter(f)
+	err = content(out)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	return f.Keep(path)
+}
+
+func newCheckpointsImport() *cobra.Command {
+	var identity string
+	c := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Have the node keep a checkpoint from a file, and print its id",
+		Long: `Have the node keep a checkpoint from a file: one that its own keys open, or with --identity
+one that was sealed to a key. The latter is for admins, for whoever knows the key can have
+sealed what he likes.`,
+		Args: cobra.ExactArgs(1),
+	}
+	c.Flags().StringVar(&identity, "identity", "", "the file that checkpoints key made")
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		f, err := os.Open(args[0])
+		if err != nil {
+			return usageError{err}
+		}
+		defer func() { _ = f.Close() }()
+		first := &pb.ImportCheckpointRequest{}
+		if identity != "" {
+			secret, err := os.ReadFile(identity)
+			if err != nil {
+				return usageError{err}
+			}
+			first.Identity = strings.TrimSpace(string(secret))
+		}
+		info, err := r.importCheckpoint(ctx, first, f)
+		if err != nil {
+			return err
+		}
+		r.show(checkpointJSONOf(info), "%s", info.GetId())
+		return nil
+	})
+}
+
+func (r *remote) importCheckpoint(ctx context.Context, next *pb.ImportCheckpointRequest, f io.Reader) (*pb.CheckpointInfo, error) {
+	stream := r.Cells.ImportCheckpoint(ctx)
+	piece := make([]byte, 256<<10)
+	for {
+		n, err := io.ReadFull(f, piece)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, err
+		}
+		next.Data = piece[:n]
+		if stream.Send(next) != nil || err != nil { // why it could not be sent comes with the answer
+			break
+		}
+		next = &pb.ImportCheckpointRequest{}
+	}
+	answer, err := stream.CloseAndReceive()
+	if err != nil {
+		return nil, err
+	}
+	return answer.Msg.GetCheckpoint(), nil
+}
+
+func newCheckpointsKey() *cobra.Command {
+	return &cobra.Command{
+		Use:   "key FILE",
+		Short: "Make an identity, and print the key that checkpoints are sealed to for it",
+		Long: `Make an identity in a file that only its owner can read, and print its key: what is exported
+to that key can be opened with that file, and with nothing else. If the file is there
+already, its key is printed.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			identity, err := identityIn(args[0])
+			if err != nil {
+				return usageError{fmt.Errorf("%s: %w", args[0], err)}
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), identity.Recipient().Text())
+			return err
+		},
+	}
+}
+
+func identityIn(path string) (*checkpoint.Identity, error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		return checkpoint.ParseIdentity(strings.TrimSpace(string(text)))
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	identity, err := checkpoint.NewIdentity()
+	if err != nil {
+		return nil, err
+	}
+	secret, err := identity.Text()
+	if err != nil {
+		return nil, err
+	}
+	return identity, durable.WriteFile(path, []byte(secret+"\n"), 0o600)
+}
