@@ -130,10 +130,11 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 		return err
 	}
 	c.opened.Store(c.group)
-	if err := c.handle(); err != nil {
+	if err := c.gossip(ctx); err != nil {
 		return err
 	}
-	if err := c.gossip(ctx); err != nil {
+	// From here on others may ask for anything that is opened above.
+	if err := c.handle(); err != nil {
 		return err
 	}
 	c.joins = make(chan error, 1)
