@@ -149,31 +149,61 @@ func pass[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], h
 	case place.Node == "":
 		return here(ctx, r)
 	}
-	var before doubt
-	for try, moved := 0, false; ; {
-		answer, err := there(s.peers.of(place.Node).cells, ctx, toPeer(ctx, r.Msg))
+	for p := (passing{place: place, left: left}); ; {
+		answer, err := there(s.peers.of(p.place.Node).cells, ctx, toPeer(ctx, r.Msg))
 		if err == nil {
 			return connect.NewResponse(answer.Msg), nil
 		}
-		err = fromPeer(ctx, place.Node, err)
-		switch {
-		case isNotFound(err) && try == 0 && !moved: // nothing was begun: the cell has moved, or ended, since
-			moved = true
-		case lost(err) && try < left && wait(ctx, again[try]):
-			before.add(err)
-			try++
-		default:
-			return nil, before.told(err)
-		}
-		next, known := s.placeAgain(ctx, place)
-		switch {
-		case try == 0 && known && next.Node == s.fabric.Self():
+		err = fromPeer(ctx, p.place.Node, err)
+		switch s.after(ctx, &p, err) {
+		case giveUp:
+			return nil, p.before.told(err)
+		case doHere:
 			return here(ctx, r)
-		case !known, next.Node == "" || next.Node == s.fabric.Self(), try > 0 && !next.same(place):
-			return nil, before.told(err) // another life of it knows nothing of the first try
+		case passOn:
 		}
-		place = next
 	}
+}
+
+// passing is a call on its way to the node that has its cell.
+type passing struct {
+	place     Place
+	try, left int // again so many times, of so many
+	moved     bool
+	before    doubt
+}
+
+// step is what comes after a try that failed.
+type step int
+
+const (
+	giveUp step = iota
+	passOn      // to passing.place
+	doHere
+)
+
+// after says how a call goes on that failed by err.
+func (s *everywhere) after(ctx context.Context, p *passing, err error) step {
+	switch {
+	case isNotFound(err) && p.try == 0 && !p.moved: // nothing was begun: the cell has moved, or ended, since
+		p.moved = true
+	case lost(err) && p.try < p.left && wait(ctx, again[p.try]):
+		p.before.add(err)
+		p.try++
+	default:
+		return giveUp
+	}
+	next, known := s.placeAgain(ctx, p.place)
+	switch {
+	case !known, next.Node == "":
+		return giveUp
+	case bool(p.before) && !next.same(p.place): // another life of it knows nothing of what may have been done
+		return giveUp
+	case next.Node == s.fabric.Self():
+		return doHere
+	}
+	p.place = next
+	return passOn
 }
 
 // placeAgain is where a cell is by now.

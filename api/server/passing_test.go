@@ -87,6 +87,37 @@ func TestNeverSent(t *testing.T) {
 	}
 }
 
+// What was never sent may go to wherever the cell is by then.
+func TestNeverSentGoesElsewhere(t *testing.T) {
+	w := newWorld(t)
+	n1, f1 := w.join(t, "n1")
+	w.join(t, "n3")
+	spawnOn(t, n1, "n3", "c")
+	f1.believe("c", "n2") // which is not there
+	if _, err := n1.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Name: "c", Code: "post 1", RequestId: "a", Acknowledged: true})); err != nil {
+		t.Error(err)
+	}
+	f1.believe("c", "n2")
+	if err := n1.exec(t.Context(), "c", "post 1"); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("without acknowledged: %v", err)
+	}
+}
+
+// A node that is chosen and not reached starts nothing: the next is tried, unless it was wished for.
+func TestChosenNodeIsNotReached(t *testing.T) {
+	w := newWorld(t)
+	n1, f1 := w.join(t, "n1")
+	w.first = "n9"
+	f1.loses(0, 0)
+	if r := spawnOn(t, n1, "", "c"); r.GetNode() != "n1" || f1.tries() != 1 {
+		t.Errorf("spawned %v after %d requests", r, f1.tries())
+	}
+	_, err := n1.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "d", Placement: &pb.Placement{Node: "n9"}}))
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "n9") {
+		t.Errorf("the node that was wished for: %v", err)
+	}
+}
+
 // acknowledged needs an id wherever the cell is, that a client which works with one node works with three.
 func TestAcknowledgedNeedsAnID(t *testing.T) {
 	n := newNode(t)

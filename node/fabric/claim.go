@@ -43,11 +43,11 @@ func (f *Fabric) claim(ctx context.Context, a actors.Address, request, policy st
 		c := directory.Command{Op: directory.Claim, Seat: seat, Cell: cellOf(a), Request: request, Policy: policy, Version: version}
 		out, err := f.at().Group().Propose(ctx, c)
 		switch {
-		case err == nil:
+		case err == nil && !over(out.Record, seat):
 			f.own(a, out.Record)
 			return out.Record, nil
 		case errors.Is(err, group.ErrUncertain) && ctx.Err() == nil: // the same request is answered as the first was
-		case errors.Is(err, directory.ErrTaken):
+		case err == nil, errors.Is(err, directory.ErrTaken):
 			if err := f.makeRoom(ctx, seat, out.Record); err != nil {
 				return r, err
 			}
@@ -75,6 +75,12 @@ func (f *Fabric) seat() (directory.Seat, error) {
 		return directory.Seat{}, errCutOff
 	}
 	return seat, nil
+}
+
+// over says that a record of the same request is of a cell that is no more: of a node that is gone, or
+// of an earlier session of this one.
+func over(r directory.Record, seat directory.Seat) bool {
+	return r.Owner.Node == "" || r.Owner.Node == seat.Node && r.Owner != seat
 }
 
 // own notes what this node has.
