@@ -149,6 +149,10 @@ Without a ROW all are measured, in about two minutes:
   api.json         the same as JSON over HTTP/1.1
   api.calls        the same by gRPC, of 16 callers at once
   api.streams      from an exec until its post comes out of one of 1000 open streams
+  checkpoint.10m   from a call of Checkpoint to its answer, with a state of 10 MiB
+  restore.10m      from a call of Restore to its answer, with the same
+  checkpoint.seal  seal a state, with one processor; uncompressed
+  checkpoint.open  open it again
 
 A row whose layer this kernel, or this user, has not got has no figures, and its note
 says why.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pyisolate/pyisolate/broker/transport"
+	"github.com/pyisolate/pyisolate/checkpoint"
 	"github.com/pyisolate/pyisolate/kernel/measure"
 )
 
@@ -84,6 +85,10 @@ var benchRows = []benchRow{
 	{name: "api.json", unit: "us", samples: 5000, measure: apiCall(true), bar: benchBar{p50: 400}},
 	{name: "api.calls", unit: "calls/s", samples: 20, measure: withNode(apiCalls), more: true, bar: benchBar{p50: 8000}},
 	{name: "api.streams", unit: "us", samples: 1000, measure: withNode(apiStreams)},
+	{name: "checkpoint.10m", unit: "ms", samples: 20, measure: withNode(checkpointTen), peer: "pickle and fsync", script: "pickle", bar: benchBar{p50: 80}},
+	{name: "restore.10m", unit: "ms", samples: 20, measure: withNode(restoreTen), peer: "pickle", script: "unpickle", bar: benchBar{p50: 120}},
+	{name: "checkpoint.seal", unit: "MB/s", samples: 10, measure: sealRow(false, checkpoint.None), peer: "the cipher alone", against: bareSeal(false), more: true, bar: benchBar{p50: 1000}},
+	{name: "checkpoint.open", unit: "MB/s", samples: 10, measure: sealRow(true, checkpoint.None), peer: "the cipher alone", against: bareSeal(true), more: true, bar: benchBar{p50: 1000}},
 }
 
 // oneWay is a row of messages a second of one processor.
