@@ -81,7 +81,7 @@ func TestTheFirstNodeOfACluster(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	found(t, data, "n1")
 	configure := func(c *Config) {
-		c.Data, c.Labels, c.ClusterLease, c.ClusterTimeout = data, map[string]string{"zone": "a"}, time.Second, 150*time.Millisecond
+		c.Data, c.Labels, c.Cells, c.ClusterLease, c.ClusterTimeout = data, map[string]string{"zone": "a"}, 9, time.Second, 150*time.Millisecond
 	}
 	n, calls, logged := opened(t, configure)
 	t.Cleanup(func() {
@@ -101,7 +101,7 @@ func TestTheFirstNodeOfACluster(t *testing.T) {
 		t.Errorf("the directory knows %+v, %v", p, known)
 	}
 	nodes, err := calls.Nodes.ListNodes(t.Context(), connect.NewRequest(&pb.ListNodesRequest{}))
-	if err != nil || len(nodes.Msg.GetNodes()) != 1 || nodes.Msg.GetNodes()[0].GetId() != "n1" || nodes.Msg.GetNodes()[0].GetLabels()["zone"] != "a" {
+	if err != nil || len(nodes.Msg.GetNodes()) != 1 || nodes.Msg.GetNodes()[0].GetId() != "n1" || nodes.Msg.GetNodes()[0].GetLabels()["zone"] != "a" || nodes.Msg.GetNodes()[0].GetMaxCells() != 9 {
 		t.Errorf("the nodes are %v, %v", nodes, err)
 	}
 	for _, want := range []string{"pyisolate_cluster_lease_valid 1", "pyisolate_cluster_leads 1", `pyisolate_cluster_members{state="voter"} 1`, `pyisolate_cluster_led{group="policies"} 1`} {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"os"
@@ -45,7 +46,8 @@ func (n *Node) describe() *pb.Node {
 	_ = unix.Uname(&u)
 	out := &pb.Node{Id: n.name(), Labels: n.config.Labels, Version: n.config.Version, State: string(n.State()), Started: timestamppb.New(n.started), Uptime: durationpb.New(time.Since(n.started)),
 		Mode: string(n.config.Mode), Backends: []string{"subinterpreter", "process"}, Kernel: unix.ByteSliceToString(u.Release[:]),
-		Cpus: uint32(runtime.NumCPU()), Memory: memory(), Root: os.Geteuid() == 0, Addresses: n.Addresses()}
+		Cpus: uint32(runtime.NumCPU()), Memory: memory(), Root: os.Geteuid() == 0, Addresses: n.Addresses(),
+		MaxCells: uint32(cmp.Or(n.config.Cells, MaxCells))}
 	if s := n.State(); s != Ready && s != Draining { // what follows is not there, or not any more
 		return out
 	}

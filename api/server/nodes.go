@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -31,7 +32,8 @@ func (s *nodes) ListNodes(ctx context.Context, r *connect.Request[pb.ListNodesRe
 	if s.describe != nil {
 		node = proto.CloneOf(s.describe())
 	}
-	node.Cells, node.MaxCells = uint32(s.book.cells()), maxLive
+	node.Cells = uint32(s.book.cells())
+	node.MaxCells = cmp.Or(node.MaxCells, maxLive)
 	return connect.NewResponse(&pb.ListNodesResponse{Nodes: append([]*pb.Node{node}, s.others(ctx, r.Msg)...)}), nil
 }
 

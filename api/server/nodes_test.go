@@ -3,6 +3,7 @@ package server_test
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -17,8 +18,10 @@ import (
 )
 
 func TestListNodes(t *testing.T) {
+	var described atomic.Pointer[pb.Node]
+	described.Store(&pb.Node{Id: "one", State: "ready"})
 	n := newNode(t, func(c *server.Config) {
-		c.Node = func() *pb.Node { return &pb.Node{Id: "one", State: "ready"} }
+		c.Node = described.Load
 	})
 	if r := spawned(t, n.Client, &pb.SpawnRequest{}); r.GetNode() != "one" {
 		t.Errorf("the cell is on %q", r.GetNode())
@@ -27,6 +30,12 @@ func TestListNodes(t *testing.T) {
 	must(t, err)
 	if all := answer.Msg.GetNodes(); len(all) != 1 || all[0].GetId() != "one" || all[0].GetCells() != 1 || all[0].GetMaxCells() != 4096 {
 		t.Errorf("%v", all)
+	}
+	described.Store(&pb.Node{Id: "one", MaxCells: 7}) // as it is configured
+	answer, err = n.Nodes.ListNodes(t.Context(), connect.NewRequest(&pb.ListNodesRequest{}))
+	must(t, err)
+	if most := answer.Msg.GetNodes()[0].GetMaxCells(); most != 7 {
+		t.Errorf("%d cells are possible, of 7", most)
 	}
 }
 

@@ -67,8 +67,7 @@ func newNodeList() *cobra.Command {
 				r.line(out)
 				continue
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\t%s\n", plain(out.ID), out.State, plain(out.Version), out.Uptime.Round(time.Second), out.Cells, out.MaxCells,
-				out.Mode, plain(out.Python), plain(out.Kernel), cmp.Or(labels(out.Labels), "-"), cmp.Or(out.lacks(), "nothing"))
+			fmt.Fprintln(table, out.row())
 		}
 		return nil
 	})
@@ -82,6 +81,15 @@ func nodeJSONOf(n *pb.Node) nodeJSON {
 		out.Layers = append(out.Layers, cell.Layer{Name: l.GetName(), Active: l.GetActive(), Evidence: l.GetEvidence(), Gaps: l.GetGaps()})
 	}
 	return out
+}
+
+// row is the node in the table; of one that says nothing of itself it claims nothing.
+func (n nodeJSON) row() string {
+	if n.Version == "" {
+		return plain(n.ID) + "\t" + plain(n.State)
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\t%s", plain(n.ID), plain(n.State), plain(n.Version), n.Uptime.Round(time.Second),
+		n.Cells, n.MaxCells, plain(n.Mode), plain(n.Python), plain(n.Kernel), cmp.Or(labels(n.Labels), "-"), cmp.Or(n.lacks(), "nothing"))
 }
 
 // lacks names the layers that are not active.

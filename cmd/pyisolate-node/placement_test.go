@@ -72,3 +72,19 @@ func TestClusterWordsArePlain(t *testing.T) {
 		}
 	}
 }
+
+// A node that does not answer is not shown as one that lacks nothing.
+func TestNodeRow(t *testing.T) {
+	for name, c := range map[string]struct {
+		of   *pb.Node
+		want string
+	}{
+		"silent":  {&pb.Node{Id: "n2", State: "silent"}, "n2\tsilent"},
+		"whole":   {&pb.Node{Id: "n1", State: "ready", Version: "v1", Mode: "dev", MaxCells: 4}, "n1\tready\tv1\t0s\t0/4\tdev\t\t\t-\tnothing"},
+		"reduced": {&pb.Node{Id: "n1", Version: "v1", Layers: []*pb.Layer{{Name: "landlock"}}}, "n1\t\tv1\t0s\t0/0\t\t\t\t-\tlandlock"},
+	} {
+		if got := nodeJSONOf(c.of).row(); got != c.want {
+			t.Errorf("%s: %q, not %q", name, got, c.want)
+		}
+	}
+}

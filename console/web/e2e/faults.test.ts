@@ -6,7 +6,7 @@ import { afterEach, expect, it } from 'vitest'
 import type { EventsResponse } from '../src/api/types.ts'
 import { logIn, openBrowser, shoot, type Browser } from './browser.ts'
 import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
-import { answers, cells, logs, streams } from './sample.ts'
+import { answers, cells, logs, node, streams } from './sample.ts'
 
 let browser: Browser | undefined
 let fake: Fake | undefined
@@ -76,6 +76,41 @@ it('a node that is away is said to be, and comes back', async () => {
   away = false
   await page.getByText('node-1').waitFor()
   await page.getByRole('alert').waitFor({ state: 'detached' })
+})
+
+it('nodes that do not answer, and cells that were there, are told apart from those that are well', async () => {
+  const far = (name: string, state: string, at: string) => ({ cell: { tenant: 'team', name }, state, node: at, reason: 'why' })
+  const page = await open('#/cells', {
+    answers: {
+      'CellService/List': () => ({
+        reports: [...cells(2), far('one', 'unknown', 'n2'), far('two', 'unknown', 'n2'), far('three', 'lost', 'n3')],
+        silent: ['n2'],
+      }),
+      'NodeService/ListNodes': () => ({
+        nodes: [node, { id: 'n2', state: 'silent' }, { id: 'n3', state: 'failed' }],
+      }),
+    },
+  })
+  await page.getByText('1 node did not answer: n2.').waitFor()
+  for (const [name, state, at] of [
+    ['one', 'unknown', 'n2'],
+    ['two', 'unknown', 'n2'],
+    ['three', 'lost', 'n3'],
+  ]) {
+    const row = page.getByRole('row').filter({ hasText: `team/${name}` })
+    expect(await row.getByRole('cell').allTextContents()).toEqual([`team/${name}`, state, at, '', '', '', '', '', '', ''])
+  }
+  await shoot(page, 'cluster-cells')
+  await page.evaluate(() => (location.hash = '#/nodes'))
+  for (const [id, text] of [
+    ['n2', 'the others take it for alive'],
+    ['n3', 'the others take it for dead'],
+  ]) {
+    const card = page.locator('section.card').filter({ has: page.getByRole('heading', { name: id, exact: true }) })
+    await card.getByText(text!).waitFor()
+    expect(await card.getByText('reduced').count()).toBe(0)
+  }
+  await shoot(page, 'cluster-nodes')
 })
 
 it('a call that a node does not have is said to be missing', async () => {

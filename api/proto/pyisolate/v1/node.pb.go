@@ -112,8 +112,8 @@ type Node struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // of pyisolate
-	// ready, draining or ending; of another node that does not answer: silent, or lost when the
-	// cluster takes it for dead
+	// starting, ready, draining or ended; of another node that does not answer: silent, or failed,
+	// left or unseen, which is what gossip says of it. Of such a node there is nothing else.
 	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	Started       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started,proto3" json:"started,omitempty"`
 	Python        string                 `protobuf:"bytes,5,opt,name=python,proto3" json:"python,omitempty"` // the version that guests run, and its ABI

@@ -7,7 +7,7 @@ import { href } from '../route.ts'
 import { call } from '../session.ts'
 import { Problem, Title, Word } from '../ui/bits.tsx'
 import { Filter, matches, Table, type Column } from '../ui/table.tsx'
-import { EndDialog, endingsOf, endingWords, type Ending } from './ending.tsx'
+import { EndDialog, endingsOf, endingWords, isFar, type Ending } from './ending.tsx'
 
 const every = 1500 // milliseconds
 
@@ -26,14 +26,15 @@ export function Cells() {
         <Filter value={filter} onValue={setFilter} label="Filter by any word" />
       </Title>
       <Problem text={cells.error} />
+      <Silent nodes={cells.value?.silent} />
       <p class="dim" role="status">
         {cells.value ? summary(all, rows.length) : 'Asking the node…'}
       </p>
       <Table
         label="Cells"
         rows={rows}
-        columns={columns(now, (report, ending) => setEnding({ report, ending }))}
-        keyOf={(r) => r.id ?? ''}
+        columns={columns(now, severalNodes(all), (report, ending) => setEnding({ report, ending }))}
+        keyOf={(r) => r.id ?? nameOf(r)}
         sorted={{ column: 'Cell' }}
         empty={
           !cells.value ? (
@@ -55,13 +56,27 @@ export function Cells() {
 const policyName = (r: CellReport) => r.policy?.ref?.name ?? ''
 const nameOf = (r: CellReport) => `${r.cell?.tenant}/${r.cell?.name}`
 
+const severalNodes = (all: CellReport[]) => new Set(all.map((r) => r.node)).size > 1
+
+// Silent names nodes that did not answer.
+function Silent({ nodes }: { nodes: string[] | undefined }) {
+  if (!nodes?.length) return null
+  return (
+    <p class="note" role="status">
+      {count(nodes.length, 'node')} did not answer: {nodes.join(', ')}. Of the cells there it is known only that they were
+      started.
+    </p>
+  )
+}
+
 function summary(all: CellReport[], shown: number): string {
   const running = all.filter((r) => r.state === 'running').length
   const hidden = all.length - shown
   return `${count(all.length, 'cell')}, ${running} running${hidden > 0 ? `, ${hidden} hidden by the filter` : ''}`
 }
 
-function columns(now: number, end: (report: CellReport, ending: Ending) => void): Column<CellReport>[] {
+function columns(now: number, nodes: boolean, end: (report: CellReport, ending: Ending) => void): Column<CellReport>[] {
+  const node: Column<CellReport> = { name: 'Node', by: (r) => r.node ?? '', show: (r) => r.node }
   return [
     {
       name: 'Cell',
@@ -83,15 +98,16 @@ function columns(now: number, end: (report: CellReport, ending: Ending) => void)
         </span>
       ),
     },
-    { name: 'Policy', by: policyName, show: (r) => <PolicyCell report={r} /> },
+    ...(nodes ? [node] : []),
+    { name: 'Policy', by: policyName, show: (r) => !isFar(r) && <PolicyCell report={r} /> },
     { name: 'Backend', by: (r) => r.backend ?? '', show: (r) => r.backend },
-    { name: 'CPU', number: true, by: (r) => seconds(r.cpu), show: (r) => duration(seconds(r.cpu)) },
-    { name: 'Memory', number: true, by: (r) => Number(r.memory ?? 0), show: (r) => bytes(r.memory) },
+    { name: 'CPU', number: true, by: (r) => seconds(r.cpu), show: (r) => !isFar(r) && duration(seconds(r.cpu)) },
+    { name: 'Memory', number: true, by: (r) => Number(r.memory ?? 0), show: (r) => !isFar(r) && bytes(r.memory) },
     {
       name: 'Denials',
       number: true,
       by: (r) => Number(r.denials ?? 0),
-      show: (r) => <span class={Number(r.denials ?? 0) > 0 ? 'bad-text' : 'dim'}>{r.denials ?? 0}</span>,
+      show: (r) => !isFar(r) && <span class={Number(r.denials ?? 0) > 0 ? 'bad-text' : 'dim'}>{r.denials ?? 0}</span>,
     },
     {
       name: 'Started',

@@ -6,8 +6,12 @@ export type Ending = 'quarantine' | 'kill' | 'close'
 
 const ended = new Set(['closed', 'killed', 'crashed'])
 
+// isFar tells of a cell whose node does not answer, or is gone: more than its name is not known.
+export const isFar = (report: CellReport): boolean => report.state === 'unknown' || report.state === 'lost'
+
 // endingsOf a cell: what can still be done to it.
 export function endingsOf(report: CellReport): Ending[] {
+  if (isFar(report)) return []
   if (ended.has(report.state ?? '')) return ['close']
   return report.state === 'quarantined' ? ['kill', 'close'] : ['quarantine', 'kill', 'close']
 }

@@ -20,13 +20,31 @@ export function Nodes() {
   )
 }
 
+// absent are the states of nodes that say nothing of themselves, and why they do not.
+const absent: Record<string, string> = {
+  silent: 'It did not answer, and the others take it for alive.',
+  failed: 'It does not answer, and the others take it for dead.',
+  lost: 'The others take it for dead.',
+  left: 'It was ended.',
+  unseen: 'It was not seen since this node was started.',
+}
+
 function One({ n }: { n: Node }) {
+  const away = absent[n.state ?? '']
   return (
     <section class="card">
       <div class="cardhead">
         <h2>{n.id}</h2>
         <Word>{n.state}</Word>
       </div>
+      {away ? <p class="dim">{away}</p> : <Known n={n} />}
+    </section>
+  )
+}
+
+function Known({ n }: { n: Node }) {
+  return (
+    <>
       <Facts
         of={[
           ['Cells', `${n.cells ?? 0}${n.maxCells ? ` of ${n.maxCells}` : ''}`],
@@ -50,6 +68,6 @@ function One({ n }: { n: Node }) {
       />
       <h3>Layers of its kernel</h3>
       <Layers layers={n.layers} empty="It reports none." />
-    </section>
+    </>
   )
 }
