@@ -44,7 +44,7 @@ func (n *Node) openCluster(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.cells.may = n.mayRun
+	n.cells.may, n.cells.session = n.mayRun, n.fabric.Session
 	return n.fabric.Bind(n.cluster)
 }
 

@@ -23,6 +23,7 @@ type spawner struct {
 	ended    chan struct{}
 	capacity *capacity
 	may      func() error // says why no cell may be started now; nil: one always may
+	session  session      // of the cluster; nil: the node is by itself
 
 	mu       sync.Mutex
 	starter  starter
@@ -135,6 +136,10 @@ func (s *spawner) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) 
 		return nil, &fault.Hinted{Err: fmt.Errorf("%w: the node is draining and starts no more cells", fault.ErrUnavailable),
 			Hint: "ask another node, or this one when it is back"}
 	}
+	var begun uint64
+	if s.session != nil {
+		begun = s.session()
+	}
 	if s.may != nil {
 		if err := s.may(); err != nil {
 			return nil, err
@@ -153,6 +158,9 @@ func (s *spawner) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) 
 	if room.settle(started) {
 		started.Kill("all cells of its node were ended while it was started")
 		return nil, fmt.Errorf("%w: all cells of the node were ended meanwhile", fault.ErrUnavailable)
+	}
+	if s.session != nil {
+		started = lease(started, s.session, begun)
 	}
 	return &counted{started, s}, nil
 }

@@ -151,7 +151,7 @@ func (c *caller) hear(ctx context.Context, at *Node, id string, s Spawn) {
 	for stream.Receive() {
 		var said [2]int64
 		if post := stream.Msg().GetPost(); post != nil && json.Unmarshal([]byte(post.GetJson()), &said) == nil {
-			note(c.History, &c.History.lives, Life{Cell: s.Cell, Epoch: s.Epoch, Boot: said[0], At: said[1], Alone: true}, nil)
+			note(c.History, &c.History.lives, Life{Cell: s.Cell, Epoch: s.Epoch, Boot: said[0], At: said[1]}, nil)
 		}
 	}
 }

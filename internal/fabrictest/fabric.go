@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/pyisolate/pyisolate/api/client"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 )
 
@@ -102,7 +103,24 @@ func (f *Fabric) Form(ctx context.Context) error {
 			return err
 		}
 	}
-	return f.Converge(ctx)
+	if err := f.Converge(ctx); err != nil {
+		return err
+	}
+	return f.bear(ctx)
+}
+
+// bear makes a token and gives each node its Bearer.
+func (f *Fabric) bear(ctx context.Context) error {
+	answer, err := f.Nodes[0].Client.Policies.CreateToken(ctx, connect.NewRequest(&pb.CreateTokenRequest{Name: "bearer", Role: "policy-admin"}))
+	if err != nil {
+		return fmt.Errorf("fabrictest: make a token: %w", err)
+	}
+	for _, n := range f.Nodes {
+		if n.Bearer, err = client.New(client.Config{Socket: n.Socket(), Token: answer.Msg.GetSecret()}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Join has a node that never ran join the cluster, and starts it.

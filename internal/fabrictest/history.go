@@ -80,7 +80,6 @@ type Life struct {
 	Epoch uint64
 	Boot  int64 // made by the guest when it began; two in one epoch are two guests
 	At    int64 // CLOCK_MONOTONIC, in nanoseconds
-	Alone bool  // the guest said so by itself; else in an answer
 }
 
 // History is what clients saw. The zero value is empty, and begins when it is first used; its

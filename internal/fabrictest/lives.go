@@ -8,18 +8,9 @@ import (
 	"time"
 )
 
-const (
-	// stopped is a silence of a guest, which speaks every 20 ms, that shows that it was stopped by a
-	// signal: shorter than any lease, longer than a busy machine makes.
-	stopped = time.Second
-	// waking is how long a guest that was stopped together with its host, past the lease, may run when
-	// both go on, until its host has looked at the clock. Nothing on the machine itself can prevent
-	// that it does, so what it does then must not count: brokers refuse it.
-	waking = 500 * time.Millisecond
-)
-
 // checkLives holds what guests said of themselves against each other: in one epoch ran one guest,
-// and epochs ran one after the other, but for the moment of waking.
+// and epochs ran one after the other. What a guest says that wakes when its cell runs elsewhere already
+// its node must withhold.
 func checkLives(lives []Life) error {
 	var wrong []error
 	cells := groups(lives, func(l Life) string { return l.Cell })
@@ -53,13 +44,6 @@ func overlap(before []Life, next Life) error {
 	if first == len(before) {
 		return nil
 	}
-	late := before[first:]
-	ran := time.Duration(late[len(late)-1].At - late[0].At)
-	silent := first > 0 && time.Duration(late[0].At-before[first-1].At) > stopped
-	answered := slices.ContainsFunc(late, func(l Life) bool { return !l.Alone })
-	if silent && ran < waking && !answered {
-		return nil
-	}
-	return fmt.Errorf("epoch %d until %d, and epoch %d from %d, %s before", before[0].Epoch, late[len(late)-1].At, next.Epoch, next.At,
-		time.Duration(late[len(late)-1].At-next.At))
+	late := before[len(before)-1]
+	return fmt.Errorf("epoch %d until %d, and epoch %d from %d, %s before", before[0].Epoch, late.At, next.Epoch, next.At, time.Duration(late.At-next.At))
 }

@@ -38,6 +38,9 @@ type Node struct {
 	Name string
 	// Client calls it at its socket, also while it does not run: the calls fail then.
 	Client *client.Client
+	// Bearer calls it at its socket, too, but with a token of the cluster, once that is formed: to
+	// all nodes its calls are the same client's, and so are the ids of its requests.
+	Bearer *client.Client
 
 	fabric  *Fabric
 	dir     string
@@ -199,6 +202,9 @@ func (n *Node) stop(s syscall.Signal) error {
 	}
 	n.command = nil
 	n.Client.Close()
+	if n.Bearer != nil {
+		n.Bearer.Close()
+	}
 	return err
 }
 

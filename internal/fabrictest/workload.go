@@ -116,7 +116,8 @@ func document(what string) string {
 	return fmt.Sprintf("# %s\nversion: 1.0\nsandboxes:\n  one:\n    imports: [math]\n", what)
 }
 
-// put repeats what has no known outcome, and so tells the node that it is the same.
+// put repeats what has no known outcome, at any node, and so tells that it is the same: to a node, who
+// calls at its socket without a token is another than who does so at another one's.
 func (c *caller) put(ctx context.Context, n *Node, call *PolicyCall) (err error) {
 	call.Write = true
 	id := c.request()
@@ -145,5 +146,5 @@ func (c *caller) put(ctx context.Context, n *Node, call *PolicyCall) (err error)
 func putOnce(ctx context.Context, n *Node, r *pb.PutRequest) (*connect.Response[pb.PutResponse], error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	return n.Client.Policies.Put(ctx, connect.NewRequest(r))
+	return n.Bearer.Policies.Put(ctx, connect.NewRequest(r))
 }

@@ -172,14 +172,20 @@ var errCutOff = fmt.Errorf("%w: this node is cut off from the cluster", fault.Er
 
 // Valid says why nothing may be run or done for a guest now, or nil.
 func (f *Fabric) Valid() error {
-	c := f.at()
-	if c == nil || c.Lease() == nil {
-		return errCutOff
-	}
-	if _, valid := c.Lease().Seat(); !valid {
+	if f.Session() == 0 {
 		return errCutOff
 	}
 	return nil
+}
+
+// Session is the one in which this node may run cells now; 0: it may not.
+func (f *Fabric) Session() uint64 {
+	if c := f.at(); c != nil && c.Lease() != nil {
+		if seat, valid := c.Lease().Seat(); valid {
+			return seat.Session
+		}
+	}
+	return 0
 }
 
 // Refresh returns when all that was agreed before the call is known here.
