@@ -33,7 +33,7 @@ func (s *Store) answer(ctx context.Context, from string, b []byte) (o outcome) {
 	case askTerm:
 		o.term = s.raft.CurrentTerm()
 	case askIndex:
-		o.index, o.err = s.readIndex(ctx, voice{from, q.term})
+		o.index, o.err = s.readIndex(ctx, voice{Node: from, Term: q.term})
 	case askApplied:
 		o.index, o.err = s.applied()
 	}

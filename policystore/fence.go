@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/pyisolate/pyisolate/internal/boottime"
+	"github.com/pyisolate/pyisolate/internal/readindex"
 )
 
 // fence returns when everything that was acknowledged before it was called has been applied
@@ -53,13 +54,10 @@ func (s *Store) readIndex(ctx context.Context, by voice) (uint64, error) {
 		return 0, err
 	}
 	applied, err := s.applied()
-	for i := s.raft.CommitIndex(); err == nil && i > applied; i-- {
-		var entry raft.Log
-		if err = s.log.GetLog(i, &entry); err == nil && entry.Type == raft.LogCommand {
-			return i, nil
-		}
+	if err != nil {
+		return 0, err
 	}
-	return applied, err
+	return readindex.Committed(s.log, s.raft.CommitIndex(), applied)
 }
 
 // fenceHere returns when this node led, in a term in which it has applied what earlier leaders
@@ -90,65 +88,29 @@ func (s *Store) fenceHere(ctx context.Context, by voice) error {
 }
 
 // voice is in which term of Raft a node was, at some moment after a fence began.
-type voice struct {
-	node string
-	term uint64
-}
+type voice = readindex.Voice
 
-// stillLeads is nil if, after it was called, a majority was in no later term than the one in which
-// this node leads: whatever was acknowledged before, no later leader did it. Raft's own question,
-// VerifyLeader, also counts what others had answered before it was asked, which is too old when
-// leadership was handed over meanwhile, or this process stood still.
+// stillLeads is nil if whatever was acknowledged before it was called no later leader acknowledged.
 func (s *Store) stillLeads(ctx context.Context, term uint64, by voice) error {
 	if s.config.Cluster == nil {
 		return s.verifyLeader(ctx)
 	}
-	members, err := s.Members()
+	f := s.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return s.raftError(err)
+	}
+	if s.raft.CurrentTerm() != term {
+		return s.raftError(raft.ErrNotLeader)
+	}
+	err := readindex.Poll{
+		Self: s.config.NodeID, Term: term, Voters: readindex.Voters(f.Configuration()), By: by, Timeout: s.config.Cluster.Timeout,
+		Ask: func(ctx context.Context, node string) (uint64, error) {
+			o := s.ask(ctx, node, request{question: askTerm})
+			return o.term, o.err
+		},
+	}.Confirm(ctx)
 	if err != nil {
-		return err
-	}
-	voters, agree := 0, 0
-	var others []string
-	for _, m := range members {
-		switch {
-		case !m.Voter:
-			continue
-		case m.Node == s.config.NodeID, m.Node == by.node && by.term == term:
-			agree++
-		default:
-			others = append(others, m.Node)
-		}
-		voters++
-	}
-	return s.poll(ctx, term, others, voters/2+1-agree)
-}
-
-// poll asks voters for their terms, until so many are in the given one.
-func (s *Store) poll(ctx context.Context, term uint64, voters []string, need int) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.Cluster.Timeout)
-	defer cancel()
-	answers := make(chan outcome, len(voters))
-	if need > 0 {
-		for _, node := range voters {
-			if err := s.join(); err != nil {
-				return err
-			}
-			go func() {
-				defer s.calls.Done()
-				answers <- s.ask(ctx, node, request{question: askTerm})
-			}()
-		}
-	}
-	for asked := 0; need > 0; asked++ {
-		if asked == len(voters) {
-			return fmt.Errorf("%w: node %s leads and does not reach a majority", ErrNotLeader, s.config.NodeID)
-		}
-		switch o := <-answers; {
-		case o.err == nil && o.term > term:
-			return fmt.Errorf("%w: node %s does not lead any more", ErrNotLeader, s.config.NodeID)
-		case o.err == nil:
-			need--
-		}
+		return &told{ErrNotLeader, err.Error()}
 	}
 	return nil
 }

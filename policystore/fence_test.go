@@ -46,10 +46,10 @@ func TestStillLeads(t *testing.T) {
 		by voice
 		ok bool
 	}{
-		"a voter in the term":     {voice{others[0], term}, true},
-		"a voter in an older one": {voice{others[0], term - 1}, false},
-		"one that does not vote":  {voice{"n9", term}, false},
-		"the leader's own, again": {voice{leader.id, term}, false},
+		"a voter in the term":     {voice{Node: others[0], Term: term}, true},
+		"a voter in an older one": {voice{Node: others[0], Term: term - 1}, false},
+		"one that does not vote":  {voice{Node: "n9", Term: term}, false},
+		"the leader's own, again": {voice{Node: leader.id, Term: term}, false},
 	} {
 		if err := ask(term, c.by); (err == nil) != c.ok {
 			t.Errorf("nobody answers, and it is asked by %s: %v", name, err)

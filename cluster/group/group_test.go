@@ -195,6 +195,7 @@ func TestAnswer(t *testing.T) {
 		"a field of a new kind":   {"n1", `{"propose":{"op":"open","color":"red"}}`, "invalid"},
 		"something too large":     {"n1", fmt.Sprintf(`{"propose":%q}`, make([]byte, maxRequest)), "invalid"},
 		"an index":                {"n1", `{"index":true}`, ""},
+		"a term":                  {"n1", `{"poll":true}`, ""},
 		"a session of its own":    {"n1", `{"propose":{"op":"open","seat":{"node":"n1"}}}`, ""},
 		"an abort of no cell":     {"n1", `{"propose":{"op":"abort","epoch":1}}`, "no-cell"},
 		"its own lease":           {"n0", fmt.Sprintf(`{"renew":{"node":"n0","session":%d}}`, g.seat().Session), ""},
@@ -220,7 +221,7 @@ func TestRenewAfterEnd(t *testing.T) {
 		}
 		return 50
 	}
-	l.begin(open, 20, ttl)
+	l.begin(1, open, 20, ttl)
 	if all := l.lapsed(open, 99, ttl); len(all) != 0 {
 		t.Errorf("a new leader ends %v before a whole lease", all)
 	}

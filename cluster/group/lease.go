@@ -11,17 +11,20 @@ import (
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/readindex"
 )
 
 // leases is what a leader knows of the others' leases. It is empty when another leads.
 type leases struct {
 	mu     sync.Mutex
-	term   bool // this node leads, and knows all that its predecessors agreed
+	term   uint64 // in which this node leads, and knows all that its predecessors agreed; 0 for none
 	until  map[directory.Seat]time.Duration
 	ending map[directory.Seat]bool // their ends are proposed
 }
 
-func (l *leases) ready() bool {
+func (l *leases) ready() bool { return l.leads() != 0 }
+
+func (l *leases) leads() (term uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.term
@@ -29,10 +32,10 @@ func (l *leases) ready() bool {
 
 // begin gives every session that is open a whole lease: another leader may have renewed it a
 // moment ago.
-func (l *leases) begin(open map[string]uint64, now time.Duration, ttl func(node string) time.Duration) {
+func (l *leases) begin(term uint64, open map[string]uint64, now time.Duration, ttl func(node string) time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.term, l.until, l.ending = true, map[directory.Seat]time.Duration{}, map[directory.Seat]bool{}
+	l.term, l.until, l.ending = term, map[directory.Seat]time.Duration{}, map[directory.Seat]bool{}
 	for node, session := range open {
 		l.until[directory.Seat{Node: node, Session: session}] = now + ttl(node)
 	}
@@ -41,7 +44,7 @@ func (l *leases) begin(open map[string]uint64, now time.Duration, ttl func(node 
 func (l *leases) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.term, l.until, l.ending = false, nil, nil
+	l.term, l.until, l.ending = 0, nil, nil
 }
 
 // extend is a renewal. One whose end is proposed has none.
@@ -49,7 +52,7 @@ func (l *leases) extend(seat directory.Seat, until time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case !l.term:
+	case l.term == 0:
 		return fmt.Errorf("%w: this node does not lead any more", ErrNoLeader)
 	case l.ending[seat]:
 		return fmt.Errorf("%w: the lease of node %s has lapsed", directory.ErrNoSession, seat.Node)
@@ -62,7 +65,7 @@ func (l *leases) extend(seat directory.Seat, until time.Duration) error {
 func (l *leases) lapsed(open map[string]uint64, now time.Duration, ttl func(node string) time.Duration) (all []directory.Seat) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.term {
+	if l.term == 0 {
 		return nil
 	}
 	maps.DeleteFunc(l.until, func(s directory.Seat, _ time.Duration) bool { return open[s.Node] != s.Session })
@@ -83,36 +86,37 @@ func (l *leases) lapsed(open map[string]uint64, now time.Duration, ttl func(node
 
 // lead does a leader's work while this node is one.
 func (g *Group) lead() {
-	for {
+	leads := false
+	for g.life.Err() == nil {
+		if leads {
+			leads = g.reign()
+			continue
+		}
 		select {
 		case <-g.life.Done():
-			return
-		case leads := <-g.raft.LeaderCh():
-			if leads {
-				g.reign()
-			}
+		case leads = <-g.raft.LeaderCh():
 		}
 	}
 }
 
-// reign returns when this node leads no more.
-func (g *Group) reign() {
+// reign returns when this node leads no more, or again in another term, as it says then: Raft tells
+// only the last of what changed.
+func (g *Group) reign() (again bool) {
 	defer g.leases.stop()
-	if err := g.raft.Barrier(0).Error(); err != nil {
-		return
+	term := g.raft.CurrentTerm()
+	if err := g.raft.Barrier(0).Error(); err != nil || g.raft.CurrentTerm() != term {
+		return false // another change is told of
 	}
-	g.leases.begin(g.Sessions(), g.config.Clock(), g.ttl)
+	g.leases.begin(term, g.Sessions(), g.config.Clock(), g.ttl)
 	g.config.Logger.Info("this node leads the directory")
 	tick := time.NewTicker(g.config.TTL / 20)
 	defer tick.Stop()
 	for {
 		select {
 		case <-g.life.Done():
-			return
+			return false
 		case leads := <-g.raft.LeaderCh():
-			if !leads {
-				return
-			}
+			return leads
 		case <-tick.C:
 			g.expire()
 		}
@@ -137,10 +141,10 @@ func (g *Group) ttl(node string) (ttl time.Duration) {
 	return cmp.Or(ttl, g.config.TTL)
 }
 
-// renew answers a node that wants to keep its lease.
-func (g *Group) renew(seat directory.Seat, from string) error {
-	if from != seat.Node {
-		return fmt.Errorf("%w: node %s asks for the lease of node %s", directory.ErrInvalid, from, seat.Node)
+// renew answers a node that wants to keep its lease, and has a say in whether this one leads.
+func (g *Group) renew(seat directory.Seat, by readindex.Voice) error {
+	if by.Node != seat.Node {
+		return fmt.Errorf("%w: node %s asks for the lease of node %s", directory.ErrInvalid, by.Node, seat.Node)
 	}
 	// What it gets counts from before the question whether this node leads.
 	until := g.config.Clock() + g.ttl(seat.Node)
@@ -156,7 +160,5 @@ func (g *Group) renew(seat directory.Seat, from string) error {
 	if err := g.leases.extend(seat, until); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(g.life, g.config.TTL)
-	defer cancel()
-	return g.verify(ctx)
+	return g.stillLeads(g.life, by)
 }

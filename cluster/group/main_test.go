@@ -27,6 +27,7 @@ type network struct {
 	mu    sync.Mutex
 	nodes map[string]*node
 	cut   map[[2]string]bool
+	deaf  string // Raft of this node is not dialled
 }
 
 // node of a network.
@@ -41,6 +42,7 @@ type node struct {
 	lost  []directory.Seat
 	at    map[directory.Seat]time.Duration // when it was lost
 	heard []directory.Record
+	stall chan struct{} // while it is open, nothing more is applied after a change of a record
 }
 
 // layer is how Raft reaches others: it knows who dials, and can be cut.
@@ -50,6 +52,7 @@ type layer struct {
 	net   *network
 	mu    sync.Mutex
 	conns map[net.Conn]string // to whom
+	gate  sync.RWMutex        // while it is locked, answers do not arrive
 }
 
 // Addr implements net.Listener: nodes are known by their names.
@@ -67,6 +70,10 @@ func (l *layer) Dial(to raft.ServerAddress, within time.Duration) (net.Conn, err
 		return nil, errors.New("cut")
 	}
 	l.net.mu.Lock()
+	if l.net.deaf == name {
+		l.net.mu.Unlock()
+		return nil, errors.New("deaf")
+	}
 	at := l.net.nodes[name].layer.Listener.Addr().String()
 	l.net.mu.Unlock()
 	c, err := net.DialTimeout("tcp", at, within)
@@ -76,7 +83,32 @@ func (l *layer) Dial(to raft.ServerAddress, within time.Duration) (net.Conn, err
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = name
-	return c, nil
+	return gated{c, l}, nil
+}
+
+// gated is a connection whose answers can be held back.
+type gated struct {
+	net.Conn
+	layer *layer
+}
+
+// Read implements net.Conn.
+func (g gated) Read(b []byte) (int, error) {
+	n, err := g.Conn.Read(b)
+	g.layer.gate.RLock()
+	defer g.layer.gate.RUnlock()
+	return n, err
+}
+
+// deafen has nobody's Raft reach a node's any more. The node goes on reaching the others.
+func (n *network) deafen(name string) {
+	n.mu.Lock()
+	n.deaf = name
+	nodes := n.nodes
+	n.mu.Unlock()
+	for _, one := range nodes {
+		one.layer.sever(name)
+	}
 }
 
 // sever closes what goes to a node, or for "" to all.
@@ -162,6 +194,12 @@ func (n *node) changed(r []directory.Record) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.heard = append(n.heard, r...)
+	stall := n.stall
+	n.mu.Unlock()
+	defer n.mu.Lock()
+	if stall != nil {
+		<-stall
+	}
 }
 
 const testTTL = 600 * time.Millisecond

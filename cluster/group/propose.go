@@ -12,14 +12,18 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/readindex"
 )
 
-// request is what a node asks of the leader. One field is set.
+// request is what a node asks of the leader. One field is set, and Term.
 type request struct {
 	Propose json.RawMessage `json:"propose,omitempty"` // a command of the directory
 	Enrol   json.RawMessage `json:"enrol,omitempty"`   // one of the roster
 	Renew   *directory.Seat `json:"renew,omitempty"`
 	Index   bool            `json:"index,omitempty"`
+	Poll    bool            `json:"poll,omitempty"` // in which of Raft's terms the node is; of any
+	// Term of Raft in which whoever asks is.
+	Term uint64 `json:"term,omitempty"`
 }
 
 // answer of a leader.
@@ -29,8 +33,10 @@ type answer struct {
 	TTL time.Duration `json:"ttl,omitempty"`
 	// Index that whoever asked must have applied to know what the leader knows.
 	Index uint64 `json:"index,omitempty"`
-	Kind  string `json:"error,omitempty"`
-	Text  string `json:"message,omitempty"`
+	// Term of Raft in which whoever answers is.
+	Term uint64 `json:"term,omitempty"`
+	Kind string `json:"error,omitempty"`
+	Text string `json:"message,omitempty"`
 }
 
 // kinds are the errors that keep their identity on the way.
@@ -118,10 +124,12 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 		out, err := g.enrol(ctx, c)
 		return answer{Outcome: &out}, err
 	case q.Renew != nil:
-		return answer{TTL: g.ttl(q.Renew.Node)}, g.renew(*q.Renew, from)
+		return answer{TTL: g.ttl(q.Renew.Node)}, g.renew(*q.Renew, readindex.Voice{Node: from, Term: q.Term})
 	case q.Index:
-		a.Index, err = g.readIndex(ctx)
+		a.Index, err = g.readIndex(ctx, readindex.Voice{Node: from, Term: q.Term})
 		return a, err
+	case q.Poll:
+		return answer{Term: g.raft.CurrentTerm()}, nil
 	}
 	return a, fmt.Errorf("%w: node %s asks what this version does not know", directory.ErrInvalid, from)
 }
@@ -216,23 +224,32 @@ func (g *Group) attempt(ctx context.Context, here func(context.Context) error, q
 	case g.config.Node:
 		return here(ctx)
 	}
-	b, err := json.Marshal(q)
+	a, err := g.ask(ctx, leader, q)
 	if err != nil {
 		return err
 	}
-	back, err := g.config.Peers.Ask(ctx, leader, b)
-	if err != nil {
-		if errors.Is(err, ErrNoLeader) {
-			return err
-		}
-		return fmt.Errorf("%w: node %s, which leads: %w", ErrUncertain, leader, err)
-	}
-	var a answer
-	if err := json.Unmarshal(back, &a); err != nil {
-		return fmt.Errorf("%w: the answer of node %s: %w", ErrUncertain, leader, err)
-	}
 	take(a)
 	return a.err()
+}
+
+// ask asks another node.
+func (g *Group) ask(ctx context.Context, node string, q request) (a answer, err error) {
+	q.Term = g.raft.CurrentTerm()
+	b, err := json.Marshal(q)
+	if err != nil {
+		return a, err
+	}
+	back, err := g.config.Peers.Ask(ctx, node, b)
+	if errors.Is(err, ErrNoLeader) {
+		return a, err
+	}
+	if err == nil {
+		err = json.Unmarshal(back, &a)
+	}
+	if err != nil {
+		return a, fmt.Errorf("%w: node %s: %w", ErrUncertain, node, err)
+	}
+	return a, nil
 }
 
 // change puts a command of the directory on the log; this node must lead.
@@ -283,64 +300,4 @@ func raftError(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoLeader, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUncertain, err)
-}
-
-// Fence returns when this node knows all that was agreed before the call.
-func (g *Group) Fence(ctx context.Context) error {
-	var index uint64
-	err := g.atLeader(ctx, func(ctx context.Context) (err error) {
-		index, err = g.readIndex(ctx)
-		return err
-	}, request{Index: true}, func(a answer) { index = a.Index })
-	if errors.Is(err, ErrUncertain) {
-		return fmt.Errorf("%w: %w", ErrNoLeader, err) // reading does nothing that could be uncertain
-	}
-	if err != nil {
-		return err
-	}
-	return g.reach(ctx, index)
-}
-
-// readIndex is of the last command that anybody can know of.
-func (g *Group) readIndex(ctx context.Context) (uint64, error) {
-	if !g.leases.ready() { // it may not know yet what its predecessor agreed
-		return 0, fmt.Errorf("%w: node %s has just begun to lead", ErrNoLeader, g.config.Node)
-	}
-	index := g.state.at() // of all that anybody was answered
-	return index, g.verify(ctx)
-}
-
-// verify asks the others whether this node still leads.
-func (g *Group) verify(ctx context.Context) error {
-	done := make(chan error, 1)
-	f := g.raft.VerifyLeader()
-	go func() { done <- f.Error() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrNoLeader, err)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrNoLeader, context.Cause(ctx))
-	}
-}
-
-// reach waits until a command is applied here.
-func (g *Group) reach(ctx context.Context, index uint64) error {
-	for {
-		g.mu.Lock()
-		more := g.applied
-		g.mu.Unlock()
-		if g.state.at() >= index {
-			return nil
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: entry %d is not here yet: %w", ErrNoLeader, index, context.Cause(ctx))
-		case <-g.life.Done():
-			return ErrClosed
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/internal/readindex"
 )
 
 // Tenant of the cluster: who runs cells on this node. Its methods are called one at a time.
@@ -165,7 +166,7 @@ func (l *Lease) again(ctx context.Context, seat directory.Seat, left time.Durati
 	ctx, cancel := context.WithTimeout(ctx, min(g.config.TTL/3, max(left, time.Millisecond)))
 	defer cancel()
 	ttl := g.config.TTL
-	err := g.attempt(ctx, func(context.Context) error { return g.renew(seat, g.config.Node) },
+	err := g.attempt(ctx, func(context.Context) error { return g.renew(seat, readindex.Voice{Node: g.config.Node}) },
 		request{Renew: &seat}, func(a answer) { ttl = min(ttl, a.TTL) })
 	if err != nil {
 		return err
