@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -279,4 +280,40 @@ func running(t *testing.T, parent int) (all []string) {
 		}
 	}
 	return all
+}
+
+// A checkpoint is on the node that had the cell, and any node finds it there.
+func TestCheckpointsInACluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three nodes take a while to start")
+	}
+	all := processes(t)
+	calls := func(p *process) story { return story{t, nil, p.Client} }
+	one, three := calls(all[0]), calls(all[2])
+	one.spawn(&pb.SpawnRequest{Name: "a", Placement: &pb.Placement{Node: "n2"}})
+	one.exec("a", "n = 1\ndef f(): return n")
+	kept := one.checkpoint("a")
+	if nodes := kept.GetNodes(); len(nodes) != 1 || nodes[0] != "n2" {
+		t.Errorf("it is on %v", nodes)
+	}
+	if got := three.list("a"); len(got) != 1 || got[0].GetId() != kept.GetId() {
+		t.Errorf("another node lists %v", got)
+	}
+	if _, err := three.tryRestore(&pb.RestoreRequest{Id: kept.GetId()}); !errors.Is(err, cell.Invalid) {
+		t.Errorf("the name is taken: %v", err)
+	}
+	if got := three.restore(kept.GetId(), "b"); got.GetNode() != "n2" {
+		t.Errorf("it is restored on %s", got.GetNode())
+	}
+	if got := one.call("b", "f"); got != "1" {
+		t.Errorf("it answers %s", got)
+	}
+	if len(three.export(kept.GetId(), "")) != int(kept.GetSize()) {
+		t.Error("another file is exported")
+	}
+	_, err := three.calls.Cells.DeleteCheckpoint(t.Context(), connect.NewRequest(&pb.DeleteCheckpointRequest{Id: kept.GetId()}))
+	one.must(err)
+	if got := one.list(""); len(got) != 0 {
+		t.Errorf("there is still %v", got)
+	}
 }

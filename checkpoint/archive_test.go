@@ -1,0 +1,184 @@
+package checkpoint
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func newArchive(t *testing.T, b Bounds) (a *Archive, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	a, err := OpenArchive(dir, newRing(t), b)
+	must(t, err)
+	return a, dir
+}
+
+// kept is a checkpoint of a cell that was made so long ago.
+func kept(t *testing.T, a *Archive, tenant, cell string, ago time.Duration, state []byte) (Info, error) {
+	t.Helper()
+	h := header()
+	h.Tenant, h.Cell, h.Created = tenant, cell, time.Now().Add(-ago)
+	s, err := a.Seal(h, []byte("terms"), nil)
+	if err != nil {
+		return Info{}, err
+	}
+	if _, err := s.Write(state); err != nil {
+		return Info{}, errors.Join(err, s.Discard())
+	}
+	return s.Keep()
+}
+
+func mustKeep(t *testing.T, a *Archive, tenant, cell string, ago time.Duration) Info {
+	t.Helper()
+	i, err := kept(t, a, tenant, cell, ago, state(1000))
+	must(t, err)
+	return i
+}
+
+func TestArchiveGivesBackWhatItKeeps(t *testing.T) {
+	a, dir := newArchive(t, Bounds{})
+	for _, n := range []int{0, 1, aheadBytes - 1, aheadBytes, aheadBytes + 1, 3*aheadBytes + 7} {
+		want := state(n)
+		i, err := kept(t, a, "shop", "worker", 0, want)
+		must(t, err)
+		o, err := a.Open(i.ID, Expect{Tenant: "shop", Cell: "worker", Epoch: 7})
+		must(t, err)
+		got, err := io.ReadAll(o)
+		must(t, err)
+		must(t, o.Close())
+		if !bytes.Equal(got, want) || string(o.Terms) != "terms" {
+			t.Errorf("of %d bytes come %d, and %q", n, len(got), o.Terms)
+		}
+	}
+	again, err := OpenArchive(dir, a.Ring(), Bounds{})
+	must(t, err)
+	if len(again.List("", "")) != 6 || again.of["shop"] != a.of["shop"] {
+		t.Errorf("opened again it has %v, not %v", again.of, a.of)
+	}
+}
+
+// The last byte of a state is not given before the file is known to be whole.
+func TestArchiveHoldsTheEndBack(t *testing.T) {
+	a, dir := newArchive(t, Bounds{})
+	i, err := kept(t, a, "shop", "worker", 0, state(2*aheadBytes))
+	must(t, err)
+	path := filepath.Join(dir, i.ID+suffix)
+	file, err := os.ReadFile(path)
+	must(t, err)
+	file[len(file)-1] ^= 1
+	must(t, os.WriteFile(path, file, 0o600))
+	o, err := a.Open(i.ID, Expect{})
+	if err == nil {
+		got, readErr := io.ReadAll(o)
+		if len(got) == 2*aheadBytes {
+			t.Error("all of it was given")
+		}
+		err = errors.Join(readErr, o.Close())
+	}
+	if !errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+}
+
+func TestArchiveBounds(t *testing.T) {
+	a, _ := newArchive(t, Bounds{TenantCount: 2, TenantBytes: 4000})
+	first := mustKeep(t, a, "shop", "a", 0)
+	mustKeep(t, a, "shop", "b", 0)
+	if _, err := kept(t, a, "shop", "c", 0, nil); !errors.Is(err, ErrFull) {
+		t.Errorf("a third: %v", err)
+	}
+	mustKeep(t, a, "acme", "a", 0) // another tenant
+	must(t, a.Remove(first.ID))
+	if _, err := kept(t, a, "shop", "c", 0, incompressible(5000)); !errors.Is(err, ErrFull) {
+		t.Errorf("too many bytes: %v", err)
+	}
+	if s := a.of["shop"]; s.count != 1 || s.bytes != a.List("shop", "")[0].Size {
+		t.Errorf("after the refusals the tenant has %+v", s)
+	}
+	if err := a.Remove(first.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("removed twice: %v", err)
+	}
+}
+
+func incompressible(n int) []byte {
+	out := make([]byte, 0, n)
+	for len(out) < n {
+		out = append(out, newSalt()...)
+	}
+	return out
+}
+
+func TestArchiveRetention(t *testing.T) {
+	a, dir := newArchive(t, Bounds{Keep: 2, Age: time.Hour})
+	mustKeep(t, a, "shop", "a", 30*time.Minute)
+	second := mustKeep(t, a, "shop", "a", 20*time.Minute)
+	third := mustKeep(t, a, "shop", "a", 10*time.Minute)
+	other := mustKeep(t, a, "shop", "b", 50*time.Minute)
+	if got := a.List("shop", "a"); len(got) != 2 || got[0].ID != third.ID || got[1].ID != second.ID {
+		t.Errorf("kept are %v", got)
+	}
+	mustKeep(t, a, "shop", "c", 2*time.Hour) // too old as it comes
+	if got := a.List("", ""); len(got) != 3 {
+		t.Errorf("kept are %v", got)
+	}
+	again, err := OpenArchive(dir, a.Ring(), Bounds{Age: 15 * time.Minute})
+	must(t, err)
+	if got := again.List("", ""); len(got) != 1 || got[0].ID != third.ID {
+		t.Errorf("%s is too old: %v", other.ID, got)
+	}
+}
+
+func TestArchiveImport(t *testing.T) {
+	here, _ := newArchive(t, Bounds{})
+	i := mustKeep(t, here, "shop", "a", 0)
+	identity, err := NewIdentity()
+	must(t, err)
+	var plain, sealed bytes.Buffer
+	must(t, here.Export(i.ID, nil, &plain))
+	must(t, here.Export(i.ID, identity.Recipient(), &sealed))
+	all := func(Header) error { return nil }
+	refused := errors.New("refused")
+
+	there, _ := newArchive(t, Bounds{})
+	for name, c := range map[string]struct {
+		into *Archive
+		file []byte
+		key  *Identity
+		may  func(Header) error
+		want error
+	}{
+		"the same keys":          {here, plain.Bytes(), nil, all, nil},
+		"other keys":             {there, plain.Bytes(), nil, all, ErrKey},
+		"sealed to an identity":  {there, sealed.Bytes(), identity, all, nil},
+		"without the identity":   {there, sealed.Bytes(), nil, all, ErrKey},
+		"truncated":              {here, plain.Bytes()[:plain.Len()-1], nil, all, ErrDamaged},
+		"sealed, and truncated":  {there, sealed.Bytes()[:sealed.Len()-1], identity, all, ErrDamaged},
+		"who may not":            {here, plain.Bytes(), nil, func(Header) error { return refused }, refused},
+		"no checkpoint at all":   {here, []byte("hello"), nil, all, ErrFormat},
+		"nothing":                {here, nil, nil, all, ErrFormat},
+		"something behind it":    {here, append(bytes.Clone(plain.Bytes()), 0), nil, all, ErrDamaged},
+		"another tenant's words": {here, bytes.Replace(plain.Bytes(), []byte(`"shop"`), []byte(`"acme"`), 1), nil, all, ErrKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := c.into.of["shop"]
+			got, err := c.into.Import(bytes.NewReader(c.file), c.key, c.may)
+			if !errors.Is(err, c.want) {
+				t.Fatal(err)
+			}
+			if err != nil {
+				if c.into.of["shop"] != before {
+					t.Errorf("something is left: %v", c.into.of)
+				}
+				return
+			}
+			if got.Header.Cell != "a" || len(c.into.List("", "")) != 1 {
+				t.Errorf("it has %v", c.into.List("", ""))
+			}
+		})
+	}
+}
