@@ -16,8 +16,9 @@ import (
 const (
 	// enqueueTimeout bounds the wait for Raft to take a proposal.
 	enqueueTimeout = 10 * time.Second
-	// patience is how long a call looks for a leader, if its context does not end before.
-	patience = 10 * time.Second
+	// patience is how long a call looks for a leader, if its context does not end before. An election
+	// takes less than two seconds; without a majority there is none to be found.
+	patience = 5 * time.Second
 	// firstPause and lastPause are between two attempts to find one.
 	firstPause = 5 * time.Millisecond
 	lastPause  = 100 * time.Millisecond

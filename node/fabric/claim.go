@@ -14,6 +14,10 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/group"
 )
 
+// agreeWithin is how long a call waits for the cluster to agree to something, or to tell what was
+// agreed: far longer than the change of its leader takes. A cluster without a majority agrees to nothing.
+const agreeWithin = 5 * time.Second
+
 // tries bounds how often a claim is proposed that others' names or lost answers are in the way of.
 const tries = 4
 
@@ -32,8 +36,10 @@ func (f *Fabric) claim(ctx context.Context, a actors.Address, request, policy st
 	if request == "" {
 		request = rand.Text() // what comes again is known again
 	}
+	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
+	defer cancel()
 	if err := f.given(ctx, a); err != nil {
-		return r, err
+		return r, told(err)
 	}
 	for range tries {
 		seat, err := f.seat()
@@ -139,6 +145,8 @@ func (f *Fabric) Restart(ctx context.Context, a actors.Address, epoch uint64) (u
 	if err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
+	defer cancel()
 	g := f.at().Group()
 	out, err := g.Propose(ctx, directory.Command{Op: directory.Restart, Seat: seat, Cell: cellOf(a), Epoch: epoch})
 	r := out.Record

@@ -194,16 +194,20 @@ func (f *Fabric) Refresh(ctx context.Context) error {
 	if c == nil {
 		return errCutOff
 	}
+	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
+	defer cancel()
 	return told(c.Group().Fence(ctx))
 }
 
-// told is an error of the group in the words of callers.
+// told is an error of the group in the words of callers, to whom it is all the same whether a claim was
+// made of which nothing came.
 func told(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, group.ErrNoLeader), errors.Is(err, group.ErrClosed), errors.Is(err, directory.ErrNoSession):
-		return fmt.Errorf("%w: %w", errCutOff, err)
+	case errors.Is(err, group.ErrNoLeader), errors.Is(err, group.ErrClosed), errors.Is(err, directory.ErrNoSession),
+		errors.Is(err, group.ErrUncertain), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %v", errCutOff, err) //nolint:errorlint // that a wait here was over is no deadline of the caller's
 	}
 	return err
 }

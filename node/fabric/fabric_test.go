@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/schedule"
 	"github.com/pyisolate/pyisolate/internal/await"
 )
@@ -143,6 +145,35 @@ func TestANodeWithoutALeaseRunsNothing(t *testing.T) {
 	}
 	if _, err := n.Restart(soon(t), web, g.epoch); err == nil {
 		t.Error("the old one is started again")
+	}
+}
+
+// Without a majority nothing is agreed, which callers hear long before they give up.
+func TestWithoutAMajorityCallersHearOfItSoon(t *testing.T) {
+	w := newWorld(t, 3)
+	n := w.nodes["n1"]
+	seat, err := n.seat()
+	must(t, err)
+	for _, other := range []string{"n2", "n3"} {
+		w.nodes[other].cluster.Wire().Close() //nolint:errcheck // it hears nothing any more
+	}
+	for what, do := range map[string]func() error{
+		"refresh": func() error { return n.Refresh(t.Context()) },
+		"claim":   func() error { _, err := n.Claim(t.Context(), web, "", "", 0); return err },
+		"make room": func() error {
+			return n.makeRoom(t.Context(), seat, directory.Record{Cell: cellOf(web), Owner: directory.Seat{Node: "n1", Session: 99}, Phase: directory.Active})
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			if err := do(); !errors.Is(err, fault.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v", err)
+			}
+			if took := time.Since(began); took > 2*agreeWithin {
+				t.Errorf("it took %s", took)
+			}
+		})
 	}
 }
 

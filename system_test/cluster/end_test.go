@@ -1,0 +1,67 @@
+package clustertest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/internal/fabrictest"
+)
+
+// endWithin is how long a node takes to end on SIGTERM when nothing is under way in it. It is the
+// same for one that reaches nobody.
+const endWithin = 5 * time.Second
+
+// stateOf a node is as another one tells it.
+func stateOf(ctx context.Context, at, of *fabrictest.Node) string {
+	answer, err := at.Client.Cluster.ListMembers(ctx, connect.NewRequest(&pb.ListMembersRequest{}))
+	if err != nil {
+		return err.Error()
+	}
+	for _, m := range answer.Msg.GetMembers() {
+		if m.GetName() == of.Name {
+			return m.GetState()
+		}
+	}
+	return "no member"
+}
+
+// A node that is ended ends soon, whether others are left or not, and they know that it did not fail.
+func TestEnd(t *testing.T) {
+	f := form(t, fabrictest.Options{})
+	end := func(n *fabrictest.Node) {
+		t.Helper()
+		began := time.Now()
+		if err := n.Terminate(); err != nil {
+			t.Error(err)
+		}
+		took := time.Since(began)
+		t.Logf("%s has ended after %s", n.Name, took)
+		if took > endWithin {
+			t.Errorf("%s has ended after %s", n.Name, took)
+		}
+	}
+	ctx := within(t, time.Minute)
+	status, err := f.Nodes[0].Client.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := f.Node(status.Msg.GetLeader())
+	var others []*fabrictest.Node
+	for _, n := range f.Nodes {
+		if n != leader {
+			others = append(others, n)
+		}
+	}
+	end(leader)
+	for _, n := range others {
+		if !fabrictest.Until(ctx, func() bool { return stateOf(ctx, n, leader) == "left" }) {
+			t.Errorf("%s says that %s is %s", n.Name, leader.Name, stateOf(ctx, n, leader))
+		}
+	}
+	end(others[0]) // which leaves no majority
+	end(others[1])
+}
