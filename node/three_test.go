@@ -290,7 +290,10 @@ func TestCheckpointsInACluster(t *testing.T) {
 	all := processes(t)
 	calls := func(p *process) story { return story{t, nil, p.Client} }
 	one, three := calls(all[0]), calls(all[2])
-	one.spawn(&pb.SpawnRequest{Name: "a", Placement: &pb.Placement{Node: "n2"}})
+	succeeds(t, "a cell starts on n2", func() error { // which may still be starting
+		_, err := one.calls.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "a", Placement: &pb.Placement{Node: "n2"}}))
+		return err
+	})
 	one.exec("a", "n = 1\ndef f(): return n")
 	kept := one.checkpoint("a")
 	if nodes := kept.GetNodes(); len(nodes) != 1 || nodes[0] != "n2" {
