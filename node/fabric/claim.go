@@ -111,6 +111,10 @@ func (f *Fabric) makeRoom(ctx context.Context, seat directory.Seat, r directory.
 	case r.Owner.Node == seat.Node: // of an earlier session, whose end is on its way
 		return f.Refresh(ctx)
 	}
+	// A node that has not heard of the record yet would take it for one that is no more, and propose in vain.
+	if err := f.Refresh(ctx); err != nil {
+		return err
+	}
 	free, err := f.askForget(ctx, r)
 	switch {
 	case free:
