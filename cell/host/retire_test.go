@@ -49,7 +49,7 @@ func (noWorkers) Close() error                       { return nil }
 // reader begins.
 func TestNoClaimBeginsAfterTheEnd(t *testing.T) {
 	node := &lateNode{mute: mute{t: t}, closed: make(chan struct{})}
-	s := &server{conn: node, exec: noWorkers{}, cells: map[uint64]*guest{}, coming: map[uint64]*arrival{},
+	s := &server{conn: node, exec: noWorkers{}, cells: map[uint64]*guest{}, coming: map[uint64]*arrival{}, lease: newLease(nil),
 		retired: make(chan struct{}), retireGrace: time.Hour}
 	s.pool = newPool(s.exec, 0, nil, func(int, int, error) {})
 	s.retire(string(cell.Crashed))
