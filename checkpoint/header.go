@@ -99,12 +99,18 @@ func (h Header) valid() error {
 		return fmt.Errorf("%w: it names no Python", ErrFormat)
 	case h.Compression != Zstd && h.Compression != None:
 		return fmt.Errorf("%w: compression %.32q is not known; run a newer version", ErrFormat, h.Compression)
+	case len(h.Key.Salt) != saltSize || h.Key.ID == "":
+		return fmt.Errorf("%w: it names no key", ErrFormat)
+	}
+	return h.validSizes()
+}
+
+func (h Header) validSizes() error {
+	switch {
 	case h.Chunk < minChunk || h.Chunk > maxChunk:
 		return fmt.Errorf("%w: chunks of %d bytes; %d to %d are possible", ErrFormat, h.Chunk, minChunk, maxChunk)
 	case h.Terms < 0 || h.Terms > MaxTerms:
 		return fmt.Errorf("%w: %d bytes say how the cell was spawned; %d is the most", ErrFormat, h.Terms, MaxTerms)
-	case len(h.Key.Salt) != saltSize || h.Key.ID == "":
-		return fmt.Errorf("%w: it names no key", ErrFormat)
 	}
 	return nil
 }

@@ -115,11 +115,11 @@ func (s *Sealing) Discard() error {
 
 func (c *counted) discard() error {
 	c.of.giveBack(c.tenant, c.bytes)
-	return c.Draft.Discard()
+	return c.Discard()
 }
 
 func (c *counted) keep() (Info, error) {
-	i, err := c.Draft.Keep()
+	i, err := c.Keep()
 	if err != nil {
 		c.of.giveBack(c.tenant, c.bytes)
 		return Info{}, err

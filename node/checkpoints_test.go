@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/client"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
@@ -340,6 +342,38 @@ func TestCheckpointsByThemselves(t *testing.T) {
 	s.restore(found[0].GetId(), "")
 	if got := s.call("last", "step"); got != "2" {
 		t.Errorf("it is at %s", got)
+	}
+}
+
+// A cell whose policy says so is started again with its newest checkpoint when its host dies.
+func TestRestartFromTheLastCheckpoint(t *testing.T) {
+	n, calls, _ := opened(t, nil)
+	s := story{t, n, calls}
+	s.put("again", "version: 1.0\nsandboxes:\n  main:\n    restart: {strategy: checkpoint}\n")
+	for _, name := range []string{"kept", "fresh"} {
+		first := s.spawn(&pb.SpawnRequest{Name: name, Policy: &pb.PolicyRef{Name: "again"}})
+		s.exec(name, "n = 41\ndef step():\n    global n\n    n += 1\n    return n")
+		if name == "kept" {
+			s.checkpoint(name)
+		}
+		s.call(name, "step")
+		s.call(name, "step")
+		at := actors.Address{Tenant: "default", Name: name}
+		seen := n.server.Actors().Ask(t.Context(), actors.Envelope{To: at, Body: actors.Inspect{}})
+		s.must(seen.Err)
+		s.must(syscall.Kill(seen.Report.HostPID, syscall.SIGKILL))
+		await.That(t, "it runs again", func() bool {
+			now, err := calls.Cells.Inspect(t.Context(), connect.NewRequest(&pb.InspectRequest{Name: name}))
+			return err == nil && now.Msg.GetReport().GetState() == "running" && now.Msg.GetReport().GetEpoch() > first.GetEpoch()
+		})
+		if name == "kept" {
+			if got := s.call(name, "step"); got != "42" {
+				t.Errorf("it is at %s", got)
+			}
+		} else if _, err := calls.Cells.Call(t.Context(), connect.NewRequest(&pb.CallRequest{Name: name, Target: "step"})); !errors.Is(err, cell.Invalid) && !errors.Is(err, cell.GuestError) {
+			t.Errorf("without a checkpoint there is a state: %v", err)
+		}
+		s.close(name) // its host is the next one's
 	}
 }
 

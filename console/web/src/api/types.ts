@@ -58,6 +58,13 @@ export interface SpawnRequest {
   topics?: string[]
   requestId?: string
   placement?: Placement
+  checkpoint?: CheckpointPolicy
+}
+
+export interface CheckpointPolicy {
+  every?: string
+  messages?: string
+  beforeDrain?: boolean
 }
 
 export interface Placement {
@@ -298,6 +305,8 @@ export interface CheckpointInfo {
   python?: string
   policy?: PolicyRef
   nodes?: string[]
+  backend?: string
+  recipient?: string
 }
 
 export interface ListCheckpointsRequest {
@@ -307,6 +316,31 @@ export interface ListCheckpointsRequest {
 
 export interface ListCheckpointsResponse {
   checkpoints?: CheckpointInfo[]
+  silent?: string[]
+}
+
+export interface DeleteCheckpointRequest {
+  id?: string
+}
+
+export type DeleteCheckpointResponse = Record<string, never>
+
+export interface ExportCheckpointRequest {
+  id?: string
+  recipient?: string
+}
+
+export interface ExportCheckpointResponse {
+  data?: string
+}
+
+export interface ImportCheckpointRequest {
+  data?: string
+  identity?: string
+}
+
+export interface ImportCheckpointResponse {
+  checkpoint?: CheckpointInfo
 }
 
 export interface RestoreRequest {
@@ -315,6 +349,8 @@ export interface RestoreRequest {
   name?: string
   node?: string
   requestId?: string
+  cell?: string
+  epoch?: string
 }
 
 export interface RestoreResponse {
@@ -832,6 +868,7 @@ export interface Calls {
   'CellService/Close': [CloseRequest, CloseResponse]
   'CellService/Checkpoint': [CheckpointRequest, CheckpointResponse]
   'CellService/ListCheckpoints': [ListCheckpointsRequest, ListCheckpointsResponse]
+  'CellService/DeleteCheckpoint': [DeleteCheckpointRequest, DeleteCheckpointResponse]
   'CellService/Restore': [RestoreRequest, RestoreResponse]
   'NodeService/ListNodes': [ListNodesRequest, ListNodesResponse]
   'PolicyService/Put': [PutRequest, PutResponse]
@@ -866,6 +903,7 @@ export interface Calls {
 export interface Streams {
   'CellService/Stream': [StreamRequest, StreamResponse]
   'CellService/Logs': [LogsRequest, LogsResponse]
+  'CellService/ExportCheckpoint': [ExportCheckpointRequest, ExportCheckpointResponse]
   'CellService/Migrate': [MigrateRequest, MigrateResponse]
   'NodeService/Events': [EventsRequest, EventsResponse]
   'PolicyService/Watch': [WatchRequest, WatchResponse]
