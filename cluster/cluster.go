@@ -210,8 +210,8 @@ func (c *Cluster) roster() *roster.State { return c.known.Load().roster }
 const (
 	// handoverTime is how long another node may take to begin to lead.
 	handoverTime = 2 * time.Second
-	// releaseTime is how long a leader may take to hear that a session ends. Its lease does not
-	// last longer.
+	// releaseTime is how long a leader may take to hear that a session ends. Its lease ends it
+	// otherwise.
 	releaseTime = 3 * time.Second
 )
 

@@ -94,8 +94,9 @@ type Config struct {
 	GossipListen     string `koanf:"gossip-listen"`
 	GossipAdvertise  string `koanf:"gossip-advertise"`
 	// ClusterLease is for how long a node that is cut off may keep its cells, 1 s to 1 minute, the
-	// same on all nodes. Default 3 s. ClusterTimeout is how long a leader may be silent before
-	// another is elected, 100 ms to 10 s and less than ClusterLease. Default 500 ms.
+	// same on all nodes; they end a third of it before. Default 10 s. ClusterTimeout is how long a
+	// leader may be silent before another is elected, 100 ms to 10 s and less than ClusterLease.
+	// Default 700 ms.
 	ClusterLease   time.Duration `koanf:"cluster-lease"`
 	ClusterTimeout time.Duration `koanf:"cluster-timeout"`
 
@@ -143,15 +144,10 @@ const (
 	DefaultDrainTimeout = 10 * time.Second
 	MaxDrainTimeout     = 10 * time.Minute
 
-	DefaultCheckpointKeep        = 8
-	DefaultCheckpointTenantBytes = 16 << 30
-	DefaultCheckpointTenantCount = 1024
-	MinCheckpointEvery           = time.Second
-
-	DefaultClusterLease   = 3 * time.Second
+	DefaultClusterLease   = 10 * time.Second
 	MinClusterLease       = time.Second
 	MaxClusterLease       = time.Minute
-	DefaultClusterTimeout = 500 * time.Millisecond
+	DefaultClusterTimeout = 700 * time.Millisecond
 	MinClusterTimeout     = 100 * time.Millisecond
 	MaxClusterTimeout     = 10 * time.Second
 )

@@ -23,7 +23,8 @@ type Cluster struct {
 	// Bootstrap lists the first voters, for nodes that start a group together. Empty for a
 	// node that others will add, or that [Found] has made the first.
 	Bootstrap []raft.Server
-	// Timeout is after which silence of the leader an election is held; 0 is 500 ms.
+	// Timeout is after which silence of the leader an election is held, and one that reaches
+	// no majority stops leading; 0 is 700 ms.
 	Timeout time.Duration
 	// MaxStaleness is after which time without knowing that its policies are the newest this
 	// node is no longer [Store.Fresh]; 0 is 10 s.
@@ -31,7 +32,7 @@ type Cluster struct {
 }
 
 const (
-	defaultClusterTimeout = 500 * time.Millisecond
+	defaultClusterTimeout = 700 * time.Millisecond
 	defaultMaxStaleness   = 10 * time.Second
 	// commitTimeout is how long, at the most twice as long, followers that get nothing else
 	// wait to hear what was committed.

@@ -112,7 +112,7 @@ func (s *Store) giveWay() {
 	if s.config.Cluster == nil || s.raft.State() != raft.Leader {
 		return
 	}
-	if err := s.raft.LeadershipTransfer().Error(); err != nil {
+	if err := s.await(s.life, func() error { return s.raft.LeadershipTransfer().Error() }); err != nil {
 		s.config.Logger.Warn("no other node could take over the policies", "error", err)
 	}
 }
@@ -131,7 +131,7 @@ func (s *Store) diskFailing(err error) {
 // in which it is.
 func (s *Store) getReady() (uint64, error) {
 	term := s.raft.CurrentTerm()
-	if err := s.raft.Barrier(0).Error(); err != nil {
+	if err := s.await(s.life, func() error { return s.raft.Barrier(0).Error() }); err != nil {
 		return 0, err
 	}
 	if s.raft.CurrentTerm() != term {
@@ -146,25 +146,19 @@ func (s *Store) getReady() (uint64, error) {
 	return term, s.makeFirstToken()
 }
 
-// await runs ask, which asks Raft and waits for its answer, and returns at the latest when ctx
-// ends; ask goes on then.
+// await runs ask, which asks Raft and waits for its answer, and returns at the latest when ctx or the
+// store ends; ask goes on then. Close does not wait for it: what Raft had under way when it was shut
+// down may never be answered.
 func (s *Store) await(ctx context.Context, ask func() error) error {
-	if ctx.Done() == nil {
-		return ask()
-	}
-	if err := s.join(); err != nil {
-		return err
-	}
 	done := make(chan error, 1)
-	go func() {
-		defer s.calls.Done()
-		done <- ask()
-	}()
+	go func() { done <- ask() }()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-s.life.Done():
+		return ErrClosed
 	}
 }
 

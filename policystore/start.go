@@ -78,7 +78,7 @@ func (s *Store) raftConfig() *raft.Config {
 		return c
 	}
 	timeout := s.config.Cluster.Timeout
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout/2
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
 	c.CommitTimeout = commitTimeout
 	c.ShutdownOnRemove = false // it may be added again
 	return c

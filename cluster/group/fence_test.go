@@ -121,3 +121,43 @@ func TestStillLeads(t *testing.T) {
 		t.Errorf("who led an earlier term: %v", err)
 	}
 }
+
+// Close does not wait for what Raft forgets when it ends, and neither does who proposed it.
+func TestCloseWhileApplying(t *testing.T) {
+	w := newNetwork(t, 1, time.Hour)
+	n := w.leader(t, "")
+	must(t, claimCell(t, w, n))
+	stall := make(chan struct{})
+	n.mu.Lock()
+	n.stall = stall
+	n.mu.Unlock()
+	var proposals sync.WaitGroup
+	for i := range 8 {
+		before := n.Raft().LastIndex()
+		proposals.Go(func() {
+			c := directory.Cell{Tenant: "t", Name: fmt.Sprint(i)}
+			if _, err := n.Propose(context.Background(), directory.Command{Op: directory.Claim, Cell: c, Seat: n.seat()}); err != nil && !errors.Is(err, ErrUncertain) {
+				t.Error(err)
+			}
+		})
+		await.That(t, "it is on the log", func() bool { return n.Raft().LastIndex() > before })
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- n.Close() }()
+	<-n.life.Done()
+	close(stall)
+	ended := make(chan struct{})
+	go func() {
+		proposals.Wait()
+		close(ended)
+	}()
+	await.That(t, "who proposed is answered", func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	})
+	must(t, <-closed)
+}

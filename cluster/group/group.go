@@ -51,11 +51,12 @@ type Config struct {
 	// Bootstrap lists the first voters, for the node that starts the group.
 	Bootstrap []raft.Server
 	// TTL is how long a lease of this node's lasts that is not renewed, at most
-	// directory.MaxLease. Others may have another. Default 3 s.
+	// directory.MaxLease. Others may have another. Default 10 s.
 	TTL time.Duration
 	// Margin is how long before its end a node gives a lease up. Default a third of TTL.
 	Margin time.Duration
-	// Timeout is after which silence of the leader an election is held. Default 500 ms.
+	// Timeout is after which silence of the leader an election is held, and one that reaches no
+	// majority stops leading. Default 700 ms.
 	Timeout time.Duration
 	// Changed is given the records that changed, in their order, and those that are gone with
 	// the epoch 0. It must not block.
@@ -90,8 +91,8 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 const (
-	defaultTTL     = 3 * time.Second
-	defaultTimeout = 500 * time.Millisecond
+	defaultTTL     = 10 * time.Second
+	defaultTimeout = 700 * time.Millisecond
 	snapshotsKept  = 2
 )
 
@@ -146,7 +147,7 @@ func (g *Group) start() (err error) {
 	}
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(g.config.Node)
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = g.config.Timeout, g.config.Timeout, g.config.Timeout/2
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = g.config.Timeout, g.config.Timeout, g.config.Timeout
 	c.CommitTimeout = 20 * time.Millisecond
 	c.NoLegacyTelemetry = true
 	c.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: slogWriter{g.config.Logger}, DisableTime: true})

@@ -104,7 +104,7 @@ func (g *Group) lead() {
 func (g *Group) reign() (again bool) {
 	defer g.leases.stop()
 	term := g.raft.CurrentTerm()
-	if err := g.raft.Barrier(0).Error(); err != nil || g.raft.CurrentTerm() != term {
+	if err := g.await(g.life, g.raft.Barrier(0)); err != nil || g.raft.CurrentTerm() != term {
 		return false // another change is told of
 	}
 	g.leases.begin(term, g.Sessions(), g.config.Clock(), g.ttl)

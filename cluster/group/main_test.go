@@ -20,7 +20,10 @@ import (
 	"github.com/pyisolate/pyisolate/internal/boottime"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Raft may never answer what was under way when it was shut down.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/hashicorp/raft.(*deferError).Error"))
+}
 
 // network is nodes that reach each other over TCP, until they are cut.
 type network struct {

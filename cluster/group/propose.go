@@ -277,21 +277,29 @@ func (g *Group) apply(ctx context.Context, entry []byte) (outcome, error) {
 		within = max(time.Until(end), time.Millisecond)
 	}
 	f := g.raft.Apply(entry, within)
-	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			return outcome{}, raftError(err)
-		}
-	case <-ctx.Done():
-		return outcome{}, fmt.Errorf("%w: %w", ErrUncertain, context.Cause(ctx))
+	if err := g.await(ctx, f); err != nil {
+		return outcome{}, raftError(err)
 	}
 	out, ok := f.Response().(outcome)
 	if !ok {
 		return outcome{}, fmt.Errorf("%w: the log answers %T", ErrUncertain, f.Response())
 	}
 	return out, out.err
+}
+
+// await waits for Raft's answer, until ctx or the group ends: what Raft has under way when it is shut
+// down may never be answered.
+func (g *Group) await(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-g.life.Done():
+		return ErrClosed
+	}
 }
 
 // raftError says whether something that Raft refused can have been done.
