@@ -225,8 +225,10 @@ func (c *Cluster) Close(ctx context.Context) error {
 }
 
 func (c *Cluster) close(ctx context.Context) error {
+	var saying sync.WaitGroup
+	saying.Go(func() { c.sayLeft(ctx) }) // what comes next may take all of the time
 	if c.lease != nil {
-		within, cancel := context.WithTimeout(ctx, releaseTime)
+		within, cancel := context.WithTimeout(ctx, c.forRelease())
 		err := c.lease.Release(within)
 		cancel()
 		if err != nil {
@@ -234,12 +236,35 @@ func (c *Cluster) close(ctx context.Context) error {
 		}
 	}
 	c.handOver(ctx)
-	short, cancel := context.WithTimeout(ctx, handoverTime)
+	saying.Wait()
+	return c.shut()
+}
+
+// sayLeft tells the others that this node stops, and so has not failed.
+func (c *Cluster) sayLeft(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handoverTime)
 	defer cancel()
-	if err := c.members.Leave(short); err != nil && ctx.Err() == nil {
+	if err := c.members.Leave(ctx); err != nil && ctx.Err() == nil {
 		c.log.Info("not all nodes have heard that this one stops", "error", err)
 	}
-	return c.shut()
+}
+
+// forRelease is how long it is tried to end the session: not at all while no majority is seen, which it
+// would take.
+func (c *Cluster) forRelease() time.Duration {
+	voters, alive := 0, 0
+	for _, m := range c.Members() {
+		if m.Voter {
+			voters++
+			if m.State == Alive {
+				alive++
+			}
+		}
+	}
+	if alive <= voters/2 {
+		return 0
+	}
+	return releaseTime
 }
 
 // handOver gives the lead of the directory to another node, so that nobody waits for an election.

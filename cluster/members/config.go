@@ -108,6 +108,7 @@ func (c *Config) memberlist() (*memberlist.Config, error) {
 		}
 	}
 	l.ProbeInterval, l.ProbeTimeout = 400*time.Millisecond, 200*time.Millisecond
+	l.GossipInterval = 100 * time.Millisecond // each message is said several times: a node that ends waits for that
 	l.SuspicionMult, l.SuspicionMaxTimeoutMult = 3, 1
 	l.TCPTimeout, l.PushPullInterval = streamTime, 15*time.Second
 	l.DeadNodeReclaimTime = time.Second // a node may come back at another address

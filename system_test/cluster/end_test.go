@@ -2,11 +2,13 @@ package clustertest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 
+	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/internal/fabrictest"
 )
@@ -14,6 +16,9 @@ import (
 // endWithin is how long a node takes to end on SIGTERM when nothing is under way in it. It is the
 // same for one that reaches nobody.
 const endWithin = 5 * time.Second
+
+// soon is how long a node waits at the most for others to agree.
+const soon = 5 * time.Second
 
 // stateOf a node is as another one tells it.
 func stateOf(ctx context.Context, at, of *fabrictest.Node) string {
@@ -29,21 +34,23 @@ func stateOf(ctx context.Context, at, of *fabrictest.Node) string {
 	return "no member"
 }
 
-// A node that is ended ends soon, whether others are left or not, and they know that it did not fail.
+// end ends a node as a service manager does.
+func end(t *testing.T, n *fabrictest.Node) {
+	t.Helper()
+	began := time.Now()
+	if err := n.Terminate(); err != nil {
+		t.Error(err)
+	}
+	took := time.Since(began)
+	t.Logf("%s has ended after %s", n.Name, took)
+	if took > endWithin {
+		t.Errorf("%s has ended after %s", n.Name, took)
+	}
+}
+
+// A node that is ended ends soon, and the others know that it did not fail.
 func TestEnd(t *testing.T) {
 	f := form(t, fabrictest.Options{})
-	end := func(n *fabrictest.Node) {
-		t.Helper()
-		began := time.Now()
-		if err := n.Terminate(); err != nil {
-			t.Error(err)
-		}
-		took := time.Since(began)
-		t.Logf("%s has ended after %s", n.Name, took)
-		if took > endWithin {
-			t.Errorf("%s has ended after %s", n.Name, took)
-		}
-	}
 	ctx := within(t, time.Minute)
 	status, err := f.Nodes[0].Client.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
 	if err != nil {
@@ -56,12 +63,29 @@ func TestEnd(t *testing.T) {
 			others = append(others, n)
 		}
 	}
-	end(leader)
+	end(t, leader)
 	for _, n := range others {
 		if !fabrictest.Until(ctx, func() bool { return stateOf(ctx, n, leader) == "left" }) {
 			t.Errorf("%s says that %s is %s", n.Name, leader.Name, stateOf(ctx, n, leader))
 		}
 	}
-	end(others[0]) // which leaves no majority
-	end(others[1])
+	end(t, others[0]) // which leaves no majority
+	end(t, others[1])
+}
+
+// A node without a majority says so to who wants something of it, and ends as soon as any other.
+func TestWithoutAMajority(t *testing.T) {
+	f := form(t, fabrictest.Options{})
+	for _, n := range f.Nodes[1:] {
+		if err := n.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	_, err := f.Nodes[0].Client.Cells.Spawn(within(t, time.Minute), connect.NewRequest(&pb.SpawnRequest{Name: "c"}))
+	var answered *fault.Error
+	if took := time.Since(began); !errors.As(err, &answered) || answered.Kind != "Unavailable" && answered.Kind != "NotLeader" || took > 2*soon {
+		t.Errorf("a spawn came to this after %s: %v", took, err)
+	}
+	end(t, f.Nodes[0])
 }
