@@ -114,6 +114,5 @@ func (c *Config) memberlist() (*memberlist.Config, error) {
 	l.DeadNodeReclaimTime = time.Second // a node may come back at another address
 	l.EnableCompression = false         // the packets are small
 	l.LogOutput = nil
-	l.Logger = stdLogger(c.Logger)
 	return l, nil
 }

@@ -21,5 +21,5 @@
 // looked at at a time, each for two seconds.
 //
 // Start starts memberlist's goroutines, one that joins again, and one that bounds connections.
-// [Members.Close] ends them. All methods are safe for concurrent use.
+// [Members.Close] ends them; those of memberlist may take a moment longer, and log nothing by then. All methods are safe for concurrent use.
 package members

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"strings"
@@ -135,7 +136,8 @@ func hasErr(list []Member, name string) bool {
 
 func TestLog(t *testing.T) {
 	var b bytes.Buffer
-	l := stdLogger(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	lines := newSink(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	l := log.New(lines, "", 0)
 	for line, want := range map[string]string{
 		"[DEBUG] memberlist: x": "level=DEBUG msg=x component=gossip",
 		"[ERR] memberlist: y":   "level=WARN msg=y",
@@ -146,5 +148,12 @@ func TestLog(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s: %s", line, b.String())
 		}
+	}
+
+	// memberlist's goroutines may end after it was closed.
+	b.Reset()
+	lines.close()
+	if l.Print("late"); b.Len() > 0 {
+		t.Errorf("after the end: %s", b.String())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Members struct {
 	list  *memberlist.Memberlist
 	ring  *memberlist.Keyring
 	view  *view
+	lines *sink
 	own   *own
 	seeds func() []string
 	log   *slog.Logger
@@ -67,8 +69,9 @@ func Start(_ context.Context, c Config) (*Members, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Members{ring: l.Keyring, view: newView(c.Logger), own: &own{}, seeds: c.Seeds, log: c.Logger}
+	m := &Members{ring: l.Keyring, view: newView(c.Logger), lines: newSink(c.Logger), own: &own{}, seeds: c.Seeds, log: c.Logger}
 	m.own.meta.Store(&meta)
+	l.Logger = log.New(m.lines, "", 0)
 	l.Delegate, l.Events, l.Alive, l.Conflict = m.own, m.view, m.view, m.view
 	port, err := open(l)
 	if err != nil {
@@ -162,5 +165,6 @@ func (m *Members) Close() error {
 	m.done = true
 	err := m.list.Shutdown()
 	m.view.close()
+	m.lines.close()
 	return err
 }
