@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"io"
 	"sync/atomic"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -82,6 +83,26 @@ func (l *leased) Send(ctx context.Context, v cell.Value) error {
 		return err
 	}
 	return l.Cell.Send(ctx, v)
+}
+
+// Snapshot implements cell.Cell.
+func (l *leased) Snapshot(ctx context.Context, to func(chunk []byte) error) (cell.Snapshot, error) {
+	if err := l.mayRun(); err != nil {
+		return cell.Snapshot{}, err
+	}
+	s, err := l.Cell.Snapshot(ctx, to)
+	if err = l.answer(err); err != nil {
+		return cell.Snapshot{}, err
+	}
+	return s, nil
+}
+
+// Restore implements cell.Cell.
+func (l *leased) Restore(ctx context.Context, from io.Reader) error {
+	if err := l.mayRun(); err != nil {
+		return err
+	}
+	return l.answer(l.Cell.Restore(ctx, from))
 }
 
 // Recv implements cell.Cell. What a cell has said that ended in its session can be had for ever.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -32,6 +33,11 @@ func (k talker) Recv(context.Context) (cell.Item, error) {
 	return cell.Item{Value: cell.BytesValue([]byte("said"))}, k.did()
 }
 
+func (k talker) Snapshot(context.Context, func([]byte) error) (cell.Snapshot, error) {
+	return cell.Snapshot{Size: 1}, k.did()
+}
+func (k talker) Restore(context.Context, io.Reader) error { return k.did() }
+
 func (k talker) Spec() cell.Spec { return cell.Spec{Name: "c"} }
 
 // operations of a cell that are asked of a guest.
@@ -44,6 +50,8 @@ var operations = map[string]func(cell.Cell) error{
 		}
 		return err
 	},
+	"snapshot": func(c cell.Cell) error { _, err := c.Snapshot(context.Background(), nil); return err },
+	"restore":  func(c cell.Cell) error { return c.Restore(context.Background(), nil) },
 }
 
 func TestWithoutALeaseNothingIsAnswered(t *testing.T) {
