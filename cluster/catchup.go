@@ -43,6 +43,13 @@ func (h *hints) clear() {
 	h.by = nil
 }
 
+// from has them by who gave them. They must not be changed.
+func (h *hints) from() map[string]*roster.State {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.by)
+}
+
 // all of them, in the order of those who gave them. They must not be changed.
 func (h *hints) all() (rosters []*roster.State) {
 	h.mu.Lock()

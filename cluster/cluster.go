@@ -114,7 +114,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 		}
 	}()
 	c.wire, err = wire.Listen(ctx, wire.Config{
-		Identity: c.identity, Address: c.config.Listen, Lookup: c.lookup, Allow: c.allow,
+		Identity: c.identity, Address: c.config.Listen, Lookup: c.lookup, Allow: c.allow, Admit: c.admitTo,
 		Limits: c.config.Limits, Logger: c.log,
 	})
 	if err != nil {

@@ -97,6 +97,13 @@ func TestInsider(t *testing.T) {
 			}
 		})
 	}
+	for _, s := range []wire.Stream{wire.Directory, wire.Policy} {
+		n1.wire.Listener(s) // of the policies, which this cluster has none of
+		if c, err := in.Dial(soon(t), n1.name, s); err == nil {
+			_ = c.Close()
+			t.Errorf("%s, on which leaders are believed, is open to one that does not vote", s)
+		}
+	}
 	if m, _ := n1.Group().Roster().Member("n4"); m.Voter || len(m.Keys) != 1 {
 		t.Errorf("%+v", m)
 	}

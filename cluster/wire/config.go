@@ -22,6 +22,9 @@ type Config struct {
 	// Allow tells why a node must not be let in, or not stay. It is called for each connection
 	// again and again, from several goroutines, and must not block.
 	Allow pki.Allow
+	// Admit tells why a node that Allow lets in may not open a stream, or not keep it open; nil
+	// lets it. It is called as Allow is, for connections that others have opened.
+	Admit func(Stream, pki.Peer) error
 	// Limits; the zero value is the default.
 	Limits Limits
 	// Logger hears of refusals, not more than a few a second; nil discards.
@@ -82,6 +85,9 @@ func (c *Config) validate() error {
 		return fmt.Errorf("wire: listen on %q: host:port is right: %w", c.Address, err)
 	}
 	c.Limits = c.Limits.withDefaults()
+	if c.Admit == nil {
+		c.Admit = func(Stream, pki.Peer) error { return nil }
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -110,8 +110,8 @@ func (w *Wire) Close() error {
 	return err
 }
 
-// Recheck closes the connections of nodes that are not allowed any more, or whose certificates
-// have expired. When it returns there are none, and none that was under way will come about.
+// Recheck closes the connections of nodes that are not allowed or admitted any more, or whose
+// certificates have expired. When it returns there are none, and none that was under way will come about.
 func (w *Wire) Recheck() {
 	for _, c := range w.open.all() {
 		if err := w.judge(c); err != nil {
@@ -132,7 +132,10 @@ func (w *Wire) judge(c *Conn) error {
 	if err := w.c.Allow(c.peer); err != nil {
 		return fmt.Errorf("%w: %s: %w", pki.ErrRevoked, c.peer.Name, err)
 	}
-	return nil
+	if !c.counted { // who is called may answer
+		return nil
+	}
+	return w.c.Admit(c.stream, c.peer)
 }
 
 func (w *Wire) recheck() {
