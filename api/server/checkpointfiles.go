@@ -16,6 +16,8 @@ import (
 const (
 	// exportPiece is how much of a file is in one message of a stream.
 	exportPiece = 256 << 10
+	// importPiece is the most that one message of a client's stream may have of a file.
+	importPiece = 1 << 20
 	// maxImport is the largest file that is taken in, in bytes.
 	maxImport = 1 << 30
 )
@@ -104,7 +106,9 @@ func (a *arriving) Read(b []byte) (int, error) {
 			}
 			return 0, io.EOF
 		}
-		a.rest = a.in.Msg().GetData()
+		if a.rest = a.in.Msg().GetData(); len(a.rest) > importPiece {
+			return 0, fmt.Errorf("%w: a message has %d bytes of the file; %d is the most", policystore.ErrInvalid, len(a.rest), importPiece)
+		}
 	}
 	n := copy(b, a.rest)
 	a.rest = a.rest[n:]
