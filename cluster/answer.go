@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pyisolate/pyisolate/cluster/control"
 	"github.com/pyisolate/pyisolate/cluster/enroll"
 	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/pki"
@@ -20,7 +21,9 @@ import (
 // Topics of package control that nodes ask each other on.
 const (
 	topicDirectory = "directory"
+	topicLease     = control.Urgent + "directory" // what of it leases hang on
 	topicPolicy    = "policy"
+	topicAsk       = "policy/ask" // what of it changes nothing
 	topicReport    = "cluster/report"
 	topicRoster    = "cluster/roster"
 	topicRotate    = "cluster/rotate"
@@ -35,6 +38,12 @@ const (
 func (c *Cluster) handle() error {
 	return errors.Join(
 		c.control.Handle(topicDirectory, func(ctx context.Context, from string, request []byte) ([]byte, error) {
+			return c.group.Answer(ctx, from, request), nil
+		}),
+		c.control.Handle(topicLease, func(ctx context.Context, from string, request []byte) ([]byte, error) {
+			if !group.Urgent(request) {
+				return nil, errors.New("what was asked is not urgent")
+			}
 			return c.group.Answer(ctx, from, request), nil
 		}),
 		c.control.Handle(topicReport, func(context.Context, string, []byte) ([]byte, error) {

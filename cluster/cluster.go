@@ -316,9 +316,17 @@ type peers struct{ c *Cluster }
 
 var _ group.Peers = peers{}
 
-// Ask implements group.Peers.
+// Ask implements group.Peers. A lease does not wait for the next time that it is renewed because a
+// connection was lost.
 func (p peers) Ask(ctx context.Context, node string, request []byte) ([]byte, error) {
-	answer, err := p.c.control.Ask(ctx, node, topicDirectory, request)
+	topic, tries := topicDirectory, 1
+	if group.Urgent(request) {
+		topic, tries = topicLease, 3
+	}
+	answer, err := p.c.control.Ask(ctx, node, topic, request)
+	for ; tries > 1 && errors.Is(err, control.ErrNotDone) && ctx.Err() == nil; tries-- {
+		answer, err = p.c.control.Ask(ctx, node, topic, request)
+	}
 	if errors.Is(err, control.ErrNotDone) {
 		return nil, fmt.Errorf("%w: %w", group.ErrNoLeader, err)
 	}

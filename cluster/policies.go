@@ -40,7 +40,11 @@ func (c *Cluster) Policies() *policystore.Cluster {
 }
 
 func (c *Cluster) forwardPolicy(ctx context.Context, node string, request []byte) ([]byte, error) {
-	answer, err := c.control.Ask(ctx, node, topicPolicy, request)
+	topic := topicAsk
+	if policystore.Changes(request) {
+		topic = topicPolicy
+	}
+	answer, err := c.control.Ask(ctx, node, topic, request)
 	if errors.Is(err, control.ErrNotDone) {
 		return nil, fmt.Errorf("%w: %w", policystore.ErrNotLeader, err)
 	}
@@ -54,10 +58,21 @@ func (c *Cluster) Govern(p PolicyGroup) error {
 	if !c.policies.CompareAndSwap(nil, &policies{p}) {
 		return errors.New("the cluster governs a group of policies already")
 	}
-	return c.control.Handle(topicPolicy, func(ctx context.Context, from string, request []byte) ([]byte, error) {
+	answer := func(ctx context.Context, from string, request []byte) ([]byte, error) {
 		return p.Answer(ctx, from, request), nil
-	})
+	}
+	ask := func(ctx context.Context, from string, request []byte) ([]byte, error) {
+		if policystore.Changes(request) {
+			return nil, errors.New("changes are asked for elsewhere")
+		}
+		return p.Answer(ctx, from, request), nil
+	}
+	return errors.Join(c.control.HandleUpTo(topicPolicy, maxChanges, answer), c.control.Handle(topicAsk, ask))
 }
+
+// maxChanges of policies that one node's clients make are under way at the leader: what waits for its
+// turn leaves room for claims and fences, which come the same way.
+const maxChanges = 32
 
 // policies is their group as a membership.
 type policies struct{ PolicyGroup }

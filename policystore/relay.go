@@ -27,6 +27,9 @@ type request struct {
 	term     uint64
 }
 
+// Changes tells whether a request, as [Cluster.Forward] has them, asks for a change.
+func Changes(request []byte) bool { return len(request) > 1 && question(request[1]) == askCommit }
+
 // maxRequest bounds a request, in bytes: a command with the longest text, and what is around it.
 const maxRequest = MaxText + 16<<10
 

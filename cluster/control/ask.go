@@ -21,6 +21,8 @@ const statusRefused = http.StatusUnprocessableEntity
 // maxText is how much of an error's text is read, in bytes.
 const maxText = 4 << 10
 
+func isUrgent(topic string) bool { return strings.HasPrefix(topic, Urgent) }
+
 func newTransport(dial Dial) *http.Transport {
 	var p http.Protocols
 	p.SetUnencryptedHTTP2(true) // inside of the wire's TLS
@@ -67,7 +69,11 @@ func (c *Control) ask(ctx context.Context, node, topic string, request []byte) (
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotDone, err)
 	}
-	back, err := c.transport.RoundTrip(r)
+	by := c.usual
+	if isUrgent(topic) {
+		by = c.urgent
+	}
+	back, err := by.RoundTrip(r)
 	if err != nil {
 		if !connected.Load() {
 			return nil, fmt.Errorf("%w: %w", ErrNotDone, err)

@@ -18,7 +18,11 @@ const (
 	// MaxSize of a request and of an answer, in bytes.
 	MaxSize = 4 << 20
 
-	// maxPending is how many requests of one node are under way.
+	// Urgent begins topics that have a connection and room of their own: whatever else two nodes ask
+	// of each other, such requests are answered. They are for what must not wait, and is done at once.
+	Urgent = "urgent/"
+
+	// maxPending is how many requests of one node are under way, and as many that are urgent.
 	maxPending = 64
 	// readTime is how long a request may take to arrive, once it began.
 	readTime = 15 * time.Second
@@ -46,21 +50,35 @@ func (r *Refusal) Error() string { return "node " + r.Node + ": " + r.Text }
 // Handler answers what a node asks. Several run at once. The text of an error goes to the node.
 type Handler func(ctx context.Context, from string, request []byte) ([]byte, error)
 
+// answering is how a topic is answered: by its handler, so many requests of one node at a time.
+type answering struct {
+	handler Handler
+	most    int
+}
+
+// room is what requests share that take each other's: of one node, of all topics in it or one.
+type room struct {
+	node   string
+	topic  string // "" of all
+	urgent bool
+}
+
 // Dial opens a connection to a node.
 type Dial func(ctx context.Context, node string) (net.Conn, error)
 
 // Control asks and answers.
 type Control struct {
-	server    *http.Server
-	transport *http.Transport
-	log       *slog.Logger
-	life      context.Context // ends on Close
-	stop      context.CancelFunc
-	work      sync.WaitGroup
+	server *http.Server
+	usual  *http.Transport
+	urgent *http.Transport
+	log    *slog.Logger
+	life   context.Context // ends on Close
+	stop   context.CancelFunc
+	work   sync.WaitGroup
 
 	mu       sync.Mutex
-	handlers map[string]Handler
-	pending  map[string]int // by node
+	handlers map[string]answering
+	pending  map[room]int
 	closed   bool
 }
 
@@ -80,9 +98,9 @@ func open(l net.Listener, dial Dial, log *slog.Logger) *Control {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Control{log: log, handlers: map[string]Handler{}, pending: map[string]int{}}
+	c := &Control{log: log, handlers: map[string]answering{}, pending: map[room]int{}}
 	c.life, c.stop = context.WithCancel(context.Background())
-	c.server, c.transport = newServer(c), newTransport(dial)
+	c.server, c.usual, c.urgent = newServer(c), newTransport(dial), newTransport(dial)
 	c.work.Go(func() {
 		if err := c.server.Serve(inside{l}); !errors.Is(err, http.ErrServerClosed) {
 			log.Info("requests of other nodes are not answered any more", "error", err)
@@ -95,7 +113,11 @@ var topicPattern = regexp.MustCompile(`^[a-z0-9/-]{1,64}$`)
 
 // Handle answers requests of one topic from now on: ^[a-z0-9/-]{1,64}$. A nil handler ends that.
 // Requests that nobody handles are [ErrNotDone] to those who ask.
-func (c *Control) Handle(topic string, h Handler) error {
+func (c *Control) Handle(topic string, h Handler) error { return c.HandleUpTo(topic, maxPending, h) }
+
+// HandleUpTo is Handle for a topic of which no more than so many requests of one node are under way:
+// the rest of what it may have is for others. One more is [ErrNotDone] to who asks.
+func (c *Control) HandleUpTo(topic string, most int, h Handler) error {
 	if !topicPattern.MatchString(topic) {
 		return fmt.Errorf("handle requests of topic %.80q: it must match %s", topic, topicPattern)
 	}
@@ -105,7 +127,7 @@ func (c *Control) Handle(topic string, h Handler) error {
 		delete(c.handlers, topic)
 		return nil
 	}
-	c.handlers[topic] = h
+	c.handlers[topic] = answering{h, most}
 	return nil
 }
 
@@ -117,7 +139,8 @@ func (c *Control) Close() error {
 	c.mu.Unlock()
 	c.stop()
 	err := c.server.Close()
-	c.transport.CloseIdleConnections()
+	c.usual.CloseIdleConnections()
+	c.urgent.CloseIdleConnections()
 	c.work.Wait()
 	return err
 }

@@ -219,6 +219,48 @@ func TestTooMany(t *testing.T) {
 	})
 }
 
+// What one topic may have is bounded, and no number of requests keeps those from their answers that
+// are urgent.
+func TestRoom(t *testing.T) {
+	c := newCluster(t)
+	one, two := c.node(t, "one"), c.node(t, "two")
+	h, began, _ := stuck()
+	if err := two.HandleUpTo("some", 2, h); err != nil {
+		t.Fatal(err)
+	}
+	handle(t, two, "stuck", h)
+	handle(t, two, "echo", echo)
+	handle(t, two, Urgent+"echo", echo)
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	fill := func(topic string, count int) {
+		for range count {
+			work.Go(func() { _, _ = one.Ask(ctx, "two", topic, nil) })
+		}
+		for range count {
+			<-began
+		}
+	}
+	fill("some", 2)
+	if _, err := one.Ask(t.Context(), "two", "some", nil); !errors.Is(err, ErrNotDone) || !strings.Contains(err.Error(), "2 requests of some") {
+		t.Errorf("one more than the topic may have: %v", err)
+	}
+	if _, err := one.Ask(t.Context(), "two", "echo", nil); err != nil {
+		t.Errorf("another topic: %v", err)
+	}
+	fill("stuck", maxPending-2)
+	if _, err := one.Ask(t.Context(), "two", Urgent+"echo", nil); err != nil {
+		t.Errorf("urgent: %v", err)
+	}
+	cancel()
+	work.Wait()
+	await.That(t, "nothing is counted any more", func() bool {
+		two.mu.Lock()
+		defer two.mu.Unlock()
+		return len(two.pending) == 0
+	})
+}
+
 func TestComesBack(t *testing.T) {
 	c := newCluster(t)
 	one, two := c.node(t, "one"), c.node(t, "two")

@@ -11,11 +11,12 @@
 // connection was lost, or the caller's time was up, and it may have been done. Nothing is ever sent
 // twice.
 //
-// There is one connection to each node that is asked, opened when it is needed. One on which
-// nothing comes back is given up after four seconds. A handler's context ends when the one who
+// There is one connection to each node that is asked, opened when it is needed, and another for topics
+// that are [Urgent]. One on which nothing comes back is given up after four seconds. A handler's context ends when the one who
 // asks gives up, or is gone.
 //
-// One node has at most 64 requests under way at another. Requests and answers have at most
+// One node has at most 64 requests under way at another, fewer of a topic that says so, and 64 more
+// that are urgent. Requests and answers have at most
 // [MaxSize] bytes.
 //
 // [Open] starts one goroutine that accepts; the HTTP server and client have theirs.

@@ -60,6 +60,7 @@ func (c *Control) begin(from, topic string) (Handler, int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h, ok := c.handlers[topic]
+	all, of := roomsOf(from, topic)
 	switch {
 	case from == "":
 		return nil, http.StatusForbidden, errors.New("it is not known who asks")
@@ -67,19 +68,31 @@ func (c *Control) begin(from, topic string) (Handler, int, error) {
 		return nil, http.StatusServiceUnavailable, errors.New("the node is closing")
 	case !ok:
 		return nil, http.StatusNotFound, fmt.Errorf("nobody answers %.80q", topic)
-	case c.pending[from] >= maxPending:
+	case c.pending[all] >= maxPending:
 		return nil, http.StatusTooManyRequests, fmt.Errorf("%d requests are under way", maxPending)
+	case c.pending[of] >= h.most:
+		return nil, http.StatusTooManyRequests, fmt.Errorf("%d requests of %s are under way", h.most, topic)
 	}
-	c.pending[from]++
+	c.pending[all]++
+	c.pending[of]++
 	c.work.Add(1)
-	return h, http.StatusOK, nil
+	return h.handler, http.StatusOK, nil
 }
 
-func (c *Control) end(from string) {
+// roomsOf are those that a request takes up: that of all, and its topic's.
+func roomsOf(from, topic string) (all, of room) {
+	urgent := isUrgent(topic)
+	return room{from, "", urgent}, room{from, topic, urgent}
+}
+
+func (c *Control) end(from, topic string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending[from]--; c.pending[from] == 0 {
-		delete(c.pending, from)
+	all, of := roomsOf(from, topic)
+	for _, r := range []room{all, of} {
+		if c.pending[r]--; c.pending[r] == 0 {
+			delete(c.pending, r)
+		}
 	}
 	c.work.Done()
 }
@@ -87,12 +100,13 @@ func (c *Control) end(from string) {
 // serve answers one request. A status other than OK and [statusRefused] says that no handler began.
 func (c *Control) serve(w http.ResponseWriter, r *http.Request) {
 	from, _ := r.Context().Value(peerKey{}).(string)
-	h, status, err := c.begin(from, strings.TrimPrefix(r.URL.Path, "/"))
+	topic := strings.TrimPrefix(r.URL.Path, "/")
+	h, status, err := c.begin(from, topic)
 	if err != nil {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	defer c.end(from)
+	defer c.end(from, topic)
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTime))
 	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxSize))
 	if err != nil {
