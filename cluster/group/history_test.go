@@ -180,7 +180,7 @@ func (h *history) note(o porcupine.Operation, saw answered) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case errors.Is(saw.err, ErrNoLeader):
+	case errors.Is(saw.err, ErrNoLeader), errors.Is(saw.err, directory.ErrInvalid): // or not its own to ask for
 		return
 	case saw.unknown:
 		o.Return = math.MaxInt64

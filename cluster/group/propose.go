@@ -106,7 +106,8 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 	case q.Propose != nil:
 		c, err := directory.Decode(q.Propose)
 		if err == nil {
-			err = mayPropose(from, c)
+			r, _ := g.Find(c.Cell)
+			err = mayPropose(from, c, r)
 		}
 		if err != nil {
 			return a, err
@@ -134,12 +135,26 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 	return a, fmt.Errorf("%w: node %s asks what this version does not know", directory.ErrInvalid, from)
 }
 
-// mayPropose keeps nodes from speaking for others: a session is opened, ended and used by its own.
-func mayPropose(from string, c directory.Command) error {
-	if c.Op == directory.Begin || c.Seat.Node == "" || c.Seat.Node == from { // Begin names the target
+// mayPropose keeps nodes from speaking for others: a session is opened, ended and used by its own,
+// and a cell is moved by its owner, or by the target of the move. r is the cell's record here; it has
+// the same owner for all of an epoch. Nobody moves cells yet: who is to copy or adopt one without
+// being either has to be let in here first.
+func mayPropose(from string, c directory.Command, r directory.Record) error {
+	if c.Op != directory.Begin && c.Seat.Node != "" && c.Seat.Node != from { // Begin names the target
+		return fmt.Errorf("%w: node %s asks for a change by node %s", directory.ErrInvalid, from, c.Seat.Node)
+	}
+	switch c.Op {
+	case directory.Begin, directory.Abort, directory.Freeze, directory.Activate, directory.Adopt, directory.Copy, directory.Drop:
+	default:
 		return nil
 	}
-	return fmt.Errorf("%w: node %s asks for a change by node %s", directory.ErrInvalid, from, c.Seat.Node)
+	switch {
+	case r.Epoch != c.Epoch:
+		return fmt.Errorf("%w: %s is in epoch %d, %s names %d", directory.ErrStale, c.Cell, r.Epoch, c.Op, c.Epoch)
+	case from != r.Owner.Node && from != r.Target.Node:
+		return fmt.Errorf("%w: node %s may not ask for %s of %s, which is with node %q", directory.ErrInvalid, from, c.Op, c.Cell, r.Owner.Node)
+	}
+	return nil
 }
 
 // mayEnrol keeps nodes from deciding what others have to. Who votes is the leader's to say, since

@@ -1,0 +1,50 @@
+package group
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/cluster/directory"
+)
+
+// What a member may have done to a cell of another: nothing, not even by what names no seat, or its own.
+func TestMayPropose(t *testing.T) {
+	cell := directory.Cell{Tenant: "t", Name: "web"}
+	owner, target, other := directory.Seat{Node: "n1", Session: 1}, directory.Seat{Node: "n2", Session: 2}, directory.Seat{Node: "n4", Session: 4}
+	active := directory.Record{Cell: cell, Epoch: 7, Phase: directory.Active, Owner: owner}
+	moving := active
+	moving.Phase, moving.Target = directory.Prepare, target
+	suspended := directory.Record{Cell: cell, Epoch: 7, Phase: directory.Suspended, Copies: []string{"n2"}}
+	at := func(op directory.Op, s directory.Seat, epoch uint64) directory.Command {
+		return directory.Command{Op: op, Seat: s, Cell: cell, Epoch: epoch}
+	}
+	none := directory.Seat{}
+	for name, c := range map[string]struct {
+		from string
+		c    directory.Command
+		r    directory.Record
+		is   error
+	}{
+		"its own move":              {"n1", at(directory.Begin, target, 7), active, nil},
+		"another's move to itself":  {"n4", at(directory.Begin, other, 7), active, directory.ErrInvalid},
+		"the end of its own move":   {"n1", at(directory.Abort, none, 7), moving, nil},
+		"the end by the target":     {"n2", at(directory.Abort, none, 7), moving, nil},
+		"the end of another's move": {"n4", at(directory.Abort, none, 7), moving, directory.ErrInvalid},
+		"the end, with its seat":    {"n4", at(directory.Abort, other, 7), moving, directory.ErrInvalid},
+		"what is to come":           {"n1", at(directory.Abort, none, 8), moving, directory.ErrStale},
+		"another's copy":            {"n4", at(directory.Copy, other, 7), active, directory.ErrInvalid},
+		"the loss of a copy":        {"n4", at(directory.Drop, directory.Seat{Node: "n2"}, 7), active, directory.ErrInvalid},
+		"a cell of nobody's":        {"n4", at(directory.Adopt, other, 7), suspended, directory.ErrInvalid},
+		"another's name":            {"n2", at(directory.Freeze, owner, 7), moving, directory.ErrInvalid},
+		"a cell that is not":        {"n4", at(directory.Abort, none, 7), directory.Record{}, directory.ErrStale},
+		"to forget a lost one":      {"n4", at(directory.Release, none, 7), suspended, nil},
+		"to restart its own":        {"n1", at(directory.Restart, owner, 7), active, nil},
+		"to restart another's":      {"n4", at(directory.Restart, owner, 7), active, directory.ErrInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := mayPropose(c.from, c.c, c.r); !errors.Is(err, c.is) {
+				t.Error(err)
+			}
+		})
+	}
+}
