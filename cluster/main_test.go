@@ -28,8 +28,11 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	// Raft may never answer what was under way when it was shut down.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/hashicorp/raft.(*deferError).Error"))
+	goleak.VerifyTestMain(m,
+		// Raft may never answer what was under way when it was shut down.
+		goleak.IgnoreTopFunction("github.com/hashicorp/raft.(*deferError).Error"),
+		// A probe ends with its time, some seconds at the most.
+		goleak.IgnoreTopFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
 }
 
 func must(t testing.TB, err error) {

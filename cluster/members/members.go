@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"sync"
@@ -28,6 +29,7 @@ type Members struct {
 	own   *own
 	seeds func() []string
 	log   *slog.Logger
+	lines *log.Logger // memberlist's
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -69,7 +71,7 @@ func Start(_ context.Context, c Config) (*Members, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Members{ring: l.Keyring, view: newView(c.Logger), lines: newSink(c.Logger), own: &own{}, seeds: c.Seeds, log: c.Logger}
+	m := &Members{ring: l.Keyring, view: newView(c.Logger), own: &own{}, seeds: c.Seeds, log: c.Logger, lines: l.Logger}
 	m.own.meta.Store(&meta)
 	l.Logger = log.New(m.lines, "", 0)
 	l.Delegate, l.Events, l.Alive, l.Conflict = m.own, m.view, m.view, m.view
@@ -165,6 +167,6 @@ func (m *Members) Close() error {
 	m.done = true
 	err := m.list.Shutdown()
 	m.view.close()
-	m.lines.close()
+	m.lines.SetOutput(io.Discard) // probes that are under way end later, and have nothing to say
 	return err
 }

@@ -1,8 +1,10 @@
 package members
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -22,6 +24,24 @@ func TestForm(t *testing.T) {
 		if m.Err != nil || m.Meta.Python != "cpython-314" || !strings.HasSuffix(m.Meta.Wire, ":1") {
 			t.Errorf("%+v", m)
 		}
+	}
+}
+
+// What memberlist has under way when it is closed says nothing any more: whoever takes the lines may be
+// gone.
+func TestSilentAfterClose(t *testing.T) {
+	n := newNetwork()
+	c := n.config(t, "a")
+	var said bytes.Buffer
+	c.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	m := start(t, c)
+	m.lines.Print("before")
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.lines.Print("after")
+	if text := said.String(); !strings.Contains(text, "before") || strings.Contains(text, "after") {
+		t.Errorf("%q", text)
 	}
 }
 
