@@ -82,6 +82,9 @@ func (c *Cluster) steps(ctx context.Context, g membership, decides bool) ([]step
 	s := situation{
 		self: c.Self(), members: c.group.Roster().Members(), servers: servers, ready: map[string]bool{}, decides: decides,
 	}
+	if s.other, err = c.votersBeside(decides); err != nil {
+		return nil, err
+	}
 	var asked []string
 	for _, m := range s.members {
 		if !servers[m.Name] {
@@ -96,6 +99,18 @@ func (c *Cluster) steps(ctx context.Context, g membership, decides bool) ([]step
 		}
 	}
 	return s.plan(), nil
+}
+
+// votersBeside are those of the policies for who decides in the directory, and the other way round, as
+// this node knows, and whether they vote. It is nil when there are no policies.
+func (c *Cluster) votersBeside(decides bool) (map[string]bool, error) {
+	if !decides {
+		return directoryGroup{c}.Servers()
+	}
+	if p := c.policies.Load(); p != nil {
+		return p.Servers()
+	}
+	return nil, nil
 }
 
 func (c *Cluster) take(g membership, s step) error {

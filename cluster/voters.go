@@ -35,13 +35,15 @@ type situation struct {
 	servers map[string]bool // of the group, and whether they vote
 	// ready has the nodes that answer, and whether they have caught up with the group.
 	ready map[string]bool
-	// decides: it is the directory's group, whose leader chooses who votes. Others follow the
-	// roster.
+	// decides: it is the directory's group, whose leader chooses who votes. The policies' follows it.
 	decides bool
+	// other has who votes in the other group; nil if there is none.
+	other map[string]bool
 }
 
 // plan is what to do next, in this order. Nodes are added when they answer, and vote when they have
-// caught up; nobody is removed for not answering.
+// caught up; nobody is removed for not answering. The roster says of those that they vote who do in both
+// groups: whoever goes by it does not end one of too few.
 func (s situation) plan() (steps []step) {
 	known := map[string]roster.Member{}
 	for _, m := range s.members {
@@ -64,7 +66,7 @@ func (s situation) plan() (steps []step) {
 		case m.Retired:
 		case !there && answers:
 			steps = append(steps, step{addServer, m.Name})
-		case s.decides && s.servers[m.Name] && !m.Voter:
+		case s.decides && s.servers[m.Name] && !m.Voter && (s.other == nil || s.other[m.Name]):
 			steps = append(steps, step{notePromotion, m.Name})
 		case slices.Contains(candidates, m.Name):
 			steps = append(steps, step{promoteServer, m.Name})
@@ -91,7 +93,7 @@ func (s situation) candidates() (names []string) {
 		switch {
 		case votes:
 			voters++
-		case there && s.ready[m.Name] && (s.decides || m.Voter):
+		case there && s.ready[m.Name] && (s.decides || s.other[m.Name]):
 			names = append(names, m.Name)
 		}
 	}

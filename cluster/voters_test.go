@@ -13,15 +13,22 @@ import (
 )
 
 // situationOf reads words such as "n1:voter", "n2:nonvoter,ready", "n3:absent", with "!" before
-// what the roster does not have, "-" before who is retired, and "+" before who votes by the roster. The first is this node.
+// what the roster does not have, "-" before who is retired, "+" before who votes by the roster, and "*"
+// before who votes in the other group. The first is this node.
 func situationOf(decides bool, words ...string) situation {
 	s := situation{servers: map[string]bool{}, ready: map[string]bool{}, decides: decides}
 	for i, w := range words {
 		name, is, _ := strings.Cut(w, ":")
-		gone, votes, retired := strings.HasPrefix(name, "!"), strings.HasPrefix(name, "+"), strings.HasPrefix(name, "-")
-		name = strings.TrimLeft(name, "!+-")
+		gone, votes, retired, beside := strings.HasPrefix(name, "!"), strings.HasPrefix(name, "+"), strings.HasPrefix(name, "-"), strings.HasPrefix(name, "*")
+		name = strings.TrimLeft(name, "!+-*")
 		if i == 0 {
 			s.self = name
+		}
+		if beside {
+			if s.other == nil {
+				s.other = map[string]bool{}
+			}
+			s.other[name] = true
 		}
 		if !gone {
 			s.members = append(s.members, roster.Member{Name: name, Voter: votes, Retired: retired, Joined: time.Unix(int64(i), 0)})
@@ -64,7 +71,8 @@ func TestPlan(t *testing.T) {
 		"a retired one does not count":  {situationOf(true, "+n1:voter", "+n2:voter", "+n3:voter", "n4:nonvoter,ready", "-n5:nonvoter,ready"), "remove n5"},
 		"this one is retired":           {situationOf(true, "-n1:voter", "+n2:voter"), "hand n1"},
 		"this one is removed":           {situationOf(true, "!n1:voter", "+n2:voter"), "hand n1"},
-		"policies follow":               {situationOf(false, "+n1:voter", "+n2:nonvoter,ready", "n3:nonvoter,ready"), "promote n2"},
+		"policies follow":               {situationOf(false, "*n1:voter", "*n2:nonvoter,ready", "n3:nonvoter,ready"), "promote n2"},
+		"policies go before the roster": {situationOf(true, "*n1:voter", "n2:voter", "*n3:voter"), "note n1, note n3"},
 		"policies do not note":          {situationOf(false, "+n1:voter", "n2:voter"), ""},
 		"policies add and remove":       {situationOf(false, "+n1:voter", "n2:here", "!n3:nonvoter"), "remove n3, add n2"},
 	} {
