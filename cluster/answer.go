@@ -78,8 +78,18 @@ func (c *Cluster) answerRenew(ctx context.Context, from string, request []byte) 
 
 // noteKey implements enroll.Note.
 func (c *Cluster) noteKey(ctx context.Context, node string, key [sha256.Size]byte, until time.Time) error {
-	_, err := c.group.Enrol(ctx, roster.Command{Op: roster.Renew, Name: node, Key: key[:], Until: until})
+	_, err := c.enrol(ctx, roster.Command{Op: roster.Renew, Name: node, Key: key[:], Until: until})
 	return err
+}
+
+// enrol changes the roster by what does no harm when it is done twice: it is tried until it is known
+// whether it was done.
+func (c *Cluster) enrol(ctx context.Context, cmd roster.Command) (out roster.Outcome, err error) {
+	for {
+		if out, err = c.group.Enrol(ctx, cmd); !errors.Is(err, group.ErrUncertain) || !pause(ctx) {
+			return out, err
+		}
+	}
 }
 
 // renewal has a certificate of this node signed: here, or by another that can.
@@ -192,11 +202,7 @@ func (c *Cluster) admitHere(ctx context.Context, p enroll.Petition) (enroll.Admi
 		Op: roster.Admit, ID: p.Token, Secret: p.Secret, Name: p.Name, Address: p.Address, Gossip: p.Gossip,
 		Key: key[:], Until: time.Now().Add(certificateLife),
 	}
-	for {
-		if _, err = c.group.Enrol(ctx, cmd); !errors.Is(err, group.ErrUncertain) || !pause(ctx) {
-			break
-		}
-	}
+	_, err = c.enrol(ctx, cmd)
 	switch {
 	case errors.Is(err, roster.ErrTaken):
 		return enroll.Admission{}, fmt.Errorf("%w: %w", enroll.ErrName, err)
@@ -226,7 +232,7 @@ func (c *Cluster) answerMove(ctx context.Context, from string, request []byte) (
 		err = fmt.Errorf("%w: node %s asks for another change than where it is", roster.ErrInvalid, from)
 	}
 	if err == nil {
-		_, err = c.group.Enrol(ctx, cmd)
+		_, err = c.enrol(ctx, cmd)
 	}
 	return nil, err
 }
@@ -235,7 +241,7 @@ func (c *Cluster) answerMove(ctx context.Context, from string, request []byte) (
 // leader.
 func (c *Cluster) anywhere(ctx context.Context, cmd roster.Command) error {
 	if c.group.Leader() != "" {
-		_, err := c.group.Enrol(ctx, cmd)
+		_, err := c.enrol(ctx, cmd)
 		return err
 	}
 	text, err := cmd.Encode()

@@ -3,9 +3,11 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 )
@@ -21,7 +23,7 @@ func (c *Cluster) Invite(ctx context.Context, name string, life time.Duration) (
 	if v, err = t.Invite(name, time.Now(), cmp.Or(life, pki.DefaultInvite)); err != nil {
 		return "", v, err
 	}
-	out, err := c.group.Enrol(ctx, roster.Command{Op: roster.Invite, Invite: &v})
+	out, err := c.enrol(ctx, roster.Command{Op: roster.Invite, Invite: &v})
 	if err != nil {
 		return "", v, fmt.Errorf("invite a node: %w", err)
 	}
@@ -46,8 +48,16 @@ func (c *Cluster) Invites() []pki.Invite { return c.group.Roster().Invites(time.
 
 // Withdraw forgets an invitation, by its id. The error is [roster.ErrNoInvite] when there is none.
 func (c *Cluster) Withdraw(ctx context.Context, id string) error {
-	if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.Withdraw, ID: id}); err != nil {
+	doubt := false
+	for {
+		_, err := c.group.Enrol(ctx, roster.Command{Op: roster.Withdraw, ID: id})
+		switch {
+		case err == nil, doubt && errors.Is(err, roster.ErrNoInvite): // it was done before
+			return nil
+		case errors.Is(err, group.ErrUncertain) && pause(ctx):
+			doubt = true
+			continue
+		}
 		return fmt.Errorf("withdraw an invitation: %w", err)
 	}
-	return nil
 }

@@ -42,7 +42,7 @@ func (c *Cluster) remove(ctx context.Context, node string, force bool) error {
 			return err
 		}
 	}
-	if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.Retire, Name: node}); err != nil {
+	if _, err := c.enrol(ctx, roster.Command{Op: roster.Retire, Name: node}); err != nil {
 		return err
 	}
 	if err := c.dropped(ctx, node); err != nil {
@@ -161,7 +161,7 @@ func (c *Cluster) leave(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := c.group.Enrol(ctx, roster.Command{Op: roster.Retire, Name: c.Self()})
+	_, err := c.enrol(ctx, roster.Command{Op: roster.Retire, Name: c.Self()})
 	if err == nil {
 		err = c.dropped(ctx, c.Self())
 	}

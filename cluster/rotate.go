@@ -3,9 +3,11 @@ package cluster
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/pyisolate/pyisolate/cluster/control"
 	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/members"
 	"github.com/pyisolate/pyisolate/cluster/roster"
@@ -59,19 +61,30 @@ func (c *Cluster) followKeys() {
 // they are back. What was begun and not ended is ended by another call. The node that leads
 // does it, one after the other.
 func (c *Cluster) RotateKeys(ctx context.Context) error {
-	var err error
-	switch leader := c.group.Leader(); leader {
-	case "":
-		err = group.ErrNoLeader
-	case c.Self():
-		err = c.rotateHere(ctx)
-	default:
-		_, err = c.control.Ask(ctx, leader, topicRotate, nil)
-	}
-	if err != nil {
+	for {
+		err := c.rotateAtLeader(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, group.ErrNoLeader), errors.Is(err, control.ErrNotDone), errors.Is(err, group.ErrUncertain):
+			if pause(ctx) {
+				continue // with what was begun
+			}
+		}
 		return fmt.Errorf("rotate the key of gossip: %w", err)
 	}
-	return nil
+}
+
+func (c *Cluster) rotateAtLeader(ctx context.Context) (err error) {
+	switch leader := c.group.Leader(); leader {
+	case "":
+		return group.ErrNoLeader
+	case c.Self():
+		return c.rotateHere(ctx)
+	default:
+		_, err = c.control.Ask(ctx, leader, topicRotate, nil)
+		return err
+	}
 }
 
 func (c *Cluster) rotateHere(ctx context.Context) error {
@@ -95,7 +108,7 @@ func (c *Cluster) rotate(ctx context.Context) error {
 	if err := c.all(ctx, "key "+id+" is to be added", func(r report) bool { return r.has(id) }); err != nil {
 		return err
 	}
-	if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.UseKey, ID: next.ID}); err != nil {
+	if _, err := c.enrol(ctx, roster.Command{Op: roster.UseKey, ID: next.ID}); err != nil {
 		return err
 	}
 	if err := c.all(ctx, "key "+id+" is to be used", func(r report) bool { return len(r.Keys) > 0 && r.Keys[0] == id }); err != nil {
@@ -129,7 +142,7 @@ func (c *Cluster) nextKey(ctx context.Context) (roster.Gossip, error) {
 	}
 	secret := make([]byte, members.KeySize)
 	_, _ = rand.Read(secret) // it never fails
-	if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.AddKey, Key: secret}); err != nil {
+	if _, err := c.enrol(ctx, roster.Command{Op: roster.AddKey, Key: secret}); err != nil {
 		return roster.Gossip{}, err
 	}
 	if err := c.group.Fence(ctx); err != nil {

@@ -237,7 +237,10 @@ func (s *State) remove(c Command) (Outcome, error) {
 
 func (s *State) invite(c Command) (Outcome, error) {
 	maps.DeleteFunc(s.invites, func(_ string, v pki.Invite) bool { return v.Expires.Before(c.At) })
-	if _, there := s.invites[c.Invite.ID]; !there && len(s.invites) >= maxInvites {
+	if was, there := s.invites[c.Invite.ID]; there { // again: one that was used meanwhile stays used
+		return Outcome{Invite: was}, nil
+	}
+	if len(s.invites) >= maxInvites {
 		return Outcome{}, fmt.Errorf("%w: %d invitations are open; withdraw some", ErrLimited, maxInvites)
 	}
 	v := *c.Invite

@@ -48,6 +48,26 @@ func invited(t testing.TB, s *State, name string) pki.Token {
 	return token
 }
 
+// An invitation that is repeated because its answer was lost does not make a token good that was used
+// meanwhile.
+func TestInviteAgain(t *testing.T) {
+	s := founded(t)
+	token := invited(t, s, "n2")
+	v, err := token.Invite("n2", now, time.Hour)
+	must(t, err)
+	_, err = s.Apply(admit(token, "n2", 2))
+	must(t, err)
+	out, err := s.Apply(Command{Op: Invite, Invite: &v, At: now})
+	if err != nil || out.Invite.Key == nil || len(s.Invites(now)) != 0 {
+		t.Errorf("%+v, %v", out.Invite, err)
+	}
+	_, err = s.Apply(Command{Op: Remove, Name: "n2", At: now})
+	must(t, err)
+	if _, err := s.Apply(admit(token, "n2", 3)); !errors.Is(err, pki.ErrUsed) {
+		t.Errorf("a second node joins with the token: %v", err)
+	}
+}
+
 func admit(token pki.Token, name string, k byte) Command {
 	return Command{Op: Admit, ID: token.ID(), Secret: token.Secret(), Name: name, Address: "10.0.0.2:7000", Key: key(k), At: now.Add(time.Minute), Until: now.Add(time.Hour)}
 }
