@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/pyisolate/pyisolate/cluster/control"
 	"github.com/pyisolate/pyisolate/cluster/wire"
@@ -35,8 +36,19 @@ var _ PolicyGroup = (*policystore.Store)(nil)
 // [Cluster.Govern].
 func (c *Cluster) Policies() *policystore.Cluster {
 	return &policystore.Cluster{
-		Transport: c.transport(wire.Policy, c.policyLeader), Forward: c.forwardPolicy, Timeout: c.config.Timeout,
+		Transport: c.transport(wire.Policy, c.policyLeader), Forward: c.forwardPolicy, Vouch: vouch, Timeout: c.config.Timeout,
 	}
+}
+
+// localUser is what a user of a node's machine is called who came without a token.
+var localUser = regexp.MustCompile(`^uid:[0-9]{1,10}@([a-z0-9-]{1,63})$`)
+
+// vouch has a node speak for the users of its own machine alone.
+func vouch(node, name string) error {
+	if m := localUser.FindStringSubmatch(name); m == nil || m[1] != node {
+		return fmt.Errorf("node %s speaks for its own users and for tokens", node)
+	}
+	return nil
 }
 
 func (c *Cluster) forwardPolicy(ctx context.Context, node string, request []byte) ([]byte, error) {

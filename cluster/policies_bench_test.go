@@ -16,7 +16,10 @@ import (
 	"github.com/pyisolate/pyisolate/policystore/live"
 )
 
-var benchAdmin = policystore.Principal{Name: "bench", Role: policystore.Admin}
+// benchAdmin is a user of the i-th node's machine.
+func benchAdmin(i int) policystore.Principal {
+	return policystore.Principal{Name: "uid:0@n" + strconv.Itoa(i+1), Role: policystore.Admin}
+}
 
 // benchStores are the policies of three nodes that all vote, the leader's first.
 func benchStores(b *testing.B) []*policystore.Store {
@@ -74,7 +77,7 @@ func BenchmarkPolicyCommit(b *testing.B) {
 			var took times
 			for n := 0; b.Loop(); n++ {
 				began := time.Now()
-				_, err := stores[i].Put(soon(b), benchAdmin, policystore.PutRequest{Name: "p" + strconv.Itoa(n%100), Text: document(n)})
+				_, err := stores[i].Put(soon(b), benchAdmin(i), policystore.PutRequest{Name: "p" + strconv.Itoa(n%100), Text: document(n)})
 				must(b, err)
 				took = append(took, time.Since(began))
 			}
@@ -86,7 +89,7 @@ func BenchmarkPolicyCommit(b *testing.B) {
 // BenchmarkPolicyRead is a read that sees all that was answered anywhere before it.
 func BenchmarkPolicyRead(b *testing.B) {
 	stores := benchStores(b)
-	_, err := stores[1].Put(soon(b), benchAdmin, policystore.PutRequest{Name: "p", Text: document(1)})
+	_, err := stores[1].Put(soon(b), benchAdmin(1), policystore.PutRequest{Name: "p", Text: document(1)})
 	must(b, err)
 	for i, name := range []string{"leader", "follower"} {
 		b.Run(name, func(b *testing.B) {
@@ -114,7 +117,7 @@ func (a applied) Apply(_ context.Context, r live.Revision) (cell.Reloaded, error
 // version.
 func BenchmarkPolicyEnforced(b *testing.B) {
 	stores := benchStores(b)
-	_, err := stores[1].Put(soon(b), benchAdmin, policystore.PutRequest{Name: "p", Text: document(0)})
+	_, err := stores[1].Put(soon(b), benchAdmin(1), policystore.PutRequest{Name: "p", Text: document(0)})
 	must(b, err)
 	cells := make([]applied, len(stores))
 	for i, s := range stores {
@@ -131,7 +134,7 @@ func BenchmarkPolicyEnforced(b *testing.B) {
 	var took times
 	for n := 1; b.Loop(); n++ {
 		began := time.Now()
-		v, err := stores[1].Put(soon(b), benchAdmin, policystore.PutRequest{Name: "p", Text: document(n)})
+		v, err := stores[1].Put(soon(b), benchAdmin(1), policystore.PutRequest{Name: "p", Text: document(n)})
 		must(b, err)
 		var all sync.WaitGroup
 		for _, c := range cells {

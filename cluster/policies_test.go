@@ -46,13 +46,11 @@ func TestPolicies(t *testing.T) {
 		}
 		return count
 	}
-	for i, s := range stores {
-		if got := voters(s); s.Leads() && got != 3 {
-			t.Errorf("three vote by the roster, and %d on policies by %s", got, nodes[i].name)
-		}
+	await.That(t, "all vote on policies", func() bool { return voters(stores[0]) == 3 && voters(stores[2]) == 3 })
+	admin := func(node string) policystore.Principal {
+		return policystore.Principal{Name: "uid:0@" + node, Role: policystore.Admin}
 	}
-	admin := policystore.Principal{Name: "test", Role: policystore.Admin}
-	v, err := stores[2].Put(soon(t), admin, policystore.PutRequest{Name: "etl", Text: []byte("one"), RequestID: "1"})
+	v, err := stores[2].Put(soon(t), admin("n3"), policystore.PutRequest{Name: "etl", Text: []byte("one"), RequestID: "1"})
 	must(t, err)
 	got, err := stores[1].Get(soon(t), "etl", 0, policystore.Linearizable)
 	if err != nil || got.Number != v.Number || string(got.Text) != "one" {
@@ -86,10 +84,21 @@ func TestPolicies(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if _, err := stores[rest[1]].Put(ctx, admin, policystore.PutRequest{Name: "etl", Text: []byte("two"), RequestID: "2"}); err != nil {
+	if _, err := stores[rest[1]].Put(ctx, admin(nodes[rest[1]].name), policystore.PutRequest{Name: "etl", Text: []byte("two"), RequestID: "2"}); err != nil {
 		t.Error(err)
 	}
 	if s := nodes[rest[0]].Status(); s.PolicyLeader == "" || s.PolicyLeader == leads.name {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Whom a node may say that a change without a token is by: a user of its own machine.
+func TestVouch(t *testing.T) {
+	for name, by := range map[string]string{"uid:0@n1": "n1", "uid:1000@n-2": "n-2", "uid:0@n1 ": "", "uid:0": "", "ann": "", "uid:x@n1": "", "uid:@n1": "", "uid:0@n2@n1": "", "": ""} {
+		for _, node := range []string{"n1", "n-2"} {
+			if err := vouch(node, name); (err == nil) != (node == by) {
+				t.Errorf("node %s says that it is %q: %v", node, name, err)
+			}
+		}
 	}
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // Answer does for another node what it asked of this one by way of [Cluster.Forward]; from is that
-// node's id, for errors. A node is believed who its clients are, as each node is that may put
-// entries on the log; whatever else a request says is checked here as it is for a client.
+// node's id. What a request says is checked here as it is for a client, and of who the client is as
+// much as can be known here: see vouched.
 func (s *Store) Answer(ctx context.Context, from string, b []byte) []byte {
 	var o outcome
 	if err := s.join(); err != nil {
@@ -29,7 +29,7 @@ func (s *Store) answer(ctx context.Context, from string, b []byte) (o outcome) {
 	}
 	switch q.question {
 	case askCommit:
-		return s.answerCommit(ctx, q.command)
+		return s.answerCommit(ctx, from, q.command)
 	case askTerm:
 		o.term = s.raft.CurrentTerm()
 	case askIndex:
@@ -41,7 +41,7 @@ func (s *Store) answer(ctx context.Context, from string, b []byte) (o outcome) {
 }
 
 // answerCommit checks a command as if the client were here, and commits it.
-func (s *Store) answerCommit(ctx context.Context, b []byte) outcome {
+func (s *Store) answerCommit(ctx context.Context, from string, b []byte) outcome {
 	c, err := decodeCommand(b)
 	if err != nil {
 		return outcome{err: fmt.Errorf("%w: the change: %w", ErrInvalid, err)}
@@ -52,11 +52,31 @@ func (s *Store) answerCommit(ctx context.Context, b []byte) outcome {
 	if c.action == FirstToken {
 		return outcome{err: fmt.Errorf("%w: the first token is made by who leads", ErrInvalid)}
 	}
+	if err := s.vouched(ctx, from, c.principal); err != nil {
+		return outcome{err: err}
+	}
 	c.token.info = c.token.info.asked()
 	if err := s.vet(ctx, c, Stale); err != nil {
 		return outcome{err: err}
 	}
 	return s.commit(ctx, c)
+}
+
+// vouched tells why a node is not believed who its client is. Whoever came with a token is called as
+// the token is, and what that permits is judged when the change is applied; that the client had the
+// token's secret is the node's word.
+func (s *Store) vouched(ctx context.Context, from string, p Principal) error {
+	if p.TokenID == "" {
+		if err := s.config.Cluster.Vouch(from, p.Name); err != nil {
+			return fmt.Errorf("%w: the client, as %q: %w", ErrDenied, p.Name, err)
+		}
+		return nil
+	}
+	t, _, err := s.validToken(ctx, p.TokenID)
+	if err == nil && t.info.ID != "" && t.info.Name != p.Name { // one that there is not is refused when that is applied
+		err = fmt.Errorf("%w: the client is %q, and token %.40s is of another name", ErrDenied, p.Name, p.TokenID)
+	}
+	return err
 }
 
 // asked leaves out what a request for a token does not say.

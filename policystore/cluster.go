@@ -20,6 +20,9 @@ type Cluster struct {
 	// [ErrNotLeader] when Answer cannot have been called; after any other one it may have been.
 	// Several are under way at once.
 	Forward func(ctx context.Context, node string, request []byte) (answer []byte, err error)
+	// Vouch tells why another node's word is not enough for a client of this name, who came there
+	// without a token. nil: it is for all names.
+	Vouch func(node, name string) error
 	// Bootstrap lists the first voters, for nodes that start a group together. Empty for a
 	// node that others will add, or that [Found] has made the first.
 	Bootstrap []raft.Server
@@ -48,6 +51,9 @@ func (c *Cluster) withDefaults() (*Cluster, error) {
 		return nil, fmt.Errorf("%w: Config.Cluster needs a Transport and Forward", ErrInvalid)
 	}
 	filled := *c
+	if c.Vouch == nil {
+		filled.Vouch = func(string, string) error { return nil }
+	}
 	filled.Timeout = cmp.Or(c.Timeout, defaultClusterTimeout)
 	filled.MaxStaleness = cmp.Or(c.MaxStaleness, defaultMaxStaleness)
 	return &filled, nil

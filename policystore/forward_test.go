@@ -96,16 +96,28 @@ func hostile(t *testing.T, w *network, q request) outcome {
 	return o
 }
 
+// vouch has others speak for all but the users of n1.
+func vouch(_, name string) error {
+	if strings.HasSuffix(name, "@n1") {
+		return errors.New("not its own")
+	}
+	return nil
+}
+
 // TestHostileRequests asks the leader for what no honest node would: it judges all of it.
 func TestHostileRequests(t *testing.T) {
 	w := newNetwork()
-	w.start(t, "n0", Config{Validate: ValidateDocuments(document.Options{})}, Cluster{Bootstrap: []raft.Server{{ID: "n0", Address: "n0"}}})
+	w.start(t, "n0", Config{Validate: ValidateDocuments(document.Options{})}, Cluster{Vouch: vouch, Bootstrap: []raft.Server{{ID: "n0", Address: "n0"}}})
 	leader := w.leader(t, "")
 	at := time.Unix(1_800_000_000, 0).UTC()
 	good := func() *command {
 		return &command{action: PutPolicy, time: at, principal: editor, name: "p", text: []byte("version: 1.0\nsandboxes: {main: {imports: [math]}}\n")}
 	}
 	if _, err := leader.Put(t.Context(), editor, PutRequest{Name: "p", Text: good().text}); err != nil {
+		t.Fatal(err)
+	}
+	_, ci, err := leader.CreateToken(t.Context(), root, TokenRequest{Name: "ci", Role: PolicyAdmin})
+	if err != nil {
 		t.Fatal(err)
 	}
 	token := func(i TokenInfo) *command {
@@ -126,6 +138,9 @@ func TestHostileRequests(t *testing.T) {
 		"little role":    {func(c *command) { c.principal.Role = Operator }, good(), ErrDenied},
 		"another tenant": {func(c *command) { c.principal.Tenant = "acme" }, good(), ErrDenied},
 		"no such token":  {func(c *command) { c.principal.TokenID = "00000000000000ff" }, good(), ErrDenied},
+		"another's user": {func(c *command) { c.principal.Name = "uid:0@n1" }, good(), ErrDenied},
+		"another's name": {func(c *command) { c.principal.TokenID = ci.ID }, good(), ErrDenied},
+		"a token's role": {func(c *command) { c.principal = Principal{Name: "ci", Role: Admin, TokenID: ci.ID} }, token(TokenInfo{ID: "00000000000000ff", Name: "x", Role: Admin}), ErrDenied},
 		"rollback":       {func(c *command) { c.action, c.text, c.to = RollbackPolicy, nil, 7 }, good(), ErrNotFound},
 		"first token":    {func(c *command) { c.action = FirstToken }, token(TokenInfo{ID: "00000000000000ff", Name: "x", Role: Admin}), ErrInvalid},
 		"token's id":     {func(*command) {}, token(TokenInfo{ID: "id", Name: "x", Role: Admin}), ErrInvalid},

@@ -25,7 +25,7 @@ func TestStaleness(t *testing.T) {
 				w.start(t, string(v.ID), Config{}, Cluster{Bootstrap: voters, MaxStaleness: 2 * time.Second})
 			}
 			w.leader(t, "")
-			secret, _, err := w.nodes["n0"].CreateToken(t.Context(), root, TokenRequest{Name: "m", Role: Viewer})
+			secret, info, err := w.nodes["n0"].CreateToken(t.Context(), root, TokenRequest{Name: "m", Role: Viewer})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -39,6 +39,12 @@ func TestStaleness(t *testing.T) {
 			if _, err := cut.Authenticate(t.Context(), secret, "here"); !errors.Is(err, ErrStale) {
 				t.Errorf("a token: %v", err)
 			}
+			if err := cut.TokenValid(t.Context(), info.ID); !errors.Is(err, ErrStale) {
+				t.Errorf("the token of a call that goes on: %v", err)
+			}
+			if err := cut.TokenValid(t.Context(), "00000000000000ff"); !errors.Is(err, ErrUnauthenticated) {
+				t.Errorf("a token that is not valid in any case: %v", err)
+			}
 			for _, n := range w.all() {
 				if n != cut {
 					await.That(t, n.id+" to be fresh", func() bool { return n.Fresh() == nil })
@@ -47,6 +53,9 @@ func TestStaleness(t *testing.T) {
 			w.isolate(cut.id, false)
 			await.That(t, "it to be fresh again", func() bool { return cut.Fresh() == nil })
 			if _, err := cut.Authenticate(t.Context(), secret, "here"); err != nil {
+				t.Error(err)
+			}
+			if err := cut.TokenValid(t.Context(), info.ID); err != nil {
 				t.Error(err)
 			}
 		})

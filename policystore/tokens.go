@@ -198,12 +198,17 @@ func (s *Store) authenticate(ctx context.Context, text string) (Principal, error
 }
 
 // TokenValid says whether a principal's token still is: nil, or ErrUnauthenticated when it is
-// revoked or has expired, by what this node has applied. It is for calls that were admitted
-// and go on; unlike Authenticate it counts no failures.
+// revoked or has expired, by what this node has applied; ErrStale when it is as far as a node of a
+// cluster knows that is not [Store.Fresh]. It is for calls that were admitted and go on; unlike
+// Authenticate it counts no failures.
 func (s *Store) TokenValid(ctx context.Context, id string) error {
+	stale := s.freshen(ctx)
 	_, valid, err := s.validToken(ctx, id)
-	if err == nil && !valid {
+	switch {
+	case err == nil && !valid:
 		err = notValid(id)
+	case err == nil:
+		err = stale
 	}
 	if err != nil {
 		return fmt.Errorf("look a token up: %w", err)
