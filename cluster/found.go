@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -143,9 +145,10 @@ type Joining struct {
 }
 
 // Join makes this node one of the token's cluster. The node must not run. When it returns without
-// an error the others wait for the node, and Dir is whole. A token is used once: when the answer of
-// the cluster was lost, or this machine stopped in between, the name has to be removed before it
-// can be invited again. The errors are those of package enroll and pki.
+// an error the others wait for the node, and Dir is whole. A token is used once, by one key: when
+// the answer of the cluster was lost, or this machine stopped in between, another Join with the same Dir and
+// token goes on, for the key is kept beside Dir until then. The errors are those of package enroll and
+// pki.
 func Join(ctx context.Context, j Joining) error {
 	if err := j.join(ctx); err != nil {
 		return fmt.Errorf("join a cluster: %w", err)
@@ -164,8 +167,12 @@ func (j Joining) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return prepare(j.Dir, func(dir string) error {
-		identity, admission, err := enroll.Join(ctx, token, j.Node, j.Address, j.Gossip)
+	request, err := j.request(token)
+	if err != nil {
+		return err
+	}
+	err = prepare(j.Dir, func(dir string) error {
+		identity, admission, err := enroll.Join(ctx, token, request, j.Address, j.Gossip)
 		if err != nil {
 			return err
 		}
@@ -175,4 +182,38 @@ func (j Joining) join(ctx context.Context) error {
 		}
 		return saveMember(dir, identity, k, note{filesVersion, j.Address, j.Gossip, false})
 	})
+	if err == nil || refused(err) {
+		err = errors.Join(err, os.Remove(j.pending(token)))
+	}
+	return err
+}
+
+// pending is the file of the key with which a token is, or may have been, used.
+func (j Joining) pending(token pki.Token) string { return j.Dir + ".joining-" + token.ID() }
+
+// request has the key of an earlier attempt with the token, or one that is on the disk before the
+// cluster sees it.
+func (j Joining) request(token pki.Token) (*pki.Request, error) {
+	path := j.pending(token)
+	r, err := pki.LoadRequest(path, j.Node)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	if r, err = pki.NewRequest(j.Node); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return r, r.Save(path)
+}
+
+// refused tells whether the cluster has answered, and would answer the same again.
+func refused(err error) bool {
+	for _, reason := range refusals {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }

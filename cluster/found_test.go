@@ -141,6 +141,38 @@ func TestJoinRefuses(t *testing.T) {
 	}
 }
 
+// Who was let in, and did not come to write it down, joins with the same token again.
+func TestJoinAgain(t *testing.T) {
+	t.Parallel()
+	n1 := found(t, "n1")
+	n1.open()
+	leader(t, []*node{n1})
+	text, _, err := n1.Invite(soon(t), "n2", 0)
+	must(t, err)
+	token, err := pki.ParseToken(text)
+	must(t, err)
+	n2 := &node{t: t, name: "n2", dir: filepath.Join(t.TempDir(), "data", "cluster"), at: freeAddress(t)}
+	j := Joining{Dir: n2.dir, Node: "n2", Address: n2.at, Token: text}
+	r, err := j.request(token)
+	must(t, err)
+	_, _, err = enroll.Join(soon(t), token, r, j.Address, "")
+	must(t, err)
+	elsewhere := j
+	elsewhere.Dir = filepath.Join(t.TempDir(), "cluster")
+	if err := Join(soon(t), elsewhere); !errors.Is(err, pki.ErrUsed) {
+		t.Errorf("another uses the token: %v", err)
+	}
+	must(t, Join(soon(t), j))
+	n2.open()
+	settled(t, []*node{n1, n2}, 2)
+	for _, dir := range []string{j.Dir, elsewhere.Dir} {
+		left, err := filepath.Glob(dir + ".*")
+		if err != nil || len(left) != 0 {
+			t.Errorf("%v are left, %v", left, err)
+		}
+	}
+}
+
 // FuzzDecodeRoster: what another node says that it knows.
 func FuzzDecodeRoster(f *testing.F) {
 	f.Add([]byte(`{"pyisolate_known_roster":1,"applied":1,"roster":{"pyisolate_roster":1,"members":{"n1":{"name":"n1","address":"h:1","keys":[{"hash":"AA==","until":"2026-01-01T00:00:00Z"}],"joined":"2026-01-01T00:00:00Z"}},"invites":null,"gossip":null,"gone":null}}`))

@@ -66,13 +66,18 @@ func (s situation) plan() (steps []step) {
 		case m.Retired:
 		case !there && answers:
 			steps = append(steps, step{addServer, m.Name})
-		case s.decides && s.servers[m.Name] && !m.Voter && (s.other == nil || s.other[m.Name]):
+		case s.votesUnnoted(m):
 			steps = append(steps, step{notePromotion, m.Name})
 		case slices.Contains(candidates, m.Name):
 			steps = append(steps, step{promoteServer, m.Name})
 		}
 	}
 	return steps
+}
+
+// votesUnnoted tells whether the roster is to say now that a member votes.
+func (s situation) votesUnnoted(m roster.Member) bool {
+	return s.decides && s.servers[m.Name] && !m.Voter && (s.other == nil || s.other[m.Name])
 }
 
 // belongs tells whether a node is to be in the group.

@@ -37,7 +37,7 @@ func TestLifeOfANode(t *testing.T) {
 	if err := at.Handle(Topic, Renewer(f.authority, time.Hour, note)); err != nil {
 		t.Fatal(err)
 	}
-	id, a, err := Join(t.Context(), f.invite(t, "", time.Hour), "second", "127.0.0.1:7", "")
+	id, a, err := joinAs(t.Context(), f.invite(t, "", time.Hour), "second", "127.0.0.1:7", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestRefused(t *testing.T) {
 	f := found(t, wire.Limits{})
 	f.serve(t, nil)
 	used := f.invite(t, "", time.Hour)
-	if _, _, err := Join(t.Context(), used, "second", "h:7", ""); err != nil {
+	if _, _, err := joinAs(t.Context(), used, "second", "h:7", ""); err != nil {
 		t.Fatal(err)
 	}
 	unknown, err := pki.NewToken(f.authority.Fingerprint(), used.Addresses)
@@ -96,13 +96,13 @@ func TestRefused(t *testing.T) {
 		"bad name":        {f.invite(t, "", time.Hour), "Third", "h:7", nil},
 		"bad address":     {f.invite(t, "", time.Hour), "third", "h", nil},
 	} {
-		id, _, err := Join(t.Context(), c.token, c.node, c.address, "")
+		id, _, err := joinAs(t.Context(), c.token, c.node, c.address, "")
 		if err == nil || id != nil || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	f.fail = errors.New("the leader is secret-host-17")
-	if _, _, err := Join(t.Context(), f.invite(t, "", time.Hour), "third", "h:7", ""); !errors.Is(err, ErrNotNow) || strings.Contains(err.Error(), "secret") {
+	if _, _, err := joinAs(t.Context(), f.invite(t, "", time.Hour), "third", "h:7", ""); !errors.Is(err, ErrNotNow) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("of what is no stranger's business: %v", err)
 	}
 	if f.signed != 1 {
@@ -134,7 +134,7 @@ func TestLostAnswer(t *testing.T) {
 		left := &atomic.Int32{}
 		left.Store(lost)
 		f.serve(t, func(l net.Listener) net.Listener { return mute{l, left} })
-		_, _, err := Join(t.Context(), f.invite(t, "", time.Hour), "second", "h:7", "")
+		_, _, err := joinAs(t.Context(), f.invite(t, "", time.Hour), "second", "h:7", "")
 		if (err == nil) != ok || f.signed != attempts {
 			t.Errorf("%d answers lost: %v; %d certificates", lost, err, f.signed)
 		}
@@ -171,7 +171,7 @@ func TestHostile(t *testing.T) {
 	if f.signed != 0 {
 		t.Errorf("%d certificates were signed", f.signed)
 	}
-	if _, _, err := Join(t.Context(), tok, "second", "h:7", ""); err != nil {
+	if _, _, err := joinAs(t.Context(), tok, "second", "h:7", ""); err != nil {
 		t.Errorf("after all that: %v", err)
 	}
 }
@@ -191,7 +191,7 @@ func TestServeEnds(t *testing.T) {
 	joined := make(chan error, 1)
 	tok := f.invite(t, "", time.Hour)
 	join := func() {
-		_, _, err := Join(t.Context(), tok, "second", "h:7", "")
+		_, _, err := joinAs(t.Context(), tok, "second", "h:7", "")
 		joined <- err
 	}
 	await.That(t, "new nodes are heard", func() bool {
@@ -209,7 +209,7 @@ func TestServeEnds(t *testing.T) {
 	}
 	short, stop := context.WithTimeout(t.Context(), time.Millisecond)
 	defer stop()
-	if _, _, err := Join(short, tok, "second", "h:7", ""); err == nil {
+	if _, _, err := joinAs(short, tok, "second", "h:7", ""); err == nil {
 		t.Error("it was admitted by nobody")
 	}
 }
@@ -295,8 +295,17 @@ func BenchmarkJoin(b *testing.B) {
 	f := found(b, wire.Limits{Rate: 1e6, Burst: 1e6})
 	f.serve(b, nil)
 	for b.Loop() {
-		if _, _, err := Join(b.Context(), f.invite(b, "", time.Hour), "second", "h:7", ""); err != nil {
+		if _, _, err := joinAs(b.Context(), f.invite(b, "", time.Hour), "second", "h:7", ""); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// joinAs joins with a key that nobody has seen.
+func joinAs(ctx context.Context, t pki.Token, name, address, gossip string) (*pki.Identity, Admission, error) {
+	r, err := pki.NewRequest(name)
+	if err != nil {
+		return nil, Admission{}, err
+	}
+	return Join(ctx, t, r, address, gossip)
 }

@@ -19,15 +19,13 @@ const (
 	answerTime = 20 * time.Second
 )
 
-// Join makes this node one of the token's cluster: name is the one it wants, or that the token is
-// for, and address that of its port in package wire as the others reach it, host:port; gossip where
-// it gossips, or empty. The caller saves the identity before anything else. The errors are pki's,
+// Join makes this node one of the token's cluster: the request's name is the one it wants, or that
+// the token is for, and address that of its port in package wire as the others reach it, host:port;
+// gossip where it gossips, or empty. The caller saves the identity before anything else. With the key
+// of the same request it is let in again, should it not have come so far. The errors are pki's,
 // [ErrName], [ErrNotNow], and the network's.
-func Join(ctx context.Context, t pki.Token, name, address, gossip string) (*pki.Identity, Admission, error) {
-	r, err := pki.NewRequest(name)
-	if err != nil {
-		return nil, Admission{}, err
-	}
+func Join(ctx context.Context, t pki.Token, r *pki.Request, address, gossip string) (*pki.Identity, Admission, error) {
+	name := r.Name()
 	if err := pki.ValidAddress(address); err != nil {
 		return nil, Admission{}, fmt.Errorf("join as %s: %w", name, err)
 	}

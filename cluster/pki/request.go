@@ -29,6 +29,26 @@ func NewRequest(name string) (*Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a key for %s: %w", name, err)
 	}
+	return requestOf(name, key)
+}
+
+// LoadRequest makes a request again for a key that [Request.Save] wrote. Without a file the error is
+// fs.ErrNotExist.
+func LoadRequest(path, name string) (*Request, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	key, _, err := load(path, 0)
+	if err != nil {
+		return nil, fmt.Errorf("load the key of a request: %w", err)
+	}
+	return requestOf(name, key)
+}
+
+// Save writes the key to a file, so that whoever has to ask again, shows the same one.
+func (r *Request) Save(path string) error { return save(path, r.key) }
+
+func requestOf(name string, key *ecdsa.PrivateKey) (*Request, error) {
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject: pkix.Name{CommonName: name},
 	}, key)
@@ -37,6 +57,9 @@ func NewRequest(name string) (*Request, error) {
 	}
 	return &Request{name, key, der}, nil
 }
+
+// Name that it is for.
+func (r *Request) Name() string { return r.name }
 
 // DER is what goes to the authority, PKCS #10.
 func (r *Request) DER() []byte { return r.der }
