@@ -155,7 +155,7 @@ func TestWithoutAMajorityCallersHearOfItSoon(t *testing.T) {
 	seat, err := n.seat()
 	must(t, err)
 	for _, other := range []string{"n2", "n3"} {
-		w.nodes[other].cluster.Wire().Close() //nolint:errcheck // it hears nothing any more
+		must(t, w.nodes[other].cluster.Close(soon(t)))
 	}
 	for what, do := range map[string]func() error{
 		"refresh": func() error { return n.Refresh(t.Context()) },
