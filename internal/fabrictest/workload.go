@@ -20,6 +20,9 @@ const (
 	tries = 4
 	// names of policies, of cells that count, and of cells that tell when they run.
 	policies, counters, pulses = 3, 6, 3
+	// generation is after how many calls of policies others are taken: nodes keep a thousand versions of
+	// each, and what is to be judged must be there when all is over.
+	generation = 2500
 )
 
 // Workload calls the nodes of a Fabric: for each one client that puts and reads policies, and one
@@ -32,6 +35,7 @@ type Workload struct {
 	History *History
 
 	requests atomic.Uint64
+	calls    atomic.Uint64 // of policies
 }
 
 // Run calls until ctx ends, and returns when all clients have ended.
@@ -76,7 +80,7 @@ func (c *caller) node() *Node { return c.Fabric.Nodes[c.chance.IntN(len(c.Fabric
 func (c *caller) policies(ctx context.Context, n *Node) {
 	last := map[string]uint64{} // numbers that it has seen
 	for ctx.Err() == nil {
-		call := PolicyCall{Client: c.number, Policy: fmt.Sprint("policy", c.chance.IntN(policies))}
+		call := PolicyCall{Client: c.number, Policy: fmt.Sprintf("policy%d-%d", c.calls.Add(1)/generation, c.chance.IntN(policies))}
 		var err error
 		switch c.chance.IntN(4) {
 		case 0, 1:
