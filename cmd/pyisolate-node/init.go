@@ -123,10 +123,15 @@ of cluster/authority.pem where nobody else reads it: whoever has it can make nod
 				return err
 			}
 			return asUsage(at.become(c, "founded", func(ctx context.Context, data, dir string) error {
-				if err := policystore.Found(filepath.Join(data, "policies"), at.name); err != nil {
+				err := cluster.Found(ctx, cluster.Founding{Dir: dir, Cluster: cmp.Or(title, at.name), Node: at.name, Address: at.advertise, Gossip: at.node.GossipAdvertise})
+				if err != nil {
 					return err
 				}
-				return cluster.Found(ctx, cluster.Founding{Dir: dir, Cluster: cmp.Or(title, at.name), Node: at.name, Address: at.advertise, Gossip: at.node.GossipAdvertise})
+				// What the node has becomes the cluster's last: until then it is as it was without dir.
+				if err := policystore.Found(filepath.Join(data, "policies"), at.name); err != nil {
+					return errors.Join(err, os.RemoveAll(dir))
+				}
+				return nil
 			}))
 		},
 	}
