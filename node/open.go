@@ -69,7 +69,9 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	}
 	c := policystore.Config{Dir: filepath.Join(n.config.Data, "policies"),
 		Logger: slog.New(atLeast{n.logger.Handler(), slog.LevelWarn}), Validate: policystore.ValidateDocuments(Documents)}
+	at := ""
 	if n.cluster != nil {
+		at = "@" + n.cluster.Self()
 		c.NodeID, c.Cluster = n.cluster.Self(), n.cluster.Policies()
 	}
 	if n.store, err = policystore.Open(ctx, c); err != nil {
@@ -80,7 +82,7 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	n.refresher, err = refresh.New(refresh.Config{Store: n.store, File: filepath.Join(n.config.Data, "sources.json"), Logger: n.logger,
+	n.refresher, err = refresh.New(refresh.Config{Store: signed{n.store, at}, File: filepath.Join(n.config.Data, "sources.json"), Logger: n.logger,
 		Fetch: refresh.Options{Inner: n.config.PullInner, Proxy: proxy}})
 	if err == nil {
 		n.reloader = live.New(n.store, live.Options{Logger: n.logger, Reported: n.observer.Reported})
