@@ -15,6 +15,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cluster/control"
 	"github.com/pyisolate/pyisolate/cluster/enroll"
+	"github.com/pyisolate/pyisolate/cluster/members"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/cluster/wire"
@@ -174,15 +175,18 @@ func TestSlander(t *testing.T) {
 	nodes := form(t, 3)
 	n1 := nodes[0]
 	await.That(t, "all is quiet", func() bool { return n1.presence.of("n3") == Alive })
-	asked := n1.Status().Wire
-	n1.doubt("n3")
-	n1.doubt("n1")
-	n1.doubt("nobody")
-	if _, err := n1.ask(soon(t), "n3"); err != nil {
-		t.Error(err)
+	for _, name := range []string{"n3", "n1", "nobody"} {
+		n1.seen(members.Event{Change: members.Failed, Member: members.Member{Name: name}})
 	}
-	if s := n1.Status(); s.Members != 3 || s.Voters != 3 || s.Wire.Open < asked.Open {
+	if s := n1.Status(); n1.silent("n3") || s.Members != 3 || s.Voters != 3 || n1.presence.of("n3") != Failed {
 		t.Errorf("%+v", s)
+	}
+	if _, ok := n1.Group().Sessions()["n3"]; !ok {
+		t.Error("a node has lost its session by gossip")
+	}
+	nodes[2].kill()
+	if !n1.silent("n3") {
+		t.Error("a node that is not there is taken for one that is")
 	}
 }
 

@@ -102,8 +102,14 @@ func (c *Cluster) doubt(node string) {
 		return
 	}
 	c.work.Go(func() {
-		if _, err := c.ask(c.life, node); err != nil && c.life.Err() == nil {
+		if c.silent(node) {
 			c.gone(node)
 		}
 	})
+}
+
+// silent tells whether a node does not answer, which is more than that somebody says so.
+func (c *Cluster) silent(node string) bool {
+	_, err := c.ask(c.life, node)
+	return err != nil && c.life.Err() == nil
 }
