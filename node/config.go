@@ -96,7 +96,7 @@ type Config struct {
 	// ClusterLease is for how long a node that is cut off may keep its cells, 1 s to 1 minute, the
 	// same on all nodes; they end a third of it before. Default 10 s. ClusterTimeout is how long a
 	// leader may be silent before another is elected, 100 ms to 10 s and less than ClusterLease.
-	// Default 700 ms.
+	// Default 500 ms.
 	ClusterLease   time.Duration `koanf:"cluster-lease"`
 	ClusterTimeout time.Duration `koanf:"cluster-timeout"`
 
@@ -147,7 +147,7 @@ const (
 	DefaultClusterLease   = 10 * time.Second
 	MinClusterLease       = time.Second
 	MaxClusterLease       = time.Minute
-	DefaultClusterTimeout = 700 * time.Millisecond
+	DefaultClusterTimeout = 500 * time.Millisecond
 	MinClusterTimeout     = 100 * time.Millisecond
 	MaxClusterTimeout     = 10 * time.Second
 )

@@ -27,7 +27,7 @@ type Cluster struct {
 	// node that others will add, or that [Found] has made the first.
 	Bootstrap []raft.Server
 	// Timeout is after which silence of the leader an election is held, and one that reaches
-	// no majority stops leading; 0 is 700 ms.
+	// no majority stops leading; 0 is 500 ms.
 	Timeout time.Duration
 	// MaxStaleness is after which time without knowing that its policies are the newest this
 	// node is no longer [Store.Fresh]; 0 is 10 s.
@@ -35,7 +35,7 @@ type Cluster struct {
 }
 
 const (
-	defaultClusterTimeout = 700 * time.Millisecond
+	defaultClusterTimeout = 500 * time.Millisecond
 	defaultMaxStaleness   = 10 * time.Second
 	// commitTimeout is how long, at the most twice as long, followers that get nothing else
 	// wait to hear what was committed.

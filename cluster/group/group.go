@@ -56,7 +56,8 @@ type Config struct {
 	// Margin is how long before its end a node gives a lease up. Default a third of TTL.
 	Margin time.Duration
 	// Timeout is after which silence of the leader an election is held, and one that reaches no
-	// majority stops leading. Default 700 ms.
+	// majority stops leading. Default 500 ms: another leads within two to three times that, since those who elect
+	// must all have missed the last one.
 	Timeout time.Duration
 	// Changed is given the records that changed, in their order, and those that are gone with
 	// the epoch 0. It must not block.
@@ -92,7 +93,7 @@ func (c Config) withDefaults() (Config, error) {
 
 const (
 	defaultTTL     = 10 * time.Second
-	defaultTimeout = 700 * time.Millisecond
+	defaultTimeout = 500 * time.Millisecond
 	snapshotsKept  = 2
 )
 

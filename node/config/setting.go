@@ -96,7 +96,7 @@ var Settings = []Setting{
 	text("gossip-listen", "where to gossip, by UDP and TCP, HOST:PORT (default: the port after the one between nodes)", func(l *Loaded) *string { return &l.Node.GossipListen }),
 	text("gossip-advertise", "the same as other nodes reach it, HOST:PORT", func(l *Loaded) *string { return &l.Node.GossipAdvertise }),
 	span("cluster-lease", "for how long a node that is cut off keeps its cells, the same on all nodes (default 10s)", func(l *Loaded) *time.Duration { return &l.Node.ClusterLease }),
-	span("cluster-timeout", "how long a leader may be silent before another is elected (default 700ms)", func(l *Loaded) *time.Duration { return &l.Node.ClusterTimeout }),
+	span("cluster-timeout", "how long a leader may be silent before another is elected (default 500ms)", func(l *Loaded) *time.Duration { return &l.Node.ClusterTimeout }),
 	{Key: "log", Kind: Text, Choices: []string{"text", "json"}, Usage: "how to log to standard error: text or json (default text)",
 		set: func(l *Loaded, v []string) error { return choice(&l.LogFormat, v[0], "text", "json") },
 		get: func(l *Loaded) []string { return []string{l.LogFormat} }},
