@@ -149,6 +149,8 @@ func mayPropose(from string, c directory.Command, r directory.Record) error {
 		return nil
 	}
 	switch {
+	case r.Epoch == 0:
+		return fmt.Errorf("%w: %s", directory.ErrNoCell, c.Cell)
 	case r.Epoch != c.Epoch:
 		return fmt.Errorf("%w: %s is in epoch %d, %s names %d", directory.ErrStale, c.Cell, r.Epoch, c.Op, c.Epoch)
 	case from != r.Owner.Node && from != r.Target.Node:

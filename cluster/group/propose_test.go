@@ -36,7 +36,7 @@ func TestMayPropose(t *testing.T) {
 		"the loss of a copy":        {"n4", at(directory.Drop, directory.Seat{Node: "n2"}, 7), active, directory.ErrInvalid},
 		"a cell of nobody's":        {"n4", at(directory.Adopt, other, 7), suspended, directory.ErrInvalid},
 		"another's name":            {"n2", at(directory.Freeze, owner, 7), moving, directory.ErrInvalid},
-		"a cell that is not":        {"n4", at(directory.Abort, none, 7), directory.Record{}, directory.ErrStale},
+		"a cell that is not":        {"n4", at(directory.Abort, none, 7), directory.Record{}, directory.ErrNoCell},
 		"to forget a lost one":      {"n4", at(directory.Release, none, 7), suspended, nil},
 		"to restart its own":        {"n1", at(directory.Restart, owner, 7), active, nil},
 		"to restart another's":      {"n4", at(directory.Restart, owner, 7), active, directory.ErrInvalid},
