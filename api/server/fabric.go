@@ -31,8 +31,6 @@ type Fabric interface {
 	Claim(ctx context.Context, a actors.Address, request, policy string, version uint64) (Place, error)
 	// Restart gives the incarnation after the one of that epoch, of a cell of this node, its own.
 	Restart(ctx context.Context, a actors.Address, epoch uint64) (next uint64, err error)
-	// Release gives back a name that this node has in that epoch.
-	Release(ctx context.Context, a actors.Address, epoch uint64) error
 	// Valid says why this node may run nothing now, or nil.
 	Valid() error
 	// HTTP carries requests to the API of another node, as that of Server.ServeNodes. An error that

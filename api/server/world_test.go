@@ -209,15 +209,6 @@ func (f *fabric) Restart(_ context.Context, a actors.Address, epoch uint64) (uin
 	return p.Epoch, nil
 }
 
-func (f *fabric) Release(_ context.Context, a actors.Address, epoch uint64) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.places[a].Epoch == epoch {
-		delete(f.places, a)
-	}
-	return nil
-}
-
 // peer reads which node connects, where the certificate would say so.
 func (f *fabric) peer(c net.Conn) (string, error) {
 	var name strings.Builder

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -38,34 +37,40 @@ func (f *Fabric) claim(ctx context.Context, a actors.Address, request, policy st
 	}
 	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
 	defer cancel()
-	if err := f.given(ctx, a); err != nil {
+	if err := f.beginClaim(ctx, a); err != nil {
 		return r, told(err)
 	}
+	r, unclear, err := f.propose(ctx, a, directory.Command{Op: directory.Claim, Cell: cellOf(a), Request: request, Policy: policy, Version: version})
+	f.endClaim(a)
+	if unclear {
+		f.repent(a, request)
+	}
+	return r, err
+}
+
+// propose has a claim agreed. Where it is unclear whether it was, an error says so.
+func (f *Fabric) propose(ctx context.Context, a actors.Address, c directory.Command) (r directory.Record, unclear bool, err error) {
 	for range tries {
-		seat, err := f.seat()
-		if err != nil {
-			return r, err
+		if c.Seat, err = f.seat(); err != nil {
+			return r, false, err // the end of the session gives all back
 		}
-		c := directory.Command{Op: directory.Claim, Seat: seat, Cell: cellOf(a), Request: request, Policy: policy, Version: version}
 		out, err := f.at().Group().Propose(ctx, c)
 		switch {
-		case err == nil && !over(out.Record, seat):
+		case err == nil && !over(out.Record, c.Seat):
 			f.own(a, out.Record)
-			return out.Record, nil
+			return out.Record, false, nil
 		case errors.Is(err, group.ErrUncertain) && ctx.Err() == nil: // the same request is answered as the first was
 		case err == nil, errors.Is(err, directory.ErrTaken):
-			if err := f.makeRoom(ctx, seat, out.Record); err != nil {
-				return r, err
+			if err := f.makeRoom(ctx, c.Seat, out.Record); err != nil {
+				return r, false, err
 			}
 		case errors.Is(err, directory.ErrNoSession): // it has lapsed since
-			return r, errCutOff
+			return r, false, errCutOff
 		default:
-			f.repent(a, request)
-			return r, told(err)
+			return r, true, told(err)
 		}
 	}
-	f.repent(a, request)
-	return r, cell.Errorf(cell.Busy, "the name %s could not be had: others have claimed it, or the cluster's leader changes; try again", a)
+	return r, true, cell.Errorf(cell.Busy, "the name %s could not be had: others have claimed it, or the cluster's leader changes; try again", a)
 }
 
 // seat is this node in its session, while it may claim.
@@ -125,24 +130,6 @@ func (f *Fabric) makeRoom(ctx context.Context, seat directory.Seat, r directory.
 	return cell.Errorf(cell.Invalid, "there is a cell %s already, on node %s; close it, or use another name", a, r.Owner.Node)
 }
 
-// repent gives back what a claim may have got whose answer nobody waits for any more.
-func (f *Fabric) repent(a actors.Address, request string) {
-	f.spawn(func() {
-		ctx, cancel := context.WithTimeout(f.life, time.Minute)
-		defer cancel()
-		if f.Refresh(ctx) != nil {
-			return // the session's end gives it back
-		}
-		r, known := f.record(a)
-		f.mu.Lock()
-		_, ours := f.owned[a]
-		f.mu.Unlock()
-		if known && r.Claim == request && r.Owner.Node == f.Self() && !ours {
-			_ = f.release(ctx, r.Cell, r.Owner, r.Epoch)
-		}
-	})
-}
-
 // Restart gives the next incarnation of a cell of this node its epoch.
 func (f *Fabric) Restart(ctx context.Context, a actors.Address, epoch uint64) (uint64, error) {
 	seat, err := f.seat()
@@ -168,22 +155,22 @@ func (f *Fabric) Restart(ctx context.Context, a actors.Address, epoch uint64) (u
 	case err != nil:
 		return 0, told(err)
 	}
-	f.own(a, r)
+	if !f.succeed(a, epoch, r) {
+		return 0, cell.Errorf(cell.CellGone, "cell %s has ended meanwhile", a)
+	}
 	return r.Epoch, nil
 }
 
-// Release gives a name back that this node has in that epoch. That it has not is no error.
-func (f *Fabric) Release(ctx context.Context, a actors.Address, epoch uint64) error {
+// succeed notes the next incarnation of what this node has, unless that has ended since.
+func (f *Fabric) succeed(a actors.Address, epoch uint64, r directory.Record) bool {
 	f.mu.Lock()
-	has, ours := f.owned[a]
-	if ours && has.Epoch == epoch {
-		delete(f.owned, a)
+	defer f.mu.Unlock()
+	if has, ours := f.owned[a]; !ours || has.Epoch != epoch {
+		f.give(a, r)
+		return false
 	}
-	f.mu.Unlock()
-	if !ours || has.Epoch != epoch {
-		return nil
-	}
-	return told(f.release(ctx, cellOf(a), has.Owner, epoch))
+	f.owned[a] = r
+	return true
 }
 
 func (f *Fabric) release(ctx context.Context, c directory.Cell, seat directory.Seat, epoch uint64) error {
@@ -192,63 +179,4 @@ func (f *Fabric) release(ctx context.Context, c directory.Cell, seat directory.S
 		return nil
 	}
 	return err
-}
-
-// gone gives back what a cell had whose actor is no more, in the background.
-func (f *Fabric) gone(a actors.Address) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	has, ours := f.owned[a]
-	if !ours {
-		return
-	}
-	delete(f.owned, a)
-	if f.closed || f.leaving {
-		return // the end of the session does
-	}
-	done := make(chan struct{})
-	f.giving[a] = done
-	f.work.Go(func() {
-		defer func() {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			delete(f.giving, a)
-			close(done)
-		}()
-		f.giveBack(has)
-	})
-}
-
-// giveBack tries until it is done, or the session is not this any more.
-func (f *Fabric) giveBack(has directory.Record) {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		ctx, cancel := context.WithTimeout(f.life, 10*time.Second)
-		err := f.release(ctx, has.Cell, has.Owner, has.Epoch)
-		cancel()
-		if seat, _ := f.at().Lease().Seat(); err == nil || seat != has.Owner {
-			return
-		}
-		select {
-		case <-f.life.Done():
-			return
-		case <-time.After(pause):
-			f.logger.Debug("a name is not given back yet", "cell", has.Cell.String(), "error", err)
-		}
-	}
-}
-
-// given waits until a name that this node gives back is given back.
-func (f *Fabric) given(ctx context.Context, a actors.Address) error {
-	f.mu.Lock()
-	done := f.giving[a]
-	f.mu.Unlock()
-	if done == nil {
-		return nil
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("the name %s is still being given back: %w", a, context.Cause(ctx))
-	}
 }

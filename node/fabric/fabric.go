@@ -66,21 +66,23 @@ type Room struct {
 
 // Fabric is a node's part.
 type Fabric struct {
-	config  Config
-	logger  *slog.Logger
-	names   names
-	calls   transport
-	system  atomic.Pointer[actors.System]
-	cluster atomic.Pointer[Cluster] // nil before Bind
-	lapses  atomic.Uint64
-	life    context.Context // until Close
-	end     context.CancelFunc
-	work    sync.WaitGroup
+	config    Config
+	logger    *slog.Logger
+	names     names
+	calls     transport
+	refreshes refresher
+	system    atomic.Pointer[actors.System]
+	cluster   atomic.Pointer[Cluster] // nil before Bind
+	lapses    atomic.Uint64
+	life      context.Context // until Close
+	end       context.CancelFunc
+	work      sync.WaitGroup
 
 	mu      sync.RWMutex
 	closed  bool
 	leaving bool                                // Release was called: the end of the session gives all names back
 	owned   map[actors.Address]directory.Record // by this node, in its session
+	claims  map[actors.Address]int              // how many are under way
 	giving  map[actors.Address]chan struct{}    // being given back; closed when it was
 	lost    map[actors.Address]suspendedSince   // records whose nodes are gone
 }
@@ -101,7 +103,7 @@ func New(c Config) *Fabric {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]directory.Record{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{}}
+	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]directory.Record{}, claims: map[actors.Address]int{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{}}
 	f.life, f.end = context.WithCancel(context.Background())
 	f.names.fabric = f
 	f.calls.open(f)
@@ -142,13 +144,14 @@ func (f *Fabric) Close() {
 	f.calls.close()
 }
 
-// spawn does something in a goroutine, unless the Fabric is closed.
-func (f *Fabric) spawn(do func()) {
+// spawn does something in a goroutine, unless the Fabric is closed, and says whether it does.
+func (f *Fabric) spawn(do func()) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.closed {
 		f.work.Go(do)
 	}
+	return !f.closed
 }
 
 // at is the cluster; nil before Bind.
@@ -186,17 +189,6 @@ func (f *Fabric) Session() uint64 {
 		}
 	}
 	return 0
-}
-
-// Refresh returns when all that was agreed before the call is known here.
-func (f *Fabric) Refresh(ctx context.Context) error {
-	c := f.at()
-	if c == nil {
-		return errCutOff
-	}
-	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
-	defer cancel()
-	return told(c.Group().Fence(ctx))
 }
 
 // told is an error of the group in the words of callers, to whom it is all the same whether a claim was

@@ -82,8 +82,8 @@ func TestTheSameRequestIsTheSameClaim(t *testing.T) {
 	if err != nil || elsewhere.Node != "n1" {
 		t.Errorf("at another node it is %+v, %v", elsewhere, err)
 	}
-	must(t, w.nodes["n1"].Release(soon(t), web, first.Epoch))
-	must(t, w.nodes["n1"].Release(soon(t), web, first.Epoch))
+	w.nodes["n1"].gone(web)
+	must(t, w.nodes["n1"].given(soon(t), web))
 	if _, known := w.nodes["n1"].Find(web); known {
 		t.Error("it is still there")
 	}
@@ -295,10 +295,9 @@ func BenchmarkClaim(b *testing.B) {
 	w := newWorld(b, 3)
 	n := w.nodes["n2"]
 	for b.Loop() {
-		p, err := n.Claim(soon(b), web, "", "", 0)
-		if err != nil {
-			b.Fatal(err)
-		}
-		must(b, n.Release(soon(b), web, p.Epoch))
+		_, err := n.Claim(soon(b), web, "", "", 0)
+		must(b, err)
+		n.gone(web)
+		must(b, n.given(soon(b), web))
 	}
 }

@@ -123,7 +123,23 @@ func (f *Fabric) drop(ctx context.Context, a actors.Address) (free bool, err err
 		return false, nil
 	}
 	if known && r.Owner == seat {
-		err = f.release(ctx, r.Cell, seat, r.Epoch)
+		if !f.disown(a, r) {
+			return false, nil
+		}
+		err = f.given(ctx, a)
 	}
 	return err == nil, err
+}
+
+// disown gives a record back that no actor has, and says whether it does: not while one is being claimed.
+func (f *Fabric) disown(a actors.Address, r directory.Record) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	has, ours := f.owned[a]
+	if f.claims[a] > 0 || ours && has.Epoch > r.Epoch {
+		return false
+	}
+	delete(f.owned, a)
+	f.give(a, r)
+	return true
 }

@@ -71,13 +71,50 @@ func (f *Fabric) Changed(records []directory.Record) {
 	self := c.Self()
 	for _, r := range records {
 		f.noteLost(r)
-		if r.Owner.Node == self || r.Epoch == 0 {
+		if r.Owner.Node == self {
 			continue
 		}
 		a := addressOf(r.Cell)
 		if _, here := f.names.local.Lookup(a); here {
-			f.spawn(func() { f.fence(a, r) })
+			f.spawn(func() { f.overrun(a, r) })
 		}
+	}
+}
+
+func (f *Fabric) overrun(a actors.Address, r directory.Record) {
+	if r.Epoch > 0 {
+		f.fence(a, r)
+		return
+	}
+	f.mu.Lock()
+	has, ours := f.owned[a]
+	f.mu.Unlock()
+	if ours { // else it was given back
+		f.missing(a, has)
+	}
+}
+
+// missing ends what this node still has of a cell whose record is gone. That may have been an earlier
+// record of the name: what was agreed when this one was, or later, says so.
+func (f *Fabric) missing(a actors.Address, has directory.Record) {
+	for pause := firstPause; f.Refresh(f.life) != nil; pause = min(2*pause, lastPause) {
+		if !rest(f.life, pause) {
+			return
+		}
+	}
+	if _, known := f.at().Group().Find(has.Cell); known { // what another has of it, fence has heard of
+		return
+	}
+	f.mu.Lock()
+	now, ours := f.owned[a]
+	ours = ours && now.Epoch == has.Epoch
+	if ours {
+		delete(f.owned, a)
+	}
+	f.mu.Unlock()
+	if ours {
+		f.logger.Warn("a cell of this node is nobody's any more: it is ended", "cell", a.String(), "epoch", has.Epoch)
+		f.giveUp([]actors.Address{a}, "its name was given up by others")
 	}
 }
 

@@ -1,0 +1,147 @@
+package fabric
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cluster/directory"
+)
+
+const (
+	// pauses between tries to give something back: the first, and the longest.
+	firstPause, lastPause = 50 * time.Millisecond, 2 * time.Second
+	// repentWithin is how long is tried to find out what became of a claim.
+	repentWithin = time.Minute
+)
+
+// gone gives back what a cell had whose actor is no more, in the background.
+func (f *Fabric) gone(a actors.Address) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if has, ours := f.owned[a]; ours {
+		delete(f.owned, a)
+		f.give(a, has)
+	}
+}
+
+// give gives a record of this node back, in the background; whoever claims its name waits for that.
+// f.mu is held.
+func (f *Fabric) give(a actors.Address, has directory.Record) {
+	if f.closed || f.leaving {
+		return // the end of the session does
+	}
+	before, done := f.giving[a], make(chan struct{})
+	f.giving[a] = done
+	f.work.Go(func() {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
+		f.giveBack(has)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.giving[a] == done {
+			delete(f.giving, a)
+		}
+	})
+}
+
+// giveBack tries until it is done, or the session is not this any more.
+func (f *Fabric) giveBack(has directory.Record) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		ctx, cancel := context.WithTimeout(f.life, 10*time.Second)
+		err := f.release(ctx, has.Cell, has.Owner, has.Epoch)
+		cancel()
+		if seat, _ := f.at().Lease().Seat(); err == nil || seat != has.Owner {
+			return
+		}
+		f.logger.Debug("a name is not given back yet", "cell", has.Cell.String(), "error", err)
+		if !rest(f.life, pause) {
+			return
+		}
+	}
+}
+
+// rest reports whether ctx lasted for so long.
+func rest(ctx context.Context, pause time.Duration) bool {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// given waits until a name that this node gives back is given back.
+func (f *Fabric) given(ctx context.Context, a actors.Address) error {
+	return f.onceGiven(ctx, a, func() {})
+}
+
+// onceGiven does something under f.mu when a name is not being given back.
+func (f *Fabric) onceGiven(ctx context.Context, a actors.Address, do func()) error {
+	for {
+		f.mu.Lock()
+		done := f.giving[a]
+		if done == nil {
+			do()
+			f.mu.Unlock()
+			return nil
+		}
+		f.mu.Unlock()
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fmt.Errorf("the name %s is still being given back: %w", a, context.Cause(ctx))
+		}
+	}
+}
+
+// beginClaim counts a claim in: until endClaim, what it may get is not given back as nobody's.
+func (f *Fabric) beginClaim(ctx context.Context, a actors.Address) error {
+	return f.onceGiven(ctx, a, func() { f.claims[a]++ })
+}
+
+func (f *Fabric) endClaim(a actors.Address) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.claims[a]--; f.claims[a] == 0 {
+		delete(f.claims, a)
+	}
+}
+
+// repent gives back what a claim may have got whose answer nobody waits for any more. The same
+// request may have come again meanwhile: then it is that one's.
+func (f *Fabric) repent(a actors.Address, request string) {
+	f.spawn(func() {
+		ctx, cancel := context.WithTimeout(f.life, repentWithin)
+		defer cancel()
+		for pause := firstPause; ; pause = min(2*pause, lastPause) {
+			if f.Refresh(ctx) == nil && f.settle(a, request) {
+				return
+			}
+			if !rest(ctx, pause) {
+				return // the session's end gives it back, or who wants it next
+			}
+		}
+	})
+}
+
+// settle gives back what a request got and nobody has; false: a claim of the name is under way, and it
+// has to be seen what comes of it.
+func (f *Fabric) settle(a actors.Address, request string) bool {
+	seat, _ := f.at().Lease().Seat()
+	r, known := f.at().Group().Find(cellOf(a))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.claims[a] > 0 {
+		return false
+	}
+	if _, ours := f.owned[a]; known && !ours && r.Claim == request && r.Owner == seat {
+		f.give(a, r)
+	}
+	return true
+}
