@@ -30,6 +30,7 @@ func (c *Cluster) Remove(ctx context.Context, node string, force bool) error {
 	if err := c.remove(ctx, node, force); err != nil {
 		return fmt.Errorf("remove node %.80s: %w", node, err)
 	}
+	c.look() // who was removed is cut off here before anybody is told
 	return nil
 }
 
