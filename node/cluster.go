@@ -34,6 +34,7 @@ func (n *Node) openCluster(ctx context.Context) (err error) {
 	if !cluster.Exists(dir) {
 		return nil
 	}
+	n.hosts.set(1) // until there is a lease, none is valid
 	n.fabric = fabric.New(fabric.Config{Node: tenant{n}, Margin: n.config.ClusterLease / 3, Logger: n.logger})
 	n.cluster, err = cluster.Open(ctx, cluster.Config{
 		Dir: dir, Listen: n.config.ClusterListen, Advertise: n.config.ClusterAdvertise,
@@ -211,14 +212,7 @@ func (t tenant) Kill(ctx context.Context, reason string) error {
 }
 
 // Lease implements fabric.Node. It comes before there is a launcher, too.
-func (t tenant) Lease(until time.Duration) {
-	t.lease.Store(int64(until))
-	select {
-	case <-t.cells.began:
-		t.launcher.Lease(until)
-	default:
-	}
-}
+func (t tenant) Lease(until time.Duration) { t.hosts.set(until) }
 
 // Meta implements fabric.Node.
 func (t tenant) Meta() members.Meta { return t.meta() }

@@ -79,8 +79,8 @@ type Node struct {
 
 	cells   *spawner
 	self    atomic.Pointer[members.Meta] // what it says of itself that does not change; nil: not known yet
-	lease   atomic.Int64                 // until when hosts may run guests; 0: for ever
-	reduced atomic.Pointer[[]string]     // layers that cells go without; nil: not known yet
+	hosts   hostLease
+	reduced atomic.Pointer[[]string] // layers that cells go without; nil: not known yet
 
 	serving sync.WaitGroup
 	failed  chan error    // of listeners

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -140,8 +139,8 @@ func (n *Node) openCells(ctx context.Context) (err error) {
 		return err
 	}
 	n.observer.Read(telemetry.Sources{Launch: n.launcher.Stats, Traffic: n.launcher.Traffic, Kernel: n.launcher.KernelUsage, Unreceived: n.launcher.Unreceived, Watched: n.kernel.WatchCounts})
-	n.launcher.Lease(time.Duration(n.lease.Load()))
 	n.tellSelf()
+	n.hosts.begin(n.launcher)
 	n.cells.begin(n.launcher)
 	return nil
 }
