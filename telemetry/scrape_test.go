@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/telemetry"
 	"github.com/pyisolate/pyisolate/telemetry/events"
 )
 
@@ -89,6 +91,7 @@ func busy(t *testing.T) *node {
 	_ = n.exec("other", "d", "crash")
 	n.happened(events.HostEnded)
 	n.Metrics.Alerted("ops", "delivered", 1)
+	n.Checkpointed(telemetry.Checkpoint{Tenant: "acme", Cell: "c", ID: "1", Size: 4096, Why: "request", Took: time.Millisecond})
 	return n
 }
 
@@ -130,6 +133,8 @@ func TestScrape(t *testing.T) {
 		{"pyisolate_api_request_duration_seconds", 1, []string{"procedure", "/pyisolate.v1.CellService/Exec", "code", "not_found"}},
 		{"pyisolate_guest_metric", 0.5, []string{"tenant", "acme", "cell", "c", "name", "load"}},
 		{"pyisolate_guest_samples_total", 1, []string{"outcome", "kept"}},
+		{"pyisolate_checkpoint_duration_seconds", 1, []string{"op", "save", "outcome", "ok"}},
+		{"pyisolate_checkpoint_bytes_total", 4096, []string{"op", "save"}},
 		{"go_goroutines", 1, nil},
 		{"process_resident_memory_bytes", 1, nil},
 	} {
