@@ -42,7 +42,7 @@ type Limits struct {
 	// Rate of connections from one address, a second: 50, and Burst at once: 200.
 	Rate  float64
 	Burst int
-	// PerPeer is how many connections one node may have to this one: 64.
+	// PerPeer is how many connections of each stream one node may have to this one: 64.
 	PerPeer int
 	// Joins is how many connections there are on the stream [Join]: 16. The oldest makes room
 	// for one more: those who hold them and do not go on shall not keep others out.

@@ -11,13 +11,21 @@ import (
 type conns struct {
 	mu     sync.Mutex
 	open   map[*Conn]struct{}
-	from   map[string]int // how many a node opened to this one; "" on the join stream
+	from   map[caller]int // how many a node opened to this one
 	added  uint64
 	closed bool
 }
 
+// caller is what connections are counted by: what one user of a node opens keeps no other one out.
+type caller struct {
+	node   string // "" on the join stream
+	stream Stream
+}
+
+func (c *Conn) caller() caller { return caller{c.peer.Name, c.stream} }
+
 func newConns() *conns {
-	return &conns{open: map[*Conn]struct{}{}, from: map[string]int{}}
+	return &conns{open: map[*Conn]struct{}{}, from: map[caller]int{}}
 }
 
 // add takes one in. limit is for those that its peer opened. Strangers share one limit, so none
@@ -29,13 +37,13 @@ func (s *conns) add(c *Conn, limit int) (evicted *Conn, err error) {
 		return nil, ErrClosed
 	}
 	if c.counted {
-		if n := s.from[c.peer.Name]; n >= limit {
+		if n := s.from[c.caller()]; n >= limit {
 			if c.stream != Join {
-				return nil, fmt.Errorf("%w: %q has %d", ErrBusy, c.peer.Name, n)
+				return nil, fmt.Errorf("%w: %q has %d of %s", ErrBusy, c.peer.Name, n, c.stream)
 			}
 			evicted = s.oldest(Join)
 		}
-		s.from[c.peer.Name]++
+		s.from[c.caller()]++
 	}
 	s.added++
 	c.order = s.added
@@ -64,8 +72,8 @@ func (s *conns) remove(c *Conn) {
 	if !c.counted {
 		return
 	}
-	if s.from[c.peer.Name]--; s.from[c.peer.Name] == 0 {
-		delete(s.from, c.peer.Name)
+	if s.from[c.caller()]--; s.from[c.caller()] == 0 {
+		delete(s.from, c.caller())
 	}
 }
 

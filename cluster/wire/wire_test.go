@@ -165,6 +165,10 @@ func TestTooMany(t *testing.T) {
 	if _, err := three.Dial(t.Context(), "two", Actors); err != nil {
 		t.Errorf("another node: %v", err)
 	}
+	two.Listener(Control)
+	if _, err := one.Dial(t.Context(), "two", Control); err != nil {
+		t.Errorf("another stream: %v", err)
+	}
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +177,7 @@ func TestTooMany(t *testing.T) {
 	if _, err := one.Dial(t.Context(), "two", Actors); err != nil {
 		t.Errorf("after one ended: %v", err)
 	}
-	if got := two.Stats(); got.Refused != 1 || got.Open != 4 {
+	if got := two.Stats(); got.Refused != 1 || got.Open != 5 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -19,19 +19,18 @@ const (
 	aliveAfter, aliveWithin = 1500 * time.Millisecond, 1500 * time.Millisecond
 	// idle is how long a connection is kept that nobody uses.
 	idle = 5 * time.Minute
-	// maxConns to one node.
-	maxConns = 4
 )
 
 // transport carries clients' calls to the nodes that have what they are about: HTTP/2 on the wire,
-// whose connections are the nodes' own.
+// whose connections are the nodes' own. One connection has as many calls as the other node lets it,
+// 128; the wire bounds how many there are.
 type transport struct{ http *http.Transport }
 
 func (t *transport) open(f *Fabric) {
 	var p http.Protocols
 	p.SetUnencryptedHTTP2(true) // inside of the wire's TLS
 	t.http = &http.Transport{
-		Protocols: &p, DisableCompression: true, IdleConnTimeout: idle, MaxConnsPerHost: maxConns,
+		Protocols: &p, DisableCompression: true, IdleConnTimeout: idle,
 		HTTP2: &http.HTTP2Config{SendPingTimeout: aliveAfter, PingTimeout: aliveWithin},
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			node, _, err := net.SplitHostPort(address)
