@@ -144,12 +144,16 @@ const (
 	DefaultDrainTimeout = 10 * time.Second
 	MaxDrainTimeout     = 10 * time.Minute
 
-	DefaultClusterLease   = 10 * time.Second
-	MinClusterLease       = time.Second
-	MaxClusterLease       = time.Minute
-	DefaultClusterTimeout = 500 * time.Millisecond
-	MinClusterTimeout     = 100 * time.Millisecond
-	MaxClusterTimeout     = 10 * time.Second
+	DefaultClusterLease          = 10 * time.Second
+	DefaultCheckpointKeep        = 8
+	DefaultCheckpointTenantBytes = 16 << 30
+	DefaultCheckpointTenantCount = 1024
+	MinCheckpointEvery           = time.Second
+	MinClusterLease              = time.Second
+	MaxClusterLease              = time.Minute
+	DefaultClusterTimeout        = 500 * time.Millisecond
+	MinClusterTimeout            = 100 * time.Millisecond
+	MaxClusterTimeout            = 10 * time.Second
 )
 
 // DefaultSocket is where a node of this user listens: pyisolate/node.sock in /run for root, and

@@ -42,6 +42,7 @@ type cells struct {
 	compiled    *compiled
 	book        *book
 	node        func() string // the name of this one
+	fabric      Fabric        // nil: there are no other nodes
 	actors      *actors.System
 }
 

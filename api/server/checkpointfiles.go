@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// exportPiece is how much of a file is in one message of a stream.
-	exportPiece = 256 << 10
 	// importPiece is the most that one message of a client's stream may have of a file.
 	importPiece = 1 << 20
 	// maxImport is the largest file that is taken in, in bytes.
@@ -32,28 +30,7 @@ func (s *cells) ExportCheckpoint(ctx context.Context, r *connect.Request[pb.Expo
 	if err != nil {
 		return err
 	}
-	return worded(s.checkpoints.Archive.Export(info.ID, to, &pieces{ctx, out}))
-}
-
-// pieces writes messages of a stream.
-type pieces struct {
-	ctx context.Context
-	out *connect.ServerStream[pb.ExportCheckpointResponse]
-}
-
-// Write implements io.Writer.
-func (p *pieces) Write(b []byte) (n int, err error) {
-	for len(b) > 0 {
-		if err := p.ctx.Err(); err != nil {
-			return n, err
-		}
-		piece := b[:min(len(b), exportPiece)]
-		if err := p.out.Send(&pb.ExportCheckpointResponse{Data: piece}); err != nil {
-			return n, err
-		}
-		n, b = n+len(piece), b[len(piece):]
-	}
-	return n, nil
+	return worded(s.checkpoints.Archive.Export(info.ID, to, pieces{ctx, func(b []byte) error { return out.Send(&pb.ExportCheckpointResponse{Data: b}) }}))
 }
 
 // ImportCheckpoint implements the call.

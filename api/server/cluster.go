@@ -266,47 +266,42 @@ const soon = 14 * 24 * time.Hour
 // draining is what a node says of itself that somebody wants to be empty, which is no problem.
 const draining = "draining"
 
-// problemsOf says what is wrong, the worst first.
+// problemsOf says what is wrong: of the node that answers, of the others, of the votes.
 func problemsOf(s *pb.StatusResponse, st cluster.Status, all []cluster.Member, now time.Time) (found []string) {
-	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
-	if st.Failure != "" {
-		say("this node takes up no changes any more: %s; end it, and see its log", text(st.Failure))
+	when := func(is bool, format string, args ...any) {
+		if is {
+			found = append(found, fmt.Sprintf(format, args...))
+		}
 	}
-	if s.GetLeader() == "" {
-		say("no leader of the directory is known: nothing can change, and cells end when their nodes' leases do")
-	}
-	if s.GetPolicyLeader() == "" {
-		say("no leader of the policies is known: policies and tokens cannot change")
-	}
-	if !st.Current {
-		say("this node has not caught up since it was started: what it says of the cluster may be old")
-	}
-	if !s.GetLease() {
-		say("this node has no lease: it starts no cells, and its cells have no effects")
-	}
+	when(st.Failure != "", "this node takes up no changes any more: %s; end it, and see its log", text(st.Failure))
+	when(s.GetLeader() == "", "no leader of the directory is known: nothing can change, and cells end when their nodes' leases do")
+	when(s.GetPolicyLeader() == "", "no leader of the policies is known: policies and tokens cannot change")
+	when(!st.Current, "this node has not caught up since it was started: what it says of the cluster may be old")
+	when(!s.GetLease(), "this node has no lease: it starts no cells, and its cells have no effects")
+	found = append(found, memberProblems(s.GetNode(), all)...)
+	majority := s.GetVoters()/2 + 1
+	when(s.GetVotersAlive() < majority, "%d of %d voters are seen, which is no majority", s.GetVotersAlive(), s.GetVoters())
+	when(s.GetVoters() > 2 && s.GetVotersAlive() == majority, "%d of %d voters are seen: without one more, nothing can change", s.GetVotersAlive(), s.GetVoters())
+	at := s.GetCertificateExpires()
+	when(at.IsValid() && at.AsTime().Sub(now) < soon, "this node's certificate lapses at %s and has not been renewed", at.AsTime().UTC().Format(time.RFC3339))
+	return found
+}
+
+// memberProblems says who is not there, and who is and runs no cells; self has said so already.
+func memberProblems(self string, all []cluster.Member) (found []string) {
 	var away []string
 	for _, m := range all {
 		switch {
 		case m.State == cluster.Failed || m.State == cluster.Unseen:
 			away = append(away, m.Name)
-		case m.State == cluster.Alive && !m.Session && m.Name != s.GetNode():
-			say("node %s has no lease: it starts no cells", m.Name)
+		case m.State == cluster.Alive && !m.Session && m.Name != self:
+			found = append(found, fmt.Sprintf("node %s has no lease: it starts no cells", m.Name))
 		case m.State == cluster.Alive && m.Meta.Closed != "" && m.Meta.Closed != draining:
-			say("node %s takes no cells: it is %s", m.Name, text(m.Meta.Closed))
+			found = append(found, fmt.Sprintf("node %s takes no cells: it is %s", m.Name, text(m.Meta.Closed)))
 		}
 	}
 	if len(away) > 0 {
-		say("not seen: %s; start or remove them", strings.Join(away, ", "))
-	}
-	majority := s.GetVoters()/2 + 1
-	switch {
-	case s.GetVotersAlive() < majority:
-		say("%d of %d voters are seen, which is no majority", s.GetVotersAlive(), s.GetVoters())
-	case s.GetVoters() > 2 && s.GetVotersAlive() == majority:
-		say("%d of %d voters are seen: without one more, nothing can change", s.GetVotersAlive(), s.GetVoters())
-	}
-	if at := s.GetCertificateExpires(); at.IsValid() && at.AsTime().Sub(now) < soon {
-		say("this node's certificate lapses at %s and has not been renewed", at.AsTime().UTC().Format(time.RFC3339))
+		found = append(found, fmt.Sprintf("not seen: %s; start or remove them", strings.Join(away, ", ")))
 	}
 	return found
 }

@@ -48,7 +48,9 @@ func (n *node) servesNodes(t *testing.T) (address string) {
 	go func() { served <- n.server.ServeNodes(l, func(net.Conn) (string, error) { return "n1", nil }) }()
 	t.Cleanup(func() {
 		_ = l.Close()
-		_ = <-served
+		if err := <-served; !errors.Is(err, net.ErrClosed) && err != nil {
+			t.Errorf("serve nodes: %v", err)
+		}
 	})
 	return l.Addr().String()
 }

@@ -92,19 +92,20 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 		return Place{}, err
 	}
 	place, known := s.fabric.Find(k.address())
-	_, ours := s.book.find(k)
-	if !known || place.Node == s.fabric.Self() && ours == nil { // it may be so new that this node has not heard of it
-		if err := s.fabric.Refresh(ctx); err == nil {
+	own, none := s.book.find(k)
+	here := none == nil
+	if !known || place.Node == s.fabric.Self() && (!here || own.isFinal()) { // the cell may be so new that this node has not heard of it
+		switch err := s.fabric.Refresh(ctx); {
+		case err == nil:
 			place, known = s.fabric.Find(k.address())
+		case !here:
+			return Place{}, err // whether there is one, it cannot be told
 		}
 	}
 	switch {
-	case !known || place.Node == s.fabric.Self():
+	case !known || place.Node == s.fabric.Self(), place.Node == "" && here: // what it has said can still be received
 		return Place{}, nil
 	case place.Node == "":
-		if _, here := s.book.find(k); here == nil { // what it has said can still be received
-			return Place{}, nil
-		}
 		return Place{}, cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone, and the cell with it: spawn it again", place.Lost, k)
 	}
 	return place, nil

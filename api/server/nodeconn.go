@@ -87,7 +87,7 @@ func passedOn(node, header string) (policystore.Principal, error) {
 	}
 	role, roleErr := policystore.ParseRole(sent.Role)
 	if err = errors.Join(err, roleErr); err != nil {
-		return policystore.Principal{}, fmt.Errorf("%w: node %s does not say for whom it calls: %s", policystore.ErrUnauthenticated, node, err) // which is not the client's fault
+		return policystore.Principal{}, fmt.Errorf("%w: node %s does not say for whom it calls: %v", policystore.ErrUnauthenticated, node, err) //nolint:errorlint // its cause is no matter of the caller's
 	}
 	return policystore.Principal{Name: sent.Name, Role: role, Tenant: sent.Tenant, TokenID: sent.TokenID}, nil
 }

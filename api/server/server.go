@@ -154,8 +154,8 @@ func (s *Server) handler(c Config) http.Handler {
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher, judge: j}, options(maxPolicyMessage)))
 	own := s.cells(c, j)
 	s.saveAll = own.saveAll
-	mux.Handle(api.NewCellServiceHandler(own, options(maxCellMessage)))
-	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub()}, options(smallMessage)))
+	mux.Handle(api.NewCellServiceHandler(c.everywhere(own), options(maxCellMessage)))
+	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub(), peers: newPeers(c.Fabric)}, options(smallMessage)))
 	mux.Handle(api.NewClusterServiceHandler(s.clusters(c), options(smallMessage)))
 	s.handleStandard(mux, options(smallMessage))
 	pages := maps.Clone(c.Extra)
@@ -171,8 +171,11 @@ func (s *Server) handler(c Config) http.Handler {
 // cells are those that the configuration makes.
 func (s *Server) cells(c Config, j *judge) *cells {
 	out := &cells{logger: c.Logger, store: c.Store, spawner: c.Observer.Spawner(c.Spawner), broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, judge: j, observer: c.Observer, checkpoints: c.Checkpoints, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }}
-	if c.Node != nil {
+		backend: c.Backend, judge: j, observer: c.Observer, checkpoints: c.Checkpoints, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }, fabric: c.Fabric}
+	switch {
+	case c.Fabric != nil:
+		out.node = c.Fabric.Self
+	case c.Node != nil:
 		out.node = sync.OnceValue(func() string { return c.Node().GetId() })
 	}
 	if launcher, ok := c.Spawner.(interface{ Stats() launch.Stats }); ok {

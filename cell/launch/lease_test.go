@@ -84,22 +84,3 @@ func TestLeaseOfAStoppedHost(t *testing.T) {
 		}
 	})
 }
-
-// A host that takes longer to start than a lease lasts hears of the next before it acts on the one that
-// it was greeted with.
-func TestLeaseShorterThanAStart(t *testing.T) {
-	l := launcher(t, launch.Config{})
-	l.Lease(boottime.Now()) // over when the host reads it
-	renewed := make(chan struct{})
-	go func() {
-		defer close(renewed)
-		<-time.After(5 * time.Millisecond)
-		l.Lease(boottime.Now() + time.Minute)
-	}()
-	c := spawn(t, l, cell.Spec{Tenant: "slow"})
-	<-renewed
-	if err := run(c, "post 1"); err != nil {
-		t.Error(err)
-	}
-	l.Lease(0)
-}

@@ -114,5 +114,6 @@ func (c *Config) memberlist() (*memberlist.Config, error) {
 	l.DeadNodeReclaimTime = time.Second // a node may come back at another address
 	l.EnableCompression = false         // the packets are small
 	l.LogOutput = nil
+	l.Logger = stdLogger(c.Logger)
 	return l, nil
 }

@@ -3,28 +3,16 @@ package members
 import (
 	"bytes"
 	"context"
+	"log"
 	"log/slog"
-	"sync"
 )
 
-// sink makes memberlist's lines records of a logger, until it is closed: memberlist does not wait for
-// its goroutines when it is shut down, and those that end later have a word to say.
-type sink struct {
-	to *slog.Logger
-
-	mu     sync.RWMutex
-	closed bool
+// stdLogger makes memberlist's lines records of l, with "component" gossip.
+func stdLogger(l *slog.Logger) *log.Logger {
+	return log.New(sink{l.With("component", "gossip")}, "", 0)
 }
 
-// newSink writes to l, with "component" gossip.
-func newSink(l *slog.Logger) *sink { return &sink{to: l.With("component", "gossip")} }
-
-// close returns when nothing is written, and nothing will be.
-func (s *sink) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-}
+type sink struct{ to *slog.Logger }
 
 // Levels as memberlist writes them. Its errors are about single packets and connections, which
 // strangers can send: they are no more than warnings here.
@@ -37,12 +25,7 @@ var levels = []struct {
 }
 
 // Write takes one line.
-func (s *sink) Write(line []byte) (int, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return len(line), nil
-	}
+func (s sink) Write(line []byte) (int, error) {
 	text, level := bytes.TrimSpace(line), slog.LevelInfo
 	for _, l := range levels {
 		if rest, ok := bytes.CutPrefix(text, []byte(l.prefix)); ok {

@@ -25,7 +25,6 @@ type Members struct {
 	list  *memberlist.Memberlist
 	ring  *memberlist.Keyring
 	view  *view
-	lines *sink
 	own   *own
 	seeds func() []string
 	log   *slog.Logger
@@ -73,7 +72,6 @@ func Start(_ context.Context, c Config) (*Members, error) {
 	}
 	m := &Members{ring: l.Keyring, view: newView(c.Logger), own: &own{}, seeds: c.Seeds, log: c.Logger, lines: l.Logger}
 	m.own.meta.Store(&meta)
-	l.Logger = log.New(m.lines, "", 0)
 	l.Delegate, l.Events, l.Alive, l.Conflict = m.own, m.view, m.view, m.view
 	port, err := open(l)
 	if err != nil {

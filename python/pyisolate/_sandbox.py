@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Type, Union
 
 from . import _calls, _client, _orphan, _reports, _values, errors
-from ._calls import SHORT, PolicyLike, Ref
+from ._calls import SHORT, Placement, PolicyLike, Ref
 from ._client import Client, Stream
 from ._values import Seconds, Size
 
@@ -271,7 +271,7 @@ def spawn(
     client = client or _client.default()
     call = _calls.spawn(
         name, tenant, policy=policy, allowed_imports=allowed_imports, backend=backend, memory=memory, cpu=cpu, wall=wall,
-        output=output, files=files, message=message, restarts=restarts, topics=topics, timeout=timeout,
+        output=output, files=files, message=message, restarts=restarts, topics=topics, placement=placement, timeout=timeout,
     )  # fmt: skip
     with _orphan.ended(client.address, call):
         ref, running = client.do(call)

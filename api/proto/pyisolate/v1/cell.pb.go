@@ -3062,6 +3062,7 @@ func (x *ListCheckpointsRequest) GetName() string {
 type ListCheckpointsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Checkpoints   []*CheckpointInfo      `protobuf:"bytes,1,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	Silent        []string               `protobuf:"bytes,2,rep,name=silent,proto3" json:"silent,omitempty"` // nodes of the cluster that did not answer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3099,6 +3100,13 @@ func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
 func (x *ListCheckpointsResponse) GetCheckpoints() []*CheckpointInfo {
 	if x != nil {
 		return x.Checkpoints
+	}
+	return nil
+}
+
+func (x *ListCheckpointsResponse) GetSilent() []string {
+	if x != nil {
+		return x.Silent
 	}
 	return nil
 }
@@ -3381,7 +3389,7 @@ type RestoreRequest struct {
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`         // of the checkpoint
 	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"` // empty: the checkpoint's; another is refused
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`     // empty: the checkpoint's
-	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`     // empty: wherever there is room
+	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`     // empty, or the node that has the checkpoint
 	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Cell          string                 `protobuf:"bytes,6,opt,name=cell,proto3" json:"cell,omitempty"`    // only if it is of the cell of this name; empty: whichever
 	Epoch         uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"` // only if it is of this incarnation; 0: whichever
@@ -4309,9 +4317,10 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	" \x01(\tR\trecipient\"D\n" +
 	"\x16ListCheckpointsRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"Y\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"q\n" +
 	"\x17ListCheckpointsResponse\x12>\n" +
-	"\vcheckpoints\x18\x01 \x03(\v2\x1c.pyisolate.v1.CheckpointInfoR\vcheckpoints\")\n" +
+	"\vcheckpoints\x18\x01 \x03(\v2\x1c.pyisolate.v1.CheckpointInfoR\vcheckpoints\x12\x16\n" +
+	"\x06silent\x18\x02 \x03(\tR\x06silent\")\n" +
 	"\x17DeleteCheckpointRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x1a\n" +
 	"\x18DeleteCheckpointResponse\"G\n" +

@@ -152,7 +152,7 @@ type CellServiceClient interface {
 	// guest holds what no state can carry; the message says where. Limited: the tenant, or the node,
 	// has as many bytes or checkpoints as it may.
 	Checkpoint(context.Context, *connect.Request[v1.CheckpointRequest]) (*connect.Response[v1.CheckpointResponse], error)
-	// ListCheckpoints tells which checkpoints this node has, of each cell the newest first. Role
+	// ListCheckpoints tells which checkpoints there are, of each node and cell the newest first. Role
 	// viewer.
 	ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error)
 	// DeleteCheckpoint removes one for good. Role operator. NotFound: there is none.
@@ -497,7 +497,7 @@ type CellServiceHandler interface {
 	// guest holds what no state can carry; the message says where. Limited: the tenant, or the node,
 	// has as many bytes or checkpoints as it may.
 	Checkpoint(context.Context, *connect.Request[v1.CheckpointRequest]) (*connect.Response[v1.CheckpointResponse], error)
-	// ListCheckpoints tells which checkpoints this node has, of each cell the newest first. Role
+	// ListCheckpoints tells which checkpoints there are, of each node and cell the newest first. Role
 	// viewer.
 	ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error)
 	// DeleteCheckpoint removes one for good. Role operator. NotFound: there is none.
