@@ -118,8 +118,20 @@ func (g *Group) reign() (again bool) {
 		case leads := <-g.raft.LeaderCh():
 			return leads
 		case <-tick.C:
+			if g.state.failed() != nil {
+				g.giveWay()
+				continue
+			}
 			g.expire()
 		}
+	}
+}
+
+// giveWay has another node lead: this one applies nothing any more, and would answer for nobody.
+func (g *Group) giveWay() {
+	g.config.Logger.Error("this node applies nothing any more, and gives the lead away", "error", g.state.failed())
+	if err := g.await(g.life, g.raft.LeadershipTransfer()); err != nil {
+		g.config.Logger.Warn("no other node takes the lead yet", "error", err)
 	}
 }
 

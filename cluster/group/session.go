@@ -39,6 +39,8 @@ type Lease struct {
 	end    context.CancelFunc
 	done   chan struct{}
 
+	releasing sync.Mutex
+
 	mu    sync.Mutex
 	seat  directory.Seat // its session; 0: none now
 	until time.Duration
@@ -69,6 +71,8 @@ func (l *Lease) Valid() error {
 
 // Release ends the guests and the session, so that others need not wait for its end.
 func (l *Lease) Release(ctx context.Context) error {
+	l.releasing.Lock() // who comes second waits for the end of the guests, too
+	defer l.releasing.Unlock()
 	l.end()
 	<-l.done
 	seat := l.lapse()
@@ -116,6 +120,9 @@ func (l *Lease) keep(ctx context.Context) {
 
 // open begins a session. Its first lease counts from before it was proposed.
 func (l *Lease) open(ctx context.Context) error {
+	if err := l.group.state.failed(); err != nil {
+		return err // the session would be over before it began, again and again
+	}
 	asked := l.group.config.Clock()
 	ctx, cancel := context.WithTimeout(ctx, l.group.config.TTL)
 	defer cancel()
