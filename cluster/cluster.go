@@ -272,16 +272,10 @@ func (c *Cluster) handOver(ctx context.Context) {
 	if c.group.Leader() != c.Self() {
 		return
 	}
-	done := make(chan error, 1)
-	f := c.group.Raft().LeadershipTransfer()
-	go func() { done <- f.Error() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			c.log.Info("the lead is not handed over", "error", err)
-		}
-	case <-ctx.Done():
-	case <-time.After(handoverTime):
+	ctx, cancel := context.WithTimeout(ctx, handoverTime)
+	defer cancel()
+	if err := group.Settle(ctx, c.group.Raft().LeadershipTransfer()); err != nil {
+		c.log.Info("the lead is not handed over", "error", err)
 	}
 }
 

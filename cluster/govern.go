@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 )
 
@@ -159,17 +160,17 @@ func (d directoryGroup) Servers() (map[string]bool, error) {
 
 // AddNonvoter implements membership.
 func (d directoryGroup) AddNonvoter(ctx context.Context, node string) error {
-	return settle(ctx, d.c.group.Raft().AddNonvoter(raft.ServerID(node), raft.ServerAddress(node), 0, changeTime))
+	return group.Settle(ctx, d.c.group.Raft().AddNonvoter(raft.ServerID(node), raft.ServerAddress(node), 0, changeTime))
 }
 
 // AddVoter implements membership.
 func (d directoryGroup) AddVoter(ctx context.Context, node string) error {
-	return settle(ctx, d.c.group.Raft().AddVoter(raft.ServerID(node), raft.ServerAddress(node), 0, changeTime))
+	return group.Settle(ctx, d.c.group.Raft().AddVoter(raft.ServerID(node), raft.ServerAddress(node), 0, changeTime))
 }
 
 // Remove implements membership.
 func (d directoryGroup) Remove(ctx context.Context, node string) error {
-	return settle(ctx, d.c.group.Raft().RemoveServer(raft.ServerID(node), 0, changeTime))
+	return group.Settle(ctx, d.c.group.Raft().RemoveServer(raft.ServerID(node), 0, changeTime))
 }
 
 // HandOver implements membership.
@@ -182,16 +183,4 @@ func (d directoryGroup) HandOver(ctx context.Context) error {
 func (d directoryGroup) Behind(_ context.Context, _ string, r report) (uint64, error) {
 	now := d.c.group.Applied()
 	return now - min(now, r.Applied), nil
-}
-
-// settle waits for what Raft was asked for. It goes on when ctx ends before.
-func settle(ctx context.Context, f raft.Future) error {
-	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

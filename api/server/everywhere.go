@@ -11,6 +11,7 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/pause"
 )
 
 // everywhere serves CellService for the cells of all nodes: what is asked of a cell goes to the
@@ -188,7 +189,7 @@ func (s *everywhere) after(ctx context.Context, p *passing, err error) step {
 	switch {
 	case isNotFound(err) && p.try == 0 && !p.moved: // nothing was begun: the cell has moved, or ended, since
 		p.moved = true
-	case lost(err) && p.try < p.left && wait(ctx, again[p.try]):
+	case lost(err) && p.try < p.left && pause.For(ctx, again[p.try]):
 		p.before.add(err)
 		p.try++
 	default:
@@ -225,18 +226,6 @@ func isNotFound(err error) bool {
 func lost(err error) bool {
 	var not *unreachedError
 	return errors.As(err, &not) || cell.KindOf(err) == cell.UnknownOutcome
-}
-
-// wait reports whether the context lasted for so long.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 type (

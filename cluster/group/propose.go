@@ -304,9 +304,9 @@ func (g *Group) apply(ctx context.Context, entry []byte) (outcome, error) {
 	return out, out.err
 }
 
-// await waits for Raft's answer, until ctx or the group ends: what Raft has under way when it is shut
-// down may never be answered.
-func (g *Group) await(ctx context.Context, f raft.Future) error {
+// Settle waits until Raft has done what it was asked for, or ctx ends. What Raft has under way when it
+// is shut down may never be answered.
+func Settle(ctx context.Context, f raft.Future) error {
 	done := make(chan error, 1)
 	go func() { done <- f.Error() }()
 	select {
@@ -314,9 +314,15 @@ func (g *Group) await(ctx context.Context, f raft.Future) error {
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-g.life.Done():
-		return ErrClosed
 	}
+}
+
+// await is Settle that ends with the group, too.
+func (g *Group) await(ctx context.Context, f raft.Future) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(g.life, func() { end(ErrClosed) })()
+	return Settle(ctx, f)
 }
 
 // raftError says whether something that Raft refused can have been done.

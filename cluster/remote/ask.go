@@ -7,6 +7,7 @@ import (
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
+	"github.com/pyisolate/pyisolate/internal/pause"
 )
 
 // answerGrace is how much longer than its deadline an answer is waited for: what runs is
@@ -147,7 +148,7 @@ func (l *link) insist(ctx context.Context, env actors.Envelope) actors.Reply {
 		return actors.Reply{Err: err}
 	}
 	a := attempt{patience: patience}
-	pause := tryPause
+	next := tryPause
 	for try := 1; ; try++ {
 		if try == tries {
 			a.patience = 0
@@ -159,10 +160,10 @@ func (l *link) insist(ctx context.Context, env actors.Envelope) actors.Reply {
 		if f.session != "" {
 			a.session = f.session
 		}
-		if try == tries || !rest(ctx, pause) {
+		if try == tries || !pause.For(ctx, next) {
 			return unknown(reply, a, try)
 		}
-		a.patience, pause = a.patience*2, pause*2
+		a.patience, next = a.patience*2, next*2
 	}
 }
 
@@ -211,16 +212,4 @@ func unknown(r actors.Reply, a attempt, try int) actors.Reply {
 		return r
 	}
 	return actors.Reply{Epoch: r.Epoch, Err: cell.Errorf(cell.UnknownOutcome, "sent %d times, and it is not known whether it was done: %v", try, r.Err)}
-}
-
-// rest reports whether a pause is over before the context.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

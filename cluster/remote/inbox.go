@@ -11,6 +11,7 @@ import (
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
+	"github.com/pyisolate/pyisolate/internal/pause"
 )
 
 // inbox is the one process of the actor system that listens. What it is sent it handles at once,
@@ -149,7 +150,7 @@ func (r *Remote) reply(to asker, call uint64, m *envelope.CellReply) {
 		if err == nil {
 			return
 		}
-		if !rest(ctx, replyPause) {
+		if !pause.For(ctx, replyPause) {
 			r.config.Logger.Warn("a node cannot be answered; its connection is ended", "node", to.node, "error", err)
 			r.door.cut(to.node)
 			return

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/internal/pause"
 )
 
 const (
@@ -50,7 +51,7 @@ func (f *Fabric) give(a actors.Address, has directory.Record) {
 
 // giveBack tries until it is done, or the session is not this any more.
 func (f *Fabric) giveBack(has directory.Record) {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for next := firstPause; ; next = min(2*next, lastPause) {
 		ctx, cancel := context.WithTimeout(f.life, 10*time.Second)
 		err := f.release(ctx, has.Cell, has.Owner, has.Epoch)
 		cancel()
@@ -58,21 +59,9 @@ func (f *Fabric) giveBack(has directory.Record) {
 			return
 		}
 		f.logger.Debug("a name is not given back yet", "cell", has.Cell.String(), "error", err)
-		if !rest(f.life, pause) {
+		if !pause.For(f.life, next) {
 			return
 		}
-	}
-}
-
-// rest reports whether ctx lasted for so long.
-func rest(ctx context.Context, pause time.Duration) bool {
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -119,11 +108,11 @@ func (f *Fabric) repent(a actors.Address, request string) {
 	f.spawn(func() {
 		ctx, cancel := context.WithTimeout(f.life, repentWithin)
 		defer cancel()
-		for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		for next := firstPause; ; next = min(2*next, lastPause) {
 			if f.Refresh(ctx) == nil && f.settle(a, request) {
 				return
 			}
-			if !rest(ctx, pause) {
+			if !pause.For(ctx, next) {
 				return // the session's end gives it back, or who wants it next
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/internal/boottime"
+	"github.com/pyisolate/pyisolate/internal/pause"
 )
 
 var (
@@ -97,8 +98,8 @@ func (f *Fabric) overrun(a actors.Address, r directory.Record) {
 // missing ends what this node still has of a cell whose record is gone. That may have been an earlier
 // record of the name: what was agreed when this one was, or later, says so.
 func (f *Fabric) missing(a actors.Address, has directory.Record) {
-	for pause := firstPause; f.Refresh(f.life) != nil; pause = min(2*pause, lastPause) {
-		if !rest(f.life, pause) {
+	for next := firstPause; f.Refresh(f.life) != nil; next = min(2*next, lastPause) {
+		if !pause.For(f.life, next) {
 			return
 		}
 	}
