@@ -16,17 +16,23 @@ import (
 	"github.com/pyisolate/pyisolate/checkpoint"
 )
 
-// tenMiB makes a state of about 10 MiB as programs have it, a third of the objects that it would be
-// of each kind alone: rows, text, instances, and a block of bytes. peers/pickle.py has the same.
-const tenMiB = `
-rows = [{"id": i, "name": f"row {i}", "score": i / 3, "tags": ["a", "b"]} for i in range(48_000)]
-words = {f"word {i}": [f"next {j}" for j in range(i, i + 8)] for i in range(16_000)}
-class P:
-    def __init__(self, i):
-        self.i, self.name, self.at = i, f"p{i}", (i, i)
-ps = [P(i) for i in range(48_000)]
-blob = bytes(range(256)) * 8_192
-`
+// tenMiB is a program that makes a state of about 10 MiB.
+const tenMiB = "state"
+
+// pickled measures what pickle takes for that state: to "dump" it, or to "load" it.
+func pickled(what string) measurement {
+	return func(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, error) {
+		state, err := peerScript(tenMiB)
+		if err != nil {
+			return nil, err
+		}
+		program, err := peerScript("pickle")
+		if err != nil {
+			return nil, err
+		}
+		return b.python(ctx, state+program, n, what)
+	}
+}
 
 // benchCheckpoints opens a node with a cell that has such a state.
 func benchCheckpoints(ctx context.Context, n *benchNode) error {
@@ -34,7 +40,10 @@ func benchCheckpoints(ctx context.Context, n *benchNode) error {
 	if _, err := c.Spawn(ctx, connect.NewRequest(&pb.SpawnRequest{Tenant: "bench", Name: "full", Document: "version: \"1.0\"\nsandboxes:\n  main:\n    mem: 1GiB\n"})); err != nil {
 		return err
 	}
-	_, err := c.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Tenant: "bench", Name: "full", Code: tenMiB}))
+	state, err := peerScript(tenMiB)
+	if err == nil {
+		_, err = c.Exec(ctx, connect.NewRequest(&pb.ExecRequest{Tenant: "bench", Name: "full", Code: state}))
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -15,11 +16,27 @@ var peerScripts embed.FS
 
 // peer runs one of peers/ with the Python being measured.
 func (b *bench) peer(ctx context.Context, script string, n int) ([]float64, error) {
-	source, err := peerScripts.ReadFile("peers/" + script + ".py")
+	source, err := peerScript(script)
 	if err != nil {
 		return nil, err
 	}
-	return samplesOf(exec.CommandContext(ctx, b.dist.Exe, "-I", "-S", "-c", string(source), strconv.Itoa(n)))
+	return b.python(ctx, source, n)
+}
+
+func peerScript(name string) (string, error) {
+	source, err := peerScripts.ReadFile("peers/" + name + ".py")
+	return string(source), err
+}
+
+// errNoPython: the library that is measured has no program to run peers with.
+var errNoPython = errors.New("no python executable beside it")
+
+// python takes n samples by a program in the Python being measured.
+func (b *bench) python(ctx context.Context, source string, n int, args ...string) ([]float64, error) {
+	if b.dist.Exe == "" {
+		return nil, errNoPython
+	}
+	return samplesOf(exec.CommandContext(ctx, b.dist.Exe, append([]string{"-I", "-S", "-c", source, strconv.Itoa(n)}, args...)...))
 }
 
 // samplesOf runs a program that prints one JSON array of numbers.

@@ -85,8 +85,8 @@ var benchRows = []benchRow{
 	{name: "api.json", unit: "us", samples: 5000, measure: apiCall(true), bar: benchBar{p50: 400}},
 	{name: "api.calls", unit: "calls/s", samples: 20, measure: withNode(apiCalls), more: true, bar: benchBar{p50: 8000}},
 	{name: "api.streams", unit: "us", samples: 1000, measure: withNode(apiStreams)},
-	{name: "checkpoint.10m", unit: "ms", samples: 20, measure: withNode(checkpointTen), peer: "pickle and fsync", script: "pickle", bar: benchBar{p50: 80}},
-	{name: "restore.10m", unit: "ms", samples: 20, measure: withNode(restoreTen), peer: "pickle", script: "unpickle", bar: benchBar{p50: 120}},
+	{name: "checkpoint.10m", unit: "ms", samples: 20, measure: withNode(checkpointTen), peer: "pickle and fsync", against: pickled("dump"), bar: benchBar{p50: 80}},
+	{name: "restore.10m", unit: "ms", samples: 20, measure: withNode(restoreTen), peer: "pickle", against: pickled("load"), bar: benchBar{p50: 120}},
 	{name: "checkpoint.seal", unit: "MB/s", samples: 10, measure: sealRow(false, checkpoint.None), peer: "the cipher alone", against: bareSeal(false), more: true, bar: benchBar{p50: 1000}},
 	{name: "checkpoint.open", unit: "MB/s", samples: 10, measure: sealRow(true, checkpoint.None), peer: "the cipher alone", against: bareSeal(true), more: true, bar: benchBar{p50: 1000}},
 }
@@ -184,13 +184,14 @@ func (row benchRow) compare(ctx context.Context, b *bench, r *benchResult) error
 		samples, err = row.against(ctx, b, b.count(n), r)
 	case row.peer == "":
 		return nil
-	case b.dist.Exe == "":
-		r.addNote("no peer: " + b.dist.Lib + " has no python executable beside it")
-		return nil
 	default:
 		samples, err = b.peer(ctx, row.script, b.count(n))
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoPython):
+		r.addNote(fmt.Sprintf("no peer: %s has %v", b.dist.Lib, err))
+		return nil
+	case err != nil:
 		return err
 	}
 	r.PeerP50 = quantile(samples, 0.5)

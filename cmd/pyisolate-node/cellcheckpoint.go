@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -187,19 +186,10 @@ func newCellCheckpoints() *cobra.Command {
 }
 
 func (r *remote) checkpoints(all []*pb.CheckpointInfo) {
-	table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
-	defer func() { _ = table.Flush() }()
-	if !r.asJSON && len(all) > 0 {
-		fmt.Fprintln(table, "ID\tCELL\tEPOCH\tAT\tSIZE\tPOLICY\tFOR")
-	}
-	for _, c := range all {
-		if r.asJSON {
-			r.line(checkpointJSONOf(c))
-			continue
-		}
-		fmt.Fprintf(table, "%.12s\t%s/%s\t%d\t%s\t%s\t%s\t%s\n", c.GetId(), plain(c.GetCell().GetTenant()), plain(c.GetCell().GetName()), c.GetEpoch(),
+	list(r, "ID\tCELL\tEPOCH\tAT\tSIZE\tPOLICY\tFOR", all, checkpointJSONOf, func(c *pb.CheckpointInfo) string {
+		return fmt.Sprintf("%.12s\t%s/%s\t%d\t%s\t%s\t%s\t%s", c.GetId(), plain(c.GetCell().GetTenant()), plain(c.GetCell().GetName()), c.GetEpoch(),
 			c.GetAt().AsTime().Local().Format(time.DateTime), inUnits(c.GetSize()), plain(c.GetPolicy().GetName()), plain(c.GetRecipient()))
-	}
+	})
 }
 
 // inUnits is a size for people.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -220,19 +219,10 @@ func newCellList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
-		defer func() { _ = table.Flush() }()
-		if !r.asJSON && len(answer.Msg.GetReports()) > 0 {
-			fmt.Fprintln(table, "CELL\tSTATE\tBACKEND\tPOLICY\tVERSION\tCPU\tMEMORY\tNODE")
-		}
-		for _, one := range answer.Msg.GetReports() {
-			if r.asJSON {
-				r.line(reportJSONOf(one))
-				continue
-			}
-			fmt.Fprintf(table, "%s/%s\t%s\t%s\t%s\t%d\t%s\t%.1f MiB\t%s\n", one.GetCell().GetTenant(), one.GetCell().GetName(), plain(one.GetState()), plain(one.GetBackend()),
+		list(r, "CELL\tSTATE\tBACKEND\tPOLICY\tVERSION\tCPU\tMEMORY\tNODE", answer.Msg.GetReports(), reportJSONOf, func(one *pb.CellReport) string {
+			return fmt.Sprintf("%s/%s\t%s\t%s\t%s\t%d\t%s\t%.1f MiB\t%s", one.GetCell().GetTenant(), one.GetCell().GetName(), plain(one.GetState()), plain(one.GetBackend()),
 				policyOf(one), one.GetPolicy().GetVersion(), one.GetCpu().AsDuration().Round(time.Millisecond), float64(one.GetMemory())/(1<<20), plain(one.GetNode()))
-		}
+		})
 		r.silent(answer.Msg.GetSilent())
 		return nil
 	})

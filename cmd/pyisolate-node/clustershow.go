@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -38,18 +37,9 @@ func newClusterInvites() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
-		defer func() { _ = table.Flush() }()
-		if !r.asJSON && len(answer.Msg.GetInvitations()) > 0 {
-			fmt.Fprintln(table, "ID\tFOR\tEXPIRES\tJOINED")
-		}
-		for _, v := range answer.Msg.GetInvitations() {
-			if r.asJSON {
-				r.line(invitationJSONOf(v))
-				continue
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", plain(v.GetId()), plain(cmp.Or(v.GetNode(), "any")), when(v.GetExpires()), plain(cmp.Or(v.GetJoined(), "-")))
-		}
+		list(r, "ID\tFOR\tEXPIRES\tJOINED", answer.Msg.GetInvitations(), invitationJSONOf, func(v *pb.Invitation) string {
+			return fmt.Sprintf("%s\t%s\t%s\t%s", plain(v.GetId()), plain(cmp.Or(v.GetNode(), "any")), when(v.GetExpires()), plain(cmp.Or(v.GetJoined(), "-")))
+		})
 		return nil
 	})
 }
@@ -115,20 +105,11 @@ draining. LEASE: cells can run there. What a node says of itself is missing whil
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
-		defer func() { _ = table.Flush() }()
-		if !r.asJSON {
-			fmt.Fprintln(table, "NODE\tSTATE\tROLE\tLEASE\tADDRESS\tCELLS\tPYTHON\tLABELS")
-		}
-		for _, m := range answer.Msg.GetMembers() {
+		list(r, "NODE\tSTATE\tROLE\tLEASE\tADDRESS\tCELLS\tPYTHON\tLABELS", answer.Msg.GetMembers(), memberJSONOf, func(m *pb.Member) string {
 			out := memberJSONOf(m)
-			if r.asJSON {
-				r.line(out)
-				continue
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", plain(out.Name), plain(cmp.Or(out.Closed, out.State)), out.role(), out.runs(), plain(out.Address),
+			return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s", plain(out.Name), plain(cmp.Or(out.Closed, out.State)), out.role(), out.runs(), plain(out.Address),
 				out.Running, out.Cells, plain(cmp.Or(out.Python, "-")), cmp.Or(labels(out.Labels), "-"))
-		}
+		})
 		return nil
 	})
 }

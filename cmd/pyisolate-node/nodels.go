@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -56,19 +55,8 @@ func newNodeList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
-		defer func() { _ = table.Flush() }()
-		if !r.asJSON {
-			fmt.Fprintln(table, "NODE\tSTATE\tVERSION\tUPTIME\tCELLS\tMODE\tPYTHON\tKERNEL\tLABELS\tLACKS")
-		}
-		for _, n := range answer.Msg.GetNodes() {
-			out := nodeJSONOf(n)
-			if r.asJSON {
-				r.line(out)
-				continue
-			}
-			fmt.Fprintln(table, out.row())
-		}
+		list(r, "NODE\tSTATE\tVERSION\tUPTIME\tCELLS\tMODE\tPYTHON\tKERNEL\tLABELS\tLACKS", answer.Msg.GetNodes(), nodeJSONOf,
+			func(n *pb.Node) string { return nodeJSONOf(n).row() })
 		return nil
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -141,19 +140,13 @@ func (r *remote) sources(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
-	defer func() { _ = table.Flush() }()
-	if !r.asJSON && len(answer.Msg.GetSources()) > 0 {
-		fmt.Fprintln(table, "NAME\tEVERY\tLAST OK\tNEXT TRY\tURL\tERROR")
-	}
-	for _, s := range answer.Msg.GetSources() {
-		every := s.GetEvery().AsDuration().String()
-		if r.asJSON {
-			r.line(sourceJSON{s.GetName(), s.GetUrl(), every, hexOf(s.GetSha256()), hexOf(s.GetEd25519Key()), s.GetPrincipal(), momentOf(s.GetLastOk()),
-				momentOf(s.GetLastTry()), momentOf(s.GetNextTry()), s.GetLastError(), s.GetFailures()})
-			continue
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", s.GetName(), every, when(s.GetLastOk()), when(s.GetNextTry()), plain(s.GetUrl()), plain(s.GetLastError()))
-	}
+	list(r, "NAME\tEVERY\tLAST OK\tNEXT TRY\tURL\tERROR", answer.Msg.GetSources(), sourceJSONOf, func(s *pb.Source) string {
+		return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", s.GetName(), s.GetEvery().AsDuration(), when(s.GetLastOk()), when(s.GetNextTry()), plain(s.GetUrl()), plain(s.GetLastError()))
+	})
 	return nil
+}
+
+func sourceJSONOf(s *pb.Source) sourceJSON {
+	return sourceJSON{s.GetName(), s.GetUrl(), s.GetEvery().AsDuration().String(), hexOf(s.GetSha256()), hexOf(s.GetEd25519Key()), s.GetPrincipal(), momentOf(s.GetLastOk()),
+		momentOf(s.GetLastTry()), momentOf(s.GetNextTry()), s.GetLastError(), s.GetFailures()}
 }

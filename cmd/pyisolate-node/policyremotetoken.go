@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -77,19 +76,10 @@ func newTokenList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
-		defer func() { _ = table.Flush() }()
-		if tokens := answer.Msg.GetTokens(); !r.asJSON && len(tokens) > 0 {
-			fmt.Fprintln(table, "ID\tNAME\tROLE\tTENANT\tCREATED\tBY\tEXPIRES\tREVOKED")
-		}
-		for _, t := range answer.Msg.GetTokens() {
-			if r.asJSON {
-				r.line(tokenJSONOf(t))
-				continue
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.GetId(), plain(t.GetName()), t.GetRole(), t.GetTenant(), when(t.GetCreated()),
+		list(r, "ID\tNAME\tROLE\tTENANT\tCREATED\tBY\tEXPIRES\tREVOKED", answer.Msg.GetTokens(), tokenJSONOf, func(t *pb.Token) string {
+			return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", t.GetId(), plain(t.GetName()), t.GetRole(), t.GetTenant(), when(t.GetCreated()),
 				plain(t.GetCreatedBy()), when(t.GetExpires()), when(t.GetRevoked()))
-		}
+		})
 		return nil
 	})
 }

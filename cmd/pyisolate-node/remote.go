@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -183,6 +184,23 @@ func (r *remote) line(v any) {
 		data = []byte(fmt.Sprintf(`{"error":{"kind":"Unknown","message":%q}}`, err))
 	}
 	_, _ = r.out.Write(append(printable(data), '\n'))
+}
+
+// list prints a row for each of all, tabs between its columns, below a head if there are any; or with
+// --json each as a line.
+func list[T, J any](r *remote, head string, all []T, asJSON func(T) J, row func(T) string) {
+	table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
+	defer func() { _ = table.Flush() }()
+	if !r.asJSON && len(all) > 0 {
+		_, _ = fmt.Fprintln(table, head)
+	}
+	for _, one := range all {
+		if r.asJSON {
+			r.line(asJSON(one))
+			continue
+		}
+		_, _ = fmt.Fprintln(table, row(one))
+	}
 }
 
 // rawUsage is of the commands that show what guests say.

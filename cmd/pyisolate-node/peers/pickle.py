@@ -1,26 +1,27 @@
-# pickle: a state of 10 MiB into a file, and on the disk.
+# pickle: a state, which stands before this, into a file, and on the disk; or out of it.
 import gc, json, os, pickle, sys, tempfile, time
 
-rows = [{"id": i, "name": f"row {i}", "score": i / 3, "tags": ["a", "b"]} for i in range(48_000)]
-words = {f"word {i}": [f"next {j}" for j in range(i, i + 8)] for i in range(16_000)}
+
+def dump():
+    with open(path, "wb") as out:
+        pickle.dump((rows, words, ps, blob), out, 5)
+        out.flush()
+        os.fsync(out.fileno())
 
 
-class P:
-    def __init__(self, i):
-        self.i, self.name, self.at = i, f"p{i}", (i, i)
+def load():
+    with open(path, "rb") as source:
+        pickle.load(source)
 
 
-ps = [P(i) for i in range(48_000)]
-blob = bytes(range(256)) * 8_192
-n = int(sys.argv[1])
+n, measured = int(sys.argv[1]), {"dump": dump, "load": load}[sys.argv[2]]
 gc.disable()
 samples = []
 with tempfile.TemporaryDirectory() as where:
-    for i in range(n + 1):
+    path = os.path.join(where, "state")
+    dump()
+    for _ in range(n):
         begun = time.perf_counter()
-        with open(os.path.join(where, "state"), "wb") as out:
-            pickle.dump((rows, words, ps, blob), out, 5)
-            out.flush()
-            os.fsync(out.fileno())
+        measured()
         samples.append((time.perf_counter() - begun) * 1e3)
-print(json.dumps(samples[1:]))
+print(json.dumps(samples))
