@@ -3,7 +3,6 @@ package cluster
 import (
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
@@ -68,7 +67,7 @@ func BenchmarkFailover(b *testing.B) {
 		for i, n := range nodes {
 			if n == leads {
 				await.That(b, "it has ended", func() bool { return n.wire.Stats().Open == 0 })
-				time.Sleep(2 * testTTL)
+				await.That(b, "its session is over", func() bool { return leader(b, nodes).Group().Sessions()[n.name] == 0 })
 				nodes[i] = n.again()
 			}
 		}
