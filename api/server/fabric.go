@@ -9,8 +9,8 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/schedule"
 )
 
-// Fabric is the cluster that a node's cells are of: which node has a cell, which is to have a new
-// one, and whether this one may run any. Its methods may be called from any goroutine; those without a
+// Fabric is the cluster that a node's cells are of: which node has a cell, and which is to have a
+// new one. Its methods may be called from any goroutine; those without a
 // context must not block. Errors are of package cell's vocabulary, or fault.ErrUnavailable.
 type Fabric interface {
 	// Self is the name of this node.
@@ -31,8 +31,6 @@ type Fabric interface {
 	Claim(ctx context.Context, a actors.Address, request, policy string, version uint64) (Place, error)
 	// Restart gives the incarnation after the one of that epoch, of a cell of this node, its own.
 	Restart(ctx context.Context, a actors.Address, epoch uint64) (next uint64, err error)
-	// Valid says why this node may run nothing now, or nil.
-	Valid() error
 	// HTTP carries requests to the API of another node, as that of Server.ServeNodes. An error that
 	// is fault.ErrUnavailable says that the request was not sent.
 	HTTP(node string) http.RoundTripper

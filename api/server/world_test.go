@@ -121,7 +121,6 @@ type fabric struct {
 var _ server.Fabric = (*fabric)(nil)
 
 func (f *fabric) Self() string     { return f.self }
-func (f *fabric) Valid() error     { return nil }
 func (f *fabric) Lost() []*pb.Node { return []*pb.Node{{Id: "n9", State: "lost"}} }
 
 func (f *fabric) Refresh(context.Context) error {
