@@ -95,7 +95,8 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 	place, known := s.fabric.Find(k.address())
 	own, none := s.book.find(k)
 	here := none == nil
-	if !known || place.Node == s.fabric.Self() && (!here || own.isFinal()) { // the cell may be so new that this node has not heard of it
+	// The cell may be so new that this node has not heard of it, only of an earlier one of its name.
+	if stale := place.Node == "" || place.Node == s.fabric.Self(); !known || stale && (!here || own.isFinal()) {
 		switch err := s.fabric.Refresh(ctx); {
 		case err == nil:
 			place, known = s.fabric.Find(k.address())

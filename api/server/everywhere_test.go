@@ -25,6 +25,21 @@ func spawnOn(tb testing.TB, by *node, at, name string) *pb.CellReport {
 	return answer.Msg.GetReport()
 }
 
+// A cell that was lost with its node, and started again since, is found by who has heard of the first
+// alone.
+func TestStartedAgainSinceItWasLost(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	n1, f1 := w.join(t, "n1")
+	w.join(t, "n2")
+	spawnOn(t, n1, "n2", "c")
+	f1.mourn("c", "n2")
+	must(t, n1.exec(ctx, "c", "post 1"))
+	f1.mourn("c", "n2")
+	if _, err := n1.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: "c"})); err != nil {
+		t.Error(err)
+	}
+}
+
 // Any node answers for a cell, whichever has it.
 func TestAnyNodeAnswers(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()

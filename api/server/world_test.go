@@ -139,6 +139,14 @@ func (f *fabric) believe(name, node string) {
 	f.believed = map[actors.Address]server.Place{a: {Address: a, Node: node, Session: 1}}
 }
 
+// mourn has it take a cell to have been lost with a node.
+func (f *fabric) mourn(name, node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := actors.Address{Tenant: "default", Name: name}
+	f.believed = map[actors.Address]server.Place{a: {Address: a, Lost: node}}
+}
+
 func (f *fabric) Find(a actors.Address) (server.Place, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -169,13 +169,28 @@ type hanging struct {
 	names  sync.Map
 	hung   atomic.Int32 // look-ups that do
 	lookUp func(name string)
+
+	mu     sync.Mutex
+	counts map[string]int // of look-ups, by name
+}
+
+// count counts one look-up of a name in, and returns how many there were.
+func (h *hanging) count(name string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.counts == nil {
+		h.counts = map[string]int{}
+	}
+	h.counts[name]++
+	return h.counts[name]
 }
 
 func (h *hanging) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	if h.lookUp != nil {
 		h.lookUp(host)
 	}
-	if _, is := h.names.Load(host); is {
+	after, is := h.names.Load(host)
+	if rounds := h.count(host); is && rounds > after.(int) {
 		h.hung.Add(1)
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -183,9 +198,16 @@ func (h *hanging) LookupNetIP(ctx context.Context, network, host string) ([]neti
 	return h.zone.LookupNetIP(ctx, network, host)
 }
 
+// hang has names hang from the next round on: of one that is half done fewer would than may.
 func (h *hanging) hang(names []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rounds := 0
 	for _, name := range names {
-		h.names.Store(name, true)
+		rounds = max(rounds, h.counts[name])
+	}
+	for _, name := range names {
+		h.names.Store(name, rounds)
 	}
 }
 
