@@ -193,3 +193,8 @@ func (s *cells) checkpointTo(i checkpoint.Info) *pb.CheckpointInfo {
 func (*cells) Migrate(context.Context, *connect.Request[pb.MigrateRequest], *connect.ServerStream[pb.MigrateResponse]) error {
 	return errNoMigration
 }
+
+// AbortMigration implements the call.
+func (*cells) AbortMigration(context.Context, *connect.Request[pb.AbortMigrationRequest]) (*connect.Response[pb.AbortMigrationResponse], error) {
+	return nil, errNoMigration
+}

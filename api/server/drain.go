@@ -184,3 +184,8 @@ func cannotMove(cells []*entry, so string) error {
 	return &fault.Hinted{Err: cell.Errorf(cell.NotCheckpointable, "the node has cells that cannot move: %s; %s", strings.Join(names, ", "), so),
 		Hint: "close them, or have them closed with --close-cells"}
 }
+
+// Rebalance implements the call.
+func (s *clusters) Rebalance(context.Context, *connect.Request[pb.RebalanceRequest]) (*connect.Response[pb.RebalanceResponse], error) {
+	return nil, errNoMigration
+}

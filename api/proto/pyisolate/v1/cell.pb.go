@@ -384,10 +384,13 @@ func (x *SpawnRequest) GetCheckpoint() *CheckpointPolicy {
 // CheckpointPolicy says when a cell is checkpointed beside requests for it. Nothing is checkpointed
 // in which nothing has run since the last time.
 type CheckpointPolicy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Every         *durationpb.Duration   `protobuf:"bytes,1,opt,name=every,proto3" json:"every,omitempty"`                                 // at least 1 s; unset: not by time
-	Messages      uint64                 `protobuf:"varint,2,opt,name=messages,proto3" json:"messages,omitempty"`                          // after so many Exec, Call and Send; 0: not by their number
-	BeforeDrain   bool                   `protobuf:"varint,3,opt,name=before_drain,json=beforeDrain,proto3" json:"before_drain,omitempty"` // when its node ends, after all that was under way
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Every       *durationpb.Duration   `protobuf:"bytes,1,opt,name=every,proto3" json:"every,omitempty"`                                 // at least 1 s; unset: not by time
+	Messages    uint64                 `protobuf:"varint,2,opt,name=messages,proto3" json:"messages,omitempty"`                          // after so many Exec, Call and Send; 0: not by their number
+	BeforeDrain bool                   `protobuf:"varint,3,opt,name=before_drain,json=beforeDrain,proto3" json:"before_drain,omitempty"` // when its node ends, after all that was under way
+	// How many other nodes get a copy of each checkpoint, at most 5. When its node is lost, one of them
+	// goes on with the newest; what happened since is lost. 0: none does.
+	Replicas      uint32 `protobuf:"varint,4,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -441,6 +444,13 @@ func (x *CheckpointPolicy) GetBeforeDrain() bool {
 		return x.BeforeDrain
 	}
 	return false
+}
+
+func (x *CheckpointPolicy) GetReplicas() uint32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
 }
 
 // Placement says on which node of a cluster a cell is to start. A node by itself has to be it.
@@ -3606,11 +3616,12 @@ func (x *MigrateRequest) GetId() string {
 
 type MigrateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Phase         string                 `protobuf:"bytes,1,opt,name=phase,proto3" json:"phase,omitempty"`    // "prepare", "freeze", "copy", "activate", "collect" or "abort"
+	Phase         string                 `protobuf:"bytes,1,opt,name=phase,proto3" json:"phase,omitempty"`    // "prepare", "freeze", "copy", "activate", "collect", "done" or "abort"
 	Copied        int64                  `protobuf:"varint,2,opt,name=copied,proto3" json:"copied,omitempty"` // bytes, of
-	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
-	Paused        *durationpb.Duration   `protobuf:"bytes,4,opt,name=paused,proto3" json:"paused,omitempty"` // so far
-	Epoch         uint64                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`     // 0: not known yet
+	Paused        *durationpb.Duration   `protobuf:"bytes,4,opt,name=paused,proto3" json:"paused,omitempty"`  // so far
+	Epoch         uint64                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`   // of the cell now
+	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`      // that has it now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3680,6 +3691,194 @@ func (x *MigrateResponse) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *MigrateResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type AbortMigrationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"` // only the cell of this id
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbortMigrationRequest) Reset() {
+	*x = AbortMigrationRequest{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbortMigrationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbortMigrationRequest) ProtoMessage() {}
+
+func (x *AbortMigrationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbortMigrationRequest.ProtoReflect.Descriptor instead.
+func (*AbortMigrationRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *AbortMigrationRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *AbortMigrationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AbortMigrationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type AbortMigrationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbortMigrationResponse) Reset() {
+	*x = AbortMigrationResponse{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbortMigrationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbortMigrationResponse) ProtoMessage() {}
+
+func (x *AbortMigrationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbortMigrationResponse.ProtoReflect.Descriptor instead.
+func (*AbortMigrationResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{55}
+}
+
+// Migration is a move of a cell that is under way.
+type Migration struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	To            string                 `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`          // the node
+	Phase         string                 `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`    // as MigrateResponse has it
+	Copied        int64                  `protobuf:"varint,3,opt,name=copied,proto3" json:"copied,omitempty"` // bytes, of
+	Size          int64                  `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	Began         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=began,proto3" json:"began,omitempty"`
+	Paused        *durationpb.Duration   `protobuf:"bytes,6,opt,name=paused,proto3" json:"paused,omitempty"` // so far
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Migration) Reset() {
+	*x = Migration{}
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Migration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Migration) ProtoMessage() {}
+
+func (x *Migration) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Migration.ProtoReflect.Descriptor instead.
+func (*Migration) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *Migration) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Migration) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *Migration) GetCopied() int64 {
+	if x != nil {
+		return x.Copied
+	}
+	return 0
+}
+
+func (x *Migration) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Migration) GetBegan() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Began
+	}
+	return nil
+}
+
+func (x *Migration) GetPaused() *durationpb.Duration {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
 // CellReport is a cell seen from outside.
 type CellReport struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -3687,7 +3886,8 @@ type CellReport struct {
 	Id      string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // of the cell from its spawn to its close, through restarts; no other ever has it
 	Backend string                 `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
 	// starting, running, restarting, quarantined, closed, killed or crashed; of a cell on another
-	// node that does not answer: unknown, and lost when that node is gone
+	// node that does not answer: unknown, and lost when that node is gone, or suspended when it can
+	// be restored from a checkpoint that is left
 	State      string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	Busy       bool                   `protobuf:"varint,5,opt,name=busy,proto3" json:"busy,omitempty"`
 	Reason     string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"` // why it ended
@@ -3702,19 +3902,20 @@ type CellReport struct {
 	Policy     *PolicyState           `protobuf:"bytes,15,opt,name=policy,proto3" json:"policy,omitempty"`
 	Layers     []*Layer               `protobuf:"bytes,16,rep,name=layers,proto3" json:"layers,omitempty"` // the kernel's, around the cell
 	// What the policy asks for and no layer of this kernel holds.
-	Unheld        []string `protobuf:"bytes,17,rep,name=unheld,proto3" json:"unheld,omitempty"`
-	Epoch         uint64   `protobuf:"varint,18,opt,name=epoch,proto3" json:"epoch,omitempty"`       // of the incarnation, from 1
-	Restarts      uint32   `protobuf:"varint,19,opt,name=restarts,proto3" json:"restarts,omitempty"` // of it, so far
-	Node          string   `protobuf:"bytes,20,opt,name=node,proto3" json:"node,omitempty"`          // where it runs
-	Topics        []string `protobuf:"bytes,21,rep,name=topics,proto3" json:"topics,omitempty"`      // that it hears
-	Limits        *Limits  `protobuf:"bytes,22,opt,name=limits,proto3" json:"limits,omitempty"`
+	Unheld        []string   `protobuf:"bytes,17,rep,name=unheld,proto3" json:"unheld,omitempty"`
+	Epoch         uint64     `protobuf:"varint,18,opt,name=epoch,proto3" json:"epoch,omitempty"`       // of the incarnation, from 1
+	Restarts      uint32     `protobuf:"varint,19,opt,name=restarts,proto3" json:"restarts,omitempty"` // of it, so far
+	Node          string     `protobuf:"bytes,20,opt,name=node,proto3" json:"node,omitempty"`          // where it runs
+	Topics        []string   `protobuf:"bytes,21,rep,name=topics,proto3" json:"topics,omitempty"`      // that it hears
+	Limits        *Limits    `protobuf:"bytes,22,opt,name=limits,proto3" json:"limits,omitempty"`
+	Migration     *Migration `protobuf:"bytes,23,opt,name=migration,proto3" json:"migration,omitempty"` // unset: it is not being moved
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CellReport) Reset() {
 	*x = CellReport{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[54]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3726,7 +3927,7 @@ func (x *CellReport) String() string {
 func (*CellReport) ProtoMessage() {}
 
 func (x *CellReport) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[54]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3739,7 +3940,7 @@ func (x *CellReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellReport.ProtoReflect.Descriptor instead.
 func (*CellReport) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{54}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CellReport) GetCell() *CellRef {
@@ -3896,6 +4097,13 @@ func (x *CellReport) GetLimits() *Limits {
 	return nil
 }
 
+func (x *CellReport) GetMigration() *Migration {
+	if x != nil {
+		return x.Migration
+	}
+	return nil
+}
+
 // PolicyState is what a cell is confined by now.
 type PolicyState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3915,7 +4123,7 @@ type PolicyState struct {
 
 func (x *PolicyState) Reset() {
 	*x = PolicyState{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[55]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3927,7 +4135,7 @@ func (x *PolicyState) String() string {
 func (*PolicyState) ProtoMessage() {}
 
 func (x *PolicyState) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[55]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3940,7 +4148,7 @@ func (x *PolicyState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyState.ProtoReflect.Descriptor instead.
 func (*PolicyState) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{55}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PolicyState) GetRef() *PolicyRef {
@@ -4026,7 +4234,7 @@ type Layer struct {
 
 func (x *Layer) Reset() {
 	*x = Layer{}
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[56]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4038,7 +4246,7 @@ func (x *Layer) String() string {
 func (*Layer) ProtoMessage() {}
 
 func (x *Layer) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_cell_proto_msgTypes[56]
+	mi := &file_pyisolate_v1_cell_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4051,7 +4259,7 @@ func (x *Layer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layer.ProtoReflect.Descriptor instead.
 func (*Layer) Descriptor() ([]byte, []int) {
-	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{56}
+	return file_pyisolate_v1_cell_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Layer) GetName() string {
@@ -4114,11 +4322,12 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\tplacement\x18\v \x01(\v2\x17.pyisolate.v1.PlacementR\tplacement\x12>\n" +
 	"\n" +
 	"checkpoint\x18\f \x01(\v2\x1e.pyisolate.v1.CheckpointPolicyR\n" +
-	"checkpoint\"\x82\x01\n" +
+	"checkpoint\"\x9e\x01\n" +
 	"\x10CheckpointPolicy\x12/\n" +
 	"\x05every\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05every\x12\x1a\n" +
 	"\bmessages\x18\x02 \x01(\x04R\bmessages\x12!\n" +
-	"\fbefore_drain\x18\x03 \x01(\bR\vbeforeDrain\"\xcb\x01\n" +
+	"\fbefore_drain\x18\x03 \x01(\bR\vbeforeDrain\x12\x1a\n" +
+	"\breplicas\x18\x04 \x01(\rR\breplicas\"\xcb\x01\n" +
 	"\tPlacement\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12;\n" +
 	"\x06labels\x18\x02 \x03(\v2#.pyisolate.v1.Placement.LabelsEntryR\x06labels\x12\x1a\n" +
@@ -4354,13 +4563,26 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tR\trequestId\x12\x0e\n" +
-	"\x02id\x18\x05 \x01(\tR\x02id\"\x9c\x01\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\"\xb0\x01\n" +
 	"\x0fMigrateResponse\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x12\x16\n" +
 	"\x06copied\x18\x02 \x01(\x03R\x06copied\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x03R\x04size\x121\n" +
 	"\x06paused\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06paused\x12\x14\n" +
-	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\"\x9f\x05\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\"S\n" +
+	"\x15AbortMigrationRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\x18\n" +
+	"\x16AbortMigrationResponse\"\xc2\x01\n" +
+	"\tMigration\x12\x0e\n" +
+	"\x02to\x18\x01 \x01(\tR\x02to\x12\x14\n" +
+	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x16\n" +
+	"\x06copied\x18\x03 \x01(\x03R\x06copied\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x03R\x04size\x120\n" +
+	"\x05began\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05began\x121\n" +
+	"\x06paused\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06paused\"\xd6\x05\n" +
 	"\n" +
 	"CellReport\x12)\n" +
 	"\x04cell\x18\x01 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x12\x0e\n" +
@@ -4386,7 +4608,8 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\brestarts\x18\x13 \x01(\rR\brestarts\x12\x12\n" +
 	"\x04node\x18\x14 \x01(\tR\x04node\x12\x16\n" +
 	"\x06topics\x18\x15 \x03(\tR\x06topics\x12,\n" +
-	"\x06limits\x18\x16 \x01(\v2\x14.pyisolate.v1.LimitsR\x06limits\"\xb5\x02\n" +
+	"\x06limits\x18\x16 \x01(\v2\x14.pyisolate.v1.LimitsR\x06limits\x125\n" +
+	"\tmigration\x18\x17 \x01(\v2\x17.pyisolate.v1.MigrationR\tmigration\"\xb5\x02\n" +
 	"\vPolicyState\x12)\n" +
 	"\x03ref\x18\x01 \x01(\v2\x17.pyisolate.v1.PolicyRefR\x03ref\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x12\n" +
@@ -4405,7 +4628,7 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x1a\n" +
 	"\bevidence\x18\x03 \x01(\tR\bevidence\x12\x12\n" +
-	"\x04gaps\x18\x04 \x03(\tR\x04gaps2\xb0\f\n" +
+	"\x04gaps\x18\x04 \x03(\tR\x04gaps2\x8d\r\n" +
 	"\vCellService\x12@\n" +
 	"\x05Spawn\x12\x1a.pyisolate.v1.SpawnRequest\x1a\x1b.pyisolate.v1.SpawnResponse\x12=\n" +
 	"\x04Exec\x12\x19.pyisolate.v1.ExecRequest\x1a\x1a.pyisolate.v1.ExecResponse\x12=\n" +
@@ -4429,7 +4652,8 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x10ExportCheckpoint\x12%.pyisolate.v1.ExportCheckpointRequest\x1a&.pyisolate.v1.ExportCheckpointResponse0\x01\x12c\n" +
 	"\x10ImportCheckpoint\x12%.pyisolate.v1.ImportCheckpointRequest\x1a&.pyisolate.v1.ImportCheckpointResponse(\x01\x12F\n" +
 	"\aRestore\x12\x1c.pyisolate.v1.RestoreRequest\x1a\x1d.pyisolate.v1.RestoreResponse\x12H\n" +
-	"\aMigrate\x12\x1c.pyisolate.v1.MigrateRequest\x1a\x1d.pyisolate.v1.MigrateResponse0\x01BCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
+	"\aMigrate\x12\x1c.pyisolate.v1.MigrateRequest\x1a\x1d.pyisolate.v1.MigrateResponse0\x01\x12[\n" +
+	"\x0eAbortMigration\x12#.pyisolate.v1.AbortMigrationRequest\x1a$.pyisolate.v1.AbortMigrationResponseBCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
 
 var (
 	file_pyisolate_v1_cell_proto_rawDescOnce sync.Once
@@ -4443,7 +4667,7 @@ func file_pyisolate_v1_cell_proto_rawDescGZIP() []byte {
 	return file_pyisolate_v1_cell_proto_rawDescData
 }
 
-var file_pyisolate_v1_cell_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_pyisolate_v1_cell_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_pyisolate_v1_cell_proto_goTypes = []any{
 	(*CellRef)(nil),                  // 0: pyisolate.v1.CellRef
 	(*PolicyRef)(nil),                // 1: pyisolate.v1.PolicyRef
@@ -4499,16 +4723,19 @@ var file_pyisolate_v1_cell_proto_goTypes = []any{
 	(*RestoreResponse)(nil),          // 51: pyisolate.v1.RestoreResponse
 	(*MigrateRequest)(nil),           // 52: pyisolate.v1.MigrateRequest
 	(*MigrateResponse)(nil),          // 53: pyisolate.v1.MigrateResponse
-	(*CellReport)(nil),               // 54: pyisolate.v1.CellReport
-	(*PolicyState)(nil),              // 55: pyisolate.v1.PolicyState
-	(*Layer)(nil),                    // 56: pyisolate.v1.Layer
-	nil,                              // 57: pyisolate.v1.Placement.LabelsEntry
-	nil,                              // 58: pyisolate.v1.Metric.TagsEntry
-	nil,                              // 59: pyisolate.v1.StatsResponse.StatesEntry
-	(*durationpb.Duration)(nil),      // 60: google.protobuf.Duration
-	(*ErrorDetail)(nil),              // 61: pyisolate.v1.ErrorDetail
-	(*Denial)(nil),                   // 62: pyisolate.v1.Denial
-	(*timestamppb.Timestamp)(nil),    // 63: google.protobuf.Timestamp
+	(*AbortMigrationRequest)(nil),    // 54: pyisolate.v1.AbortMigrationRequest
+	(*AbortMigrationResponse)(nil),   // 55: pyisolate.v1.AbortMigrationResponse
+	(*Migration)(nil),                // 56: pyisolate.v1.Migration
+	(*CellReport)(nil),               // 57: pyisolate.v1.CellReport
+	(*PolicyState)(nil),              // 58: pyisolate.v1.PolicyState
+	(*Layer)(nil),                    // 59: pyisolate.v1.Layer
+	nil,                              // 60: pyisolate.v1.Placement.LabelsEntry
+	nil,                              // 61: pyisolate.v1.Metric.TagsEntry
+	nil,                              // 62: pyisolate.v1.StatsResponse.StatesEntry
+	(*durationpb.Duration)(nil),      // 63: google.protobuf.Duration
+	(*ErrorDetail)(nil),              // 64: pyisolate.v1.ErrorDetail
+	(*Denial)(nil),                   // 65: pyisolate.v1.Denial
+	(*timestamppb.Timestamp)(nil),    // 66: google.protobuf.Timestamp
 }
 var file_pyisolate_v1_cell_proto_depIdxs = []int32{
 	1,  // 0: pyisolate.v1.SpawnRequest.policy:type_name -> pyisolate.v1.PolicyRef
@@ -4516,100 +4743,105 @@ var file_pyisolate_v1_cell_proto_depIdxs = []int32{
 	8,  // 2: pyisolate.v1.SpawnRequest.restart:type_name -> pyisolate.v1.Restart
 	5,  // 3: pyisolate.v1.SpawnRequest.placement:type_name -> pyisolate.v1.Placement
 	4,  // 4: pyisolate.v1.SpawnRequest.checkpoint:type_name -> pyisolate.v1.CheckpointPolicy
-	60, // 5: pyisolate.v1.CheckpointPolicy.every:type_name -> google.protobuf.Duration
-	57, // 6: pyisolate.v1.Placement.labels:type_name -> pyisolate.v1.Placement.LabelsEntry
+	63, // 5: pyisolate.v1.CheckpointPolicy.every:type_name -> google.protobuf.Duration
+	60, // 6: pyisolate.v1.Placement.labels:type_name -> pyisolate.v1.Placement.LabelsEntry
 	0,  // 7: pyisolate.v1.SpawnResponse.cell:type_name -> pyisolate.v1.CellRef
-	54, // 8: pyisolate.v1.SpawnResponse.report:type_name -> pyisolate.v1.CellReport
-	60, // 9: pyisolate.v1.Limits.cpu:type_name -> google.protobuf.Duration
-	60, // 10: pyisolate.v1.Limits.wall:type_name -> google.protobuf.Duration
+	57, // 8: pyisolate.v1.SpawnResponse.report:type_name -> pyisolate.v1.CellReport
+	63, // 9: pyisolate.v1.Limits.cpu:type_name -> google.protobuf.Duration
+	63, // 10: pyisolate.v1.Limits.wall:type_name -> google.protobuf.Duration
 	2,  // 11: pyisolate.v1.CallResponse.value:type_name -> pyisolate.v1.Value
 	2,  // 12: pyisolate.v1.SendRequest.value:type_name -> pyisolate.v1.Value
 	2,  // 13: pyisolate.v1.PublishRequest.value:type_name -> pyisolate.v1.Value
 	17, // 14: pyisolate.v1.PublishResponse.refused:type_name -> pyisolate.v1.Refusal
 	0,  // 15: pyisolate.v1.Refusal.cell:type_name -> pyisolate.v1.CellRef
-	61, // 16: pyisolate.v1.Refusal.error:type_name -> pyisolate.v1.ErrorDetail
-	60, // 17: pyisolate.v1.RecvRequest.wait:type_name -> google.protobuf.Duration
+	64, // 16: pyisolate.v1.Refusal.error:type_name -> pyisolate.v1.ErrorDetail
+	63, // 17: pyisolate.v1.RecvRequest.wait:type_name -> google.protobuf.Duration
 	20, // 18: pyisolate.v1.RecvResponse.items:type_name -> pyisolate.v1.Item
 	2,  // 19: pyisolate.v1.Item.post:type_name -> pyisolate.v1.Value
-	61, // 20: pyisolate.v1.Item.error:type_name -> pyisolate.v1.ErrorDetail
+	64, // 20: pyisolate.v1.Item.error:type_name -> pyisolate.v1.ErrorDetail
 	2,  // 21: pyisolate.v1.StreamResponse.post:type_name -> pyisolate.v1.Value
-	61, // 22: pyisolate.v1.StreamResponse.error:type_name -> pyisolate.v1.ErrorDetail
+	64, // 22: pyisolate.v1.StreamResponse.error:type_name -> pyisolate.v1.ErrorDetail
 	25, // 23: pyisolate.v1.StreamResponse.log:type_name -> pyisolate.v1.Log
 	26, // 24: pyisolate.v1.StreamResponse.metric:type_name -> pyisolate.v1.Metric
-	62, // 25: pyisolate.v1.StreamResponse.denial:type_name -> pyisolate.v1.Denial
+	65, // 25: pyisolate.v1.StreamResponse.denial:type_name -> pyisolate.v1.Denial
 	25, // 26: pyisolate.v1.LogsResponse.log:type_name -> pyisolate.v1.Log
 	26, // 27: pyisolate.v1.LogsResponse.metric:type_name -> pyisolate.v1.Metric
-	62, // 28: pyisolate.v1.LogsResponse.denial:type_name -> pyisolate.v1.Denial
-	63, // 29: pyisolate.v1.Log.at:type_name -> google.protobuf.Timestamp
-	58, // 30: pyisolate.v1.Metric.tags:type_name -> pyisolate.v1.Metric.TagsEntry
-	63, // 31: pyisolate.v1.Metric.at:type_name -> google.protobuf.Timestamp
-	54, // 32: pyisolate.v1.InspectResponse.report:type_name -> pyisolate.v1.CellReport
-	54, // 33: pyisolate.v1.ListCellsResponse.reports:type_name -> pyisolate.v1.CellReport
-	59, // 34: pyisolate.v1.StatsResponse.states:type_name -> pyisolate.v1.StatsResponse.StatesEntry
-	60, // 35: pyisolate.v1.StatsResponse.cpu:type_name -> google.protobuf.Duration
+	65, // 28: pyisolate.v1.LogsResponse.denial:type_name -> pyisolate.v1.Denial
+	66, // 29: pyisolate.v1.Log.at:type_name -> google.protobuf.Timestamp
+	61, // 30: pyisolate.v1.Metric.tags:type_name -> pyisolate.v1.Metric.TagsEntry
+	66, // 31: pyisolate.v1.Metric.at:type_name -> google.protobuf.Timestamp
+	57, // 32: pyisolate.v1.InspectResponse.report:type_name -> pyisolate.v1.CellReport
+	57, // 33: pyisolate.v1.ListCellsResponse.reports:type_name -> pyisolate.v1.CellReport
+	62, // 34: pyisolate.v1.StatsResponse.states:type_name -> pyisolate.v1.StatsResponse.StatesEntry
+	63, // 35: pyisolate.v1.StatsResponse.cpu:type_name -> google.protobuf.Duration
 	41, // 36: pyisolate.v1.CheckpointResponse.checkpoint:type_name -> pyisolate.v1.CheckpointInfo
 	0,  // 37: pyisolate.v1.CheckpointInfo.cell:type_name -> pyisolate.v1.CellRef
-	63, // 38: pyisolate.v1.CheckpointInfo.at:type_name -> google.protobuf.Timestamp
+	66, // 38: pyisolate.v1.CheckpointInfo.at:type_name -> google.protobuf.Timestamp
 	1,  // 39: pyisolate.v1.CheckpointInfo.policy:type_name -> pyisolate.v1.PolicyRef
 	41, // 40: pyisolate.v1.ListCheckpointsResponse.checkpoints:type_name -> pyisolate.v1.CheckpointInfo
 	41, // 41: pyisolate.v1.ImportCheckpointResponse.checkpoint:type_name -> pyisolate.v1.CheckpointInfo
 	0,  // 42: pyisolate.v1.RestoreResponse.cell:type_name -> pyisolate.v1.CellRef
-	54, // 43: pyisolate.v1.RestoreResponse.report:type_name -> pyisolate.v1.CellReport
-	60, // 44: pyisolate.v1.MigrateResponse.paused:type_name -> google.protobuf.Duration
-	0,  // 45: pyisolate.v1.CellReport.cell:type_name -> pyisolate.v1.CellRef
-	63, // 46: pyisolate.v1.CellReport.started:type_name -> google.protobuf.Timestamp
-	60, // 47: pyisolate.v1.CellReport.cpu:type_name -> google.protobuf.Duration
-	55, // 48: pyisolate.v1.CellReport.policy:type_name -> pyisolate.v1.PolicyState
-	56, // 49: pyisolate.v1.CellReport.layers:type_name -> pyisolate.v1.Layer
-	7,  // 50: pyisolate.v1.CellReport.limits:type_name -> pyisolate.v1.Limits
-	1,  // 51: pyisolate.v1.PolicyState.ref:type_name -> pyisolate.v1.PolicyRef
-	3,  // 52: pyisolate.v1.CellService.Spawn:input_type -> pyisolate.v1.SpawnRequest
-	9,  // 53: pyisolate.v1.CellService.Exec:input_type -> pyisolate.v1.ExecRequest
-	11, // 54: pyisolate.v1.CellService.Call:input_type -> pyisolate.v1.CallRequest
-	13, // 55: pyisolate.v1.CellService.Send:input_type -> pyisolate.v1.SendRequest
-	15, // 56: pyisolate.v1.CellService.Publish:input_type -> pyisolate.v1.PublishRequest
-	18, // 57: pyisolate.v1.CellService.Recv:input_type -> pyisolate.v1.RecvRequest
-	21, // 58: pyisolate.v1.CellService.Stream:input_type -> pyisolate.v1.StreamRequest
-	23, // 59: pyisolate.v1.CellService.Logs:input_type -> pyisolate.v1.LogsRequest
-	27, // 60: pyisolate.v1.CellService.Inspect:input_type -> pyisolate.v1.InspectRequest
-	29, // 61: pyisolate.v1.CellService.List:input_type -> pyisolate.v1.ListCellsRequest
-	31, // 62: pyisolate.v1.CellService.Stats:input_type -> pyisolate.v1.StatsRequest
-	33, // 63: pyisolate.v1.CellService.Quarantine:input_type -> pyisolate.v1.QuarantineRequest
-	35, // 64: pyisolate.v1.CellService.Kill:input_type -> pyisolate.v1.KillRequest
-	37, // 65: pyisolate.v1.CellService.Close:input_type -> pyisolate.v1.CloseRequest
-	39, // 66: pyisolate.v1.CellService.Checkpoint:input_type -> pyisolate.v1.CheckpointRequest
-	42, // 67: pyisolate.v1.CellService.ListCheckpoints:input_type -> pyisolate.v1.ListCheckpointsRequest
-	44, // 68: pyisolate.v1.CellService.DeleteCheckpoint:input_type -> pyisolate.v1.DeleteCheckpointRequest
-	46, // 69: pyisolate.v1.CellService.ExportCheckpoint:input_type -> pyisolate.v1.ExportCheckpointRequest
-	48, // 70: pyisolate.v1.CellService.ImportCheckpoint:input_type -> pyisolate.v1.ImportCheckpointRequest
-	50, // 71: pyisolate.v1.CellService.Restore:input_type -> pyisolate.v1.RestoreRequest
-	52, // 72: pyisolate.v1.CellService.Migrate:input_type -> pyisolate.v1.MigrateRequest
-	6,  // 73: pyisolate.v1.CellService.Spawn:output_type -> pyisolate.v1.SpawnResponse
-	10, // 74: pyisolate.v1.CellService.Exec:output_type -> pyisolate.v1.ExecResponse
-	12, // 75: pyisolate.v1.CellService.Call:output_type -> pyisolate.v1.CallResponse
-	14, // 76: pyisolate.v1.CellService.Send:output_type -> pyisolate.v1.SendResponse
-	16, // 77: pyisolate.v1.CellService.Publish:output_type -> pyisolate.v1.PublishResponse
-	19, // 78: pyisolate.v1.CellService.Recv:output_type -> pyisolate.v1.RecvResponse
-	22, // 79: pyisolate.v1.CellService.Stream:output_type -> pyisolate.v1.StreamResponse
-	24, // 80: pyisolate.v1.CellService.Logs:output_type -> pyisolate.v1.LogsResponse
-	28, // 81: pyisolate.v1.CellService.Inspect:output_type -> pyisolate.v1.InspectResponse
-	30, // 82: pyisolate.v1.CellService.List:output_type -> pyisolate.v1.ListCellsResponse
-	32, // 83: pyisolate.v1.CellService.Stats:output_type -> pyisolate.v1.StatsResponse
-	34, // 84: pyisolate.v1.CellService.Quarantine:output_type -> pyisolate.v1.QuarantineResponse
-	36, // 85: pyisolate.v1.CellService.Kill:output_type -> pyisolate.v1.KillResponse
-	38, // 86: pyisolate.v1.CellService.Close:output_type -> pyisolate.v1.CloseResponse
-	40, // 87: pyisolate.v1.CellService.Checkpoint:output_type -> pyisolate.v1.CheckpointResponse
-	43, // 88: pyisolate.v1.CellService.ListCheckpoints:output_type -> pyisolate.v1.ListCheckpointsResponse
-	45, // 89: pyisolate.v1.CellService.DeleteCheckpoint:output_type -> pyisolate.v1.DeleteCheckpointResponse
-	47, // 90: pyisolate.v1.CellService.ExportCheckpoint:output_type -> pyisolate.v1.ExportCheckpointResponse
-	49, // 91: pyisolate.v1.CellService.ImportCheckpoint:output_type -> pyisolate.v1.ImportCheckpointResponse
-	51, // 92: pyisolate.v1.CellService.Restore:output_type -> pyisolate.v1.RestoreResponse
-	53, // 93: pyisolate.v1.CellService.Migrate:output_type -> pyisolate.v1.MigrateResponse
-	73, // [73:94] is the sub-list for method output_type
-	52, // [52:73] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	57, // 43: pyisolate.v1.RestoreResponse.report:type_name -> pyisolate.v1.CellReport
+	63, // 44: pyisolate.v1.MigrateResponse.paused:type_name -> google.protobuf.Duration
+	66, // 45: pyisolate.v1.Migration.began:type_name -> google.protobuf.Timestamp
+	63, // 46: pyisolate.v1.Migration.paused:type_name -> google.protobuf.Duration
+	0,  // 47: pyisolate.v1.CellReport.cell:type_name -> pyisolate.v1.CellRef
+	66, // 48: pyisolate.v1.CellReport.started:type_name -> google.protobuf.Timestamp
+	63, // 49: pyisolate.v1.CellReport.cpu:type_name -> google.protobuf.Duration
+	58, // 50: pyisolate.v1.CellReport.policy:type_name -> pyisolate.v1.PolicyState
+	59, // 51: pyisolate.v1.CellReport.layers:type_name -> pyisolate.v1.Layer
+	7,  // 52: pyisolate.v1.CellReport.limits:type_name -> pyisolate.v1.Limits
+	56, // 53: pyisolate.v1.CellReport.migration:type_name -> pyisolate.v1.Migration
+	1,  // 54: pyisolate.v1.PolicyState.ref:type_name -> pyisolate.v1.PolicyRef
+	3,  // 55: pyisolate.v1.CellService.Spawn:input_type -> pyisolate.v1.SpawnRequest
+	9,  // 56: pyisolate.v1.CellService.Exec:input_type -> pyisolate.v1.ExecRequest
+	11, // 57: pyisolate.v1.CellService.Call:input_type -> pyisolate.v1.CallRequest
+	13, // 58: pyisolate.v1.CellService.Send:input_type -> pyisolate.v1.SendRequest
+	15, // 59: pyisolate.v1.CellService.Publish:input_type -> pyisolate.v1.PublishRequest
+	18, // 60: pyisolate.v1.CellService.Recv:input_type -> pyisolate.v1.RecvRequest
+	21, // 61: pyisolate.v1.CellService.Stream:input_type -> pyisolate.v1.StreamRequest
+	23, // 62: pyisolate.v1.CellService.Logs:input_type -> pyisolate.v1.LogsRequest
+	27, // 63: pyisolate.v1.CellService.Inspect:input_type -> pyisolate.v1.InspectRequest
+	29, // 64: pyisolate.v1.CellService.List:input_type -> pyisolate.v1.ListCellsRequest
+	31, // 65: pyisolate.v1.CellService.Stats:input_type -> pyisolate.v1.StatsRequest
+	33, // 66: pyisolate.v1.CellService.Quarantine:input_type -> pyisolate.v1.QuarantineRequest
+	35, // 67: pyisolate.v1.CellService.Kill:input_type -> pyisolate.v1.KillRequest
+	37, // 68: pyisolate.v1.CellService.Close:input_type -> pyisolate.v1.CloseRequest
+	39, // 69: pyisolate.v1.CellService.Checkpoint:input_type -> pyisolate.v1.CheckpointRequest
+	42, // 70: pyisolate.v1.CellService.ListCheckpoints:input_type -> pyisolate.v1.ListCheckpointsRequest
+	44, // 71: pyisolate.v1.CellService.DeleteCheckpoint:input_type -> pyisolate.v1.DeleteCheckpointRequest
+	46, // 72: pyisolate.v1.CellService.ExportCheckpoint:input_type -> pyisolate.v1.ExportCheckpointRequest
+	48, // 73: pyisolate.v1.CellService.ImportCheckpoint:input_type -> pyisolate.v1.ImportCheckpointRequest
+	50, // 74: pyisolate.v1.CellService.Restore:input_type -> pyisolate.v1.RestoreRequest
+	52, // 75: pyisolate.v1.CellService.Migrate:input_type -> pyisolate.v1.MigrateRequest
+	54, // 76: pyisolate.v1.CellService.AbortMigration:input_type -> pyisolate.v1.AbortMigrationRequest
+	6,  // 77: pyisolate.v1.CellService.Spawn:output_type -> pyisolate.v1.SpawnResponse
+	10, // 78: pyisolate.v1.CellService.Exec:output_type -> pyisolate.v1.ExecResponse
+	12, // 79: pyisolate.v1.CellService.Call:output_type -> pyisolate.v1.CallResponse
+	14, // 80: pyisolate.v1.CellService.Send:output_type -> pyisolate.v1.SendResponse
+	16, // 81: pyisolate.v1.CellService.Publish:output_type -> pyisolate.v1.PublishResponse
+	19, // 82: pyisolate.v1.CellService.Recv:output_type -> pyisolate.v1.RecvResponse
+	22, // 83: pyisolate.v1.CellService.Stream:output_type -> pyisolate.v1.StreamResponse
+	24, // 84: pyisolate.v1.CellService.Logs:output_type -> pyisolate.v1.LogsResponse
+	28, // 85: pyisolate.v1.CellService.Inspect:output_type -> pyisolate.v1.InspectResponse
+	30, // 86: pyisolate.v1.CellService.List:output_type -> pyisolate.v1.ListCellsResponse
+	32, // 87: pyisolate.v1.CellService.Stats:output_type -> pyisolate.v1.StatsResponse
+	34, // 88: pyisolate.v1.CellService.Quarantine:output_type -> pyisolate.v1.QuarantineResponse
+	36, // 89: pyisolate.v1.CellService.Kill:output_type -> pyisolate.v1.KillResponse
+	38, // 90: pyisolate.v1.CellService.Close:output_type -> pyisolate.v1.CloseResponse
+	40, // 91: pyisolate.v1.CellService.Checkpoint:output_type -> pyisolate.v1.CheckpointResponse
+	43, // 92: pyisolate.v1.CellService.ListCheckpoints:output_type -> pyisolate.v1.ListCheckpointsResponse
+	45, // 93: pyisolate.v1.CellService.DeleteCheckpoint:output_type -> pyisolate.v1.DeleteCheckpointResponse
+	47, // 94: pyisolate.v1.CellService.ExportCheckpoint:output_type -> pyisolate.v1.ExportCheckpointResponse
+	49, // 95: pyisolate.v1.CellService.ImportCheckpoint:output_type -> pyisolate.v1.ImportCheckpointResponse
+	51, // 96: pyisolate.v1.CellService.Restore:output_type -> pyisolate.v1.RestoreResponse
+	53, // 97: pyisolate.v1.CellService.Migrate:output_type -> pyisolate.v1.MigrateResponse
+	55, // 98: pyisolate.v1.CellService.AbortMigration:output_type -> pyisolate.v1.AbortMigrationResponse
+	77, // [77:99] is the sub-list for method output_type
+	55, // [55:77] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_pyisolate_v1_cell_proto_init() }
@@ -4647,7 +4879,7 @@ func file_pyisolate_v1_cell_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyisolate_v1_cell_proto_rawDesc), len(file_pyisolate_v1_cell_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1195,6 +1195,7 @@ type DrainResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Closed        []*CellRef             `protobuf:"bytes,2,rep,name=closed,proto3" json:"closed,omitempty"`
+	Moved         []*CellMove            `protobuf:"bytes,3,rep,name=moved,proto3" json:"moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1239,6 +1240,178 @@ func (x *DrainResponse) GetNode() string {
 func (x *DrainResponse) GetClosed() []*CellRef {
 	if x != nil {
 		return x.Closed
+	}
+	return nil
+}
+
+func (x *DrainResponse) GetMoved() []*CellMove {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
+// CellMove is a cell and the nodes that it goes between.
+type CellMove struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          *CellRef               `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"` // why it was not moved; empty: it was, or is to be
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellMove) Reset() {
+	*x = CellMove{}
+	mi := &file_pyisolate_v1_cluster_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellMove) ProtoMessage() {}
+
+func (x *CellMove) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cluster_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellMove.ProtoReflect.Descriptor instead.
+func (*CellMove) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cluster_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CellMove) GetCell() *CellRef {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *CellMove) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *CellMove) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *CellMove) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type RebalanceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DryRun        bool                   `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // only tell what would be moved
+	Most          uint32                 `protobuf:"varint,2,opt,name=most,proto3" json:"most,omitempty"`                   // cells; 0: 64
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceRequest) Reset() {
+	*x = RebalanceRequest{}
+	mi := &file_pyisolate_v1_cluster_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceRequest) ProtoMessage() {}
+
+func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cluster_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceRequest.ProtoReflect.Descriptor instead.
+func (*RebalanceRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cluster_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RebalanceRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *RebalanceRequest) GetMost() uint32 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+type RebalanceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Moves         []*CellMove            `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceResponse) Reset() {
+	*x = RebalanceResponse{}
+	mi := &file_pyisolate_v1_cluster_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceResponse) ProtoMessage() {}
+
+func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_cluster_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceResponse.ProtoReflect.Descriptor instead.
+func (*RebalanceResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_cluster_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RebalanceResponse) GetMoves() []*CellMove {
+	if x != nil {
+		return x.Moves
 	}
 	return nil
 }
@@ -1331,10 +1504,21 @@ const file_pyisolate_v1_cluster_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1f\n" +
 	"\vclose_cells\x18\x02 \x01(\bR\n" +
 	"closeCells\x12/\n" +
-	"\x05grace\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"R\n" +
+	"\x05grace\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"\x80\x01\n" +
 	"\rDrainResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12-\n" +
-	"\x06closed\x18\x02 \x03(\v2\x15.pyisolate.v1.CellRefR\x06closed2\xa7\x05\n" +
+	"\x06closed\x18\x02 \x03(\v2\x15.pyisolate.v1.CellRefR\x06closed\x12,\n" +
+	"\x05moved\x18\x03 \x03(\v2\x16.pyisolate.v1.CellMoveR\x05moved\"o\n" +
+	"\bCellMove\x12)\n" +
+	"\x04cell\x18\x01 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"?\n" +
+	"\x10RebalanceRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\x12\x12\n" +
+	"\x04most\x18\x02 \x01(\rR\x04most\"A\n" +
+	"\x11RebalanceResponse\x12,\n" +
+	"\x05moves\x18\x01 \x03(\v2\x16.pyisolate.v1.CellMoveR\x05moves2\xf5\x05\n" +
 	"\x0eClusterService\x12C\n" +
 	"\x06Invite\x12\x1b.pyisolate.v1.InviteRequest\x1a\x1c.pyisolate.v1.InviteResponse\x12R\n" +
 	"\vListInvites\x12 .pyisolate.v1.ListInvitesRequest\x1a!.pyisolate.v1.ListInvitesResponse\x12I\n" +
@@ -1345,7 +1529,8 @@ const file_pyisolate_v1_cluster_proto_rawDesc = "" +
 	"\x05Leave\x12\x1a.pyisolate.v1.LeaveRequest\x1a\x1b.pyisolate.v1.LeaveResponse\x12O\n" +
 	"\n" +
 	"RotateKeys\x12\x1f.pyisolate.v1.RotateKeysRequest\x1a .pyisolate.v1.RotateKeysResponse\x12@\n" +
-	"\x05Drain\x12\x1a.pyisolate.v1.DrainRequest\x1a\x1b.pyisolate.v1.DrainResponseBCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
+	"\x05Drain\x12\x1a.pyisolate.v1.DrainRequest\x1a\x1b.pyisolate.v1.DrainResponse\x12L\n" +
+	"\tRebalance\x12\x1e.pyisolate.v1.RebalanceRequest\x1a\x1f.pyisolate.v1.RebalanceResponseBCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
 
 var (
 	file_pyisolate_v1_cluster_proto_rawDescOnce sync.Once
@@ -1359,7 +1544,7 @@ func file_pyisolate_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_pyisolate_v1_cluster_proto_rawDescData
 }
 
-var file_pyisolate_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_pyisolate_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_pyisolate_v1_cluster_proto_goTypes = []any{
 	(*Invitation)(nil),            // 0: pyisolate.v1.Invitation
 	(*InviteRequest)(nil),         // 1: pyisolate.v1.InviteRequest
@@ -1382,47 +1567,55 @@ var file_pyisolate_v1_cluster_proto_goTypes = []any{
 	(*RotateKeysResponse)(nil),    // 18: pyisolate.v1.RotateKeysResponse
 	(*DrainRequest)(nil),          // 19: pyisolate.v1.DrainRequest
 	(*DrainResponse)(nil),         // 20: pyisolate.v1.DrainResponse
-	nil,                           // 21: pyisolate.v1.Traits.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
-	(*CellRef)(nil),               // 24: pyisolate.v1.CellRef
+	(*CellMove)(nil),              // 21: pyisolate.v1.CellMove
+	(*RebalanceRequest)(nil),      // 22: pyisolate.v1.RebalanceRequest
+	(*RebalanceResponse)(nil),     // 23: pyisolate.v1.RebalanceResponse
+	nil,                           // 24: pyisolate.v1.Traits.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*CellRef)(nil),               // 27: pyisolate.v1.CellRef
 }
 var file_pyisolate_v1_cluster_proto_depIdxs = []int32{
-	22, // 0: pyisolate.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
-	23, // 1: pyisolate.v1.InviteRequest.lifetime:type_name -> google.protobuf.Duration
+	25, // 0: pyisolate.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
+	26, // 1: pyisolate.v1.InviteRequest.lifetime:type_name -> google.protobuf.Duration
 	0,  // 2: pyisolate.v1.InviteResponse.invitation:type_name -> pyisolate.v1.Invitation
 	0,  // 3: pyisolate.v1.ListInvitesResponse.invitations:type_name -> pyisolate.v1.Invitation
-	22, // 4: pyisolate.v1.Member.joined:type_name -> google.protobuf.Timestamp
+	25, // 4: pyisolate.v1.Member.joined:type_name -> google.protobuf.Timestamp
 	8,  // 5: pyisolate.v1.Member.traits:type_name -> pyisolate.v1.Traits
-	21, // 6: pyisolate.v1.Traits.labels:type_name -> pyisolate.v1.Traits.LabelsEntry
+	24, // 6: pyisolate.v1.Traits.labels:type_name -> pyisolate.v1.Traits.LabelsEntry
 	7,  // 7: pyisolate.v1.ListMembersResponse.members:type_name -> pyisolate.v1.Member
-	22, // 8: pyisolate.v1.StatusResponse.certificate_expires:type_name -> google.protobuf.Timestamp
-	23, // 9: pyisolate.v1.LeaveRequest.grace:type_name -> google.protobuf.Duration
-	23, // 10: pyisolate.v1.DrainRequest.grace:type_name -> google.protobuf.Duration
-	24, // 11: pyisolate.v1.DrainResponse.closed:type_name -> pyisolate.v1.CellRef
-	1,  // 12: pyisolate.v1.ClusterService.Invite:input_type -> pyisolate.v1.InviteRequest
-	3,  // 13: pyisolate.v1.ClusterService.ListInvites:input_type -> pyisolate.v1.ListInvitesRequest
-	5,  // 14: pyisolate.v1.ClusterService.Withdraw:input_type -> pyisolate.v1.WithdrawRequest
-	9,  // 15: pyisolate.v1.ClusterService.ListMembers:input_type -> pyisolate.v1.ListMembersRequest
-	11, // 16: pyisolate.v1.ClusterService.Status:input_type -> pyisolate.v1.StatusRequest
-	13, // 17: pyisolate.v1.ClusterService.Remove:input_type -> pyisolate.v1.RemoveRequest
-	15, // 18: pyisolate.v1.ClusterService.Leave:input_type -> pyisolate.v1.LeaveRequest
-	17, // 19: pyisolate.v1.ClusterService.RotateKeys:input_type -> pyisolate.v1.RotateKeysRequest
-	19, // 20: pyisolate.v1.ClusterService.Drain:input_type -> pyisolate.v1.DrainRequest
-	2,  // 21: pyisolate.v1.ClusterService.Invite:output_type -> pyisolate.v1.InviteResponse
-	4,  // 22: pyisolate.v1.ClusterService.ListInvites:output_type -> pyisolate.v1.ListInvitesResponse
-	6,  // 23: pyisolate.v1.ClusterService.Withdraw:output_type -> pyisolate.v1.WithdrawResponse
-	10, // 24: pyisolate.v1.ClusterService.ListMembers:output_type -> pyisolate.v1.ListMembersResponse
-	12, // 25: pyisolate.v1.ClusterService.Status:output_type -> pyisolate.v1.StatusResponse
-	14, // 26: pyisolate.v1.ClusterService.Remove:output_type -> pyisolate.v1.RemoveResponse
-	16, // 27: pyisolate.v1.ClusterService.Leave:output_type -> pyisolate.v1.LeaveResponse
-	18, // 28: pyisolate.v1.ClusterService.RotateKeys:output_type -> pyisolate.v1.RotateKeysResponse
-	20, // 29: pyisolate.v1.ClusterService.Drain:output_type -> pyisolate.v1.DrainResponse
-	21, // [21:30] is the sub-list for method output_type
-	12, // [12:21] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	25, // 8: pyisolate.v1.StatusResponse.certificate_expires:type_name -> google.protobuf.Timestamp
+	26, // 9: pyisolate.v1.LeaveRequest.grace:type_name -> google.protobuf.Duration
+	26, // 10: pyisolate.v1.DrainRequest.grace:type_name -> google.protobuf.Duration
+	27, // 11: pyisolate.v1.DrainResponse.closed:type_name -> pyisolate.v1.CellRef
+	21, // 12: pyisolate.v1.DrainResponse.moved:type_name -> pyisolate.v1.CellMove
+	27, // 13: pyisolate.v1.CellMove.cell:type_name -> pyisolate.v1.CellRef
+	21, // 14: pyisolate.v1.RebalanceResponse.moves:type_name -> pyisolate.v1.CellMove
+	1,  // 15: pyisolate.v1.ClusterService.Invite:input_type -> pyisolate.v1.InviteRequest
+	3,  // 16: pyisolate.v1.ClusterService.ListInvites:input_type -> pyisolate.v1.ListInvitesRequest
+	5,  // 17: pyisolate.v1.ClusterService.Withdraw:input_type -> pyisolate.v1.WithdrawRequest
+	9,  // 18: pyisolate.v1.ClusterService.ListMembers:input_type -> pyisolate.v1.ListMembersRequest
+	11, // 19: pyisolate.v1.ClusterService.Status:input_type -> pyisolate.v1.StatusRequest
+	13, // 20: pyisolate.v1.ClusterService.Remove:input_type -> pyisolate.v1.RemoveRequest
+	15, // 21: pyisolate.v1.ClusterService.Leave:input_type -> pyisolate.v1.LeaveRequest
+	17, // 22: pyisolate.v1.ClusterService.RotateKeys:input_type -> pyisolate.v1.RotateKeysRequest
+	19, // 23: pyisolate.v1.ClusterService.Drain:input_type -> pyisolate.v1.DrainRequest
+	22, // 24: pyisolate.v1.ClusterService.Rebalance:input_type -> pyisolate.v1.RebalanceRequest
+	2,  // 25: pyisolate.v1.ClusterService.Invite:output_type -> pyisolate.v1.InviteResponse
+	4,  // 26: pyisolate.v1.ClusterService.ListInvites:output_type -> pyisolate.v1.ListInvitesResponse
+	6,  // 27: pyisolate.v1.ClusterService.Withdraw:output_type -> pyisolate.v1.WithdrawResponse
+	10, // 28: pyisolate.v1.ClusterService.ListMembers:output_type -> pyisolate.v1.ListMembersResponse
+	12, // 29: pyisolate.v1.ClusterService.Status:output_type -> pyisolate.v1.StatusResponse
+	14, // 30: pyisolate.v1.ClusterService.Remove:output_type -> pyisolate.v1.RemoveResponse
+	16, // 31: pyisolate.v1.ClusterService.Leave:output_type -> pyisolate.v1.LeaveResponse
+	18, // 32: pyisolate.v1.ClusterService.RotateKeys:output_type -> pyisolate.v1.RotateKeysResponse
+	20, // 33: pyisolate.v1.ClusterService.Drain:output_type -> pyisolate.v1.DrainResponse
+	23, // 34: pyisolate.v1.ClusterService.Rebalance:output_type -> pyisolate.v1.RebalanceResponse
+	25, // [25:35] is the sub-list for method output_type
+	15, // [15:25] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_pyisolate_v1_cluster_proto_init() }
@@ -1437,7 +1630,7 @@ func file_pyisolate_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyisolate_v1_cluster_proto_rawDesc), len(file_pyisolate_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

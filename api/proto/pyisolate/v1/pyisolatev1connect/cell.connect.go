@@ -98,6 +98,9 @@ const (
 	CellServiceRestoreProcedure = "/pyisolate.v1.CellService/Restore"
 	// CellServiceMigrateProcedure is the fully-qualified name of the CellService's Migrate RPC.
 	CellServiceMigrateProcedure = "/pyisolate.v1.CellService/Migrate"
+	// CellServiceAbortMigrationProcedure is the fully-qualified name of the CellService's
+	// AbortMigration RPC.
+	CellServiceAbortMigrationProcedure = "/pyisolate.v1.CellService/AbortMigration"
 )
 
 // CellServiceClient is a client for the pyisolate.v1.CellService service.
@@ -170,9 +173,17 @@ type CellServiceClient interface {
 	// no such policy any more. Invalid: it is damaged, another's, of another Python, or the name is
 	// taken.
 	Restore(context.Context, *connect.Request[v1.RestoreRequest]) (*connect.Response[v1.RestoreResponse], error)
-	// Migrate moves a running cell to another node and streams how that goes. Role operator. Not
-	// available yet: it fails with Unimplemented.
+	// Migrate moves a running cell to another node and streams how that goes: what is asked of it
+	// meanwhile waits, and is done there. It keeps its id, gets a new epoch, and goes on from its state
+	// as of a checkpoint. The call ending early aborts the move, if that is still possible. When it
+	// fails the cell goes on where it was, unless the error says otherwise. Role operator.
+	// NotCheckpointable: the guest holds what cannot be carried. Invalid: the node is none of the
+	// cluster's, has it already, or cannot run it, and why. Busy: it is being moved, or the node has
+	// no room. Unavailable: the node cannot be reached. Unimplemented: this node is by itself.
 	Migrate(context.Context, *connect.Request[v1.MigrateRequest]) (*connect.ServerStreamForClient[v1.MigrateResponse], error)
+	// AbortMigration has a move that is under way end, and the cell go on where it was. Role operator.
+	// Conflict: it is done, or too far to be undone. NotFound: nothing moves that cell.
+	AbortMigration(context.Context, *connect.Request[v1.AbortMigrationRequest]) (*connect.Response[v1.AbortMigrationResponse], error)
 }
 
 // NewCellServiceClient constructs a client for the pyisolate.v1.CellService service. By default, it
@@ -312,6 +323,12 @@ func NewCellServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(cellServiceMethods.ByName("Migrate")),
 			connect.WithClientOptions(opts...),
 		),
+		abortMigration: connect.NewClient[v1.AbortMigrationRequest, v1.AbortMigrationResponse](
+			httpClient,
+			baseURL+CellServiceAbortMigrationProcedure,
+			connect.WithSchema(cellServiceMethods.ByName("AbortMigration")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -338,6 +355,7 @@ type cellServiceClient struct {
 	importCheckpoint *connect.Client[v1.ImportCheckpointRequest, v1.ImportCheckpointResponse]
 	restore          *connect.Client[v1.RestoreRequest, v1.RestoreResponse]
 	migrate          *connect.Client[v1.MigrateRequest, v1.MigrateResponse]
+	abortMigration   *connect.Client[v1.AbortMigrationRequest, v1.AbortMigrationResponse]
 }
 
 // Spawn calls pyisolate.v1.CellService.Spawn.
@@ -445,6 +463,11 @@ func (c *cellServiceClient) Migrate(ctx context.Context, req *connect.Request[v1
 	return c.migrate.CallServerStream(ctx, req)
 }
 
+// AbortMigration calls pyisolate.v1.CellService.AbortMigration.
+func (c *cellServiceClient) AbortMigration(ctx context.Context, req *connect.Request[v1.AbortMigrationRequest]) (*connect.Response[v1.AbortMigrationResponse], error) {
+	return c.abortMigration.CallUnary(ctx, req)
+}
+
 // CellServiceHandler is an implementation of the pyisolate.v1.CellService service.
 type CellServiceHandler interface {
 	// Spawn starts a cell. Role operator; policy-admin with a document. NotFound: no such policy,
@@ -515,9 +538,17 @@ type CellServiceHandler interface {
 	// no such policy any more. Invalid: it is damaged, another's, of another Python, or the name is
 	// taken.
 	Restore(context.Context, *connect.Request[v1.RestoreRequest]) (*connect.Response[v1.RestoreResponse], error)
-	// Migrate moves a running cell to another node and streams how that goes. Role operator. Not
-	// available yet: it fails with Unimplemented.
+	// Migrate moves a running cell to another node and streams how that goes: what is asked of it
+	// meanwhile waits, and is done there. It keeps its id, gets a new epoch, and goes on from its state
+	// as of a checkpoint. The call ending early aborts the move, if that is still possible. When it
+	// fails the cell goes on where it was, unless the error says otherwise. Role operator.
+	// NotCheckpointable: the guest holds what cannot be carried. Invalid: the node is none of the
+	// cluster's, has it already, or cannot run it, and why. Busy: it is being moved, or the node has
+	// no room. Unavailable: the node cannot be reached. Unimplemented: this node is by itself.
 	Migrate(context.Context, *connect.Request[v1.MigrateRequest], *connect.ServerStream[v1.MigrateResponse]) error
+	// AbortMigration has a move that is under way end, and the cell go on where it was. Role operator.
+	// Conflict: it is done, or too far to be undone. NotFound: nothing moves that cell.
+	AbortMigration(context.Context, *connect.Request[v1.AbortMigrationRequest]) (*connect.Response[v1.AbortMigrationResponse], error)
 }
 
 // NewCellServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -653,6 +684,12 @@ func NewCellServiceHandler(svc CellServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(cellServiceMethods.ByName("Migrate")),
 		connect.WithHandlerOptions(opts...),
 	)
+	cellServiceAbortMigrationHandler := connect.NewUnaryHandler(
+		CellServiceAbortMigrationProcedure,
+		svc.AbortMigration,
+		connect.WithSchema(cellServiceMethods.ByName("AbortMigration")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/pyisolate.v1.CellService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CellServiceSpawnProcedure:
@@ -697,6 +734,8 @@ func NewCellServiceHandler(svc CellServiceHandler, opts ...connect.HandlerOption
 			cellServiceRestoreHandler.ServeHTTP(w, r)
 		case CellServiceMigrateProcedure:
 			cellServiceMigrateHandler.ServeHTTP(w, r)
+		case CellServiceAbortMigrationProcedure:
+			cellServiceAbortMigrationHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -788,4 +827,8 @@ func (UnimplementedCellServiceHandler) Restore(context.Context, *connect.Request
 
 func (UnimplementedCellServiceHandler) Migrate(context.Context, *connect.Request[v1.MigrateRequest], *connect.ServerStream[v1.MigrateResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.CellService.Migrate is not implemented"))
+}
+
+func (UnimplementedCellServiceHandler) AbortMigration(context.Context, *connect.Request[v1.AbortMigrationRequest]) (*connect.Response[v1.AbortMigrationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.CellService.AbortMigration is not implemented"))
 }

@@ -65,6 +65,9 @@ const (
 	ClusterServiceRotateKeysProcedure = "/pyisolate.v1.ClusterService/RotateKeys"
 	// ClusterServiceDrainProcedure is the fully-qualified name of the ClusterService's Drain RPC.
 	ClusterServiceDrainProcedure = "/pyisolate.v1.ClusterService/Drain"
+	// ClusterServiceRebalanceProcedure is the fully-qualified name of the ClusterService's Rebalance
+	// RPC.
+	ClusterServiceRebalanceProcedure = "/pyisolate.v1.ClusterService/Rebalance"
 )
 
 // ClusterServiceClient is a client for the pyisolate.v1.ClusterService service.
@@ -98,10 +101,15 @@ type ClusterServiceClient interface {
 	// members have it. Role admin, of all tenants. Refused: a member did not take it up; one that
 	// is away could not come back. Start or remove it; what was begun goes on with the next call.
 	RotateKeys(context.Context, *connect.Request[v1.RotateKeysRequest]) (*connect.Response[v1.RotateKeysResponse], error)
-	// Drain has a node take no more cells, until it is started again, and answers when it has
-	// none. Role admin, of all tenants. NotFound: there is no such member. NotCheckpointable: it has
-	// cells, which cannot move; nothing is changed. Unavailable: the node cannot be reached.
+	// Drain has a node take no more cells, until it is started again, moves those that it has to other
+	// nodes, and answers when it has none. Role admin, of all tenants. NotFound: there is no such
+	// member. NotCheckpointable: it has cells that cannot move, and why; those that could have, and
+	// the node takes no more. Unavailable: the node cannot be reached.
 	Drain(context.Context, *connect.Request[v1.DrainRequest]) (*connect.Response[v1.DrainResponse], error)
+	// Rebalance moves cells from the nodes that have most to those that have least, each measured by
+	// what it can have, until the shares differ by less than a cell or none can move. Role admin, of
+	// all tenants. Busy: one is under way.
+	Rebalance(context.Context, *connect.Request[v1.RebalanceRequest]) (*connect.Response[v1.RebalanceResponse], error)
 }
 
 // NewClusterServiceClient constructs a client for the pyisolate.v1.ClusterService service. By
@@ -169,6 +177,12 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(clusterServiceMethods.ByName("Drain")),
 			connect.WithClientOptions(opts...),
 		),
+		rebalance: connect.NewClient[v1.RebalanceRequest, v1.RebalanceResponse](
+			httpClient,
+			baseURL+ClusterServiceRebalanceProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("Rebalance")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -183,6 +197,7 @@ type clusterServiceClient struct {
 	leave       *connect.Client[v1.LeaveRequest, v1.LeaveResponse]
 	rotateKeys  *connect.Client[v1.RotateKeysRequest, v1.RotateKeysResponse]
 	drain       *connect.Client[v1.DrainRequest, v1.DrainResponse]
+	rebalance   *connect.Client[v1.RebalanceRequest, v1.RebalanceResponse]
 }
 
 // Invite calls pyisolate.v1.ClusterService.Invite.
@@ -230,6 +245,11 @@ func (c *clusterServiceClient) Drain(ctx context.Context, req *connect.Request[v
 	return c.drain.CallUnary(ctx, req)
 }
 
+// Rebalance calls pyisolate.v1.ClusterService.Rebalance.
+func (c *clusterServiceClient) Rebalance(ctx context.Context, req *connect.Request[v1.RebalanceRequest]) (*connect.Response[v1.RebalanceResponse], error) {
+	return c.rebalance.CallUnary(ctx, req)
+}
+
 // ClusterServiceHandler is an implementation of the pyisolate.v1.ClusterService service.
 type ClusterServiceHandler interface {
 	// Invite makes a token with which one node can join, once. It is told here and never again.
@@ -261,10 +281,15 @@ type ClusterServiceHandler interface {
 	// members have it. Role admin, of all tenants. Refused: a member did not take it up; one that
 	// is away could not come back. Start or remove it; what was begun goes on with the next call.
 	RotateKeys(context.Context, *connect.Request[v1.RotateKeysRequest]) (*connect.Response[v1.RotateKeysResponse], error)
-	// Drain has a node take no more cells, until it is started again, and answers when it has
-	// none. Role admin, of all tenants. NotFound: there is no such member. NotCheckpointable: it has
-	// cells, which cannot move; nothing is changed. Unavailable: the node cannot be reached.
+	// Drain has a node take no more cells, until it is started again, moves those that it has to other
+	// nodes, and answers when it has none. Role admin, of all tenants. NotFound: there is no such
+	// member. NotCheckpointable: it has cells that cannot move, and why; those that could have, and
+	// the node takes no more. Unavailable: the node cannot be reached.
 	Drain(context.Context, *connect.Request[v1.DrainRequest]) (*connect.Response[v1.DrainResponse], error)
+	// Rebalance moves cells from the nodes that have most to those that have least, each measured by
+	// what it can have, until the shares differ by less than a cell or none can move. Role admin, of
+	// all tenants. Busy: one is under way.
+	Rebalance(context.Context, *connect.Request[v1.RebalanceRequest]) (*connect.Response[v1.RebalanceResponse], error)
 }
 
 // NewClusterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -328,6 +353,12 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		connect.WithSchema(clusterServiceMethods.ByName("Drain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	clusterServiceRebalanceHandler := connect.NewUnaryHandler(
+		ClusterServiceRebalanceProcedure,
+		svc.Rebalance,
+		connect.WithSchema(clusterServiceMethods.ByName("Rebalance")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/pyisolate.v1.ClusterService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ClusterServiceInviteProcedure:
@@ -348,6 +379,8 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 			clusterServiceRotateKeysHandler.ServeHTTP(w, r)
 		case ClusterServiceDrainProcedure:
 			clusterServiceDrainHandler.ServeHTTP(w, r)
+		case ClusterServiceRebalanceProcedure:
+			clusterServiceRebalanceHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -391,4 +424,8 @@ func (UnimplementedClusterServiceHandler) RotateKeys(context.Context, *connect.R
 
 func (UnimplementedClusterServiceHandler) Drain(context.Context, *connect.Request[v1.DrainRequest]) (*connect.Response[v1.DrainResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.ClusterService.Drain is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) Rebalance(context.Context, *connect.Request[v1.RebalanceRequest]) (*connect.Response[v1.RebalanceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.ClusterService.Rebalance is not implemented"))
 }
