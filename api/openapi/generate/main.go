@@ -9,12 +9,18 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
+// betweenNodes is the file of what nodes ask of each other alone: it is not for clients.
+const betweenNodes = "pyisolate/v1/transfer.proto"
+
 func main() {
 	protogen.Options{}.Run(func(p *protogen.Plugin) error {
 		p.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL)
 		d := document{schemas: object{}}
 		paths, tags := object{}, []object{}
 		for _, f := range p.Files {
+			if f.Desc.Path() == betweenNodes {
+				continue
+			}
 			for _, s := range f.Services {
 				tags = append(tags, object{"name": string(s.Desc.Name()), "description": text(s.Comments.Leading, f)})
 				for _, m := range s.Methods {

@@ -411,9 +411,11 @@ type ActivateRequest struct {
 	Migration  string                 `protobuf:"bytes,1,opt,name=migration,proto3" json:"migration,omitempty"`
 	Checkpoint string                 `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	Epoch      uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// What else goes with the cell: answers by which requests that come again are known, what was taken
-	// from it and not received, and the topics that it hears.
-	Carried       []byte `protobuf:"bytes,4,opt,name=carried,proto3" json:"carried,omitempty"`
+	// What its actor goes on with: answers by which requests that come again are known, and the topics
+	// that the cell hears.
+	Carried       []byte  `protobuf:"bytes,4,opt,name=carried,proto3" json:"carried,omitempty"`
+	Kept          []*Item `protobuf:"bytes,5,rep,name=kept,proto3" json:"kept,omitempty"`          // taken from the cell, and not received: for whoever receives next
+	Restarts      uint32  `protobuf:"varint,6,opt,name=restarts,proto3" json:"restarts,omitempty"` // so far
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,6 +476,20 @@ func (x *ActivateRequest) GetCarried() []byte {
 		return x.Carried
 	}
 	return nil
+}
+
+func (x *ActivateRequest) GetKept() []*Item {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *ActivateRequest) GetRestarts() uint32 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
 }
 
 type ActivateResponse struct {
@@ -713,14 +729,16 @@ const file_pyisolate_v1_transfer_proto_rawDesc = "" +
 	"\rPushedRequest\x12\x1a\n" +
 	"\btransfer\x18\x01 \x01(\tR\btransfer\"(\n" +
 	"\x0ePushedResponse\x12\x16\n" +
-	"\x06offset\x18\x01 \x01(\x03R\x06offset\"\x7f\n" +
+	"\x06offset\x18\x01 \x01(\x03R\x06offset\"\xc3\x01\n" +
 	"\x0fActivateRequest\x12\x1c\n" +
 	"\tmigration\x18\x01 \x01(\tR\tmigration\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\tR\n" +
 	"checkpoint\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x18\n" +
-	"\acarried\x18\x04 \x01(\fR\acarried\"D\n" +
+	"\acarried\x18\x04 \x01(\fR\acarried\x12&\n" +
+	"\x04kept\x18\x05 \x03(\v2\x12.pyisolate.v1.ItemR\x04kept\x12\x1a\n" +
+	"\brestarts\x18\x06 \x01(\rR\brestarts\"D\n" +
 	"\x10ActivateResponse\x120\n" +
 	"\x06report\x18\x01 \x01(\v2\x18.pyisolate.v1.CellReportR\x06report\"-\n" +
 	"\rCancelRequest\x12\x1c\n" +
@@ -761,30 +779,32 @@ var file_pyisolate_v1_transfer_proto_goTypes = []any{
 	(*CellRef)(nil),           // 11: pyisolate.v1.CellRef
 	(*SpawnRequest)(nil),      // 12: pyisolate.v1.SpawnRequest
 	(*PolicyRef)(nil),         // 13: pyisolate.v1.PolicyRef
-	(*CellReport)(nil),        // 14: pyisolate.v1.CellReport
+	(*Item)(nil),              // 14: pyisolate.v1.Item
+	(*CellReport)(nil),        // 15: pyisolate.v1.CellReport
 }
 var file_pyisolate_v1_transfer_proto_depIdxs = []int32{
 	11, // 0: pyisolate.v1.ReserveRequest.cell:type_name -> pyisolate.v1.CellRef
 	12, // 1: pyisolate.v1.ReserveRequest.spawn:type_name -> pyisolate.v1.SpawnRequest
 	13, // 2: pyisolate.v1.ReserveRequest.policy:type_name -> pyisolate.v1.PolicyRef
 	10, // 3: pyisolate.v1.PushRequest.begin:type_name -> pyisolate.v1.PushRequest.Begin
-	14, // 4: pyisolate.v1.ActivateResponse.report:type_name -> pyisolate.v1.CellReport
-	11, // 5: pyisolate.v1.PushRequest.Begin.cell:type_name -> pyisolate.v1.CellRef
-	0,  // 6: pyisolate.v1.TransferService.Reserve:input_type -> pyisolate.v1.ReserveRequest
-	2,  // 7: pyisolate.v1.TransferService.Push:input_type -> pyisolate.v1.PushRequest
-	4,  // 8: pyisolate.v1.TransferService.Pushed:input_type -> pyisolate.v1.PushedRequest
-	6,  // 9: pyisolate.v1.TransferService.Activate:input_type -> pyisolate.v1.ActivateRequest
-	8,  // 10: pyisolate.v1.TransferService.Cancel:input_type -> pyisolate.v1.CancelRequest
-	1,  // 11: pyisolate.v1.TransferService.Reserve:output_type -> pyisolate.v1.ReserveResponse
-	3,  // 12: pyisolate.v1.TransferService.Push:output_type -> pyisolate.v1.PushResponse
-	5,  // 13: pyisolate.v1.TransferService.Pushed:output_type -> pyisolate.v1.PushedResponse
-	7,  // 14: pyisolate.v1.TransferService.Activate:output_type -> pyisolate.v1.ActivateResponse
-	9,  // 15: pyisolate.v1.TransferService.Cancel:output_type -> pyisolate.v1.CancelResponse
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	14, // 4: pyisolate.v1.ActivateRequest.kept:type_name -> pyisolate.v1.Item
+	15, // 5: pyisolate.v1.ActivateResponse.report:type_name -> pyisolate.v1.CellReport
+	11, // 6: pyisolate.v1.PushRequest.Begin.cell:type_name -> pyisolate.v1.CellRef
+	0,  // 7: pyisolate.v1.TransferService.Reserve:input_type -> pyisolate.v1.ReserveRequest
+	2,  // 8: pyisolate.v1.TransferService.Push:input_type -> pyisolate.v1.PushRequest
+	4,  // 9: pyisolate.v1.TransferService.Pushed:input_type -> pyisolate.v1.PushedRequest
+	6,  // 10: pyisolate.v1.TransferService.Activate:input_type -> pyisolate.v1.ActivateRequest
+	8,  // 11: pyisolate.v1.TransferService.Cancel:input_type -> pyisolate.v1.CancelRequest
+	1,  // 12: pyisolate.v1.TransferService.Reserve:output_type -> pyisolate.v1.ReserveResponse
+	3,  // 13: pyisolate.v1.TransferService.Push:output_type -> pyisolate.v1.PushResponse
+	5,  // 14: pyisolate.v1.TransferService.Pushed:output_type -> pyisolate.v1.PushedResponse
+	7,  // 15: pyisolate.v1.TransferService.Activate:output_type -> pyisolate.v1.ActivateResponse
+	9,  // 16: pyisolate.v1.TransferService.Cancel:output_type -> pyisolate.v1.CancelResponse
+	12, // [12:17] is the sub-list for method output_type
+	7,  // [7:12] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_pyisolate_v1_transfer_proto_init() }
