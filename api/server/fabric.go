@@ -36,7 +36,54 @@ type Fabric interface {
 	HTTP(node string) http.RoundTripper
 	// Lost describes the members that are not there, for ListNodes: their names, and why.
 	Lost() []*pb.Node
+	Mover
 }
+
+// Mover is what nodes agree on when a cell goes from one to another. Each change names the epoch that it
+// is about; one that was overtaken is policystore.ErrConflict and changes nothing, cell.CellGone of a cell
+// that is no more. A change that is made again after a lost answer is no error. fault.ErrUnavailable: it
+// cannot be told whether it was made; Decided tells, when there is a leader again.
+//
+// A place of an answer is what was agreed last. When it is this node in its session of now, the cell is
+// this node's in that epoch: it runs it, or gives it up by Yield, or by the end of its actor. When it is
+// not, this node has nothing of it any more, and the end of its actor gives nothing back.
+type Mover interface {
+	// Seat is the session of a node, as far as is known here; false: it has none, and takes no cell.
+	Seat(node string) (session uint64, ok bool)
+	// BeginMove says that a cell of this node is to go to another one in that session. The cell goes on.
+	BeginMove(ctx context.Context, a actors.Address, epoch uint64, migration, to string, session uint64) error
+	// Freeze says that the guest is stopped, and that its state is on the disks of nodes, this one and
+	// the target among them. From then on the target may have it at any time.
+	Freeze(ctx context.Context, a actors.Address, epoch uint64, checkpoint string, nodes []string) error
+	// Activate makes this node, the target, the owner of a frozen cell, in the next epoch. That it is
+	// so because the source is gone is no error.
+	Activate(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
+	// AbortMove ends a move that has not been decided. The place says how it was decided: the
+	// source's in the next epoch, or the target's, which is no error.
+	AbortMove(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
+	// Yield gives a cell of this node, which cannot run it, to another that has its checkpoint and has
+	// not yielded it, or has it suspended.
+	Yield(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
+	// DropCopy says that this node does not count as one that has the checkpoint any more: its file may be
+	// removed when that succeeded. cell.Busy: it is needed here, as the owner's, a target's or the last one.
+	DropCopy(ctx context.Context, a actors.Address, epoch uint64, checkpoint string) error
+	// Decided waits until a cell is in a later epoch than that, and says where. It is
+	// fault.ErrUnavailable when this node has no lease any more: its guests have been ended then.
+	Decided(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
+	// Hand has what the cluster decides about a cell left to its caller, until release: an actor
+	// that has lost its cell is not ended, its name is not given to others, and a cell that comes to this
+	// node is not told of (Inherit). The end of the lease ends it nevertheless. After release all that was
+	// left is done. It may be called several times; release, too.
+	Hand(a actors.Address) (release func())
+}
+
+// Phases of a Place.
+const (
+	Active    = "active"
+	Preparing = "prepare"
+	Frozen    = "frozen"
+	Suspended = "suspended"
+)
 
 // Place is what is agreed about a cell.
 type Place struct {
@@ -48,9 +95,24 @@ type Place struct {
 	Epoch   uint64
 	// Claim is the request that it was started by.
 	Claim string
+	// Phase is one of those above. A cell that is Preparing runs at Node, a Frozen one nowhere.
+	Phase string
+	// Target and Migration of a move under way.
+	Target, Migration string
+	// Checkpoint that it can be restored from, and Copies the nodes that have it, by name.
+	Checkpoint string
+	Copies     []string
 }
 
 // same says that both are the same cell, on the same node, in the same life of it.
 func (p Place) same(o Place) bool {
 	return p.Node == o.Node && p.Session == o.Session && p.Claim == o.Claim
+}
+
+// Resumes says whether a guest that node holds, which it stopped when the place was before, may go on at
+// p, and need not be restored: no other has run since, or what ran has left nothing. checkpoint is the
+// guest's as it was stopped; "": there is none.
+func (p Place) Resumes(before Place, checkpoint string) bool {
+	return p.same(before) && p.Phase == Active &&
+		(p.Epoch == before.Epoch || p.Epoch == before.Epoch+1 || checkpoint != "" && p.Checkpoint == checkpoint)
 }

@@ -31,6 +31,9 @@ type world struct {
 	epoch  uint64
 	first  string          // the node that is chosen if it may be
 	full   map[string]bool // nodes that refuse what they are chosen for
+	news   chan struct{}   // closed with the next change, if anybody waits for it
+	hands  int             // that are out
+	refuse func() error    // why nothing is agreed about moves now, if it says so
 }
 
 func newWorld(tb testing.TB) *world {
@@ -93,11 +96,17 @@ func (w *world) die(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for a, p := range w.places {
-		if p.Node == name {
-			p.Node, p.Lost = "", name
-			w.places[a] = p
+		switch {
+		case p.Node == name && p.Phase == server.Frozen:
+			w.give(&p, p.Target)
+		case p.Node == name:
+			p.Node, p.Lost, p.Phase, p.Target = "", name, server.Suspended, ""
+		case p.Target == name && p.Node != "":
+			w.give(&p, p.Node)
 		}
+		w.places[a] = p
 	}
+	w.changed()
 	w.nodes = slices.DeleteFunc(w.nodes, func(n string) bool { return n == name })
 }
 
@@ -198,7 +207,7 @@ func (f *fabric) Claim(_ context.Context, a actors.Address, request, _ string, _
 		return server.Place{}, cell.Errorf(cell.Invalid, "there is a cell %s already, on node %s", a, p.Node)
 	}
 	f.epoch++
-	p = server.Place{Address: a, Node: f.self, Session: 1, Epoch: f.epoch, Claim: request}
+	p = server.Place{Address: a, Node: f.self, Session: 1, Epoch: f.epoch, Claim: request, Phase: server.Active}
 	f.places[a] = p
 	return p, nil
 }

@@ -41,6 +41,9 @@ const (
 	Drop Op = "drop"
 	// Adopt makes Seat, whose node has a copy, the owner of a suspended cell.
 	Adopt Op = "adopt"
+	// Yield gives a cell that the owner Seat cannot run to another node that has its checkpoint and has not
+	// yielded it, in the next epoch. Where there is none, it is suspended.
+	Yield Op = "yield"
 	// Confine notes the policy that the owner Seat has put the cell under.
 	Confine Op = "confine"
 )

@@ -52,6 +52,8 @@ type Record struct {
 	// their disks, in order.
 	Checkpoint string   `json:"checkpoint,omitempty"`
 	Copies     []string `json:"copies,omitempty"`
+	// Yielded are those of Copies that could not run it from there, in order.
+	Yielded []string `json:"yielded,omitempty"`
 	// Claim is the id of the request that made it.
 	Claim string `json:"claim,omitempty"`
 	// Policy and Version that it was last put under.
@@ -63,7 +65,7 @@ type Record struct {
 func (r Record) Holds(node string) bool { return slices.Contains(r.Copies, node) }
 
 func (r Record) clone() Record {
-	r.Copies = slices.Clone(r.Copies)
+	r.Copies, r.Yielded = slices.Clone(r.Copies), slices.Clone(r.Yielded)
 	return r
 }
 

@@ -30,7 +30,7 @@ var ErrSnapshot = errors.New("unreadable snapshot of the directory")
 func (s *State) Copy() *State {
 	c := &State{cells: make(map[Cell]*Record, len(s.cells)), of: maps.Clone(s.of), sessions: maps.Clone(s.sessions), leases: maps.Clone(s.leases), epoch: s.epoch}
 	for k, r := range s.cells {
-		same := *r // its Copies are replaced, never changed
+		same := *r // its lists are replaced, never changed
 		c.cells[k] = &same
 	}
 	return c
@@ -121,6 +121,8 @@ func (s *State) sound(r *Record) error {
 		return fmt.Errorf("%s is %s, and its target %q", r.Cell, r.Phase, r.Target.Node)
 	case (r.Checkpoint == "") != (len(r.Copies) == 0), !slices.IsSorted(r.Copies), len(r.Copies) > maxNodes:
 		return fmt.Errorf("%s has %d copies of its checkpoint", r.Cell, len(r.Copies))
+	case !slices.IsSorted(r.Yielded), slices.ContainsFunc(r.Yielded, func(node string) bool { return !r.Holds(node) }):
+		return fmt.Errorf("%s was yielded by nodes without a copy of its checkpoint", r.Cell)
 	case r.Phase == Frozen && (!r.Holds(r.Owner.Node) || !r.Holds(r.Target.Node)):
 		return fmt.Errorf("%s is frozen without copies at both ends", r.Cell)
 	}

@@ -56,7 +56,7 @@ func init() { // its functions look into it, by way of valid
 	rules = map[Op]func(*State, uint64, Command) (Outcome, error){
 		Open: (*State).open, End: (*State).endSession, Claim: (*State).claim,
 		Restart: of(restart), Release: (*State).release, Begin: of(begin), Freeze: of(freeze), Activate: of(activate),
-		Abort: of(abort), Save: of(save), Copy: of(copied), Drop: of(drop), Adopt: of(adopt), Confine: of(confine),
+		Abort: of(abort), Save: of(save), Copy: of(copied), Drop: of(drop), Adopt: of(adopt), Yield: of(yield), Confine: of(confine),
 	}
 }
 
@@ -142,11 +142,7 @@ func (s *State) close(seat Seat) (moved []Record) {
 		r := s.cells[c]
 		switch {
 		case r.Owner == seat:
-			if heir, ok := s.heir(r); ok {
-				r.give(heir)
-			} else {
-				r.suspend()
-			}
+			s.passOn(r)
 		case r.Target == seat:
 			r.give(r.Owner)
 		default:
@@ -158,14 +154,23 @@ func (s *State) close(seat Seat) (moved []Record) {
 	return moved
 }
 
-// heir of a cell whose owner has no session: the target if it has the checkpoint, or the
-// first who has.
+// passOn takes a cell from its owner, and gives it to whoever can have it.
+func (s *State) passOn(r *Record) {
+	if heir, ok := s.heir(r); ok {
+		r.give(heir)
+	} else {
+		r.suspend()
+	}
+}
+
+// heir of a cell whose owner has no session, or has yielded it: the target if it has the checkpoint, or
+// the first who has and could run it as far as is known.
 func (s *State) heir(r *Record) (Seat, bool) {
 	if r.Phase == Frozen && s.isOpen(r.Target) && r.Holds(r.Target.Node) {
 		return r.Target, true
 	}
 	for _, node := range r.Copies {
-		if session := s.sessions[node]; session != 0 {
+		if session := s.sessions[node]; session != 0 && !slices.Contains(r.Yielded, node) {
 			return Seat{node, session}, true
 		}
 	}

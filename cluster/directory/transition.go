@@ -153,6 +153,18 @@ func adopt(s *State, r *Record, c Command) error {
 	return nil
 }
 
+// yield ends: each node with a copy does it once for a checkpoint.
+func yield(s *State, r *Record, c Command) error {
+	if err := s.owned(r, c, Active); err != nil {
+		return err
+	}
+	if at, before := slices.BinarySearch(r.Yielded, c.Seat.Node); !before && r.Holds(c.Seat.Node) {
+		r.Yielded = slices.Insert(r.Yielded, at, c.Seat.Node)
+	}
+	s.passOn(r)
+	return nil
+}
+
 func confine(s *State, r *Record, c Command) error {
 	if err := s.owned(r, c, Active, Prepare); err != nil {
 		return err
@@ -183,7 +195,7 @@ func keep(r *Record, c Command) error {
 	}
 	nodes := slices.Clone(c.Nodes)
 	slices.Sort(nodes)
-	r.Checkpoint, r.Copies = c.Checkpoint, slices.Compact(nodes)
+	r.Checkpoint, r.Copies, r.Yielded = c.Checkpoint, slices.Compact(nodes), nil
 	return nil
 }
 
@@ -224,5 +236,8 @@ func drop(_ *State, r *Record, c Command) error {
 		return fmt.Errorf("%w: node %s must keep the checkpoint of %s", ErrLastCopy, c.Seat.Node, r.Cell)
 	}
 	r.Copies = slices.Delete(r.Copies, at, at+1)
+	if at, yielded := slices.BinarySearch(r.Yielded, c.Seat.Node); yielded { // another copy is another try
+		r.Yielded = slices.Delete(r.Yielded, at, at+1)
+	}
 	return nil
 }

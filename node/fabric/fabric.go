@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
+	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/control"
 	"github.com/pyisolate/pyisolate/cluster/directory"
@@ -40,6 +41,10 @@ type Config struct {
 	Margin time.Duration
 	// Keep is how long the record of a cell stays whose node is gone. Default 1 h.
 	Keep time.Duration
+	// Inherit is told of a cell that has become this node's without its asking, since its node is gone or has
+	// yielded it: it must not block. The place is this node's, with a checkpoint that is here. Whoever cannot
+	// run it calls Yield. nil: this node takes no such cells, and yields them.
+	Inherit func(server.Place)
 	// Logger; nil: nobody is told.
 	Logger *slog.Logger
 }
@@ -85,6 +90,8 @@ type Fabric struct {
 	claims  map[actors.Address]int              // how many are under way
 	giving  map[actors.Address]chan struct{}    // being given back; closed when it was
 	lost    map[actors.Address]suspendedSince   // records whose nodes are gone
+	hands   map[actors.Address]*hand            // left to those who move them
+	heard   chan struct{}                       // closed with the next news, if anybody waits for it
 }
 
 type suspendedSince struct {
@@ -103,7 +110,8 @@ func New(c Config) *Fabric {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]directory.Record{}, claims: map[actors.Address]int{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{}}
+	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]directory.Record{}, claims: map[actors.Address]int{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{},
+		hands: map[actors.Address]*hand{}}
 	f.life, f.end = context.WithCancel(context.Background())
 	f.names.fabric = f
 	f.calls.open(f)

@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func TestTheSameRequestIsTheSameClaim(t *testing.T) {
 	first, err := w.nodes["n1"].Claim(soon(t), web, "r1", "web", 3)
 	must(t, err)
 	again, err := w.nodes["n1"].Claim(soon(t), web, "r1", "web", 3)
-	if err != nil || again != first {
+	if err != nil || !reflect.DeepEqual(again, first) {
 		t.Errorf("again it is %+v, %v", again, err)
 	}
 	elsewhere, err := w.nodes["n2"].Claim(soon(t), web, "r1", "web", 3)

@@ -11,7 +11,8 @@ import (
 var _ server.Fabric = (*Fabric)(nil)
 
 func placeOf(r directory.Record) server.Place {
-	return server.Place{Address: addressOf(r.Cell), Node: r.Owner.Node, Lost: r.Lost, Session: r.Owner.Session, Epoch: r.Epoch, Claim: r.Claim}
+	return server.Place{Address: addressOf(r.Cell), Node: r.Owner.Node, Lost: r.Lost, Session: r.Owner.Session, Epoch: r.Epoch, Claim: r.Claim,
+		Phase: string(r.Phase), Target: r.Target.Node, Migration: r.Migration, Checkpoint: r.Checkpoint, Copies: r.Copies}
 }
 
 // Find implements server.Fabric.

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -22,7 +23,7 @@ func TestTheSameRequestOutlivesItsNode(t *testing.T) {
 	if err != nil || again.Node != other.name || again.Epoch <= first.Epoch {
 		t.Fatalf("again it is %+v, %v, after %+v", again, err, first)
 	}
-	if same, err := w.nodes["n2"].Claim(soon(t), web, "r1", "", 0); err != nil || same != again {
+	if same, err := w.nodes["n2"].Claim(soon(t), web, "r1", "", 0); err != nil || !reflect.DeepEqual(same, again) {
 		t.Errorf("once more it is %+v, %v", same, err)
 	}
 }

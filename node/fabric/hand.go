@@ -1,0 +1,114 @@
+package fabric
+
+import (
+	"sync"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/directory"
+)
+
+// hand is a cell that is left to those who move it.
+type hand struct {
+	holders int
+	gone    bool // its actor has ended meanwhile
+}
+
+// Hand implements server.Mover.
+func (f *Fabric) Hand(a actors.Address) (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := f.hands[a]
+	if h == nil {
+		h = &hand{}
+		f.hands[a] = h
+	}
+	h.holders++
+	return sync.OnceFunc(func() { f.letGo(a, h) })
+}
+
+// letGo ends a hold, and does what was left to it.
+func (f *Fabric) letGo(a actors.Address, h *hand) {
+	f.mu.Lock()
+	h.holders--
+	last := h.holders == 0
+	if last {
+		delete(f.hands, a)
+	}
+	f.mu.Unlock()
+	if last {
+		f.spawn(func() { f.catchUp(a) })
+	}
+}
+
+// handed says whether a cell is left to those who move it.
+func (f *Fabric) handed(a actors.Address) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.hands[a] != nil
+}
+
+// catchUp does what a change of a record, which was left to others, asks for.
+func (f *Fabric) catchUp(a actors.Address) {
+	c := f.at()
+	if c == nil {
+		return
+	}
+	r, known := c.Group().Find(cellOf(a))
+	if !known {
+		r = directory.Record{Cell: cellOf(a)}
+	}
+	if r.Owner.Node == c.Self() {
+		f.inherit(a, r)
+		return
+	}
+	f.overrun(a, r)
+}
+
+// settled notes how a move was decided. What came to this node whose actor has ended meanwhile is given
+// back.
+func (f *Fabric) settled(a actors.Address, r directory.Record) (server.Place, error) {
+	seat, err := f.seat()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	has, ours := f.owned[a]
+	h := f.hands[a]
+	switch {
+	case err != nil || r.Owner != seat: // it is elsewhere, or what is left of it ends with the session
+		if ours && has.Epoch < r.Epoch {
+			delete(f.owned, a)
+		}
+		return placeOf(r), nil
+	case ours && has.Epoch >= r.Epoch:
+	case !ours && (h == nil || h.gone):
+		f.give(a, r)
+		return placeOf(r), cell.Errorf(cell.CellGone, "cell %s has ended meanwhile", a)
+	default:
+		f.owned[a] = r
+	}
+	return placeOf(r), nil
+}
+
+// inherit tells of a cell that has come to this node, which has not asked for it.
+func (f *Fabric) inherit(actors.Address, directory.Record) {}
+
+// news is closed with the next change of records, or the end of the lease.
+func (f *Fabric) news() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.heard == nil {
+		f.heard = make(chan struct{})
+	}
+	return f.heard
+}
+
+// tell has those look again who wait for news.
+func (f *Fabric) tell() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.heard != nil {
+		close(f.heard)
+		f.heard = nil
+	}
+}

@@ -1,0 +1,176 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/group"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// Seat implements server.Mover.
+func (f *Fabric) Seat(node string) (session uint64, ok bool) {
+	c := f.at()
+	if c == nil {
+		return 0, false
+	}
+	session = c.Group().Sessions()[node]
+	return session, session != 0
+}
+
+// BeginMove implements server.Mover.
+func (f *Fabric) BeginMove(ctx context.Context, a actors.Address, epoch uint64, migration, to string, session uint64) error {
+	target := directory.Seat{Node: to, Session: session}
+	_, err := f.change(ctx, directory.Command{Op: directory.Begin, Seat: target, Cell: cellOf(a), Epoch: epoch, Request: migration},
+		func(r directory.Record) bool {
+			return r.Epoch == epoch && r.Migration == migration && r.Target == target
+		})
+	return err
+}
+
+// Freeze implements server.Mover.
+func (f *Fabric) Freeze(ctx context.Context, a actors.Address, epoch uint64, checkpoint string, nodes []string) error {
+	seat, err := f.seat()
+	if err != nil {
+		return err
+	}
+	_, err = f.change(ctx, directory.Command{Op: directory.Freeze, Seat: seat, Cell: cellOf(a), Epoch: epoch, Checkpoint: checkpoint, Nodes: nodes},
+		func(r directory.Record) bool {
+			return r.Epoch == epoch && r.Phase == directory.Frozen && r.Checkpoint == checkpoint
+		})
+	return err
+}
+
+// Activate implements server.Mover.
+func (f *Fabric) Activate(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
+	seat, err := f.seat()
+	if err != nil {
+		return server.Place{}, err
+	}
+	r, err := f.change(ctx, directory.Command{Op: directory.Activate, Seat: seat, Cell: cellOf(a), Epoch: epoch},
+		func(r directory.Record) bool { return r.Epoch == epoch+1 && r.Owner == seat })
+	if err != nil {
+		return placeOf(r), err
+	}
+	f.own(a, r)
+	return placeOf(r), nil
+}
+
+// AbortMove implements server.Mover.
+func (f *Fabric) AbortMove(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
+	r, err := f.change(ctx, directory.Command{Op: directory.Abort, Cell: cellOf(a), Epoch: epoch},
+		func(r directory.Record) bool { return r.Epoch > epoch })
+	if err != nil {
+		return placeOf(r), err
+	}
+	return f.settled(a, r)
+}
+
+// Yield implements server.Mover.
+func (f *Fabric) Yield(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
+	seat, err := f.seat()
+	if err != nil {
+		return server.Place{}, err
+	}
+	r, err := f.change(ctx, directory.Command{Op: directory.Yield, Seat: seat, Cell: cellOf(a), Epoch: epoch},
+		func(r directory.Record) bool { return r.Epoch > epoch && r.Owner != seat })
+	if err != nil {
+		return placeOf(r), err
+	}
+	return f.settled(a, r)
+}
+
+// DropCopy implements server.Mover.
+func (f *Fabric) DropCopy(ctx context.Context, a actors.Address, epoch uint64, checkpoint string) error {
+	self := f.Self()
+	counts := func(r directory.Record) bool { return r.Checkpoint == checkpoint && r.Holds(self) }
+	if err := f.Refresh(ctx); err != nil {
+		return err
+	}
+	for range tries { // others change who has copies, too
+		r, known := f.at().Group().Find(cellOf(a))
+		switch {
+		case !known || !counts(r):
+			return nil
+		case r.Epoch != epoch:
+			return overtaken(a, epoch, r)
+		}
+		_, err := f.change(ctx, directory.Command{Op: directory.Drop, Seat: directory.Seat{Node: self}, Cell: cellOf(a), Epoch: epoch, Revision: r.Revision},
+			func(r directory.Record) bool { return !counts(r) })
+		switch {
+		case errors.Is(err, directory.ErrLastCopy):
+			return cell.Errorf(cell.Busy, "checkpoint %.16s is needed here: %v", checkpoint, err)
+		case !errors.Is(err, policystore.ErrConflict):
+			return err
+		}
+	}
+	return fmt.Errorf("%w: who has copies of cell %s goes on changing; try again", policystore.ErrConflict, a)
+}
+
+// change has something agreed about a cell. done says of a record whether the change is made, when the
+// answer was lost or another made it.
+func (f *Fabric) change(ctx context.Context, c directory.Command, done func(directory.Record) bool) (r directory.Record, err error) {
+	if f.at() == nil {
+		return r, errCutOff
+	}
+	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
+	defer cancel()
+	g := f.at().Group()
+	for range tries {
+		var out directory.Outcome
+		if out, err = g.Propose(ctx, c); !errors.Is(err, group.ErrUncertain) {
+			r = out.Record
+			break
+		}
+	}
+	if !errors.Is(err, directory.ErrStale) && !errors.Is(err, directory.ErrNoCell) {
+		return r, told(err)
+	}
+	if err := f.Refresh(ctx); err != nil {
+		return r, err
+	}
+	r, known := g.Find(c.Cell)
+	switch {
+	case !known:
+		return r, cell.Errorf(cell.CellGone, "there is no cell %s any more", c.Cell)
+	case done(r):
+		return r, nil
+	}
+	return r, fmt.Errorf("%w: %v", policystore.ErrConflict, err) //nolint:errorlint // it is the caller's word for it
+}
+
+func overtaken(a actors.Address, epoch uint64, r directory.Record) error {
+	return fmt.Errorf("%w: cell %s is in epoch %d with node %q, not in %d", policystore.ErrConflict, a, r.Epoch, r.Owner.Node, epoch)
+}
+
+// Decided implements server.Mover.
+func (f *Fabric) Decided(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
+	c := f.at()
+	if c == nil {
+		return server.Place{}, errCutOff
+	}
+	for {
+		news := f.news()
+		r, known := c.Group().Find(cellOf(a))
+		switch {
+		case !known:
+			return server.Place{}, cell.Errorf(cell.CellGone, "there is no cell %s any more", a)
+		case r.Epoch > epoch:
+			return f.settled(a, r)
+		case f.Valid() != nil:
+			return placeOf(r), errCutOff
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return placeOf(r), told(context.Cause(ctx))
+		case <-f.life.Done():
+			return placeOf(r), errCutOff
+		}
+	}
+}
