@@ -28,6 +28,7 @@ type Archive struct {
 	store  *Store
 	ring   *Ring
 	bounds Bounds
+	needed func(Info) bool // see Pin; nil: none is
 
 	mu  sync.Mutex
 	all map[string]Info

@@ -53,6 +53,16 @@ type wrapped struct {
 	Tenant  string    `json:"tenant"`
 	Key     []byte    `json:"key"`
 	Created time.Time `json:"created"`
+	// Adopted is of another ring's keys: it opens, and seals nothing.
+	Adopted bool `json:"adopted,omitempty"`
+}
+
+// use is what the key is wrapped for: neither its tenant nor where it comes from can be exchanged.
+func (w wrapped) use() []string {
+	if w.Adopted {
+		return []string{"adopted", w.Tenant, w.ID}
+	}
+	return []string{"tenant", w.Tenant, w.ID}
 }
 
 const ringVersion = 1
@@ -154,7 +164,7 @@ func (r *Ring) Rotate() error {
 		if err != nil {
 			return err
 		}
-		if w.Key, err = wrap(key, plain, "tenant", w.Tenant, w.ID); err != nil {
+		if w.Key, err = wrap(key, plain, w.use()...); err != nil {
 			return err
 		}
 		next.Tenants = append(next.Tenants, w)
@@ -174,7 +184,7 @@ func (r *Ring) plain(w wrapped) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := unwrap(under, w.Key, "tenant", w.Tenant, w.ID)
+	key, err := unwrap(under, w.Key, w.use()...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the key %s of tenant %s in the key ring %s", ErrDamaged, w.ID, w.Tenant, r.path)
 	}
@@ -213,14 +223,18 @@ func (r *Ring) Forget(tenant string) error {
 
 // add makes a tenant's next key. The caller holds mu.
 func (r *Ring) add(tenant string) (wrapped, error) {
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key)
+	return r.put(wrapped{ID: newID("t-"), Tenant: tenant, Created: time.Now().UTC()}, key)
+}
+
+// put wraps a key under the master and keeps it. The caller holds mu.
+func (r *Ring) put(w wrapped, key []byte) (wrapped, error) {
 	under, err := r.masterKey()
 	if err != nil {
 		return wrapped{}, err
 	}
-	key := make([]byte, keySize)
-	_, _ = rand.Read(key)
-	w := wrapped{ID: newID("t-"), Tenant: tenant, Created: time.Now().UTC()}
-	if w.Key, err = wrap(under, key, "tenant", tenant, w.ID); err != nil {
+	if w.Key, err = wrap(under, key, w.use()...); err != nil {
 		return wrapped{}, err
 	}
 	next := r.held
@@ -228,24 +242,33 @@ func (r *Ring) add(tenant string) (wrapped, error) {
 	return w, r.keep(next)
 }
 
-// seal uses the tenant's newest key, or makes its first.
+// newest is the key that a tenant's next checkpoint is sealed with; its first is made. The caller holds
+// mu.
+func (r *Ring) newest(tenant string) (wrapped, error) {
+	for _, w := range slices.Backward(r.held.Tenants) {
+		if w.Tenant == tenant && !w.Adopted {
+			return w, nil
+		}
+	}
+	return r.add(tenant)
+}
+
+// find is a tenant's key by its id. The caller holds mu.
+func (r *Ring) find(tenant, id string) (wrapped, error) {
+	for _, w := range r.held.Tenants {
+		if w.ID == id && w.Tenant == tenant {
+			return w, nil
+		}
+	}
+	return wrapped{}, fmt.Errorf("%w: key %.64q of tenant %.64q is not in the key ring %s", ErrKey, id, tenant, r.path)
+}
+
 func (r *Ring) seal(h *Header) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at := -1
-	for i, w := range r.held.Tenants {
-		if w.Tenant == h.Tenant {
-			at = i
-		}
-	}
-	var w wrapped
-	if at >= 0 {
-		w = r.held.Tenants[at]
-	} else {
-		var err error
-		if w, err = r.add(h.Tenant); err != nil {
-			return nil, err
-		}
+	w, err := r.newest(h.Tenant)
+	if err != nil {
+		return nil, err
 	}
 	h.Key = KeyInfo{ID: w.ID, Salt: newSalt()}
 	return r.plain(w)
@@ -254,10 +277,9 @@ func (r *Ring) seal(h *Header) ([]byte, error) {
 func (r *Ring) open(h Header) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, w := range r.held.Tenants {
-		if w.ID == h.Key.ID && w.Tenant == h.Tenant {
-			return r.plain(w)
-		}
+	w, err := r.find(h.Tenant, h.Key.ID)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%w: key %.64q of tenant %.64q is not in the key ring %s", ErrKey, h.Key.ID, h.Tenant, r.path)
+	return r.plain(w)
 }

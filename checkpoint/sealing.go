@@ -3,13 +3,16 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"io"
 )
 
 // Sealing is a checkpoint on its way into an [Archive]. It is for one goroutine.
 type Sealing struct {
 	*Writer
-	of    *Archive
 	draft *counted
+	tee   *tee // nil: there is no mirror
+	ended bool
+	err   error // how it ended
 }
 
 // counted is a draft whose bytes are a tenant's from the first on.
@@ -47,6 +50,21 @@ func (a *Archive) take(tenant string, n int64) error {
 // Seal begins a checkpoint: terms say how its cell was spawned, and the state is what is written to
 // it until Keep or Discard. It is sealed by the ring, or to a recipient if there is one.
 func (a *Archive) Seal(h Header, terms []byte, to *Recipient) (*Sealing, error) {
+	keys := Keys(a.ring)
+	if to != nil {
+		keys = to
+	}
+	return a.seal(h, terms, keys, nil)
+}
+
+// SealMirrored is Seal by the ring, and sends the file while it is written. A mirror that fails has no
+// more of it, and the archive's file is kept all the same: Mirrored says how far it came, [Archive.OpenAt]
+// has the rest.
+func (a *Archive) SealMirrored(h Header, terms []byte, m Mirror) (*Sealing, error) {
+	return a.seal(h, terms, a.ring, m)
+}
+
+func (a *Archive) seal(h Header, terms []byte, k Keys, m Mirror) (*Sealing, error) {
 	if len(terms) > MaxTerms {
 		return nil, fmt.Errorf("%w: how the cell was spawned takes %d bytes; %d is the most", ErrTooLarge, len(terms), MaxTerms)
 	}
@@ -55,18 +73,31 @@ func (a *Archive) Seal(h Header, terms []byte, to *Recipient) (*Sealing, error) 
 		return nil, err
 	}
 	h.Terms = len(terms)
-	keys := Keys(a.ring)
-	if to != nil {
-		keys = to
+	s := &Sealing{draft: d}
+	to := io.Writer(d)
+	if m != nil {
+		s.tee = &tee{file: d}
+		to = s.tee
 	}
-	w, err := NewWriter(d, h, keys)
-	if err == nil {
-		_, err = w.Write(terms)
-	}
-	if err != nil {
+	if s.Writer, err = NewWriter(to, h, k); err != nil {
 		return nil, errors.Join(err, d.discard())
 	}
-	return &Sealing{w, a, d}, nil
+	if m != nil {
+		s.tee.begin(m, s.Header())
+	}
+	if _, err = s.Write(terms); err != nil {
+		return nil, errors.Join(err, s.Discard())
+	}
+	return s, nil
+}
+
+// Mirrored tells how many bytes of the file the mirror took, and why it has no more; nil: it has all that
+// was written so far.
+func (s *Sealing) Mirrored() (int64, error) {
+	if s.tee == nil {
+		return 0, errors.New("there is no mirror")
+	}
+	return s.tee.sent, s.tee.err
 }
 
 // draft begins a file of a tenant that may have another.
@@ -99,9 +130,18 @@ func (a *Archive) giveBack(tenant string, bytes int64) {
 	a.count(tenant, -bytes, -1)
 }
 
+// End writes what is left: the mirror then has all of the file, and can be told so while Keep waits for
+// the disk. Nothing can be written after it. Keep and Discard do it otherwise.
+func (s *Sealing) End() error {
+	if !s.ended {
+		s.ended, s.err = true, s.Close()
+	}
+	return s.err
+}
+
 // Keep puts the checkpoint on the disk. When it fails nothing is left of it.
 func (s *Sealing) Keep() (Info, error) {
-	if err := s.Close(); err != nil {
+	if err := s.End(); err != nil {
 		return Info{}, errors.Join(err, s.draft.discard())
 	}
 	return s.draft.keep()
@@ -109,7 +149,7 @@ func (s *Sealing) Keep() (Info, error) {
 
 // Discard gives it up.
 func (s *Sealing) Discard() error {
-	_ = s.Close() // zstd's goroutines end
+	_ = s.End() // zstd's goroutines end
 	return s.draft.discard()
 }
 

@@ -168,6 +168,28 @@ func (s *Store) path(id string) string { return filepath.Join(s.dir, id+suffix) 
 // Open reads a checkpoint's file. At its end the content is compared with the name: another is
 // ErrDamaged in place of io.EOF.
 func (s *Store) Open(id string) (io.ReadCloser, Info, error) {
+	f, i, err := s.open(id, 0)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	return &compared{File: f, hash: sha256.New(), id: id}, i, nil
+}
+
+// OpenAt reads a checkpoint's file from a byte on. The content is not compared with the name, but for
+// offset 0.
+func (s *Store) OpenAt(id string, offset int64) (io.ReadCloser, Info, error) {
+	if offset == 0 {
+		return s.Open(id)
+	}
+	f, i, err := s.open(id, offset)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	return f, i, nil
+}
+
+// open opens a file that stands at an offset then.
+func (s *Store) open(id string, offset int64) (*os.File, Info, error) {
 	if !nameRE.MatchString(id) {
 		return nil, Info{}, fmt.Errorf("%w: %.80q is no name of one", ErrNotFound, id)
 	}
@@ -179,13 +201,16 @@ func (s *Store) Open(id string) (io.ReadCloser, Info, error) {
 		return nil, Info{}, fmt.Errorf("checkpoints: %w", err)
 	}
 	i, err := infoOf(f, id)
+	if err == nil && (offset < 0 || offset > i.Size) {
+		err = fmt.Errorf("%w: byte %d of %d", ErrOffset, offset, i.Size)
+	}
 	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
+		_, err = f.Seek(offset, io.SeekStart)
 	}
 	if err != nil {
 		return nil, Info{}, errors.Join(err, f.Close())
 	}
-	return &compared{File: f, hash: sha256.New(), id: id}, i, nil
+	return f, i, nil
 }
 
 func infoOf(f *os.File, id string) (Info, error) {

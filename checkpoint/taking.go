@@ -73,6 +73,13 @@ func (o *Opened) Close() error {
 	return o.file.Close()
 }
 
+// OpenAt opens a checkpoint's file as it is, from a byte on: for a transfer that goes on where it broke
+// off. Only from the first byte on its content is compared with its name. An offset behind its end is
+// ErrOffset.
+func (a *Archive) OpenAt(id string, offset int64) (io.ReadCloser, Info, error) {
+	return a.store.OpenAt(id, offset)
+}
+
 // Export writes a checkpoint's file: as it is, or sealed to a recipient if there is one.
 func (a *Archive) Export(id string, to *Recipient, out io.Writer) error {
 	if to == nil {
