@@ -95,7 +95,7 @@ func (c *counting) Send(ctx context.Context, v cell.Value) error {
 }
 
 // autosave checkpoints an incarnation when it is time, until it ends.
-func (s *cells) autosave(r *resident, epoch uint64) {
+func (s *cells) autosave(r *resident) {
 	when := r.saving
 	if when.Every == 0 && when.Messages == 0 {
 		return
@@ -118,7 +118,7 @@ func (s *cells) autosave(r *resident, epoch uint64) {
 		if r.entry.touched.count.Load() == 0 {
 			continue
 		}
-		if err := s.saveNow(r, epoch, why, false, autosaveWithin); err != nil {
+		if err := s.saveNow(r, r.entry.at(), why, false, autosaveWithin); err != nil {
 			s.logger.Info("a cell was not checkpointed", slog.String("cell", r.entry.key.String()), slog.String("by", why), slog.Any("error", err))
 		}
 	}

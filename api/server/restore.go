@@ -12,7 +12,6 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
 	"github.com/pyisolate/pyisolate/policystore/document"
-	"github.com/pyisolate/pyisolate/policystore/live"
 	"github.com/pyisolate/pyisolate/telemetry"
 )
 
@@ -108,10 +107,9 @@ func (e *entry) saved(id string) {
 	e.last = id
 }
 
-// fill puts the state into an incarnation that is to begin with one. Nothing has run in it, and it is
-// under its policy. It ends when this fails.
-func (s *cells) fill(ctx context.Context, r *resident, epoch uint64, now live.Revision) error {
-	id := r.entry.stateOf(now.Compiled.Restart)
+// fill puts a checkpoint's state into an incarnation that is to begin with one; "" is none. Nothing has run in
+// it, and it is under its policy. It ends when this fails.
+func (s *cells) fill(ctx context.Context, r *resident, epoch uint64, id string) error {
 	if id == "" {
 		return nil
 	}

@@ -133,7 +133,21 @@ func restartOf(asked *pb.Restart, policy *document.Restart) (actors.Restart, err
 }
 
 // start makes an incarnation and what belongs to it, or nothing.
-func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revision) (_ cell.Cell, err error) {
+func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revision) (cell.Cell, error) {
+	r, err := s.make(ctx, e, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.fill(ctx, r, epoch, e.stateOf(now.Compiled.Restart)); err != nil {
+		r.session.Close()
+		return nil, err
+	}
+	s.runs(r, epoch)
+	return r.cell, nil
+}
+
+// make makes a cell under its policy in which nothing has run, and what belongs to it.
+func (s *cells) make(ctx context.Context, e *entry, now live.Revision) (_ *resident, err error) {
 	if err := e.terms.mayHave(now.Compiled.Backend, s.backend); err != nil {
 		return nil, err
 	}
@@ -153,9 +167,9 @@ func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revi
 		return nil, invalidGrant(e.terms.ref, err)
 	}
 	r := &resident{entry: e, actors: s.actors, session: session, inForce: now, given: spec.Limits}
-	started := false
+	made := false
 	defer func() { // also when something panics
-		if !started {
+		if !made {
 			session.Close()
 		}
 	}()
@@ -174,17 +188,18 @@ func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revi
 	if err := s.follow(ctx, r); err != nil {
 		return nil, err
 	}
-	if err := s.fill(ctx, r, epoch, now); err != nil {
-		return nil, err
-	}
-	started = true
-	e.begun(epoch, r)
+	made = true
+	return r, nil
+}
+
+// runs makes what was made the incarnation of its cell, and gives back what belongs to it at its end.
+func (s *cells) runs(r *resident, epoch uint64) {
+	r.entry.begun(epoch, r)
 	s.book.ends.Go(func() {
-		s.autosave(r, epoch)
+		s.autosave(r)
 		<-r.cell.Done()
 		r.end()
 	})
-	return r.cell, nil
 }
 
 // follow has each newer version of a policy reach the cell, where that is wanted.
