@@ -25,7 +25,7 @@ func newCell() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newCellSpawn(), newCellExec(), newCellCall(), newCellSend(), newCellPublish(), newCellRecv(), newCellLogs(),
-		newCellList(), newCellInspect(), newCellStats(), newCellQuarantine(), newCellKill(), newCellClose(), newCellCheckpoint(), newCellCheckpoints(), newCellRestore())
+		newCellList(), newCellInspect(), newCellStats(), newCellQuarantine(), newCellKill(), newCellClose(), newCellCheckpoint(), newCellCheckpoints(), newCellRestore(), newCellMigrate())
 	for _, child := range c.Commands() {
 		if child.ValidArgsFunction == nil && child.Args != nil && strings.Contains(child.Use, "[TENANT/]CELL") && child.Name() != "spawn" {
 			child.ValidArgsFunction = completeCells
@@ -221,7 +221,7 @@ func newCellList() *cobra.Command {
 		}
 		list(r, "CELL\tSTATE\tBACKEND\tPOLICY\tVERSION\tCPU\tMEMORY\tNODE", answer.Msg.GetReports(), reportJSONOf, func(one *pb.CellReport) string {
 			return fmt.Sprintf("%s/%s\t%s\t%s\t%s\t%d\t%s\t%.1f MiB\t%s", one.GetCell().GetTenant(), one.GetCell().GetName(), plain(one.GetState()), plain(one.GetBackend()),
-				policyOf(one), one.GetPolicy().GetVersion(), one.GetCpu().AsDuration().Round(time.Millisecond), float64(one.GetMemory())/(1<<20), plain(one.GetNode()))
+				policyOf(one), one.GetPolicy().GetVersion(), one.GetCpu().AsDuration().Round(time.Millisecond), float64(one.GetMemory())/(1<<20), nodeOf(one))
 		})
 		r.silent(answer.Msg.GetSilent())
 		return nil

@@ -56,6 +56,8 @@ type reportJSON struct {
 	Policy     policyStateJSON `json:"policy"`
 	Layers     []cell.Layer    `json:"layers,omitempty"`
 	Unheld     []string        `json:"unheld,omitempty"`
+	Epoch      uint64          `json:"epoch,omitempty"`
+	Migration  *migrationJSON  `json:"migration,omitempty"`
 }
 
 type policyStateJSON struct {
@@ -75,6 +77,7 @@ func reportJSONOf(r *pb.CellReport) reportJSON {
 	out := reportJSON{Tenant: r.GetCell().GetTenant(), Name: r.GetCell().GetName(), ID: r.GetId(), Node: r.GetNode(), Backend: r.GetBackend(), State: r.GetState(),
 		Busy: r.GetBusy(), Reason: r.GetReason(), Started: momentOf(r.GetStarted()), CPU: r.GetCpu().AsDuration(), Memory: r.GetMemory(),
 		MemoryPeak: r.GetMemoryPeak(), Posts: r.GetPosts(), Logs: r.GetLogs(), Denials: r.GetDenials(), Unheld: r.GetUnheld(),
+		Epoch: r.GetEpoch(), Migration: migrationJSONOf(r.GetMigration()),
 		Policy: policyStateJSON{Name: s.GetRef().GetName(), Sandbox: s.GetRef().GetSandbox(), Fixed: s.GetRef().GetVersion() != 0, Version: s.GetVersion(),
 			Newest: s.GetNewest(), Problem: s.GetProblem(), Layers: s.GetLayers(), NeedsNewCell: s.GetNeedsNewCell(), Deleted: s.GetDeleted()}}
 	for _, l := range r.GetLayers() {
@@ -101,6 +104,9 @@ func (r *remote) report(one *pb.CellReport) {
 	}
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(r.out, format+"\n", args...) }
 	say("%s/%s is %s, backend %s, id %s", out.Tenant, out.Name, plain(out.State), plain(out.Backend), plain(out.ID))
+	if m := out.Migration; m != nil {
+		say("moving to %s: %s", plain(m.To), m.words())
+	}
 	if out.Reason != "" {
 		say("because %s", plain(out.Reason))
 	}

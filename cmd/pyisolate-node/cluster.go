@@ -24,7 +24,7 @@ all of them.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newClusterInvite(), newClusterInvites(), newClusterWithdraw(), newClusterJoin(), newClusterMembers(), newClusterStatus(),
-		newClusterDrain(), newClusterLeave(), newClusterRemove(), newClusterRotate())
+		newClusterDrain(), newClusterRebalance(), newClusterLeave(), newClusterRemove(), newClusterRotate())
 	return c
 }
 
@@ -113,48 +113,6 @@ then. With --force it is: when they will come back. Those who vote now have to a
 			r.show(map[string]any{"removed": args[0]}, "removed: node %s", plain(args[0]))
 		}
 		return err
-	})
-}
-
-// emptyFlags say what becomes of a node's cells.
-type emptyFlags struct {
-	closing bool
-	grace   time.Duration
-}
-
-func (f *emptyFlags) add(c *cobra.Command) {
-	c.Flags().BoolVar(&f.closing, "close-cells", false, "close its cells, which cannot move")
-	c.Flags().DurationVar(&f.grace, "grace", 10*time.Second, "how long what is under way in them may go on before, at most 1m")
-}
-
-func newClusterDrain() *cobra.Command {
-	var how emptyFlags
-	c := &cobra.Command{
-		Use:   "drain [NODE]",
-		Short: "Have a node take no more cells, until it is started again",
-		Long: `Have a node, or the one that is called, take no more cells until it is started again, and wait
-until it has none. Cells cannot move yet: a node that has any is refused, unless --close-cells
-ends them.`,
-		Example:           "  pyisolate-node cluster drain n3 --close-cells --grace 30s",
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: completeMembers,
-	}
-	how.add(c)
-	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		request := &pb.DrainRequest{CloseCells: how.closing, Grace: durationpb.New(how.grace)}
-		if len(args) > 0 {
-			request.Node = args[0]
-		}
-		answer, err := r.Cluster.Drain(ctx, connect.NewRequest(request))
-		if err != nil {
-			return err
-		}
-		closed := []string{}
-		for _, one := range answer.Msg.GetClosed() {
-			closed = append(closed, one.GetTenant()+"/"+one.GetName())
-		}
-		r.show(map[string]any{"node": answer.Msg.GetNode(), "closed": closed}, "drained: node %s, %d cells closed", plain(answer.Msg.GetNode()), len(closed))
-		return nil
 	})
 }
 

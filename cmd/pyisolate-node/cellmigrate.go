@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+)
+
+// moveJSON is how far a move has come, as --json prints it: one for each step and piece.
+type moveJSON struct {
+	Phase  string        `json:"phase"`
+	Copied int64         `json:"copied"`
+	Size   int64         `json:"size"`
+	Paused time.Duration `json:"paused_ns"`
+	Epoch  uint64        `json:"epoch"`
+	Node   string        `json:"node"`
+}
+
+func moveJSONOf(m *pb.MigrateResponse) moveJSON {
+	return moveJSON{Phase: m.GetPhase(), Copied: m.GetCopied(), Size: m.GetSize(), Paused: m.GetPaused().AsDuration(), Epoch: m.GetEpoch(), Node: m.GetNode()}
+}
+
+// words are what the line of progress says.
+func (m moveJSON) words() string { return moveWords(m.Phase, m.Copied, m.Size, m.Paused) }
+
+func moveWords(phase string, copied, size int64, paused time.Duration) string {
+	text := plain(phase)
+	switch {
+	case size > 0:
+		text += fmt.Sprintf(" %s of %s", inUnits(copied), inUnits(size))
+	case copied > 0:
+		text += " " + inUnits(copied)
+	}
+	if paused > 0 {
+		text += fmt.Sprintf(", paused %s", paused.Round(time.Millisecond))
+	}
+	return text
+}
+
+func newCellMigrate() *cobra.Command {
+	var to string
+	var abort bool
+	c := &cobra.Command{
+		Use:   "migrate [TENANT/]CELL --to NODE",
+		Short: "Move a running cell to another node",
+		Long: `Move a running cell to another node of the cluster. It is checkpointed, and goes on there from
+that state, with its id and in a new epoch; what is asked of it meanwhile waits, and is done there,
+once and in order. How far it has come is shown on a terminal.
+
+A move that fails, or is interrupted in time, leaves the cell where it was. --abort ends a move that
+another command has begun.`,
+		Example: "  pyisolate-node cell migrate crawler --to n2\n  pyisolate-node cell migrate crawler --abort",
+		Args:    cobra.ExactArgs(1),
+	}
+	c.Flags().StringVar(&to, "to", "", "the node that is to have it")
+	c.Flags().BoolVar(&abort, "abort", false, "end the move that is under way; the cell goes on where it was")
+	c.MarkFlagsMutuallyExclusive("to", "abort")
+	c.MarkFlagsOneRequired("to", "abort")
+	_ = c.RegisterFlagCompletionFunc("to", func(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+		return completeMembers(c, nil, begun)
+	})
+	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
+		tenant, name := cellName(args[0])
+		if abort {
+			return r.abortMove(ctx, tenant, name, args[0])
+		}
+		if to == "" {
+			return usageError{errors.New("name the node with --to NODE")}
+		}
+		return r.migrate(ctx, &pb.MigrateRequest{Tenant: tenant, Name: name, Node: to}, args[0])
+	})
+}
+
+func (r *remote) abortMove(ctx context.Context, tenant, name, shown string) error {
+	_, err := r.Cells.AbortMigration(ctx, connect.NewRequest(&pb.AbortMigrationRequest{Tenant: tenant, Name: name}))
+	if err == nil {
+		r.show(map[string]any{"aborted": shown}, "aborted: %s goes on where it was", plain(shown))
+	}
+	return err
+}
+
+func (r *remote) migrate(ctx context.Context, request *pb.MigrateRequest, shown string) error {
+	moves, err := r.Cells.Migrate(ctx, connect.NewRequest(request))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = moves.Close() }()
+	return r.moving(moves, shown)
+}
+
+// movesReceived is the stream of a move.
+type movesReceived interface {
+	Receive() bool
+	Msg() *pb.MigrateResponse
+	Err() error
+}
+
+// moving shows a move to its end. A stream that ends without a word of that has no known outcome.
+func (r *remote) moving(moves movesReceived, shown string) error {
+	var last moveJSON
+	for moves.Receive() {
+		last = moveJSONOf(moves.Msg())
+		if r.asJSON {
+			r.line(last)
+			continue
+		}
+		note(r.err, fmt.Sprintf("moving %s: %s", plain(shown), last.words()))
+	}
+	clearStep(r.err)
+	if err := moves.Err(); err != nil {
+		return err
+	}
+	switch last.Phase {
+	case "done":
+	case "abort":
+		return fmt.Errorf("%s was not moved, and goes on at %s", shown, last.Node)
+	default:
+		return fmt.Errorf("the node said nothing of the end of the move: %w; see: pyisolate-node cell inspect %s", io.ErrUnexpectedEOF, shown)
+	}
+	if !r.asJSON {
+		_, _ = fmt.Fprintf(r.out, "moved: %s to %s, paused %s, epoch %d\n", plain(shown), plain(last.Node), last.Paused.Round(10*time.Microsecond), last.Epoch)
+	}
+	return nil
+}
+
+// migrationJSON is a move that is under way, in the report of its cell.
+type migrationJSON struct {
+	To     string        `json:"to"`
+	Phase  string        `json:"phase"`
+	Copied int64         `json:"copied"`
+	Size   int64         `json:"size"`
+	Began  *time.Time    `json:"began"`
+	Paused time.Duration `json:"paused_ns"`
+}
+
+// migrationJSONOf is nil for a cell that stays.
+func migrationJSONOf(m *pb.Migration) *migrationJSON {
+	if m == nil {
+		return nil
+	}
+	return &migrationJSON{To: m.GetTo(), Phase: m.GetPhase(), Copied: m.GetCopied(), Size: m.GetSize(), Began: momentOf(m.GetBegan()), Paused: m.GetPaused().AsDuration()}
+}
+
+func (m *migrationJSON) words() string { return moveWords(m.Phase, m.Copied, m.Size, m.Paused) }
+
+// nodeOf says where a cell is, and where it goes.
+func nodeOf(r *pb.CellReport) string {
+	if to := r.GetMigration().GetTo(); to != "" {
+		return plain(r.GetNode()) + " -> " + plain(to)
+	}
+	return plain(r.GetNode())
+}
