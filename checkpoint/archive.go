@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,10 +30,13 @@ type Archive struct {
 	ring   *Ring
 	bounds Bounds
 	needed func(Info) bool // see Pin; nil: none is
+	now    func() time.Time
 
-	mu  sync.Mutex
-	all map[string]Info
-	of  map[string]share // by tenant
+	mu       sync.Mutex
+	all      map[string]Info
+	of       map[string]share    // by tenant
+	arrivals map[string]*Arrival // by transfer
+	uses     map[string]use      // by id
 }
 
 // share is what a tenant has, with what is being written.
@@ -52,7 +56,8 @@ func OpenArchive(dir string, ring *Ring, b Bounds) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{store: store, ring: ring, bounds: b, all: map[string]Info{}, of: map[string]share{}}
+	a := &Archive{store: store, ring: ring, bounds: b, now: time.Now, all: map[string]Info{}, of: map[string]share{},
+		arrivals: map[string]*Arrival{}, uses: map[string]use{}}
 	for _, i := range all {
 		a.all[i.ID] = i
 		a.count(i.Header.Tenant, i.Size, 1)
@@ -110,29 +115,47 @@ func (a *Archive) Get(id string) (Info, error) {
 	return Info{}, fmt.Errorf("%w: %.80q", ErrNotFound, id)
 }
 
-// Remove removes a checkpoint for good.
+// Remove removes a checkpoint for good. ErrPinned says that it is needed: see Pin and Hold.
 func (a *Archive) Remove(id string) error {
-	if _, err := a.Get(id); err != nil {
+	i, err := a.Get(id)
+	if err != nil {
 		return err
 	}
-	return a.remove(id)
+	return a.remove(i)
 }
 
-func (a *Archive) remove(id string) error {
-	if err := a.store.Remove(id); err != nil {
+func (a *Archive) remove(i Info) error {
+	done, err := a.letGo(i)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := a.store.Remove(i.ID); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if i, there := a.all[id]; there {
-		delete(a.all, id)
+	if _, there := a.all[i.ID]; there {
+		delete(a.all, i.ID)
 		a.count(i.Header.Tenant, -i.Size, -1)
 	}
 	return nil
 }
 
-// Prune removes what is too old, or of its cell too many. Seal does so for its tenant.
-func (a *Archive) Prune() error { return a.prune(a.List("", "")) }
+// Prune removes what is too old, or of its cell too many, and not needed; arrivals of which nothing
+// comes; and adopted keys that no file here was sealed with. Seal does so for its tenant's checkpoints.
+func (a *Archive) Prune() error {
+	a.reap()
+	listed := a.List("", "")
+	if err := a.prune(listed); err != nil {
+		return err
+	}
+	used := map[string]bool{}
+	for _, i := range listed {
+		used[i.Header.Key.ID] = true
+	}
+	return a.ring.shed(func(id string) bool { return used[id] }, a.now())
+}
 
 // prune removes of those listed, the newest of each cell first.
 func (a *Archive) prune(listed []Info) error {
@@ -145,11 +168,11 @@ func (a *Archive) prune(listed []Info) error {
 		h := i.Header
 		k := of{h.Tenant, h.Cell, h.exported()}
 		had[k]++
-		old := a.bounds.Age > 0 && time.Since(h.Created) > a.bounds.Age
+		old := a.bounds.Age > 0 && a.now().Sub(h.Created) > a.bounds.Age
 		if many := a.bounds.Keep > 0 && had[k] > a.bounds.Keep; !old && !many {
 			continue
 		}
-		if err := a.remove(i.ID); err != nil {
+		if err := a.remove(i); err != nil && !errors.Is(err, ErrPinned) {
 			return err
 		}
 	}

@@ -138,28 +138,45 @@ func ReadHeader(from io.Reader) (Header, error) {
 	return h, err
 }
 
+// headStart is what stands before the header's text, in bytes.
+const headStart = len(magic) + 4
+
 // readHeader also returns what chunks are bound to.
 func readHeader(from io.Reader) (h Header, bound [sha256.Size]byte, err error) {
-	head := make([]byte, len(magic)+4)
+	head := make([]byte, headStart)
 	if _, err := io.ReadFull(from, head); err != nil {
 		return h, bound, fmt.Errorf("%w: it has no header: %w", ErrFormat, err)
 	}
-	if string(head[:len(magic)]) != magic {
-		if bytes.HasPrefix(head, []byte("PYISOCK")) {
-			return h, bound, fmt.Errorf("%w: it has format %q, this version reads %q", ErrFormat, head[:len(magic)], magic)
-		}
-		return h, bound, fmt.Errorf("%w: it does not begin with %q", ErrFormat, magic)
+	size, err := headText(head)
+	if err != nil {
+		return h, bound, err
 	}
-	size := binary.BigEndian.Uint32(head[len(magic):])
-	if size > maxHeader {
-		return h, bound, fmt.Errorf("%w: its header has %d bytes; %d is the most", ErrFormat, size, maxHeader)
-	}
-	text := make([]byte, size)
-	if _, err := io.ReadFull(from, text); err != nil {
+	head = append(head, make([]byte, size)...)
+	if _, err := io.ReadFull(from, head[headStart:]); err != nil {
 		return h, bound, fmt.Errorf("%w: its header ends early: %w", ErrFormat, err)
 	}
-	if err := strictjson.Unmarshal(text, &h); err != nil {
+	return parseHeader(head)
+}
+
+// headText returns the size of the header's text, in bytes, of a file that begins with head.
+func headText(head []byte) (int, error) {
+	if string(head[:len(magic)]) != magic {
+		if bytes.HasPrefix(head, []byte("PYISOCK")) {
+			return 0, fmt.Errorf("%w: it has format %q, this version reads %q", ErrFormat, head[:len(magic)], magic)
+		}
+		return 0, fmt.Errorf("%w: it does not begin with %q", ErrFormat, magic)
+	}
+	size := binary.BigEndian.Uint32(head[len(magic):headStart])
+	if size > maxHeader {
+		return 0, fmt.Errorf("%w: its header has %d bytes; %d is the most", ErrFormat, size, maxHeader)
+	}
+	return int(size), nil
+}
+
+// parseHeader reads all that stands before the first chunk.
+func parseHeader(head []byte) (h Header, bound [sha256.Size]byte, err error) {
+	if err := strictjson.Unmarshal(head[headStart:], &h); err != nil {
 		return h, bound, fmt.Errorf("%w: its header: %w", ErrFormat, err)
 	}
-	return h, sha256.Sum256(append(head, text...)), h.valid()
+	return h, sha256.Sum256(head), h.valid()
 }

@@ -2,9 +2,6 @@ package checkpoint
 
 import (
 	"bufio"
-	"bytes"
-	"crypto/cipher"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +49,8 @@ func NewReader(from io.Reader, k Keys, e Expect) (*Reader, error) {
 		return nil, err
 	}
 	sealed := h.Chunk + chacha20poly1305.Overhead
-	r := &Reader{header: h, left: e.Size, opened: &opener{from: bufio.NewReaderSize(from, sealed+1), aead: aead, bound: bound, sealed: make([]byte, sealed)}}
+	r := &Reader{header: h, left: e.Size, opened: &opener{from: bufio.NewReaderSize(from, sealed+1), chunks: chunks{aead: aead, bound: bound},
+		sealed: make([]byte, sealed), buffer: make([]byte, 0, h.Chunk)}}
 	if r.left == 0 {
 		r.left = defaultMost
 	}
@@ -110,11 +108,10 @@ func (r *Reader) Close() {
 // opener reads chunks.
 type opener struct {
 	from   *bufio.Reader
-	aead   cipher.AEAD
-	bound  [sha256.Size]byte
+	chunks chunks
 	sealed []byte
+	buffer []byte
 	plain  []byte // of the chunk that is being given
-	n      uint32
 	last   bool
 	err    error
 }
@@ -146,7 +143,7 @@ func (o *opener) next() error {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: after %d chunks", ErrTruncated, o.n)
+		return fmt.Errorf("%w: after %d chunks", ErrTruncated, o.chunks.n)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		o.last = true
 	case err != nil:
@@ -163,35 +160,13 @@ func (o *opener) next() error {
 			return err
 		}
 	}
-	if o.n == maxChunks {
-		return fmt.Errorf("%w: it has more than %d chunks", ErrTooLarge, o.n)
-	}
-	nonce := nonceOf(o.n, o.last)
-	var kept []byte
-	if o.last { // to tell why, for Open leaves nothing of what it refuses
-		kept = bytes.Clone(o.sealed[:n])
-	}
-	plain, err := o.aead.Open(o.sealed[:0], nonce[:], o.sealed[:n], o.bound[:])
+	plain, err := o.chunks.open(o.buffer, o.sealed[:n], o.last)
 	if err != nil {
-		return o.refused(kept)
+		return err
 	}
 	if wrong != nil { // a last chunk, and not the one that was written
 		return wrong
 	}
-	o.n++
 	o.plain = plain
 	return nil
-}
-
-// refused says why a chunk was not opened: it is not the last that was written, or it is not what
-// was written.
-func (o *opener) refused(last []byte) error {
-	nonce := nonceOf(o.n, false)
-	if last != nil {
-		if _, err := o.aead.Open(nil, nonce[:], last, o.bound[:]); err == nil {
-			return fmt.Errorf("%w: after %d chunks", ErrTruncated, o.n+1)
-		}
-		return fmt.Errorf("%w: chunk %d, of %d bytes; or its end is missing", ErrDamaged, o.n, len(last))
-	}
-	return fmt.Errorf("%w: chunk %d", ErrDamaged, o.n)
 }

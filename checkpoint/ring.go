@@ -30,8 +30,9 @@ type Ring struct {
 	path  string
 	outer []byte // wraps the masters; nil: nothing does
 
-	mu   sync.Mutex
-	held ring
+	mu    sync.Mutex
+	held  ring
+	asked map[string]time.Time // when adopted keys, by their ids, were last brought
 }
 
 // ring is the file.
@@ -70,7 +71,7 @@ const ringVersion = 1
 // OpenRing reads a ring, or makes one. With a secret, of at least 16 bytes, the file alone opens
 // nothing.
 func OpenRing(path string, secret []byte) (*Ring, error) {
-	r := &Ring{path: path}
+	r := &Ring{path: path, asked: map[string]time.Time{}}
 	if secret != nil {
 		if len(secret) < 16 {
 			return nil, fmt.Errorf("%w: the ring's secret has %d bytes; 16 is the least", ErrKey, len(secret))

@@ -102,6 +102,7 @@ func (s *Sealing) Mirrored() (int64, error) {
 
 // draft begins a file of a tenant that may have another.
 func (a *Archive) draft(tenant string) (*counted, error) {
+	a.reap()
 	if err := a.prune(a.List(tenant, "")); err != nil {
 		return nil, err
 	}

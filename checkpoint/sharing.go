@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 )
@@ -79,6 +80,7 @@ func (r *Ring) Adopt(k SharedKey) error {
 	adopted := 0
 	for _, w := range r.held.Tenants {
 		if w.ID == k.ID {
+			r.asked[k.ID] = time.Now()
 			return r.same(w, k)
 		}
 		if w.Adopted && w.Tenant == k.Tenant {
@@ -111,8 +113,9 @@ func (r *Ring) shed(needed func(keyID string) bool, now time.Time) error {
 	defer r.mu.Unlock()
 	next := r.held
 	next.Tenants = slices.DeleteFunc(slices.Clone(next.Tenants), func(w wrapped) bool {
-		return w.Adopted && now.Sub(w.Created) > adoptedAge && !needed(w.ID)
+		return w.Adopted && now.Sub(w.Created) > adoptedAge && now.Sub(r.asked[w.ID]) > adoptedAge && !needed(w.ID)
 	})
+	maps.DeleteFunc(r.asked, func(_ string, at time.Time) bool { return now.Sub(at) > adoptedAge })
 	if len(next.Tenants) == len(r.held.Tenants) {
 		return nil
 	}
