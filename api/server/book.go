@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -33,16 +34,19 @@ func (k cellKey) address() actors.Address { return actors.Address{Tenant: k.tena
 type book struct {
 	forget func(actors.Address) <-chan struct{} // of actors
 
-	mu     sync.Mutex
-	closed bool
-	all    map[cellKey]*entry
-	of     map[string]int // how many that have not ended a tenant has
-	live   int
-	ended  []*entry       // in the order of their ends
-	ends   sync.WaitGroup // of goroutines that wait for incarnations' ends
+	mu      sync.Mutex
+	closed  bool
+	all     map[cellKey]*entry
+	leaving map[cellKey]chan struct{} // cells that other nodes have by now, until their actors have left
+	of      map[string]int            // how many that have not ended a tenant has
+	live    int
+	ended   []*entry       // in the order of their ends
+	ends    sync.WaitGroup // of goroutines that wait for incarnations' ends
 }
 
-func newBook() *book { return &book{all: map[cellKey]*entry{}, of: map[string]int{}} }
+func newBook() *book {
+	return &book{all: map[cellKey]*entry{}, leaving: map[cellKey]chan struct{}{}, of: map[string]int{}}
+}
 
 // reserve keeps a name for a cell that is to be started, and forgets one that has ended. When
 // the same spawn came before, it returns that one's entry. The caller calls settle or withdraw
@@ -87,6 +91,35 @@ func (b *book) try(e *entry) (gone <-chan struct{}, same *entry, err error) {
 	return nil, nil, nil
 }
 
+// keepFor reserves the name of a cell that is to come from another node. Until arrived, nobody finds it.
+func (b *book) keepFor(e *entry) error {
+	_, err := b.reserve(e) // which is like no spawn that came before
+	return err
+}
+
+// arrived has a cell that has come be found, also by the request that it was spawned by.
+func (b *book) arrived(e *entry, by actors.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e.arriving, e.spawnedBy = false, by
+}
+
+// waitLeft waits until the actor of a cell that has gone to another node has left.
+func (b *book) waitLeft(ctx context.Context, k cellKey) error {
+	b.mu.Lock()
+	gone := b.leaving[k]
+	b.mu.Unlock()
+	if gone == nil {
+		return nil
+	}
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return cell.Errorf(cell.Busy, "cell %s has just left this node; try again", k)
+	}
+}
+
 // count is called with b.mu held.
 func (b *book) count(tenant string, n int) {
 	b.live += n
@@ -117,11 +150,23 @@ func (b *book) withdraw(e *entry) {
 
 // happened is told what becomes of cells, by their actors.
 func (b *book) happened(event actors.Event) {
+	k := cellKey{event.Cell.Tenant, event.Cell.Name}
 	b.mu.Lock()
-	e := b.all[cellKey{event.Cell.Tenant, event.Cell.Name}]
+	if gone := b.leaving[k]; gone != nil { // of the one that has gone: its name may be kept for another by now
+		if event.Kind == actors.Left {
+			close(gone)
+			delete(b.leaving, k)
+		}
+		b.mu.Unlock()
+		return
+	}
+	e := b.all[k]
 	var oldest *entry
 	if e != nil {
 		switch event.Kind {
+		case actors.Gone:
+			b.drop(e)
+			b.leaving[k] = make(chan struct{})
 		case actors.Ended:
 			oldest = b.retire(e)
 		case actors.Left:
@@ -163,7 +208,7 @@ func (b *book) retire(e *entry) *entry {
 func (b *book) find(k cellKey) (*entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.all[k]; e != nil {
+	if e := b.all[k]; e != nil && !e.arriving {
 		return e, nil
 	}
 	return nil, fmt.Errorf("%w: tenant %s has no cell named %s", policystore.ErrNotFound, k.tenant, k.name)
@@ -175,7 +220,7 @@ func (b *book) list(tenant string) []*entry {
 	defer b.mu.Unlock()
 	var all []*entry
 	for k, e := range b.all {
-		if tenant == "" || k.tenant == tenant {
+		if (tenant == "" || k.tenant == tenant) && !e.arriving {
 			all = append(all, e)
 		}
 	}

@@ -31,6 +31,7 @@ type entry struct {
 	touched   touched
 	said      *sayings
 	kept      kept
+	arriving  bool // it is to come from another node; guarded by the book's lock
 
 	spawned   chan struct{} // closed when the first incarnation runs, or could not be started
 	failed    error         // set before spawned is closed
@@ -47,6 +48,8 @@ type entry struct {
 	why      string    // of waiting
 	restarts uint32
 	final    bool          // no incarnation follows
+	move     *move         // to another node, under way; nil: none
+	went     string        // the node that has it by now; "": it has not moved
 	over     chan struct{} // closed then
 	changed  chan struct{} // closed at the next change
 }

@@ -1,0 +1,203 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/internal/pause"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+const (
+	// pushPiece is the most that one message of Push has of a file.
+	pushPiece = 256 << 10
+	// arriveWithin is how long a cell that this node is the owner of may take to have its state.
+	arriveWithin = 2 * time.Minute
+)
+
+// Push implements the call.
+func (t *transfers) Push(_ context.Context, in *connect.ClientStream[pb.PushRequest]) (*connect.Response[pb.PushResponse], error) {
+	if t.checkpoints == nil {
+		return nil, errNoCheckpoints
+	}
+	if !in.Receive() {
+		return nil, errors.Join(cell.Errorf(cell.Invalid, "there is no file"), in.Err())
+	}
+	b := in.Msg().GetBegin()
+	if b == nil {
+		return nil, cell.Errorf(cell.Invalid, "the first message does not say what comes")
+	}
+	archive, tenant := t.checkpoints.Archive, b.GetCell().GetTenant()
+	if err := archive.Ring().Adopt(checkpoint.SharedKey{Tenant: tenant, ID: b.GetKeyId(), Key: b.GetKey()}); err != nil {
+		return nil, worded(err)
+	}
+	arrival, err := archive.Incoming(b.GetTransfer(), tenant)
+	if err != nil {
+		return nil, worded(err)
+	}
+	for at := b.GetOffset(); in.Receive(); {
+		piece := in.Msg().GetData()
+		if len(piece) > pushPiece {
+			return nil, cell.Errorf(cell.Invalid, "a message has %d bytes of the file; %d is the most", len(piece), pushPiece)
+		}
+		if err := arrival.Append(at, piece); err != nil {
+			return nil, worded(err)
+		}
+		at += int64(len(piece))
+	}
+	if err := in.Err(); err != nil { // another call goes on
+		return nil, err
+	}
+	info, err := arrival.Finish(checkpoint.Expect{Tenant: tenant, Cell: b.GetCell().GetName()})
+	if err != nil {
+		return nil, worded(err)
+	}
+	return connect.NewResponse(&pb.PushResponse{Checkpoint: info.ID, Size: info.Size}), nil
+}
+
+// Pushed implements the call.
+func (t *transfers) Pushed(_ context.Context, r *connect.Request[pb.PushedRequest]) (*connect.Response[pb.PushedResponse], error) {
+	if t.checkpoints == nil {
+		return nil, errNoCheckpoints
+	}
+	return connect.NewResponse(&pb.PushedResponse{Offset: t.checkpoints.Archive.Arriving(r.Msg.GetTransfer())}), nil
+}
+
+// Activate implements the call. It goes on when who has asked is gone: the cell has no other node then.
+func (t *transfers) Activate(ctx context.Context, r *connect.Request[pb.ActivateRequest]) (*connect.Response[pb.ActivateResponse], error) {
+	carried, kept, err := carriedOf(r.Msg)
+	if err != nil {
+		return nil, err
+	}
+	v := t.take(r.Msg.GetMigration(), peerOf(ctx).node)
+	if v == nil {
+		return nil, fmt.Errorf("%w: node %s has no cell reserved for migration %s any more", policystore.ErrConflict, t.node(), text(r.Msg.GetMigration()))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), arriveWithin)
+	defer cancel()
+	a := v.entry.key.address()
+	release := t.fabric.Hand(a)
+	defer release()
+	v.entry.kept.put(kept)
+	v.entry.restarts = r.Msg.GetRestarts()
+	err = t.arrive(ctx, v, r.Msg.GetCheckpoint(), carried, func(ctx context.Context) (uint64, error) { return t.activate(ctx, a, r.Msg.GetEpoch()) })
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&pb.ActivateResponse{Report: t.report(ctx, v.entry)}), nil
+}
+
+// carriedOf reads what goes with a cell beside its state.
+func carriedOf(r *pb.ActivateRequest) (*actors.Carried, []cell.Item, error) {
+	carried := &actors.Carried{}
+	if err := carried.UnmarshalBinary(r.GetCarried()); err != nil {
+		return nil, nil, cell.Errorf(cell.Invalid, "what the cell's actor goes on with: %v", err)
+	}
+	kept := make([]cell.Item, 0, len(r.GetKept()))
+	for _, sent := range r.GetKept() {
+		one := cell.Item{ID: sent.GetRequestId()}
+		if failed := sent.GetError(); failed != nil {
+			var e *cell.Error
+			if !errors.As(fault.FromDetail(failed), &e) {
+				return nil, nil, cell.Errorf(cell.Invalid, "an error of the kind %.64q is none of a cell's", failed.GetKind())
+			}
+			one.Err = e
+		} else {
+			v, err := valueOf(sent.GetPost())
+			if err != nil {
+				return nil, nil, err
+			}
+			one.Value = v
+		}
+		kept = append(kept, one)
+	}
+	return carried, kept, nil
+}
+
+// activate makes this node the owner, and returns the epoch in which it is.
+func (t *transfers) activate(ctx context.Context, a actors.Address, epoch uint64) (uint64, error) {
+	place, err := t.fabric.Activate(ctx, a, epoch)
+	if errors.Is(err, fault.ErrUnavailable) {
+		place, err = t.fabric.Decided(ctx, a, epoch)
+	}
+	switch {
+	case err != nil:
+		return 0, err
+	case place.Node != t.fabric.Self():
+		return 0, fmt.Errorf("%w: node %s has cell %s, and not this one", policystore.ErrConflict, place.Node, a)
+	}
+	return place.Epoch, nil
+}
+
+// arrive has what was reserved be the cell, from a checkpoint, in the epoch that owns returns when this node
+// is its owner. When it fails this node is not, and nothing is left of it.
+func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carried *actors.Carried, owns func(context.Context) (uint64, error)) (err error) {
+	e := v.entry
+	defer func() {
+		if err != nil {
+			t.drop(v, "it could not go on here")
+			return
+		}
+		close(e.spawned)
+	}()
+	e.from, e.last = id, id
+	plan := actors.Plan{Life: e.id, Carried: carried, Topics: v.asked.GetTopics()}
+	if carried != nil {
+		plan.Topics = carried.Topics
+	}
+	if plan.Restart, err = restartOf(v.asked.GetRestart(), v.began.Compiled.Restart); err != nil {
+		return err
+	}
+	plan.Next = func(ctx context.Context, last uint64) (uint64, error) {
+		if last != 0 {
+			return t.fabric.Restart(ctx, e.key.address(), last)
+		}
+		return owns(ctx)
+	}
+	plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
+		if e.incarnation() == nil {
+			return t.settle(ctx, v, epoch)
+		}
+		return t.startAgain(ctx, e, epoch)
+	}
+	t.book.arrived(e, t.claimedBy(e.key))
+	return t.actors.Spawn(ctx, e.key.address(), plan)
+}
+
+// settle puts the state into what was reserved, and has it run. When that fails another node has the cell,
+// or none.
+func (t *transfers) settle(ctx context.Context, v *reservation, epoch uint64) (cell.Cell, error) {
+	if err := t.fill(ctx, v.resident, epoch, v.entry.from); err != nil {
+		t.yield(ctx, v.entry.key.address(), epoch)
+		return nil, err
+	}
+	t.runs(v.resident, epoch)
+	return v.resident.cell, nil
+}
+
+// yield gives up a cell that this node is the owner of and cannot run. It tries until it is agreed, or this
+// node is no owner of anything.
+func (t *transfers) yield(ctx context.Context, a actors.Address, epoch uint64) {
+	ctx = context.WithoutCancel(ctx)
+	for next := again[0]; t.ending.Err() == nil; next = min(2*next, time.Second) {
+		place, err := t.fabric.Yield(ctx, a, epoch)
+		if err == nil || !errors.Is(err, fault.ErrUnavailable) {
+			t.logger.Warn("a cell could not go on here", slog.String("cell", a.String()), slog.String("node", place.Node), slog.Uint64("epoch", place.Epoch), slog.Any("error", err))
+			return
+		}
+		if _, ok := t.fabric.Seat(t.fabric.Self()); !ok || !pause.For(t.ending, next) {
+			return
+		}
+	}
+}
+

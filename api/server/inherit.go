@@ -1,0 +1,69 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// Inherit has a cell go on here of which this node has become the owner without its asking: its node is gone,
+// or could not run it. It begins with the checkpoint that the place names, of which this node has a copy. It
+// does not block.
+func (s *Server) Inherit(p Place) {
+	s.book.ends.Go(func() { s.transfers.inherit(p) })
+}
+
+func (t *transfers) inherit(p Place) {
+	ctx, cancel := context.WithTimeout(t.ending, arriveWithin)
+	defer cancel()
+	release := t.fabric.Hand(p.Address)
+	defer release()
+	v, err := t.reserved(ctx, p)
+	if err != nil {
+		t.yield(ctx, p.Address, p.Epoch)
+	} else {
+		err = t.arrive(ctx, v, p.Checkpoint, nil, func(context.Context) (uint64, error) { return p.Epoch, nil })
+	}
+	if err != nil {
+		t.logger.Warn("a cell that has become this node's cannot go on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch), slog.Any("error", err))
+		return
+	}
+	t.logger.Info("a cell that has become this node's goes on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch))
+}
+
+// reserved is an empty cell for one that this node is the owner of: the one that was reserved for its move, or
+// one by what its checkpoint says.
+func (t *transfers) reserved(ctx context.Context, p Place) (*reservation, error) {
+	if v := t.takeFor(p.Address); v != nil {
+		return v, nil
+	}
+	if t.checkpoints == nil {
+		return nil, errNoCheckpoints
+	}
+	info, err := t.checkpoints.Archive.Get(p.Checkpoint)
+	if err != nil {
+		return nil, worded(err)
+	}
+	h := info.Header
+	asked, err := t.spawnedWith(info.ID, checkpoint.Expect{Tenant: p.Address.Tenant, Cell: p.Address.Name})
+	if err != nil {
+		return nil, err
+	}
+	ctx = context.WithValue(ctx, principalKey{}, policystore.Principal{Name: "node:" + t.node(), Role: policystore.Admin})
+	k := cellKey{p.Address.Tenant, p.Address.Name}
+	if err := t.book.waitLeft(ctx, k); err != nil {
+		return nil, err
+	}
+	v := &reservation{migration: "inherited " + p.Address.String(), asked: recorded(asked), epoch: p.Epoch, taken: make(chan struct{})}
+	if err := t.reserve(ctx, v, k, &pb.ReserveRequest{Id: newCellID(), Backend: h.Backend}); err != nil {
+		return nil, err
+	}
+	if t.take(v.migration, v.from) == nil {
+		return nil, cell.Errorf(cell.Busy, "cell %s was given up", p.Address)
+	}
+	return v, nil
+}

@@ -1,0 +1,396 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/pause"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// Phases of a move, in their order; a move that comes to nothing is "abort" at last.
+const (
+	preparing  = "prepare"
+	freezing   = "freeze"
+	copying    = "copy"
+	activating = "activate"
+	collecting = "collect"
+	moved      = "done"
+	aborting   = "abort"
+)
+
+const (
+	// reserveWithin is how long the target may take to make room.
+	reserveWithin = 30 * time.Second
+	// turnWithin is how long a move waits for what runs in the cell: less than the target keeps room.
+	turnWithin = time.Minute
+	// activateWithin is how long the target's answer is waited for. Then the cluster is asked who has it.
+	activateWithin = arriveWithin + 10*time.Second
+)
+
+// move is a cell on its way to another node, as its source sees it. Its methods may be called from any
+// goroutine.
+type move struct {
+	cells  *cells
+	entry  *entry
+	id, to string
+	by     string // who has it moved
+	began  time.Time
+	cancel context.CancelCauseFunc
+
+	// Of run alone, and of what it has the actor do.
+	epoch uint64
+	taken bool  // the actor has had its turn
+	err   error // why the cell stays
+	state string
+	size  int64
+
+	mu      sync.Mutex
+	now     stage
+	since   time.Time // it is paused; zero: it runs
+	changed chan struct{}
+}
+
+// stage is how far a move is.
+type stage struct {
+	phase        string
+	copied, size int64
+	paused       time.Duration
+	epoch        uint64
+	node         string // that has it
+}
+
+// errAborted is why a move ends that AbortMigration was asked of.
+var errAborted = cell.Errorf(cell.Cancelled, "the migration was aborted: the cell goes on where it was")
+
+// beginMove makes a move of a cell of this node, or says why it has none. The caller calls end.
+func (s *cells) beginMove(ctx context.Context, e *entry, to string) (context.Context, *move, error) {
+	if s.fabric == nil || s.checkpoints == nil {
+		return nil, nil, errNoMigration
+	}
+	switch _, seated := s.fabric.Seat(to); {
+	case to == s.fabric.Self():
+		return nil, nil, cell.Errorf(cell.Invalid, "cell %s is on node %s already", e.key, to)
+	case !seated && !s.knows(to):
+		return nil, nil, cell.Errorf(cell.Invalid, "node %.64q is none of the cluster's", to)
+	case !seated:
+		return nil, nil, fmt.Errorf("%w: node %s has no lease: it is not there, or cut off", fault.ErrUnavailable, to)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	m := &move{cells: s, entry: e, id: "move-" + newCellID(), to: to, by: principalOf(ctx).Name, began: time.Now(), cancel: cancel, changed: make(chan struct{})}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.move != nil:
+		cancel(nil)
+		return nil, nil, cell.Errorf(cell.Busy, "cell %s is being moved to node %s already", e.key, e.move.to)
+	case e.now == nil || e.final:
+		cancel(nil)
+		return nil, nil, cell.Errorf(cell.CellGone, "cell %s does not run: there is nothing to move", e.key)
+	}
+	m.epoch, m.now = e.epoch, stage{phase: preparing, epoch: e.epoch, node: s.fabric.Self()}
+	e.move = m
+	return ctx, m, nil
+}
+
+// knows says whether a node is a member, as far as can be told.
+func (s *cells) knows(node string) bool {
+	for _, n := range s.fabric.Peers() {
+		if n == node {
+			return true
+		}
+	}
+	for _, n := range s.fabric.Lost() {
+		if n.GetId() == node {
+			return true
+		}
+	}
+	return false
+}
+
+// end has another move of the cell be possible.
+func (m *move) end() {
+	m.cancel(nil)
+	m.entry.mu.Lock()
+	defer m.entry.mu.Unlock()
+	m.entry.move = nil
+}
+
+// set tells how far it is.
+func (m *move) set(change func(*stage)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.now)
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+func (m *move) enter(phase string) { m.set(func(s *stage) { s.phase = phase }) }
+
+// pauses says that the guest stands still from now on, or runs again.
+func (m *move) pauses(yes bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case yes:
+		m.since = time.Now()
+	case !m.since.IsZero():
+		m.now.paused, m.since = time.Since(m.since), time.Time{}
+	}
+}
+
+// at tells how far it is, and what is closed when that changes.
+func (m *move) at() (stage, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now
+	if !m.since.IsZero() {
+		now.paused = time.Since(m.since)
+	}
+	return now, m.changed
+}
+
+// migration is the move in a report.
+func (m *move) migration() *pb.Migration {
+	s, _ := m.at()
+	return &pb.Migration{To: m.to, Phase: s.phase, Copied: s.copied, Size: s.size, Began: timestamppb.New(m.began), Paused: durationpb.New(s.paused)}
+}
+
+// run moves the cell. When it fails the cell goes on here, or the error says otherwise.
+func (m *move) run(ctx context.Context) error {
+	err := m.try(ctx)
+	if err != nil {
+		m.enter(aborting)
+	}
+	s, _ := m.at()
+	m.cells.observer.Migrated(m.told(s, err))
+	return err
+}
+
+func (m *move) try(ctx context.Context) error {
+	session, err := m.reserve(ctx)
+	if err != nil {
+		return m.why(ctx, err)
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, turnWithin, cell.Errorf(cell.Busy, "cell %s runs something, and has not stopped within %s: try again", m.entry.key, turnWithin))
+	defer cancel()
+	m.enter(freezing)
+	take := actors.Move{Take: func(ctx context.Context, c cell.Cell, held actors.Moving) (actors.Moved, error) { return m.take(ctx, c, held, session) }}
+	reply := m.cells.actors.Ask(waiting, actors.Envelope{To: m.entry.key.address(), Life: m.entry.id, Epoch: m.epoch, Principal: m.by, Body: take})
+	switch {
+	case !m.taken:
+		m.giveBack(ctx)
+		return m.why(waiting, reply.Err)
+	case m.err != nil:
+		return m.why(ctx, m.err)
+	case reply.Err != nil:
+		return reply.Err
+	}
+	m.collect(context.WithoutCancel(ctx))
+	m.enter(moved)
+	return nil
+}
+
+// why is the cause of an error that the end of a context was.
+func (m *move) why(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cell.Cancelled) || errors.Is(err, cell.Timeout)) {
+		return cause
+	}
+	return err
+}
+
+// target is the API of the node that is to have the cell.
+func (m *move) target() peerAPI { return m.cells.peers.of(m.to) }
+
+// reserve has the target make room, and prove that it can have the cell.
+func (m *move) reserve(ctx context.Context) (session uint64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, reserveWithin, fmt.Errorf("%w: node %s has not made room within %s", fault.ErrUnavailable, m.to, reserveWithin))
+	defer cancel()
+	r := m.entry.incarnation()
+	seen, err := r.cell.Inspect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	now := r.Began()
+	ask := &pb.ReserveRequest{Migration: m.id, Cell: m.ref(), Id: m.entry.id, Epoch: m.epoch, Python: m.cells.checkpoints.Python(),
+		Backend: string(r.cell.Spec().Backend), Spawn: m.entry.asked, Principal: m.by, Policy: &pb.PolicyRef{Name: now.Policy, Version: now.Version}}
+	if seen.Confinement != nil {
+		for _, l := range seen.Confinement.Layers {
+			if l.Active {
+				ask.Layers = append(ask.Layers, l.Name)
+			}
+		}
+	}
+	answer, err := m.target().transfers.Reserve(ctx, toPeer(ctx, ask))
+	if err != nil {
+		if err = fromPeer(ctx, m.to, err); cell.KindOf(err) == cell.UnknownOutcome { // it is given up by itself
+			err = fmt.Errorf("%w: node %s was lost before it had made room", fault.ErrUnavailable, m.to)
+		}
+		return 0, err
+	}
+	return answer.Msg.GetSession(), nil
+}
+
+func (m *move) ref() *pb.CellRef {
+	return &pb.CellRef{Tenant: m.entry.key.tenant, Name: m.entry.key.name}
+}
+
+// giveBack has the target give up what it has reserved. It would do so by itself after a while.
+func (m *move) giveBack(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), peerWithin)
+	defer cancel()
+	if _, err := m.target().transfers.Cancel(ctx, toPeer(ctx, &pb.CancelRequest{Migration: m.id})); err != nil {
+		m.cells.logger.Debug("a reserved cell stays for a while", slog.String("cell", m.entry.key.String()), slog.String("node", m.to), slog.Any("error", err))
+	}
+}
+
+// collect removes what this node does not need any more.
+func (m *move) collect(ctx context.Context) {
+	m.enter(collecting)
+	s, _ := m.at()
+	err := m.cells.fabric.DropCopy(ctx, m.entry.key.address(), s.epoch, m.state)
+	if err == nil {
+		err = m.cells.checkpoints.Archive.Remove(m.state)
+	}
+	if err != nil { // it is old some day
+		m.cells.logger.Info("the state of a cell that has moved stays here", slog.String("cell", m.entry.key.String()), slog.String("checkpoint", m.state), slog.Any("error", err))
+	}
+}
+
+// ---- while the actor is held --------------------------------------------------------------------
+
+// take moves the cell, for its actor to wait for: nothing runs in it, and what comes is held.
+func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, session uint64) (actors.Moved, error) {
+	m.taken = true
+	f, a := m.cells.fabric, m.entry.key.address()
+	defer f.Hand(a)()
+	before, _ := f.Find(a)
+	m.epoch = held.Epoch
+	m.pauses(true)
+	begun := make(chan error, 1)
+	go func() { begun <- f.BeginMove(ctx, a, m.epoch, m.id, m.to, session) }() // while the state is taken out
+	err := m.copy(ctx, c)
+	if failed := <-begun; failed != nil {
+		err = errors.Join(failed, err)
+	}
+	if err == nil {
+		err = f.Freeze(ctx, a, m.epoch, m.state, []string{f.Self(), m.to})
+	}
+	if err == nil {
+		m.enter(activating)
+		err = m.activate(context.WithoutCancel(ctx), held)
+	}
+	return m.decided(context.WithoutCancel(ctx), c, before, err)
+}
+
+// activate has the target be the owner, and run it.
+func (m *move) activate(ctx context.Context, held actors.Moving) error {
+	ctx, cancel := context.WithTimeout(ctx, activateWithin)
+	defer cancel()
+	carried, err := held.Carried().MarshalBinary()
+	if err != nil {
+		return fmt.Errorf("what goes with cell %s: %w", m.entry.key, err)
+	}
+	m.entry.mu.Lock()
+	restarts := m.entry.restarts
+	m.entry.mu.Unlock()
+	ask := &pb.ActivateRequest{Migration: m.id, Checkpoint: m.state, Epoch: m.epoch, Carried: carried, Restarts: restarts}
+	for _, one := range m.entry.kept.all() {
+		ask.Kept = append(ask.Kept, itemTo(one))
+	}
+	_, err = m.target().transfers.Activate(ctx, toPeer(ctx, ask))
+	return fromPeer(ctx, m.to, err)
+}
+
+// decided finds out where the cell is by what was agreed, whatever err said, and has it go on here if it is
+// this node's.
+func (m *move) decided(ctx context.Context, c cell.Cell, before Place, err error) (actors.Moved, error) {
+	f, a := m.cells.fabric, m.entry.key.address()
+	var place Place
+	var failed error
+	if err == nil {
+		place, failed = f.Decided(ctx, a, m.epoch)
+	} else {
+		m.enter(aborting)
+		place, failed = m.abort(ctx, c)
+	}
+	switch {
+	case failed != nil || place.Node != f.Self() && place.Node != m.to:
+		m.err = cell.Errorf(cell.CellGone, "cell %s was lost on its way to node %s: %v", m.entry.key, m.to, errors.Join(failed, err))
+		c.Kill("it was lost on its way to node " + m.to)
+		return actors.Moved{}, m.err
+	case place.Node == f.Self():
+		return m.stay(ctx, c, before, place, err)
+	}
+	m.pauses(false)
+	m.entry.leave(m.to)
+	m.set(func(s *stage) { s.epoch, s.node = place.Epoch, m.to })
+	via, _ := m.cells.directory.Lookup(a)
+	return actors.Moved{Epoch: place.Epoch, Via: via.Via, Node: m.to}, nil
+}
+
+// abort ends the move, if it is not decided yet, and tells how it was.
+func (m *move) abort(ctx context.Context, c cell.Cell) (place Place, err error) {
+	f, a := m.cells.fabric, m.entry.key.address()
+	for next := again[0]; ; next = min(2*next, time.Second) {
+		place, err = f.AbortMove(ctx, a, m.epoch)
+		switch {
+		case err == nil:
+			return place, nil
+		case errors.Is(err, policystore.ErrConflict) && place.Epoch == m.epoch && place.Node == f.Self(): // it had not begun
+			return place, nil
+		case !errors.Is(err, fault.ErrUnavailable):
+			return place, err
+		}
+		select { // nobody knows: the guest stays frozen for as long as this node has a lease
+		case <-c.Done():
+			return place, err
+		default:
+		}
+		if !pause.For(ctx, next) {
+			return place, err
+		}
+	}
+}
+
+// stay has the cell go on here.
+func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why error) (actors.Moved, error) {
+	if why == nil {
+		why = fmt.Errorf("%w: node %s could not run it, and has given it back", fault.ErrUnavailable, m.to)
+	}
+	m.err = why
+	defer m.giveBack(ctx)
+	if !place.Resumes(before, m.state) {
+		m.err = cell.Errorf(cell.CellGone, "cell %s was lost: it is in epoch %d, and this is its state of %d: %v", m.entry.key, place.Epoch, m.epoch, why)
+		c.Kill(m.err.Error())
+		return actors.Moved{}, m.err
+	}
+	if err := c.Thaw(ctx); err != nil {
+		m.err = errors.Join(why, err)
+		c.Kill("it could not go on")
+		return actors.Moved{Epoch: place.Epoch}, nil
+	}
+	m.pauses(false)
+	m.set(func(s *stage) { s.epoch = place.Epoch })
+	m.entry.renewed(place.Epoch)
+	if m.state != "" { // it goes on, and this is not its state any more
+		m.cells.forgetState(m.entry.key.address(), place.Epoch, m.state)
+	}
+	return actors.Moved{Epoch: place.Epoch}, nil
+}
+
+var _ io.Writer = (*pusher)(nil)
+var _ = connect.CodeAborted

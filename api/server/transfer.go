@@ -1,0 +1,269 @@
+package server
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
+	"github.com/pyisolate/pyisolate/policystore/document"
+	"github.com/pyisolate/pyisolate/policystore/live"
+)
+
+const (
+	// reservedFor is how long an empty cell waits for the one that is to come.
+	reservedFor = 2 * time.Minute
+	// maxReserved bounds how many wait at a time.
+	maxReserved = 64
+)
+
+// transfers serves TransferService: what this node does for another one whose cell comes here. Only nodes
+// call it. Its methods may be called from any goroutine.
+type transfers struct {
+	*cells
+	ending context.Context // done when the server is
+
+	mu  sync.Mutex
+	all map[string]*reservation // by migration
+}
+
+var _ api.TransferServiceHandler = (*transfers)(nil)
+
+// reservation is an empty cell for one that is to come: that it runs proves that this node can have it.
+type reservation struct {
+	migration, from string
+	entry           *entry
+	resident        *resident
+	asked           *pb.SpawnRequest
+	began           live.Revision
+	epoch           uint64        // of the cell at its source
+	taken           chan struct{} // closed when it is the cell, or nobody's
+}
+
+func newTransfers(c *cells, ending context.Context) *transfers {
+	return &transfers{cells: c, ending: ending, all: map[string]*reservation{}}
+}
+
+// Reserve implements the call.
+func (t *transfers) Reserve(ctx context.Context, r *connect.Request[pb.ReserveRequest]) (*connect.Response[pb.ReserveResponse], error) {
+	from := peerOf(ctx).node
+	k := cellKey{r.Msg.GetCell().GetTenant(), r.Msg.GetCell().GetName()}
+	if err := t.canTake(ctx, k, r.Msg); err != nil {
+		return nil, err
+	}
+	session, ok := t.fabric.Seat(t.fabric.Self())
+	if !ok {
+		return nil, fmt.Errorf("%w: node %s has no lease", fault.ErrUnavailable, t.fabric.Self())
+	}
+	// Who spawned it had what it was spawned with; what he may have by now is his policy's matter.
+	ctx = context.WithValue(ctx, principalKey{}, policystore.Principal{Name: r.Msg.GetPrincipal(), Role: policystore.Admin})
+	v := &reservation{migration: r.Msg.GetMigration(), from: from, asked: recorded(r.Msg.GetSpawn()), epoch: r.Msg.GetEpoch(), taken: make(chan struct{})}
+	if err := t.reserve(ctx, v, k, r.Msg); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&pb.ReserveResponse{Session: session}), nil
+}
+
+// canTake says what of it alone a node lacks.
+func (t *transfers) canTake(ctx context.Context, k cellKey, r *pb.ReserveRequest) error {
+	switch {
+	case t.checkpoints == nil:
+		return errNoCheckpoints
+	case r.GetMigration() == "" || len(r.GetMigration()) > maxRequestID || r.GetId() == "" || len(r.GetId()) > maxRequestID:
+		return cell.Errorf(cell.Invalid, "a migration and a cell's id have 1 to %d bytes each", maxRequestID)
+	case r.GetPython() != t.checkpoints.Python():
+		return cell.Errorf(cell.Invalid, "the cell needs Python %s; node %s has %q", r.GetPython(), t.node(), t.checkpoints.Python())
+	}
+	if err := cell.ValidName("tenant", k.tenant); err != nil {
+		return err
+	}
+	if err := cell.ValidName("cell", k.name); err != nil {
+		return err
+	}
+	return t.book.waitLeft(ctx, k)
+}
+
+// reserve makes the cell, or nothing.
+func (t *transfers) reserve(ctx context.Context, v *reservation, k cellKey, r *pb.ReserveRequest) (err error) {
+	terms, err := t.termsOf(ctx, k.tenant, v.asked)
+	if err != nil {
+		return err
+	}
+	terms.backend, terms.floor = "", cell.Backend(r.GetBackend())
+	v.entry = newEntry(k, terms, actors.ID{})
+	v.entry.id, v.entry.asked, v.entry.arriving = r.GetId(), v.asked, true
+	if err := t.add(v); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			t.drop(v, "this node cannot have it")
+		}
+	}()
+	if v.began, err = t.revision(ctx, tenantHolder(k.tenant), terms); err != nil {
+		return err
+	}
+	if asked := r.GetPolicy().GetVersion(); v.began.Version < asked && terms.ref.version == 0 {
+		return fmt.Errorf("%w: node %s has version %d of policy %s, and the cell is under %d", fault.ErrUnavailable, t.node(), v.began.Version, terms.ref, asked)
+	}
+	if v.resident, err = t.make(ctx, v.entry, v.began); err != nil {
+		return err
+	}
+	if err := t.confines(ctx, v.resident.cell, r); err != nil {
+		return err
+	}
+	t.book.ends.Go(func() { t.watch(v) })
+	return nil
+}
+
+// claimedBy is the request that the cell was spawned by, as the cluster knows it: it is known again when it
+// comes again.
+func (t *transfers) claimedBy(k cellKey) (by actors.ID) {
+	place, _ := t.fabric.Find(k.address())
+	if id, err := hex.DecodeString(place.Claim); err == nil && len(id) == len(by) {
+		by = actors.ID(id)
+	}
+	return by
+}
+
+// confines says whether a cell is confined by all that the one to come is confined by.
+func (t *transfers) confines(ctx context.Context, c cell.Cell, r *pb.ReserveRequest) error {
+	own := c.Spec().Backend
+	if document.Stronger(cell.Backend(r.GetBackend()), own) {
+		return cell.Errorf(cell.PolicyDenied, "the cell is of backend %s, and node %s would run it as %s, which is weaker", r.GetBackend(), t.node(), own)
+	}
+	seen, err := c.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, layer := range r.GetLayers() {
+		if !holds(seen.Confinement, layer) {
+			missing = append(missing, text(layer))
+		}
+	}
+	if len(missing) > 0 {
+		return cell.Errorf(cell.PolicyDenied, "the cell is confined by %s, which node %s does not have", strings.Join(missing, ", "), t.node())
+	}
+	return nil
+}
+
+func holds(c *cell.Confinement, layer string) bool {
+	return c != nil && slices.ContainsFunc(c.Layers, func(l cell.Layer) bool { return l.Active && l.Name == layer })
+}
+
+// add keeps the name for it.
+func (t *transfers) add(v *reservation) error {
+	if err := t.book.keepFor(v.entry); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	_, same := t.all[v.migration]
+	full := len(t.all) >= maxReserved
+	if !same && !full {
+		t.all[v.migration] = v
+	}
+	t.mu.Unlock()
+	switch {
+	case same:
+		t.book.withdraw(v.entry)
+		return cell.Errorf(cell.Busy, "migration %s has a cell reserved already", text(v.migration))
+	case full:
+		t.book.withdraw(v.entry)
+		return fmt.Errorf("%w: %d cells are on their way to node %s, which is the most", policystore.ErrLimited, maxReserved, t.node())
+	}
+	return nil
+}
+
+// watch gives a reservation up that nobody takes.
+func (t *transfers) watch(v *reservation) {
+	wait := time.NewTimer(reservedFor)
+	defer wait.Stop()
+	select {
+	case <-v.taken:
+		return
+	case <-wait.C:
+	case <-v.resident.cell.Done():
+	case <-t.ending.Done():
+	}
+	if t.take(v.migration, v.from) != nil {
+		t.logger.Info("a cell that was to come has not", slog.String("cell", v.entry.key.String()), slog.String("from", v.from))
+		t.drop(v, "what it was reserved for has not come")
+	}
+}
+
+// take gives a reservation to one that asks for it: to have it, or to give it up.
+func (t *transfers) take(migration, from string) *reservation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.all[migration]
+	if v == nil || v.from != from {
+		return nil
+	}
+	delete(t.all, migration)
+	close(v.taken)
+	return v
+}
+
+// takeFor is take, for a cell of which this node has become the owner.
+func (t *transfers) takeFor(a actors.Address) *reservation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, v := range t.all {
+		if v.entry.key.address() == a {
+			delete(t.all, id)
+			close(v.taken)
+			return v
+		}
+	}
+	return nil
+}
+
+// drop ends what was reserved, and makes its name free.
+func (t *transfers) drop(v *reservation, why string) {
+	t.mu.Lock()
+	if t.all[v.migration] == v {
+		delete(t.all, v.migration)
+	}
+	t.mu.Unlock()
+	if v.resident != nil {
+		v.resident.cell.Kill(why)
+		v.resident.end()
+	}
+	t.book.withdraw(v.entry)
+	v.entry.failed = cell.Errorf(cell.Busy, "cell %s was to come to node %s, and has not: try again", v.entry.key, t.node())
+	close(v.entry.spawned)
+}
+
+// turnAway gives up all that is to come.
+func (t *transfers) turnAway() {
+	t.mu.Lock()
+	all := slices.Collect(maps.Values(t.all))
+	t.mu.Unlock()
+	for _, v := range all {
+		if t.take(v.migration, v.from) != nil {
+			t.drop(v, "its node takes no more cells")
+		}
+	}
+}
+
+// Cancel implements the call.
+func (t *transfers) Cancel(ctx context.Context, r *connect.Request[pb.CancelRequest]) (*connect.Response[pb.CancelResponse], error) {
+	if v := t.take(r.Msg.GetMigration(), peerOf(ctx).node); v != nil {
+		t.drop(v, "it does not come")
+	}
+	return connect.NewResponse(&pb.CancelResponse{}), nil
+}
