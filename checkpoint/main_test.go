@@ -18,8 +18,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForEver(dir))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(receiverEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, receiveHalf(dir))
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }
+
+// What a process of the tests is to do, in a directory.
+const (
+	writerEnv   = "CHECKPOINT_TEST_WRITER"
+	receiverEnv = "CHECKPOINT_TEST_RECEIVER"
+)
 
 func must(t testing.TB, err error) {
 	t.Helper()

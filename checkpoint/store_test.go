@@ -101,8 +101,6 @@ func TestStoreDamage(t *testing.T) {
 	}
 }
 
-const writerEnv = "CHECKPOINT_TEST_WRITER"
-
 // writeForEver is a process that keeps checkpoints until it is killed, and says which are kept.
 func writeForEver(dir string) error {
 	s, err := OpenStore(dir, 0)

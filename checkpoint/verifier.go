@@ -74,9 +74,7 @@ func (v *verifier) Write(b []byte) (int, error) {
 			err = v.open(b[:v.sealed], false)
 			b = b[v.sealed:]
 		default:
-			n := min(len(b), v.sealed-len(v.pending))
-			v.pending = append(v.pending, b[:n]...)
-			b = b[n:]
+			b = v.fill(b, v.sealed)
 		}
 		if err != nil {
 			return 0, err
@@ -93,22 +91,26 @@ func (v *verifier) open(sealed []byte, last bool) error {
 
 // head takes of b what the header lacks, and returns the rest.
 func (v *verifier) head(b []byte) ([]byte, error) {
-	for size := headStart; ; {
-		n := min(len(b), size-len(v.pending))
-		v.pending = append(v.pending, b[:n]...)
-		b = b[n:]
-		if len(v.pending) < size {
-			return nil, nil
-		}
-		text, err := headText(v.pending)
-		if err != nil {
-			return nil, err
-		}
-		if size == headStart+text {
-			return b, v.begin()
-		}
-		size = headStart + text
+	b = v.fill(b, headStart)
+	if len(v.pending) < headStart {
+		return nil, nil
 	}
+	text, err := headText(v.pending)
+	if err != nil {
+		return nil, err
+	}
+	b = v.fill(b, headStart+text)
+	if len(v.pending) < headStart+text {
+		return nil, nil
+	}
+	return b, v.begin()
+}
+
+// fill takes of b what is lacking to size bytes that are pending, and returns the rest.
+func (v *verifier) fill(b []byte, size int) []byte {
+	n := min(len(b), max(0, size-len(v.pending)))
+	v.pending = append(v.pending, b[:n]...)
+	return b[n:]
 }
 
 // begin makes what opens chunks, of the header that is whole.
