@@ -62,18 +62,22 @@ type Mover interface {
 	// source's in the next epoch, or the target's, which is no error.
 	AbortMove(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
 	// Yield gives a cell of this node, which cannot run it, to another that has its checkpoint and has
-	// not yielded it, or has it suspended.
+	// not yielded it, or has it suspended. It is called before an actor of the cell ends, or that end
+	// gives the name up for all.
 	Yield(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
+	// Adopt makes this node, which has its checkpoint, the owner of a suspended cell.
+	Adopt(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
 	// DropCopy says that this node does not count as one that has the checkpoint any more: its file may be
 	// removed when that succeeded. cell.Busy: it is needed here, as the owner's, a target's or the last one.
 	DropCopy(ctx context.Context, a actors.Address, epoch uint64, checkpoint string) error
-	// Decided waits until a cell is in a later epoch than that, and says where. It is
-	// fault.ErrUnavailable when this node has no lease any more: its guests have been ended then.
+	// Decided waits until a cell is in a later epoch than that, and says where; or the error of ctx. It
+	// is fault.ErrUnavailable when this node has no lease any more: its guests have been ended then.
 	Decided(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
-	// Hand has what the cluster decides about a cell left to its caller, until release: an actor
-	// that has lost its cell is not ended, its name is not given to others, and a cell that comes to this
-	// node is not told of (Inherit). The end of the lease ends it nevertheless. After release all that was
-	// left is done. It may be called several times; release, too.
+	// Hand is held by the source for all of a move, and by the target from before Activate until the
+	// cell's actor is there. Until release, what the cluster decides about the cell is left to its
+	// holder: an actor that has lost its cell is not ended, its name is not given to others, and that the
+	// cell has come to this node is not told of. The end of the lease ends all nevertheless. With release
+	// all that was left is done. Several may hold the same cell; release may be called twice.
 	Hand(a actors.Address) (release func())
 }
 

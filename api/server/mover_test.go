@@ -104,6 +104,11 @@ func (f *fabric) Yield(_ context.Context, a actors.Address, epoch uint64) (serve
 		})
 }
 
+func (f *fabric) Adopt(_ context.Context, a actors.Address, epoch uint64) (server.Place, error) {
+	return f.agree(a, epoch, func(p server.Place) bool { return p.Phase == server.Suspended && slices.Contains(p.Copies, f.self) },
+		func(p *server.Place) { p.Lost = ""; f.give(p, f.self) })
+}
+
 func (f *fabric) DropCopy(_ context.Context, a actors.Address, epoch uint64, checkpoint string) error {
 	p, known := f.Find(a)
 	if !known || p.Checkpoint != checkpoint || !slices.Contains(p.Copies, f.self) {

@@ -45,12 +45,13 @@ func TestStories(t *testing.T) {
 	saved := step{Command{Op: Save, Cell: cellA, Seat: seat1, Epoch: 1, Revision: 1, Checkpoint: "h", Nodes: []string{"n3", "n1"}}, nil, Active, 1, "n1"}
 	begin := step{Command{Op: Begin, Cell: cellA, Seat: seat2, Epoch: 1, Request: "m"}, nil, Prepare, 1, "n1"}
 	freeze := step{Command{Op: Freeze, Cell: cellA, Seat: seat1, Epoch: 1, Checkpoint: "f", Nodes: []string{"n1", "n2"}}, nil, Frozen, 1, "n1"}
+	activate := step{Command{Op: Activate, Cell: cellA, Seat: seat2, Epoch: 1}, nil, Active, 2, "n2"}
 	for name, story := range map[string][]step{
 		"a claim again":             {claim, claim, {Command{Op: Claim, Cell: cellA, Seat: seat2, Request: "other"}, ErrTaken, Active, 1, "n1"}},
 		"a claim without a session": {{Command{Op: Claim, Cell: cellA, Seat: Seat{"n1", 9}}, ErrNoSession, "", 0, ""}},
 		"a name used again has a higher epoch": {claim, {Command{Op: Release, Cell: cellA, Seat: seat1, Epoch: 1}, nil, "", 0, ""},
 			{Command{Op: Claim, Cell: cellA, Seat: seat2, Request: "s"}, nil, Active, 2, "n2"}},
-		"a migration": {claim, begin, freeze, {Command{Op: Activate, Cell: cellA, Seat: seat2, Epoch: 1}, nil, Active, 2, "n2"},
+		"a migration": {claim, begin, freeze, activate,
 			{Command{Op: Abort, Cell: cellA, Epoch: 1}, ErrStale, Active, 2, "n2"}},
 		"a migration that is given up": {claim, begin, {Command{Op: Abort, Cell: cellA, Epoch: 1}, nil, Active, 2, "n1"},
 			{Command{Op: Freeze, Cell: cellA, Seat: seat1, Epoch: 1, Checkpoint: "f", Nodes: []string{"n1", "n2"}}, ErrStale, Active, 2, "n1"}},
@@ -68,6 +69,28 @@ func TestStories(t *testing.T) {
 			{Command{Op: Adopt, Cell: cellA, Seat: seat2, Epoch: 2}, ErrStale, Suspended, 2, ""},
 			{Command{Op: Open, Seat: Seat{Node: "n1"}}, nil, Suspended, 2, ""},
 			{Command{Op: Adopt, Cell: cellA, Seat: Seat{"n1", 8}, Epoch: 2}, nil, Active, 3, "n1"}},
+		"a cell that its target cannot run": {claim, begin, freeze, activate,
+			{Command{Op: Yield, Cell: cellA, Seat: seat1, Epoch: 2}, ErrStale, Active, 2, "n2"},
+			{Command{Op: Yield, Cell: cellA, Seat: seat2, Epoch: 2}, nil, Active, 3, "n1"},
+			{Command{Op: Yield, Cell: cellA, Seat: seat2, Epoch: 2}, ErrStale, Active, 3, "n1"}},
+		"a cell that nobody can run": {claim, begin, freeze, activate,
+			{Command{Op: Yield, Cell: cellA, Seat: seat2, Epoch: 2}, nil, Active, 3, "n1"},
+			{Command{Op: Yield, Cell: cellA, Seat: seat1, Epoch: 3}, nil, Suspended, 4, ""},
+			{Command{Op: Adopt, Cell: cellA, Seat: seat2, Epoch: 4}, nil, Active, 5, "n2"}},
+		"what was yielded is no heir's, until there is another checkpoint": {claim, begin, freeze, activate,
+			{Command{Op: Yield, Cell: cellA, Seat: seat2, Epoch: 2}, nil, Active, 3, "n1"},
+			{Command{Op: Save, Cell: cellA, Seat: seat1, Epoch: 3, Revision: 5, Checkpoint: "g", Nodes: []string{"n1", "n2"}}, nil, Active, 3, "n1"},
+			{Command{Op: End, Seat: seat1}, nil, Active, 4, "n2"}},
+		"a yielded one whose owner dies": {claim, begin, freeze, activate,
+			{Command{Op: Yield, Cell: cellA, Seat: seat2, Epoch: 2}, nil, Active, 3, "n1"},
+			{Command{Op: End, Seat: seat1}, nil, Suspended, 4, ""}},
+		"another copy is another try": {claim, begin, freeze, activate,
+			{Command{Op: Yield, Cell: cellA, Seat: seat2, Epoch: 2}, nil, Active, 3, "n1"},
+			{Command{Op: Drop, Cell: cellA, Seat: Seat{Node: "n2"}, Epoch: 3, Revision: 5}, nil, Active, 3, "n1"},
+			{Command{Op: Copy, Cell: cellA, Seat: Seat{Node: "n2"}, Epoch: 3, Revision: 6, Checkpoint: "f"}, nil, Active, 3, "n1"},
+			{Command{Op: End, Seat: seat1}, nil, Active, 4, "n2"}},
+		"a yield in a move":            {claim, begin, {Command{Op: Yield, Cell: cellA, Seat: seat1, Epoch: 1}, ErrStale, Prepare, 1, "n1"}},
+		"a yield without a checkpoint": {claim, {Command{Op: Yield, Cell: cellA, Seat: seat1, Epoch: 1}, nil, Suspended, 2, ""}},
 		"a save sent again": {claim, saved, {Command{Op: Save, Cell: cellA, Seat: seat1, Epoch: 1, Revision: 2, Checkpoint: "i", Nodes: []string{"n1"}}, nil, Active, 1, "n1"},
 			{saved.do, ErrStale, Active, 1, "n1"}},
 		"the owner's copy": {claim, saved, {Command{Op: Drop, Cell: cellA, Seat: Seat{Node: "n1"}, Epoch: 1, Revision: 2}, ErrLastCopy, Active, 1, "n1"}},
@@ -128,7 +151,7 @@ func TestInvariants(t *testing.T) {
 
 // randomCommand is mostly of the cells, sessions, epochs and revisions that there are.
 func randomCommand(t *rapid.T, s *State, nodes []string) Command {
-	ops := []Op{Open, End, Claim, Restart, Release, Begin, Freeze, Activate, Abort, Save, Copy, Drop, Adopt, Confine}
+	ops := []Op{Open, End, Claim, Restart, Release, Begin, Freeze, Activate, Abort, Save, Copy, Drop, Adopt, Yield, Confine}
 	node := rapid.SampledFrom(nodes).Draw(t, "node")
 	c := Command{Op: rapid.SampledFrom(ops).Draw(t, "op"), Cell: Cell{"t", rapid.SampledFrom([]string{"a", "b"}).Draw(t, "cell")},
 		Seat: Seat{node, s.Session(node)}, Request: "r", Checkpoint: rapid.SampledFrom([]string{"h", "i"}).Draw(t, "hash"),
@@ -146,21 +169,22 @@ func TestBadSnapshots(t *testing.T) {
 	head := `{"pyisolate_directory":1,"epoch":3,"sessions":{"n1":1},"cells":1}` + "\n"
 	record := `{"cell":{"tenant":"t","name":"a"},"epoch":1,"revision":1,"phase":"active","owner":{"node":"n1","session":1}}` + "\n"
 	for name, text := range map[string]string{
-		"nothing":           "",
-		"not JSON":          "hello",
-		"a newer format":    strings.Replace(head, ":1,", ":2,", 1) + record,
-		"fewer records":     head,
-		"more records":      head + record + record,
-		"the same twice":    strings.Replace(head, `"cells":1`, `"cells":2`, 1) + record + record,
-		"an unknown field":  head + strings.Replace(record, `"epoch"`, `"color":"red","epoch"`, 1),
-		"an epoch too high": head + strings.Replace(record, `"epoch":1`, `"epoch":4`, 1),
-		"no epoch":          head + strings.Replace(record, `"epoch":1`, `"epoch":0`, 1),
-		"a dead owner":      head + strings.Replace(record, `"session":1`, `"session":2`, 1),
-		"no owner":          head + strings.Replace(record, `,"owner":{"node":"n1","session":1}`, "", 1),
-		"another phase":     head + strings.Replace(record, "active", "asleep", 1),
-		"frozen, no target": head + strings.Replace(record, "active", "frozen", 1),
-		"copies of nothing": head + strings.Replace(record, `"phase"`, `"copies":["n1"],"phase"`, 1),
-		"too many cells":    strings.Replace(head, `"cells":1`, `"cells":99999999`, 1) + record,
+		"nothing":                          "",
+		"not JSON":                         "hello",
+		"a newer format":                   strings.Replace(head, ":1,", ":2,", 1) + record,
+		"fewer records":                    head,
+		"more records":                     head + record + record,
+		"the same twice":                   strings.Replace(head, `"cells":1`, `"cells":2`, 1) + record + record,
+		"an unknown field":                 head + strings.Replace(record, `"epoch"`, `"color":"red","epoch"`, 1),
+		"an epoch too high":                head + strings.Replace(record, `"epoch":1`, `"epoch":4`, 1),
+		"no epoch":                         head + strings.Replace(record, `"epoch":1`, `"epoch":0`, 1),
+		"a dead owner":                     head + strings.Replace(record, `"session":1`, `"session":2`, 1),
+		"no owner":                         head + strings.Replace(record, `,"owner":{"node":"n1","session":1}`, "", 1),
+		"another phase":                    head + strings.Replace(record, "active", "asleep", 1),
+		"frozen, no target":                head + strings.Replace(record, "active", "frozen", 1),
+		"copies of nothing":                head + strings.Replace(record, `"phase"`, `"copies":["n1"],"phase"`, 1),
+		"yielded by a node without a copy": head + strings.Replace(record, `"phase"`, `"checkpoint":"h","copies":["n1"],"yielded":["n2"],"phase"`, 1),
+		"too many cells":                   strings.Replace(head, `"cells":1`, `"cells":99999999`, 1) + record,
 	} {
 		s := begun(t)
 		if err := s.Read(strings.NewReader(text)); !errors.Is(err, ErrSnapshot) {

@@ -109,6 +109,9 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 			r, _ := g.Find(c.Cell)
 			err = mayPropose(from, c, r)
 		}
+		if err != nil && !g.leases.ready() { // it may be judged by records that are old
+			err = fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
+		}
 		if err != nil {
 			return a, err
 		}
@@ -135,16 +138,21 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 	return a, fmt.Errorf("%w: node %s asks what this version does not know", directory.ErrInvalid, from)
 }
 
-// mayPropose keeps nodes from speaking for others: a session is opened, ended and used by its own,
-// and a cell is moved by its owner, or by the target of the move. r is the cell's record here; it has
-// the same owner for all of an epoch. Nobody moves cells yet: who is to copy or adopt one without
-// being either has to be let in here first.
+// mayPropose keeps nodes from speaking for others: a session is opened, ended and used by its own, a cell is
+// moved by its owner or by the target of the move, yielded by its owner, and a copy is dropped, or a
+// suspended cell adopted, by a node that has one. r is the cell's record here; it has the same owner for
+// all of an epoch, and what else of it has changed since is looked at again by the directory.
 func mayPropose(from string, c directory.Command, r directory.Record) error {
 	if c.Op != directory.Begin && c.Seat.Node != "" && c.Seat.Node != from { // Begin names the target
 		return fmt.Errorf("%w: node %s asks for a change by node %s", directory.ErrInvalid, from, c.Seat.Node)
 	}
+	allowed := from == r.Owner.Node || from == r.Target.Node
 	switch c.Op {
-	case directory.Begin, directory.Abort, directory.Freeze, directory.Activate, directory.Adopt, directory.Copy, directory.Drop:
+	case directory.Abort, directory.Freeze, directory.Activate, directory.Copy:
+	case directory.Begin, directory.Yield:
+		allowed = from == r.Owner.Node
+	case directory.Adopt, directory.Drop:
+		allowed = r.Holds(from)
 	default:
 		return nil
 	}
@@ -153,7 +161,7 @@ func mayPropose(from string, c directory.Command, r directory.Record) error {
 		return fmt.Errorf("%w: %s", directory.ErrNoCell, c.Cell)
 	case r.Epoch != c.Epoch:
 		return fmt.Errorf("%w: %s is in epoch %d, %s names %d", directory.ErrStale, c.Cell, r.Epoch, c.Op, c.Epoch)
-	case from != r.Owner.Node && from != r.Target.Node:
+	case !allowed:
 		return fmt.Errorf("%w: node %s may not ask for %s of %s, which is with node %q", directory.ErrInvalid, from, c.Op, c.Cell, r.Owner.Node)
 	}
 	return nil

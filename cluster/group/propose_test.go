@@ -14,7 +14,9 @@ func TestMayPropose(t *testing.T) {
 	active := directory.Record{Cell: cell, Epoch: 7, Phase: directory.Active, Owner: owner}
 	moving := active
 	moving.Phase, moving.Target = directory.Prepare, target
-	suspended := directory.Record{Cell: cell, Epoch: 7, Phase: directory.Suspended, Copies: []string{"n2"}}
+	saved := active
+	saved.Checkpoint, saved.Copies = "h", []string{"n1", "n2", "n3"}
+	suspended := directory.Record{Cell: cell, Epoch: 7, Phase: directory.Suspended, Checkpoint: "h", Copies: []string{"n2"}}
 	at := func(op directory.Op, s directory.Seat, epoch uint64) directory.Command {
 		return directory.Command{Op: op, Seat: s, Cell: cell, Epoch: epoch}
 	}
@@ -34,7 +36,20 @@ func TestMayPropose(t *testing.T) {
 		"what is to come":           {"n1", at(directory.Abort, none, 8), moving, directory.ErrStale},
 		"another's copy":            {"n4", at(directory.Copy, other, 7), active, directory.ErrInvalid},
 		"the loss of a copy":        {"n4", at(directory.Drop, directory.Seat{Node: "n2"}, 7), active, directory.ErrInvalid},
+		"its own copy of another's": {"n3", at(directory.Drop, directory.Seat{Node: "n3"}, 7), saved, nil},
+		"a copy it has not":         {"n4", at(directory.Drop, directory.Seat{Node: "n4"}, 7), saved, directory.ErrInvalid},
+		"another's copy of its own": {"n1", at(directory.Drop, directory.Seat{Node: "n3"}, 7), saved, directory.ErrInvalid},
+		"a copy, in the past":       {"n3", at(directory.Drop, directory.Seat{Node: "n3"}, 6), saved, directory.ErrStale},
+		"a copy too many":           {"n4", at(directory.Copy, other, 7), saved, directory.ErrInvalid},
 		"a cell of nobody's":        {"n4", at(directory.Adopt, other, 7), suspended, directory.ErrInvalid},
+		"one it has a copy of":      {"n2", at(directory.Adopt, target, 7), suspended, nil},
+		"that by another":           {"n4", at(directory.Adopt, target, 7), suspended, directory.ErrInvalid},
+		"that, too late":            {"n2", at(directory.Adopt, target, 6), suspended, directory.ErrStale},
+		"to yield its own":          {"n1", at(directory.Yield, owner, 7), saved, nil},
+		"to yield another's":        {"n2", at(directory.Yield, owner, 7), saved, directory.ErrInvalid},
+		"to yield what comes":       {"n2", at(directory.Yield, target, 7), moving, directory.ErrInvalid},
+		"a move on by the target":   {"n2", at(directory.Begin, other, 7), moving, directory.ErrInvalid},
+		"to have what comes":        {"n2", at(directory.Activate, target, 7), moving, nil},
 		"another's name":            {"n2", at(directory.Freeze, owner, 7), moving, directory.ErrInvalid},
 		"a cell that is not":        {"n4", at(directory.Abort, none, 7), directory.Record{}, directory.ErrNoCell},
 		"to forget a lost one":      {"n4", at(directory.Release, none, 7), suspended, nil},

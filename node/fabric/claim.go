@@ -111,6 +111,8 @@ func (f *Fabric) makeRoom(ctx context.Context, seat directory.Seat, r directory.
 		return f.release(ctx, r.Cell, directory.Seat{}, r.Epoch)
 	case r.Phase == directory.Suspended:
 		return cell.Errorf(cell.Invalid, "there is a cell %s already: it waits for a node that has its checkpoint; restore it, or use another name", a)
+	case r.Owner == seat && f.comes(a, r):
+		return cell.Errorf(cell.Invalid, "there is a cell %s already: it is on its way to this node; use another name", a)
 	case r.Owner == seat: // of an actor of this node that is no more
 		return f.release(ctx, r.Cell, seat, r.Epoch)
 	case r.Owner.Node == seat.Node: // of an earlier session, whose end is on its way
@@ -136,6 +138,7 @@ func (f *Fabric) Restart(ctx context.Context, a actors.Address, epoch uint64) (u
 	if err != nil {
 		return 0, err
 	}
+	defer f.Hand(a)() // that epoch is asked for
 	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
 	defer cancel()
 	g := f.at().Group()

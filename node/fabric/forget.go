@@ -131,12 +131,13 @@ func (f *Fabric) drop(ctx context.Context, a actors.Address) (free bool, err err
 	return err == nil, err
 }
 
-// disown gives a record back that no actor has, and says whether it does: not while one is being claimed.
+// disown gives a record back that no actor has, and says whether it does: not while one is being claimed, or comes
+// from elsewhere.
 func (f *Fabric) disown(a actors.Address, r directory.Record) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	has, ours := f.owned[a]
-	if f.claims[a] > 0 || ours && has.Epoch > r.Epoch {
+	if f.claims[a] > 0 || f.coming(a, r) || ours && has.Epoch > r.Epoch {
 		return false
 	}
 	delete(f.owned, a)

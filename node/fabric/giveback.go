@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,10 +22,15 @@ const (
 func (f *Fabric) gone(a actors.Address) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if has, ours := f.owned[a]; ours {
-		delete(f.owned, a)
-		f.give(a, has)
+	has, ours := f.owned[a]
+	if !ours {
+		return
 	}
+	if h := f.hands[a]; h != nil {
+		h.gone = true
+	}
+	delete(f.owned, a)
+	f.give(a, has)
 }
 
 // give gives a record of this node back, in the background; whoever claims its name waits for that.
@@ -53,7 +59,7 @@ func (f *Fabric) give(a actors.Address, has directory.Record) {
 func (f *Fabric) giveBack(has directory.Record) {
 	for next := firstPause; ; next = min(2*next, lastPause) {
 		ctx, cancel := context.WithTimeout(f.life, 10*time.Second)
-		err := f.release(ctx, has.Cell, has.Owner, has.Epoch)
+		err := f.withdraw(ctx, has)
 		cancel()
 		if seat, _ := f.at().Lease().Seat(); err == nil || seat != has.Owner {
 			return
@@ -63,6 +69,31 @@ func (f *Fabric) giveBack(has directory.Record) {
 			return
 		}
 	}
+}
+
+// withdraw has a record of this node's forgotten, also when a move of it is under way, or has given it
+// back to this node meanwhile: nobody here runs it.
+func (f *Fabric) withdraw(ctx context.Context, has directory.Record) error {
+	g := f.at().Group()
+	for range tries {
+		out, err := g.Propose(ctx, directory.Command{Op: directory.Release, Seat: has.Owner, Cell: has.Cell, Epoch: has.Epoch})
+		r := out.Record
+		switch {
+		case errors.Is(err, directory.ErrNoCell):
+			return nil
+		case !errors.Is(err, directory.ErrStale):
+			return err
+		case r.Owner != has.Owner || r.Epoch < has.Epoch: // it is another's
+			return nil
+		case r.Phase == directory.Frozen:
+			out, err = g.Propose(ctx, directory.Command{Op: directory.Abort, Cell: has.Cell, Epoch: r.Epoch})
+			if err != nil && !errors.Is(err, directory.ErrStale) && !errors.Is(err, directory.ErrNoCell) {
+				return err
+			}
+		}
+		has.Epoch = max(r.Epoch, out.Record.Epoch)
+	}
+	return fmt.Errorf("cell %s goes on being moved", has.Cell)
 }
 
 // given waits until a name that this node gives back is given back.
@@ -129,7 +160,7 @@ func (f *Fabric) settle(a actors.Address, request string) bool {
 	if f.claims[a] > 0 {
 		return false
 	}
-	if _, ours := f.owned[a]; known && !ours && r.Claim == request && r.Owner == seat {
+	if _, ours := f.owned[a]; known && !ours && r.Claim == request && r.Owner == seat && !f.coming(a, r) {
 		f.give(a, r)
 	}
 	return true

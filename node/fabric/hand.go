@@ -12,7 +12,7 @@ import (
 // hand is a cell that is left to those who move it.
 type hand struct {
 	holders int
-	gone    bool // its actor has ended meanwhile
+	gone    bool // its actor has ended meanwhile, and not since it is elsewhere
 }
 
 // Hand implements server.Mover.
@@ -91,7 +91,49 @@ func (f *Fabric) settled(a actors.Address, r directory.Record) (server.Place, er
 }
 
 // inherit tells of a cell that has come to this node, which has not asked for it.
-func (f *Fabric) inherit(actors.Address, directory.Record) {}
+func (f *Fabric) inherit(a actors.Address, r directory.Record) {
+	seat, err := f.seat()
+	if err != nil || r.Owner != seat || r.Checkpoint == "" || !f.unheard(a, func() {}) {
+		return
+	}
+	f.forget(a) // an earlier cell of the name, which has ended
+	if !f.unheard(a, func() { f.owned[a] = r }) {
+		return
+	}
+	f.logger.Warn("a cell comes to this node: the one that had it is gone, or cannot run it", "cell", a.String(), "epoch", r.Epoch)
+	if f.config.Inherit != nil {
+		f.config.Inherit(placeOf(r))
+		return
+	}
+	if _, err := f.Yield(f.life, a, r.Epoch); err != nil {
+		f.logger.Warn("a cell is not given on", "cell", a.String(), "error", err)
+	}
+}
+
+// unheard does something under f.mu if nobody here has a cell, or sees to it.
+func (f *Fabric) unheard(a actors.Address, do func()) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ours := f.owned[a]
+	if ours || f.hands[a] != nil || f.giving[a] != nil {
+		return false
+	}
+	do()
+	return true
+}
+
+// comes says whether a record of this node is of a cell that is on its way here: it is not nobody's,
+// though no actor has it yet.
+func (f *Fabric) comes(a actors.Address, r directory.Record) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.coming(a, r)
+}
+
+// coming is comes with f.mu held.
+func (f *Fabric) coming(a actors.Address, r directory.Record) bool {
+	return r.Checkpoint != "" || f.hands[a] != nil
+}
 
 // news is closed with the next change of records, or the end of the lease.
 func (f *Fabric) news() <-chan struct{} {

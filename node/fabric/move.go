@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/directory"
@@ -48,17 +49,7 @@ func (f *Fabric) Freeze(ctx context.Context, a actors.Address, epoch uint64, che
 
 // Activate implements server.Mover.
 func (f *Fabric) Activate(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
-	seat, err := f.seat()
-	if err != nil {
-		return server.Place{}, err
-	}
-	r, err := f.change(ctx, directory.Command{Op: directory.Activate, Seat: seat, Cell: cellOf(a), Epoch: epoch},
-		func(r directory.Record) bool { return r.Epoch == epoch+1 && r.Owner == seat })
-	if err != nil {
-		return placeOf(r), err
-	}
-	f.own(a, r)
-	return placeOf(r), nil
+	return f.take(ctx, a, epoch, directory.Activate)
 }
 
 // AbortMove implements server.Mover.
@@ -83,6 +74,27 @@ func (f *Fabric) Yield(ctx context.Context, a actors.Address, epoch uint64) (ser
 		return placeOf(r), err
 	}
 	return f.settled(a, r)
+}
+
+// Adopt implements server.Mover.
+func (f *Fabric) Adopt(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
+	return f.take(ctx, a, epoch, directory.Adopt)
+}
+
+// take makes this node the owner.
+func (f *Fabric) take(ctx context.Context, a actors.Address, epoch uint64, by directory.Op) (server.Place, error) {
+	seat, err := f.seat()
+	if err != nil {
+		return server.Place{}, err
+	}
+	defer f.Hand(a)() // it is asked for
+	r, err := f.change(ctx, directory.Command{Op: by, Seat: seat, Cell: cellOf(a), Epoch: epoch},
+		func(r directory.Record) bool { return r.Epoch == epoch+1 && r.Owner == seat })
+	if err != nil {
+		return placeOf(r), err
+	}
+	f.own(a, r)
+	return placeOf(r), nil
 }
 
 // DropCopy implements server.Mover.
@@ -128,7 +140,12 @@ func (f *Fabric) change(ctx context.Context, c directory.Command, done func(dire
 			break
 		}
 	}
-	if !errors.Is(err, directory.ErrStale) && !errors.Is(err, directory.ErrNoCell) {
+	switch {
+	case errors.Is(err, directory.ErrInvalid):
+		return r, cell.Errorf(cell.Invalid, "%v", err)
+	case errors.Is(err, directory.ErrNoSession) && c.Op == directory.Begin: // the target's
+		return r, fmt.Errorf("%w: node %s has no lease any more, or another", fault.ErrUnavailable, c.Seat.Node)
+	case !errors.Is(err, directory.ErrStale) && !errors.Is(err, directory.ErrNoCell):
 		return r, told(err)
 	}
 	if err := f.Refresh(ctx); err != nil {
@@ -168,7 +185,7 @@ func (f *Fabric) Decided(ctx context.Context, a actors.Address, epoch uint64) (s
 		select {
 		case <-news:
 		case <-ctx.Done():
-			return placeOf(r), told(context.Cause(ctx))
+			return placeOf(r), context.Cause(ctx)
 		case <-f.life.Done():
 			return placeOf(r), errCutOff
 		}

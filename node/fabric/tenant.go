@@ -26,6 +26,15 @@ func (f *Fabric) Renewed(until time.Duration) { f.config.Node.Lease(until) }
 // Opened implements group.Tenant.
 func (f *Fabric) Opened(s directory.Seat) {
 	f.logger.Info("this node may run cells", "session", s.Session)
+	c := f.at()
+	if c == nil {
+		return
+	}
+	for _, r := range c.Group().Records("") { // it can have got some before it knew its session
+		if r.Owner == s {
+			f.spawn(func() { f.inherit(addressOf(r.Cell), r) })
+		}
+	}
 }
 
 // Lapsed implements group.Tenant: no guest runs when it returns, or hosts end them by themselves.
@@ -41,6 +50,7 @@ func (f *Fabric) Lapsed(s directory.Seat) {
 		}
 	}
 	f.mu.Unlock()
+	f.tell()
 	f.giveUp(f.names.List(""), cutOff)
 	if err := f.config.Node.Kill(ctx, cutOff); err != nil {
 		f.logger.Error("guests had not all ended when the lease was over", "session", s.Session, "error", err)
@@ -72,17 +82,24 @@ func (f *Fabric) Changed(records []directory.Record) {
 	self := c.Self()
 	for _, r := range records {
 		f.noteLost(r)
-		if r.Owner.Node == self {
-			continue
-		}
 		a := addressOf(r.Cell)
-		if _, here := f.names.local.Lookup(a); here {
+		_, here := f.names.local.Lookup(a)
+		switch {
+		case f.handed(a): // catchUp sees to it
+		case r.Owner.Node == self && r.Checkpoint != "":
+			f.spawn(func() { f.inherit(a, r) })
+		case r.Owner.Node != self && here:
 			f.spawn(func() { f.overrun(a, r) })
 		}
 	}
+	f.tell()
 }
 
+// overrun ends what this node still has of a cell that is not its own any more.
 func (f *Fabric) overrun(a actors.Address, r directory.Record) {
+	if f.handed(a) {
+		return
+	}
 	if r.Epoch > 0 {
 		f.fence(a, r)
 		return
