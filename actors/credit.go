@@ -46,7 +46,7 @@ func (g *gate) enter(b Body) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch b.line() {
-	case ends:
+	case ends, moves:
 		return nil
 	case waits:
 		if g.waits == g.most.Waits {
@@ -77,7 +77,7 @@ func (g *gate) leave(b Body) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch b.line() {
-	case ends:
+	case ends, moves:
 	case waits:
 		g.waits--
 	case looks:

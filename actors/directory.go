@@ -17,6 +17,9 @@ type Directory interface {
 	Claim(a Address, e Entry) (claimed bool)
 	// Release takes the name from that actor, if it has it.
 	Release(a Address, pid *actor.PID)
+	// Leave takes the name from that actor, if it has it, whose cell goes on elsewhere: only the place
+	// is given up, and not what was agreed about the cell.
+	Leave(a Address, pid *actor.PID)
 	// List returns the names of a tenant, or with "" everybody's, in no order.
 	List(tenant string) []Address
 }
@@ -77,6 +80,9 @@ func (l *Local) Release(a Address, pid *actor.PID) {
 		delete(l.of, a)
 	}
 }
+
+// Leave takes the name from an actor.
+func (l *Local) Leave(a Address, pid *actor.PID) { l.Release(a, pid) }
 
 // List returns names.
 func (l *Local) List(tenant string) []Address {

@@ -35,7 +35,8 @@ type Envelope struct {
 	To Address
 	// Life is the cell that it is for, as its Plan has it; "": whichever has the name.
 	Life string
-	// Epoch is the incarnation that it is for; 0: whichever there is.
+	// Epoch is the incarnation that it is for; 0: whichever there is. One that has moved since is still
+	// meant by the epochs that it had before.
 	Epoch uint64
 	// Deadline, when not zero, is when it is not worth beginning any more.
 	Deadline time.Time
@@ -47,7 +48,8 @@ type Envelope struct {
 	Body             Body
 }
 
-// Body is what is asked: Exec, Call, Post, Snapshot, Recv, Inspect, Reload, Quarantine, Kill or Close.
+// Body is what is asked: Exec, Call, Post, Snapshot, Move, Recv, Inspect, Reload, Quarantine, Kill or
+// Close.
 type Body interface {
 	// size is what it takes of the credit, in bytes.
 	size() int
@@ -64,6 +66,7 @@ const (
 	waits             // may take long
 	looks             // does not
 	ends              // ends something or changes what it may do, and is always let in
+	moves             // waits for both lines, and is always let in
 )
 
 // Bodies.

@@ -13,7 +13,7 @@ type Operation struct {
 	Waited time.Duration
 }
 
-// Name of a body: exec, call, send, snapshot, recv, inspect, reload, quarantine, kill or close.
+// Name of a body: exec, call, send, snapshot, move, recv, inspect, reload, quarantine, kill or close.
 func Name(b Body) string {
 	switch b.(type) {
 	case Exec:
@@ -24,6 +24,8 @@ func Name(b Body) string {
 		return "send"
 	case Snapshot:
 		return "snapshot"
+	case Move:
+		return "move"
 	case Recv:
 		return "recv"
 	case Inspect:

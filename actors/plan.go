@@ -25,6 +25,8 @@ type Plan struct {
 	Credit  Credit
 	// Topics that the cell hears from its start on.
 	Topics []string
+	// Carried is what a cell that comes from elsewhere begins with; nil: one that is new.
+	Carried *Carried
 }
 
 // start makes the incarnation after the one of epoch last, and says which it is; with an error it
@@ -131,4 +133,6 @@ const (
 	Quarantined EventKind = "quarantined"
 	// Left: it has given its name back.
 	Left EventKind = "left"
+	// MovedAway: it is on another node, in Epoch there; nothing else is told of it here.
+	MovedAway EventKind = "moved"
 )

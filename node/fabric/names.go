@@ -42,6 +42,10 @@ func (n *names) Release(a actors.Address, pid *actor.PID) {
 	n.local.Release(a, pid)
 }
 
+// Leave implements actors.Directory: the record is another node's by now, or this node's again for
+// another actor.
+func (n *names) Leave(a actors.Address, pid *actor.PID) { n.local.Leave(a, pid) }
+
 // List implements actors.Directory: the names of this node.
 func (n *names) List(tenant string) []actors.Address { return n.local.List(tenant) }
 
