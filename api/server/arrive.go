@@ -200,4 +200,3 @@ func (t *transfers) yield(ctx context.Context, a actors.Address, epoch uint64) {
 		}
 	}
 }
-

@@ -128,7 +128,7 @@ func (s *cells) autosave(r *resident) {
 func (s *cells) saveNow(r *resident, epoch uint64, why string, freeze bool, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	return r.ask(ctx, epoch, s.saving(r.entry, why, nil, freeze)).Err
+	return r.ask(ctx, epoch, s.snapshot(r.entry, why, nil, freeze)).Err
 }
 
 // saveAll checkpoints the cells that are to be before their node ends, and leaves them frozen. It

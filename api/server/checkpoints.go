@@ -65,7 +65,7 @@ func (s *cells) Checkpoint(ctx context.Context, r *connect.Request[pb.Checkpoint
 	if err != nil {
 		return nil, err
 	}
-	reply := s.ask(ctx, found, r.Msg.GetRequestId(), 0, s.saving(found, "request", to, false))
+	reply := s.ask(ctx, found, r.Msg.GetRequestId(), 0, s.snapshot(found, "request", to, false))
 	if reply.Err != nil {
 		return nil, reply.Err
 	}
@@ -84,12 +84,12 @@ func recipientOf(text string) (*checkpoint.Recipient, error) {
 	return to, worded(err)
 }
 
-// saving has the state of a cell kept, for the actor of the cell to do. It is answered by the
+// snapshot has the state of a cell kept, for the actor of the cell to do. It is answered by the
 // checkpoint's id. With freeze the cell does not go on.
-func (s *cells) saving(e *entry, why string, to *checkpoint.Recipient, freeze bool) actors.Snapshot {
+func (s *cells) snapshot(e *entry, why string, to *checkpoint.Recipient, freeze bool) actors.Snapshot {
 	return actors.Snapshot{Take: func(ctx context.Context, c cell.Checkpointer, epoch uint64) (cell.Value, error) {
 		began := time.Now()
-		info, err := s.save(ctx, e, c, epoch, to, freeze)
+		info, err := s.save(ctx, e, c, epoch, saving{to: to, freeze: freeze})
 		s.observer.Checkpointed(telemetry.Checkpoint{Tenant: e.key.tenant, Cell: e.key.name, Epoch: epoch, ID: info.ID, Size: info.Size, Why: why, Took: time.Since(began), Err: err})
 		if err == nil && to == nil {
 			e.saved(info.ID)
@@ -98,18 +98,33 @@ func (s *cells) saving(e *entry, why string, to *checkpoint.Recipient, freeze bo
 	}}
 }
 
+// saving is how a state is kept.
+type saving struct {
+	to      *checkpoint.Recipient // nil: by the node's own keys
+	freeze  bool                  // the cell does not go on
+	mirror  checkpoint.Mirror     // to which the file is written, too; nil: to none
+	written func()                // the mirror has all of it; nil: nobody wants to know
+}
+
 // save takes the state out and seals it as it comes. The cell goes on before it is on the disk, and
 // nothing is begun in it before that.
-func (s *cells) save(ctx context.Context, e *entry, c cell.Checkpointer, epoch uint64, to *checkpoint.Recipient, freeze bool) (checkpoint.Info, error) {
+func (s *cells) save(ctx context.Context, e *entry, c cell.Checkpointer, epoch uint64, how saving) (checkpoint.Info, error) {
 	r := e.incarnation()
-	terms, err := proto.MarshalOptions{Deterministic: true}.Marshal(e.asked)
+	asked := proto.CloneOf(e.asked)
+	asked.RequestId = e.id // whose state it is; a restored cell has another
+	terms, err := proto.MarshalOptions{Deterministic: true}.Marshal(asked)
 	if err != nil {
 		return checkpoint.Info{}, fmt.Errorf("how cell %s was spawned: %w", e.key, err)
 	}
 	now := r.Began()
 	h := checkpoint.Header{Tenant: e.key.tenant, Cell: e.key.name, Epoch: epoch, Python: s.checkpoints.Python(), Policy: now.Policy, Version: now.Version,
 		Backend: string(r.cell.Spec().Backend), Created: time.Now().UTC()}
-	out, err := s.checkpoints.Archive.Seal(h, terms, to)
+	var out *checkpoint.Sealing
+	if how.mirror != nil {
+		out, err = s.checkpoints.Archive.SealMirrored(h, terms, how.mirror)
+	} else {
+		out, err = s.checkpoints.Archive.Seal(h, terms, how.to)
+	}
 	if err != nil {
 		return checkpoint.Info{}, err
 	}
@@ -118,7 +133,7 @@ func (s *cells) save(ctx context.Context, e *entry, c cell.Checkpointer, epoch u
 		_, err := out.Write(chunk)
 		return err
 	})
-	if err == nil && !freeze {
+	if err == nil && !how.freeze {
 		err = c.Thaw(context.WithoutCancel(ctx))
 	}
 	if err == nil && taken.Python != h.Python {
@@ -127,6 +142,9 @@ func (s *cells) save(ctx context.Context, e *entry, c cell.Checkpointer, epoch u
 	if err != nil {
 		kept()
 		return checkpoint.Info{}, errors.Join(err, out.Discard())
+	}
+	if out.End() == nil && how.written != nil {
+		how.written()
 	}
 	info, err := out.Keep()
 	if err != nil {

@@ -161,3 +161,29 @@ func (e *entry) isFinal() bool {
 	defer e.mu.Unlock()
 	return e.final
 }
+
+// renewed has the incarnation go on in another epoch.
+func (e *entry) renewed(epoch uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.epoch = epoch
+	if e.now != nil {
+		e.now.owned.Store(epoch)
+	}
+}
+
+// leave notes that another node has the cell: whoever receives from it here goes there.
+func (e *entry) leave(node string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.went = node
+	e.end()
+	e.change()
+}
+
+// wentTo is the node that has the cell by now; "": it has not moved.
+func (e *entry) wentTo() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.went
+}

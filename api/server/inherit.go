@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -59,7 +60,7 @@ func (t *transfers) reserved(ctx context.Context, p Place) (*reservation, error)
 		return nil, err
 	}
 	v := &reservation{migration: "inherited " + p.Address.String(), asked: recorded(asked), epoch: p.Epoch, taken: make(chan struct{})}
-	if err := t.reserve(ctx, v, k, &pb.ReserveRequest{Id: newCellID(), Backend: h.Backend}); err != nil {
+	if err := t.reserve(ctx, v, k, &pb.ReserveRequest{Id: cmp.Or(asked.GetRequestId(), newCellID()), Backend: h.Backend}); err != nil {
 		return nil, err
 	}
 	if t.take(v.migration, v.from) == nil {

@@ -67,6 +67,13 @@ func (k *kept) take(most int, wake context.CancelFunc) (items []cell.Item, leave
 	return items, func() {}
 }
 
+// all are those that are there.
+func (k *kept) all() []cell.Item {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.items)
+}
+
 // size is about what an item holds, in bytes.
 func size(i cell.Item) int {
 	const head = 256

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -188,7 +186,9 @@ func (m *move) try(ctx context.Context) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, turnWithin, cell.Errorf(cell.Busy, "cell %s runs something, and has not stopped within %s: try again", m.entry.key, turnWithin))
 	defer cancel()
 	m.enter(freezing)
-	take := actors.Move{Take: func(ctx context.Context, c cell.Cell, held actors.Moving) (actors.Moved, error) { return m.take(ctx, c, held, session) }}
+	take := actors.Move{Take: func(ctx context.Context, c cell.Cell, held actors.Moving) (actors.Moved, error) {
+		return m.take(ctx, c, held, session)
+	}}
 	reply := m.cells.actors.Ask(waiting, actors.Envelope{To: m.entry.key.address(), Life: m.entry.id, Epoch: m.epoch, Principal: m.by, Body: take})
 	switch {
 	case !m.taken:
@@ -378,19 +378,15 @@ func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why e
 		c.Kill(m.err.Error())
 		return actors.Moved{}, m.err
 	}
+	m.entry.renewed(place.Epoch)
+	m.set(func(s *stage) { s.epoch = place.Epoch })
 	if err := c.Thaw(ctx); err != nil {
 		m.err = errors.Join(why, err)
 		c.Kill("it could not go on")
-		return actors.Moved{Epoch: place.Epoch}, nil
 	}
 	m.pauses(false)
-	m.set(func(s *stage) { s.epoch = place.Epoch })
-	m.entry.renewed(place.Epoch)
-	if m.state != "" { // it goes on, and this is not its state any more
-		m.cells.forgetState(m.entry.key.address(), place.Epoch, m.state)
+	if m.state != "" { // unless the cluster counts on it
+		_ = m.cells.checkpoints.Archive.Remove(m.state)
 	}
 	return actors.Moved{Epoch: place.Epoch}, nil
 }
-
-var _ io.Writer = (*pusher)(nil)
-var _ = connect.CodeAborted

@@ -26,9 +26,10 @@ type peers struct {
 
 // peerAPI is what another node answers.
 type peerAPI struct {
-	cells   api.CellServiceClient
-	nodes   api.NodeServiceClient
-	cluster api.ClusterServiceClient
+	cells     api.CellServiceClient
+	nodes     api.NodeServiceClient
+	cluster   api.ClusterServiceClient
+	transfers api.TransferServiceClient
 }
 
 // maxPeers bounds what is kept of nodes, of which there are fewer: names may come and go.
@@ -53,7 +54,7 @@ func (p *peers) of(node string) peerAPI {
 		way := &http.Client{Transport: p.fabric.HTTP(node)}
 		options := []connect.ClientOption{connect.WithGRPC(), connect.WithReadMaxBytes(maxCellMessage), connect.WithAcceptCompression("gzip", nil, nil)}
 		found = peerAPI{api.NewCellServiceClient(way, "http://"+node, options...), api.NewNodeServiceClient(way, "http://"+node, options...),
-			api.NewClusterServiceClient(way, "http://"+node, options...)}
+			api.NewClusterServiceClient(way, "http://"+node, options...), api.NewTransferServiceClient(way, "http://"+node, options...)}
 		p.all[node] = found
 	}
 	return found
@@ -70,11 +71,16 @@ func (p *peers) others(ctx context.Context) []string {
 // toPeer is a request as another node is to have it.
 func toPeer[Q any](ctx context.Context, message *Q) *connect.Request[Q] {
 	r := connect.NewRequest(message)
-	r.Header().Set(principalHeader, encodePrincipal(principalOf(ctx)))
-	if parent := trace.Parent(ctx); parent != "" {
-		r.Header().Set("Traceparent", parent)
-	}
+	headers(ctx, r.Header())
 	return r
+}
+
+// headers says for whom a node is asked, and in the course of what.
+func headers(ctx context.Context, h http.Header) {
+	h.Set(principalHeader, encodePrincipal(principalOf(ctx)))
+	if parent := trace.Parent(ctx); parent != "" {
+		h.Set("Traceparent", parent)
+	}
 }
 
 // fromPeer is the error of a call of another node for whoever called here. What that node has

@@ -110,11 +110,7 @@ func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err er
 		if e.incarnation() == nil {
 			return s.start(ctx, e, epoch, first)
 		}
-		now, err := s.revision(ctx, tenantHolder(e.key.tenant), e.terms) // there may be a newer one
-		if err != nil {
-			return nil, err
-		}
-		return s.start(ctx, e, epoch, now)
+		return s.startAgain(ctx, e, epoch)
 	}
 	return s.actors.Spawn(ctx, e.key.address(), plan)
 }
@@ -130,6 +126,15 @@ func restartOf(asked *pb.Restart, policy *document.Restart) (actors.Restart, err
 		return actors.Restart{}, nil
 	}
 	return actors.Restart{When: actors.OnFailure, Max: policy.Max, Within: policy.Within}, nil
+}
+
+// startAgain makes the next incarnation, by the policy that is in force by now.
+func (s *cells) startAgain(ctx context.Context, e *entry, epoch uint64) (cell.Cell, error) {
+	now, err := s.revision(ctx, tenantHolder(e.key.tenant), e.terms)
+	if err != nil {
+		return nil, err
+	}
+	return s.start(ctx, e, epoch, now)
 }
 
 // start makes an incarnation and what belongs to it, or nothing.

@@ -1,0 +1,183 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"connectrpc.com/connect"
+
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/checkpoint"
+)
+
+const (
+	// piecesAhead is how many pieces of a file wait to be sent while the next is sealed.
+	piecesAhead = 16
+	// pushes is how often the rest of a file is sent.
+	pushes = 3
+)
+
+// push is a checkpoint's file on its way to another node. It is for one goroutine.
+type push struct {
+	of       *move
+	transfer string
+
+	stream *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse] // nil: none has begun
+	pieces chan []byte
+	sent   chan error // of the goroutine that sends, once
+}
+
+// mirror begins to send the file while it is written; see [checkpoint.Mirror].
+func (p *push) mirror(ctx context.Context) checkpoint.Mirror {
+	return func(h checkpoint.Header) (io.Writer, error) {
+		if err := p.begin(ctx, h.Key.ID, 0); err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+}
+
+// begin begins to send what is written from an offset on.
+func (p *push) begin(ctx context.Context, keyID string, offset int64) error {
+	k := p.of.entry.key
+	key, err := p.of.cells.checkpoints.Archive.Ring().Share(k.tenant, keyID)
+	if err != nil {
+		return err
+	}
+	p.stream = p.of.target().transfers.Push(ctx)
+	headers(ctx, p.stream.RequestHeader())
+	first := &pb.PushRequest_Begin{Transfer: p.transfer, Cell: p.of.ref(), Offset: offset, KeyId: key.ID, Key: key.Key}
+	if err := p.stream.Send(&pb.PushRequest{Part: &pb.PushRequest_Begin_{Begin: first}}); err != nil {
+		return p.answered(ctx, err)
+	}
+	p.pieces, p.sent = make(chan []byte, piecesAhead), make(chan error, 1)
+	go p.send()
+	return nil
+}
+
+// send sends what is written, until there is no more. What comes after an error is dropped.
+func (p *push) send() {
+	var err error
+	for piece := range p.pieces {
+		if err == nil {
+			err = p.stream.Send(&pb.PushRequest{Part: &pb.PushRequest_Data{Data: piece}})
+		}
+		if err == nil {
+			p.of.set(func(s *stage) { s.copied += int64(len(piece)) })
+		}
+	}
+	p.sent <- err
+}
+
+// Write implements io.Writer. That something was not sent is known at the end.
+func (p *push) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		piece := b[n:min(len(b), n+pushPiece)]
+		p.pieces <- append([]byte(nil), piece...)
+		n += len(piece)
+	}
+	return n, nil
+}
+
+// ended says that nothing more is written.
+func (p *push) ended() {
+	if p.pieces != nil {
+		close(p.pieces)
+		p.pieces = nil
+	}
+}
+
+// answered closes the stream and returns the answer's error, which says more than that nothing more could be
+// sent.
+func (p *push) answered(ctx context.Context, err error) error {
+	_, told := p.stream.CloseAndReceive()
+	p.stream = nil
+	if told == nil {
+		return err
+	}
+	return fromPeer(ctx, p.of.to, told)
+}
+
+// finish waits until the target has the file that has been written, and sends again what it has not.
+func (p *push) finish(ctx context.Context, info checkpoint.Info) error {
+	err := fmt.Errorf("%w: the state was not sent", fault.ErrUnavailable)
+	if p.stream != nil {
+		err = p.wait(ctx, info)
+	}
+	for range pushes {
+		if err == nil || !lost(err) && !errors.Is(err, fault.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		err = p.rest(ctx, info)
+	}
+	return err
+}
+
+// wait returns the target's answer.
+func (p *push) wait(ctx context.Context, info checkpoint.Info) error {
+	p.ended()
+	failed := <-p.sent
+	if failed != nil && !errors.Is(failed, io.EOF) {
+		return p.answered(ctx, failed)
+	}
+	answer, err := p.stream.CloseAndReceive()
+	p.stream = nil
+	switch {
+	case err != nil:
+		return fromPeer(ctx, p.of.to, err)
+	case answer.Msg.GetCheckpoint() != info.ID:
+		return cell.Errorf(cell.Invalid, "node %s has checkpoint %.16s, and not %.16s", p.of.to, answer.Msg.GetCheckpoint(), info.ID)
+	}
+	return nil
+}
+
+// rest sends what the target has not.
+func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
+	there, err := p.of.target().transfers.Pushed(ctx, toPeer(ctx, &pb.PushedRequest{Transfer: p.transfer}))
+	if err != nil {
+		return fromPeer(ctx, p.of.to, err)
+	}
+	offset := there.Msg.GetOffset()
+	file, _, err := p.of.cells.checkpoints.Archive.OpenAt(info.ID, offset)
+	if err != nil {
+		return worded(err)
+	}
+	defer func() { _ = file.Close() }()
+	p.of.set(func(s *stage) { s.copied = offset })
+	if err := p.begin(ctx, info.Header.Key.ID, offset); err != nil {
+		return err
+	}
+	_, err = io.Copy(p, struct{ io.Reader }{file})
+	p.ended()
+	return errors.Join(err, p.wait(ctx, info))
+}
+
+// drop ends what has begun.
+func (p *push) drop() {
+	p.ended()
+	if p.stream != nil {
+		<-p.sent
+		_, _ = p.stream.CloseAndReceive()
+	}
+}
+
+// copy takes the state out, and has both nodes keep it. The guest is left frozen, also when it fails.
+func (m *move) copy(ctx context.Context, c cell.Cell) error {
+	m.enter(copying)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // a stream that is not over
+	p := &push{of: m, transfer: m.id}
+	info, err := m.cells.save(ctx, m.entry, c, m.epoch, saving{freeze: true, mirror: p.mirror(ctx), written: p.ended})
+	if err != nil {
+		cancel()
+		p.drop()
+		return worded(err)
+	}
+	m.state, m.size = info.ID, info.Size
+	m.set(func(s *stage) { s.size = info.Size })
+	return p.finish(ctx, info)
+}
