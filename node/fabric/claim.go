@@ -112,6 +112,7 @@ func (f *Fabric) makeRoom(ctx context.Context, seat directory.Seat, r directory.
 	case r.Phase == directory.Suspended:
 		return cell.Errorf(cell.Invalid, "there is a cell %s already: it waits for a node that has its checkpoint; restore it, or use another name", a)
 	case r.Owner == seat && f.comes(a, r):
+		f.names.strays(a)
 		return cell.Errorf(cell.Invalid, "there is a cell %s already: it is on its way to this node; use another name", a)
 	case r.Owner == seat: // of an actor of this node that is no more
 		return f.release(ctx, r.Cell, seat, r.Epoch)

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/members"
@@ -55,6 +56,8 @@ type node struct {
 	system  *actors.System
 	world   *world
 	name    string
+
+	inherited chan server.Place
 
 	mu     sync.Mutex
 	cells  map[*guest]bool
@@ -111,13 +114,13 @@ func newWorldThatKeeps(t testing.TB, count int, keep time.Duration) *world {
 }
 
 func (w *world) open(name, dir string) {
-	n := &node{world: w, name: name, cells: map[*guest]bool{}, room: Room{Cells: 100}}
+	n := &node{world: w, name: name, cells: map[*guest]bool{}, room: Room{Cells: 100}, inherited: make(chan server.Place, 100)}
 	to := w.t.Output()
 	if _, bench := w.t.(*testing.B); bench {
 		to = io.Discard
 	}
 	logger := slog.New(slog.NewTextHandler(to, nil)).With("at", name)
-	n.Fabric = New(Config{Node: n, Margin: testTTL / 3, Keep: w.keep, Logger: logger})
+	n.Fabric = New(Config{Node: n, Margin: testTTL / 3, Keep: w.keep, Logger: logger, Inherit: func(p server.Place) { n.inherited <- p }})
 	c, err := cluster.Open(soon(w.t), cluster.Config{Dir: dir, Tenant: n.Fabric, Changed: n.Changed, Meta: n.Meta, TTL: testTTL, Timeout: testTimeout, Logger: logger})
 	must(w.t, err)
 	n.cluster = c

@@ -1,6 +1,8 @@
 package fabric
 
 import (
+	"sync"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -11,6 +13,7 @@ import (
 type names struct {
 	fabric *Fabric
 	local  actors.Local
+	stray  sync.Map // *actor.PID: its end gives no name back
 }
 
 var _ actors.Directory = (*names)(nil)
@@ -36,15 +39,20 @@ func (n *names) Claim(a actors.Address, e actors.Entry) bool { return n.local.Cl
 
 // Release implements actors.Directory.
 func (n *names) Release(a actors.Address, pid *actor.PID) {
-	if e, has := n.local.Lookup(a); has && e.PID == pid {
+	_, stray := n.stray.LoadAndDelete(pid)
+	if e, has := n.local.Lookup(a); has && e.PID == pid && !stray {
 		n.fabric.gone(a)
 	}
 	n.local.Release(a, pid)
 }
 
-// Leave implements actors.Directory: the record is another node's by now, or this node's again for
-// another actor.
-func (n *names) Leave(a actors.Address, pid *actor.PID) { n.local.Leave(a, pid) }
+// strays notes that the actor which has a name here is not that of the name's cell, which comes to this
+// node: its end must not be taken for the cell's.
+func (n *names) strays(a actors.Address) {
+	if e, here := n.local.Lookup(a); here && e.PID != nil {
+		n.stray.Store(e.PID, true)
+	}
+}
 
 // List implements actors.Directory: the names of this node.
 func (n *names) List(tenant string) []actors.Address { return n.local.List(tenant) }

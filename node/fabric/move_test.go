@@ -1,0 +1,417 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+// move is a cell of n1 that goes to n2, in a world of three.
+type move struct {
+	*world
+	t      *testing.T
+	n1, n2 *node
+	guest  *guest
+	epoch  uint64
+	let    func() // go of n1's hand
+}
+
+func newMove(t *testing.T) *move {
+	w := newWorld(t, 3)
+	m := &move{world: w, t: t, n1: w.nodes["n1"], n2: w.nodes["n2"]}
+	g, err := m.n1.spawn(soon(t), web, "r1")
+	must(t, err)
+	m.guest, m.epoch, m.let = g, g.epoch, m.n1.Hand(web)
+	return m
+}
+
+func (m *move) begin() {
+	m.t.Helper()
+	session, ok := m.n1.Seat("n2")
+	if !ok {
+		m.t.Fatal("n2 has no session")
+	}
+	for range 2 { // again it is no error
+		must(m.t, m.n1.BeginMove(soon(m.t), web, m.epoch, "m1", "n2", session))
+	}
+}
+
+func (m *move) freeze() {
+	m.t.Helper()
+	for range 2 {
+		must(m.t, m.n1.Freeze(soon(m.t), web, m.epoch, "c1", []string{"n1", "n2"}))
+	}
+}
+
+func (m *move) activate() {
+	m.t.Helper()
+	for range 2 {
+		p, err := m.n2.Activate(soon(m.t), web, m.epoch)
+		must(m.t, err)
+		m.is(p, "n2", m.epoch+1)
+	}
+}
+
+func (m *move) is(p server.Place, node string, epoch uint64) {
+	m.t.Helper()
+	if p.Node != node || p.Epoch != epoch || (p.Phase == server.Suspended) != (node == "") {
+		m.t.Fatalf("it is %+v; want node %q in epoch %d", p, node, epoch)
+	}
+}
+
+// agreed is what is agreed by now.
+func (m *move) agreed() server.Place {
+	m.t.Helper()
+	n3 := m.nodes["n3"]
+	must(m.t, n3.Refresh(soon(m.t)))
+	p, _ := n3.Find(web)
+	return p
+}
+
+func (m *move) lives(lives bool) {
+	m.t.Helper()
+	select {
+	case <-m.guest.done:
+		if lives {
+			m.t.Error("the guest at n1 was ended")
+		}
+	default:
+		if !lives {
+			await.That(m.t, "the guest at n1 is ended", func() bool { return closed(m.guest.done) })
+		}
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestACellMoves(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	if p := m.agreed(); p.Phase != server.Preparing || p.Target != "n2" || p.Migration != "m1" || p.Node != "n1" {
+		t.Errorf("begun, it is %+v", p)
+	}
+	m.freeze()
+	if p := m.agreed(); p.Phase != server.Frozen || p.Checkpoint != "c1" || len(p.Copies) != 2 {
+		t.Errorf("frozen, it is %+v", p)
+	}
+	m.activate()
+	p, err := m.n1.Decided(soon(t), web, m.epoch)
+	must(t, err)
+	m.is(p, "n2", m.epoch+1)
+	m.lives(true) // until the mover ends it
+	p, err = m.n1.AbortMove(soon(t), web, m.epoch)
+	must(t, err)
+	m.is(p, "n2", m.epoch+1)
+	must(t, m.n1.DropCopy(soon(t), web, m.epoch+1, "c1"))
+	must(t, m.n1.DropCopy(soon(t), web, m.epoch+1, "c1"))
+	// The end of the actor at the source gives nothing back.
+	m.n1.system.Close(soon(t)) //nolint:errcheck // is looked at by what comes
+	m.let()
+	m.is(m.agreed(), "n2", m.epoch+1)
+	if p := m.agreed(); len(p.Copies) != 1 || p.Copies[0] != "n2" {
+		t.Errorf("copies are with %q", p.Copies)
+	}
+	if len(m.n2.inherited) > 0 {
+		t.Error("what was asked for is said to be inherited")
+	}
+}
+
+func TestAMoveIsAborted(t *testing.T) {
+	for name, by := range map[string]func(*move) *node{
+		"by the source": func(m *move) *node { return m.n1 },
+		"by the target": func(m *move) *node { return m.n2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMove(t)
+			for range 2 {
+				m.begin()
+				m.freeze()
+				p, err := by(m).AbortMove(soon(t), web, m.epoch)
+				must(t, err)
+				m.is(p, "n1", m.epoch+1)
+				p, err = m.n1.Decided(soon(t), web, m.epoch)
+				must(t, err)
+				m.is(p, "n1", m.epoch+1)
+				if _, err := m.n2.Activate(soon(t), web, m.epoch); !errors.Is(err, policystore.ErrConflict) {
+					t.Errorf("it is activated nevertheless: %v", err)
+				}
+				m.epoch++
+			}
+			m.let()
+			m.lives(true)
+			// The source has it in the epoch of now: as any cell of its.
+			next, err := m.n1.Restart(soon(t), web, m.epoch)
+			if err != nil || next != m.epoch+1 {
+				t.Errorf("its next incarnation has epoch %d, %v", next, err)
+			}
+		})
+	}
+}
+
+// What a mover does not see to is done when it lets go, and not before.
+func TestWhatIsLeftToTheMoverIsDoneAfterIt(t *testing.T) {
+	m := newMove(t)
+	again := m.n1.Hand(web)
+	m.begin()
+	m.freeze()
+	m.activate()
+	must(t, m.n1.Refresh(soon(t)))
+	m.let()
+	m.let()
+	m.lives(true)
+	again()
+	m.lives(false)
+	m.is(m.agreed(), "n2", m.epoch+1)
+}
+
+func TestTheTargetOfAMoveDies(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	m.n2.Leave()
+	must(t, m.n2.cluster.Lease().Release(soon(t)))
+	p, err := m.n1.Decided(soon(t), web, m.epoch)
+	must(t, err)
+	m.is(p, "n1", m.epoch+1)
+	m.let()
+	m.lives(true)
+	if len(m.n1.inherited) > 0 {
+		t.Error("its own cell is said to be inherited")
+	}
+}
+
+func TestTheSourceOfAMoveDies(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	m.n1.Leave()
+	must(t, m.n1.cluster.Lease().Release(soon(t)))
+	m.lives(false) // the end of the lease waits for no mover
+	p := m.inherits(m.n2)
+	m.is(p, "n2", m.epoch+1)
+	// By then the target may have asked for it by itself.
+	p, err := m.n2.Activate(soon(t), web, m.epoch)
+	must(t, err)
+	m.is(p, "n2", m.epoch+1)
+	if _, err := m.n1.Decided(soon(t), web, m.epoch+1); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("without a lease the source hears %v", err)
+	}
+	// Nobody has the name while the cell is on its way.
+	for _, n := range []*node{m.n2, m.nodes["n3"]} {
+		if _, err := n.spawn(soon(t), web, ""); !errors.Is(err, cell.Invalid) {
+			t.Errorf("at %s another has its name: %v", n.name, err)
+		}
+	}
+	m.is(m.agreed(), "n2", m.epoch+1)
+	// It cannot run it, and nobody else has a checkpoint and a session.
+	p, err = m.n2.Yield(soon(t), web, m.epoch+1)
+	must(t, err)
+	m.is(p, "", m.epoch+2)
+	p, err = m.n2.Adopt(soon(t), web, m.epoch+2)
+	must(t, err)
+	m.is(p, "n2", m.epoch+3)
+}
+
+func (m *move) inherits(n *node) (p server.Place) {
+	m.t.Helper()
+	select {
+	case p = <-n.inherited:
+	case <-soon(m.t).Done():
+		m.t.Fatalf("%s is not told that it has the cell", n.name)
+	}
+	return p
+}
+
+func TestACellThatItsTargetCannotRun(t *testing.T) {
+	t.Run("goes back to the source that waits for it", func(t *testing.T) {
+		m := newMove(t)
+		m.begin()
+		m.freeze()
+		m.activate()
+		p, err := m.n1.Decided(soon(t), web, m.epoch)
+		must(t, err)
+		m.is(p, "n2", m.epoch+1)
+		p, err = m.n2.Yield(soon(t), web, m.epoch+1)
+		must(t, err)
+		m.is(p, "n1", m.epoch+2)
+		before := p
+		before.Epoch = m.epoch
+		p, err = m.n1.Decided(soon(t), web, m.epoch+1)
+		must(t, err)
+		m.is(p, "n1", m.epoch+2)
+		if !p.Resumes(before, "c1") || p.Resumes(before, "c0") || p.Resumes(before, "") {
+			t.Error("of the guest that is held, whose checkpoint is c1, it is not known whether it may go on")
+		}
+		m.let()
+		m.lives(true)
+		if next, err := m.n1.Restart(soon(t), web, m.epoch+2); err != nil || next != m.epoch+3 {
+			t.Errorf("its next incarnation has epoch %d, %v", next, err)
+		}
+		if len(m.n1.inherited) > 0 {
+			t.Error("the mover's cell is said to be inherited")
+		}
+	})
+	t.Run("is the source's, which does not wait any more", func(t *testing.T) {
+		m := newMove(t)
+		m.begin()
+		m.freeze()
+		m.activate()
+		_, err := m.n1.Decided(soon(t), web, m.epoch)
+		must(t, err)
+		m.guest.Kill("it is elsewhere")
+		m.let()
+		_, err = m.n2.Yield(soon(t), web, m.epoch+1)
+		must(t, err)
+		m.is(m.inherits(m.n1), "n1", m.epoch+2)
+	})
+}
+
+// A cell that ends in the middle of its move leaves no name behind.
+func TestACellThatEndsInItsMove(t *testing.T) {
+	for name, do := range map[string]func(*move){
+		"begun":  func(m *move) { m.begin() },
+		"frozen": func(m *move) { m.begin(); m.freeze() },
+		"frozen, and aborted": func(m *move) {
+			m.begin()
+			m.freeze()
+			_, err := m.n2.AbortMove(soon(m.t), web, m.epoch)
+			must(m.t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMove(t)
+			do(m)
+			m.n1.gone(web) // as by the end of its actor
+			if _, err := m.n1.Decided(soon(t), web, m.epoch); !errors.Is(err, cell.CellGone) {
+				t.Errorf("the mover hears %v", err)
+			}
+			must(t, m.n1.given(soon(t), web))
+			if p := m.agreed(); p.Epoch != 0 {
+				t.Errorf("the name stays: %+v", p)
+			}
+			m.let()
+			m.guest.Kill("")
+		})
+	}
+}
+
+func TestCopiesThatAreNeededStay(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	for _, n := range []*node{m.n1, m.n2} {
+		if err := n.DropCopy(soon(t), web, m.epoch, "c1"); !errors.Is(err, cell.Busy) {
+			t.Errorf("%s drops its copy of a frozen cell: %v", n.name, err)
+		}
+	}
+	m.activate()
+	must(t, m.n1.DropCopy(soon(t), web, m.epoch+1, "other")) // which does not count
+	if err := m.n1.DropCopy(soon(t), web, m.epoch, "c1"); !errors.Is(err, policystore.ErrConflict) {
+		t.Errorf("a copy is dropped in an epoch that is over: %v", err)
+	}
+	must(t, m.n1.DropCopy(soon(t), web, m.epoch+1, "c1"))
+	if err := m.n2.DropCopy(soon(t), web, m.epoch+1, "c1"); !errors.Is(err, cell.Busy) {
+		t.Errorf("the last copy is dropped: %v", err)
+	}
+	must(t, m.nodes["n3"].DropCopy(soon(t), web, m.epoch+1, "c1")) // it has none
+	m.let()
+}
+
+func TestMovesThatCannotBe(t *testing.T) {
+	m := newMove(t)
+	defer m.let()
+	session, _ := m.n1.Seat("n2")
+	own, _ := m.n1.Seat("n1")
+	none := actors.Address{Tenant: "default", Name: "none"}
+	for _, c := range []struct {
+		name string
+		do   func(context.Context) error
+		is   error
+	}{
+		{"in another epoch", func(ctx context.Context) error { return m.n1.BeginMove(ctx, web, m.epoch+1, "m", "n2", session) }, policystore.ErrConflict},
+		{"to where it is", func(ctx context.Context) error { return m.n1.BeginMove(ctx, web, m.epoch, "m", "n1", own) }, cell.Invalid},
+		{"to a session that is over", func(ctx context.Context) error { return m.n1.BeginMove(ctx, web, m.epoch, "m", "n2", session+99) }, fault.ErrUnavailable},
+		{"of no cell", func(ctx context.Context) error { return m.n1.BeginMove(ctx, none, 1, "m", "n2", session) }, cell.CellGone},
+		{"frozen before it began", func(ctx context.Context) error { return m.n1.Freeze(ctx, web, m.epoch, "c", []string{"n1", "n2"}) }, policystore.ErrConflict},
+		{"given up before it began", func(ctx context.Context) error { _, err := m.n1.AbortMove(ctx, web, m.epoch); return err }, policystore.ErrConflict},
+		{"adopted alive", func(ctx context.Context) error { _, err := m.n1.Adopt(ctx, web, m.epoch); return err }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.do(soon(t)); err == nil || c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	m.begin()
+	if err := m.n1.Freeze(soon(t), web, m.epoch, "c1", []string{"n1", "n3"}); !errors.Is(err, cell.Invalid) {
+		t.Errorf("frozen without a copy at the target: %v", err)
+	}
+	m.freeze()
+	if _, err := m.nodes["n3"].Activate(soon(t), web, m.epoch); err == nil {
+		t.Error("another takes it")
+	}
+	if _, ok := m.n1.Seat("n9"); ok {
+		t.Error("a node that is not has a session")
+	}
+	if p := m.agreed(); p.Phase != server.Frozen || p.Epoch != m.epoch {
+		t.Errorf("after all it is %+v", p)
+	}
+}
+
+// Who waits for a decision hears when there cannot be one.
+func TestNoDecision(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := m.n1.Decided(ctx, web, m.epoch); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nothing is decided, and it says %v", err)
+	}
+	g := m.n1.cluster.Group()
+	await.That(t, "another leads", func() bool { // once one has caught up
+		if g.Leader() == "n1" {
+			_ = g.Raft().LeadershipTransfer().Error()
+		}
+		return g.Leader() != "n1" && g.Leader() != ""
+	})
+	heard := make(chan error, 1)
+	go func() { p, err := m.n1.Decided(soon(t), web, m.epoch); t.Log(p); heard <- err }()
+	m.n1.cluster.Control().Close() //nolint:errcheck // it hears no more of its lease
+	if err := <-heard; !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("cut off, it says %v", err)
+	}
+}
+
+func BenchmarkMove(b *testing.B) {
+	w := newWorld(b, 3)
+	at, to := w.nodes["n1"], w.nodes["n2"]
+	p, err := at.Claim(soon(b), web, "", "", 0)
+	must(b, err)
+	for b.Loop() {
+		let := at.Hand(web)
+		session, _ := at.Seat(to.name)
+		must(b, at.BeginMove(soon(b), web, p.Epoch, "m", to.name, session))
+		must(b, at.Freeze(soon(b), web, p.Epoch, "c", []string{at.name, to.name}))
+		next, err := to.Activate(soon(b), web, p.Epoch)
+		must(b, err)
+		_, err = at.Decided(soon(b), web, p.Epoch)
+		must(b, err)
+		let()
+		p, at, to = next, to, at
+	}
+}
