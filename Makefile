@@ -104,15 +104,19 @@ test-console: build ## test the web console, in Chromium if there is one; skips 
 test-hostile: ## attack cells by every known technique, on each backend and stack of layers (docs/hostile-matrix.md)
 	$(GO) test -count=1 -timeout $(TESTTIMEOUT) -run TestHostile ./system_test/hostile
 
-.PHONY: test-cluster demo-cluster bench-cluster
+.PHONY: test-cluster demo-cluster demo-migration bench-cluster
 CHAOS ?= 5m
+ROUNDS ?= 500
 SEED  ?= 0
-test-cluster: build ## clusters of real nodes that are cut off, stopped and killed, for CHAOS (5m); SEED=N draws the same again, NODES=5 takes more
-	PYISOLATE_NODE=$(CURDIR)/bin/pyisolate-node $(GO) test -count=1 -v -timeout 0 ./system_test/cluster -chaos=$(CHAOS) -seed=$(SEED) -nodes=$(or $(NODES),3)
+test-cluster: build ## clusters of real nodes that are cut off, stopped and killed, for CHAOS (5m), and cells that are moved meanwhile, ROUNDS (500) times; SEED=N draws the same again, NODES=5 takes more
+	PYISOLATE_NODE=$(CURDIR)/bin/pyisolate-node $(GO) test -count=1 -v -timeout 0 ./system_test/cluster -chaos=$(CHAOS) -rounds=$(ROUNDS) -seed=$(SEED) -nodes=$(or $(NODES),3)
 	$(GO) test -race -count=1 -timeout $(TESTTIMEOUT) ./cluster/... ./internal/netlab ./internal/fabrictest
 
 demo-cluster: build ## three nodes, a cell on each, messages between all, a policy for all, and one node killed
 	$(GO) run ./internal/fabrictest/run -program bin/pyisolate-node demo
+
+demo-migration: build ## a cell that counts and chats while it is moved from node to node, twenty times, and one node is killed
+	$(GO) run ./internal/fabrictest/run -program bin/pyisolate-node demo-migration
 
 bench-cluster: build ## how fast three nodes are, beside what is asked of them (BENCHFLAGS=-strict fails when one is not)
 	$(GO) run ./internal/fabrictest/run -program bin/pyisolate-node $(BENCHFLAGS) bench

@@ -166,6 +166,13 @@ func (n *Node) Runs() bool {
 	return n.command != nil
 }
 
+// active tells whether it runs and is not paused.
+func (n *Node) active() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.command != nil && !n.paused
+}
+
 // Kill ends the node's process with SIGKILL, and returns when it is gone. Its hosts end by
 // themselves.
 func (n *Node) Kill() error { return n.end(syscall.SIGKILL) }

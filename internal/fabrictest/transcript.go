@@ -67,15 +67,7 @@ func (t *Transcript) checkLog(s State, may Leniency) error {
 	asked := map[int64]bool{}
 	for _, a := range t.added {
 		asked[a.Token] = true
-		number, is := at[a.Token]
-		switch {
-		case !is && a.Outcome == Done && !may.Lost:
-			wrong = append(wrong, fmt.Errorf("%d was answered as number %d, and is lost", a.Token, a.Number))
-		case is && a.Outcome == Refused:
-			wrong = append(wrong, fmt.Errorf("%d was refused, and added as number %d", a.Token, number))
-		case is && a.Outcome == Done && !may.Lost && (number != a.Number || digests[number] != a.Digest):
-			wrong = append(wrong, fmt.Errorf("%d was answered as number %d with digest %d, and is number %d with digest %d", a.Token, a.Number, a.Digest, number, digests[number]))
-		}
+		wrong = append(wrong, a.check(at[a.Token], digests, may))
 	}
 	for token, number := range at {
 		if !asked[token] {
@@ -83,6 +75,21 @@ func (t *Transcript) checkLog(s State, may Leniency) error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// check holds an answer against the number that its token has in the log, which is 0 if it is not there.
+func (a Added) check(number int64, digests []int64, may Leniency) error {
+	switch {
+	case a.Outcome == Refused && number != 0:
+		return fmt.Errorf("%d was refused, and added as number %d", a.Token, number)
+	case a.Outcome != Done || may.Lost:
+		return nil
+	case number == 0:
+		return fmt.Errorf("%d was answered as number %d, and is lost", a.Token, a.Number)
+	case number != a.Number || digests[number] != a.Digest:
+		return fmt.Errorf("%d was answered as number %d with digest %d, and is number %d with digest %d", a.Token, a.Number, a.Digest, number, digests[number])
+	}
+	return nil
 }
 
 func (t *Transcript) checkWords(s State, may Leniency) error {

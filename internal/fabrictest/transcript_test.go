@@ -66,3 +66,49 @@ func TestTranscript(t *testing.T) {
 		})
 	}
 }
+
+// The same seed draws the same mishaps; all kinds, roles and phases come.
+func TestMishaps(t *testing.T) {
+	all, again := Mishaps(7, true, 400), Mishaps(7, true, 400)
+	seen := map[string]bool{}
+	for i, m := range all {
+		if m != again[i] {
+			t.Fatalf("%s, and then %s", m, again[i])
+		}
+		seen[string(m.Kind)], seen[string(m.Role)], seen[m.Phase] = true, true, true
+	}
+	for _, want := range []string{"smooth", "abort", "cancel", "kill", "pause", "freeze", "isolate", "source", "target", "leader", "bystander", "prepare", "collect"} {
+		if !seen[want] {
+			t.Errorf("no %q among %d", want, len(all))
+		}
+	}
+	for _, m := range Mishaps(7, false, 400) {
+		if m.Kind == Isolate || m.Kind == Mute || m.Kind == Deafen {
+			t.Fatalf("%s, and there are no links", m)
+		}
+	}
+}
+
+// Who was hurt, and how far the move had come, says what is excused.
+func TestExcuses(t *testing.T) {
+	source, target, by := &Node{Name: "n1"}, &Node{Name: "n2"}, &Node{Name: "n3"}
+	for _, c := range []struct {
+		victim *Node
+		phase  string
+		want   Leniency
+	}{
+		{nil, "copy", Leniency{}},
+		{source, "prepare", Leniency{Lost: true, Broken: true}},
+		{source, "copy", Leniency{Lost: true, Broken: true}},
+		{source, "activate", Leniency{Broken: true}},
+		{source, "", Leniency{Lost: true, Broken: true}},
+		{target, "copy", Leniency{Broken: true}},
+		{target, "activate", Leniency{Lost: true, Broken: true}},
+		{by, "done", Leniency{Broken: true}},
+	} {
+		move := &travel{source: source, target: target, by: by, victim: c.victim, furthest: c.phase}
+		if got := move.excuses(); got != c.want {
+			t.Errorf("%v at %q: %+v", c.victim, c.phase, got)
+		}
+	}
+}

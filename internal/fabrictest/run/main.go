@@ -1,11 +1,15 @@
 // Command run shows and measures a cluster of three real nodes on this machine.
 //
 //	go run ./internal/fabrictest/run -program bin/pyisolate-node demo
+//	go run ./internal/fabrictest/run -program bin/pyisolate-node demo-migration
 //	go run ./internal/fabrictest/run -program bin/pyisolate-node bench
 //
 // demo prints the commands that it runs and what they print: nodes that form a cluster, cells that
 // are called and that send to each other from every node, a policy that is put on one node and in
 // force on another, and a node that is killed. It fails when something is not as it should be.
+//
+// demo-migration moves a cell from node to node, twenty times, while clients have it count, tell it words
+// and receive what it posts, and kills a node. It fails when a number or a word is lost, doubled or out of order.
 //
 // bench prints how long what has to be fast takes, beside what it may take. It fails with -strict
 // when something takes longer.
@@ -39,13 +43,15 @@ func main() {
 	switch flag.Arg(0) {
 	case "demo":
 		what = demo
+	case "demo-migration":
+		what = demoMigration
 	case "bench":
 		what = bench
 		if *network == "" {
 			*network = fabrictest.Loopback
 		}
 	default:
-		fmt.Fprintln(os.Stderr, "run: say demo or bench")
+		fmt.Fprintln(os.Stderr, "run: say demo, demo-migration or bench")
 		os.Exit(2)
 	}
 	if err := run(ctx, what); err != nil {

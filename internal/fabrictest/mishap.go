@@ -1,0 +1,234 @@
+package fabrictest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+)
+
+// Kinds of what happens to a move alone.
+const (
+	Smooth Kind = "smooth" // nothing
+	Abort  Kind = "abort"  // somebody ends the move
+	Cancel Kind = "cancel" // whoever has it moved goes
+)
+
+// phases of a move, in their order.
+var phases = []string{"prepare", "freeze", "copy", "activate", "collect", "done"}
+
+// reached tells whether a phase is another one or comes after it.
+func reached(phase, other string) bool {
+	return slices.Index(phases, phase) >= slices.Index(phases, other)
+}
+
+// Role of a node in a move.
+type Role string
+
+// Roles. Bystander is the one that the move is asked for at, Leader that of the directory.
+const (
+	Source    Role = "source"
+	Target    Role = "target"
+	Bystander Role = "bystander"
+	Leader    Role = "leader"
+)
+
+// Mishap is what goes wrong while a cell is moved.
+type Mishap struct {
+	Kind Kind
+	// Role of the node that it happens to, if to any.
+	Role Role
+	// Phase that the move has reached then, and a little later.
+	Phase string
+	Later time.Duration
+	// Hold is how long it lasts: some are over before leases are, some are not.
+	Hold time.Duration
+}
+
+func (m Mishap) String() string {
+	if m.Kind == Smooth {
+		return string(m.Kind)
+	}
+	who := ""
+	if m.Role != "" {
+		who = " of the " + string(m.Role)
+	}
+	return fmt.Sprintf("%s%s %s into %s, for %s", m.Kind, who, m.Later, m.Phase, m.Hold)
+}
+
+// Mishaps draws what goes wrong with so many moves. The same seed and links draw the same.
+func Mishaps(seed uint64, links bool, rounds int) (all []Mishap) {
+	r := chanceOf(seed, 3)
+	kinds := []Kind{Smooth, Smooth, Abort, Cancel, Kill, Kill, Pause, Freeze}
+	if links {
+		kinds = append(kinds, Isolate, Mute, Deafen)
+	}
+	roles := []Role{Source, Target, Bystander, Leader}
+	for len(all) < rounds {
+		for _, i := range r.Perm(len(kinds)) {
+			m := Mishap{Kind: kinds[i], Phase: phases[r.IntN(len(phases)-1)], Later: time.Duration(r.IntN(8000)) * time.Microsecond,
+				Hold: between(r, 300*time.Millisecond, 6*time.Second)}
+			if !slices.Contains([]Kind{Smooth, Abort, Cancel}, m.Kind) {
+				m.Role = roles[r.IntN(len(roles))]
+			}
+			all = append(all, m)
+		}
+	}
+	return all[:rounds]
+}
+
+// Move has the cell moved, by way of a node, and is told of every phase. What it returns is the last
+// that the node said; nil: it said nothing.
+func (j *Journey) Move(ctx context.Context, by *Node, to string, on func(phase string)) (*pb.MigrateResponse, error) {
+	stream, err := by.Bearer.Cells.Migrate(ctx, connect.NewRequest(&pb.MigrateRequest{Name: j.Cell, Node: to}))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = stream.Close() }()
+	var last *pb.MigrateResponse
+	for stream.Receive() {
+		if phase := stream.Msg().GetPhase(); phase != last.GetPhase() {
+			on(phase)
+		}
+		last = stream.Msg()
+	}
+	if err := stream.Err(); err != nil {
+		return last, err
+	}
+	if last.GetPhase() != "done" {
+		return last, fmt.Errorf("fabrictest: the move ended with %v", last)
+	}
+	return last, nil
+}
+
+// travel is one move with what goes wrong in it.
+type travel struct {
+	*Journey
+	Mishap
+	source, target, by *Node
+	victim             *Node // nil: no node is hurt
+
+	mu       sync.Mutex
+	furthest string
+}
+
+// Travel moves the cell to another node and has a mishap happen. It returns when all is well again, and
+// what the mishap excuses.
+func (j *Journey) Travel(ctx context.Context, m Mishap) (Leniency, error) {
+	t, err := j.plan(ctx, m)
+	if err != nil {
+		return Leniency{}, err
+	}
+	moving, stop := context.WithTimeout(ctx, time.Minute)
+	defer stop()
+	var struck sync.WaitGroup
+	failed := make(chan error, 1)
+	once := sync.OnceFunc(func() {
+		struck.Go(func() {
+			wait(ctx, m.Later)
+			failed <- t.strike(ctx, stop)
+		})
+	})
+	last, err := j.Move(moving, t.by, t.target.Name, func(phase string) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if slices.Contains(phases, phase) {
+			t.furthest = phase
+		}
+		if reached(t.furthest, m.Phase) {
+			once()
+		}
+	})
+	struck.Wait()
+	j.Fabric.options.Logf("%s: %s to %s came to %q, paused %s: %v", m, t.source.Name, t.target.Name, t.furthest, last.GetPaused().AsDuration(), err)
+	select {
+	case e := <-failed:
+		if e != nil {
+			return Leniency{}, e
+		}
+	default: // the move ended before it could happen
+	}
+	if m.Kind == Smooth && err != nil {
+		return Leniency{}, fmt.Errorf("nothing was wrong, and the move fails: %w", err)
+	}
+	return t.excuses(), j.Fabric.Converge(ctx)
+}
+
+// plan chooses who has which part.
+func (j *Journey) plan(ctx context.Context, m Mishap) (*travel, error) {
+	report, err := j.Where(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &travel{Journey: j, Mishap: m, source: j.Fabric.Node(report.GetNode())}
+	if t.source == nil {
+		return nil, fmt.Errorf("the cell is at %q, in state %s", report.GetNode(), report.GetState())
+	}
+	for _, i := range chanceOf(j.Seed, uint64(j.requests.Add(1))).Perm(len(j.Fabric.Nodes)) {
+		switch n := j.Fabric.Nodes[i]; {
+		case n == t.source:
+		case t.target == nil:
+			t.target = n
+		default:
+			t.by = n
+		}
+	}
+	if t.by == nil {
+		return nil, errors.New("there are too few nodes: three are needed")
+	}
+	switch m.Role {
+	case Source:
+		t.victim = t.source
+	case Target:
+		t.victim = t.target
+	case Bystander:
+		t.victim = t.by
+	case Leader:
+		status, err := t.by.Client.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
+		if err != nil {
+			return nil, err
+		}
+		t.victim = j.Fabric.Node(status.Msg.GetLeader())
+	}
+	return t, nil
+}
+
+// strike has the mishap happen, and all be well again.
+func (t *travel) strike(ctx context.Context, stop func()) error {
+	switch t.Kind {
+	case Smooth:
+		return nil
+	case Cancel:
+		stop()
+		return nil
+	case Abort:
+		_, err := t.by.Bearer.Cells.AbortMigration(ctx, connect.NewRequest(&pb.AbortMigrationRequest{Name: t.Cell}))
+		if kind := kindOf(err); kind == "NotFound" || kind == "Conflict" { // it was too late
+			err = nil
+		}
+		return err
+	}
+	return t.Fabric.Do(ctx, Fault{Kind: t.Kind, Node: t.victim.Name, Hold: t.Hold})
+}
+
+// excuses are of a victim that had the cell: the source until the cluster agreed that the target has its
+// state, too, and the target once it could be the owner.
+func (t *travel) excuses() Leniency {
+	if t.victim == nil {
+		return Leniency{}
+	}
+	may := Leniency{Broken: true}
+	switch t.victim {
+	case t.source:
+		may.Lost = !reached(t.furthest, "activate")
+	case t.target:
+		may.Lost = reached(t.furthest, "activate")
+	}
+	return may
+}

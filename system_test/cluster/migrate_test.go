@@ -1,0 +1,64 @@
+package clustertest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/internal/fabrictest"
+)
+
+// roundTime is for a move with all that goes wrong in it.
+const roundTime = 3 * time.Minute
+
+// Whatever happens to nodes and links while a cell is moved, it runs at one place at a time, and what it
+// did, heard and posted is what it would be if it had stayed. -rounds says how often it is moved, -seed
+// draws the same again.
+func TestMigration(t *testing.T) {
+	f := form(t, fabrictest.Options{})
+	t.Logf("seed %d", *seed)
+	j := &fabrictest.Journey{Fabric: f, Cell: "traveller", Seed: *seed, Ballast: 64 << 10}
+	if err := j.Begin(within(t, time.Minute), "n1"); err != nil {
+		t.Fatal(err)
+	}
+	var answered *fault.Error
+	if _, err := j.Move(within(t, time.Minute), f.Nodes[0], "n2", func(string) {}); errors.As(err, &answered) && answered.Kind == "Unimplemented" {
+		t.Skip("these nodes cannot move cells")
+	}
+	lost := 0
+	for number, m := range fabrictest.Mishaps(*seed, f.Links(), *rounds) {
+		ctx, cancel := context.WithTimeout(t.Context(), roundTime)
+		seen, err := j.Round(ctx, func(ctx context.Context) (fabrictest.Leniency, error) { return j.Travel(ctx, m) })
+		switch {
+		case errors.Is(err, fabrictest.ErrLost):
+			lost++
+			again(ctx, t, j)
+		case err != nil:
+			t.Fatalf("%s: %v", m, err)
+		default:
+			added, told, heard := seen.Size()
+			t.Logf("round %d, %s: %d added, %d told, %d received", number+1, m, added, told, heard)
+		}
+		cancel()
+	}
+	t.Logf("%d rounds, in %d of which the cell was lost with its node", *rounds, lost)
+}
+
+// again spawns a cell in place of the one that is lost.
+func again(ctx context.Context, t *testing.T, j *fabrictest.Journey) {
+	t.Helper()
+	var err error
+	if !fabrictest.Until(ctx, func() bool {
+		if err = j.Begin(ctx, "n1"); err != nil { // it may be suspended
+			_, _ = j.Fabric.Nodes[0].Bearer.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: j.Cell}))
+		}
+		return err == nil
+	}) {
+		t.Fatal(err)
+	}
+}
