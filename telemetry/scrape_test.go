@@ -90,6 +90,7 @@ func busy(t *testing.T) *node {
 	n.spawn("other", "d", "web")
 	_ = n.exec("other", "d", "crash")
 	n.happened(events.HostEnded)
+	n.Migrated(telemetry.Migration{Tenant: "acme", Cell: "c", From: "n1", To: "n2", Size: 4096, Paused: time.Millisecond, Took: time.Second})
 	n.Metrics.Alerted("ops", "delivered", 1)
 	n.Checkpointed(telemetry.Checkpoint{Tenant: "acme", Cell: "c", ID: "1", Size: 4096, Why: "request", Took: time.Millisecond})
 	return n
@@ -135,6 +136,8 @@ func TestScrape(t *testing.T) {
 		{"pyisolate_guest_samples_total", 1, []string{"outcome", "kept"}},
 		{"pyisolate_checkpoint_duration_seconds", 1, []string{"op", "save", "outcome", "ok"}},
 		{"pyisolate_checkpoint_bytes_total", 4096, []string{"op", "save"}},
+		{"pyisolate_migrations_total", 1, []string{"outcome", "ok"}},
+		{"pyisolate_migration_pause_seconds", 1, nil},
 		{"go_goroutines", 1, nil},
 		{"process_resident_memory_bytes", 1, nil},
 	} {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -34,18 +33,17 @@ func (k cellKey) address() actors.Address { return actors.Address{Tenant: k.tena
 type book struct {
 	forget func(actors.Address) <-chan struct{} // of actors
 
-	mu      sync.Mutex
-	closed  bool
-	all     map[cellKey]*entry
-	leaving map[cellKey]chan struct{} // cells that other nodes have by now, until their actors have left
-	of      map[string]int            // how many that have not ended a tenant has
-	live    int
-	ended   []*entry       // in the order of their ends
-	ends    sync.WaitGroup // of goroutines that wait for incarnations' ends
+	mu     sync.Mutex
+	closed bool
+	all    map[cellKey]*entry
+	of     map[string]int // how many that have not ended a tenant has
+	live   int
+	ended  []*entry       // in the order of their ends
+	ends   sync.WaitGroup // of goroutines that wait for incarnations' ends
 }
 
 func newBook() *book {
-	return &book{all: map[cellKey]*entry{}, leaving: map[cellKey]chan struct{}{}, of: map[string]int{}}
+	return &book{all: map[cellKey]*entry{}, of: map[string]int{}}
 }
 
 // reserve keeps a name for a cell that is to be started, and forgets one that has ended. When
@@ -72,6 +70,8 @@ func (b *book) try(e *entry) (gone <-chan struct{}, same *entry, err error) {
 		switch {
 		case e.spawnedBy != (actors.ID{}) && e.spawnedBy == old.spawnedBy:
 			return nil, old, nil
+		case !slices.Contains(b.ended, old) && e.arriving:
+			return nil, nil, cell.Errorf(cell.Busy, "cell %s has not left this node yet; try again", e.key)
 		case !slices.Contains(b.ended, old):
 			return nil, nil, cell.Errorf(cell.Invalid, "tenant %s has a cell named %s already: close it, or choose another name", e.key.tenant, e.key.name)
 		}
@@ -104,22 +104,6 @@ func (b *book) arrived(e *entry, by actors.ID) {
 	e.arriving, e.spawnedBy = false, by
 }
 
-// waitLeft waits until the actor of a cell that has gone to another node has left.
-func (b *book) waitLeft(ctx context.Context, k cellKey) error {
-	b.mu.Lock()
-	gone := b.leaving[k]
-	b.mu.Unlock()
-	if gone == nil {
-		return nil
-	}
-	select {
-	case <-gone:
-		return nil
-	case <-ctx.Done():
-		return cell.Errorf(cell.Busy, "cell %s has just left this node; try again", k)
-	}
-}
-
 // count is called with b.mu held.
 func (b *book) count(tenant string, n int) {
 	b.live += n
@@ -150,23 +134,11 @@ func (b *book) withdraw(e *entry) {
 
 // happened is told what becomes of cells, by their actors.
 func (b *book) happened(event actors.Event) {
-	k := cellKey{event.Cell.Tenant, event.Cell.Name}
 	b.mu.Lock()
-	if gone := b.leaving[k]; gone != nil { // of the one that has gone: its name may be kept for another by now
-		if event.Kind == actors.Left {
-			close(gone)
-			delete(b.leaving, k)
-		}
-		b.mu.Unlock()
-		return
-	}
-	e := b.all[k]
+	e := b.all[cellKey{event.Cell.Tenant, event.Cell.Name}]
 	var oldest *entry
 	if e != nil {
 		switch event.Kind {
-		case actors.Gone:
-			b.drop(e)
-			b.leaving[k] = make(chan struct{})
 		case actors.Ended:
 			oldest = b.retire(e)
 		case actors.Left:

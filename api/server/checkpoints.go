@@ -206,13 +206,3 @@ func (s *cells) checkpointTo(i checkpoint.Info) *pb.CheckpointInfo {
 	}
 	return out
 }
-
-// Migrate implements the call.
-func (*cells) Migrate(context.Context, *connect.Request[pb.MigrateRequest], *connect.ServerStream[pb.MigrateResponse]) error {
-	return errNoMigration
-}
-
-// AbortMigration implements the call.
-func (*cells) AbortMigration(context.Context, *connect.Request[pb.AbortMigrationRequest]) (*connect.Response[pb.AbortMigrationResponse], error) {
-	return nil, errNoMigration
-}

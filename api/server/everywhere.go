@@ -18,7 +18,6 @@ import (
 // node that has it, where cells does it. A call that another node has passed on goes no further.
 type everywhere struct {
 	*cells
-	peers *peers
 }
 
 var _ api.CellServiceHandler = (*everywhere)(nil)
@@ -28,7 +27,7 @@ func (c Config) everywhere(here *cells) api.CellServiceHandler {
 	if c.Fabric == nil {
 		return here
 	}
-	return &everywhere{here, newPeers(c.Fabric)}
+	return &everywhere{here}
 }
 
 // Exec implements the call.

@@ -134,7 +134,9 @@ func (g *gate) admit(r *http.Request, rule rule) (p policystore.Principal, err e
 	p, err = g.authenticate(r)
 	switch {
 	case err != nil:
-	case from.node != "" && !passes(r.URL.Path):
+	case rule.nodes && from.node == "":
+		err = fmt.Errorf("%w: this is what nodes of a cluster ask of each other, on the port between them", policystore.ErrDenied)
+	case from.node != "" && !rule.nodes && !passes(r.URL.Path):
 		err = fmt.Errorf("%w: node %s passes calls about cells on, and no others", policystore.ErrDenied, from.node)
 	case rule.local && !from.trusted:
 		err = fmt.Errorf("%w: this is only for the user that the node runs as, and root, on its socket", policystore.ErrDenied)

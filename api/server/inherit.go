@@ -56,9 +56,6 @@ func (t *transfers) reserved(ctx context.Context, p Place) (*reservation, error)
 	}
 	ctx = context.WithValue(ctx, principalKey{}, policystore.Principal{Name: "node:" + t.node(), Role: policystore.Admin})
 	k := cellKey{p.Address.Tenant, p.Address.Name}
-	if err := t.book.waitLeft(ctx, k); err != nil {
-		return nil, err
-	}
 	v := &reservation{migration: "inherited " + p.Address.String(), asked: recorded(asked), epoch: p.Epoch, taken: make(chan struct{})}
 	if err := t.reserve(ctx, v, k, &pb.ReserveRequest{Id: cmp.Or(asked.GetRequestId(), newCellID()), Backend: h.Backend}); err != nil {
 		return nil, err

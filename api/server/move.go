@@ -48,6 +48,7 @@ type move struct {
 	by     string // who has it moved
 	began  time.Time
 	cancel context.CancelCauseFunc
+	over   chan struct{} // closed when it is
 
 	// Of run alone, and of what it has the actor do.
 	epoch uint64
@@ -88,7 +89,7 @@ func (s *cells) beginMove(ctx context.Context, e *entry, to string) (context.Con
 		return nil, nil, fmt.Errorf("%w: node %s has no lease: it is not there, or cut off", fault.ErrUnavailable, to)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	m := &move{cells: s, entry: e, id: "move-" + newCellID(), to: to, by: principalOf(ctx).Name, began: time.Now(), cancel: cancel, changed: make(chan struct{})}
+	m := &move{cells: s, entry: e, id: "move-" + newCellID(), to: to, by: principalOf(ctx).Name, began: time.Now(), cancel: cancel, over: make(chan struct{}), changed: make(chan struct{})}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -169,6 +170,7 @@ func (m *move) migration() *pb.Migration {
 
 // run moves the cell. When it fails the cell goes on here, or the error says otherwise.
 func (m *move) run(ctx context.Context) error {
+	defer close(m.over)
 	err := m.try(ctx)
 	if err != nil {
 		m.enter(aborting)
@@ -300,7 +302,7 @@ func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, sessio
 func (m *move) activate(ctx context.Context, held actors.Moving) error {
 	ctx, cancel := context.WithTimeout(ctx, activateWithin)
 	defer cancel()
-	carried, err := held.Carried().MarshalBinary()
+	carried, err := held.Carried.MarshalBinary()
 	if err != nil {
 		return fmt.Errorf("what goes with cell %s: %w", m.entry.key, err)
 	}
@@ -337,6 +339,7 @@ func (m *move) decided(ctx context.Context, c cell.Cell, before Place, err error
 	}
 	m.pauses(false)
 	m.entry.leave(m.to)
+	m.cells.book.withdraw(m.entry)
 	m.set(func(s *stage) { s.epoch, s.node = place.Epoch, m.to })
 	via, _ := m.cells.directory.Lookup(a)
 	return actors.Moved{Epoch: place.Epoch, Via: via.Via, Node: m.to}, nil

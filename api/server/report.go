@@ -61,6 +61,9 @@ func (s *cells) report(ctx context.Context, e *entry) *pb.CellReport {
 	e.mu.Lock()
 	r, state, why := e.now, e.waiting, e.why
 	out := &pb.CellReport{Cell: &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name}, Id: e.id, Started: moment(e.started), Epoch: e.epoch, Restarts: e.restarts, Node: s.node()}
+	if e.move != nil {
+		out.Migration = e.move.migration()
+	}
 	e.mu.Unlock()
 	out.Topics = s.actors.Topics(e.key.address())
 	if r != nil {

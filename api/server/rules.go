@@ -22,6 +22,8 @@ type rule struct {
 	everywhere bool
 	// open to anybody, without a token; local: to the node's own user and root alone.
 	open, local bool
+	// nodes: only other nodes of the cluster, for what they do for each other.
+	nodes bool
 	// streams: its request is a stream, which is not held.
 	streams bool
 	// large is the most that a request of it may have, in bytes; 0: smallMessage.
@@ -55,7 +57,8 @@ func (r rule) arrives(patience time.Duration) time.Duration {
 const (
 	openCall  = time.Second // to send it, while one has a slot without a token
 	shortCall = 10 * time.Second
-	pullCall  = 2 * time.Minute // several attempts, each with a timeout of its own
+	drainCall = 10 * time.Minute // for all cells of a node
+	pullCall  = 2 * time.Minute  // several attempts, each with a timeout of its own
 )
 
 // rules has one for each call of the API. A call without a rule is refused, and a test
@@ -104,6 +107,13 @@ var rules = map[string]rule{
 	api.CellServiceExportCheckpointProcedure: {role: policystore.Operator, long: true},
 	api.CellServiceImportCheckpointProcedure: {role: policystore.Operator, within: 10 * time.Minute, long: true, streams: true, large: maxImport},
 	api.CellServiceMigrateProcedure:          {role: policystore.Operator, long: true},
+	api.CellServiceAbortMigrationProcedure:   {role: policystore.Operator, within: time.Minute, long: true},
+
+	api.TransferServiceReserveProcedure:  {role: policystore.Operator, within: time.Minute, long: true, nodes: true, large: maxCellMessage},
+	api.TransferServicePushProcedure:     {role: policystore.Operator, within: 10 * time.Minute, long: true, nodes: true, streams: true, large: maxImport},
+	api.TransferServicePushedProcedure:   {role: policystore.Operator, within: shortCall, nodes: true},
+	api.TransferServiceActivateProcedure: {role: policystore.Operator, within: arriveWithin, long: true, nodes: true, large: maxCellMessage},
+	api.TransferServiceCancelProcedure:   {role: policystore.Operator, within: shortCall, nodes: true},
 
 	api.NodeServiceListNodesProcedure: {role: policystore.Viewer, within: shortCall},
 	api.NodeServiceEventsProcedure:    {role: policystore.Viewer, long: true},
@@ -116,7 +126,8 @@ var rules = map[string]rule{
 	api.ClusterServiceRemoveProcedure:      {role: policystore.Admin, within: time.Minute, everywhere: true},
 	api.ClusterServiceLeaveProcedure:       {role: policystore.Admin, within: 2 * time.Minute, long: true, everywhere: true},
 	api.ClusterServiceRotateKeysProcedure:  {role: policystore.Admin, within: 2 * time.Minute, long: true, everywhere: true},
-	api.ClusterServiceDrainProcedure:       {role: policystore.Admin, within: 2 * time.Minute, long: true, everywhere: true},
+	api.ClusterServiceDrainProcedure:       {role: policystore.Admin, within: drainCall, long: true, everywhere: true},
+	api.ClusterServiceRebalanceProcedure:   {role: policystore.Admin, within: drainCall, long: true, everywhere: true},
 
 	healthCheck:  {within: shortCall, open: true}, // load balancers have no tokens
 	healthWatch:  {role: policystore.Viewer, long: true},

@@ -19,7 +19,7 @@ func TestRules(t *testing.T) {
 	for path := range rules {
 		left[path] = true
 	}
-	for _, file := range []protoreflect.FileDescriptor{pb.File_pyisolate_v1_policy_proto, pb.File_pyisolate_v1_cell_proto, pb.File_pyisolate_v1_node_proto, pb.File_pyisolate_v1_cluster_proto} {
+	for _, file := range []protoreflect.FileDescriptor{pb.File_pyisolate_v1_policy_proto, pb.File_pyisolate_v1_cell_proto, pb.File_pyisolate_v1_node_proto, pb.File_pyisolate_v1_cluster_proto, pb.File_pyisolate_v1_transfer_proto} {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)
 			for j := range service.Methods().Len() {

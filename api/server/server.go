@@ -98,7 +98,8 @@ type Server struct {
 	ending context.Context // done when the server is
 	end    context.CancelCauseFunc
 
-	saveAll func(ctx context.Context) (saved, failed int) // of the cells
+	transfers *transfers                                    // nil: there are no other nodes
+	saveAll   func(ctx context.Context) (saved, failed int) // of the cells
 }
 
 // New returns a server that listens nowhere yet.
@@ -154,6 +155,10 @@ func (s *Server) handler(c Config) http.Handler {
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher, judge: j}, options(maxPolicyMessage)))
 	own := s.cells(c, j)
 	s.saveAll = own.saveAll
+	if c.Fabric != nil {
+		s.transfers = newTransfers(own, s.ending)
+		mux.Handle(api.NewTransferServiceHandler(s.transfers, options(maxCellMessage)))
+	}
 	mux.Handle(api.NewCellServiceHandler(c.everywhere(own), options(maxCellMessage)))
 	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub(), peers: newPeers(c.Fabric)}, options(smallMessage)))
 	mux.Handle(api.NewClusterServiceHandler(s.clusters(c), options(smallMessage)))
@@ -171,7 +176,7 @@ func (s *Server) handler(c Config) http.Handler {
 // cells are those that the configuration makes.
 func (s *Server) cells(c Config, j *judge) *cells {
 	out := &cells{logger: c.Logger, store: c.Store, spawner: c.Observer.Spawner(c.Spawner), broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, judge: j, observer: c.Observer, checkpoints: c.Checkpoints, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }, fabric: c.Fabric}
+		backend: c.Backend, judge: j, observer: c.Observer, checkpoints: c.Checkpoints, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }, fabric: c.Fabric, directory: c.Directory, peers: newPeers(c.Fabric)}
 	switch {
 	case c.Fabric != nil:
 		out.node = c.Fabric.Self

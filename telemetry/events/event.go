@@ -23,6 +23,8 @@ const (
 	CellCheckpointed Kind = "CELL_CHECKPOINTED" // its state is kept; it goes on
 	CellRestored     Kind = "CELL_RESTORED"     // it has the state of a checkpoint
 	CheckpointFailed Kind = "CHECKPOINT_FAILED" // its state could not be kept, or restored
+	CellMigrated     Kind = "CELL_MIGRATED"     // it goes on on another node
+	MigrationFailed  Kind = "MIGRATION_FAILED"  // it could not be moved
 	MemKill          Kind = "MEM_KILL"          // an operation was ended by the limit of memory
 	CPUKill          Kind = "CPU_KILL"          // by that of processor time in the cell's life
 	WallKill         Kind = "WALL_KILL"         // by that of wall time, or by its deadline
@@ -40,7 +42,7 @@ const (
 )
 
 var kinds = []Kind{CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined,
-	CellCheckpointed, CellRestored, CheckpointFailed, MemKill, CPUKill, WallKill,
+	CellCheckpointed, CellRestored, CheckpointFailed, CellMigrated, MigrationFailed, MemKill, CPUKill, WallKill,
 	OutputKill, CPUThrottle, Denied, PolicyPut, PolicyHotload, PolicyRefused, BrokerError, HostStarted, HostEnded, NodeReady, NodeDraining}
 
 // Kinds lists all.
@@ -54,7 +56,7 @@ func (k Kind) Valid() bool { return slices.Contains(kinds, k) }
 func (k Kind) cheap() bool {
 	switch k {
 	case Denied, BrokerError, MemKill, CPUKill, WallKill, OutputKill, CPUThrottle,
-		CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined, CellCheckpointed, CellRestored, CheckpointFailed, HostStarted, HostEnded:
+		CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined, CellCheckpointed, CellRestored, CheckpointFailed, CellMigrated, MigrationFailed, HostStarted, HostEnded:
 		return true
 	}
 	return false

@@ -447,7 +447,7 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // ascending, also over lives of the node
 	// One of CELL_STARTED, CELL_ENDED, CELL_CRASHED, CELL_RESTARTED, CELL_QUARANTINED,
-	// CELL_CHECKPOINTED, CELL_RESTORED, CHECKPOINT_FAILED, MEM_KILL, CPU_KILL, WALL_KILL, OUTPUT_KILL, CPU_THROTTLE, DENIED, POLICY_PUT, POLICY_HOTLOAD,
+	// CELL_CHECKPOINTED, CELL_RESTORED, CHECKPOINT_FAILED, CELL_MIGRATED, MIGRATION_FAILED, MEM_KILL, CPU_KILL, WALL_KILL, OUTPUT_KILL, CPU_THROTTLE, DENIED, POLICY_PUT, POLICY_HOTLOAD,
 	// POLICY_REFUSED, BROKER_ERROR, HOST_STARTED, HOST_ENDED, NODE_READY, NODE_DRAINING. Kinds
 	// may be added.
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
