@@ -363,6 +363,18 @@ def migrate(cell: Ref, node: str) -> Call[_reports.Move]:
     )
 
 
+def abort_migration(cell: Ref) -> Call[None]:
+    """AbortMigration."""
+    return Call("CellService/AbortMigration", cell.body(), lambda _: None)
+
+
+def arrived(last: Optional[_reports.Move]) -> _reports.Move:
+    """The last message of a move, which has to say that it is done."""
+    if last is None or last.phase != "done":
+        raise errors.ProtocolError("the node said nothing of the end of the move")
+    return last
+
+
 def nodes() -> Call[List[_reports.Node]]:
     """ListNodes."""
     return Call("NodeService/ListNodes", {}, lambda d: [_reports.node(n) for n in _reports.dicts(d, "nodes")])

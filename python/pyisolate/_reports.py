@@ -60,6 +60,7 @@ class Report:
     layers: Tuple[Layer, ...] = ()
     unheld: Tuple[str, ...] = ()  #: what the policy asks for and no layer holds
     topics: Tuple[str, ...] = ()
+    migration: "Optional[Migration]" = None  #: None: it is not being moved
 
 
 @dataclass(frozen=True)
@@ -165,13 +166,27 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Move:
-    """How a migration goes: its phase, and how much of the state is copied."""
+    """How a move goes: what is being done, and how much of the state is copied."""
 
+    #: ``prepare``, ``freeze``, ``copy``, ``activate``, ``collect``, ``done`` or ``abort``
+    phase: str
+    copied: int
+    size: int  #: 0: not known yet
+    paused: float  #: seconds, so far
+    epoch: int  #: of the cell now
+    node: str = ""  #: that has it now
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A move that is under way, in the report of its cell."""
+
+    to: str
     phase: str
     copied: int
     size: int
     paused: float
-    epoch: int
+    began: Optional[datetime]
 
 
 @dataclass(frozen=True)
@@ -236,6 +251,7 @@ def report(d: Dict[str, Any]) -> Report:
         layers=layers(d),
         unheld=_texts(d, "unheld"),
         topics=_texts(d, "topics"),
+        migration=migration(_d(d, "migration")),
         **texts,
         **counts,
     )
@@ -321,14 +337,25 @@ def checkpoint(d: Dict[str, Any]) -> Checkpoint:
 
 
 def move(d: Dict[str, Any]) -> Move:
-    """One message of a migration."""
+    """One message of a move."""
     return Move(
         _s(d, "phase"),
         number(d.get("copied")),
         number(d.get("size")),
         from_duration(d.get("paused")),
         number(d.get("epoch")),
+        _s(d, "node"),
     )
+
+
+def migration(d: Dict[str, Any]) -> Optional[Migration]:
+    """The move of its JSON; None: the cell stays."""
+    if not d:
+        return None
+    return Migration(
+        _s(d, "to"), _s(d, "phase"), number(d.get("copied")), number(d.get("size")),
+        from_duration(d.get("paused")), _detail.timestamp(d.get("began")),
+    )  # fmt: skip
 
 
 def version(d: Dict[str, Any]) -> Version:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Type, Union
+from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Sequence, Type, Union
 
 from . import _calls, _client, _orphan, _reports, _values, errors
 from ._calls import SHORT, Placement, PolicyLike, Ref
@@ -214,11 +215,18 @@ class Sandbox:
         it. :class:`Unimplemented` where the node does not have it."""
         return self._client.do(_calls.checkpoint(self._ref, recipient))
 
-    def migrate(self, node: str) -> Iterator[_reports.Move]:
-        """Moves the running cell to another node and tells how that goes.
-        :class:`Unimplemented` where the node does not have it."""
+    def migrate(self, node: str) -> Generator[_reports.Move, None, None]:
+        """Moves the running cell to another node and tells how that goes, step by step. What is
+        asked of it meanwhile waits, and is done there. To end the iteration early, or
+        :meth:`abort_migration`, ends the move if that is still possible: the cell goes on where
+        it was. :class:`Unimplemented` where the node is by itself."""
         with self._client.stream(_calls.migrate(self._ref, node)) as moves:
             yield from moves
+
+    def abort_migration(self) -> None:
+        """Ends a move that is under way. :class:`Conflict` when it is too far for that,
+        :class:`NotFound` when there is none."""
+        self._client.do(_calls.abort_migration(self._ref))
 
 
 def _nobody(_: Ref) -> None:
@@ -361,11 +369,17 @@ def restore(
     return Sandbox(client, ref, backend)
 
 
-def migrate(sandbox: Sandbox, node: str) -> _reports.Move:
-    """Moves a running cell to another node, and returns how that ended."""
+def migrate(
+    sandbox: Sandbox, node: str, *, progress: Optional[Callable[[_reports.Move], object]] = None
+) -> _reports.Move:
+    """Moves a running cell to another node, and returns how that ended.
+
+    :param progress: is called with each step; what it raises ends the move, if that is still
+        possible.
+    """
     last = None
-    for last in sandbox.migrate(node):
-        pass
-    if last is None:
-        raise errors.ProtocolError("the node said nothing of the migration")
-    return last
+    with contextlib.closing(sandbox.migrate(node)) as moves:
+        for last in moves:
+            if progress is not None:
+                progress(last)
+    return _calls.arrived(last)

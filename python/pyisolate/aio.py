@@ -51,6 +51,7 @@ __all__ = [
     "connect",
     "events",
     "list_active",
+    "migrate",
     "nodes",
     "publish",
     "sandbox",
@@ -193,8 +194,13 @@ class Sandbox:
         return await self._client.do(_calls.checkpoint(self._ref, recipient))
 
     def migrate(self, node: str) -> Stream[_reports.Move]:
-        """Moves the running cell to another node and tells how that goes."""
+        """Moves the running cell to another node and tells how that goes. To close the stream
+        early ends the move, if that is still possible."""
         return self._client.stream(_calls.migrate(self._ref, node))
+
+    async def abort_migration(self) -> None:
+        """Ends a move that is under way: the cell goes on where it was."""
+        await self._client.do(_calls.abort_migration(self._ref))
 
 
 class Spawning:
@@ -297,6 +303,18 @@ async def events(
     async with client.stream(_calls.events(after, tenant, cell, kinds, follow)) as stream:
         async for event in stream:
             yield event
+
+
+async def migrate(
+    sandbox: Sandbox, node: str, *, progress: Optional[Callable[[_reports.Move], object]] = None
+) -> _reports.Move:
+    """Moves a running cell to another node, as :func:`pyisolate.migrate`."""
+    last = None
+    async with sandbox.migrate(node) as moves:
+        async for last in moves:
+            if progress is not None:
+                progress(last)
+    return _calls.arrived(last)
 
 
 async def publish(topic: str, value: Any, *, tenant: str = "", client: Optional[Client] = None) -> int:
