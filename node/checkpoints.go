@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell/pydist"
 	"github.com/pyisolate/pyisolate/checkpoint"
@@ -40,6 +42,9 @@ func (n *Node) openCheckpoints(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
+	if n.fabric != nil {
+		archive.Pin(n.countsOn)
+	}
 	n.checkpoints = &server.Checkpoints{Archive: archive, Default: document.Checkpoint{Every: n.config.CheckpointEvery, BeforeDrain: n.config.CheckpointDrain},
 		Python: func() string { abi, _ := n.abi.Load().(string); return abi }}
 	if n.config.CheckpointAge > 0 {
@@ -48,6 +53,12 @@ func (n *Node) openCheckpoints(context.Context) error {
 		n.serving.Go(func() { n.prune(ctx) })
 	}
 	return nil
+}
+
+// countsOn says whether the cluster takes this node to have a checkpoint: it is not removed then.
+func (n *Node) countsOn(i checkpoint.Info) bool {
+	p, known := n.fabric.Find(actors.Address{Tenant: i.Header.Tenant, Name: i.Header.Cell})
+	return known && p.Checkpoint == i.ID && slices.Contains(p.Copies, n.fabric.Self())
 }
 
 // prune removes checkpoints when they are too old, until ctx ends.

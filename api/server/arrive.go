@@ -59,6 +59,9 @@ func (t *transfers) Push(_ context.Context, in *connect.ClientStream[pb.PushRequ
 		return nil, err
 	}
 	info, err := arrival.Finish(checkpoint.Expect{Tenant: tenant, Cell: b.GetCell().GetName()})
+	if err == nil {
+		err = t.hold(b.GetTransfer(), info.ID)
+	}
 	if err != nil {
 		return nil, worded(err)
 	}
@@ -148,6 +151,7 @@ func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carri
 			t.drop(v, "it could not go on here")
 			return
 		}
+		t.letGo(v)
 		close(e.spawned)
 	}()
 	e.from, e.last = id, id

@@ -46,6 +46,10 @@ func worded(err error) error {
 		return fmt.Errorf("%w: %w", policystore.ErrLimited, err)
 	case errors.Is(err, checkpoint.ErrDamaged), errors.Is(err, checkpoint.ErrTruncated):
 		return fmt.Errorf("%w: %w", policystore.ErrCorrupt, err)
+	case errors.Is(err, checkpoint.ErrPinned):
+		return cell.Errorf(cell.Busy, "%v", err)
+	case errors.Is(err, checkpoint.ErrOffset):
+		return fmt.Errorf("%w: %w", policystore.ErrConflict, err)
 	case errors.Is(err, checkpoint.ErrFormat), errors.Is(err, checkpoint.ErrKey), errors.Is(err, checkpoint.ErrMismatch), errors.Is(err, checkpoint.ErrTooLarge):
 		return cell.Errorf(cell.Invalid, "%v", err)
 	}

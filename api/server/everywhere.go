@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/cell"
@@ -105,7 +108,7 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 	}
 	switch {
 	case !known || place.Node == s.fabric.Self(), place.Node == "" && here: // what it has said can still be received
-		return Place{}, nil
+		return Place{Address: k.address(), Claim: place.Claim}, nil
 	case place.Node == "":
 		return Place{}, cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone, and the cell with it: spawn it again", place.Lost, k)
 	}
@@ -145,13 +148,18 @@ func pass[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], h
 		return nil, err
 	}
 	place, err := s.nodeFor(ctx, r.Msg)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case place.Node == "":
-		return here(ctx, r)
 	}
-	for p := (passing{place: place, left: left}); ; {
+	_, receives := any(r.Msg).(*pb.RecvRequest)
+	for p := (passing{place: place, left: left, receives: receives}); ; {
+		if p.place.Node == "" {
+			answer, err := here(ctx, r)
+			if !errors.Is(err, actors.ErrMoved) || !s.follow(ctx, &p) {
+				return answer, err
+			}
+			continue
+		}
 		answer, err := there(s.peers.of(p.place.Node).cells, ctx, toPeer(ctx, r.Msg))
 		if err == nil {
 			return connect.NewResponse(answer.Msg), nil
@@ -172,6 +180,8 @@ type passing struct {
 	place     Place
 	try, left int // again so many times, of so many
 	moved     bool
+	followed  int  // to so many nodes
+	receives  bool // it is a Recv
 	before    doubt
 }
 
@@ -186,6 +196,12 @@ const (
 
 // after says how a call goes on that failed by err.
 func (s *everywhere) after(ctx context.Context, p *passing, err error) step {
+	if p.try == 0 && (isNotFound(err) || p.receives && isGone(err)) && s.follow(ctx, p) { // nothing was begun
+		if p.place.Node == "" {
+			return doHere
+		}
+		return passOn
+	}
 	switch {
 	case isNotFound(err) && p.try == 0 && !p.moved: // nothing was begun: the cell has moved, or ended, since
 		p.moved = true
@@ -208,6 +224,30 @@ func (s *everywhere) after(ctx context.Context, p *passing, err error) step {
 	return passOn
 }
 
+// maxFollowed is how often a call follows a cell that goes from node to node.
+const maxFollowed = 16
+
+// follow finds the node that has a cell by now, if it has moved since p.place was true, or was taken over by
+// another node. The place of this node is none.
+func (s *everywhere) follow(ctx context.Context, p *passing) bool {
+	if isPassedOn(ctx) || p.followed == maxFollowed {
+		return false
+	}
+	next, known := s.placeAgain(ctx, p.place)
+	was := p.place.Node
+	if was == "" {
+		was = s.fabric.Self()
+	}
+	if !known || next.Node == "" || next.Node == was || p.place.Claim != "" && next.Claim != p.place.Claim {
+		return false
+	}
+	p.followed++
+	if p.place = next; next.Node == s.fabric.Self() {
+		p.place = Place{Address: next.Address, Claim: next.Claim}
+	}
+	return true
+}
+
 // placeAgain is where a cell is by now.
 func (s *everywhere) placeAgain(ctx context.Context, p Place) (Place, bool) {
 	if s.fabric.Refresh(ctx) != nil {
@@ -222,6 +262,9 @@ func isNotFound(err error) bool {
 	return errors.As(err, &sent) && sent.Code() == connect.CodeNotFound
 }
 
+// isGone says that a node has answered that the cell is not there any more.
+func isGone(err error) bool { return errors.Is(fault.Answered(err), cell.CellGone) }
+
 // lost says that the way to a node failed, before the request or after.
 func lost(err error) bool {
 	var not *unreachedError
@@ -233,30 +276,96 @@ type (
 	streamCaller[Q, A any]  func(api.CellServiceClient, context.Context, *connect.Request[Q]) (*connect.ServerStreamForClient[A], error)
 )
 
-// passStream has a stream sent from where its cell is. What is on the way when the client goes is
-// not received again.
+// passStream has a stream sent from where its cell is, and goes on where the cell goes. What is on the way when
+// the client goes is not received again.
 func passStream[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], out *connect.ServerStream[A], here streamHandler[Q, A], there streamCaller[Q, A]) error {
 	place, err := s.nodeFor(ctx, r.Msg)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case place.Node == "":
-		return here(ctx, r, out)
 	}
+	for p := (passing{place: place}); ; {
+		var sent uint64
+		if p.place.Node == "" {
+			err = here(ctx, r, out)
+			var on *goesOn
+			if errors.As(err, &on) {
+				sent = on.sent
+			}
+		} else {
+			sent, err = relay(ctx, s, p.place.Node, r.Msg, out, there)
+		}
+		if err == nil || !errors.Is(err, actors.ErrMoved) && !isGone(err) && !isNotFound(err) {
+			return err
+		}
+		rest, follows := remaining(r.Msg, sent)
+		if !follows || !s.follow(ctx, &p) {
+			return err
+		}
+		if rest == nil {
+			return nil // it had all that it wanted
+		}
+		r = sameCall(r, rest)
+	}
+}
+
+// goesOn is why a stream ends here: its cell has moved. Of what a limit counts so many were sent.
+type goesOn struct {
+	sent uint64
+	err  error
+}
+
+func (e *goesOn) Error() string { return e.err.Error() }
+
+func (e *goesOn) Unwrap() error { return e.err }
+
+// remaining is what a stream still wants after so many posts; nil: nothing. Others than those that receive do
+// not follow a cell.
+func remaining[Q any](message *Q, sent uint64) (rest *Q, follows bool) {
+	switch m := any(message).(type) {
+	case *pb.StreamRequest:
+		if m.GetLimit() == 0 {
+			return message, true
+		}
+		if sent >= m.GetLimit() {
+			return nil, true
+		}
+		less := proto.CloneOf(m)
+		less.Limit -= sent
+		return any(less).(*Q), true //nolint:errcheck // it is what was switched on
+	case *pb.LogsRequest:
+		return message, true
+	}
+	return nil, false
+}
+
+// sameCall is a call with another message.
+func sameCall[Q any](r *connect.Request[Q], message *Q) *connect.Request[Q] {
+	next := connect.NewRequest(message)
+	for key, values := range r.Header() {
+		next.Header()[key] = values
+	}
+	return next
+}
+
+// relay sends what another node sends, and counts what a limit counts.
+func relay[Q, A any](ctx context.Context, s *everywhere, node string, message *Q, out *connect.ServerStream[A], there streamCaller[Q, A]) (sent uint64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // the other node stops when this one does
-	in, err := there(s.peers.of(place.Node).cells, ctx, toPeer(ctx, r.Msg))
+	in, err := there(s.peers.of(node).cells, ctx, toPeer(ctx, message))
 	if err != nil {
-		return fromPeer(ctx, place.Node, err)
+		return 0, fromPeer(ctx, node, err)
 	}
 	defer func() { _ = in.Close() }()
 	if err := out.Send(nil); err != nil { // the client's call returns
-		return err
+		return 0, err
 	}
 	for in.Receive() {
 		if err := out.Send(in.Msg()); err != nil {
-			return err
+			return sent, err
+		}
+		if one, streams := any(in.Msg()).(*pb.StreamResponse); streams && (one.GetPost() != nil || one.GetError() != nil) {
+			sent++
 		}
 	}
-	return fromPeer(ctx, place.Node, in.Err())
+	return sent, fromPeer(ctx, node, in.Err())
 }

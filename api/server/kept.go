@@ -67,11 +67,13 @@ func (k *kept) take(most int, wake context.CancelFunc) (items []cell.Item, leave
 	return items, func() {}
 }
 
-// all are those that are there.
-func (k *kept) all() []cell.Item {
+// carry takes all, for another node to keep.
+func (k *kept) carry() []cell.Item {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Clone(k.items)
+	items := k.items
+	k.items, k.bytes = nil, 0
+	return items
 }
 
 // size is about what an item holds, in bytes.

@@ -52,10 +52,12 @@ type move struct {
 
 	// Of run alone, and of what it has the actor do.
 	epoch uint64
-	taken bool  // the actor has had its turn
-	err   error // why the cell stays
-	state string
+	taken bool   // the actor has had its turn
+	err   error  // why the cell stays
+	state string // its checkpoint; "": none
+	held  func() // the file may be removed; never nil
 	size  int64
+	kept  []cell.Item // that go with it
 
 	mu      sync.Mutex
 	now     stage
@@ -89,7 +91,7 @@ func (s *cells) beginMove(ctx context.Context, e *entry, to string) (context.Con
 		return nil, nil, fmt.Errorf("%w: node %s has no lease: it is not there, or cut off", fault.ErrUnavailable, to)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	m := &move{cells: s, entry: e, id: "move-" + newCellID(), to: to, by: principalOf(ctx).Name, began: time.Now(), cancel: cancel, over: make(chan struct{}), changed: make(chan struct{})}
+	m := &move{cells: s, entry: e, id: "move-" + newCellID(), to: to, by: principalOf(ctx).Name, began: time.Now(), cancel: cancel, held: func() {}, over: make(chan struct{}), changed: make(chan struct{})}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -282,6 +284,7 @@ func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, sessio
 	before, _ := f.Find(a)
 	m.epoch = held.Epoch
 	m.pauses(true)
+	defer func() { m.held() }()
 	begun := make(chan error, 1)
 	go func() { begun <- f.BeginMove(ctx, a, m.epoch, m.id, m.to, session) }() // while the state is taken out
 	err := m.copy(ctx, c)
@@ -310,7 +313,8 @@ func (m *move) activate(ctx context.Context, held actors.Moving) error {
 	restarts := m.entry.restarts
 	m.entry.mu.Unlock()
 	ask := &pb.ActivateRequest{Migration: m.id, Checkpoint: m.state, Epoch: m.epoch, Carried: carried, Restarts: restarts}
-	for _, one := range m.entry.kept.all() {
+	m.kept = m.entry.kept.carry()
+	for _, one := range m.kept {
 		ask.Kept = append(ask.Kept, itemTo(one))
 	}
 	_, err = m.target().transfers.Activate(ctx, toPeer(ctx, ask))
@@ -376,6 +380,7 @@ func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why e
 	}
 	m.err = why
 	defer m.giveBack(ctx)
+	m.cells.keep(m.entry, m.kept)
 	if !place.Resumes(before, m.state) {
 		m.err = cell.Errorf(cell.CellGone, "cell %s was lost: it is in epoch %d, and this is its state of %d: %v", m.entry.key, place.Epoch, m.epoch, why)
 		c.Kill(m.err.Error())

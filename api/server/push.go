@@ -178,6 +178,11 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 		return worded(err)
 	}
 	m.state, m.size = info.ID, info.Size
+	if m.held, err = m.cells.checkpoints.Archive.Hold(info.ID); err != nil {
+		m.held = func() {}
+		p.drop()
+		return worded(err)
+	}
 	m.set(func(s *stage) { s.size = info.Size })
 	return p.finish(ctx, info)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"connectrpc.com/connect"
@@ -76,6 +77,9 @@ func (s *cells) receive(ctx context.Context, e *entry, take actors.Recv) ([]cell
 // receiveFrom takes from the incarnation that there is. Again: another follows, or items have
 // been kept meanwhile.
 func (s *cells) receiveFrom(ctx context.Context, e *entry, take actors.Recv) (items []cell.Item, again bool, err error) {
+	if node := e.wentTo(); node != "" {
+		return nil, false, actors.Elsewhere(e.key.address(), node)
+	}
 	waiting, wake := context.WithCancel(ctx)
 	defer wake()
 	items, leave := e.kept.take(take.Max, wake)
@@ -87,6 +91,8 @@ func (s *cells) receiveFrom(ctx context.Context, e *entry, take actors.Recv) (it
 	epoch := e.at()
 	reply := s.ask(waiting, e, "", 0, take)
 	switch {
+	case errors.Is(reply.Err, actors.ErrMoved):
+		return nil, false, reply.Err
 	case cell.KindOf(reply.Err) != cell.CellGone:
 		return reply.Items, len(reply.Items) == 0 && woken(), reply.Err
 	case take.AtOnce && !e.isFinal():
@@ -95,6 +101,8 @@ func (s *cells) receiveFrom(ctx context.Context, e *entry, take actors.Recv) (it
 		return nil, true, nil
 	case ctx.Err() != nil:
 		return nil, false, ctx.Err()
+	case e.wentTo() != "":
+		return nil, true, nil
 	}
 	return nil, false, reply.Err
 }
@@ -112,7 +120,10 @@ func (s *cells) Stream(ctx context.Context, r *connect.Request[pb.StreamRequest]
 		return err
 	}
 	f := feed{cells: s, from: found, limit: r.Msg.GetLimit(), all: r.Msg.GetAll(), send: out.Send}
-	return f.run(ctx)
+	if err = f.run(ctx); errors.Is(err, actors.ErrMoved) {
+		err = &goesOn{f.sent, err}
+	}
+	return err
 }
 
 // feed is one stream of what a cell says.
@@ -123,6 +134,7 @@ type feed struct {
 	all   bool
 	send  func(*pb.StreamResponse) error
 
+	sent uint64 // posts and errors
 	at   uint64 // of the next saying
 	more <-chan struct{}
 }
@@ -185,6 +197,7 @@ func (f *feed) pass(got taken) error {
 			f.cells.keep(f.from, got.items[i:])
 			return err
 		}
+		f.sent++
 	}
 	return got.err
 }
@@ -263,6 +276,9 @@ func (s *cells) Logs(ctx context.Context, r *connect.Request[pb.LogsRequest], ou
 		select {
 		case <-more:
 		case <-found.over:
+			if node := found.wentTo(); node != "" {
+				return actors.Elsewhere(found.key.address(), node)
+			}
 			over = true // after what came before that
 		case <-ctx.Done():
 			return ctx.Err()

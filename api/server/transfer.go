@@ -51,6 +51,7 @@ type reservation struct {
 	began           live.Revision
 	epoch           uint64        // of the cell at its source
 	taken           chan struct{} // closed when it is the cell, or nobody's
+	held            func()        // the file of its state may be removed; nil: there is none. Guarded by transfers.mu
 }
 
 func newTransfers(c *cells, ending context.Context) *transfers {
@@ -240,9 +241,33 @@ func (t *transfers) drop(v *reservation, why string) {
 		v.resident.cell.Kill(why)
 		v.resident.end()
 	}
+	t.letGo(v)
 	t.book.withdraw(v.entry)
 	v.entry.failed = cell.Errorf(cell.Busy, "cell %s was to come to node %s, and has not: try again", v.entry.key, t.node())
 	close(v.entry.spawned)
+}
+
+// hold keeps the state that a reservation waits for.
+func (t *transfers) hold(migration, id string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.all[migration]
+	if v == nil || v.held != nil { // a copy that nothing is reserved for is whoever's who has sent it
+		return nil
+	}
+	held, err := t.checkpoints.Archive.Hold(id)
+	v.held = held
+	return err
+}
+
+// letGo has the file of a state be old some day: the cluster counts on it, or nobody does.
+func (t *transfers) letGo(v *reservation) {
+	t.mu.Lock()
+	held := v.held
+	t.mu.Unlock()
+	if held != nil {
+		held()
+	}
 }
 
 // turnAway gives up all that is to come.
