@@ -2,9 +2,8 @@ package actors
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,24 +17,37 @@ type cellActor struct {
 	system *System
 	at     Address
 	plan   Plan
+	born   time.Time
 	gate   *gate
 	self   *actor.PID
 
 	state  state
 	epoch  uint64
-	cell   cell.Cell // the last incarnation; nil before the first
-	why    string    // it ended, or is quarantined
-	err    error     // that it ended with
-	wanted bool      // its end is: it is not started again
-	barred string    // why it was quarantined by request, and so is not started again; or ""
+	since  uint64       // the first epoch that means what runs now
+	now    *incarnation // the last; nil before the first
+	moving *moving      // while it may come to be elsewhere; nil otherwise
+	why    string       // it ended, or is quarantined
+	err    error        // that it ended with
+	wanted bool         // its end is: it is not started again
+	barred string       // why it was quarantined by request, and so is not started again; or ""
 	ends   []time.Time
 	timer  *time.Timer
+	until  time.Time // the place of one that moved is kept so long at the most
 
 	seen  seen        // safe for all
 	lanes [lines]lane // safe for all
-	gone  chan struct{}
-	idle  atomic.Bool // it has ended, and only keeps its name
-	named atomic.Bool // it has a name
+	// altering are what changes the cell beside its lines, and came before it was to move.
+	altering sync.WaitGroup
+	moved    atomic.Pointer[Moved] // where it is, when it is away
+	gone     chan struct{}
+	idle     atomic.Bool // it has ended or moved, and only keeps its name
+	named    atomic.Bool // it has a name
+}
+
+// incarnation is a cell in its epoch, which a move that comes to nothing raises.
+type incarnation struct {
+	cell  cell.Cell
+	epoch atomic.Uint64
 }
 
 type state uint8
@@ -46,6 +58,7 @@ const (
 	restarting
 	ended
 	quarantined
+	away
 )
 
 // What an actor is told beside requests.
@@ -57,7 +70,7 @@ type (
 		err   error
 	}
 	// over: an incarnation has ended.
-	over struct{ epoch uint64 }
+	over struct{ cell cell.Cell }
 	// again: the pause before the next start is over.
 	again struct{ epoch uint64 }
 	// expired: it was kept quarantined for long enough.
@@ -81,9 +94,11 @@ func (a *cellActor) Receive(c actor.Context) {
 	case *begun:
 		a.begin(m)
 	case *over:
-		if a.is(running, m.epoch) {
-			a.ended(a.cell.Err())
-		}
+		a.over(m)
+	case *settled:
+		a.settle(m)
+	case *depart:
+		a.depart()
 	case *again:
 		if a.is(restarting, m.epoch) {
 			a.start()
@@ -110,7 +125,7 @@ func (a *cellActor) is(s state, epoch uint64) bool { return a.state == s && a.ep
 func (a *cellActor) accept(r *request) {
 	r.taken.Store(true)
 	line := r.env.Body.line()
-	known := line < lines && r.env.ID != (ID{})
+	known := line < lines && r.env.ID != (ID{}) && (!r.env.news || a.arrived())
 	if known && a.seen.repeats(r, time.Now()) { // also when it could not be begun now
 		return
 	}
@@ -129,15 +144,33 @@ func (a *cellActor) accept(r *request) {
 			return
 		}
 	}
-	c, epoch := a.cell, a.epoch
-	if line >= lines {
-		a.system.working.Go(func() { a.do(r, c, epoch) })
-		return
+	switch i := a.now; {
+	case line == moves:
+		a.move(r, i)
+	case line >= lines:
+		a.aside(r, i)
+	default:
+		if known {
+			a.seen.begin(r.env.ID)
+		}
+		a.lanes[line].add(func() { a.do(r, i) }, r.handOver)
 	}
-	if known {
-		a.seen.begin(r.env.ID)
+}
+
+// aside does what waits for no other, but for a move where it ends or alters the cell.
+func (a *cellActor) aside(r *request, i *incarnation) {
+	switch m := a.moving; {
+	case r.env.Body.line() != ends:
+		a.system.working.Go(func() { a.do(r, i) })
+	case m != nil:
+		a.system.working.Go(func() { a.after(m, r, i) })
+	default:
+		a.altering.Add(1)
+		a.system.working.Go(func() {
+			defer a.altering.Done()
+			a.do(r, i)
+		})
 	}
-	a.lanes[line].add(func() { a.do(r, c, epoch) }, r.handOver)
 }
 
 // refuse says why nothing is begun, or nil.
@@ -149,7 +182,10 @@ func (a *cellActor) refuse(r *request) error {
 		a.system.Dead(r.env, "stale life")
 		return cell.Errorf(cell.CellGone, "the cell that it was for has ended; another is named %s now", a.at)
 	}
-	if r.env.Epoch != 0 && r.env.Epoch != a.epoch {
+	if a.state == away {
+		return nil // it is judged there
+	}
+	if e := r.env.Epoch; e != 0 && (e < a.since || e > a.epoch) {
 		a.system.Dead(r.env, "stale epoch")
 		return cell.Errorf(cell.CellGone, "it was for incarnation %d of cell %s, which is at %d", r.env.Epoch, a.at, a.epoch)
 	}
@@ -158,8 +194,10 @@ func (a *cellActor) refuse(r *request) error {
 		return nil
 	}
 	switch {
-	case a.cell == nil:
+	case a.now == nil:
 		return cell.Errorf(cell.Busy, "cell %s is being started; try again", a.at)
+	case r.env.Body.line() == moves:
+		return a.cannotMove()
 	case r.env.Body.line() >= lines:
 		return nil
 	case a.state == restarting:
@@ -171,27 +209,42 @@ func (a *cellActor) refuse(r *request) error {
 }
 
 // do is for any goroutine.
-func (a *cellActor) do(r *request, c cell.Cell, epoch uint64) {
-	var reply Reply
-	late := r.late()
-	switch {
-	case late != nil:
-		reply.Err = late
-	case c != nil:
-		ctx, done := a.system.observe(r, epoch)
-		reply = perform(ctx, c, epoch, r.env.Body)
-		done(reply)
-	}
-	reply.Epoch = epoch
+func (a *cellActor) do(r *request, i *incarnation) {
+	reply, begun := a.perform(r, i)
 	if r.env.ID != (ID{}) && r.env.Body.line() < lines {
-		_, posts := r.env.Body.(Post)
-		a.remember(r, reply, late == nil && (!posts || !errors.Is(reply.Err, cell.Busy)))
+		a.remember(r, reply, begun)
 	}
 	if _, ends := r.env.Body.(Close); ends && reply.Err == nil {
 		a.tell(&leave{})
 		<-a.gone // then the name is free
 	}
 	r.answer(reply)
+}
+
+// perform has the cell do it, where it is. begun says that it is not to be done again.
+func (a *cellActor) perform(r *request, i *incarnation) (reply Reply, begun bool) {
+	if i != nil {
+		reply.Epoch = i.epoch.Load()
+	}
+	if reply.Err = r.late(); reply.Err != nil {
+		return reply, false
+	}
+	if to := a.moved.Load(); to != nil {
+		return a.forward(r, to)
+	}
+	if i == nil {
+		return reply, true
+	}
+	epoch := reply.Epoch
+	ctx, done := a.system.observe(r, epoch)
+	reply = perform(ctx, i.cell, epoch, r.env.Body)
+	done(reply)
+	if to := a.moved.Load(); to != nil && r.env.Body.line() >= lines { // it was closed here meanwhile
+		return a.forwardLate(r, to, reply)
+	}
+	reply.Epoch = epoch
+	_, posts := r.env.Body.(Post)
+	return reply, !posts || !errors.Is(reply.Err, cell.Busy)
 }
 
 // remember is for any goroutine. What was not begun, or what the inbox had no room for, is not
@@ -206,7 +259,7 @@ func (a *cellActor) remember(r *request, reply Reply, begun bool) {
 		a.tell(w)
 		select {
 		case <-a.gone: // and nobody takes it
-			w.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", a.at))
+			w.fail(0, w.ended())
 		default:
 		}
 	}
@@ -214,140 +267,3 @@ func (a *cellActor) remember(r *request, reply Reply, begun bool) {
 
 // tell is for any goroutine.
 func (a *cellActor) tell(m any) { a.system.root.Send(a.self, m) }
-
-// ---- life ---------------------------------------------------------------------------------------
-
-// start makes the next incarnation, in a goroutine.
-func (a *cellActor) start() {
-	a.state = starting
-	last := a.epoch
-	a.system.working.Go(func() {
-		c, epoch, err := a.plan.start(a.system.life, last)
-		a.tell(&begun{epoch, c, err})
-		if err == nil {
-			a.watch(c, epoch)
-		}
-	})
-}
-
-// watch tells of the end of an incarnation, or ends it with its actor.
-func (a *cellActor) watch(c cell.Cell, epoch uint64) {
-	select {
-	case <-c.Done():
-		a.tell(&over{epoch})
-		return
-	case <-a.gone:
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), a.system.options.CloseTimeout)
-	defer cancel()
-	if err := c.Close(ctx); err != nil {
-		a.system.options.Logger.Warn("close a cell", "cell", a.at.String(), "error", err)
-	}
-}
-
-func (a *cellActor) begin(m *begun) {
-	a.epoch = m.epoch
-	if m.err != nil {
-		a.ended(fmt.Errorf("start it: %w", m.err))
-		return
-	}
-	a.cell = m.cell
-	switch { // meanwhile it was asked to end, or to run nothing more
-	case a.wanted:
-		m.cell.Kill("closed while it was being started")
-	case a.barred != "":
-		m.cell.Kill("quarantined while it was being started: " + a.barred)
-	}
-	a.state, a.why, a.err = running, "", nil
-	a.system.happened(Started, a, "")
-}
-
-// ended decides what comes after an incarnation.
-func (a *cellActor) ended(err error) {
-	a.err, a.why = err, "it was closed"
-	if err != nil {
-		a.why = err.Error()
-	}
-	restart := a.plan.Restart
-	switch {
-	case a.wanted || err == nil || restart.When == Never:
-		a.finish(a.why)
-		return
-	case a.barred != "":
-		a.hold(a.barred)
-		return
-	}
-	now := time.Now()
-	a.ends = append(a.ends, now)
-	for now.Sub(a.ends[0]) > restart.Within {
-		a.ends = a.ends[1:]
-	}
-	if len(a.ends) > restart.Max {
-		a.hold(fmt.Sprintf("it ended %d times within %s, at last: %s", len(a.ends), restart.Within, a.why))
-		return
-	}
-	a.state = restarting
-	a.system.happened(Restarting, a, a.why)
-	a.later(restart.pause(len(a.ends)), &again{a.epoch})
-}
-
-// finish makes the end final.
-func (a *cellActor) finish(why string) {
-	a.state, a.why = ended, why
-	a.idle.Store(true)
-	a.system.happened(Ended, a, why)
-	a.later(a.system.options.Linger, &leave{a.epoch})
-}
-
-// hold keeps a cell that has ended quarantined, for a while.
-func (a *cellActor) hold(why string) {
-	a.state, a.why = quarantined, why
-	a.system.happened(Quarantined, a, why)
-	a.later(a.system.options.Hold, &expired{a.epoch})
-}
-
-// bar keeps a cell that is quarantined from being started again. It reports whether that is
-// all there is to do, because no incarnation runs.
-func (a *cellActor) bar(why string) bool {
-	switch a.state {
-	case starting, restarting, running:
-		a.barred = cmp.Or(why, "it was quarantined")
-	}
-	switch a.state {
-	case restarting:
-		a.hold(a.barred)
-		return true
-	case starting, quarantined: // begin kills what comes
-		return true
-	}
-	return false
-}
-
-// giveUp keeps it from being started again.
-func (a *cellActor) giveUp(why string) {
-	a.wanted = true
-	if a.state == restarting || a.state == quarantined {
-		a.err = nil
-		a.finish(why)
-	}
-}
-
-func (a *cellActor) later(d time.Duration, m any) {
-	if a.timer != nil {
-		a.timer.Stop()
-	}
-	a.timer = time.AfterFunc(d, func() { a.tell(m) })
-}
-
-// stop gives up the name. Who watches the cell ends it.
-func (a *cellActor) stop() {
-	if a.timer != nil {
-		a.timer.Stop()
-	}
-	switch a.state {
-	case running, restarting, quarantined: // it left before its end was told
-		a.state = ended
-		a.system.happened(Ended, a, "it was closed")
-	}
-	a.system.forget(a)
-}

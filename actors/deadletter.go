@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-
-	"github.com/pyisolate/pyisolate/cell"
 )
 
 // deadLetters counts what did not reach a cell.
@@ -35,7 +33,7 @@ func (s *System) Dead(env Envelope, reason string) {
 }
 
 // DeadLetters returns how many envelopes did not reach a cell, by why: "no such cell", "no
-// credit", "stale epoch", "stale life", "the actor has ended".
+// credit", "stale epoch", "stale life", "moved", "the actor has ended".
 func (s *System) DeadLetters() map[string]uint64 {
 	d := &s.lost
 	d.mu.Lock()
@@ -51,7 +49,7 @@ func (s *System) undelivered(event any) {
 	}
 	if m, is := d.Message.(*request); is {
 		s.Dead(m.env, "the actor has ended")
-		m.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", m.env.To))
+		m.fail(0, m.ended())
 	}
 }
 

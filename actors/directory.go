@@ -33,7 +33,9 @@ type Entry struct {
 
 	gate *gate
 	gone <-chan struct{} // closed when the actor is no more
-	idle *atomic.Bool    // it has ended, and only keeps its name
+	idle *atomic.Bool    // it has ended or moved, and only keeps its name
+	// moved says where it is, when it is elsewhere.
+	moved *atomic.Pointer[Moved]
 }
 
 // Via is the way to the cells of another node. Its methods are for many goroutines at once.

@@ -12,9 +12,12 @@ func (s *System) ForgetEntry(e Entry) <-chan struct{} {
 	return e.gone
 }
 
-// KillEntry kills a cell of this node by its entry, for good, and returns at once.
+// KillEntry kills a cell of this node by its entry, for good, and returns at once. One that has moved
+// it leaves alone: it is another node's.
 func (s *System) KillEntry(a Address, e Entry, reason string) {
 	if e.PID != nil { // it needs no credit
-		s.root.Send(e.PID, newRequest(context.WithoutCancel(s.life), Envelope{To: a, Body: Kill{Reason: reason}}, func() {}))
+		r := newRequest(context.WithoutCancel(s.life), Envelope{To: a, Body: Kill{Reason: reason}}, func() {})
+		r.here = true
+		s.root.Send(e.PID, r)
 	}
 }

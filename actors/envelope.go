@@ -46,6 +46,8 @@ type Envelope struct {
 	// Trace is the trace context and Principal who asks; both are carried as they are.
 	Trace, Principal string
 	Body             Body
+
+	news bool // it was published, and its ID is that of all who hear it
 }
 
 // Body is what is asked: Exec, Call, Post, Snapshot, Move, Recv, Inspect, Reload, Quarantine, Kill or
@@ -144,4 +146,6 @@ type Reply struct {
 	Report   cell.Report
 	Reloaded cell.Reloaded
 	Err      error
+	// Unsure, with ErrMoved: it was asked before, and may have been begun then.
+	Unsure bool
 }

@@ -55,3 +55,10 @@ func (l *lane) next() {
 	l.queue = l.queue[1:]
 	l.begin(t)
 }
+
+// idle says that nothing is to be done.
+func (l *lane) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.busy
+}

@@ -22,6 +22,9 @@ type request struct {
 	replied chan Reply
 	leave   func() // gives the credit back
 
+	moved *atomic.Pointer[Moved] // where the actor's cell is; nil: it does not move
+	here  bool                   // it is for the cell on this node alone
+
 	// turn is what who waits for the answer is to do himself, when its time has come; nil: he
 	// does nothing.
 	turn  chan func()
@@ -66,6 +69,16 @@ func (r *request) answer(reply Reply) {
 
 func (r *request) fail(epoch uint64, err error) { r.answer(Reply{Epoch: epoch, Err: err}) }
 
+// ended is the error of what no actor takes.
+func (r *request) ended() error {
+	if r.moved != nil {
+		if to := r.moved.Load(); to != nil {
+			return Elsewhere(r.env.To, to.Node)
+		}
+	}
+	return cell.Errorf(cell.CellGone, "cell %s has ended", r.env.To)
+}
+
 // late is the error of a request that is not worth beginning any more, or nil.
 func (r *request) late() error {
 	err := r.ctx.Err()
@@ -94,7 +107,7 @@ func (r *request) wait(gone <-chan struct{}) Reply {
 		return <-r.replied
 	case <-gone:
 		if !r.taken.Load() { // nor will it be
-			r.fail(0, cell.Errorf(cell.CellGone, "cell %s has ended", r.env.To))
+			r.fail(0, r.ended())
 		}
 	case <-r.ctx.Done():
 	}

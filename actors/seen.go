@@ -98,6 +98,28 @@ func (s *seen) answered(id ID, r Reply, now time.Time) {
 	}
 }
 
+// carry returns what goes with the cell: what is answered. What is not is held here, and is asked
+// again where the cell is.
+func (s *seen) carry(now time.Time) []Answered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(now)
+	all := make([]Answered, len(s.order))
+	for i, id := range s.order {
+		d := s.of[id]
+		all[i] = Answered{ID: id, Ago: max(0, now.Sub(d.at)), Reply: Reply{Epoch: d.reply.Epoch, Value: d.reply.Value, Err: d.reply.Err}}
+	}
+	return all
+}
+
+// load is the opposite, before anything is asked.
+func (s *seen) load(all []Answered, now time.Time) {
+	for _, a := range all {
+		s.begin(a.ID)
+		s.answered(a.ID, a.Reply, now.Add(-a.Ago))
+	}
+}
+
 // forget leaves out answers that are too many, or too old.
 func (s *seen) forget(now time.Time) {
 	for len(s.order) > 0 {

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -109,12 +110,17 @@ func (s *System) Spawn(ctx context.Context, a Address, p Plan) error {
 		return err
 	}
 	c.tell(&begun{epoch, started, nil})
-	s.working.Go(func() { c.watch(started, epoch) })
+	s.working.Go(func() { c.watch(started) })
 	return nil
 }
 
 func (s *System) begin(ctx context.Context, c *cellActor) (cell.Cell, uint64, error) {
-	for _, topic := range c.plan.Topics {
+	topics := c.plan.Topics
+	if from := c.plan.Carried; from != nil {
+		c.seen.load(from.Seen, time.Now())
+		topics = slices.Concat(topics, from.Topics)
+	}
+	for _, topic := range topics {
 		if err := s.topics.add(c.at, topic); err != nil {
 			return nil, 0, err
 		}
@@ -131,7 +137,7 @@ func validAddress(a Address) error {
 
 // place makes an actor and gives it the name. When it could, it has added to working.
 func (s *System) place(a Address, p Plan) (*cellActor, error) {
-	c := &cellActor{system: s, at: a, plan: p, gate: newGate(p.Credit), gone: make(chan struct{})}
+	c := &cellActor{system: s, at: a, plan: p, gate: newGate(p.Credit), born: time.Now(), gone: make(chan struct{})}
 	for i := range c.lanes {
 		c.lanes[i].wg = &s.working
 	}
@@ -144,7 +150,7 @@ func (s *System) place(a Address, p Plan) (*cellActor, error) {
 	s.working.Add(1) // before Close waits
 	c.self = s.root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
 	s.mu.Unlock()
-	own := Entry{PID: c.self, gate: c.gate, gone: c.gone, idle: &c.idle}
+	own := Entry{PID: c.self, gate: c.gate, gone: c.gone, idle: &c.idle, moved: &c.moved}
 	c.named.Store(true)
 	if s.directory.Claim(a, own) {
 		return c, nil
@@ -175,9 +181,19 @@ func (s *System) Forget(a Address) <-chan struct{} {
 }
 
 // Ask sends an envelope and returns what became of it. When the context ends before there is an
-// answer, what runs is interrupted.
+// answer, what runs is interrupted. A cell that moves meanwhile is asked where it is then; see
+// [ErrMoved].
 func (s *System) Ask(ctx context.Context, env Envelope) Reply {
 	at, _ := s.directory.Lookup(env.To)
+	reply := s.askAt(ctx, env, at)
+	if errors.Is(reply.Err, ErrMoved) && (at.Via != nil || follows(env.Body)) {
+		return s.seek(ctx, env, nil, reply)
+	}
+	return reply
+}
+
+// askAt asks where a cell is said to be.
+func (s *System) askAt(ctx context.Context, env Envelope, at Entry) Reply {
 	if at.Via != nil {
 		return at.Via.Ask(ctx, env)
 	}
@@ -189,8 +205,8 @@ func (s *System) Ask(ctx context.Context, env Envelope) Reply {
 }
 
 // Begin sends an envelope to a cell of this node and returns at once; wait returns what became of
-// it, and is called once at the most. A cell of another node is none here: what came from a node is not
-// passed on to the next.
+// it, and is called once at the most. A cell of another node is not asked, which is ErrMoved: what came
+// from a node is passed on to the next only where it was held here for a cell that moved.
 func (s *System) Begin(ctx context.Context, env Envelope) (wait func() Reply) {
 	r, at, err := s.submit(ctx, env)
 	if err != nil {
@@ -208,6 +224,10 @@ func (s *System) submit(ctx context.Context, env Envelope) (*request, Entry, err
 
 // send sends; waiting says that the caller waits for the answer at once, and nothing else.
 func (s *System) send(ctx context.Context, env Envelope, at Entry, waiting bool) (*request, error) {
+	if at.Via != nil {
+		s.Dead(env, "moved")
+		return nil, Elsewhere(env.To, "")
+	}
 	if at.PID == nil {
 		s.Dead(env, "no such cell")
 		return nil, s.noSuchCell(env.To)
@@ -217,6 +237,7 @@ func (s *System) send(ctx context.Context, env Envelope, at Entry, waiting bool)
 		return nil, err
 	}
 	r := newRequest(ctx, env, func() { at.gate.leave(env.Body) })
+	r.moved = at.moved
 	if waiting && env.Body.line() < lines {
 		r.turn = make(chan func(), 1)
 	}
@@ -239,6 +260,10 @@ func (s *System) forget(a *cellActor) {
 	s.mu.Unlock()
 	if was && a.named.Load() {
 		s.topics.remove(a.at, "")
+		if a.moved.Load() != nil {
+			s.directory.Leave(a.at, a.self)
+			return
+		}
 		a.idle.Store(true)
 		s.happened(Left, a, a.why) // before the name is another's
 		s.directory.Release(a.at, a.self)

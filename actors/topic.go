@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -28,8 +29,9 @@ type Beyond interface {
 	// Heard says that a topic is heard on this node from now on, or not any more. Its calls are in
 	// the order of what happens, and must not block.
 	Heard(t Topic, heard bool)
-	// Publish is as that of System, for the other nodes; it is called by many goroutines at once.
-	Publish(ctx context.Context, t Topic, principal string, v cell.Value) Published
+	// Publish is as that of System, for the other nodes; it is called by many goroutines at once. By
+	// the id a cell that moves meanwhile, and so hears it on both nodes, takes it once.
+	Publish(ctx context.Context, t Topic, id ID, principal string, v cell.Value) Published
 }
 
 // SetBeyond joins a System to those of other nodes, whose way is told at once what is heard
@@ -205,11 +207,12 @@ func (s *System) Publish(ctx context.Context, tenant, topic, principal string, v
 		return Published{}, err
 	}
 	here, beyond := s.topics.hear(tenant, topic)
-	wait := s.publish(ctx, here, principal, v)
+	id := NewID()
+	wait := s.publish(ctx, here, id, principal, v)
 	if beyond == nil {
 		return wait(), nil
 	}
-	p := beyond.Publish(ctx, Topic{tenant, topic}, principal, v)
+	p := beyond.Publish(ctx, Topic{tenant, topic}, id, principal, v)
 	own := wait()
 	p.Delivered += own.Delivered
 	p.Refused = append(p.Refused, own.Refused...)
@@ -219,12 +222,12 @@ func (s *System) Publish(ctx context.Context, tenant, topic, principal string, v
 
 // PublishHere is Publish for the cells of this node, and returns at once; wait returns what became
 // of it, and is called once at the most.
-func (s *System) PublishHere(ctx context.Context, t Topic, principal string, v cell.Value) (wait func() Published) {
+func (s *System) PublishHere(ctx context.Context, t Topic, id ID, principal string, v cell.Value) (wait func() Published) {
 	here, _ := s.topics.hear(t.Tenant, t.Name)
-	return s.publish(ctx, here, principal, v)
+	return s.publish(ctx, here, id, principal, v)
 }
 
-func (s *System) publish(ctx context.Context, to []Address, principal string, v cell.Value) (wait func() Published) {
+func (s *System) publish(ctx context.Context, to []Address, id ID, principal string, v cell.Value) (wait func() Published) {
 	var p Published
 	type asked struct {
 		of   Address
@@ -232,11 +235,13 @@ func (s *System) publish(ctx context.Context, to []Address, principal string, v 
 	}
 	all := make([]asked, len(to))
 	for i, a := range to {
-		all[i] = asked{a, s.Begin(ctx, Envelope{To: a, Principal: principal, Body: Post{v}})}
+		all[i] = asked{a, s.Begin(ctx, Envelope{ID: id, To: a, Principal: principal, Body: Post{v}, news: true})}
 	}
 	return func() Published {
 		for _, each := range all {
-			if err := each.wait().Err; err != nil {
+			if err := each.wait().Err; errors.Is(err, ErrMoved) {
+				continue // it hears it where it is
+			} else if err != nil {
 				p.Refused = append(p.Refused, Refusal{each.of, err})
 			} else {
 				p.Delivered++

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -28,14 +29,14 @@ func (e *elsewhere) Ask(_ context.Context, env Envelope) Reply {
 }
 
 // TestVia: what is asked of a cell of another node goes there as it is, and is answered as there;
-// what has come from a node goes no further.
+// what has come from a node goes no further, and is told that the cell is elsewhere.
 func TestVia(t *testing.T) {
 	d := &elsewhere{at: Address{"acme", "far"}}
 	s, _ := newSystem(t, Options{Directory: d})
 	if r := s.Ask(soon(t), post(d.at, "x")); r.Epoch != 7 || len(d.asked) != 1 {
 		t.Errorf("%+v, %v", r, d.asked)
 	}
-	if r := s.Begin(soon(t), post(d.at, "x"))(); cell.KindOf(r.Err) != cell.CellGone || len(d.asked) != 1 {
+	if r := s.Begin(soon(t), post(d.at, "x"))(); cell.KindOf(r.Err) != cell.CellGone || !errors.Is(r.Err, ErrMoved) || len(d.asked) != 1 {
 		t.Errorf("passed on: %+v", r)
 	}
 	if err := s.Subscribe(d.at, "x"); cell.KindOf(err) != cell.Invalid {
@@ -56,7 +57,7 @@ func (b *beyond) Heard(t Topic, heard bool) {
 	b.heard = append(b.heard, map[bool]string{true: "+", false: "-"}[heard]+t.Tenant+"/"+t.Name)
 }
 
-func (b *beyond) Publish(_ context.Context, t Topic, _ string, _ cell.Value) Published {
+func (b *beyond) Publish(_ context.Context, t Topic, _ ID, _ string, _ cell.Value) Published {
 	b.published = append(b.published, t)
 	return Published{Delivered: 2, Refused: []Refusal{{Cell: Address{"acme", "zoe"}, Err: cell.Errorf(cell.Busy, "full")}}}
 }
@@ -85,7 +86,7 @@ func TestBeyond(t *testing.T) {
 	if err != nil || got.Delivered != 3 || len(got.Refused) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if here := s.PublishHere(soon(t), Topic{"acme", "news"}, "me", cell.BytesValue(nil))(); here.Delivered != 1 || len(b.published) != 1 {
+	if here := s.PublishHere(soon(t), Topic{"acme", "news"}, NewID(), "me", cell.BytesValue(nil))(); here.Delivered != 1 || len(b.published) != 1 {
 		t.Errorf("%+v, %v", here, b.published)
 	}
 

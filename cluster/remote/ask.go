@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -155,6 +156,7 @@ func (l *link) insist(ctx context.Context, env actors.Envelope) actors.Reply {
 		}
 		reply, f := l.askOnce(ctx, env, a)
 		if settled(reply, f, a) {
+			reply.Unsure = a.session != "" && errors.Is(reply.Err, actors.ErrMoved)
 			return reply
 		}
 		if f.session != "" {
@@ -171,6 +173,8 @@ func (l *link) insist(ctx context.Context, env actors.Envelope) actors.Reply {
 func settled(r actors.Reply, f fate, a attempt) bool {
 	again := a.session != "" // it was sent before
 	switch kind := cell.KindOf(r.Err); {
+	case errors.Is(r.Err, actors.ErrMoved):
+		return true // its table of what was done has gone with it: it is asked there
 	case f.answered:
 		return !again || conclusive(kind)
 	case f.session != "":

@@ -14,12 +14,14 @@ import (
 const (
 	traceBytes     = 1 << 10
 	principalBytes = 1 << 10
+	lifeBytes      = 256
 )
 
 // toWire encodes what is asked. The call, the session and the deadline are the link's affair.
 func toWire(env actors.Envelope) (*envelope.CellEnvelope, error) {
 	m := &envelope.CellEnvelope{
 		Tenant: env.To.Tenant, Name: env.To.Name, Epoch: env.Epoch, Trace: env.Trace, Principal: env.Principal,
+		Life: env.Life,
 	}
 	if env.ID != (actors.ID{}) {
 		m.Id = env.ID[:]
@@ -70,7 +72,7 @@ const recvItems = 1 << 16
 // checkTexts: what is not UTF-8 cannot be encoded, and protoactor would only log that.
 func checkTexts(m *envelope.CellEnvelope) error {
 	for _, f := range []struct{ field, text string }{
-		{"tenant", m.Tenant}, {"name", m.Name}, {"trace", m.Trace}, {"principal", m.Principal},
+		{"tenant", m.Tenant}, {"name", m.Name}, {"trace", m.Trace}, {"principal", m.Principal}, {"life", m.Life},
 		{"dialect", m.GetExec().GetDialect()}, {"reason", m.GetQuarantine() + m.GetKill()}, {"topic", m.GetPublish().GetTopic()},
 	} {
 		if !utf8.ValidString(f.text) {
@@ -82,31 +84,39 @@ func checkTexts(m *envelope.CellEnvelope) error {
 		return cell.Errorf(cell.Invalid, "the trace context has %d bytes; %d is the most", len(m.Trace), traceBytes)
 	case len(m.Principal) > principalBytes:
 		return cell.Errorf(cell.Invalid, "the principal has %d bytes; %d is the most", len(m.Principal), principalBytes)
+	case len(m.Life) > lifeBytes:
+		return cell.Errorf(cell.Invalid, "the life has %d bytes; %d is the most", len(m.Life), lifeBytes)
 	}
 	return nil
 }
 
 // fromWire decodes what another node asks of a cell; now is when it came.
 func fromWire(m *envelope.CellEnvelope, now time.Time) (env actors.Envelope, err error) {
-	env = actors.Envelope{To: actors.Address{Tenant: m.Tenant, Name: m.Name}, Epoch: m.Epoch, Trace: m.Trace, Principal: m.Principal, Deadline: deadline(m, now)}
+	env = actors.Envelope{To: actors.Address{Tenant: m.Tenant, Name: m.Name}, Life: m.Life, Epoch: m.Epoch, Trace: m.Trace, Principal: m.Principal, Deadline: deadline(m, now)}
 	if err := cell.ValidName("tenant", m.Tenant); err != nil {
 		return env, err
 	}
 	if err := cell.ValidName("cell", m.Name); err != nil {
 		return env, err
 	}
-	switch len(m.Id) {
-	case 0:
-	case len(env.ID):
-		env.ID = actors.ID(m.Id)
-	default:
-		return env, cell.Errorf(cell.Invalid, "an id of %d bytes; it has %d", len(m.Id), len(env.ID))
+	if env.ID, err = idFromWire(m.Id); err != nil {
+		return env, err
 	}
 	if err := checkTexts(m); err != nil {
 		return env, err
 	}
 	env.Body, err = bodyFromWire(m)
 	return env, err
+}
+
+func idFromWire(b []byte) (id actors.ID, err error) {
+	switch len(b) {
+	case 0:
+		return id, nil
+	case len(id):
+		return actors.ID(b), nil
+	}
+	return id, cell.Errorf(cell.Invalid, "an id of %d bytes; it has %d", len(b), len(id))
 }
 
 // deadline is the zero time when there is none.

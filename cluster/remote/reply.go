@@ -39,7 +39,9 @@ func toReply(body actors.Body, r actors.Reply) *envelope.CellReply {
 func fromReply(m *envelope.CellReply) actors.Reply {
 	r := actors.Reply{Epoch: m.Epoch}
 	if e := errorFromWire(m.Error); e != nil {
-		r.Err = e
+		if r.Err = e; m.Error.Moved {
+			r.Err = actors.AsMoved(e)
+		}
 	}
 	var errs []error
 	if m.Value != nil {
@@ -75,7 +77,7 @@ func errorToWire(err error) *envelope.Error {
 	if !errors.As(err, &e) {
 		return &envelope.Error{Kind: uint32(cell.KindOf(err)), Message: []byte(err.Error())}
 	}
-	m := &envelope.Error{Kind: uint32(e.Kind), Message: []byte(e.Message), Type: []byte(e.Type), Traceback: []byte(e.Traceback)}
+	m := &envelope.Error{Kind: uint32(e.Kind), Message: []byte(e.Message), Type: []byte(e.Type), Traceback: []byte(e.Traceback), Moved: errors.Is(err, actors.ErrMoved)}
 	if e.Denial != nil {
 		m.Denial, _ = json.Marshal(e.Denial) // it has text and a time
 	}

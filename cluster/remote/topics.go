@@ -131,12 +131,12 @@ func (t *topics) nodes(topic actors.Topic) (all []string) {
 
 // Publish implements actors.Beyond. A node that is not reached is among the refused, as a cell
 // without a name.
-func (r *Remote) Publish(ctx context.Context, t actors.Topic, principal string, v cell.Value) (p actors.Published) {
+func (r *Remote) Publish(ctx context.Context, t actors.Topic, id actors.ID, principal string, v cell.Value) (p actors.Published) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, node := range r.topics.nodes(t) {
 		all.Go(func() {
-			there := r.publishAt(ctx, node, t, principal, v)
+			there := r.publishAt(ctx, node, t, id, principal, v)
 			mu.Lock()
 			defer mu.Unlock()
 			p.Delivered += there.Delivered
@@ -148,7 +148,7 @@ func (r *Remote) Publish(ctx context.Context, t actors.Topic, principal string, 
 	return p
 }
 
-func (r *Remote) publishAt(ctx context.Context, node string, t actors.Topic, principal string, v cell.Value) (p actors.Published) {
+func (r *Remote) publishAt(ctx context.Context, node string, t actors.Topic, id actors.ID, principal string, v cell.Value) (p actors.Published) {
 	fail := func(err error) actors.Published {
 		p.Refused = append(p.Refused, actors.Refusal{Cell: actors.Address{Tenant: t.Tenant}, Err: err})
 		return p
@@ -158,7 +158,7 @@ func (r *Remote) publishAt(ctx context.Context, node string, t actors.Topic, pri
 		return fail(err)
 	}
 	m := &envelope.CellEnvelope{
-		Tenant: t.Tenant, Principal: principal,
+		Id: id[:], Tenant: t.Tenant, Principal: principal,
 		Body: &envelope.CellEnvelope_Publish{Publish: &envelope.Publish{Topic: t.Name, Value: valueToWire(v)}},
 	}
 	if err := checkTexts(m); err != nil {
@@ -197,10 +197,14 @@ func (r *Remote) publishHere(ctx context.Context, m *envelope.CellEnvelope, p *e
 	if err == nil {
 		err = cell.ValidName("tenant", m.Tenant)
 	}
+	var id actors.ID
+	if err == nil {
+		id, err = idFromWire(m.Id)
+	}
 	if err != nil {
 		return func() *envelope.CellReply { return toReply(nil, actors.Reply{Err: err}) }
 	}
-	done := r.config.System.PublishHere(ctx, actors.Topic{Tenant: m.Tenant, Name: p.GetTopic()}, m.Principal, v)
+	done := r.config.System.PublishHere(ctx, actors.Topic{Tenant: m.Tenant, Name: p.GetTopic()}, id, m.Principal, v)
 	return func() *envelope.CellReply {
 		here := done()
 		there := &envelope.Published{Delivered: uint64(here.Delivered)}

@@ -43,6 +43,8 @@ type CellEnvelope struct {
 	Deadline  int64  `protobuf:"varint,7,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	Trace     string `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
 	Principal string `protobuf:"bytes,9,opt,name=principal,proto3" json:"principal,omitempty"`
+	// life is the cell that is meant; empty: whichever has the name.
+	Life string `protobuf:"bytes,10,opt,name=life,proto3" json:"life,omitempty"`
 	// Types that are valid to be assigned to Body:
 	//
 	//	*CellEnvelope_Exec
@@ -150,6 +152,13 @@ func (x *CellEnvelope) GetTrace() string {
 func (x *CellEnvelope) GetPrincipal() string {
 	if x != nil {
 		return x.Principal
+	}
+	return ""
+}
+
+func (x *CellEnvelope) GetLife() string {
+	if x != nil {
+		return x.Life
 	}
 	return ""
 }
@@ -303,7 +312,8 @@ type CellEnvelope_Close struct {
 }
 
 type CellEnvelope_Publish struct {
-	// For all cells of the tenant here that hear the topic; without a name.
+	// For all cells of the tenant here that hear the topic; without a name. By its id a cell that
+	// hears it on two nodes takes it once.
 	Publish *Publish `protobuf:"bytes,25,opt,name=publish,proto3,oneof"`
 }
 
@@ -819,12 +829,14 @@ func (x *CellReply) GetPublished() *Published {
 }
 
 type Error struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"` // as cell.Kind is numbered
-	Message       []byte                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	Type          []byte                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
-	Traceback     []byte                 `protobuf:"bytes,4,opt,name=traceback,proto3" json:"traceback,omitempty"`
-	Denial        []byte                 `protobuf:"bytes,5,opt,name=denial,proto3" json:"denial,omitempty"` // in JSON
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Kind      uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"` // as cell.Kind is numbered
+	Message   []byte                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Type      []byte                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	Traceback []byte                 `protobuf:"bytes,4,opt,name=traceback,proto3" json:"traceback,omitempty"`
+	Denial    []byte                 `protobuf:"bytes,5,opt,name=denial,proto3" json:"denial,omitempty"` // in JSON
+	// moved: nothing was begun, because the cell is on another node; which one the directory says.
+	Moved         bool `protobuf:"varint,6,opt,name=moved,proto3" json:"moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -892,6 +904,13 @@ func (x *Error) GetDenial() []byte {
 		return x.Denial
 	}
 	return nil
+}
+
+func (x *Error) GetMoved() bool {
+	if x != nil {
+		return x.Moved
+	}
+	return false
 }
 
 type Item struct {
@@ -1185,7 +1204,7 @@ var File_envelope_proto protoreflect.FileDescriptor
 
 const file_envelope_proto_rawDesc = "" +
 	"\n" +
-	"\x0eenvelope.proto\x12\x14pyisolate.cluster.v1\"\xca\x05\n" +
+	"\x0eenvelope.proto\x12\x14pyisolate.cluster.v1\"\xde\x05\n" +
 	"\fCellEnvelope\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x18\n" +
 	"\asession\x18\x02 \x01(\tR\asession\x12\x0e\n" +
@@ -1195,7 +1214,9 @@ const file_envelope_proto_rawDesc = "" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bdeadline\x18\a \x01(\x03R\bdeadline\x12\x14\n" +
 	"\x05trace\x18\b \x01(\tR\x05trace\x12\x1c\n" +
-	"\tprincipal\x18\t \x01(\tR\tprincipal\x120\n" +
+	"\tprincipal\x18\t \x01(\tR\tprincipal\x12\x12\n" +
+	"\x04life\x18\n" +
+	" \x01(\tR\x04life\x120\n" +
 	"\x04exec\x18\x10 \x01(\v2\x1a.pyisolate.cluster.v1.ExecH\x00R\x04exec\x124\n" +
 	"\x06invoke\x18\x11 \x01(\v2\x1a.pyisolate.cluster.v1.CallH\x00R\x06invoke\x121\n" +
 	"\x04post\x18\x12 \x01(\v2\x1b.pyisolate.cluster.v1.ValueH\x00R\x04post\x120\n" +
@@ -1242,13 +1263,14 @@ const file_envelope_proto_rawDesc = "" +
 	"\x05items\x18\x06 \x03(\v2\x1a.pyisolate.cluster.v1.ItemR\x05items\x12\x16\n" +
 	"\x06report\x18\a \x01(\fR\x06report\x12\x1a\n" +
 	"\breloaded\x18\b \x01(\fR\breloaded\x12=\n" +
-	"\tpublished\x18\t \x01(\v2\x1f.pyisolate.cluster.v1.PublishedR\tpublished\"\x7f\n" +
+	"\tpublished\x18\t \x01(\v2\x1f.pyisolate.cluster.v1.PublishedR\tpublished\"\x95\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\fR\amessage\x12\x12\n" +
 	"\x04type\x18\x03 \x01(\fR\x04type\x12\x1c\n" +
 	"\ttraceback\x18\x04 \x01(\fR\ttraceback\x12\x16\n" +
-	"\x06denial\x18\x05 \x01(\fR\x06denial\"l\n" +
+	"\x06denial\x18\x05 \x01(\fR\x06denial\x12\x14\n" +
+	"\x05moved\x18\x06 \x01(\bR\x05moved\"l\n" +
 	"\x04Item\x121\n" +
 	"\x05value\x18\x01 \x01(\v2\x1b.pyisolate.cluster.v1.ValueR\x05value\x121\n" +
 	"\x05error\x18\x02 \x01(\v2\x1b.pyisolate.cluster.v1.ErrorR\x05error\"b\n" +
