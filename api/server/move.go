@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -39,6 +40,13 @@ const (
 	activateWithin = arriveWithin + 10*time.Second
 )
 
+// Whether the actor has had its turn to be held.
+const (
+	untaken int32 = iota
+	takenUp
+	withdrawn
+)
+
 // move is a cell on its way to another node, as its source sees it. Its methods may be called from any
 // goroutine.
 type move struct {
@@ -52,10 +60,10 @@ type move struct {
 
 	// Of run alone, and of what it has the actor do.
 	epoch uint64
-	taken bool   // the actor has had its turn
-	err   error  // why the cell stays
-	state string // its checkpoint; "": none
-	held  func() // the file may be removed; never nil
+	turn  atomic.Int32 // untaken, takenUp or withdrawn
+	err   error        // why the cell stays
+	state string       // its checkpoint; "": none
+	held  func()       // the file may be removed; never nil
 	size  int64
 	kept  []cell.Item // that go with it
 
@@ -187,21 +195,30 @@ func (m *move) try(ctx context.Context) error {
 	if err != nil {
 		return m.why(ctx, err)
 	}
-	waiting, cancel := context.WithTimeoutCause(ctx, turnWithin, cell.Errorf(cell.Busy, "cell %s runs something, and has not stopped within %s: try again", m.entry.key, turnWithin))
-	defer cancel()
 	m.enter(freezing)
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := time.AfterFunc(turnWithin, func() {
+		cancel(cell.Errorf(cell.Busy, "cell %s runs something, and has not stopped within %s: try again", m.entry.key, turnWithin))
+	})
+	defer patience.Stop()
+	over := make(chan struct{})
 	take := actors.Move{Take: func(ctx context.Context, c cell.Cell, held actors.Moving) (actors.Moved, error) {
+		if !m.turn.CompareAndSwap(untaken, takenUp) {
+			return actors.Moved{}, m.why(waiting, cell.Errorf(cell.Cancelled, "nobody waits for the move any more"))
+		}
+		defer close(over)
+		patience.Stop()
 		return m.take(ctx, c, held, session)
 	}}
 	reply := m.cells.actors.Ask(waiting, actors.Envelope{To: m.entry.key.address(), Life: m.entry.id, Epoch: m.epoch, Principal: m.by, Body: take})
-	switch {
-	case !m.taken:
+	if m.turn.CompareAndSwap(untaken, withdrawn) {
 		m.giveBack(ctx)
 		return m.why(waiting, reply.Err)
-	case m.err != nil:
+	}
+	<-over
+	if m.err != nil {
 		return m.why(ctx, m.err)
-	case reply.Err != nil:
-		return reply.Err
 	}
 	m.collect(context.WithoutCancel(ctx))
 	m.enter(moved)
@@ -278,7 +295,6 @@ func (m *move) collect(ctx context.Context) {
 
 // take moves the cell, for its actor to wait for: nothing runs in it, and what comes is held.
 func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, session uint64) (actors.Moved, error) {
-	m.taken = true
 	f, a := m.cells.fabric, m.entry.key.address()
 	defer f.Hand(a)()
 	before, _ := f.Find(a)
