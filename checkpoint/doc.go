@@ -16,7 +16,7 @@
 // exchanged, repeated or moved to another header. The key is derived by HKDF-SHA-256
 // from the tenant's key or, of an export, from a secret that is sealed to the recipient
 // (HPKE with X25519 and ML-KEM-768); salt is the header's, so that no two files have the same
-// key; cell and epoch are part of it. Inside is one zstd stream, or the state as it is.
+// key; cell and epoch are part of it. Inside is one zstd or S2 stream, or the state as it is.
 //
 // Compatibility: a format has a number, and each release reads all that earlier ones wrote
 // from PYISOCK2 on; testdata has a file of each. A state can be restored where Python has the same

@@ -41,12 +41,6 @@ const (
 // MaxTerms bounds what a checkpoint says of how its cell was spawned, in bytes.
 const MaxTerms = 2 << 20
 
-// Compression of the state.
-const (
-	Zstd = "zstd"
-	None = "none"
-)
-
 // Header is what everybody may read, and nobody change.
 type Header struct {
 	// Tenant, Cell and Epoch of the incarnation whose state it is.
@@ -64,7 +58,7 @@ type Header struct {
 	// Terms is how many of the sealed bytes, from the first on, say how the cell was spawned; the
 	// state comes behind them.
 	Terms int `json:"terms,omitempty"`
-	// Compression is Zstd, the default, or None; Chunk the plaintext of a chunk in bytes,
+	// Compression is Zstd, the default, S2 or None; Chunk the plaintext of a chunk in bytes,
 	// default 256 KiB.
 	Compression string `json:"compression"`
 	Chunk       int    `json:"chunk"`
@@ -97,7 +91,7 @@ func (h Header) valid() error {
 		return fmt.Errorf("%w: it names no cell: %.64q of %.64q in epoch %d", ErrFormat, h.Cell, h.Tenant, h.Epoch)
 	case h.Python == "" || len(h.Python) > 64:
 		return fmt.Errorf("%w: it names no Python", ErrFormat)
-	case h.Compression != Zstd && h.Compression != None:
+	case h.Compression != Zstd && h.Compression != S2 && h.Compression != None:
 		return fmt.Errorf("%w: compression %.32q is not known; run a newer version", ErrFormat, h.Compression)
 	case len(h.Key.Salt) != saltSize || h.Key.ID == "":
 		return fmt.Errorf("%w: it names no key", ErrFormat)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -26,7 +25,8 @@ const defaultMost = 1 << 30
 type Reader struct {
 	header Header
 	opened *opener
-	zstd   *zstd.Decoder // nil: as it is
+	packed io.Reader // from opened
+	done   func()
 	left   int64
 }
 
@@ -54,10 +54,11 @@ func NewReader(from io.Reader, k Keys, e Expect) (*Reader, error) {
 	if r.left == 0 {
 		r.left = defaultMost
 	}
-	if h.Compression == Zstd {
-		r.zstd, err = zstd.NewReader(r.opened, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderMaxMemory(uint64(r.left)+window))
+	r.packed, r.done, err = decompressor(r.opened, h.Compression, r.left)
+	if err != nil {
+		return nil, err
 	}
-	return r, err
+	return r, nil
 }
 
 func (e Expect) match(h Header) error {
@@ -78,32 +79,22 @@ func (r *Reader) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	from := io.Reader(r.opened)
-	if r.zstd != nil {
-		from = r.zstd
-	}
-	n, err := from.Read(b)
+	n, err := r.packed.Read(b)
 	if r.left -= int64(n); r.left < 0 {
 		return 0, ErrTooLarge
 	}
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
 	case r.opened.err != nil && !errors.Is(r.opened.err, io.EOF):
-		err = r.opened.err // rather than what zstd makes of it
-	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
-		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
+		err = r.opened.err // rather than what is made of it
 	default: // the seal holds, so it was written like this
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		err = unpacked(err)
 	}
 	return n, err
 }
 
 // Close gives memory back. It says nothing about the checkpoint.
-func (r *Reader) Close() {
-	if r.zstd != nil {
-		r.zstd.Close()
-	}
-}
+func (r *Reader) Close() { r.done() }
 
 // opener reads chunks.
 type opener struct {

@@ -19,7 +19,7 @@ func TestRoundTrip(t *testing.T) {
 	ring := newRing(t)
 	identity, err := NewIdentity()
 	must(t, err)
-	for _, compression := range []string{Zstd, None} {
+	for _, compression := range []string{Zstd, S2, None} {
 		for _, size := range []int{0, 1, minChunk - 1, minChunk, minChunk + 1, 5 * minChunk, 5*minChunk + 77, 300_000} {
 			for name, k := range map[string]Keys{"ring": ring, "export": identity} {
 				t.Run(fmt.Sprint(compression, size, name), func(t *testing.T) {
@@ -170,30 +170,30 @@ func TestKeysOfOthers(t *testing.T) {
 	}
 }
 
-// A file of each format that was ever released is read: testdata/v2.ckpt is the first. It is written
-// by -golden, once.
-var golden = flag.Bool("golden", false, "write the file of the format that is now")
+// A file of each format that was ever released is read: testdata/v2.ckpt is the first. What is not there is
+// written by -golden, once.
+var golden = flag.Bool("golden", false, "write files of the format that is now, where there are none")
 
 func TestFormats(t *testing.T) {
-	path, keys := filepath.Join("testdata", "v2.ckpt"), filepath.Join("testdata", "v2.key")
-	if *golden {
-		i, err := NewIdentity()
-		must(t, err)
-		text, err := i.Text()
-		must(t, err)
-		h := header()
-		h.Chunk = minChunk
-		must(t, os.WriteFile(keys, []byte(text), 0o600))
-		must(t, os.WriteFile(path, sealed(t, h, i, state(5000)), 0o600))
-	}
-	text, err := os.ReadFile(keys)
+	text, err := os.ReadFile(filepath.Join("testdata", "v2.key"))
 	must(t, err)
 	i, err := ParseIdentity(string(text))
 	must(t, err)
-	b, err := os.ReadFile(path)
-	must(t, err)
-	if got, err := opened(b, i, Expect{Tenant: "shop", Cell: "worker", Epoch: 7}); err != nil || !bytes.Equal(got, state(5000)) {
-		t.Errorf("%d bytes, %v", len(got), err)
+	for name, compression := range map[string]string{"v2.ckpt": Zstd, "v2.s2.ckpt": S2} {
+		path := filepath.Join("testdata", name)
+		if _, err := os.Stat(path); err != nil && *golden {
+			h := header()
+			h.Chunk, h.Compression = minChunk, compression
+			must(t, os.WriteFile(path, sealed(t, h, i, state(5000)), 0o600))
+		}
+		b, err := os.ReadFile(path)
+		must(t, err)
+		if got, err := opened(b, i, Expect{Tenant: "shop", Cell: "worker", Epoch: 7}); err != nil || !bytes.Equal(got, state(5000)) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+		if h, err := ReadHeader(bytes.NewReader(b)); err != nil || h.Compression != compression {
+			t.Errorf("%s: %+v, %v", name, h, err)
+		}
 	}
 }
 
@@ -230,9 +230,11 @@ func TestBounds(t *testing.T) {
 	if grown := int64(after.Sys) - int64(before.Sys); grown > 32<<20 {
 		t.Errorf("it took %d MiB", grown>>20)
 	}
-	bomb := sealed(t, h, ring, make([]byte, 8<<20))
-	if _, err := opened(bomb, ring, Expect{Size: 1 << 20}); !errors.Is(err, ErrTooLarge) || len(bomb) > 1<<16 {
-		t.Errorf("of %d bytes: %v", len(bomb), err)
+	for _, h.Compression = range []string{Zstd, S2} {
+		bomb := sealed(t, h, ring, make([]byte, 8<<20))
+		if _, err := opened(bomb, ring, Expect{Size: 1 << 20}); !errors.Is(err, ErrTooLarge) || len(bomb) > 1<<19 {
+			t.Errorf("%s of %d bytes: %v", h.Compression, len(bomb), err)
+		}
 	}
 }
 
@@ -257,20 +259,23 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// What was sealed may be made by somebody who has the key: what zstd is given is not trusted
-// either.
+// What was sealed may be made by somebody who has the key: what is unpacked is not trusted either.
 func FuzzInside(f *testing.F) {
 	ring := newRing(f)
-	f.Add([]byte("(\xb5/\xfd\x04\x00\x01\x00\x00"))
-	f.Fuzz(func(t *testing.T, inside []byte) {
+	f.Add([]byte("(\xb5/\xfd\x04\x00\x01\x00\x00"), false)
+	f.Add([]byte("\xff\x06\x00\x00S2sTwO\x01\x08\x00\x00\x00\x00\x00\x00abcd"), true)
+	f.Fuzz(func(t *testing.T, inside []byte, asS2 bool) {
 		var b bytes.Buffer
 		h := header()
+		if asS2 {
+			h.Compression = S2
+		}
 		w, err := NewWriter(&b, h, ring)
 		must(t, err)
-		w.zstd.Reset(io.Discard)
 		_, err = w.sealed.Write(inside)
 		must(t, err)
 		must(t, w.sealed.flush(true))
+		must(t, w.packed.Close()) // behind the end, where it is not looked at
 		got, err := opened(b.Bytes(), ring, Expect{Size: 1 << 20})
 		if err == nil && len(got) > 1<<20 {
 			t.Errorf("%d bytes", len(got))
@@ -280,7 +285,7 @@ func FuzzInside(f *testing.F) {
 
 func BenchmarkSeal(b *testing.B) {
 	ring := newRing(b)
-	for _, compression := range []string{None, Zstd} {
+	for _, compression := range []string{None, S2, Zstd} {
 		b.Run(compression, func(b *testing.B) {
 			h, s := header(), state(10<<20)
 			h.Compression = compression
@@ -298,7 +303,7 @@ func BenchmarkSeal(b *testing.B) {
 
 func BenchmarkOpen(b *testing.B) {
 	ring := newRing(b)
-	for _, compression := range []string{None, Zstd} {
+	for _, compression := range []string{None, S2, Zstd} {
 		b.Run(compression, func(b *testing.B) {
 			h := header()
 			h.Compression = compression

@@ -57,10 +57,14 @@ func (a *Archive) Seal(h Header, terms []byte, to *Recipient) (*Sealing, error) 
 	return a.seal(h, terms, keys, nil)
 }
 
-// SealMirrored is Seal by the ring, and sends the file while it is written. A mirror that fails has no
+// SealMirrored is Seal by the ring, and sends the file while it is written; what is not said to be otherwise
+// is compressed by S2, for a cell waits for it. A mirror that fails has no
 // more of it, and the archive's file is kept all the same: Mirrored says how far it came, [Archive.OpenAt]
 // has the rest.
 func (a *Archive) SealMirrored(h Header, terms []byte, m Mirror) (*Sealing, error) {
+	if h.Compression == "" {
+		h.Compression = S2
+	}
 	return a.seal(h, terms, a.ring, m)
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -16,7 +15,7 @@ import (
 type Writer struct {
 	header Header
 	sealed *sealer
-	zstd   *zstd.Encoder // nil: as it is
+	packed io.WriteCloser // to sealed
 	size   int64
 	closed bool
 }
@@ -43,14 +42,9 @@ func NewWriter(to io.Writer, h Header, k Keys) (*Writer, error) {
 	}
 	w := &Writer{header: h, sealed: &sealer{to: to, aead: aead, bound: sha256.Sum256(head),
 		plain: make([]byte, 0, h.Chunk), out: make([]byte, 0, h.Chunk+chacha20poly1305.Overhead)}}
-	if h.Compression == Zstd {
-		w.zstd, err = zstd.NewWriter(w.sealed, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
-	}
+	w.packed, err = compressor(w.sealed, h.Compression)
 	return w, err
 }
-
-// window is how far back zstd looks, and what a Reader needs for that, in bytes.
-const window = 1 << 20
 
 // Header that was written.
 func (w *Writer) Header() Header { return w.header }
@@ -61,10 +55,7 @@ func (w *Writer) Size() int64 { return w.size }
 // Write implements io.Writer.
 func (w *Writer) Write(b []byte) (int, error) {
 	w.size += int64(len(b))
-	if w.zstd != nil {
-		return w.zstd.Write(b)
-	}
-	return w.sealed.Write(b)
+	return w.packed.Write(b)
 }
 
 // Close writes the end.
@@ -73,10 +64,8 @@ func (w *Writer) Close() error {
 		return errors.New("checkpoint: it is closed already")
 	}
 	w.closed = true
-	if w.zstd != nil {
-		if err := w.zstd.Close(); err != nil {
-			return err
-		}
+	if err := w.packed.Close(); err != nil {
+		return err
 	}
 	return w.sealed.flush(true)
 }
