@@ -7,5 +7,7 @@
 // A call whose context has a span of OpenTelemetry's is part of its trace: the node, and the guest
 // that the call is for, go on with it.
 //
+// [Client.Migrate] follows a move of a cell to its end, which a stream alone does not tell.
+//
 // A client may be used by several goroutines; it owns none. Close gives its connections back.
 package client

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"connectrpc.com/connect"
@@ -87,47 +86,26 @@ func (r *remote) abortMove(ctx context.Context, tenant, name, shown string) erro
 }
 
 func (r *remote) migrate(ctx context.Context, request *pb.MigrateRequest, shown string) error {
-	moves, err := r.Cells.Migrate(ctx, connect.NewRequest(request))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = moves.Close() }()
-	return r.moving(moves, shown)
-}
-
-// movesReceived is the stream of a move.
-type movesReceived interface {
-	Receive() bool
-	Msg() *pb.MigrateResponse
-	Err() error
-}
-
-// moving shows a move to its end. A stream that ends without a word of that has no known outcome.
-func (r *remote) moving(moves movesReceived, shown string) error {
-	var last moveJSON
-	for moves.Receive() {
-		last = moveJSONOf(moves.Msg())
-		if r.asJSON {
-			r.line(last)
-			continue
-		}
-		note(r.err, fmt.Sprintf("moving %s: %s", plain(shown), last.words()))
-	}
+	last, err := r.Migrate(ctx, request, func(m *pb.MigrateResponse) { r.moving(m, shown) })
 	clearStep(r.err)
-	if err := moves.Err(); err != nil {
-		return err
+	if err == nil && !r.asJSON {
+		_, _ = fmt.Fprintln(r.out, movedWords(last, shown))
 	}
-	switch last.Phase {
-	case "done":
-	case "abort":
-		return fmt.Errorf("%s was not moved, and goes on at %s", shown, last.Node)
-	default:
-		return fmt.Errorf("the node said nothing of the end of the move: %w; see: pyisolate-node cell inspect %s", io.ErrUnexpectedEOF, shown)
+	return err
+}
+
+// moving shows a step of a move.
+func (r *remote) moving(m *pb.MigrateResponse, shown string) {
+	step := moveJSONOf(m)
+	if r.asJSON {
+		r.line(step)
+		return
 	}
-	if !r.asJSON {
-		_, _ = fmt.Fprintf(r.out, "moved: %s to %s, paused %s, epoch %d\n", plain(shown), plain(last.Node), last.Paused.Round(10*time.Microsecond), last.Epoch)
-	}
-	return nil
+	note(r.err, fmt.Sprintf("moving %s: %s", plain(shown), step.words()))
+}
+
+func movedWords(last *pb.MigrateResponse, shown string) string {
+	return fmt.Sprintf("moved: %s to %s, paused %s, epoch %d", plain(shown), plain(last.GetNode()), last.GetPaused().AsDuration().Round(10*time.Microsecond), last.GetEpoch())
 }
 
 // migrationJSON is a move that is under way, in the report of its cell.

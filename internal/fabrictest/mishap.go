@@ -86,25 +86,13 @@ func Mishaps(seed uint64, links bool, rounds int) (all []Mishap) {
 // Move has the cell moved, by way of a node, and is told of every phase. What it returns is the last
 // that the node said; nil: it said nothing.
 func (j *Journey) Move(ctx context.Context, by *Node, to string, on func(phase string)) (*pb.MigrateResponse, error) {
-	stream, err := by.Bearer.Cells.Migrate(ctx, connect.NewRequest(&pb.MigrateRequest{Name: j.Cell, Node: to}))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = stream.Close() }()
-	var last *pb.MigrateResponse
-	for stream.Receive() {
-		if phase := stream.Msg().GetPhase(); phase != last.GetPhase() {
+	phase := ""
+	return by.Bearer.Migrate(ctx, &pb.MigrateRequest{Name: j.Cell, Node: to}, func(m *pb.MigrateResponse) {
+		if m.GetPhase() != phase {
+			phase = m.GetPhase()
 			on(phase)
 		}
-		last = stream.Msg()
-	}
-	if err := stream.Err(); err != nil {
-		return last, err
-	}
-	if last.GetPhase() != "done" {
-		return last, fmt.Errorf("fabrictest: the move ended with %v", last)
-	}
-	return last, nil
+	})
 }
 
 // travel is one move with what goes wrong in it.
