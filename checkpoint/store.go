@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pyisolate/pyisolate/internal/durable"
 )
 
@@ -76,8 +78,13 @@ type Draft struct {
 	out   *bufio.Writer
 	hash  hash.Hash
 	size  int64
+	begun int64 // so much of it is on its way to the disk
 	err   error
 }
+
+// ahead is how much of a draft is written before the disk is told to begin: what Keep waits for is then the
+// rest of a large file, and not all of it.
+const ahead = 8 << 20
 
 // Create begins a checkpoint. What is written to the draft is a file as [Writer] makes it; Keep or
 // Discard ends it.
@@ -102,10 +109,24 @@ func (d *Draft) Write(b []byte) (int, error) {
 	d.size += int64(len(b))
 	d.hash.Write(b)
 	n, err := d.out.Write(b)
+	if err == nil && d.size-d.begun >= ahead {
+		err = d.begin()
+	}
 	if err != nil {
 		d.err = fmt.Errorf("checkpoints: %w", err)
 	}
 	return n, d.err
+}
+
+// begin has the disk begin with what it has not begun.
+func (d *Draft) begin() error {
+	if err := d.out.Flush(); err != nil {
+		return err
+	}
+	// Where a file system cannot, Keep waits for all of it.
+	_ = unix.SyncFileRange(int(d.file.Fd()), d.begun, d.size-d.begun, unix.SYNC_FILE_RANGE_WRITE)
+	d.begun = d.size
+	return nil
 }
 
 // Keep puts it on the disk and returns its name. When it fails nothing is left of it.
