@@ -101,6 +101,7 @@ type travel struct {
 	Mishap
 	source, target, by *Node
 	victim             *Node // nil: no node is hurt
+	leader             *Node
 
 	mu       sync.Mutex
 	furthest string
@@ -170,6 +171,11 @@ func (j *Journey) plan(ctx context.Context, m Mishap) (*travel, error) {
 	if t.by == nil {
 		return nil, errors.New("there are too few nodes: three are needed")
 	}
+	status, err := t.by.Client.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	t.leader = j.Fabric.Node(status.Msg.GetLeader())
 	switch m.Role {
 	case Source:
 		t.victim = t.source
@@ -178,11 +184,7 @@ func (j *Journey) plan(ctx context.Context, m Mishap) (*travel, error) {
 	case Bystander:
 		t.victim = t.by
 	case Leader:
-		status, err := t.by.Client.Cluster.Status(ctx, connect.NewRequest(&pb.StatusRequest{}))
-		if err != nil {
-			return nil, err
-		}
-		t.victim = j.Fabric.Node(status.Msg.GetLeader())
+		t.victim = t.leader
 	}
 	return t, nil
 }
@@ -206,12 +208,13 @@ func (t *travel) strike(ctx context.Context, stop func()) error {
 }
 
 // excuses are of a victim that had the cell: the source until the cluster agreed that the target has its
-// state, too, and the target once it could be the owner.
+// state, too, and the target once it could be the owner. Without the leader leases may lapse before there is
+// another: then cells end with them.
 func (t *travel) excuses() Leniency {
 	if t.victim == nil {
 		return Leniency{}
 	}
-	may := Leniency{Broken: true}
+	may := Leniency{Broken: true, Gone: t.victim == t.leader}
 	switch t.victim {
 	case t.source:
 		may.Lost = !reached(t.furthest, "activate")

@@ -91,7 +91,7 @@ func TestMishaps(t *testing.T) {
 
 // Who was hurt, and how far the move had come, says what is excused.
 func TestExcuses(t *testing.T) {
-	source, target, by := &Node{Name: "n1"}, &Node{Name: "n2"}, &Node{Name: "n3"}
+	source, target, by, leader := &Node{Name: "n1"}, &Node{Name: "n2"}, &Node{Name: "n3"}, &Node{Name: "n4"}
 	for _, c := range []struct {
 		victim *Node
 		phase  string
@@ -105,8 +105,9 @@ func TestExcuses(t *testing.T) {
 		{target, "copy", Leniency{Broken: true}},
 		{target, "activate", Leniency{Lost: true, Broken: true}},
 		{by, "done", Leniency{Broken: true}},
+		{leader, "copy", Leniency{Broken: true, Gone: true}},
 	} {
-		move := &travel{source: source, target: target, by: by, victim: c.victim, furthest: c.phase}
+		move := &travel{source: source, target: target, by: by, victim: c.victim, leader: leader, furthest: c.phase}
 		if got := move.excuses(); got != c.want {
 			t.Errorf("%v at %q: %+v", c.victim, c.phase, got)
 		}

@@ -65,6 +65,7 @@ export interface CheckpointPolicy {
   every?: string
   messages?: string
   beforeDrain?: boolean
+  replicas?: number
 }
 
 export interface Placement {
@@ -372,6 +373,24 @@ export interface MigrateResponse {
   size?: string
   paused?: string
   epoch?: string
+  node?: string
+}
+
+export interface AbortMigrationRequest {
+  tenant?: string
+  name?: string
+  id?: string
+}
+
+export type AbortMigrationResponse = Record<string, never>
+
+export interface Migration {
+  to?: string
+  phase?: string
+  copied?: string
+  size?: string
+  began?: string
+  paused?: string
 }
 
 export interface CellReport {
@@ -397,6 +416,7 @@ export interface CellReport {
   node?: string
   topics?: string[]
   limits?: Limits
+  migration?: Migration
 }
 
 export interface PolicyState {
@@ -850,6 +870,23 @@ export interface DrainRequest {
 export interface DrainResponse {
   node?: string
   closed?: CellRef[]
+  moved?: CellMove[]
+}
+
+export interface CellMove {
+  cell?: CellRef
+  from?: string
+  to?: string
+  error?: string
+}
+
+export interface RebalanceRequest {
+  dryRun?: boolean
+  most?: number
+}
+
+export interface RebalanceResponse {
+  moves?: CellMove[]
 }
 
 // Calls with one answer: what is asked, and what is answered.
@@ -870,6 +907,7 @@ export interface Calls {
   'CellService/ListCheckpoints': [ListCheckpointsRequest, ListCheckpointsResponse]
   'CellService/DeleteCheckpoint': [DeleteCheckpointRequest, DeleteCheckpointResponse]
   'CellService/Restore': [RestoreRequest, RestoreResponse]
+  'CellService/AbortMigration': [AbortMigrationRequest, AbortMigrationResponse]
   'NodeService/ListNodes': [ListNodesRequest, ListNodesResponse]
   'PolicyService/Put': [PutRequest, PutResponse]
   'PolicyService/Get': [GetRequest, GetResponse]
@@ -897,6 +935,7 @@ export interface Calls {
   'ClusterService/Leave': [LeaveRequest, LeaveResponse]
   'ClusterService/RotateKeys': [RotateKeysRequest, RotateKeysResponse]
   'ClusterService/Drain': [DrainRequest, DrainResponse]
+  'ClusterService/Rebalance': [RebalanceRequest, RebalanceResponse]
 }
 
 // Calls that answer a stream.

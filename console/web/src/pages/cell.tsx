@@ -9,6 +9,7 @@ import { Facts, Problem, Title, Word } from '../ui/bits.tsx'
 import { Layers } from '../ui/layers.tsx'
 import { Exec } from './exec.tsx'
 import { EndDialog, endingsOf, endingWords, type Ending } from './ending.tsx'
+import { MoveDialog, Moving } from './move.tsx'
 import { Output } from './output.tsx'
 import { Posts } from './posts.tsx'
 
@@ -22,6 +23,7 @@ interface CellProps {
 export function Cell({ tenant, name }: CellProps) {
   const report = usePolled((signal) => call('CellService/Inspect', { tenant, name }, { signal }), every, [tenant, name])
   const [ending, setEnding] = useState<Ending>()
+  const [moving, setMoving] = useState(false)
   const r = report.value?.report
   return (
     <>
@@ -34,6 +36,11 @@ export function Cell({ tenant, name }: CellProps) {
         }
       >
         {r && <Word>{r.state}</Word>}
+        {r?.state === 'running' && !r.migration && (
+          <button type="button" onClick={() => setMoving(true)}>
+            Move…
+          </button>
+        )}
         {r &&
           endingsOf(r).map((e) => (
             <button key={e} type="button" class={e === 'kill' ? 'danger' : ''} onClick={() => setEnding(e)}>
@@ -47,6 +54,7 @@ export function Cell({ tenant, name }: CellProps) {
           <strong>Why it is {r.state}:</strong> {r.reason}
         </p>
       )}
+      {r && !moving && <Moving report={r} />}
       <div class="columns">
         <div class="main">
           <Exec tenant={tenant} name={name} onRan={report.again} />
@@ -62,6 +70,7 @@ export function Cell({ tenant, name }: CellProps) {
           <Layers layers={r.layers} empty="The node reports no layers of the kernel around this cell." />
         </section>
       )}
+      {r && moving && <MoveDialog report={r} onClose={() => setMoving(false)} onDone={report.again} />}
       {r && ending && <EndDialog report={r} ending={ending} onClose={() => setEnding(undefined)} onDone={report.again} />}
     </>
   )

@@ -56,6 +56,9 @@ export function Cells() {
 const policyName = (r: CellReport) => r.policy?.ref?.name ?? ''
 const nameOf = (r: CellReport) => `${r.cell?.tenant}/${r.cell?.name}`
 
+// placeOf a cell is where it is, and where it goes.
+const placeOf = (r: CellReport) => (r.migration?.to ? `${r.node} → ${r.migration.to}` : r.node)
+
 const severalNodes = (all: CellReport[]) => new Set(all.map((r) => r.node)).size > 1
 
 // Silent names nodes that did not answer.
@@ -76,7 +79,7 @@ function summary(all: CellReport[], shown: number): string {
 }
 
 function columns(now: number, nodes: boolean, end: (report: CellReport, ending: Ending) => void): Column<CellReport>[] {
-  const node: Column<CellReport> = { name: 'Node', by: (r) => r.node ?? '', show: (r) => r.node }
+  const node: Column<CellReport> = { name: 'Node', by: (r) => r.node ?? '', show: placeOf }
   return [
     {
       name: 'Cell',
