@@ -376,7 +376,6 @@ func TestMovesThatCannotBe(t *testing.T) {
 // Who waits for a decision hears when there cannot be one.
 func TestNoDecision(t *testing.T) {
 	m := newMove(t)
-	m.begin()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := m.n1.Decided(ctx, web, m.epoch); !errors.Is(err, context.DeadlineExceeded) {
@@ -390,7 +389,7 @@ func TestNoDecision(t *testing.T) {
 		return g.Leader() != "n1" && g.Leader() != ""
 	})
 	heard := make(chan error, 1)
-	go func() { p, err := m.n1.Decided(soon(t), web, m.epoch); t.Log(p); heard <- err }()
+	go func() { _, err := m.n1.Decided(soon(t), web, m.epoch); heard <- err }()
 	m.n1.cluster.Control().Close() //nolint:errcheck // it hears no more of its lease
 	if err := <-heard; !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("cut off, it says %v", err)
