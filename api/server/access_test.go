@@ -64,6 +64,13 @@ func TestEachCallNeedsItsRole(t *testing.T) {
 			}
 		}
 	}
+	for _, call := range server.OfNodes() {
+		for role, token := range tokens {
+			if status, body := post(call, token); status != http.StatusForbidden {
+				t.Errorf("%s, which is for nodes, by %s: %d %s", call, role, status, body)
+			}
+		}
+	}
 	if status, _ := post("/pyisolate.v1.PolicyService/Nothing", tokens[policystore.Admin]); status != http.StatusNotFound {
 		t.Errorf("a call that is none: %d", status)
 	}

@@ -182,7 +182,7 @@ func (s *clusters) Remove(ctx context.Context, r *connect.Request[pb.RemoveReque
 // Leave implements the call.
 func (s *clusters) Leave(ctx context.Context, r *connect.Request[pb.LeaveRequest]) (*connect.Response[pb.LeaveResponse], error) {
 	err := s.decide(ctx, "this node leaves", func(c Cluster) error {
-		if _, err := s.drain(ctx, r.Msg); err != nil {
+		if err := s.drain(ctx, r.Msg, &pb.DrainResponse{}); err != nil {
 			return err
 		}
 		return c.Leave(ctx)

@@ -32,9 +32,11 @@ const (
 
 // drainer empties this node.
 type drainer struct {
-	book   *book
-	actors *actors.System
-	begin  func(ctx context.Context) error // has the node take no more cells, and waits; nil: it cannot
+	book     *book
+	actors   *actors.System
+	begin    func(ctx context.Context) error // has the node take no more cells, and waits; nil: it cannot
+	cells    *cells                          // that moves them
+	turnAway func()                          // gives up what is to come; nil: nothing does
 }
 
 // emptying is how a node is to be emptied.
@@ -62,7 +64,7 @@ func (s *clusters) Drain(ctx context.Context, r *connect.Request[pb.DrainRequest
 			out, err = s.drainOther(ctx, c, name, r.Msg)
 			return err
 		}
-		out.Closed, err = s.drain(ctx, r.Msg)
+		err = s.drain(ctx, r.Msg, out)
 		return err
 	}, slog.String("node", name), slog.Bool("close", r.Msg.GetCloseCells()))
 	if err != nil {
@@ -91,42 +93,65 @@ func (s *clusters) drainOther(ctx context.Context, c Cluster, name string, r *pb
 	return nil, err
 }
 
-// drain has this node take no more cells, and closes those that it has, if it may. It looks for
-// them again and again: a spawn that had begun before may come to its end after.
-func (d *drainer) drain(ctx context.Context, how emptying) (closed []*pb.CellRef, err error) {
+// drain has this node take no more cells, moves those that it has, and closes those that cannot move, if it may.
+// It looks for them again and again: a spawn that had begun before may come to its end after.
+func (d *drainer) drain(ctx context.Context, how emptying, out *pb.DrainResponse) error {
 	grace := defaultGrace
 	if given := how.GetGrace(); given != nil {
 		grace = given.AsDuration()
 	}
 	if grace < 0 || grace > maxGrace {
-		return nil, fmt.Errorf("%w: grace %s; it must be at least 0 and at most %s", policystore.ErrInvalid, grace, maxGrace)
+		return fmt.Errorf("%w: grace %s; it must be at least 0 and at most %s", policystore.ErrInvalid, grace, maxGrace)
 	}
 	if d.begin == nil {
-		return nil, fmt.Errorf("%w: this node cannot drain", fault.ErrUnimplemented)
+		return fmt.Errorf("%w: this node cannot drain", fault.ErrUnimplemented)
 	}
-	if left := d.living(); len(left) > 0 && !how.GetCloseCells() {
-		return nil, cannotMove(left, "nothing is changed")
+	if left := d.living(); !d.cells.moves() && len(left) > 0 && !how.GetCloseCells() {
+		return cannotMove(stuckAll(left, errNoMigration), "nothing is changed")
 	}
 	waiting, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	if err := d.begin(waiting); err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
-		return nil, err
+	begun := make(chan error, 1)
+	go func() { begun <- d.begin(waiting) }() // what moves is not waited for
+	if d.turnAway != nil {
+		d.turnAway()
 	}
-	for {
+	_, err := d.moveAll(ctx, d.living(), out)
+	if failed := <-begun; failed != nil && (ctx.Err() != nil || !errors.Is(failed, context.DeadlineExceeded)) {
+		err = failed
+	}
+	for err == nil {
 		left := d.living()
-		switch {
-		case len(left) == 0:
-			return closed, nil
-		case !how.GetCloseCells():
-			return closed, cannotMove(left, "the node takes no more, but these were being started")
+		if len(left) == 0 {
+			return nil
 		}
-		if err := d.closeAll(ctx, left); err != nil {
-			return closed, err
-		}
-		for _, e := range left {
-			closed = append(closed, &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name})
+		var stuck []stuckCell
+		if stuck, err = d.moveAll(ctx, left, out); err == nil {
+			err = d.leave(ctx, stuck, how, out)
 		}
 	}
+	return err
+}
+
+// leave closes cells that cannot move, if it may, or says which they are.
+func (d *drainer) leave(ctx context.Context, stuck []stuckCell, how emptying, out *pb.DrainResponse) error {
+	if len(stuck) == 0 {
+		return nil
+	}
+	if !how.GetCloseCells() {
+		return cannotMove(stuck, "it takes no more, and those that can move have")
+	}
+	all := make([]*entry, len(stuck))
+	for i, one := range stuck {
+		all[i] = one.entry
+	}
+	if err := d.closeAll(ctx, all); err != nil {
+		return err
+	}
+	for _, e := range all {
+		out.Closed = append(out.Closed, &pb.CellRef{Tenant: e.key.tenant, Name: e.key.name})
+	}
+	return nil
 }
 
 // living are the cells that have not ended.
@@ -173,15 +198,15 @@ func (d *drainer) closeOne(ctx context.Context, e *entry) error {
 	return err
 }
 
-func cannotMove(cells []*entry, so string) error {
+func cannotMove(cells []stuckCell, so string) error {
 	names := make([]string, 0, namedCells)
-	for _, e := range cells[:min(len(cells), namedCells)] {
-		names = append(names, e.key.String())
+	for _, one := range cells[:min(len(cells), namedCells)] {
+		names = append(names, one.entry.key.String())
 	}
 	if more := len(cells) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
-	return &fault.Hinted{Err: cell.Errorf(cell.NotCheckpointable, "the node has cells that cannot move: %s; %s", strings.Join(names, ", "), so),
+	return &fault.Hinted{Err: cell.Errorf(cell.NotCheckpointable, "the node has cells that cannot move: %s; %s; the first: %v", strings.Join(names, ", "), so, cells[0].why),
 		Hint: "close them, or have them closed with --close-cells"}
 }
 

@@ -2,13 +2,25 @@ package server
 
 import "github.com/pyisolate/pyisolate/policystore"
 
-// Roles is the least role of each call.
+// Roles is the least role of each call of clients.
 func Roles() map[string]policystore.Role {
 	roles := map[string]policystore.Role{}
 	for call, r := range rules {
-		roles[call] = r.role
+		if !r.nodes {
+			roles[call] = r.role
+		}
 	}
 	return roles
+}
+
+// OfNodes are the calls that only nodes make.
+func OfNodes() (all []string) {
+	for call, r := range rules {
+		if r.nodes {
+			all = append(all, call)
+		}
+	}
+	return all
 }
 
 // Underway is how many calls are being answered.

@@ -21,6 +21,9 @@ const toldEvery = 100 * time.Millisecond
 
 // Migrate implements the call.
 func (s *cells) Migrate(ctx context.Context, r *connect.Request[pb.MigrateRequest], out *connect.ServerStream[pb.MigrateResponse]) error {
+	if !s.moves() {
+		return errNoMigration
+	}
 	found, err := s.find(ctx, r.Msg)
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ var errAborted = cell.Errorf(cell.Cancelled, "the migration was aborted: the cel
 
 // beginMove makes a move of a cell of this node, or says why it has none. The caller calls end.
 func (s *cells) beginMove(ctx context.Context, e *entry, to string) (context.Context, *move, error) {
-	if s.fabric == nil || s.checkpoints == nil {
+	if !s.moves() {
 		return nil, nil, errNoMigration
 	}
 	switch _, seated := s.fabric.Seat(to); {
@@ -257,7 +257,7 @@ func (m *move) reserve(ctx context.Context) (session uint64, err error) {
 	}
 	answer, err := m.target().transfers.Reserve(ctx, toPeer(ctx, ask))
 	if err != nil {
-		if err = fromPeer(ctx, m.to, err); cell.KindOf(err) == cell.UnknownOutcome { // it is given up by itself
+		if err = fault.Answered(fromPeer(ctx, m.to, err)); cell.KindOf(err) == cell.UnknownOutcome { // it is given up by itself
 			err = fmt.Errorf("%w: node %s was lost before it had made room", fault.ErrUnavailable, m.to)
 		}
 		return 0, err
@@ -334,7 +334,7 @@ func (m *move) activate(ctx context.Context, held actors.Moving) error {
 		ask.Kept = append(ask.Kept, itemTo(one))
 	}
 	_, err = m.target().transfers.Activate(ctx, toPeer(ctx, ask))
-	return fromPeer(ctx, m.to, err)
+	return fault.Answered(fromPeer(ctx, m.to, err))
 }
 
 // decided finds out where the cell is by what was agreed, whatever err said, and has it go on here if it is

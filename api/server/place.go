@@ -54,7 +54,7 @@ func (s *everywhere) Spawn(ctx context.Context, r *connect.Request[pb.SpawnReque
 }
 
 // wish is what a spawn needs of a node, and the request as that node is to have it: with a name.
-func (s *everywhere) wish(ctx context.Context, r *pb.SpawnRequest) (w schedule.Wish, asked *pb.SpawnRequest, err error) {
+func (s *cells) wish(ctx context.Context, r *pb.SpawnRequest) (w schedule.Wish, asked *pb.SpawnRequest, err error) {
 	if err := refuseUnknown(r.ProtoReflect()); err != nil {
 		return w, nil, err
 	}

@@ -99,7 +99,7 @@ func (p *push) answered(ctx context.Context, err error) error {
 	if told == nil {
 		return err
 	}
-	return fromPeer(ctx, p.of.to, told)
+	return fault.Answered(fromPeer(ctx, p.of.to, told))
 }
 
 // finish waits until the target has the file that has been written, and sends again what it has not.
@@ -128,7 +128,7 @@ func (p *push) wait(ctx context.Context, info checkpoint.Info) error {
 	p.stream = nil
 	switch {
 	case err != nil:
-		return fromPeer(ctx, p.of.to, err)
+		return fault.Answered(fromPeer(ctx, p.of.to, err))
 	case answer.Msg.GetCheckpoint() != info.ID:
 		return cell.Errorf(cell.Invalid, "node %s has checkpoint %.16s, and not %.16s", p.of.to, answer.Msg.GetCheckpoint(), info.ID)
 	}
@@ -139,7 +139,7 @@ func (p *push) wait(ctx context.Context, info checkpoint.Info) error {
 func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
 	there, err := p.of.target().transfers.Pushed(ctx, toPeer(ctx, &pb.PushedRequest{Transfer: p.transfer}))
 	if err != nil {
-		return fromPeer(ctx, p.of.to, err)
+		return fault.Answered(fromPeer(ctx, p.of.to, err))
 	}
 	offset := there.Msg.GetOffset()
 	file, _, err := p.of.cells.checkpoints.Archive.OpenAt(info.ID, offset)

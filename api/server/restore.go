@@ -83,7 +83,11 @@ func (s *cells) spawnedWith(id string, e checkpoint.Expect) (*pb.SpawnRequest, e
 
 // recorded is what of a request says how a cell is spawned, and is nobody else's.
 func recorded(r *pb.SpawnRequest) *pb.SpawnRequest {
-	return &pb.SpawnRequest{Policy: r.GetPolicy(), Document: r.GetDocument(), AllowedImports: r.GetAllowedImports(), Backend: r.GetBackend(), Limits: r.GetLimits(),
+	place := r.GetPlacement()
+	if place != nil { // where it first was is not where it has to be
+		place = &pb.Placement{Labels: place.GetLabels(), Layers: place.GetLayers(), Strategy: place.GetStrategy()}
+	}
+	return &pb.SpawnRequest{Placement: place, Policy: r.GetPolicy(), Document: r.GetDocument(), AllowedImports: r.GetAllowedImports(), Backend: r.GetBackend(), Limits: r.GetLimits(),
 		Restart: r.GetRestart(), Topics: r.GetTopics(), Checkpoint: r.GetCheckpoint()}
 }
 

@@ -161,7 +161,7 @@ func (s *Server) handler(c Config) http.Handler {
 	}
 	mux.Handle(api.NewCellServiceHandler(c.everywhere(own), options(maxCellMessage)))
 	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub(), peers: newPeers(c.Fabric)}, options(smallMessage)))
-	mux.Handle(api.NewClusterServiceHandler(s.clusters(c), options(smallMessage)))
+	mux.Handle(api.NewClusterServiceHandler(s.clusters(c, own), options(smallMessage)))
 	s.handleStandard(mux, options(smallMessage))
 	pages := maps.Clone(c.Extra)
 	if pages == nil {
@@ -190,8 +190,11 @@ func (s *Server) cells(c Config, j *judge) *cells {
 }
 
 // clusters are what the configuration has of one.
-func (s *Server) clusters(c Config) *clusters {
-	out := &clusters{logger: c.Logger, peers: newPeers(c.Fabric), drainer: drainer{s.book, s.actors, c.Drain}}
+func (s *Server) clusters(c Config, own *cells) *clusters {
+	out := &clusters{logger: c.Logger, peers: newPeers(c.Fabric), drainer: drainer{book: s.book, actors: s.actors, begin: c.Drain, cells: own}}
+	if s.transfers != nil {
+		out.turnAway = s.transfers.turnAway
+	}
 	if c.Cluster != nil {
 		out.of = c.Cluster
 	}
