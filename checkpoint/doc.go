@@ -18,13 +18,17 @@
 // (HPKE with X25519 and ML-KEM-768); salt is the header's, so that no two files have the same
 // key; cell and epoch are part of it. Inside is one zstd or S2 stream, or the state as it is.
 //
+// To another node a checkpoint goes as it is, while it is sealed ([Archive.SealMirrored]) and with its key
+// ([Ring.Share], [Ring.Adopt]). There an [Arrival] verifies it as it comes, and goes on where a stream broke
+// off. What others count on is held and pinned ([Archive.Hold], [Archive.Pin]).
+//
 // Compatibility: a format has a number, and each release reads all that earlier ones wrote
 // from PYISOCK2 on; testdata has a file of each. A state can be restored where Python has the same
 // ABI as the header's, see [Header.Python].
 //
-// Goroutines: none that outlive a call. A Writer and a Reader are for one goroutine; a Ring and a
-// Store for any.
+// Goroutines: none that outlive a call. A Writer, a Reader and a Sealing are for one goroutine; a Ring, a
+// Store, an Archive and an Arrival for any.
 //
 // Errors: [ErrFormat], [ErrKey], [ErrDamaged], [ErrTruncated], [ErrTooLarge], [ErrMismatch],
-// [ErrNotFound] and [ErrFull], with what was wrong in the text.
+// [ErrNotFound], [ErrFull], [ErrOffset] and [ErrPinned], with what was wrong in the text.
 package checkpoint
