@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +64,8 @@ type Journey struct {
 	Seed uint64
 	// Ballast is how many bytes the state has beside what it counts; they do not compress.
 	Ballast int
+	// Ear is the node where what the cell posts is heard; nil: any that runs.
+	Ear *Node
 
 	round    int64
 	requests atomic.Int64
@@ -269,7 +270,11 @@ func (j *Journey) beat(ctx context.Context, chance *rand.Rand) bool {
 // hear receives what the cell posts, by way of one node as long as that works.
 func (j *Journey) hear(ctx context.Context, chance *rand.Rand, t *Transcript) {
 	for ctx.Err() == nil {
-		stream, err := j.running(chance).Client.Cells.Stream(ctx, connect.NewRequest(&pb.StreamRequest{Name: j.Cell}))
+		at := j.Ear
+		if at == nil {
+			at = j.running(chance)
+		}
+		stream, err := at.Client.Cells.Stream(ctx, connect.NewRequest(&pb.StreamRequest{Name: j.Cell}))
 		if err == nil {
 			for stream.Receive() {
 				var said [3]int64
@@ -277,10 +282,11 @@ func (j *Journey) hear(ctx context.Context, chance *rand.Rand, t *Transcript) {
 					t.posted(Added{Number: said[1], Token: said[2]})
 				}
 			}
-			if err = stream.Err(); err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "canceled") {
+			err = stream.Err()
+			_ = stream.Close()
+			if err != nil && ctx.Err() == nil && !gone(err) {
 				j.Fabric.options.Logf("the stream of %s broke: %v", j.Cell, err)
 			}
-			_ = stream.Close()
 		}
 		_ = pause(ctx)
 	}

@@ -52,13 +52,13 @@ func TestMigration(t *testing.T) {
 // again spawns a cell in place of the one that is lost.
 func again(ctx context.Context, t *testing.T, j *fabrictest.Journey) {
 	t.Helper()
-	var err error
+	var err, closing error
 	if !fabrictest.Until(ctx, func() bool {
 		if err = j.Begin(ctx, "n1"); err != nil { // it may be suspended
-			_, _ = j.Fabric.Nodes[0].Bearer.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: j.Cell}))
+			_, closing = j.Fabric.Nodes[0].Bearer.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: j.Cell}))
 		}
 		return err == nil
 	}) {
-		t.Fatal(err)
+		t.Fatalf("%v, and to close it: %v", err, closing)
 	}
 }

@@ -36,6 +36,9 @@ var rows = []row{
 	{"guest.far", "us", 0.5, 350, false, guestFar},
 	{"guest.batch", "msg/s", 0.5, 30000, true, guestBatch},
 	{"guest.flood", "msg/s", 0.5, 0, true, guestFlood},
+	{"migrate.1m", "ms", 0.5, 60, false, func(ctx context.Context, f *fabrictest.Fabric) ([]float64, error) { return migrate(ctx, f, 1<<20, 30) }},
+	{"migrate.100m", "ms", 0.5, 1000, false, func(ctx context.Context, f *fabrictest.Fabric) ([]float64, error) { return migrate(ctx, f, 100<<20, 5) }},
+	{"drain.200", "s", 1, 10, false, drain},
 	{"leader.failover", "s", 1, 1.5, false, failover},
 	{"death.noticed", "s", 1, 3, false, death},
 }
