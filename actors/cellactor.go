@@ -21,18 +21,19 @@ type cellActor struct {
 	gate   *gate
 	self   *actor.PID
 
-	state  state
-	epoch  uint64
-	since  uint64       // the first epoch that means what runs now
-	now    *incarnation // the last; nil before the first
-	moving *moving      // while it may come to be elsewhere; nil otherwise
-	why    string       // it ended, or is quarantined
-	err    error        // that it ended with
-	wanted bool         // its end is: it is not started again
-	barred string       // why it was quarantined by request, and so is not started again; or ""
-	ends   []time.Time
-	timer  *time.Timer
-	until  time.Time // the place of one that moved is kept so long at the most
+	state   state
+	epoch   uint64
+	since   uint64       // the first epoch that means what runs now
+	now     *incarnation // the last; nil before the first
+	moving  *moving      // while it may come to be elsewhere; nil otherwise
+	pending []*request   // what came before the cell did, that comes from elsewhere
+	why     string       // it ended, or is quarantined
+	err     error        // that it ended with
+	wanted  bool         // its end is: it is not started again
+	barred  string       // why it was quarantined by request, and so is not started again; or ""
+	ends    []time.Time
+	timer   *time.Timer
+	until   time.Time // the place of one that moved is kept so long at the most
 
 	seen  seen        // safe for all
 	lanes [lines]lane // safe for all
@@ -124,6 +125,10 @@ func (a *cellActor) is(s state, epoch uint64) bool { return a.state == s && a.ep
 // accept begins what is asked, or answers why not.
 func (a *cellActor) accept(r *request) {
 	r.taken.Store(true)
+	if a.arriving(r.env.Body) {
+		a.pending = append(a.pending, r) // in order, before what comes later
+		return
+	}
 	line := r.env.Body.line()
 	known := line < lines && r.env.ID != (ID{}) && (!r.env.news || a.arrived())
 	if known && a.seen.repeats(r, time.Now()) { // also when it could not be begun now

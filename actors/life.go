@@ -62,6 +62,11 @@ func (a *cellActor) begin(m *begun) {
 	}
 	a.state, a.why, a.err = running, "", nil
 	a.system.happened(Started, a, "")
+	pending := a.pending
+	a.pending = nil
+	for _, r := range pending {
+		a.accept(r)
+	}
 }
 
 // over is told of the end of an incarnation. While it may have gone on elsewhere, nothing comes of it.
@@ -157,6 +162,7 @@ func (a *cellActor) stop() {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
+	a.comesNot()
 	switch a.state {
 	case running, restarting, quarantined: // it left before its end was told
 		a.state = ended

@@ -184,6 +184,7 @@ func (a *cellActor) decide(r *request, i *incarnation, m *moving, to Moved, err 
 	epoch := max(to.Epoch, i.epoch.Load())
 	if to.Epoch = epoch; to.Via != nil {
 		a.moved.Store(&to)
+		a.idle.Store(true)
 	} else {
 		i.epoch.Store(epoch)
 	}
@@ -202,7 +203,6 @@ func (a *cellActor) settle(m *settled) {
 		a.ended(a.now.cell.Err())
 	case m.to.Via != nil:
 		a.state, a.why, a.err = away, m.to.Node, nil
-		a.idle.Store(true)
 		a.system.topics.remove(a.at, "")
 		c := a.now.cell
 		a.system.working.Go(func() { a.close(c) })
@@ -277,7 +277,7 @@ func (a *cellActor) forward(r *request, to *Moved) (reply Reply, begun bool) {
 	switch {
 	case r.here:
 		return Reply{Epoch: to.Epoch}, true
-	case !follows(env.Body):
+	case to.Via == nil || !follows(env.Body):
 		return Reply{Epoch: to.Epoch, Err: Elsewhere(a.at, to.Node)}, false
 	}
 	if env.Body.line() < lines { // nothing is lost on the way, nor done twice
@@ -335,6 +335,26 @@ func (s *System) seek(ctx context.Context, env Envelope, not *actor.PID, reply R
 
 // newsTwice is for how long a cell that has come may hear what is published on both nodes.
 const newsTwice = time.Minute
+
+// arriving says that what is asked waits for a cell that comes from elsewhere.
+func (a *cellActor) arriving(b Body) bool {
+	switch b.(type) {
+	case Kill, Close:
+		return false
+	}
+	return a.plan.Carried != nil && a.now == nil
+}
+
+// comesNot is for the end of an actor: a cell that it waited for is elsewhere, as are those who asked.
+func (a *cellActor) comesNot() {
+	if a.plan.Carried == nil || a.now != nil {
+		return
+	}
+	a.moved.Store(&Moved{})
+	for _, r := range a.pending {
+		r.fail(0, Elsewhere(a.at, ""))
+	}
+}
 
 // arrived says that it has come from elsewhere just now.
 func (a *cellActor) arrived() bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -16,10 +17,10 @@ import (
 type pair struct {
 	a, b *System
 	told events // of a
+	rest events // of b
 
 	mu    sync.Mutex
 	owner map[Address]*System
-	lags  int // so often a way leads to a node that the cell has left
 }
 
 // joined is the directory of one of them.
@@ -27,13 +28,14 @@ type joined struct {
 	Local
 	in   *pair
 	self **System
+	lags atomic.Bool // it does not know yet what was agreed
 }
 
 func (d *joined) Lookup(a Address) (Entry, bool) {
 	d.in.mu.Lock()
 	to := d.in.owner[a]
 	d.in.mu.Unlock()
-	if to != nil && to != *d.self {
+	if to != nil && to != *d.self && !d.lags.Load() {
 		return Entry{Via: way{to}}, true
 	}
 	return d.Local.Lookup(a)
@@ -50,7 +52,7 @@ func newPair(tb testing.TB, o Options) *pair {
 	o.Directory = &joined{in: p, self: &p.a}
 	p.a, p.told = newSystem(tb, o)
 	o.Directory = &joined{in: p, self: &p.b}
-	p.b, _ = newSystem(tb, o)
+	p.b, p.rest = newSystem(tb, o)
 	return p
 }
 
@@ -84,7 +86,10 @@ func (p *pair) hand(ctx context.Context, tb testing.TB, to *System, plan Plan, c
 	if err := plan.Carried.UnmarshalBinary(data); err != nil {
 		return Moved{}, err
 	}
-	plan.Next = func(_ context.Context, last uint64) (uint64, error) { return max(last, m.Epoch) + 1, nil }
+	plan.Next = func(_ context.Context, last uint64) (uint64, error) {
+		p.own(worker, to)
+		return max(last, m.Epoch) + 1, nil
+	}
 	start := plan.Start
 	plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
 		next, err := start(ctx, epoch)
@@ -94,7 +99,6 @@ func (p *pair) hand(ctx context.Context, tb testing.TB, to *System, plan Plan, c
 		}
 		return next, err
 	}
-	p.own(worker, to)
 	if err := to.Spawn(ctx, worker, plan); err != nil {
 		tb.Errorf("spawn it there: %v", err)
 		return Moved{}, err
@@ -351,5 +355,51 @@ func TestMoveCredit(t *testing.T) {
 		if r := wait(); r.Err != nil {
 			t.Error(r.Err)
 		}
+	}
+}
+
+// TestMoveArrives: what comes before the cell does waits for it, in order; where it does not come, it is
+// to be asked elsewhere.
+func TestMoveArrives(t *testing.T) {
+	for name, comes := range map[string]bool{"comes": true, "does not": false} {
+		t.Run(name, func(t *testing.T) {
+			var cells started
+			plan := cells.plan()
+			plan.Carried = &Carried{Since: 1}
+			plan.Next = func(context.Context, uint64) (uint64, error) { return 2, nil }
+			var s *System
+			var waits []func() Reply
+			start := plan.Start
+			plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
+				for i := range 20 {
+					env := exec(worker, fmt.Sprint(i))
+					env.Epoch = 1
+					waits = append(waits, s.Begin(soon(t), env))
+				}
+				waits = append(waits, s.Begin(soon(t), Envelope{To: worker, Body: Inspect{}}))
+				if !comes {
+					return nil, errNoRoom
+				}
+				return start(ctx, epoch)
+			}
+			s, told := newSystem(t, Options{})
+			if err := s.Spawn(soon(t), worker, plan); (err == nil) != comes {
+				t.Fatal(err)
+			}
+			for i, wait := range waits {
+				if r := wait(); comes && (r.Err != nil || r.Epoch != 2) || !comes && !errors.Is(r.Err, ErrMoved) {
+					t.Errorf("%d: %+v", i, r)
+				}
+			}
+			if !comes {
+				if len(told) != 0 || len(s.List("")) != 0 {
+					t.Errorf("told %+v; there are %v", <-told, s.List(""))
+				}
+				return
+			}
+			if got := cells.last().did(); !slices.Equal(got, numbers("", 20)) {
+				t.Errorf("ran %v", got)
+			}
+		})
 	}
 }

@@ -25,7 +25,10 @@ type Plan struct {
 	Credit  Credit
 	// Topics that the cell hears from its start on.
 	Topics []string
-	// Carried is what a cell that comes from elsewhere begins with; nil: one that is new.
+	// Carried is what a cell that comes from elsewhere begins with; nil: one that is new. It has its
+	// place here before Next is asked, which may have it agreed that the cell is here: what it is asked
+	// from then on waits until it runs. Where Start fails, it gives the cell to another node before it
+	// returns: what waits is then ErrMoved.
 	Carried *Carried
 }
 

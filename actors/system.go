@@ -135,6 +135,10 @@ func validAddress(a Address) error {
 	return cell.ValidName("cell", a.Name)
 }
 
+// claims is how often a name is claimed: who has it and has ended may be made to leave, or leave just
+// then.
+const claims = 3
+
 // place makes an actor and gives it the name. When it could, it has added to working.
 func (s *System) place(a Address, p Plan) (*cellActor, error) {
 	c := &cellActor{system: s, at: a, plan: p, gate: newGate(p.Credit), born: time.Now(), gone: make(chan struct{})}
@@ -152,13 +156,16 @@ func (s *System) place(a Address, p Plan) (*cellActor, error) {
 	s.mu.Unlock()
 	own := Entry{PID: c.self, gate: c.gate, gone: c.gone, idle: &c.idle, moved: &c.moved}
 	c.named.Store(true)
-	if s.directory.Claim(a, own) {
-		return c, nil
-	}
-	if gone := s.Forget(a); gone != nil {
-		<-gone
+	for range claims {
 		if s.directory.Claim(a, own) {
 			return c, nil
+		}
+		gone := s.Forget(a)
+		if gone == nil {
+			gone = s.forgetMoved(a)
+		}
+		if gone != nil {
+			<-gone
 		}
 	}
 	c.named.Store(false)
@@ -166,6 +173,19 @@ func (s *System) place(a Address, p Plan) (*cellActor, error) {
 	s.root.Stop(c.self)
 	<-c.gone
 	return nil, cell.Errorf(cell.Invalid, "there is a cell %s already; close it, or use another name", a)
+}
+
+// forgetMoved is Forget of the place of a cell that is elsewhere, and may come back.
+func (s *System) forgetMoved(a Address) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.all {
+		if c.at == a && c.named.Load() && c.moved.Load() != nil {
+			s.root.Stop(c.self)
+			return c.gone
+		}
+	}
+	return nil
 }
 
 // Forget has a cell that has ended give its name back before Linger is over, and what was not
