@@ -182,3 +182,37 @@ func TestArchiveImport(t *testing.T) {
 		})
 	}
 }
+
+// What a cell waits for: a state of 100 MiB is sealed until it is on the disk, and opened to its end.
+func BenchmarkArchive(b *testing.B) {
+	a, err := OpenArchive(b.TempDir(), newRing(b), Bounds{})
+	must(b, err)
+	content := state(100 << 20)
+	for _, compression := range []string{Zstd, S2} {
+		h := header()
+		h.Compression = compression
+		var i Info
+		b.Run("seal."+compression, func(b *testing.B) {
+			b.SetBytes(int64(len(content)))
+			for b.Loop() {
+				s, err := a.Seal(h, nil, nil)
+				must(b, err)
+				for at := 0; at < len(content); at += 256 << 10 { // as a guest gives it
+					_, err = s.Write(content[at : at+256<<10])
+					must(b, err)
+				}
+				i, err = s.Keep()
+				must(b, err)
+			}
+		})
+		b.Run("open."+compression, func(b *testing.B) {
+			b.SetBytes(int64(len(content)))
+			for b.Loop() {
+				o, err := a.Open(i.ID, Expect{})
+				must(b, err)
+				_, err = io.Copy(io.Discard, struct{ io.Reader }{o})
+				must(b, errors.Join(err, o.Close()))
+			}
+		})
+	}
+}
