@@ -2,45 +2,11 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { textOf } from '../api/errors.ts'
 import type { CellReport, MigrateResponse } from '../api/types.ts'
-import { bytes, duration, seconds } from '../format.ts'
 import { usePolled } from '../live.ts'
+import { percentOf, wordsOf, type Progress } from '../moves.ts'
 import { call, stream } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
 import { Dialog } from '../ui/dialog.tsx'
-
-// Steps of a move in their order, in words of people, and how much of it is done when each begins.
-const steps: Record<string, { words: string; from: number; to: number }> = {
-  prepare: { words: 'The target is asked', from: 0, to: 10 },
-  freeze: { words: 'Its state is taken', from: 10, to: 20 },
-  copy: { words: 'Its state is copied', from: 20, to: 80 },
-  activate: { words: 'The target takes it over', from: 80, to: 90 },
-  collect: { words: 'What has waited goes after it', from: 90, to: 100 },
-  done: { words: 'It has moved', from: 100, to: 100 },
-  abort: { words: 'It stays', from: 0, to: 0 },
-}
-
-interface Progress {
-  phase?: string
-  copied?: string
-  size?: string
-  paused?: string
-}
-
-// percentOf a move is done: while its state is copied by that, else by the step.
-export function percentOf({ phase, copied, size }: Progress): number {
-  const step = steps[phase ?? ''] ?? { from: 0, to: 0 }
-  const whole = Number(size ?? 0)
-  if (phase !== 'copy' || !(whole > 0)) return step.from
-  return step.from + (step.to - step.from) * Math.min(1, Number(copied ?? 0) / whole)
-}
-
-// wordsOf a move: what is being done, how much of the state is copied, and how long the cell has paused.
-export function wordsOf({ phase, copied, size, paused }: Progress): string {
-  const said = [steps[phase ?? '']?.words ?? phase ?? '']
-  if (Number(size ?? 0) > 0) said.push(`${bytes(copied)} of ${bytes(size)}`)
-  if (seconds(paused) > 0) said.push(`paused ${duration(seconds(paused))}`)
-  return said.join(', ')
-}
 
 // MoveBar is how far a move is, for eyes and for ears.
 function MoveBar({ of, label }: { of: Progress; label: string }) {
