@@ -25,12 +25,27 @@ func (a *Archive) Hold(id string) (release func(), err error) {
 	if _, there := a.all[id]; !there || a.uses[id].removing > 0 {
 		return nil, fmt.Errorf("%w: %.80q", ErrNotFound, id)
 	}
+	return a.hold(id), nil
+}
+
+// arrive is Hold for a file that is about to be kept; the same may be here before.
+func (a *Archive) arrive(id string) (release func(), err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.uses[id].removing > 0 {
+		return nil, fmt.Errorf("%w: the same is just being removed: try again: %s", ErrNotFound, id)
+	}
+	return a.hold(id), nil
+}
+
+// hold is called with a.mu held.
+func (a *Archive) hold(id string) (release func()) {
 	a.using(id, use{holding: 1})
 	return sync.OnceFunc(func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.using(id, use{holding: -1})
-	}), nil
+	})
 }
 
 // using is called with a.mu held.

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,32 @@ func TestHold(t *testing.T) {
 	if _, err := a.Hold(i.ID); !errors.Is(err, ErrNotFound) || len(a.uses) > 0 {
 		t.Errorf("removed: %v, in use %v", err, a.uses)
 	}
+}
+
+// What is being removed cannot be kept again at that moment: it would be known, and not there.
+func TestKeptWhileItIsRemoved(t *testing.T) {
+	a, _ := newArchive(t, Bounds{})
+	i := mustKeep(t, a, "shop", "worker", 0)
+	var file bytes.Buffer
+	must(t, a.Export(i.ID, nil, &file))
+	again := func() error {
+		_, err := a.Import(bytes.NewReader(file.Bytes()), nil, func(Header) error { return nil })
+		return err
+	}
+	done, err := a.letGo(i)
+	must(t, err)
+	if err := again(); !errors.Is(err, ErrNotFound) {
+		t.Errorf("while it goes: %v", err)
+	}
+	done()
+	must(t, again())
+	if a.of["shop"] != (share{i.Size, 1}) {
+		t.Errorf("counted are %+v", a.of)
+	}
+	must(t, a.Remove(i.ID))
+	must(t, again())
+	must(t, a.Remove(i.ID))
+	nothingLeft(t, a)
 }
 
 // Whoever holds a checkpoint, and has it pinned before he releases it, has it for good, whenever others

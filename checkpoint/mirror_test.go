@@ -111,8 +111,11 @@ func TestMirrorThatIsNone(t *testing.T) {
 		t.Error("without a mirror it is mirrored")
 	}
 	must(t, s.Discard())
-	if _, err := s.Keep(); err == nil {
-		t.Error("what was discarded is kept")
+	if _, err := s.Keep(); err == nil || s.Discard() == nil {
+		t.Error("what was discarded is kept, or discarded again")
+	}
+	if s := source.of["shop"]; s.count != 2 {
+		t.Errorf("counted are %+v", s)
 	}
 }
 

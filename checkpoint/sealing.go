@@ -13,6 +13,7 @@ type Sealing struct {
 	tee   *tee // nil: there is no mirror
 	ended bool
 	err   error // how it ended
+	over  bool  // it was kept or discarded
 }
 
 // counted is a draft whose bytes are a tenant's from the first on.
@@ -146,14 +147,25 @@ func (s *Sealing) End() error {
 
 // Keep puts the checkpoint on the disk. When it fails nothing is left of it.
 func (s *Sealing) Keep() (Info, error) {
-	if err := s.End(); err != nil {
-		return Info{}, errors.Join(err, s.draft.discard())
+	if s.over {
+		return Info{}, errOver
 	}
+	if err := s.End(); err != nil {
+		return Info{}, errors.Join(err, s.Discard())
+	}
+	s.over = true
 	return s.draft.keep()
 }
 
+// errOver: a sealing was kept or discarded before.
+var errOver = errors.New("checkpoint: it was kept or discarded already")
+
 // Discard gives it up.
 func (s *Sealing) Discard() error {
+	if s.over {
+		return errOver
+	}
+	s.over = true
 	_ = s.End() // zstd's goroutines end
 	return s.draft.discard()
 }
@@ -164,17 +176,23 @@ func (c *counted) discard() error {
 }
 
 func (c *counted) keep() (Info, error) {
+	done, err := c.of.arrive(c.id())
+	if err != nil {
+		return Info{}, errors.Join(err, c.discard())
+	}
 	i, err := c.Keep()
 	if err != nil {
+		done()
 		c.of.giveBack(c.tenant, c.bytes)
 		return Info{}, err
 	}
 	c.of.mu.Lock()
-	if _, same := c.of.all[i.ID]; same { // it was imported before
+	if _, same := c.of.all[i.ID]; same { // it was here before
 		c.of.count(c.tenant, -c.bytes, -1)
 	}
 	c.of.all[i.ID] = i
 	c.of.mu.Unlock()
+	done()
 	_ = c.of.prune(c.of.List(i.Header.Tenant, i.Header.Cell)) // it is kept; the next draft tells what cannot be removed
 	return i, nil
 }

@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
-// maxAdopted bounds how many keys of other rings a ring has of one tenant.
-const maxAdopted = 64
+// maxAdopted bounds how many keys of other rings a ring has of one tenant, and maxAdoptedAll of all.
+const (
+	maxAdopted    = 64
+	maxAdoptedAll = 4096
+)
 
 // adoptedAge is how long an adopted key is kept that no file needs: its file may be on its way.
 const adoptedAge = time.Hour
@@ -70,26 +73,29 @@ func (r *Ring) Share(tenant, keyID string) (SharedKey, error) {
 
 // Adopt takes in a key of another ring: it opens what was sealed with it, and seals nothing here. To
 // adopt a key that is here does nothing. ErrKey says that it is none, or that another has its id;
-// ErrFull, that the tenant has 64 of them that are in use.
+// ErrFull, that the tenant has 64 of them, or all tenants 4096.
 func (r *Ring) Adopt(k SharedKey) error {
 	if err := k.valid(); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	adopted := 0
+	adopted, all := 0, 0
 	for _, w := range r.held.Tenants {
 		if w.ID == k.ID {
 			r.asked[k.ID] = time.Now()
 			return r.same(w, k)
 		}
+		if w.Adopted {
+			all++
+		}
 		if w.Adopted && w.Tenant == k.Tenant {
 			adopted++
 		}
 	}
-	if adopted >= maxAdopted {
-		return fmt.Errorf("%w: the key ring %s has %d keys of other nodes for tenant %s, which is the most: remove checkpoints that came from elsewhere",
-			ErrFull, r.path, adopted, k.Tenant)
+	if adopted >= maxAdopted || all >= maxAdoptedAll {
+		return fmt.Errorf("%w: the key ring %s has %d keys of other nodes, %d for tenant %s; %d and %d are the most: remove checkpoints that came from elsewhere",
+			ErrFull, r.path, all, adopted, k.Tenant, maxAdoptedAll, maxAdopted)
 	}
 	_, err := r.put(wrapped{ID: k.ID, Tenant: k.Tenant, Created: time.Now().UTC(), Adopted: true}, k.Key)
 	return err

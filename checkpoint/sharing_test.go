@@ -153,3 +153,21 @@ func TestAdoptedKeysStayAdopted(t *testing.T) {
 		t.Errorf("it seals: %v", err)
 	}
 }
+
+// The key that came with a copy stays as long as the copy, and goes after it.
+func TestAdoptedKeysGoWithTheirFiles(t *testing.T) {
+	source, target := pair(t, Bounds{})
+	i, err := send(incoming(t, target, "m"), file(t, source, 3000), 1000)
+	must(t, err)
+	later := time.Now().Add(2 * adoptedAge)
+	target.now = func() time.Time { return later }
+	must(t, target.Prune())
+	o, err := target.Open(i.ID, Expect{})
+	must(t, err)
+	must(t, o.Close())
+	must(t, target.Remove(i.ID))
+	must(t, target.Prune())
+	if _, err := target.ring.Share("shop", i.Header.Key.ID); !errors.Is(err, ErrKey) {
+		t.Errorf("the key is still there: %v", err)
+	}
+}

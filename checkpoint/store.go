@@ -129,6 +129,9 @@ func (d *Draft) begin() error {
 	return nil
 }
 
+// id is what its name will be, if nothing more is written to it.
+func (d *Draft) id() string { return hex.EncodeToString(d.hash.Sum(nil)) }
+
 // Keep puts it on the disk and returns its name. When it fails nothing is left of it.
 func (d *Draft) Keep() (Info, error) {
 	err := d.err
@@ -142,7 +145,7 @@ func (d *Draft) Keep() (Info, error) {
 	if err != nil {
 		return Info{}, errors.Join(err, d.Discard())
 	}
-	i := Info{ID: hex.EncodeToString(d.hash.Sum(nil)), Size: d.size, Header: h}
+	i := Info{ID: d.id(), Size: d.size, Header: h}
 	path := d.store.path(i.ID)
 	_, err = os.Stat(path)
 	if err == nil { // the same is there
