@@ -131,6 +131,8 @@ func TestSettled(t *testing.T) {
 		"late":                      {is(cell.Timeout), unsent, first, true},
 		"late, sent before":         {is(cell.Timeout), unsent, again, false},
 		"another life, sent before": {is(cell.UnknownOutcome), unsent, again, true},
+		"moved":                     {actors.Reply{Err: actors.Elsewhere(at("x"), "b")}, answered, first, true},
+		"moved, sent again":         {actors.Reply{Err: actors.Elsewhere(at("x"), "b")}, answered, again, true},
 		"not valid":                 {is(cell.Invalid), unsent, first, true},
 	} {
 		t.Run(name, func(t *testing.T) {

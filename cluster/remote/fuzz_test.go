@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 	"time"
@@ -93,6 +94,7 @@ func FuzzEnvelope(f *testing.F) {
 func FuzzReply(f *testing.F) {
 	for _, r := range []*envelope.CellReply{
 		{Error: &envelope.Error{Kind: 99, Denial: []byte("{}")}},
+		{Error: &envelope.Error{Kind: 10, Moved: true}},
 		{Value: &envelope.Value{Type: 1, Data: []byte("x")}, Items: []*envelope.Item{{Error: &envelope.Error{Kind: 3}}, {}}},
 		{Report: []byte(`{"id":"x"}`), Reloaded: []byte(`{"layers":[]}`), Published: &envelope.Published{Refused: []*envelope.Refusal{{}}}},
 	} {
@@ -111,7 +113,7 @@ func FuzzReply(f *testing.F) {
 		if (r.Err == nil) && m.Error != nil {
 			t.Error("the error is lost")
 		}
-		if again := fromReply(toReply(nil, r)); (again.Err == nil) != (r.Err == nil) {
+		if again := fromReply(toReply(nil, r)); (again.Err == nil) != (r.Err == nil) || errors.Is(again.Err, actors.ErrMoved) != errors.Is(r.Err, actors.ErrMoved) {
 			t.Errorf("%v is then %v", r.Err, again.Err)
 		}
 		published(&m)
@@ -134,7 +136,7 @@ func envelopes() map[string]actors.Envelope {
 	}
 	all := map[string]actors.Envelope{}
 	for name, b := range bodies {
-		all[name] = actors.Envelope{ID: actors.NewID(), To: at("x"), Epoch: 3, Trace: "trace", Principal: "me", Body: b}
+		all[name] = actors.Envelope{ID: actors.NewID(), To: at("x"), Life: "life", Epoch: 3, Trace: "trace", Principal: "me", Body: b}
 	}
 	return all
 }

@@ -67,8 +67,9 @@ type node struct {
 	wire   *wire.Wire
 	in     *cluster
 
-	mu    sync.Mutex
-	cells map[string]*quick
+	mu     sync.Mutex
+	cells  map[string]*quick
+	places map[string]string // where cells are that are not where their names say
 }
 
 // byName is a directory that knows where cells are by their names.
@@ -79,6 +80,11 @@ type byName struct {
 
 func (d *byName) Lookup(a actors.Address) (actors.Entry, bool) {
 	e, there := d.Local.Lookup(a)
+	if on := d.node.place(a.Name); on != "" && on != d.node.name {
+		return actors.Entry{Via: d.node.remote.Via(on)}, true
+	} else if on != "" {
+		return e, there
+	}
 	if _, on, is := strings.Cut(a.Name, "-on-"); is && !there && on != d.node.name {
 		return actors.Entry{Via: d.node.remote.Via(on)}, true
 	}
@@ -86,7 +92,7 @@ func (d *byName) Lookup(a actors.Address) (actors.Entry, bool) {
 }
 
 func start(name string, in *cluster, log io.Writer) (*node, error) {
-	n := &node{name: name, in: in, cells: map[string]*quick{}}
+	n := &node{name: name, in: in, cells: map[string]*quick{}, places: map[string]string{}}
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	n.system = actors.New(actors.Options{Directory: &byName{node: n}, Logger: logger, Linger: time.Millisecond})
 	var err error
@@ -123,6 +129,12 @@ func (n *node) cell(name string) *quick {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.cells[name]
+}
+
+func (n *node) place(name string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.places[name]
 }
 
 func (n *node) close() error {
