@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -308,19 +309,19 @@ func TestArrivalOnAFullDisk(t *testing.T) {
 	}
 }
 
-// However a file is cut, and whatever it is: it is kept if and only if it is one that opens.
+// However a file is cut, and whatever it is: it is taken for one if and only if it is the one that was sealed.
 func FuzzArrival(f *testing.F) {
-	ring := newRing(f)
-	h := header()
-	h.Chunk, h.Compression = minChunk, None
-	whole := sealed(f, h, ring, state(3000))
+	text, err := os.ReadFile(filepath.Join("testdata", "v2.key"))
+	must(f, err)
+	keys, err := ParseIdentity(string(text))
+	must(f, err)
+	whole, err := os.ReadFile(filepath.Join("testdata", "v2.s2.ckpt")) // the same in each process
+	must(f, err)
 	f.Add(whole, 100)
 	f.Add(whole[:len(whole)-1], 3000)
 	f.Add([]byte(magic+"\x00\x00\x00\x02{}"), 1)
-	a, err := OpenArchive(f.TempDir(), ring, Bounds{})
-	must(f, err)
 	f.Fuzz(func(t *testing.T, b []byte, piece int) {
-		v := &verifier{keys: ring, may: Expect{Tenant: "shop"}.match}
+		v := &verifier{keys: keys, may: Expect{Tenant: "shop"}.match}
 		piece = max(1, piece%5000)
 		var err error
 		for at := 0; at < len(b) && err == nil; at += piece {
@@ -331,10 +332,6 @@ func FuzzArrival(f *testing.F) {
 		}
 		if want := bytes.Equal(b, whole); want != (err == nil) {
 			t.Errorf("%d bytes in pieces of %d: %v", len(b), piece, err)
-		}
-		if err == nil {
-			_, err = send(incoming(t, a, "m"), b, piece)
-			must(t, err)
 		}
 	})
 }
