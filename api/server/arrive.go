@@ -91,6 +91,7 @@ func (t *transfers) Activate(ctx context.Context, r *connect.Request[pb.Activate
 	a := v.entry.key.address()
 	release := t.fabric.Hand(a)
 	defer release()
+	v.entry.came = r.Msg.GetCheckpoint()
 	v.entry.kept.put(kept)
 	v.entry.restarts = r.Msg.GetRestarts()
 	err = t.arrive(ctx, v, r.Msg.GetCheckpoint(), carried, func(ctx context.Context) (uint64, error) { return t.activate(ctx, a, r.Msg.GetEpoch()) })

@@ -31,7 +31,8 @@ type entry struct {
 	touched   touched
 	said      *sayings
 	kept      kept
-	arriving  bool // it is to come from another node; guarded by the book's lock
+	came      string // the checkpoint by which it came from another node; "": it has not
+	arriving  bool   // it is to come from another node; guarded by the book's lock
 
 	spawned   chan struct{} // closed when the first incarnation runs, or could not be started
 	failed    error         // set before spawned is closed

@@ -284,7 +284,13 @@ func (m *move) collect(ctx context.Context) {
 	s, _ := m.at()
 	err := m.cells.fabric.DropCopy(ctx, m.entry.key.address(), s.epoch, m.state)
 	if err == nil {
+		err = m.cells.fabric.Refresh(ctx) // else it looks as if the cluster counted on it
+	}
+	if err == nil {
 		err = m.cells.checkpoints.Archive.Remove(m.state)
+	}
+	if came := m.entry.came; came != "" { // which is older
+		_ = m.cells.checkpoints.Archive.Remove(came)
 	}
 	if err != nil { // it is old some day
 		m.cells.logger.Info("the state of a cell that has moved stays here", slog.String("cell", m.entry.key.String()), slog.String("checkpoint", m.state), slog.Any("error", err))
