@@ -59,11 +59,13 @@ type Mover interface {
 	// so because the source is gone is no error.
 	Activate(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
 	// AbortMove ends a move that has not been decided. The place says how it was decided: the
-	// source's in the next epoch, or the target's, which is no error.
+	// source's in the next epoch, or the target's, which is no error. The source has the next epoch
+	// also of a move that has not begun: the word that it begins may be on its way.
 	AbortMove(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
 	// Yield gives a cell of this node, which cannot run it, to another that has its checkpoint and has
 	// not yielded it, or has it suspended. It is called before an actor of the cell ends, or that end
-	// gives the name up for all.
+	// gives the name up for all; while the cell is on its way here and in somebody's hand, that end
+	// yields it.
 	Yield(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
 	// Adopt makes this node, which has its checkpoint, the owner of a suspended cell.
 	Adopt(ctx context.Context, a actors.Address, epoch uint64) (Place, error)

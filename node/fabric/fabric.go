@@ -43,7 +43,7 @@ type Config struct {
 	Keep time.Duration
 	// Inherit is told of a cell that has become this node's without its asking, since its node is gone or has
 	// yielded it: it must not block. The place is this node's, with a checkpoint that is here. Whoever cannot
-	// run it calls Yield. nil: this node takes no such cells, and yields them.
+	// run it calls Yield; whoever can holds it by Hand until its actor is there. nil: this node takes no such cells, and yields them.
 	Inherit func(server.Place)
 	// Logger; nil: nobody is told.
 	Logger *slog.Logger
@@ -91,6 +91,7 @@ type Fabric struct {
 	giving  map[actors.Address]chan struct{}    // being given back; closed when it was
 	lost    map[actors.Address]suspendedSince   // records whose nodes are gone
 	hands   map[actors.Address]*hand            // left to those who move them
+	arrives map[actors.Address]bool             // came from elsewhere, and has no actor yet as far as is known
 	heard   chan struct{}                       // closed with the next news, if anybody waits for it
 }
 
@@ -111,7 +112,7 @@ func New(c Config) *Fabric {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]directory.Record{}, claims: map[actors.Address]int{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{},
-		hands: map[actors.Address]*hand{}}
+		hands: map[actors.Address]*hand{}, arrives: map[actors.Address]bool{}}
 	f.life, f.end = context.WithCancel(context.Background())
 	f.names.fabric = f
 	f.calls.open(f)

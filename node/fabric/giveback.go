@@ -30,12 +30,20 @@ func (f *Fabric) gone(a actors.Address) {
 		h.gone = true
 	}
 	delete(f.owned, a)
+	if f.arrives[a] { // it never ran here, and can elsewhere
+		delete(f.arrives, a)
+		f.giveBy(a, has, f.passOn)
+		return
+	}
 	f.give(a, has)
 }
 
 // give gives a record of this node back, in the background; whoever claims its name waits for that.
 // f.mu is held.
-func (f *Fabric) give(a actors.Address, has directory.Record) {
+func (f *Fabric) give(a actors.Address, has directory.Record) { f.giveBy(a, has, f.withdraw) }
+
+// giveBy is give by what has it agreed.
+func (f *Fabric) giveBy(a actors.Address, has directory.Record, agree func(context.Context, directory.Record) error) {
 	if f.closed || f.leaving {
 		return // the end of the session does
 	}
@@ -46,7 +54,7 @@ func (f *Fabric) give(a actors.Address, has directory.Record) {
 		if before != nil {
 			<-before
 		}
-		f.giveBack(has)
+		f.giveBack(has, agree)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.giving[a] == done {
@@ -56,10 +64,10 @@ func (f *Fabric) give(a actors.Address, has directory.Record) {
 }
 
 // giveBack tries until it is done, or the session is not this any more.
-func (f *Fabric) giveBack(has directory.Record) {
+func (f *Fabric) giveBack(has directory.Record, agree func(context.Context, directory.Record) error) {
 	for next := firstPause; ; next = min(2*next, lastPause) {
 		ctx, cancel := context.WithTimeout(f.life, 10*time.Second)
-		err := f.withdraw(ctx, has)
+		err := agree(ctx, has)
 		cancel()
 		if seat, _ := f.at().Lease().Seat(); err == nil || seat != has.Owner {
 			return
@@ -94,6 +102,15 @@ func (f *Fabric) withdraw(ctx context.Context, has directory.Record) error {
 		has.Epoch = max(r.Epoch, out.Record.Epoch)
 	}
 	return fmt.Errorf("cell %s goes on being moved", has.Cell)
+}
+
+// passOn has a record of this node's be another's, or suspended.
+func (f *Fabric) passOn(ctx context.Context, has directory.Record) error {
+	_, err := f.at().Group().Propose(ctx, directory.Command{Op: directory.Yield, Seat: has.Owner, Cell: has.Cell, Epoch: has.Epoch})
+	if errors.Is(err, directory.ErrNoCell) || errors.Is(err, directory.ErrStale) { // it is another's
+		return nil
+	}
+	return err
 }
 
 // given waits until a name that this node gives back is given back.

@@ -35,6 +35,7 @@ func (f *Fabric) letGo(a actors.Address, h *hand) {
 	last := h.holders == 0
 	if last {
 		delete(f.hands, a)
+		delete(f.arrives, a)
 	}
 	f.mu.Unlock()
 	if last {
@@ -78,6 +79,7 @@ func (f *Fabric) settled(a actors.Address, r directory.Record) (server.Place, er
 	case err != nil || r.Owner != seat: // it is elsewhere, or what is left of it ends with the session
 		if ours && has.Epoch < r.Epoch {
 			delete(f.owned, a)
+			delete(f.arrives, a)
 		}
 		return placeOf(r), nil
 	case ours && has.Epoch >= r.Epoch:
@@ -97,7 +99,7 @@ func (f *Fabric) inherit(a actors.Address, r directory.Record) {
 		return
 	}
 	f.forget(a) // an earlier cell of the name, which has ended
-	if !f.unheard(a, func() { f.owned[a] = r }) {
+	if !f.unheard(a, func() { f.owned[a], f.arrives[a] = r, true }) {
 		return
 	}
 	f.logger.Warn("a cell comes to this node: the one that had it is gone, or cannot run it", "cell", a.String(), "epoch", r.Epoch)

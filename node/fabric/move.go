@@ -54,8 +54,12 @@ func (f *Fabric) Activate(ctx context.Context, a actors.Address, epoch uint64) (
 
 // AbortMove implements server.Mover.
 func (f *Fabric) AbortMove(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
-	r, err := f.change(ctx, directory.Command{Op: directory.Abort, Cell: cellOf(a), Epoch: epoch},
-		func(r directory.Record) bool { return r.Epoch > epoch })
+	later := func(r directory.Record) bool { return r.Epoch > epoch }
+	r, err := f.change(ctx, directory.Command{Op: directory.Abort, Cell: cellOf(a), Epoch: epoch}, later)
+	if seat, valid := f.seat(); errors.Is(err, policystore.ErrConflict) && valid == nil && r.Owner == seat && r.Phase == directory.Active {
+		// That it is to begin may have been proposed, and be late.
+		r, err = f.change(ctx, directory.Command{Op: directory.Restart, Seat: seat, Cell: cellOf(a), Epoch: epoch}, later)
+	}
 	if err != nil {
 		return placeOf(r), err
 	}
@@ -93,7 +97,11 @@ func (f *Fabric) take(ctx context.Context, a actors.Address, epoch uint64, by di
 	if err != nil {
 		return placeOf(r), err
 	}
-	f.own(a, r)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if has, ours := f.owned[a]; !ours || has.Epoch < r.Epoch { // or it is heard of for the second time
+		f.owned[a], f.arrives[a] = r, true
+	}
 	return placeOf(r), nil
 }
 

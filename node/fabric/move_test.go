@@ -163,6 +163,23 @@ func TestAMoveIsAborted(t *testing.T) {
 	}
 }
 
+// The word that a move begins may come after the one that it is over.
+func TestAMoveThatBeginsLate(t *testing.T) {
+	m := newMove(t)
+	p, err := m.n1.AbortMove(soon(t), web, m.epoch)
+	must(t, err)
+	m.is(p, "n1", m.epoch+1)
+	session, _ := m.n1.Seat("n2")
+	if err := m.n1.BeginMove(soon(t), web, m.epoch, "m1", "n2", session); !errors.Is(err, policystore.ErrConflict) {
+		t.Errorf("it begins nevertheless: %v", err)
+	}
+	m.let()
+	m.lives(true)
+	if next, err := m.n1.Restart(soon(t), web, m.epoch+1); err != nil || next != m.epoch+2 {
+		t.Errorf("its next incarnation has epoch %d, %v", next, err)
+	}
+}
+
 // What a mover does not see to is done when it lets go, and not before.
 func TestWhatIsLeftToTheMoverIsDoneAfterIt(t *testing.T) {
 	m := newMove(t)
@@ -281,6 +298,30 @@ func TestACellThatItsTargetCannotRun(t *testing.T) {
 	})
 }
 
+// The end of an actor that was to have a cell from elsewhere, before it had, loses no cell.
+func TestACellThatDoesNotArrive(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	let := m.n2.Hand(web)
+	err := m.n2.system.Spawn(soon(t), web, actors.Plan{
+		Next: func(ctx context.Context, _ uint64) (uint64, error) {
+			p, err := m.n2.Activate(ctx, web, m.epoch)
+			return p.Epoch, err
+		},
+		Start: func(context.Context, uint64) (cell.Cell, error) { return nil, errors.New("no room") },
+	})
+	if err == nil {
+		t.Fatal("it is started")
+	}
+	p, err := m.n1.Decided(soon(t), web, m.epoch+1)
+	must(t, err)
+	m.is(p, "n1", m.epoch+2)
+	let()
+	m.let()
+	m.lives(true)
+}
+
 // A cell that ends in the middle of its move leaves no name behind.
 func TestACellThatEndsInItsMove(t *testing.T) {
 	for name, do := range map[string]func(*move){
@@ -348,7 +389,7 @@ func TestMovesThatCannotBe(t *testing.T) {
 		{"to a session that is over", func(ctx context.Context) error { return m.n1.BeginMove(ctx, web, m.epoch, "m", "n2", session+99) }, fault.ErrUnavailable},
 		{"of no cell", func(ctx context.Context) error { return m.n1.BeginMove(ctx, none, 1, "m", "n2", session) }, cell.CellGone},
 		{"frozen before it began", func(ctx context.Context) error { return m.n1.Freeze(ctx, web, m.epoch, "c", []string{"n1", "n2"}) }, policystore.ErrConflict},
-		{"given up before it began", func(ctx context.Context) error { _, err := m.n1.AbortMove(ctx, web, m.epoch); return err }, policystore.ErrConflict},
+		{"given up by the target before it began", func(ctx context.Context) error { _, err := m.n2.AbortMove(ctx, web, m.epoch); return err }, nil},
 		{"adopted alive", func(ctx context.Context) error { _, err := m.n1.Adopt(ctx, web, m.epoch); return err }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -47,6 +47,7 @@ func (f *Fabric) Lapsed(s directory.Seat) {
 	for a, has := range f.owned {
 		if has.Owner == s {
 			delete(f.owned, a)
+			delete(f.arrives, a)
 		}
 	}
 	f.mu.Unlock()
