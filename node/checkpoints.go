@@ -46,11 +46,14 @@ func (n *Node) openCheckpoints(context.Context) error {
 	if n.fabric != nil {
 		archive.Pin(n.countsOn)
 	}
-	n.checkpoints = &server.Checkpoints{Archive: archive, Default: document.Checkpoint{Every: n.config.CheckpointEvery, BeforeDrain: n.config.CheckpointDrain},
-		Python: func() string { abi, _ := n.abi.Load().(string); return abi }}
-	var ctx context.Context
-	ctx, n.pruning = context.WithCancel(context.Background())
-	n.serving.Go(func() { n.prune(ctx) })
+	n.checkpoints = &server.Checkpoints{Archive: archive,
+		Default: document.Checkpoint{Every: n.config.CheckpointEvery, BeforeDrain: n.config.CheckpointDrain, Replicas: n.config.CheckpointReplicas},
+		Python:  func() string { abi, _ := n.abi.Load().(string); return abi }}
+	if n.config.CheckpointAge > 0 {
+		var ctx context.Context
+		ctx, n.pruning = context.WithCancel(context.Background())
+		n.serving.Go(func() { n.prune(ctx) })
+	}
 	return nil
 }
 
@@ -111,6 +114,9 @@ func (c Config) checkpointBounds() checkpoint.Bounds {
 func (c Config) checkCheckpoints(found *problems) {
 	if c.CheckpointEvery != 0 && c.CheckpointEvery < MinCheckpointEvery {
 		found.add("checkpoint-every", c.CheckpointEvery.String()+" is too short", "write "+MinCheckpointEvery.String()+" or more")
+	}
+	if c.CheckpointReplicas < 0 || c.CheckpointReplicas > document.MaxReplicas {
+		found.add("checkpoint-replicas", fmt.Sprintf("%d is no number of nodes", c.CheckpointReplicas), fmt.Sprintf("write 0 to %d", document.MaxReplicas))
 	}
 	if c.CheckpointAge < 0 {
 		found.add("checkpoint-age", c.CheckpointAge.String()+" is negative", "write a time, as 168h")

@@ -104,9 +104,11 @@ type Config struct {
 
 	// CheckpointEvery is how often cells are checkpointed that say nothing about it, and neither do
 	// their policies: at least 1 s; default never. CheckpointDrain has such cells checkpointed when
-	// the node ends.
-	CheckpointEvery time.Duration `koanf:"checkpoint-every"`
-	CheckpointDrain bool          `koanf:"checkpoint-drain"`
+	// the node ends, and CheckpointReplicas other nodes have a copy of each: 0 to 5, default 0. It
+	// needs a cluster.
+	CheckpointEvery    time.Duration `koanf:"checkpoint-every"`
+	CheckpointDrain    bool          `koanf:"checkpoint-drain"`
+	CheckpointReplicas int           `koanf:"checkpoint-replicas"`
 	// CheckpointKeep is how many of each cell are kept, the newest; default 8, negative: all.
 	// CheckpointAge is when one is removed; default never.
 	CheckpointKeep int           `koanf:"checkpoint-keep"`

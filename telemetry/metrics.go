@@ -24,7 +24,7 @@ type Metrics struct {
 
 	spawns, operations, waits, reloads, requests, calls, checkpoints                  *prometheus.HistogramVec
 	kills, denials, hostStarts, hostEnds, items, bytes, carried, alerts, checkpointed *prometheus.CounterVec
-	migrations                                                                        *prometheus.CounterVec
+	migrations, replications                                                          *prometheus.CounterVec
 	paused                                                                            prometheus.Histogram
 	serving                                                                           prometheus.Gauge
 }
@@ -63,7 +63,7 @@ func NewMetrics(with ...Option) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(build, m.policies, m.guests, m.read, m.serving,
 		m.spawns, m.operations, m.waits, m.reloads, m.requests, m.calls, m.checkpoints, m.checkpointed,
-		m.kills, m.denials, m.hostStarts, m.hostEnds, m.items, m.bytes, m.carried, m.alerts, m.migrations, m.paused,
+		m.kills, m.denials, m.hostStarts, m.hostEnds, m.items, m.bytes, m.carried, m.alerts, m.migrations, m.replications, m.paused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

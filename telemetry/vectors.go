@@ -73,6 +73,7 @@ func (m *Metrics) makeVectors() {
 	m.bytes = counter("pyisolate_cell_items_bytes_total", "Bytes of items put into inboxes (in) and taken from outboxes (out).", "direction")
 	m.carried = counter("pyisolate_capability_bytes_total", "Bytes of what guests asked the broker for (in) and were answered (out).", "direction")
 	m.checkpoints = histogram("pyisolate_checkpoint_duration_seconds", "How long it took until a checkpoint was kept (save) or a cell had its state (restore), or not.", slow, "op", "outcome")
+	m.replications = counter("pyisolate_checkpoint_replications_total", "Checkpoints that other nodes were to have copies of: full, or short of some.", "outcome")
 	m.migrations = counter("pyisolate_migrations_total", "Moves of cells from this node to others, by what became of them.", "outcome")
 	m.paused = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pyisolate_migration_pause_seconds", Help: "How long cells that moved to other nodes stood still.", Buckets: slow})
 	m.checkpointed = counter("pyisolate_checkpoint_bytes_total", "Bytes of checkpoints that were kept (save) and restored (restore), sealed.", "op")

@@ -59,7 +59,9 @@ func (t *transfers) Push(_ context.Context, in *connect.ClientStream[pb.PushRequ
 		return nil, err
 	}
 	info, err := arrival.Finish(checkpoint.Expect{Tenant: tenant, Cell: b.GetCell().GetName()})
-	if err == nil {
+	if _, is := copyOf(b.GetTransfer()); err == nil && is {
+		err = t.keepCopy(info.ID)
+	} else if err == nil {
 		err = t.hold(b.GetTransfer(), info.ID)
 	}
 	if err != nil {
@@ -156,6 +158,7 @@ func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carri
 		close(e.spawned)
 	}()
 	e.from, e.last = id, id
+	t.ownCopy(id)
 	plan := actors.Plan{Life: e.id, Carried: carried, Topics: v.asked.GetTopics()}
 	if carried != nil {
 		plan.Topics = carried.Topics

@@ -23,6 +23,20 @@ const (
 
 // checkpointing is when a cell is checkpointed: as the client asks, or else the policy, or the node.
 func (s *cells) checkpointing(asked *pb.CheckpointPolicy, policy *document.Checkpoint) (document.Checkpoint, error) {
+	when, err := s.wantedOf(asked, policy)
+	switch {
+	case err != nil:
+		return document.Checkpoint{}, err
+	case when.Replicas > document.MaxReplicas:
+		return document.Checkpoint{}, cell.Errorf(cell.Invalid, "checkpoint.replicas is %d; %d is the most", when.Replicas, document.MaxReplicas)
+	case when.Replicas > 0 && s.fabric == nil:
+		return document.Checkpoint{}, cell.Errorf(cell.Invalid, "checkpoint.replicas is %d, and this node is by itself: only nodes of a cluster have copies of each other's checkpoints", when.Replicas)
+	}
+	return when, nil
+}
+
+// wantedOf is checkpointing, which need not be possible here.
+func (s *cells) wantedOf(asked *pb.CheckpointPolicy, policy *document.Checkpoint) (document.Checkpoint, error) {
 	switch {
 	case s.checkpoints == nil && asked != nil:
 		return document.Checkpoint{}, errNoCheckpoints
@@ -37,7 +51,7 @@ func (s *cells) checkpointing(asked *pb.CheckpointPolicy, policy *document.Check
 	if asked.GetEvery() != nil && (every < minEvery || every > maxEvery) {
 		return document.Checkpoint{}, cell.Errorf(cell.Invalid, "checkpoint.every is %s; %s to %s are possible", every, minEvery, maxEvery)
 	}
-	return document.Checkpoint{Every: every, Messages: asked.GetMessages(), BeforeDrain: asked.GetBeforeDrain()}, nil
+	return document.Checkpoint{Every: every, Messages: asked.GetMessages(), BeforeDrain: asked.GetBeforeDrain(), Replicas: int(asked.GetReplicas())}, nil
 }
 
 // touched counts what is done to a cell since its last checkpoint. The zero value has nothing done.
@@ -97,7 +111,7 @@ func (c *counting) Send(ctx context.Context, v cell.Value) error {
 // autosave checkpoints an incarnation when it is time, until it ends.
 func (s *cells) autosave(r *resident) {
 	when := r.saving
-	if when.Every == 0 && when.Messages == 0 {
+	if when.Every == 0 && when.Messages == 0 && when.Replicas == 0 {
 		return
 	}
 	var tick <-chan time.Time
@@ -106,12 +120,22 @@ func (s *cells) autosave(r *resident) {
 		defer t.Stop()
 		tick = t.C
 	}
+	var after <-chan time.Time
+	if when.Replicas > 0 {
+		t := time.NewTicker(lookedAfter)
+		defer t.Stop()
+		after = t.C
+		s.replicate(context.Background(), r) // what it came with
+	}
 	for {
 		why := "time"
 		select {
 		case <-tick:
 		case <-r.entry.touched.full:
 			why = "messages"
+		case <-after:
+			s.replicate(context.Background(), r)
+			continue
 		case <-r.cell.Done():
 			return
 		}
@@ -128,7 +152,11 @@ func (s *cells) autosave(r *resident) {
 func (s *cells) saveNow(r *resident, epoch uint64, why string, freeze bool, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	return r.ask(ctx, epoch, s.snapshot(r.entry, why, nil, freeze)).Err
+	err := r.ask(ctx, epoch, s.snapshot(r.entry, why, nil, freeze)).Err
+	if err == nil {
+		s.replicate(ctx, r)
+	}
+	return err
 }
 
 // saveAll checkpoints the cells that are to be before their node ends, and leaves them frozen. It

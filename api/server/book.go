@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/policystore"
 )
@@ -27,6 +28,8 @@ type cellKey struct{ tenant, name string }
 func (k cellKey) String() string { return k.tenant + "/" + k.name }
 
 func (k cellKey) address() actors.Address { return actors.Address{Tenant: k.tenant, Name: k.name} }
+
+func (k cellKey) ref() *pb.CellRef { return &pb.CellRef{Tenant: k.tenant, Name: k.name} }
 
 // book is what the node knows of its cells and their actors do not: bounds, and what belongs
 // to names. Methods may be called from any goroutine.

@@ -77,7 +77,13 @@ func (s *cells) Checkpoint(ctx context.Context, r *connect.Request[pb.Checkpoint
 	if err != nil { // it was removed since
 		return nil, worded(err)
 	}
-	return connect.NewResponse(&pb.CheckpointResponse{Checkpoint: s.checkpointTo(info)}), nil
+	out := s.checkpointTo(info)
+	if to == nil {
+		if nodes := s.replicate(ctx, found.incarnation()); len(nodes) > 0 {
+			out.Nodes = nodes
+		}
+	}
+	return connect.NewResponse(&pb.CheckpointResponse{Checkpoint: out}), nil
 }
 
 func recipientOf(text string) (*checkpoint.Recipient, error) {

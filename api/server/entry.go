@@ -22,17 +22,18 @@ const (
 
 // entry is a cell's name in use: what lasts from one incarnation to the next.
 type entry struct {
-	key       cellKey
-	id        string // of the cell, in all of its incarnations; no other cell of any node has it
-	terms     terms
-	spawnedBy actors.ID        // hash of the spawn's request_id; zero: none
-	asked     *pb.SpawnRequest // how it was spawned, for its checkpoints; set before the first incarnation
-	from      string           // the checkpoint that the first incarnation begins with; "": none
-	touched   touched
-	said      *sayings
-	kept      kept
-	came      string // the checkpoint by which it came from another node; "": it has not
-	arriving  bool   // it is to come from another node; guarded by the book's lock
+	key        cellKey
+	id         string // of the cell, in all of its incarnations; no other cell of any node has it
+	terms      terms
+	spawnedBy  actors.ID        // hash of the spawn's request_id; zero: none
+	asked      *pb.SpawnRequest // how it was spawned, for its checkpoints; set before the first incarnation
+	from       string           // the checkpoint that the first incarnation begins with; "": none
+	touched    touched
+	copying    chan struct{} // its checkpoint is being copied to other nodes: one at a time
+	saidCopies string        // what was told of that last; of who copies
+	said       *sayings
+	kept       kept
+	arriving   bool // it is to come from another node; guarded by the book's lock
 
 	spawned   chan struct{} // closed when the first incarnation runs, or could not be started
 	failed    error         // set before spawned is closed
@@ -63,7 +64,7 @@ type reachedDenial struct {
 
 func newEntry(k cellKey, t terms, spawnedBy actors.ID) *entry {
 	return &entry{key: k, id: newCellID(), terms: t, spawnedBy: spawnedBy, said: newSayings(), waiting: starting, started: time.Now(),
-		touched: touched{full: make(chan struct{}, 1)},
+		touched: touched{full: make(chan struct{}, 1)}, copying: make(chan struct{}, 1),
 		spawned: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{})}
 }
 

@@ -69,6 +69,9 @@ type Mover interface {
 	Yield(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
 	// Adopt makes this node, which has its checkpoint, the owner of a suspended cell.
 	Adopt(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
+	// Save says of a cell of this node that its state is on the disks of nodes, this one among them: one of
+	// them is its owner when this one is gone. Of others than these it is not from then on.
+	Save(ctx context.Context, a actors.Address, epoch uint64, checkpoint string, nodes []string) error
 	// DropCopy says that this node does not count as one that has the checkpoint any more: its file may be
 	// removed when that succeeded. cell.Busy: it is needed here, as the owner's, a target's or the last one.
 	DropCopy(ctx context.Context, a actors.Address, epoch uint64, checkpoint string) error

@@ -8,7 +8,6 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
-	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // Inherit has a cell go on here of which this node has become the owner without its asking: its node is gone,
@@ -54,7 +53,7 @@ func (t *transfers) reserved(ctx context.Context, p Place) (*reservation, error)
 	if err != nil {
 		return nil, err
 	}
-	ctx = context.WithValue(ctx, principalKey{}, policystore.Principal{Name: "node:" + t.node(), Role: policystore.Admin})
+	ctx = asNode(ctx, t.node())
 	k := cellKey{p.Address.Tenant, p.Address.Name}
 	v := &reservation{migration: "inherited " + p.Address.String(), asked: recorded(asked), epoch: p.Epoch, taken: make(chan struct{})}
 	if err := t.reserve(ctx, v, k, &pb.ReserveRequest{Id: cmp.Or(asked.GetRequestId(), newCellID()), Backend: h.Backend}); err != nil {

@@ -246,7 +246,7 @@ func (m *move) reserve(ctx context.Context) (session uint64, err error) {
 		return 0, err
 	}
 	now := r.Began()
-	ask := &pb.ReserveRequest{Migration: m.id, Cell: m.ref(), Id: m.entry.id, Epoch: m.epoch, Python: m.cells.checkpoints.Python(),
+	ask := &pb.ReserveRequest{Migration: m.id, Cell: m.entry.key.ref(), Id: m.entry.id, Epoch: m.epoch, Python: m.cells.checkpoints.Python(),
 		Backend: string(r.cell.Spec().Backend), Spawn: m.entry.asked, Principal: m.by, Policy: &pb.PolicyRef{Name: now.Policy, Version: now.Version}}
 	if seen.Confinement != nil {
 		for _, l := range seen.Confinement.Layers {
@@ -263,10 +263,6 @@ func (m *move) reserve(ctx context.Context) (session uint64, err error) {
 		return 0, err
 	}
 	return answer.Msg.GetSession(), nil
-}
-
-func (m *move) ref() *pb.CellRef {
-	return &pb.CellRef{Tenant: m.entry.key.tenant, Name: m.entry.key.name}
 }
 
 // giveBack has the target give up what it has reserved. It would do so by itself after a while.

@@ -74,6 +74,12 @@ func (f *fabric) Freeze(_ context.Context, a actors.Address, epoch uint64, check
 	return err
 }
 
+func (f *fabric) Save(_ context.Context, a actors.Address, epoch uint64, checkpoint string, nodes []string) error {
+	_, err := f.agree(a, epoch, func(p server.Place) bool { return p.Phase == server.Active && p.Node == f.self },
+		func(p *server.Place) { p.Checkpoint, p.Copies = checkpoint, slices.Sorted(slices.Values(nodes)) })
+	return err
+}
+
 func (f *fabric) Activate(_ context.Context, a actors.Address, epoch uint64) (server.Place, error) {
 	return f.agree(a, epoch, func(p server.Place) bool { return p.Phase == server.Frozen && p.Target == f.self },
 		func(p *server.Place) { f.give(p, f.self) })

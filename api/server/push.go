@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
 )
@@ -23,8 +24,12 @@ const (
 
 // push is a checkpoint's file on its way to another node. It is for one goroutine.
 type push struct {
-	of       *move
-	transfer string
+	cells        *cells
+	key          cellKey
+	to, transfer string
+	told         func(sent int64) // how much of the file has gone; nil: nobody wants to know
+
+	gone int64 // so much has; of the goroutine that sends, while there is one
 
 	stream *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse] // nil: none has begun
 	pieces chan []byte
@@ -43,17 +48,17 @@ func (p *push) mirror(ctx context.Context) checkpoint.Mirror {
 
 // begin begins to send what is written from an offset on.
 func (p *push) begin(ctx context.Context, keyID string, offset int64) error {
-	k := p.of.entry.key
-	key, err := p.of.cells.checkpoints.Archive.Ring().Share(k.tenant, keyID)
+	key, err := p.cells.checkpoints.Archive.Ring().Share(p.key.tenant, keyID)
 	if err != nil {
 		return err
 	}
-	p.stream = p.of.target().transfers.Push(ctx)
+	p.stream = p.target().Push(ctx)
 	headers(ctx, p.stream.RequestHeader())
-	first := &pb.PushRequest_Begin{Transfer: p.transfer, Cell: p.of.ref(), Offset: offset, KeyId: key.ID, Key: key.Key}
+	first := &pb.PushRequest_Begin{Transfer: p.transfer, Cell: p.key.ref(), Offset: offset, KeyId: key.ID, Key: key.Key}
 	if err := p.stream.Send(&pb.PushRequest{Part: &pb.PushRequest_Begin_{Begin: first}}); err != nil {
 		return p.answered(ctx, err)
 	}
+	p.gone = offset
 	p.pieces, p.sent = make(chan []byte, piecesAhead), make(chan error, 1)
 	go p.send()
 	return nil
@@ -67,10 +72,20 @@ func (p *push) send() {
 			err = p.stream.Send(&pb.PushRequest{Part: &pb.PushRequest_Data{Data: piece}})
 		}
 		if err == nil {
-			p.of.set(func(s *stage) { s.copied += int64(len(piece)) })
+			p.gone += int64(len(piece))
+			p.tell()
 		}
 	}
 	p.sent <- err
+}
+
+// target is the API of the node that is to have the file.
+func (p *push) target() api.TransferServiceClient { return p.cells.peers.of(p.to).transfers }
+
+func (p *push) tell() {
+	if p.told != nil {
+		p.told(p.gone)
+	}
 }
 
 // Write implements io.Writer. That something was not sent is known at the end.
@@ -99,7 +114,7 @@ func (p *push) answered(ctx context.Context, err error) error {
 	if told == nil {
 		return err
 	}
-	return fault.Answered(fromPeer(ctx, p.of.to, told))
+	return fromPeer(ctx, p.to, told)
 }
 
 // finish waits until the target has the file that has been written, and sends again what it has not.
@@ -128,26 +143,27 @@ func (p *push) wait(ctx context.Context, info checkpoint.Info) error {
 	p.stream = nil
 	switch {
 	case err != nil:
-		return fault.Answered(fromPeer(ctx, p.of.to, err))
+		return fromPeer(ctx, p.to, err)
 	case answer.Msg.GetCheckpoint() != info.ID:
-		return cell.Errorf(cell.Invalid, "node %s has checkpoint %.16s, and not %.16s", p.of.to, answer.Msg.GetCheckpoint(), info.ID)
+		return cell.Errorf(cell.Invalid, "node %s has checkpoint %.16s, and not %.16s", p.to, answer.Msg.GetCheckpoint(), info.ID)
 	}
 	return nil
 }
 
 // rest sends what the target has not.
 func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
-	there, err := p.of.target().transfers.Pushed(ctx, toPeer(ctx, &pb.PushedRequest{Transfer: p.transfer}))
+	there, err := p.target().Pushed(ctx, toPeer(ctx, &pb.PushedRequest{Transfer: p.transfer}))
 	if err != nil {
-		return fault.Answered(fromPeer(ctx, p.of.to, err))
+		return fromPeer(ctx, p.to, err)
 	}
 	offset := there.Msg.GetOffset()
-	file, _, err := p.of.cells.checkpoints.Archive.OpenAt(info.ID, offset)
+	file, _, err := p.cells.checkpoints.Archive.OpenAt(info.ID, offset)
 	if err != nil {
 		return worded(err)
 	}
 	defer func() { _ = file.Close() }()
-	p.of.set(func(s *stage) { s.copied = offset })
+	p.gone = offset
+	p.tell()
 	if err := p.begin(ctx, info.Header.Key.ID, offset); err != nil {
 		return err
 	}
@@ -170,7 +186,7 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 	m.enter(copying)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // a stream that is not over
-	p := &push{of: m, transfer: m.id}
+	p := &push{cells: m.cells, key: m.entry.key, to: m.to, transfer: m.id, told: func(sent int64) { m.set(func(s *stage) { s.copied = sent }) }}
 	info, err := m.cells.save(ctx, m.entry, c, m.epoch, saving{freeze: true, mirror: p.mirror(ctx), written: p.ended})
 	if err != nil {
 		cancel()

@@ -36,8 +36,9 @@ type transfers struct {
 	*cells
 	ending context.Context // done when the server is
 
-	mu  sync.Mutex
-	all map[string]*reservation // by migration
+	mu       sync.Mutex
+	all      map[string]*reservation // by migration
+	replicas map[string]*replica     // by checkpoint
 }
 
 var _ api.TransferServiceHandler = (*transfers)(nil)
@@ -55,7 +56,7 @@ type reservation struct {
 }
 
 func newTransfers(c *cells, ending context.Context) *transfers {
-	return &transfers{cells: c, ending: ending, all: map[string]*reservation{}}
+	return &transfers{cells: c, ending: ending, all: map[string]*reservation{}, replicas: map[string]*replica{}}
 }
 
 // Reserve implements the call.
@@ -284,6 +285,11 @@ func (t *transfers) turnAway() {
 
 // Cancel implements the call.
 func (t *transfers) Cancel(ctx context.Context, r *connect.Request[pb.CancelRequest]) (*connect.Response[pb.CancelResponse], error) {
+	if id, is := copyOf(r.Msg.GetMigration()); is && t.checkpoints != nil {
+		if err := t.cancelCopy(ctx, id, peerOf(ctx).node); err != nil {
+			return nil, err
+		}
+	}
 	if v := t.take(r.Msg.GetMigration(), peerOf(ctx).node); v != nil {
 		t.drop(v, "it does not come")
 	}

@@ -47,20 +47,22 @@ type savingFlags struct {
 	every    time.Duration
 	messages uint64
 	drain    bool
+	replicas uint32
 }
 
 func (f *savingFlags) add(c *cobra.Command) {
 	c.Flags().DurationVar(&f.every, "checkpoint-every", 0, "keep its state this often (default: as the policy says, or the node)")
 	c.Flags().Uint64Var(&f.messages, "checkpoint-messages", 0, "and after so many execs, calls and sends")
 	c.Flags().BoolVar(&f.drain, "checkpoint-drain", false, "and when its node ends")
+	c.Flags().Uint32Var(&f.replicas, "checkpoint-replicas", 0, "and copied to so many other nodes of the cluster, of which one goes on when its node is lost")
 }
 
 // policy is nil where no flag is given.
 func (f *savingFlags) policy(c *cobra.Command) *pb.CheckpointPolicy {
-	if !c.Flags().Changed("checkpoint-every") && !c.Flags().Changed("checkpoint-messages") && !c.Flags().Changed("checkpoint-drain") {
+	if !c.Flags().Changed("checkpoint-every") && !c.Flags().Changed("checkpoint-messages") && !c.Flags().Changed("checkpoint-drain") && !c.Flags().Changed("checkpoint-replicas") {
 		return nil
 	}
-	out := &pb.CheckpointPolicy{Messages: f.messages, BeforeDrain: f.drain}
+	out := &pb.CheckpointPolicy{Messages: f.messages, BeforeDrain: f.drain, Replicas: f.replicas}
 	if f.every != 0 {
 		out.Every = durationpb.New(f.every)
 	}

@@ -21,6 +21,20 @@ func number(key, usage string, field func(*Loaded) *int) Setting {
 		get: func(l *Loaded) []string { return []string{strconv.Itoa(*field(l))} }}
 }
 
+// replicas is the setting of how many nodes get a copy.
+func replicas(key, usage string, field func(*Loaded) *int) Setting {
+	return Setting{Key: key, Kind: Text, Usage: usage,
+		set: func(l *Loaded, v []string) error {
+			n, err := strconv.Atoi(v[0])
+			if err != nil || n < 0 || n > document.MaxReplicas {
+				return fmt.Errorf("%q is no number of nodes: write 0 to %d", v[0], document.MaxReplicas)
+			}
+			*field(l) = n
+			return nil
+		},
+		get: func(l *Loaded) []string { return []string{strconv.Itoa(*field(l))} }}
+}
+
 // sized is the setting of a size.
 func sized(key, usage string, field func(*Loaded) *int64) Setting {
 	return Setting{Key: key, Kind: Text, Usage: usage,

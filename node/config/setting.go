@@ -99,6 +99,7 @@ var Settings = []Setting{
 	span("cluster-timeout", "how long a leader may be silent before another is elected (default 500ms)", func(l *Loaded) *time.Duration { return &l.Node.ClusterTimeout }),
 	unset(span("checkpoint-every", "how often cells are checkpointed that say nothing about it, and neither do their policies (default: never)", func(l *Loaded) *time.Duration { return &l.Node.CheckpointEvery })),
 	flag("checkpoint-drain", "checkpoint such cells when the node ends", func(l *Loaded) *bool { return &l.Node.CheckpointDrain }),
+	replicas("checkpoint-replicas", "how many other nodes of the cluster get a copy of each checkpoint of such cells, 0 to 5 (default 0)", func(l *Loaded) *int { return &l.Node.CheckpointReplicas }),
 	number("checkpoint-keep", "how many checkpoints of each cell are kept, the newest; -1: all (default 8)", func(l *Loaded) *int { return &l.Node.CheckpointKeep }),
 	unset(span("checkpoint-age", "when a checkpoint is removed (default: never)", func(l *Loaded) *time.Duration { return &l.Node.CheckpointAge })),
 	sized("checkpoint-bytes", "how much all checkpoints may take, as 100GiB (default: any)", func(l *Loaded) *int64 { return &l.Node.CheckpointBytes }),

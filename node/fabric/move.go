@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
@@ -103,6 +104,32 @@ func (f *Fabric) take(ctx context.Context, a actors.Address, epoch uint64, by di
 		f.owned[a], f.arrives[a] = r, true
 	}
 	return placeOf(r), nil
+}
+
+// Save implements server.Mover.
+func (f *Fabric) Save(ctx context.Context, a actors.Address, epoch uint64, checkpoint string, nodes []string) error {
+	seat, err := f.seat()
+	if err != nil {
+		return err
+	}
+	nodes = slices.Sorted(slices.Values(nodes))
+	saved := func(r directory.Record) bool {
+		return r.Epoch == epoch && r.Owner == seat && r.Checkpoint == checkpoint && slices.Equal(r.Copies, nodes)
+	}
+	for range tries { // others drop their copies meanwhile
+		r, known := f.at().Group().Find(cellOf(a))
+		switch {
+		case !known:
+			return cell.Errorf(cell.CellGone, "there is no cell %s any more", a)
+		case r.Epoch > epoch:
+			return overtaken(a, epoch, r)
+		}
+		_, err = f.change(ctx, directory.Command{Op: directory.Save, Seat: seat, Cell: cellOf(a), Epoch: epoch, Revision: r.Revision, Checkpoint: checkpoint, Nodes: nodes}, saved)
+		if !errors.Is(err, policystore.ErrConflict) {
+			return err
+		}
+	}
+	return err
 }
 
 // DropCopy implements server.Mover.

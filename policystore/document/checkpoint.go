@@ -14,7 +14,12 @@ type Checkpoint struct {
 	Messages uint64 `json:"messages,omitempty"`
 	// BeforeDrain: when its node ends.
 	BeforeDrain bool `json:"before_drain,omitempty"`
+	// Replicas are the other nodes that get a copy of each, 0 to MaxReplicas.
+	Replicas int `json:"replicas,omitempty"`
 }
+
+// MaxReplicas is the most that a checkpoint has copies on other nodes.
+const MaxReplicas = 5
 
 // String is as the document has it.
 func (c Checkpoint) String() string {
@@ -29,7 +34,10 @@ func (c Checkpoint) String() string {
 		parts = append(parts, "before its node ends")
 	}
 	if len(parts) == 0 {
-		return "on request"
+		parts = append(parts, "on request")
+	}
+	if c.Replicas > 0 {
+		parts = append(parts, fmt.Sprintf("copied to %d other nodes", c.Replicas))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -47,6 +55,7 @@ var checkpointKeys = []*key{
 	{name: "every", least: int64(time.Second), most: int64(365 * 24 * time.Hour), doc: "the time between two, if something has run since", fallback: "never by time"},
 	{name: "messages", least: 1, most: 1_000_000_000, doc: "after so many execs, calls and sends", fallback: "never by their number"},
 	{name: "drain", choices: []string{drainSkip, drainSave}, doc: "whether it is checkpointed when its node ends", fallback: drainSkip},
+	{name: "replicas", least: 1, most: MaxReplicas, doc: "the other nodes that get a copy of each, of which one goes on with the cell when its node is lost", fallback: "none gets one"},
 }
 
 func (s *checkpoint) decode(r *reporter, k *key, n *node) {
@@ -59,6 +68,7 @@ func (s *checkpoint) decode(r *reporter, k *key, n *node) {
 		var every duration
 		var messages count
 		var drain word
+		var replicas count
 		switch p.key.text {
 		case "every":
 			every.decode(r, checkpointKeys[0], p.value)
@@ -69,8 +79,11 @@ func (s *checkpoint) decode(r *reporter, k *key, n *node) {
 		case "drain":
 			drain.decode(r, checkpointKeys[2], p.value)
 			value.BeforeDrain = drain.value == drainSave
+		case "replicas":
+			replicas.decode(r, checkpointKeys[3], p.value)
+			value.Replicas = int(replicas.value)
 		default:
-			names := []string{"every", "messages", "drain"}
+			names := []string{"every", "messages", "drain", "replicas"}
 			r.at(p.key.at, meant(p.key.text, names), "checkpoint has no key %s; it has %s", shown(p.key.text), strings.Join(names, ", "))
 		}
 	}
@@ -92,7 +105,11 @@ func (s *checkpoint) encode() *node {
 	if s.value.BeforeDrain {
 		drain = drainSave
 	}
-	return mapping(append(parts, entry("drain", plain(drain)))...)
+	parts = append(parts, entry("drain", plain(drain)))
+	if s.value.Replicas > 0 {
+		parts = append(parts, entry("replicas", number(int64(s.value.Replicas))))
+	}
+	return mapping(parts...)
 }
 
 func (s *checkpoint) inherit(parent field) { s.take(&parent.(*checkpoint).single) }
