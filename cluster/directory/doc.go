@@ -7,7 +7,8 @@
 //
 // A node takes part with a session ([Open]), which it keeps by a lease; when the lease has
 // lapsed the leader ends the session ([End]), and its cells are given to a node that has a
-// copy of their checkpoint, or suspended. A lapsed session never comes back: the node opens
+// copy of their checkpoint, or suspended. So is a cell that its owner cannot run ([Yield]); a node that has
+// yielded it gets it again only by [Adopt], or with another checkpoint. A lapsed session never comes back: the node opens
 // another, and finds that its cells are not its own any more.
 //
 // What State guarantees, whatever is applied in whatever order:
@@ -20,7 +21,9 @@
 //
 // That a cell runs at one place only takes more: nodes start what is committed to be theirs,
 // and stop before their lease has lapsed. The model in the tests has both, drives this very
-// State, and looks at all interleavings of three nodes.
+// State, and looks at all interleavings of three nodes, of which some are stopped or crash. It has the
+// guest that a source holds frozen, and a message that is on its way to the cell: without faults it is done
+// once, wherever the cell is when it comes.
 //
 // Errors say why nothing changed: [ErrStale] is the answer to whoever was overtaken.
 package directory

@@ -1,0 +1,107 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+func TestACellThatItsTargetCannotRun(t *testing.T) {
+	t.Run("goes back to the source that waits for it", func(t *testing.T) {
+		m := newMove(t)
+		m.begin()
+		m.freeze()
+		m.activate()
+		p, err := m.n1.Decided(soon(t), web, m.epoch)
+		must(t, err)
+		m.is(p, "n2", m.epoch+1)
+		p, err = m.n2.Yield(soon(t), web, m.epoch+1)
+		must(t, err)
+		m.is(p, "n1", m.epoch+2)
+		before := p
+		before.Epoch = m.epoch
+		p, err = m.n1.Decided(soon(t), web, m.epoch+1)
+		must(t, err)
+		m.is(p, "n1", m.epoch+2)
+		if !p.Resumes(before, "c1") || p.Resumes(before, "c0") || p.Resumes(before, "") {
+			t.Error("of the guest that is held, whose checkpoint is c1, it is not known whether it may go on")
+		}
+		m.let()
+		m.lives(true)
+		if next, err := m.n1.Restart(soon(t), web, m.epoch+2); err != nil || next != m.epoch+3 {
+			t.Errorf("its next incarnation has epoch %d, %v", next, err)
+		}
+		if len(m.n1.inherited) > 0 {
+			t.Error("the mover's cell is said to be inherited")
+		}
+	})
+	t.Run("is the source's, which does not wait any more", func(t *testing.T) {
+		m := newMove(t)
+		m.begin()
+		m.freeze()
+		m.activate()
+		_, err := m.n1.Decided(soon(t), web, m.epoch)
+		must(t, err)
+		m.guest.Kill("it is elsewhere")
+		m.let()
+		_, err = m.n2.Yield(soon(t), web, m.epoch+1)
+		must(t, err)
+		m.is(m.inherits(m.n1), "n1", m.epoch+2)
+	})
+}
+
+// The end of an actor that was to have a cell from elsewhere, before it had, loses no cell.
+func TestACellThatDoesNotArrive(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	let := m.n2.Hand(web)
+	err := m.n2.system.Spawn(soon(t), web, actors.Plan{
+		Next: func(ctx context.Context, _ uint64) (uint64, error) {
+			p, err := m.n2.Activate(ctx, web, m.epoch)
+			return p.Epoch, err
+		},
+		Start: func(context.Context, uint64) (cell.Cell, error) { return nil, errors.New("no room") },
+	})
+	if err == nil {
+		t.Fatal("it is started")
+	}
+	p, err := m.n1.Decided(soon(t), web, m.epoch+1)
+	must(t, err)
+	m.is(p, "n1", m.epoch+2)
+	let()
+	m.let()
+	m.lives(true)
+}
+
+// A cell that ends in the middle of its move leaves no name behind.
+func TestACellThatEndsInItsMove(t *testing.T) {
+	for name, do := range map[string]func(*move){
+		"begun":  func(m *move) { m.begin() },
+		"frozen": func(m *move) { m.begin(); m.freeze() },
+		"frozen, and aborted": func(m *move) {
+			m.begin()
+			m.freeze()
+			_, err := m.n2.AbortMove(soon(m.t), web, m.epoch)
+			must(m.t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMove(t)
+			do(m)
+			m.n1.gone(web) // as by the end of its actor
+			if _, err := m.n1.Decided(soon(t), web, m.epoch); !errors.Is(err, cell.CellGone) {
+				t.Errorf("the mover hears %v", err)
+			}
+			must(t, m.n1.given(soon(t), web))
+			if p := m.agreed(); p.Epoch != 0 {
+				t.Errorf("the name stays: %+v", p)
+			}
+			m.let()
+			m.guest.Kill("")
+		})
+	}
+}
