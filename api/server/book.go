@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -41,12 +42,13 @@ type book struct {
 	all    map[cellKey]*entry
 	of     map[string]int // how many that have not ended a tenant has
 	live   int
-	ended  []*entry       // in the order of their ends
-	ends   sync.WaitGroup // of goroutines that wait for incarnations' ends
+	gone   map[cellKey]<-chan struct{} // of cells that other nodes have by now: closed when their guests here have ended
+	ended  []*entry                    // in the order of their ends
+	ends   sync.WaitGroup              // of goroutines that wait for incarnations' ends
 }
 
 func newBook() *book {
-	return &book{all: map[cellKey]*entry{}, of: map[string]int{}}
+	return &book{all: map[cellKey]*entry{}, gone: map[cellKey]<-chan struct{}{}, of: map[string]int{}}
 }
 
 // reserve keeps a name for a cell that is to be started, and forgets one that has ended. When
@@ -98,6 +100,38 @@ func (b *book) try(e *entry) (gone <-chan struct{}, same *entry, err error) {
 func (b *book) keepFor(e *entry) error {
 	_, err := b.reserve(e) // which is like no spawn that came before
 	return err
+}
+
+// leave makes free the name of a cell that another node has by now.
+func (b *book) leave(e *entry, guest <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drop(e)
+	b.gone[e.key] = guest
+	b.ends.Go(func() {
+		<-guest
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.gone[e.key] == guest {
+			delete(b.gone, e.key)
+		}
+	})
+}
+
+// waitGone waits until nothing is left here of a cell that had gone to another node.
+func (b *book) waitGone(ctx context.Context, k cellKey) error {
+	b.mu.Lock()
+	guest := b.gone[k]
+	b.mu.Unlock()
+	if guest == nil {
+		return nil
+	}
+	select {
+	case <-guest:
+		return nil
+	case <-ctx.Done():
+		return cell.Errorf(cell.Busy, "cell %s has just left this node, and is still ending here; try again", k)
+	}
 }
 
 // arrived has a cell that has come be found, also by the request that it was spawned by.

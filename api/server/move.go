@@ -361,7 +361,7 @@ func (m *move) decided(ctx context.Context, c cell.Cell, before Place, err error
 	}
 	m.pauses(false)
 	m.entry.leave(m.to)
-	m.cells.book.withdraw(m.entry)
+	m.cells.book.leave(m.entry, c.Done())
 	m.set(func(s *stage) { s.epoch, s.node = place.Epoch, m.to })
 	via, _ := m.cells.directory.Lookup(a)
 	return actors.Moved{Epoch: place.Epoch, Via: via.Via, Node: m.to}, nil

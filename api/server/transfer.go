@@ -104,6 +104,9 @@ func (t *transfers) reserve(ctx context.Context, v *reservation, k cellKey, r *p
 	terms.backend, terms.floor = "", cell.Backend(r.GetBackend())
 	v.entry = newEntry(k, terms, actors.ID{})
 	v.entry.id, v.entry.asked, v.entry.arriving = r.GetId(), v.asked, true
+	if err := t.book.waitGone(ctx, k); err != nil {
+		return err
+	}
 	if err := t.add(v); err != nil {
 		return err
 	}
