@@ -87,7 +87,7 @@ func (f *Fabric) Changed(records []directory.Record) {
 		_, here := f.names.local.Lookup(a)
 		switch {
 		case f.handed(a): // catchUp sees to it
-		case r.Owner.Node == self && r.Checkpoint != "":
+		case r.Owner.Node == self && r.Checkpoint != "" && f.unheard(a, func() {}):
 			f.spawn(func() { f.inherit(a, r) })
 		case r.Owner.Node != self && here:
 			f.spawn(func() { f.overrun(a, r) })

@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -49,7 +50,19 @@ func TestACellThatItsTargetCannotRun(t *testing.T) {
 		m.let()
 		_, err = m.n2.Yield(soon(t), web, m.epoch+1)
 		must(t, err)
-		m.is(m.inherits(m.n1), "n1", m.epoch+2)
+		p := m.inherits(m.n1)
+		m.is(p, "n1", m.epoch+2)
+		// What a session was given before its node knew of the session is told of then.
+		seat, err := m.n1.seat()
+		must(t, err)
+		m.n1.Opened(seat)
+		m.n1.mu.Lock()
+		delete(m.n1.owned, web)
+		m.n1.mu.Unlock()
+		m.n1.Opened(seat)
+		if again := m.inherits(m.n1); !reflect.DeepEqual(again, p) {
+			t.Errorf("of %+v is told as %+v", p, again)
+		}
 	})
 }
 
