@@ -138,16 +138,9 @@ func (a *cellActor) accept(r *request) {
 		r.fail(a.epoch, err)
 		return
 	}
-	switch b := r.env.Body.(type) {
-	case Kill:
-		a.giveUp(cmp.Or(b.Reason, "it was killed"))
-	case Close:
-		a.giveUp("it was closed")
-	case Quarantine:
-		if a.bar(b.Reason) {
-			r.answer(Reply{Epoch: a.epoch})
-			return
-		}
+	if a.note(r.env.Body) {
+		r.answer(Reply{Epoch: a.epoch})
+		return
 	}
 	switch i := a.now; {
 	case line == moves:
@@ -160,6 +153,19 @@ func (a *cellActor) accept(r *request) {
 		}
 		a.lanes[line].add(func() { a.do(r, i) }, r.handOver)
 	}
+}
+
+// note takes note of what is to come of the cell. It reports whether that is all there is to do.
+func (a *cellActor) note(b Body) bool {
+	switch b := b.(type) {
+	case Kill:
+		a.giveUp(cmp.Or(b.Reason, "it was killed"))
+	case Close:
+		a.giveUp("it was closed")
+	case Quarantine:
+		return a.bar(b.Reason)
+	}
+	return false
 }
 
 // aside does what waits for no other, but for a move where it ends or alters the cell.

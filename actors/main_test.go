@@ -29,6 +29,8 @@ type quick struct {
 	id   string
 	exec func(ctx context.Context, code string) error
 	send func(v cell.Value) error
+	// reload, when not nil, is waited for.
+	reload <-chan struct{}
 
 	mu    sync.Mutex
 	inbox []string
@@ -115,6 +117,9 @@ func (q *quick) Recv(ctx context.Context) (cell.Item, error) {
 func (q *quick) Inspect(context.Context) (cell.Report, error) { return cell.Report{ID: q.id}, nil }
 
 func (q *quick) Reload(context.Context, cell.Revision) (cell.Reloaded, error) {
+	if q.reload != nil {
+		<-q.reload
+	}
 	return cell.Reloaded{}, q.gone()
 }
 func (q *quick) Quarantine(context.Context, string) error { return q.gone() }

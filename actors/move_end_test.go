@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,4 +145,42 @@ func TestMoveRefused(t *testing.T) {
 	if r := p.move(t, p.a, p.to(t, p.b, there.plan())); cell.KindOf(r.Err) != cell.CellGone {
 		t.Errorf("ended: %+v", r)
 	}
+}
+
+// TestMoveAfterReload: what alters the cell and came before is done before it is taken.
+func TestMoveAfterReload(t *testing.T) {
+	p := newPair(t, Options{})
+	var here started
+	release := make(chan struct{})
+	here.setUp = func(q *quick) { q.reload = release }
+	p.spawn(t, here.plan())
+	reloaded := p.a.Begin(soon(t), Envelope{To: worker, Body: Reload{}})
+	var taken atomic.Bool
+	moved := p.a.Begin(soon(t), Envelope{To: worker, Body: held(func(context.Context) { taken.Store(true) }, stays)})
+	if r := p.a.Ask(soon(t), Envelope{To: worker, Body: Inspect{}}); r.Err != nil || taken.Load() {
+		t.Errorf("%+v, it is taken: %t", r, taken.Load())
+	}
+	await.That(t, "posts are held", func() bool { return !p.lane(worker, posts).idle() })
+	if taken.Load() {
+		t.Error("it is taken while it is altered")
+	}
+	close(release)
+	if r := reloaded(); r.Err != nil || r.Epoch != 1 {
+		t.Errorf("%+v", r)
+	}
+	if r := moved(); r.Epoch != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// lane of a cell of node a.
+func (p *pair) lane(at Address, l line) *lane {
+	p.a.mu.Lock()
+	defer p.a.mu.Unlock()
+	for c := range p.a.all {
+		if c.at == at {
+			return &c.lanes[l]
+		}
+	}
+	return nil
 }
