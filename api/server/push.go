@@ -60,23 +60,24 @@ func (p *push) begin(ctx context.Context, keyID string, offset int64) error {
 	}
 	p.gone = offset
 	p.pieces, p.sent = make(chan []byte, piecesAhead), make(chan error, 1)
-	go p.send()
+	go p.send(p.stream, p.pieces, p.sent)
 	return nil
 }
 
-// send sends what is written, until there is no more. What comes after an error is dropped.
-func (p *push) send() {
+// send sends what is written, until there is no more. What comes after an error is dropped. It is for a goroutine
+// of its own, and so looks at nothing of p that changes.
+func (p *push) send(to *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse], pieces <-chan []byte, sent chan<- error) {
 	var err error
-	for piece := range p.pieces {
+	for piece := range pieces {
 		if err == nil {
-			err = p.stream.Send(&pb.PushRequest{Part: &pb.PushRequest_Data{Data: piece}})
+			err = to.Send(&pb.PushRequest{Part: &pb.PushRequest_Data{Data: piece}})
 		}
 		if err == nil {
 			p.gone += int64(len(piece))
 			p.tell()
 		}
 	}
-	p.sent <- err
+	sent <- err
 }
 
 // target is the API of the node that is to have the file.
