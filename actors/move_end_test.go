@@ -85,7 +85,9 @@ func TestMoveKillLate(t *testing.T) {
 func TestMoveKillEntry(t *testing.T) {
 	p := newPair(t, Options{})
 	var here, there started
-	p.spawn(t, here.plan())
+	plan := here.plan()
+	plan.Topics = []string{"news"}
+	p.spawn(t, plan)
 	e, _ := p.a.directory.(*joined).Local.Lookup(worker)
 	release := make(chan struct{})
 	var held1 func() Reply
@@ -95,6 +97,11 @@ func TestMoveKillEntry(t *testing.T) {
 	}, p.to(t, p.b, there.plan()).Take))
 	if r.Err != nil {
 		t.Fatal(r.Err)
+	}
+	p.told.await(t, MovedAway)
+	await.That(t, "the frozen cell is closed", func() bool { return here.last().gone() != nil })
+	if n := p.a.Stats().Names; n != 1 || len(p.a.Topics(worker)) != 0 {
+		t.Errorf("%d names; it hears %v here", n, p.a.Topics(worker))
 	}
 	p.a.KillEntry(worker, e, "fenced")
 	if r := p.b.Ask(soon(t), Envelope{To: worker, Body: Inspect{}}); r.Err != nil {
@@ -116,7 +123,7 @@ func TestMoveClose(t *testing.T) {
 	s := New(Options{})
 	spawn(t, s, worker, here.plan())
 	began, over := make(chan struct{}), false
-	moved := s.Begin(soon(t), Envelope{To: worker, Body: Move{Take: func(ctx context.Context, _ cell.Cell, _ Moving) (Moved, error) {
+	moved := s.Begin(context.Background(), Envelope{To: worker, Body: Move{Take: func(ctx context.Context, _ cell.Cell, _ Moving) (Moved, error) {
 		close(began)
 		<-ctx.Done()
 		over = true
@@ -160,7 +167,7 @@ func TestMoveAfterReload(t *testing.T) {
 	if r := p.a.Ask(soon(t), Envelope{To: worker, Body: Inspect{}}); r.Err != nil || taken.Load() {
 		t.Errorf("%+v, it is taken: %t", r, taken.Load())
 	}
-	await.That(t, "posts are held", func() bool { return !p.lane(worker, posts).idle() })
+	await.That(t, "posts are held", func() bool { return !p.actor(worker).lanes[posts].idle() })
 	if taken.Load() {
 		t.Error("it is taken while it is altered")
 	}
@@ -173,13 +180,13 @@ func TestMoveAfterReload(t *testing.T) {
 	}
 }
 
-// lane of a cell of node a.
-func (p *pair) lane(at Address, l line) *lane {
+// actor of a cell of node a.
+func (p *pair) actor(at Address) *cellActor {
 	p.a.mu.Lock()
 	defer p.a.mu.Unlock()
 	for c := range p.a.all {
 		if c.at == at {
-			return &c.lanes[l]
+			return c
 		}
 	}
 	return nil

@@ -290,7 +290,10 @@ func TestMoveStays(t *testing.T) {
 			t.Errorf("epoch %d: %+v", epoch, r)
 		}
 	}
-	p.move(t, p.a, held(func(context.Context) { here.last().Kill("crashed") }, stays)) // while it is held
+	p.move(t, p.a, held(func(context.Context) {
+		here.last().Kill("crashed")
+		p.actor(worker).tell(&over{here.last()}) // who watches it may be later
+	}, stays))
 	if e := p.told.await(t, Restarting); e.Epoch != 3 {
 		t.Errorf("%+v", e)
 	}
