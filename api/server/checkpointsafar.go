@@ -24,10 +24,26 @@ func (s *everywhere) ListCheckpoints(ctx context.Context, r *connect.Request[pb.
 		return p.cells.ListCheckpoints(ctx, toPeer(ctx, r.Msg))
 	})
 	for _, one := range answers {
-		out.Msg.Checkpoints = append(out.Msg.Checkpoints, one.GetCheckpoints()...)
+		out.Msg.Checkpoints = joined(out.Msg.GetCheckpoints(), one.GetCheckpoints())
 	}
 	out.Msg.Silent = silent
 	return out, nil
+}
+
+// joined is all of both, with a checkpoint that several nodes have once.
+func joined(all, more []*pb.CheckpointInfo) []*pb.CheckpointInfo {
+	known := make(map[string]*pb.CheckpointInfo, len(all))
+	for _, one := range all {
+		known[one.GetId()] = one
+	}
+	for _, one := range more {
+		if same := known[one.GetId()]; same != nil {
+			same.Nodes = append(same.GetNodes(), one.GetNodes()...)
+			continue
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // keeper is the node that has a checkpoint; "" is this one, also where none is known to.

@@ -109,6 +109,8 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 	switch {
 	case !known || place.Node == s.fabric.Self(), place.Node == "" && here: // what it has said can still be received
 		return Place{Address: k.address(), Claim: place.Claim}, nil
+	case place.Node == "" && place.Checkpoint != "":
+		return Place{}, cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone: %s", place.Lost, k, goesOnBy(place))
 	case place.Node == "":
 		return Place{}, cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone, and the cell with it: spawn it again", place.Lost, k)
 	}

@@ -3,7 +3,9 @@ package server
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -49,7 +51,15 @@ func fromAfar(p Place) *pb.CellReport {
 	if p.Node == "" {
 		out.Node, out.State, out.Reason = p.Lost, "lost", "its node is gone"
 	}
+	if p.Phase == Suspended && p.Checkpoint != "" {
+		out.State, out.Reason = Suspended, "its node is gone: "+goesOnBy(p)
+	}
 	return out
+}
+
+// goesOnBy says how a suspended cell goes on.
+func goesOnBy(p Place) string {
+	return fmt.Sprintf("restore checkpoint %s by its name when one of %s is there, and it goes on", p.Checkpoint, strings.Join(p.Copies, ", "))
 }
 
 // Stats implements the call.

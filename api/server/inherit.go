@@ -17,18 +17,36 @@ func (s *Server) Inherit(p Place) {
 	s.book.ends.Go(func() { s.transfers.inherit(p) })
 }
 
+// adopt has a suspended cell go on here of whose checkpoint this node has a copy.
+func (t *transfers) adopt(ctx context.Context, p Place) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), arriveWithin)
+	defer cancel()
+	release := t.fabric.Hand(p.Address)
+	defer release()
+	own, err := t.fabric.Adopt(ctx, p.Address, p.Epoch)
+	if err != nil {
+		return err
+	}
+	return t.goOn(ctx, own)
+}
+
+// goOn has a cell of this node, which nothing runs of, go on from its checkpoint. When it fails the cell is
+// another's, or suspended. The caller has it in hand.
+func (t *transfers) goOn(ctx context.Context, p Place) error {
+	v, err := t.reserved(ctx, p)
+	if err != nil {
+		t.yield(ctx, p.Address, p.Epoch)
+		return err
+	}
+	return t.arrive(ctx, v, p.Checkpoint, nil, func(context.Context) (uint64, error) { return p.Epoch, nil })
+}
+
 func (t *transfers) inherit(p Place) {
 	ctx, cancel := context.WithTimeout(t.ending, arriveWithin)
 	defer cancel()
 	release := t.fabric.Hand(p.Address)
 	defer release()
-	v, err := t.reserved(ctx, p)
-	if err != nil {
-		t.yield(ctx, p.Address, p.Epoch)
-	} else {
-		err = t.arrive(ctx, v, p.Checkpoint, nil, func(context.Context) (uint64, error) { return p.Epoch, nil })
-	}
-	if err != nil {
+	if err := t.goOn(ctx, p); err != nil {
 		t.logger.Warn("a cell that has become this node's cannot go on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch), slog.Any("error", err))
 		return
 	}

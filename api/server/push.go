@@ -60,13 +60,12 @@ func (p *push) begin(ctx context.Context, keyID string, offset int64) error {
 	}
 	p.gone = offset
 	p.pieces, p.sent = make(chan []byte, piecesAhead), make(chan error, 1)
-	go p.send(p.stream, p.pieces, p.sent)
+	go p.send(p.pieces, p.sent)
 	return nil
 }
 
-// send sends what is written, until there is no more. What comes after an error is dropped. It is for a goroutine
-// of its own, and so looks at nothing of p that changes.
-func (p *push) send(to *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse], pieces <-chan []byte, sent chan<- error) {
+// send sends what is written, until there is no more. What comes after an error is dropped.
+func (p *push) send(pieces <-chan []byte, sent chan<- error) {
 	var err error
 	for piece := range pieces {
 		if err == nil {

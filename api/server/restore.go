@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -24,6 +25,16 @@ func (s *cells) Restore(ctx context.Context, r *connect.Request[pb.RestoreReques
 	k, err := s.restoredKey(ctx, info.Header, r.Msg)
 	if err != nil {
 		return nil, err
+	}
+	if place, waits := s.suspended(k, info.ID); waits {
+		if err := s.adopt(ctx, place); err != nil {
+			return nil, err
+		}
+		e, err := s.book.find(k)
+		if err != nil {
+			return nil, err
+		}
+		return connect.NewResponse(&pb.RestoreResponse{Cell: k.ref(), Report: s.report(ctx, e)}), nil
 	}
 	id, err := requestKey(ctx, k, "Restore "+info.ID, r.Msg.GetRequestId())
 	if err != nil {
@@ -47,6 +58,16 @@ func (s *cells) Restore(ctx context.Context, r *connect.Request[pb.RestoreReques
 		return nil, err
 	}
 	return connect.NewResponse(&pb.RestoreResponse{Cell: &pb.CellRef{Tenant: k.tenant, Name: k.name}, Report: s.report(ctx, e)}), nil
+}
+
+// suspended says whether a checkpoint is what a cell goes on from that has lost its node: it is the same cell
+// then, and none that begins with its state.
+func (s *cells) suspended(k cellKey, id string) (Place, bool) {
+	if s.fabric == nil || s.adopt == nil {
+		return Place{}, false
+	}
+	p, known := s.fabric.Find(k.address())
+	return p, known && p.Phase == Suspended && p.Checkpoint == id && slices.Contains(p.Copies, s.fabric.Self())
 }
 
 // restoredKey names the new cell.

@@ -1,0 +1,90 @@
+package node
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+// counter is a cell that answers how often it was called.
+const counter = "n = 0\ndef f():\n  global n\n  n += 1\n  return n"
+
+// tryCall is call that may fail.
+func (p *process) tryCall(name, function string) (string, error) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), 5*time.Second)
+	defer cancel()
+	out, err := p.Cells.Call(ctx, connect.NewRequest(&pb.CallRequest{Name: name, Target: function}))
+	if err != nil {
+		return "", err
+	}
+	return out.Msg.GetValue().GetJson(), nil
+}
+
+// copied waits until so many checkpoints of a node's cells have all of their copies.
+func (p *process) copied(count string) {
+	p.t.Helper()
+	await.That(p.t, "a checkpoint of "+p.name+" is copied", func() bool {
+		return strings.Contains(metrics(p.t, p.data+".sock"), `pyisolate_checkpoint_replications_total{outcome="full"} `+count)
+	})
+}
+
+// A cell whose checkpoints have copies goes on elsewhere when its node is lost, with the newest that was
+// copied, and its node comes back without it.
+func TestACellOutlivesItsNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three nodes take a while to start")
+	}
+	all := processes(t)
+	dead, other := all[1], all[0]
+	one := story{t, nil, other.Client}
+	succeeds(t, "a cell starts on n2", func() error {
+		_, err := other.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "a", Placement: &pb.Placement{Node: dead.name},
+			Checkpoint: &pb.CheckpointPolicy{Messages: 4, Replicas: 1}}))
+		return err
+	})
+	one.exec("a", counter)
+	for range 3 {
+		one.call("a", "f")
+	}
+	dead.copied("1")
+	was := other.inspect("a")
+	kept := one.list("a")
+	if len(kept) != 1 || len(kept[0].GetNodes()) != 2 {
+		t.Fatalf("its checkpoints are %v", kept)
+	}
+	if got := one.call("a", "f"); got != "4" { // which no checkpoint has
+		t.Fatalf("it answers %s", got)
+	}
+	dead.signal(syscall.SIGKILL)
+	began := time.Now()
+	var answer string
+	succeeds(t, "the cell goes on", func() (err error) {
+		answer, err = other.tryCall("a", "f")
+		return err
+	})
+	t.Logf("it answers again after %s", time.Since(began).Round(time.Millisecond))
+	now := other.inspect("a")
+	if answer != "4" || now.GetNode() == dead.name || now.GetEpoch() <= was.GetEpoch() || now.GetId() != was.GetId() {
+		t.Fatalf("it answers %s, and was %v, and is %v", answer, was, now)
+	}
+	_ = dead.running.Wait()
+	dead.start()
+	dead.seesAll(3)
+	if hosts := running(t, dead.running.Process.Pid); len(hosts) > 0 {
+		t.Logf("hosts of it: %v", hosts)
+	}
+	succeeds(t, "back again, it reaches the cell", func() error {
+		_, err := dead.tryCall("a", "f")
+		return err
+	})
+	if got := dead.inspect("a"); got.GetNode() != now.GetNode() || got.GetEpoch() != now.GetEpoch() {
+		t.Errorf("back again it tells %v", got)
+	}
+}
