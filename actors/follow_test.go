@@ -213,3 +213,49 @@ func TestMovesUnderLoad(t *testing.T) {
 	}
 	t.Logf("sent %v", sent)
 }
+
+// TestMoveArrives: what comes before the cell does waits for it, in order; where it does not come, it is
+// to be asked elsewhere.
+func TestMoveArrives(t *testing.T) {
+	for name, comes := range map[string]bool{"comes": true, "does not": false} {
+		t.Run(name, func(t *testing.T) {
+			var cells started
+			plan := cells.plan()
+			plan.Carried = &Carried{Since: 1}
+			plan.Next = func(context.Context, uint64) (uint64, error) { return 2, nil }
+			var s *System
+			var waits []func() Reply
+			start := plan.Start
+			plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
+				for i := range 20 {
+					env := exec(worker, fmt.Sprint(i))
+					env.Epoch = 1
+					waits = append(waits, s.Begin(soon(t), env))
+				}
+				waits = append(waits, s.Begin(soon(t), Envelope{To: worker, Body: Inspect{}}))
+				if !comes {
+					return nil, errNoRoom
+				}
+				return start(ctx, epoch)
+			}
+			s, told := newSystem(t, Options{})
+			if err := s.Spawn(soon(t), worker, plan); (err == nil) != comes {
+				t.Fatal(err)
+			}
+			for i, wait := range waits {
+				if r := wait(); comes && (r.Err != nil || r.Epoch != 2) || !comes && !errors.Is(r.Err, ErrMoved) {
+					t.Errorf("%d: %+v", i, r)
+				}
+			}
+			if !comes {
+				if len(told) != 0 || len(s.List("")) != 0 {
+					t.Errorf("told %+v; there are %v", <-told, s.List(""))
+				}
+				return
+			}
+			if got := cells.last().did(); !slices.Equal(got, numbers("", 20)) {
+				t.Errorf("ran %v", got)
+			}
+		})
+	}
+}
