@@ -122,7 +122,7 @@ var ErrLost = errors.New("fabrictest: the cell is lost")
 // ErrLost, if nothing else is wrong: the cell is gone, which during must have excused.
 func (j *Journey) Round(ctx context.Context, during func(context.Context) (Leniency, error)) (*Transcript, error) {
 	j.round++
-	t := &Transcript{}
+	t := &Transcript{since: j.requests.Load()}
 	chance := chanceOf(j.Seed, uint64(10000+j.round))
 	if _, err := j.insist(ctx, chance, "begin", fmt.Sprintf("[%d]", j.round)); err != nil {
 		return t, fmt.Errorf("round %d does not begin: %w", j.round, err)

@@ -9,6 +9,8 @@ import (
 // Transcript is what clients know of one round with a cell that counts and chats: what they had it add
 // and told it, and what it posted. Its methods may be called from any goroutine.
 type Transcript struct {
+	since int64 // tokens of the round are above it
+
 	mu    sync.Mutex
 	added []Added
 	told  int64 // words that were acknowledged; they are 1, 2, …
@@ -37,7 +39,8 @@ func digested(digest, token int64) int64 { return (digest*31 + token) % modulus 
 
 // Leniency is what the round's fault excuses.
 type Leniency struct {
-	// Lost: the owner died with what it had not carried over yet. What was answered last may be gone.
+	// Lost: the owner died with what it had not carried over yet. What was answered last may be gone, and the
+	// cell be as it was in a round before.
 	Lost bool
 	// Gone: the owner may have been without a lease, and have ended the cell, which all are told then. What
 	// is there must be whole.
@@ -73,7 +76,7 @@ func (t *Transcript) checkLog(s State, may Leniency) error {
 		wrong = append(wrong, a.check(at[a.Token], digests, may))
 	}
 	for token, number := range at {
-		if !asked[token] {
+		if !asked[token] && (token > t.since || !may.Lost) {
 			wrong = append(wrong, fmt.Errorf("nobody asked for %d, which is number %d", token, number))
 		}
 	}

@@ -49,6 +49,8 @@ func TestTranscript(t *testing.T) {
 		{"in another order", &Transcript{added: answers(7, 8)}, logged(0, 8, 7), Leniency{}, "7 was answered as number 1"},
 		{"another state", &Transcript{added: answers(7)}, State{Log: []int64{7}, Digest: 8}, Leniency{}, "the state is of digest 8"},
 		{"nobody asked", &Transcript{}, logged(0, 7), Leniency{Lost: true}, "nobody asked for 7"},
+		{"as it was a round before", &Transcript{since: 7, added: answers(8)}, logged(0, 7), Leniency{Lost: true}, ""},
+		{"and that unexcused", &Transcript{since: 7}, logged(0, 7), Leniency{}, "nobody asked for 7"},
 		{"refused, and done", &Transcript{added: []Added{{Token: 7, Outcome: Refused}}}, logged(0, 7), Leniency{}, "7 was refused"},
 		{"a word was lost", &Transcript{told: 3}, logged(2), Leniency{}, "was told 3 words, and heard 2"},
 		{"a word between was lost", &Transcript{told: 3}, State{Heard: []int64{1, 3}}, Leniency{}, "word 3 after word 1"},
