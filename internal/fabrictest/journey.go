@@ -166,7 +166,7 @@ func closed(c chan struct{}) bool {
 // judge asks the cell for its state and holds it against what clients saw.
 func (j *Journey) judge(ctx context.Context, t *Transcript, may Leniency, chance *rand.Rand) error {
 	told, err := j.insist(ctx, chance, "tell", "[]")
-	if gone(err) && (may.Lost || may.Gone) {
+	if gone(err) && may.Lost {
 		return ErrLost
 	}
 	if err != nil {

@@ -209,13 +209,15 @@ func (t *travel) strike(ctx context.Context, stop func()) error {
 
 // excuses are of a victim that had the cell: the source until the cluster agreed that the target has its
 // state, too, and the target once it could be the owner. Without the leader leases may lapse before there is
-// another: then cells end with them.
+// another: then cells end with them, and come back from the checkpoints that are left.
 func (t *travel) excuses() Leniency {
 	if t.victim == nil {
 		return Leniency{}
 	}
-	may := Leniency{Broken: true, Gone: t.victim == t.leader}
+	may := Leniency{Broken: true}
 	switch t.victim {
+	case t.leader:
+		may.Lost = true
 	case t.source:
 		may.Lost = !reached(t.furthest, "activate")
 	case t.target:

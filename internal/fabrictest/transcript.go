@@ -39,12 +39,9 @@ func digested(digest, token int64) int64 { return (digest*31 + token) % modulus 
 
 // Leniency is what the round's fault excuses.
 type Leniency struct {
-	// Lost: the owner died with what it had not carried over yet. What was answered last may be gone, and the
-	// cell be as it was in a round before.
+	// Lost: the owner died, or was without a lease, with what it had not carried over yet. What was answered last
+	// may be gone, and the cell be as it was in a round before, or gone.
 	Lost bool
-	// Gone: the owner may have been without a lease, and have ended the cell, which all are told then. What
-	// is there must be whole.
-	Gone bool
 	// Broken: the way of what was posted broke, which is received at most once.
 	Broken bool
 }

@@ -107,7 +107,7 @@ func TestExcuses(t *testing.T) {
 		{target, "copy", Leniency{Broken: true}},
 		{target, "activate", Leniency{Lost: true, Broken: true}},
 		{by, "done", Leniency{Broken: true}},
-		{leader, "copy", Leniency{Broken: true, Gone: true}},
+		{leader, "copy", Leniency{Lost: true, Broken: true}},
 	} {
 		move := &travel{source: source, target: target, by: by, victim: c.victim, leader: leader, furthest: c.phase}
 		if got := move.excuses(); got != c.want {
