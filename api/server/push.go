@@ -176,7 +176,7 @@ func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
 func (p *push) drop() {
 	p.ended()
 	if p.stream != nil {
-		<-p.sent
+		<-p.sent //nolint:errcheck // why it was given up is known
 		_, _ = p.stream.CloseAndReceive()
 	}
 }
