@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/internal/fabrictest"
 )
 
@@ -23,10 +22,6 @@ func TestMigration(t *testing.T) {
 	j := &fabrictest.Journey{Fabric: f, Cell: "traveller", Seed: *seed, Ballast: 64 << 10}
 	if err := j.Begin(within(t, time.Minute), "n1"); err != nil {
 		t.Fatal(err)
-	}
-	var answered *fault.Error
-	if _, err := j.Move(within(t, time.Minute), f.Nodes[0], "n2", func(string) {}); errors.As(err, &answered) && answered.Kind == "Unimplemented" {
-		t.Skip("these nodes cannot move cells")
 	}
 	lost := 0
 	for number, m := range fabrictest.Mishaps(*seed, f.Links(), *rounds) {
