@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -90,6 +91,8 @@ func busy(t *testing.T) *node {
 	n.spawn("other", "d", "web")
 	_ = n.exec("other", "d", "crash")
 	n.happened(events.HostEnded)
+	n.Replicated(telemetry.Replication{Tenant: "acme", Cell: "c", ID: "a", Wanted: 1, Copies: 1})
+	n.Replicated(telemetry.Replication{Tenant: "acme", Cell: "c", ID: "b", Wanted: 2, Copies: 1, Err: errors.New("no room")})
 	n.Migrated(telemetry.Migration{Tenant: "acme", Cell: "c", From: "n1", To: "n2", Size: 4096, Paused: time.Millisecond, Took: time.Second})
 	n.Metrics.Alerted("ops", "delivered", 1)
 	n.Checkpointed(telemetry.Checkpoint{Tenant: "acme", Cell: "c", ID: "1", Size: 4096, Why: "request", Took: time.Millisecond})
@@ -138,6 +141,8 @@ func TestScrape(t *testing.T) {
 		{"pyisolate_checkpoint_bytes_total", 4096, []string{"op", "save"}},
 		{"pyisolate_migrations_total", 1, []string{"outcome", "ok"}},
 		{"pyisolate_migration_pause_seconds", 1, nil},
+		{"pyisolate_checkpoint_replications_total", 1, []string{"outcome", "full"}},
+		{"pyisolate_checkpoint_replications_total", 1, []string{"outcome", "short"}},
 		{"go_goroutines", 1, nil},
 		{"process_resident_memory_bytes", 1, nil},
 	} {

@@ -109,12 +109,18 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 	switch {
 	case !known || place.Node == s.fabric.Self(), place.Node == "" && here: // what it has said can still be received
 		return Place{Address: k.address(), Claim: place.Claim}, nil
-	case place.Node == "" && place.Checkpoint != "":
-		return Place{}, cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone: %s", place.Lost, k, goesOnBy(place))
 	case place.Node == "":
-		return Place{}, cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone, and the cell with it: spawn it again", place.Lost, k)
+		return Place{}, lostCell(place, k)
 	}
 	return place, nil
+}
+
+// lostCell is the error of a cell whose node is gone.
+func lostCell(p Place, k cellKey) error {
+	if p.Checkpoint != "" {
+		return cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone: %s", p.Lost, k, goesOnBy(p))
+	}
+	return cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone, and the cell with it: spawn it again", p.Lost, k)
 }
 
 // again are the pauses before a request that is acknowledged is passed on again.

@@ -73,6 +73,9 @@ func TestEveryKey(t *testing.T) {
 	if diff := cmp.Diff([]string{"csv", "json", "math"}, c.Imports); diff != "" {
 		t.Error(diff)
 	}
+	if c.Checkpoint == nil || *c.Checkpoint != (document.Checkpoint{Every: 5 * time.Minute, BeforeDrain: true, Replicas: 2}) {
+		t.Errorf("it is checkpointed %v", c.Checkpoint)
+	}
 	if c.Backend != cell.Process || c.Dialect != "python" || c.NUMA != "1" || *c.Restart != (document.Restart{Strategy: "checkpoint", Max: 5, Within: time.Minute}) {
 		t.Errorf("%+v", c)
 	}
