@@ -62,6 +62,7 @@ type move struct {
 	epoch uint64
 	turn  atomic.Int32 // untaken, takenUp or withdrawn
 	err   error        // why the cell stays
+	runs  bool         // the target has said that it runs the cell
 	state string       // its checkpoint; "": none
 	held  func()       // the file may be removed; never nil
 	size  int64
@@ -209,7 +210,7 @@ func (m *move) try(ctx context.Context) error {
 		}
 		defer close(over)
 		patience.Stop()
-		return m.take(ctx, c, held, session)
+		return m.carryOut(ctx, c, held, session)
 	}}
 	reply := m.cells.actors.Ask(waiting, actors.Envelope{To: m.entry.key.address(), Life: m.entry.id, Epoch: m.epoch, Principal: m.by, Body: take})
 	if m.turn.CompareAndSwap(untaken, withdrawn) {
@@ -274,9 +275,14 @@ func (m *move) giveBack(ctx context.Context) {
 	}
 }
 
-// collect removes what this node does not need any more.
+// collect removes what this node does not need any more: nothing while it may have to go on with it, should
+// the target have come to own the cell and not be able to run it.
 func (m *move) collect(ctx context.Context) {
 	m.enter(collecting)
+	if !m.runs {
+		m.cells.logger.Info("the state of a cell that has moved stays here: its node has not said that it runs", slog.String("cell", m.entry.key.String()), slog.String("checkpoint", m.state), slog.String("node", m.to))
+		return
+	}
 	s, _ := m.at()
 	err := m.cells.fabric.DropCopy(ctx, m.entry.key.address(), s.epoch, m.state)
 	if err == nil {
@@ -294,6 +300,16 @@ func (m *move) collect(ctx context.Context) {
 }
 
 // ---- while the actor is held --------------------------------------------------------------------
+
+// carryOut is take, which has failed until it says otherwise, also when it panics: its actor recovers.
+func (m *move) carryOut(ctx context.Context, c cell.Cell, held actors.Moving, session uint64) (actors.Moved, error) {
+	m.err = cell.Errorf(cell.CellGone, "the move of cell %s to node %s has broken off; the node's log says where", m.entry.key, m.to)
+	to, err := m.take(ctx, c, held, session)
+	if err == nil && to.Via != nil {
+		m.err = nil
+	}
+	return to, err
+}
 
 // take moves the cell, for its actor to wait for: nothing runs in it, and what comes is held.
 func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, session uint64) (actors.Moved, error) {
@@ -336,6 +352,7 @@ func (m *move) activate(ctx context.Context, held actors.Moving) error {
 		ask.Kept = append(ask.Kept, itemTo(one))
 	}
 	_, err = m.target().transfers.Activate(ctx, toPeer(ctx, ask))
+	m.runs = err == nil
 	return fault.Answered(fromPeer(ctx, m.to, err))
 }
 
