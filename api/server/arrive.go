@@ -26,7 +26,7 @@ const (
 )
 
 // Push implements the call.
-func (t *transfers) Push(_ context.Context, in *connect.ClientStream[pb.PushRequest]) (*connect.Response[pb.PushResponse], error) {
+func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRequest]) (*connect.Response[pb.PushResponse], error) {
 	if t.checkpoints == nil {
 		return nil, errNoCheckpoints
 	}
@@ -59,10 +59,8 @@ func (t *transfers) Push(_ context.Context, in *connect.ClientStream[pb.PushRequ
 		return nil, err
 	}
 	info, err := arrival.Finish(checkpoint.Expect{Tenant: tenant, Cell: b.GetCell().GetName()})
-	if _, is := copyOf(b.GetTransfer()); err == nil && is {
-		err = t.keepCopy(info.ID)
-	} else if err == nil {
-		err = t.hold(b.GetTransfer(), info.ID)
+	if err == nil {
+		err = t.hold(reserved{peerOf(ctx).node, b.GetTransfer()}, info.ID)
 	}
 	if err != nil {
 		return nil, worded(err)
@@ -84,7 +82,7 @@ func (t *transfers) Activate(ctx context.Context, r *connect.Request[pb.Activate
 	if err != nil {
 		return nil, err
 	}
-	v := t.take(r.Msg.GetMigration(), peerOf(ctx).node)
+	v := t.take(reserved{peerOf(ctx).node, r.Msg.GetMigration()})
 	if v == nil {
 		return nil, fmt.Errorf("%w: node %s has no cell reserved for migration %s any more", policystore.ErrConflict, t.node(), text(r.Msg.GetMigration()))
 	}
@@ -146,11 +144,14 @@ func (t *transfers) activate(ctx context.Context, a actors.Address, epoch uint64
 }
 
 // arrive has what was reserved be the cell, from a checkpoint, in the epoch that owns returns when this node
-// is its owner. When it fails this node is not, and nothing is left of it.
+// is its owner, which it may be from before, by v.owned. When it fails this node is not, and nothing is left of
+// it: it has yielded before the actor gave the name up, which would be for all.
 func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carried *actors.Carried, owns func(context.Context) (uint64, error)) (err error) {
 	e := v.entry
-	defer func() {
-		if err != nil {
+	arrived := false
+	defer func() { // also when something panics
+		if !arrived {
+			t.giveOn(ctx, v)
 			t.drop(v, "it could not go on here")
 			return
 		}
@@ -170,7 +171,11 @@ func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carri
 		if last != 0 {
 			return t.fabric.Restart(ctx, e.key.address(), last)
 		}
-		return owns(ctx)
+		epoch, err := owns(ctx)
+		if err == nil {
+			v.owned.Store(epoch)
+		}
+		return epoch, err
 	}
 	plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
 		if e.incarnation() == nil {
@@ -179,18 +184,36 @@ func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carri
 		return t.startAgain(ctx, e, epoch)
 	}
 	t.book.arrived(e, t.claimedBy(e.key))
-	return t.actors.Spawn(ctx, e.key.address(), plan)
+	if err := t.actors.Spawn(ctx, e.key.address(), plan); err != nil {
+		return err
+	}
+	arrived = true
+	return nil
 }
 
 // settle puts the state into what was reserved, and has it run. When that fails another node has the cell,
 // or none.
 func (t *transfers) settle(ctx context.Context, v *reservation, epoch uint64) (cell.Cell, error) {
+	settled := false
+	defer func() { // also when something panics
+		if !settled {
+			t.giveOn(ctx, v)
+		}
+	}()
 	if err := t.fill(ctx, v.resident, epoch, v.entry.from); err != nil {
-		t.yield(ctx, v.entry.key.address(), epoch)
 		return nil, err
 	}
 	t.runs(v.resident, epoch)
+	v.owned.Store(0) // the actor sees to it
+	settled = true
 	return v.resident.cell, nil
+}
+
+// giveOn yields a cell that this node owns for what was reserved, once.
+func (t *transfers) giveOn(ctx context.Context, v *reservation) {
+	if epoch := v.owned.Swap(0); epoch != 0 {
+		t.yield(ctx, v.entry.key.address(), epoch)
+	}
 }
 
 // yield gives up a cell that this node is the owner of and cannot run. It tries until it is agreed, or this

@@ -37,3 +37,11 @@ func (s *Server) Underway() int64 {
 
 // ValidPages is what New holds pages to.
 func ValidPages(pages map[string]Page) error { return validPages(pages) }
+
+// Unwanted says whether a reservation was given up before it was made.
+func (s *Server) Unwanted(from, migration string) bool {
+	s.transfers.mu.Lock()
+	defer s.transfers.mu.Unlock()
+	v := s.transfers.all[reserved{from, migration}]
+	return v != nil && v.unwanted
+}

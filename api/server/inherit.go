@@ -46,7 +46,14 @@ func (t *transfers) inherit(p Place) {
 	defer cancel()
 	release := t.fabric.Hand(p.Address)
 	defer release()
-	if err := t.goOn(ctx, p); err != nil {
+	v, err := t.reserved(ctx, p)
+	if err != nil {
+		t.yield(ctx, p.Address, p.Epoch)
+	} else {
+		v.owned.Store(p.Epoch)
+		err = t.arrive(ctx, v, p.Checkpoint, nil, func(context.Context) (uint64, error) { return p.Epoch, nil })
+	}
+	if err != nil {
 		t.logger.Warn("a cell that has become this node's cannot go on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch), slog.Any("error", err))
 		return
 	}
@@ -56,8 +63,15 @@ func (t *transfers) inherit(p Place) {
 // reserved is an empty cell for one that this node is the owner of: the one that was reserved for its move, or
 // one by what its checkpoint says.
 func (t *transfers) reserved(ctx context.Context, p Place) (*reservation, error) {
-	if v := t.takeFor(p.Address); v != nil {
+	switch v, over := t.takeFor(p.Address, p.Checkpoint); {
+	case v != nil:
 		return v, nil
+	case over != nil:
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, cell.Errorf(cell.Busy, "what was reserved for cell %s has not ended", p.Address)
+		}
 	}
 	if t.checkpoints == nil {
 		return nil, errNoCheckpoints
@@ -73,11 +87,11 @@ func (t *transfers) reserved(ctx context.Context, p Place) (*reservation, error)
 	}
 	ctx = asNode(ctx, t.node())
 	k := cellKey{p.Address.Tenant, p.Address.Name}
-	v := &reservation{migration: "inherited " + p.Address.String(), asked: recorded(asked), epoch: p.Epoch, taken: make(chan struct{})}
+	v := &reservation{reserved: reserved{migration: "inherited " + p.Address.String()}, asked: recorded(asked), taken: make(chan struct{})}
 	if err := t.reserve(ctx, v, k, &pb.ReserveRequest{Id: cmp.Or(asked.GetRequestId(), newCellID()), Backend: h.Backend}); err != nil {
 		return nil, err
 	}
-	if t.take(v.migration, v.from) == nil {
+	if t.take(v.reserved) == nil {
 		return nil, cell.Errorf(cell.Busy, "cell %s was given up", p.Address)
 	}
 	return v, nil

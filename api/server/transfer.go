@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -36,27 +37,36 @@ type transfers struct {
 	*cells
 	ending context.Context // done when the server is
 
-	mu       sync.Mutex
-	all      map[string]*reservation // by migration
-	replicas map[string]*replica     // by checkpoint
+	mu  sync.Mutex
+	all map[reserved]*reservation
 }
+
+// reserved names a reservation: no node gets at another's.
+type reserved struct{ from, migration string }
 
 var _ api.TransferServiceHandler = (*transfers)(nil)
 
-// reservation is an empty cell for one that is to come: that it runs proves that this node can have it.
+// reservation is an empty cell for one that is to come: that it runs proves that this node can have it. While it
+// is being made it is its maker's alone: others say that it is not wanted, and the maker ends it. Later it is
+// whoever's takes it.
 type reservation struct {
-	migration, from string
-	entry           *entry
-	resident        *resident
-	asked           *pb.SpawnRequest
-	began           live.Revision
-	epoch           uint64        // of the cell at its source
-	taken           chan struct{} // closed when it is the cell, or nobody's
-	held            func()        // the file of its state may be removed; nil: there is none. Guarded by transfers.mu
+	reserved
+	entry    *entry
+	resident *resident
+	asked    *pb.SpawnRequest
+	began    live.Revision
+	taken    chan struct{} // closed when it is the cell, or nobody's
+	owned    atomic.Uint64 // the epoch in which this node has the cell and nothing runs it yet; 0: none
+
+	// Guarded by transfers.mu.
+	ready    bool   // it is made
+	unwanted bool   // it was given up before it was
+	state    string // the checkpoint that has come for it
+	held     func() // the file of its state may be removed; nil: there is none
 }
 
 func newTransfers(c *cells, ending context.Context) *transfers {
-	return &transfers{cells: c, ending: ending, all: map[string]*reservation{}, replicas: map[string]*replica{}}
+	return &transfers{cells: c, ending: ending, all: map[reserved]*reservation{}}
 }
 
 // Reserve implements the call.
@@ -72,7 +82,7 @@ func (t *transfers) Reserve(ctx context.Context, r *connect.Request[pb.ReserveRe
 	}
 	// Who spawned it had what it was spawned with; what he may have by now is his policy's matter.
 	ctx = context.WithValue(ctx, principalKey{}, policystore.Principal{Name: r.Msg.GetPrincipal(), Role: policystore.Admin})
-	v := &reservation{migration: r.Msg.GetMigration(), from: from, asked: recorded(r.Msg.GetSpawn()), epoch: r.Msg.GetEpoch(), taken: make(chan struct{})}
+	v := &reservation{reserved: reserved{from, r.Msg.GetMigration()}, asked: recorded(r.Msg.GetSpawn()), taken: make(chan struct{})}
 	if err := t.reserve(ctx, v, k, r.Msg); err != nil {
 		return nil, err
 	}
@@ -110,8 +120,9 @@ func (t *transfers) reserve(ctx context.Context, v *reservation, k cellKey, r *p
 	if err := t.add(v); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
+	made := false
+	defer func() { // also when something panics
+		if !made {
 			t.drop(v, "this node cannot have it")
 		}
 	}()
@@ -127,8 +138,19 @@ func (t *transfers) reserve(ctx context.Context, v *reservation, k cellKey, r *p
 	if err := t.confines(ctx, v.resident.cell, r); err != nil {
 		return err
 	}
+	if made = t.isMade(v); !made {
+		return cell.Errorf(cell.Busy, "migration %s was given up", text(v.migration))
+	}
 	t.book.ends.Go(func() { t.watch(v) })
 	return nil
+}
+
+// isMade has others get what was reserved, unless it was given up meanwhile.
+func (t *transfers) isMade(v *reservation) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v.ready = !v.unwanted
+	return v.ready
 }
 
 // claimedBy is the request that the cell was spawned by, as the cluster knows it: it is known again when it
@@ -173,10 +195,10 @@ func (t *transfers) add(v *reservation) error {
 		return err
 	}
 	t.mu.Lock()
-	_, same := t.all[v.migration]
+	_, same := t.all[v.reserved]
 	full := len(t.all) >= maxReserved
 	if !same && !full {
-		t.all[v.migration] = v
+		t.all[v.reserved] = v
 	}
 	t.mu.Unlock()
 	switch {
@@ -201,44 +223,61 @@ func (t *transfers) watch(v *reservation) {
 	case <-v.resident.cell.Done():
 	case <-t.ending.Done():
 	}
-	if t.take(v.migration, v.from) != nil {
+	if t.take(v.reserved) != nil {
 		t.logger.Info("a cell that was to come has not", slog.String("cell", v.entry.key.String()), slog.String("from", v.from))
 		t.drop(v, "what it was reserved for has not come")
 	}
 }
 
-// take gives a reservation to one that asks for it: to have it, or to give it up.
-func (t *transfers) take(migration, from string) *reservation {
+// take gives a reservation to one that asks for it: to have it, or to give it up. One that is still being made
+// is given up, and ended by its maker.
+func (t *transfers) take(which reserved) *reservation {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v := t.all[migration]
-	if v == nil || v.from != from {
+	return t.taking(t.all[which])
+}
+
+// taking is take with t.mu held.
+func (t *transfers) taking(v *reservation) *reservation {
+	if v == nil {
 		return nil
 	}
-	delete(t.all, migration)
+	if !v.ready {
+		v.unwanted = true
+		return nil
+	}
+	delete(t.all, v.reserved)
 	close(v.taken)
 	return v
 }
 
-// takeFor is take, for a cell of which this node has become the owner.
-func (t *transfers) takeFor(a actors.Address) *reservation {
+// takeFor is take, for a cell of which this node has become the owner, with a checkpoint. What was reserved for
+// another state of it is given up; until over is closed, its name is not free.
+func (t *transfers) takeFor(a actors.Address, checkpoint string) (v *reservation, over <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for id, v := range t.all {
-		if v.entry.key.address() == a {
-			delete(t.all, id)
-			close(v.taken)
-			return v
+	for _, one := range t.all {
+		if one.entry.key.address() != a {
+			continue
 		}
+		taken := t.taking(one)
+		if taken != nil && one.state == checkpoint {
+			return taken, nil
+		}
+		if taken != nil {
+			t.book.ends.Go(func() { t.drop(one, "it has come here in another way") })
+		}
+		return nil, one.entry.spawned
 	}
-	return nil
+	return nil, nil
 }
 
-// drop ends what was reserved, and makes its name free.
+// drop ends what was reserved, and makes its name free. Who has taken it calls it, or who could not make it, and
+// once.
 func (t *transfers) drop(v *reservation, why string) {
 	t.mu.Lock()
-	if t.all[v.migration] == v {
-		delete(t.all, v.migration)
+	if t.all[v.reserved] == v {
+		delete(t.all, v.reserved)
 	}
 	t.mu.Unlock()
 	if v.resident != nil {
@@ -252,15 +291,17 @@ func (t *transfers) drop(v *reservation, why string) {
 }
 
 // hold keeps the state that a reservation waits for.
-func (t *transfers) hold(migration, id string) error {
+func (t *transfers) hold(which reserved, id string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v := t.all[migration]
+	v := t.all[which]
 	if v == nil || v.held != nil { // a copy that nothing is reserved for is whoever's who has sent it
 		return nil
 	}
 	held, err := t.checkpoints.Archive.Hold(id)
-	v.held = held
+	if err == nil {
+		v.state, v.held = id, held
+	}
 	return err
 }
 
@@ -280,7 +321,7 @@ func (t *transfers) turnAway() {
 	all := slices.Collect(maps.Values(t.all))
 	t.mu.Unlock()
 	for _, v := range all {
-		if t.take(v.migration, v.from) != nil {
+		if t.take(v.reserved) != nil {
 			t.drop(v, "its node takes no more cells")
 		}
 	}
@@ -288,12 +329,7 @@ func (t *transfers) turnAway() {
 
 // Cancel implements the call.
 func (t *transfers) Cancel(ctx context.Context, r *connect.Request[pb.CancelRequest]) (*connect.Response[pb.CancelResponse], error) {
-	if id, is := copyOf(r.Msg.GetMigration()); is && t.checkpoints != nil {
-		if err := t.cancelCopy(ctx, id, peerOf(ctx).node); err != nil {
-			return nil, err
-		}
-	}
-	if v := t.take(r.Msg.GetMigration(), peerOf(ctx).node); v != nil {
+	if v := t.take(reserved{peerOf(ctx).node, r.Msg.GetMigration()}); v != nil {
 		t.drop(v, "it does not come")
 	}
 	return connect.NewResponse(&pb.CancelResponse{}), nil

@@ -1,0 +1,169 @@
+package server_test
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/pyisolate/pyisolate/actors"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
+	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/internal/await"
+)
+
+// target is n1, to which n2, which has cells a and b of tenant default, moves them. A cell is made when making
+// gives one.
+type target struct {
+	*node
+	world  *world
+	peer   func(name string) api.TransferServiceClient
+	making chan struct{}
+	asked  chan struct{} // one for each cell that is to be made
+	alive  atomic.Int64  // cells
+}
+
+func newTarget(t *testing.T) *target {
+	t.Helper()
+	dir := t.TempDir()
+	ring, err := checkpoint.OpenRing(filepath.Join(dir, "ring"), nil)
+	must(t, err)
+	archive, err := checkpoint.OpenArchive(filepath.Join(dir, "archive"), ring, checkpoint.Bounds{Bytes: 1 << 20, TenantBytes: 1 << 20, TenantCount: 8, Keep: 2, Age: time.Hour})
+	must(t, err)
+	w := newWorld(t)
+	out := &target{world: w, making: make(chan struct{}), asked: make(chan struct{}, 64)}
+	out.node, _ = w.join(t, "n1", func(c *server.Config) {
+		c.Checkpoints = &server.Checkpoints{Archive: archive, Python: func() string { return "cpython-314" }}
+		c.Spawner = spawner(func(ctx context.Context, spec cell.Spec) (cell.Cell, error) {
+			out.asked <- struct{}{}
+			select {
+			case <-out.making:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			out.alive.Add(1)
+			return &empty{Cell: &rude{spec: spec, done: make(chan struct{})}, alive: &out.alive}, nil
+		})
+	})
+	for _, name := range []string{"a", "b"} {
+		a := actors.Address{Tenant: "default", Name: name}
+		w.places[a] = server.Place{Address: a, Node: "n2", Session: sessionOf, Epoch: 7, Claim: name, Phase: server.Active}
+	}
+	out.peer = func(name string) api.TransferServiceClient {
+		way := w.fabric(name).transport
+		t.Cleanup(way.CloseIdleConnections)
+		return api.NewTransferServiceClient(&http.Client{Transport: asAdmin{way}}, "http://n1", connect.WithGRPC())
+	}
+	return out
+}
+
+// asAdmin calls as a node does for somebody.
+type asAdmin struct{ http.RoundTripper }
+
+func (a asAdmin) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.Header.Set("Pyisolate-Principal", `{"name":"somebody","role":"admin"}`)
+	return a.RoundTripper.RoundTrip(r)
+}
+
+// empty is a cell that counts among those alive until it is killed.
+type empty struct {
+	cell.Cell
+	killed atomic.Bool
+	alive  *atomic.Int64
+}
+
+func (e *empty) Kill(reason string) {
+	if e.killed.CompareAndSwap(false, true) {
+		e.alive.Add(-1)
+		e.Cell.Kill(reason)
+	}
+}
+
+func wanted(name, migration string) *pb.ReserveRequest {
+	return &pb.ReserveRequest{Migration: migration, Cell: &pb.CellRef{Tenant: "default", Name: name}, Id: "life", Epoch: 7, Python: "cpython-314",
+		Principal: "somebody", Spawn: &pb.SpawnRequest{}}
+}
+
+func reserve(ctx context.Context, from api.TransferServiceClient, r *pb.ReserveRequest) error {
+	_, err := from.Reserve(ctx, connect.NewRequest(r))
+	return err
+}
+
+// What is given up while it is made is ended by who makes it, once, and its name is free.
+func TestGivenUpWhileItIsMade(t *testing.T) {
+	frozen := func(w *world) server.Place {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		a := actors.Address{Tenant: "default", Name: "a"}
+		p := w.places[a]
+		p.Node, p.Epoch, p.Checkpoint, p.Copies = "n1", 8, "of nothing", []string{"n1"}
+		w.places[a] = p
+		return p
+	}
+	for name, giveUp := range map[string]func(*testing.T, *target, api.TransferServiceClient){
+		"by its source": func(t *testing.T, _ *target, from api.TransferServiceClient) {
+			_, err := from.Cancel(t.Context(), connect.NewRequest(&pb.CancelRequest{Migration: "m"}))
+			must(t, err)
+		},
+		"by its cell's coming": func(_ *testing.T, n *target, _ api.TransferServiceClient) { n.server.Inherit(frozen(n.world)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newTarget(t)
+			from := n.peer("n2")
+			made := make(chan error, 1)
+			go func() { made <- reserve(t.Context(), from, wanted("a", "m")) }()
+			select {
+			case <-n.asked:
+			case err := <-made:
+				t.Fatal(err)
+			}
+			giveUp(t, n, from)
+			if name == "by its cell's coming" {
+				await.That(t, "it is in hand", func() bool { n.world.mu.Lock(); defer n.world.mu.Unlock(); return n.world.hands > 0 })
+				await.That(t, "it is given up", func() bool { return n.server.Unwanted("n2", "m") })
+			}
+			n.making <- struct{}{}
+			if err := <-made; err == nil {
+				t.Error("it is reserved")
+			}
+			await.That(t, "no cell is left", func() bool { return n.alive.Load() == 0 })
+			if name == "by its cell's coming" {
+				return // whose name is not n2's any more
+			}
+			close(n.making)
+			if err := reserve(t.Context(), from, wanted("a", "m2")); err != nil {
+				t.Errorf("the next one: %v", err)
+			}
+		})
+	}
+}
+
+// What this node has inherited and cannot even begin with goes to another node.
+func TestInheritedInVain(t *testing.T) {
+	n := newTarget(t)
+	close(n.making)
+	bad := wanted("a", "m")
+	bad.Spawn.Restart = &pb.Restart{When: "on-failure", Max: 2000}
+	must(t, reserve(t.Context(), n.peer("n2"), bad))
+	a := actors.Address{Tenant: "default", Name: "a"}
+	at := func() server.Place {
+		n.world.mu.Lock()
+		defer n.world.mu.Unlock()
+		return n.world.places[a]
+	}
+	n.world.mu.Lock()
+	own := n.world.places[a]
+	own.Node, own.Epoch, own.Copies = "n1", 8, []string{"n1", "n3"}
+	n.world.places[a] = own
+	n.world.mu.Unlock()
+	n.server.Inherit(own)
+	await.That(t, "it is another's", func() bool { return at().Node == "n3" && at().Epoch == 9 })
+	await.That(t, "no cell is left", func() bool { return n.alive.Load() == 0 })
+}
