@@ -209,8 +209,3 @@ func cannotMove(cells []stuckCell, so string) error {
 	return &fault.Hinted{Err: cell.Errorf(cell.NotCheckpointable, "the node has cells that cannot move: %s; %s; the first: %v", strings.Join(names, ", "), so, cells[0].why),
 		Hint: "close them, or have them closed with --close-cells"}
 }
-
-// Rebalance implements the call.
-func (s *clusters) Rebalance(context.Context, *connect.Request[pb.RebalanceRequest]) (*connect.Response[pb.RebalanceResponse], error) {
-	return nil, errNoMigration
-}
