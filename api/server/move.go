@@ -320,7 +320,9 @@ func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, sessio
 	m.pauses(true)
 	defer func() { m.held() }()
 	begun := make(chan error, 1)
-	go func() { begun <- f.BeginMove(ctx, a, m.epoch, m.id, m.to, session) }() // while the state is taken out
+	go func() { // while the state is taken out; to its end, or it could come about after it was aborted
+		begun <- f.BeginMove(context.WithoutCancel(ctx), a, m.epoch, m.id, m.to, session)
+	}()
 	err := m.copy(ctx, c)
 	if failed := <-begun; failed != nil {
 		err = errors.Join(failed, err)

@@ -55,6 +55,8 @@ func TestStories(t *testing.T) {
 			{Command{Op: Abort, Cell: cellA, Epoch: 1}, ErrStale, Active, 2, "n2"}},
 		"a migration that is given up": {claim, begin, {Command{Op: Abort, Cell: cellA, Epoch: 1}, nil, Active, 2, "n1"},
 			{Command{Op: Freeze, Cell: cellA, Seat: seat1, Epoch: 1, Checkpoint: "f", Nodes: []string{"n1", "n2"}}, ErrStale, Active, 2, "n1"}},
+		"a migration that begins late": {claim, begin, {Command{Op: Restart, Cell: cellA, Seat: seat1, Epoch: 1}, nil, Active, 2, "n1"},
+			{Command{Op: Begin, Cell: cellA, Seat: seat2, Epoch: 1, Request: "m"}, ErrStale, Active, 2, "n1"}},
 		"a freeze without a copy at the target": {claim, begin,
 			{Command{Op: Freeze, Cell: cellA, Seat: seat1, Epoch: 1, Checkpoint: "f", Nodes: []string{"n1", "n3"}}, ErrInvalid, Prepare, 1, "n1"}},
 		"an activation by another":  {claim, begin, freeze, {Command{Op: Activate, Cell: cellA, Seat: seat3, Epoch: 1}, ErrStale, Frozen, 1, "n1"}},

@@ -88,7 +88,7 @@ func (s *State) release(index uint64, c Command) (Outcome, error) {
 }
 
 func restart(s *State, r *Record, c Command) error {
-	if err := s.owned(r, c, Active); err != nil {
+	if err := s.owned(r, c, Active, Prepare); err != nil { // a move that was begun late comes to nothing
 		return err
 	}
 	r.give(r.Owner)
