@@ -102,6 +102,11 @@ func (f *Fabric) inherit(a actors.Address, r directory.Record) {
 	if !f.unheard(a, func() { f.owned[a], f.arrives[a] = r, true }) {
 		return
 	}
+	f.begin(a, r)
+}
+
+// begin tells of a cell that is this node's by now, and that nobody here has.
+func (f *Fabric) begin(a actors.Address, r directory.Record) {
 	f.logger.Warn("a cell comes to this node: the one that had it is gone, or cannot run it", "cell", a.String(), "epoch", r.Epoch)
 	if f.config.Inherit != nil {
 		f.config.Inherit(placeOf(r))

@@ -10,6 +10,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 )
@@ -242,6 +243,24 @@ func TestTheSourceOfAMoveDies(t *testing.T) {
 	p, err = m.n2.Adopt(soon(t), web, m.epoch+2)
 	must(t, err)
 	m.is(p, "n2", m.epoch+3)
+}
+
+// A cell whose only node ends its session is suspended, and goes on there with the next one.
+func TestASuspendedCellGoesOnWhereItsCheckpointIs(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	m.activate()
+	must(t, m.n1.DropCopy(soon(t), web, m.epoch+1, "c1"))
+	seat, err := m.n2.seat()
+	must(t, err)
+	_, err = m.n1.cluster.Group().Propose(soon(t), directory.Command{Op: directory.End, Seat: seat})
+	must(t, err)
+	p := m.inherits(m.n2)
+	m.is(p, "n2", m.epoch+3)
+	if p.Session == seat.Session {
+		t.Error("it is in the session that was over")
+	}
 }
 
 func (m *move) inherits(n *node) (p server.Place) {

@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -34,7 +35,34 @@ func (f *Fabric) Opened(s directory.Seat) {
 		if r.Owner == s {
 			f.spawn(func() { f.inherit(addressOf(r.Cell), r) })
 		}
+		f.resume(r, true)
 	}
+}
+
+// resume has a suspended cell go on here, in the background, if this node has a copy of its checkpoint. Others
+// that have one may be faster. Where it has failed before it is tried once more in each session.
+func (f *Fabric) resume(r directory.Record, try bool) {
+	if !try || r.Phase != directory.Suspended || !r.Holds(f.Self()) {
+		return
+	}
+	f.spawn(func() {
+		a := addressOf(r.Cell)
+		f.forget(a) // an earlier cell of the name, which has ended
+		if _, err := f.Adopt(f.life, a, r.Epoch); err != nil {
+			f.logger.Debug("a suspended cell is not taken up", "cell", a.String(), "epoch", r.Epoch, "error", err)
+			return
+		}
+		f.mu.Lock()
+		now := f.owned[a]
+		ours := now.Epoch == r.Epoch+1
+		if ours {
+			f.arrives[a] = true // also when the hand of Adopt is gone
+		}
+		f.mu.Unlock()
+		if ours {
+			f.begin(a, now)
+		}
+	})
 }
 
 // Lapsed implements group.Tenant: no guest runs when it returns, or hosts end them by themselves.
@@ -83,6 +111,7 @@ func (f *Fabric) Changed(records []directory.Record) {
 	self := c.Self()
 	for _, r := range records {
 		f.noteLost(r)
+		f.resume(r, !slices.Contains(r.Yielded, self))
 		a := addressOf(r.Cell)
 		_, here := f.names.local.Lookup(a)
 		switch {
@@ -162,7 +191,7 @@ func (f *Fabric) noteLost(r directory.Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a := addressOf(r.Cell)
-	if r.Phase != directory.Suspended || r.Checkpoint != "" {
+	if r.Phase != directory.Suspended {
 		delete(f.lost, a)
 		return
 	}
