@@ -38,6 +38,10 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 		return nil, cell.Errorf(cell.Invalid, "the first message does not say what comes")
 	}
 	archive, tenant := t.checkpoints.Archive, b.GetCell().GetTenant()
+	which := reserved{peerOf(ctx).node, b.GetTransfer()}
+	if err := t.mayPush(ctx, cellKey{tenant, b.GetCell().GetName()}, which); err != nil {
+		return nil, err
+	}
 	if err := archive.Ring().Adopt(checkpoint.SharedKey{Tenant: tenant, ID: b.GetKeyId(), Key: b.GetKey()}); err != nil {
 		return nil, worded(err)
 	}
@@ -60,7 +64,7 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 	}
 	info, err := arrival.Finish(checkpoint.Expect{Tenant: tenant, Cell: b.GetCell().GetName()})
 	if err == nil {
-		err = t.hold(reserved{peerOf(ctx).node, b.GetTransfer()}, info.ID)
+		err = t.hold(which, info.ID)
 	}
 	if err != nil {
 		return nil, worded(err)

@@ -27,7 +27,7 @@ import (
 const (
 	// reservedFor is how long an empty cell waits for the one that is to come.
 	reservedFor = 2 * time.Minute
-	// maxReserved bounds how many wait at a time.
+	// maxReserved bounds how many wait at a time; of them each tenant has its share.
 	maxReserved = 64
 )
 
@@ -76,6 +76,13 @@ func (t *transfers) Reserve(ctx context.Context, r *connect.Request[pb.ReserveRe
 	if err := t.canTake(k, r.Msg); err != nil {
 		return nil, err
 	}
+	place, err := t.ownedBy(ctx, k.address(), from)
+	if err != nil {
+		return nil, err
+	}
+	if place.Epoch != r.Msg.GetEpoch() {
+		return nil, fmt.Errorf("%w: cell %s is in epoch %d, not in %d", policystore.ErrConflict, k, place.Epoch, r.Msg.GetEpoch())
+	}
 	session, ok := t.fabric.Seat(t.fabric.Self())
 	if !ok {
 		return nil, fmt.Errorf("%w: node %s has no lease", fault.ErrUnavailable, t.fabric.Self())
@@ -87,6 +94,38 @@ func (t *transfers) Reserve(ctx context.Context, r *connect.Request[pb.ReserveRe
 		return nil, err
 	}
 	return connect.NewResponse(&pb.ReserveResponse{Session: session}), nil
+}
+
+// ownedBy is where a cell is by what is agreed, if that is a node.
+func (t *transfers) ownedBy(ctx context.Context, a actors.Address, node string) (Place, error) {
+	if err := t.fabric.Refresh(ctx); err != nil {
+		return Place{}, err
+	}
+	place, known := t.fabric.Find(a)
+	if !known || place.Node != node {
+		return Place{}, fmt.Errorf("%w: node %s does not have cell %s", policystore.ErrConflict, node, a)
+	}
+	return place, nil
+}
+
+// mayPush says whether a node may send a state of a cell: what is reserved for it waits for it, or it has the
+// cell, of which this node is to keep a copy.
+func (t *transfers) mayPush(ctx context.Context, k cellKey, which reserved) error {
+	if err := cell.ValidName("tenant", k.tenant); err != nil {
+		return err
+	}
+	if err := cell.ValidName("cell", k.name); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	v := t.all[which]
+	waits := v != nil && v.ready && v.entry.key == k
+	t.mu.Unlock()
+	if waits {
+		return nil
+	}
+	_, err := t.ownedBy(ctx, k.address(), which.from)
+	return err
 }
 
 // canTake says what of it alone a node lacks.
@@ -196,7 +235,13 @@ func (t *transfers) add(v *reservation) error {
 	}
 	t.mu.Lock()
 	_, same := t.all[v.reserved]
-	full := len(t.all) >= maxReserved
+	others := 0
+	for _, one := range t.all {
+		if one.entry.key.tenant != v.entry.key.tenant {
+			others++
+		}
+	}
+	full := int64(len(t.all)-others) >= share(maxReserved, int64(others)) // so that none has all
 	if !same && !full {
 		t.all[v.reserved] = v
 	}
@@ -207,7 +252,7 @@ func (t *transfers) add(v *reservation) error {
 		return cell.Errorf(cell.Busy, "migration %s has a cell reserved already", text(v.migration))
 	case full:
 		t.book.withdraw(v.entry)
-		return fmt.Errorf("%w: %d cells are on their way to node %s, which is the most", policystore.ErrLimited, maxReserved, t.node())
+		return fmt.Errorf("%w: as many cells of tenant %s are on their way to node %s as may be of the %d of all", policystore.ErrLimited, v.entry.key.tenant, t.node(), maxReserved)
 	}
 	return nil
 }

@@ -167,3 +167,30 @@ func TestInheritedInVain(t *testing.T) {
 	await.That(t, "it is another's", func() bool { return at().Node == "n3" && at().Epoch == 9 })
 	await.That(t, "no cell is left", func() bool { return n.alive.Load() == 0 })
 }
+
+// Only the node that has a cell has room made for it, or sends what it says is its state.
+func TestStrangersCells(t *testing.T) {
+	n := newTarget(t)
+	close(n.making)
+	late := wanted("a", "late")
+	late.Epoch = 6
+	for name, err := range map[string]error{
+		"another's": reserve(t.Context(), n.peer("n3"), wanted("a", "m")),
+		"nobody's":  reserve(t.Context(), n.peer("n2"), wanted("c", "m")),
+		"overtaken": reserve(t.Context(), n.peer("n2"), late),
+	} {
+		if connect.CodeOf(err) != connect.CodeAborted && connect.CodeOf(err) != connect.CodeFailedPrecondition {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	push := func(from string) error {
+		out := n.peer(from).Push(t.Context())
+		_ = out.Send(&pb.PushRequest{Part: &pb.PushRequest_Begin_{Begin: &pb.PushRequest_Begin{Transfer: "m", Cell: &pb.CellRef{Tenant: "default", Name: "a"}, KeyId: "k", Key: []byte("short")}}})
+		_, err := out.CloseAndReceive()
+		return err
+	}
+	stranger, owner := push("n3"), push("n2")
+	if stranger == nil || owner == nil || connect.CodeOf(stranger) == connect.CodeOf(owner) { // whose key is none
+		t.Errorf("a stranger's: %v; the owner's: %v", stranger, owner)
+	}
+}
