@@ -156,8 +156,7 @@ func (s *Server) handler(c Config) http.Handler {
 	own := s.cells(c, j)
 	s.saveAll = own.saveAll
 	if c.Fabric != nil {
-		s.transfers = newTransfers(own, s.ending)
-		own.adopt = s.transfers.adopt
+		s.transfers = newTransfers(s.ending, own)
 		mux.Handle(api.NewTransferServiceHandler(s.transfers, options(maxCellMessage)))
 	}
 	mux.Handle(api.NewCellServiceHandler(c.everywhere(own), options(maxCellMessage)))

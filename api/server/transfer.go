@@ -65,7 +65,7 @@ type reservation struct {
 	held     func() // the file of its state may be removed; nil: there is none
 }
 
-func newTransfers(c *cells, ending context.Context) *transfers {
+func newTransfers(ending context.Context, c *cells) *transfers {
 	return &transfers{cells: c, ending: ending, all: map[reserved]*reservation{}}
 }
 
