@@ -67,6 +67,8 @@ type move struct {
 	held  func()       // the file may be removed; never nil
 	size  int64
 	kept  []cell.Item // that go with it
+	had   uint64      // things that were done to it since its last checkpoint
+	until time.Time   // the target keeps room
 
 	mu      sync.Mutex
 	now     stage
@@ -256,6 +258,7 @@ func (m *move) reserve(ctx context.Context) (session uint64, err error) {
 			}
 		}
 	}
+	m.until = time.Now().Add(reservedFor)
 	answer, err := m.target().transfers.Reserve(ctx, toPeer(ctx, ask))
 	if err != nil {
 		if err = fault.Answered(fromPeer(ctx, m.to, err)); cell.KindOf(err) == cell.UnknownOutcome { // it is given up by itself
@@ -316,7 +319,7 @@ func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, sessio
 	f, a := m.cells.fabric, m.entry.key.address()
 	defer f.Hand(a)()
 	before, _ := f.Find(a)
-	m.epoch = held.Epoch
+	m.epoch, m.had = held.Epoch, m.entry.touched.count.Load()
 	m.pauses(true)
 	defer func() { m.held() }()
 	begun := make(chan error, 1)
@@ -430,7 +433,8 @@ func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why e
 		c.Kill("it could not go on")
 	}
 	m.pauses(false)
-	if m.state != "" { // unless the cluster counts on it
+	if m.state != "" { // there is no checkpoint of it after all, unless the cluster counts on it
+		m.entry.touched.count.Add(m.had)
 		_ = m.cells.checkpoints.Archive.Remove(m.state)
 	}
 	return actors.Moved{Epoch: place.Epoch}, nil

@@ -176,22 +176,31 @@ func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
 func (p *push) drop() {
 	p.ended()
 	if p.stream != nil {
-		<-p.sent //nolint:errcheck // why it was given up is known
+		_ = <-p.sent
 		_, _ = p.stream.CloseAndReceive()
 	}
 }
 
-// copy takes the state out, and has both nodes keep it. The guest is left frozen, also when it fails.
+// copy takes the state out, and has both nodes keep it, while the target keeps room and the move is not decided.
+// The guest is left frozen, also when it fails.
 func (m *move) copy(ctx context.Context, c cell.Cell) error {
 	m.enter(copying)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithDeadlineCause(ctx, m.until, fmt.Errorf("%w: node %s has not had the state of cell %s for as long as it keeps room", fault.ErrUnavailable, m.to, m.entry.key))
 	defer cancel() // a stream that is not over
-	p := &push{cells: m.cells, key: m.entry.key, to: m.to, transfer: m.id, told: func(sent int64) { m.set(func(s *stage) { s.copied = sent }) }}
+	ctx, overtaken := context.WithCancelCause(ctx)
+	defer overtaken(nil)
+	go func() {
+		if _, err := m.cells.fabric.Decided(ctx, m.entry.key.address(), m.epoch); err == nil {
+			overtaken(fmt.Errorf("%w: node %s was lost before it had the state of cell %s", fault.ErrUnavailable, m.to, m.entry.key))
+		}
+	}()
+	p := &push{of: m, transfer: m.id}
 	info, err := m.cells.save(ctx, m.entry, c, m.epoch, saving{freeze: true, mirror: p.mirror(ctx), written: p.ended})
 	if err != nil {
+		err = m.why(ctx, worded(err))
 		cancel()
 		p.drop()
-		return worded(err)
+		return err
 	}
 	m.state, m.size = info.ID, info.Size
 	if m.held, err = m.cells.checkpoints.Archive.Hold(info.ID); err != nil {
@@ -200,5 +209,5 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 		return worded(err)
 	}
 	m.set(func(s *stage) { s.size = info.Size })
-	return p.finish(ctx, info)
+	return m.why(ctx, p.finish(ctx, info))
 }
