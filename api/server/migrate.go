@@ -60,7 +60,7 @@ func (m *move) tell(send func(*pb.MigrateResponse) error, over <-chan error) err
 			told = now.phase
 			if err := send(now.response()); err != nil {
 				m.cancel(err)
-				_ = <-over
+				<-m.over
 				return err
 			}
 			continue // it may be further by now

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"connectrpc.com/connect"
 
@@ -176,8 +177,9 @@ func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
 func (p *push) drop() {
 	p.ended()
 	if p.stream != nil {
-		_ = <-p.sent
-		_, _ = p.stream.CloseAndReceive()
+		failed := <-p.sent
+		_, err := p.stream.CloseAndReceive()
+		p.of.cells.logger.Debug("a state is not sent to its end", slog.String("cell", p.of.entry.key.String()), slog.Any("error", errors.Join(failed, err)))
 	}
 }
 
