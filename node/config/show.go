@@ -46,7 +46,7 @@ func (e Effective) YAML() string {
 // quoted are values that YAML reads as the texts that they are.
 func quoted(values []string) (out []string) {
 	for _, v := range values {
-		if strings.ContainsFunc(v, func(r rune) bool { return strings.ContainsRune(":#,[]{}\"'\\&*!|>%@` \t\n\r", r) || r < ' ' || r > '~' }) || strings.HasPrefix(v, "-") || strings.HasPrefix(v, "0") {
+		if strings.ContainsFunc(v, func(r rune) bool { return strings.ContainsRune(":#,[]{}\"'\\&*!|>%@` \t\n\r", r) || r < ' ' || r > '~' }) || strings.HasPrefix(v, "-") || strings.HasPrefix(v, "0") && v != "0" {
 			v = "\"" + strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "\n", "\\n", "\r", "\\r", "\t", "\\t").Replace(v) + "\""
 		}
 		out = append(out, v)
