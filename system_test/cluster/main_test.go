@@ -17,7 +17,7 @@ import (
 var (
 	seed   = flag.Uint64("seed", 0, "of what happens by chance; 0: a new one")
 	chaos  = flag.Duration("chaos", 10*time.Second, "how long TestChaos has faults happen")
-	rounds = flag.Int("rounds", 6, "how often TestMigration moves its cell")
+	rounds = flag.Int("rounds", 3, "how often TestMigration moves its cell")
 	nodes  = flag.Int("nodes", 3, "nodes of TestChaos, 3 to 9")
 
 	program string
