@@ -85,7 +85,7 @@ func TestLeasesHaveRoomOfTheirOwn(t *testing.T) {
 	var all sync.WaitGroup
 	for range 80 {
 		all.Go(func() { // also when it is not begun at first
-			for pause.For(ctx, 10*time.Millisecond) {
+			for pause(ctx) {
 				_, _ = n.control.Ask(ctx, leads.name, "stuck", nil)
 			}
 		})

@@ -49,12 +49,16 @@ func (n *Node) openCheckpoints(context.Context) error {
 	n.checkpoints = &server.Checkpoints{Archive: archive,
 		Default: document.Checkpoint{Every: n.config.CheckpointEvery, BeforeDrain: n.config.CheckpointDrain, Replicas: n.config.CheckpointReplicas},
 		Python:  func() string { abi, _ := n.abi.Load().(string); return abi }}
-	if n.config.CheckpointAge > 0 {
-		var ctx context.Context
-		ctx, n.pruning = context.WithCancel(context.Background())
-		n.serving.Go(func() { n.prune(ctx) })
-	}
+	var ctx context.Context
+	ctx, n.pruning = context.WithCancel(context.Background())
+	n.serving.Go(func() { n.prune(ctx) })
 	return nil
+}
+
+// countsOn says whether the cluster takes this node to have a checkpoint: it is not removed then.
+func (n *Node) countsOn(i checkpoint.Info) bool {
+	p, known := n.fabric.Find(actors.Address{Tenant: i.Header.Tenant, Name: i.Header.Cell})
+	return known && p.Checkpoint == i.ID && slices.Contains(p.Copies, n.fabric.Self())
 }
 
 // prune removes what the archive keeps no longer, until ctx ends.

@@ -1,13 +1,20 @@
 package node
 
 import (
+	"crypto/rand"
+	"errors"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // move moves a cell by way of this node, and returns what was told of it.
@@ -33,7 +40,7 @@ func (p *process) inspect(name string) *pb.CellReport {
 	return out.Msg.GetReport()
 }
 
-// A cell goes from node to node with its state and its id, and any node finds it.
+// A cell goes from node to node with its state and its id, and any node finds it. Where it cannot go it stays.
 func TestACellMoves(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three nodes take a while to start")

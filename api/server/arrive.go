@@ -45,7 +45,7 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 	if err := archive.Ring().Adopt(checkpoint.SharedKey{Tenant: tenant, ID: b.GetKeyId(), Key: b.GetKey()}); err != nil {
 		return nil, worded(err)
 	}
-	arrival, err := archive.Incoming(b.GetTransfer(), tenant)
+	arrival, err := archive.Incoming(which.arrival(), tenant)
 	if err != nil {
 		return nil, worded(err)
 	}
@@ -63,7 +63,9 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 		return nil, err
 	}
 	info, err := arrival.Finish(checkpoint.Expect{Tenant: tenant, Cell: b.GetCell().GetName()})
-	if err == nil {
+	if _, is := copyOf(b.GetTransfer()); err == nil && is {
+		err = t.keepCopy(info.ID)
+	} else if err == nil {
 		err = t.hold(which, info.ID)
 	}
 	if err != nil {
@@ -73,11 +75,11 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 }
 
 // Pushed implements the call.
-func (t *transfers) Pushed(_ context.Context, r *connect.Request[pb.PushedRequest]) (*connect.Response[pb.PushedResponse], error) {
+func (t *transfers) Pushed(ctx context.Context, r *connect.Request[pb.PushedRequest]) (*connect.Response[pb.PushedResponse], error) {
 	if t.checkpoints == nil {
 		return nil, errNoCheckpoints
 	}
-	return connect.NewResponse(&pb.PushedResponse{Offset: t.checkpoints.Archive.Arriving(r.Msg.GetTransfer())}), nil
+	return connect.NewResponse(&pb.PushedResponse{Offset: t.checkpoints.Archive.Arriving(reserved{peerOf(ctx).node, r.Msg.GetTransfer()}.arrival())}), nil
 }
 
 // Activate implements the call. It goes on when who has asked is gone: the cell has no other node then.

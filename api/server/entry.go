@@ -29,11 +29,12 @@ type entry struct {
 	asked      *pb.SpawnRequest // how it was spawned, for its checkpoints; set before the first incarnation
 	from       string           // the checkpoint that the first incarnation begins with; "": none
 	touched    touched
-	copying    chan struct{} // its checkpoint is being copied to other nodes: one at a time
-	saidCopies string        // what was told of that last; of who copies
 	said       *sayings
 	kept       kept
-	arriving   bool // it is to come from another node; guarded by the book's lock
+	came       string        // the checkpoint by which it came from another node; "": it has not
+	arriving   bool          // it is to come from another node; guarded by the book's lock
+	copying    chan struct{} // its checkpoint is being copied to other nodes: one at a time
+	saidCopies string        // what was told of that last; of who copies
 
 	spawned   chan struct{} // closed when the first incarnation runs, or could not be started
 	failed    error         // set before spawned is closed

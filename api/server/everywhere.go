@@ -204,12 +204,22 @@ const (
 
 // after says how a call goes on that failed by err.
 func (s *everywhere) after(ctx context.Context, p *passing, err error) step {
-	if p.try == 0 && (isNotFound(err) || p.receives && isGone(err)) && s.follow(ctx, p) { // nothing was begun
+	if p.wasNotBegun(err) && s.follow(ctx, p) {
 		if p.place.Node == "" {
 			return doHere
 		}
 		return passOn
 	}
+	return s.afterLoss(ctx, p, err)
+}
+
+// wasNotBegun says that a cell may have moved before it was asked.
+func (p *passing) wasNotBegun(err error) bool {
+	return p.try == 0 && (isNotFound(err) || p.receives && isGone(err))
+}
+
+// afterLoss is after, for a cell that has not moved.
+func (s *everywhere) afterLoss(ctx context.Context, p *passing, err error) step {
 	switch {
 	case isNotFound(err) && p.try == 0 && !p.moved: // nothing was begun: the cell has moved, or ended, since
 		p.moved = true
@@ -339,7 +349,7 @@ func remaining[Q any](message *Q, sent uint64) (rest *Q, follows bool) {
 		}
 		less := proto.CloneOf(m)
 		less.Limit -= sent
-		return any(less).(*Q), true //nolint:errcheck // it is what was switched on
+		return any(less).(*Q), true
 	case *pb.LogsRequest:
 		return message, true
 	}

@@ -38,6 +38,7 @@ func (t *transfers) goOn(ctx context.Context, p Place) error {
 		t.yield(ctx, p.Address, p.Epoch)
 		return err
 	}
+	v.owned.Store(p.Epoch)
 	return t.arrive(ctx, v, p.Checkpoint, nil, func(context.Context) (uint64, error) { return p.Epoch, nil })
 }
 
@@ -46,14 +47,7 @@ func (t *transfers) inherit(p Place) {
 	defer cancel()
 	release := t.fabric.Hand(p.Address)
 	defer release()
-	v, err := t.reserved(ctx, p)
-	if err != nil {
-		t.yield(ctx, p.Address, p.Epoch)
-	} else {
-		v.owned.Store(p.Epoch)
-		err = t.arrive(ctx, v, p.Checkpoint, nil, func(context.Context) (uint64, error) { return p.Epoch, nil })
-	}
-	if err != nil {
+	if err := t.goOn(ctx, p); err != nil {
 		t.logger.Warn("a cell that has become this node's cannot go on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch), slog.Any("error", err))
 		return
 	}

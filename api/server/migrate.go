@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,8 +61,7 @@ func (m *move) tell(send func(*pb.MigrateResponse) error, over <-chan error) err
 			told = now.phase
 			if err := send(now.response()); err != nil {
 				m.cancel(err)
-				<-m.over
-				return err
+				return errors.Join(err, <-over)
 			}
 			continue // it may be further by now
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"connectrpc.com/connect"
 
@@ -29,8 +28,6 @@ type push struct {
 	key          cellKey
 	to, transfer string
 	told         func(sent int64) // how much of the file has gone; nil: nobody wants to know
-
-	gone int64 // so much has; of the goroutine that sends, while there is one
 
 	stream *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse] // nil: none has begun
 	pieces chan []byte
@@ -59,22 +56,22 @@ func (p *push) begin(ctx context.Context, keyID string, offset int64) error {
 	if err := p.stream.Send(&pb.PushRequest{Part: &pb.PushRequest_Begin_{Begin: first}}); err != nil {
 		return p.answered(ctx, err)
 	}
-	p.gone = offset
 	p.pieces, p.sent = make(chan []byte, piecesAhead), make(chan error, 1)
-	go p.send(p.pieces, p.sent)
+	go p.send(p.stream, offset, p.pieces, p.sent)
 	return nil
 }
 
-// send sends what is written, until there is no more. What comes after an error is dropped.
-func (p *push) send(pieces <-chan []byte, sent chan<- error) {
+// send sends what is written, until there is no more. What comes after an error is dropped. It is for a goroutine
+// of its own, and so looks at nothing of p that changes.
+func (p *push) send(to *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse], gone int64, pieces <-chan []byte, sent chan<- error) {
 	var err error
 	for piece := range pieces {
 		if err == nil {
 			err = to.Send(&pb.PushRequest{Part: &pb.PushRequest_Data{Data: piece}})
 		}
 		if err == nil {
-			p.gone += int64(len(piece))
-			p.tell()
+			gone += int64(len(piece))
+			p.tell(gone)
 		}
 	}
 	sent <- err
@@ -83,9 +80,9 @@ func (p *push) send(pieces <-chan []byte, sent chan<- error) {
 // target is the API of the node that is to have the file.
 func (p *push) target() api.TransferServiceClient { return p.cells.peers.of(p.to).transfers }
 
-func (p *push) tell() {
+func (p *push) tell(gone int64) {
 	if p.told != nil {
-		p.told(p.gone)
+		p.told(gone)
 	}
 }
 
@@ -115,7 +112,7 @@ func (p *push) answered(ctx context.Context, err error) error {
 	if told == nil {
 		return err
 	}
-	return fromPeer(ctx, p.to, told)
+	return fault.Answered(fromPeer(ctx, p.to, told))
 }
 
 // finish waits until the target has the file that has been written, and sends again what it has not.
@@ -144,7 +141,7 @@ func (p *push) wait(ctx context.Context, info checkpoint.Info) error {
 	p.stream = nil
 	switch {
 	case err != nil:
-		return fromPeer(ctx, p.to, err)
+		return fault.Answered(fromPeer(ctx, p.to, err))
 	case answer.Msg.GetCheckpoint() != info.ID:
 		return cell.Errorf(cell.Invalid, "node %s has checkpoint %.16s, and not %.16s", p.to, answer.Msg.GetCheckpoint(), info.ID)
 	}
@@ -155,7 +152,7 @@ func (p *push) wait(ctx context.Context, info checkpoint.Info) error {
 func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
 	there, err := p.target().Pushed(ctx, toPeer(ctx, &pb.PushedRequest{Transfer: p.transfer}))
 	if err != nil {
-		return fromPeer(ctx, p.to, err)
+		return fault.Answered(fromPeer(ctx, p.to, err))
 	}
 	offset := there.Msg.GetOffset()
 	file, _, err := p.cells.checkpoints.Archive.OpenAt(info.ID, offset)
@@ -163,8 +160,7 @@ func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
 		return worded(err)
 	}
 	defer func() { _ = file.Close() }()
-	p.gone = offset
-	p.tell()
+	p.tell(offset)
 	if err := p.begin(ctx, info.Header.Key.ID, offset); err != nil {
 		return err
 	}
@@ -177,9 +173,8 @@ func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
 func (p *push) drop() {
 	p.ended()
 	if p.stream != nil {
-		failed := <-p.sent
-		_, err := p.stream.CloseAndReceive()
-		p.of.cells.logger.Debug("a state is not sent to its end", slog.String("cell", p.of.entry.key.String()), slog.Any("error", errors.Join(failed, err)))
+		<-p.sent //nolint:errcheck // why it was given up is known
+		_, _ = p.stream.CloseAndReceive()
 	}
 }
 
@@ -196,7 +191,7 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 			overtaken(fmt.Errorf("%w: node %s was lost before it had the state of cell %s", fault.ErrUnavailable, m.to, m.entry.key))
 		}
 	}()
-	p := &push{of: m, transfer: m.id}
+	p := &push{cells: m.cells, key: m.entry.key, to: m.to, transfer: m.id, told: func(sent int64) { m.set(func(s *stage) { s.copied = sent }) }}
 	info, err := m.cells.save(ctx, m.entry, c, m.epoch, saving{freeze: true, mirror: p.mirror(ctx), written: p.ended})
 	if err != nil {
 		err = m.why(ctx, worded(err))

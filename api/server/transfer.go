@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -37,12 +38,19 @@ type transfers struct {
 	*cells
 	ending context.Context // done when the server is
 
-	mu  sync.Mutex
-	all map[reserved]*reservation
+	mu       sync.Mutex
+	all      map[reserved]*reservation
+	replicas map[string]*replica // by checkpoint
 }
 
 // reserved names a reservation: no node gets at another's.
 type reserved struct{ from, migration string }
+
+// arrival names what a node sends: no other node adds to it, or learns of it.
+func (r reserved) arrival() string {
+	sum := sha256.Sum256([]byte(r.from + "/" + r.migration))
+	return hex.EncodeToString(sum[:])
+}
 
 var _ api.TransferServiceHandler = (*transfers)(nil)
 
@@ -66,7 +74,7 @@ type reservation struct {
 }
 
 func newTransfers(ending context.Context, c *cells) *transfers {
-	return &transfers{cells: c, ending: ending, all: map[reserved]*reservation{}}
+	return &transfers{cells: c, ending: ending, all: map[reserved]*reservation{}, replicas: map[string]*replica{}}
 }
 
 // Reserve implements the call.
@@ -374,6 +382,11 @@ func (t *transfers) turnAway() {
 
 // Cancel implements the call.
 func (t *transfers) Cancel(ctx context.Context, r *connect.Request[pb.CancelRequest]) (*connect.Response[pb.CancelResponse], error) {
+	if id, is := copyOf(r.Msg.GetMigration()); is && t.checkpoints != nil {
+		if err := t.cancelCopy(ctx, id, peerOf(ctx).node); err != nil {
+			return nil, err
+		}
+	}
 	if v := t.take(reserved{peerOf(ctx).node, r.Msg.GetMigration()}); v != nil {
 		t.drop(v, "it does not come")
 	}

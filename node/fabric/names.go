@@ -46,6 +46,13 @@ func (n *names) Release(a actors.Address, pid *actor.PID) {
 	n.local.Release(a, pid)
 }
 
+// Leave implements actors.Directory: the record is another node's by now, or this node's again for
+// another actor.
+func (n *names) Leave(a actors.Address, pid *actor.PID) {
+	n.stray.Delete(pid)
+	n.local.Leave(a, pid)
+}
+
 // strays notes that the actor which has a name here is not that of the name's cell, which comes to this
 // node: its end must not be taken for the cell's.
 func (n *names) strays(a actors.Address) {
