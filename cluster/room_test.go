@@ -73,9 +73,10 @@ func TestChangesThatWaitLeaveRoom(t *testing.T) {
 func TestLeasesHaveRoomOfTheirOwn(t *testing.T) {
 	nodes := form(t, 3)
 	leads, n := follower(t, nodes)
-	var begun atomic.Int64
+	var stuck atomic.Int64
 	must(t, leads.control.Handle("stuck", func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
-		begun.Add(1)
+		stuck.Add(1)
+		defer stuck.Add(-1)
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}))
@@ -90,7 +91,7 @@ func TestLeasesHaveRoomOfTheirOwn(t *testing.T) {
 			}
 		})
 	}
-	await.That(t, "there is no more room", func() bool { return begun.Load() >= 64 })
+	await.That(t, "there is no more room", func() bool { return stuck.Load() == 64 })
 	all.Wait()
 	if n.lostSoFar() > lost {
 		t.Error("it lost its lease")
