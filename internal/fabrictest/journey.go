@@ -77,7 +77,7 @@ func (j *Journey) Begin(ctx context.Context, node string) error {
 	n := j.running(chanceOf(j.Seed, 2))
 	request := &pb.SpawnRequest{Name: j.Cell, Placement: &pb.Placement{Node: node}}
 	if j.Ballast > 16<<20 { // the state is there several times while it is taken out and put in
-		request.Limits = &pb.Limits{Memory: int64(4*j.Ballast) + 64<<20}
+		request.Document = fmt.Sprintf("version: 1.0\nsandboxes:\n  heavy: { mem: %dMiB, imports: [random, time] }\n", 4*j.Ballast>>20+64)
 	}
 	answer, err := n.Bearer.Cells.Spawn(ctx, connect.NewRequest(request))
 	if err != nil {
