@@ -232,3 +232,48 @@ func TestPatience(t *testing.T) {
 		})
 	}
 }
+
+// A pipeline from which nobody takes answers any more ends, and with it whoever adds to it.
+func TestAPipelineDoesNotGetStuck(t *testing.T) {
+	t.Parallel()
+	from, err := raft.NewTCPTransport("127.0.0.1:0", nil, 1, time.Minute, io.Discard)
+	must(t, err)
+	to, err := raft.NewTCPTransport("127.0.0.1:0", nil, 1, time.Minute, io.Discard)
+	must(t, err)
+	over := make(chan struct{})
+	defer func() { close(over); _ = to.Close() }()
+	go func() {
+		for {
+			select {
+			case rpc := <-to.Consumer():
+				rpc.Respond(&raft.AppendEntriesResponse{Success: true}, nil)
+			case <-over:
+				return
+			}
+		}
+	}()
+	p := patient(from, func(string) bool { return true })
+	p.stuck = 50 * time.Millisecond
+	defer func() { _ = p.Close() }()
+	line, err := p.AppendEntriesPipeline("n2", to.LocalAddr())
+	must(t, err)
+	defer func() { _ = line.Close() }()
+	done := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := line.AppendEntries(&raft.AppendEntriesRequest{Term: 1, PrevLogEntry: 1}, &raft.AppendEntriesResponse{}); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, raft.ErrPipelineShutdown) {
+			t.Error(err)
+		}
+	case <-soon(t).Done():
+		_ = line.Close()
+		t.Errorf("it waited until it was closed: %v", <-done)
+	}
+}

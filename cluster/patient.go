@@ -19,6 +19,7 @@ type patientTransport struct {
 	// waits tells whether entries for a node are worth waiting for: this node leads, and the other is
 	// to follow.
 	waits func(node string) bool
+	stuck time.Duration // when a pipeline is taken for one that nobody takes answers from
 
 	mu   sync.Mutex
 	term uint64 // the highest that this node has led in
@@ -33,8 +34,11 @@ var (
 // retryPause is between attempts.
 const retryPause = 100 * time.Millisecond
 
+// stuckTime is longer than an answer takes that comes at all.
+const stuckTime = 2 * raftTime
+
 func patient(t *raft.NetworkTransport, waits func(node string) bool) *patientTransport {
-	return &patientTransport{NetworkTransport: t, waits: waits}
+	return &patientTransport{NetworkTransport: t, waits: waits, stuck: stuckTime}
 }
 
 // AppendEntries implements raft.Transport. It gives up when this node does not lead any more, as when
@@ -47,6 +51,30 @@ func (t *patientTransport) AppendEntries(id raft.ServerID, at raft.ServerAddress
 		}
 		time.Sleep(retryPause)
 	}
+}
+
+// AppendEntriesPipeline implements raft.Transport.
+func (t *patientTransport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
+	p, err := t.NetworkTransport.AppendEntriesPipeline(id, at)
+	if err != nil {
+		return nil, err
+	}
+	return &pipeline{p, t.stuck}, nil
+}
+
+// pipeline is one that does not get stuck. Raft stops taking answers from a pipeline when one of them
+// says that this node leads no more; whoever adds to it just then would wait for ever, and Raft's
+// end for him.
+type pipeline struct {
+	raft.AppendPipeline
+	stuck time.Duration
+}
+
+// AppendEntries implements raft.AppendPipeline.
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	limit := time.AfterFunc(p.stuck, func() { _ = p.Close() })
+	defer limit.Stop()
+	return p.AppendPipeline.AppendEntries(args, resp)
 }
 
 // Close implements raft.WithClose. It ends connections, too, which Raft's own leaves to the others.
