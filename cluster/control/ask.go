@@ -58,6 +58,9 @@ func (c *Control) ask(ctx context.Context, node, topic string, request []byte) (
 	if len(request) > MaxSize {
 		return nil, fmt.Errorf("%w: it has %d bytes, %d are the most", ErrNotDone, len(request), MaxSize)
 	}
+	if c.life.Err() != nil { // a cancelled context alone loses the race against a fast answer
+		return nil, fmt.Errorf("%w: this node asks nobody any more", ErrNotDone)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()

@@ -322,6 +322,24 @@ func TestClose(t *testing.T) {
 	<-ended
 }
 
+// Whoever has closed is not answered any more, however fast the other node is.
+func TestAsksNobodyOnceClosed(t *testing.T) {
+	c := newCluster(t)
+	one, two := c.node(t, "one"), c.node(t, "two")
+	handle(t, two, "echo", echo)
+	if _, err := one.Ask(t.Context(), "two", "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		if _, err := one.Ask(t.Context(), "two", "echo", nil); !errors.Is(err, ErrNotDone) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A stranger cannot get here but through the wire; who comes without a name is refused even so.
 func TestNoName(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,6 +1,6 @@
 // Command testsummary reads `go test -json` from standard input and prints what a
 // person wants to know of it: a line for each package, the output of what failed,
-// each skipped test with its reason, and in the last line
+// each skipped test with its reason, each failed one with its own words, and in the last line
 //
 //	N passed, N failed, N skipped
 //

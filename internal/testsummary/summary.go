@@ -32,10 +32,17 @@ type summary struct {
 
 	passed, failed int
 	skipped        []skip
+	failures       []failure
 	failedInPkg    map[string]int
 }
 
 type skip struct{ id, reason string }
+
+// failure is a failed test and what it said of that itself, without the logs of what it tests.
+type failure struct {
+	id   string
+	said []string
+}
 
 func newSummary(out io.Writer) *summary {
 	return &summary{
@@ -96,6 +103,7 @@ func (s *summary) endTest(e event, id testID) {
 		s.failed++
 		s.failedInPkg[e.Package]++
 		s.print(s.output[id])
+		s.failures = append(s.failures, failure{e.Package + " " + e.Test, said(s.output[id])})
 	}
 }
 
@@ -139,6 +147,9 @@ func (s *summary) print(lines []string) {
 // logLine matches what t.Skip writes: file, line, message.
 var logLine = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)`)
 
+// ownLine matches what a test itself logs, which is in its own file.
+var ownLine = regexp.MustCompile(`^\s+\S+_test\.go:\d+: `)
+
 // reason finds the message of a skipped test: the last one it logged.
 func reason(output []string) string {
 	for _, line := range slices.Backward(output) {
@@ -147,6 +158,17 @@ func reason(output []string) string {
 		}
 	}
 	return "no reason given"
+}
+
+// said is what a test logged with t.Error and its like, the first lines of it.
+func said(output []string) (lines []string) {
+	const most = 10
+	for _, line := range output {
+		if len(lines) < most && ownLine.MatchString(line) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
 }
 
 // finish prints the totals and tells whether all is well.
@@ -160,6 +182,20 @@ func (s *summary) finish() bool {
 	if s.passed+s.failed == 0 {
 		fmt.Fprintln(s.out, "\nno test ran")
 	}
+	s.printFailures()
 	fmt.Fprintf(s.out, "\n%d passed, %d failed, %d skipped\n", s.passed, s.failed, len(s.skipped))
 	return s.failed == 0 && s.passed > 0
+}
+
+// printFailures says once more what failed, where whoever reads the end of a long log sees it.
+func (s *summary) printFailures() {
+	if len(s.failures) > 0 {
+		fmt.Fprintln(s.out, "\nfailed:")
+	}
+	for _, f := range s.failures {
+		fmt.Fprintf(s.out, "  %s\n", f.id)
+		for _, line := range f.said {
+			fmt.Fprintf(s.out, "    %s\n", line)
+		}
+	}
 }

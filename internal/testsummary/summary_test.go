@@ -28,10 +28,11 @@ func TestSummary(t *testing.T) {
 		},
 		"a failed test": {
 			input: `{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:1: got 1\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    time=12:00 msg=\"a.go:1: a log\"\n"}
 {"Action":"fail","Package":"p","Test":"TestA"}
 {"Action":"fail","Package":"p","Elapsed":0}
 `,
-			want: []string{"a_test.go:1: got 1", "FAIL  p", "0 passed, 1 failed, 0 skipped\n"},
+			want: []string{"a_test.go:1: got 1", "FAIL  p", "failed:\n  p TestA\n    a_test.go:1: got 1\n\n0 passed, 1 failed, 0 skipped\n"},
 		},
 		"a package that does not compile": {
 			input: `{"ImportPath":"p","Action":"build-output","Output":"a.go:1: undefined: x\n"}
