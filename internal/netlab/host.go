@@ -46,6 +46,13 @@ func newHost(name string, address netip.Addr) (*Host, error) {
 // one ever runs in the namespace.
 func (h *Host) live(ready chan<- error) {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() { // the first thread of a process does not end with a goroutine
+		defer runtime.UnlockOSThread()
+		other := make(chan error)
+		go h.live(other)
+		ready <- <-other
+		return
+	}
 	defer close(h.ended)
 	var err error
 	if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
