@@ -126,6 +126,9 @@ func (g *guest) close() {
 	g.mu.Lock()
 	g.closing = true
 	current := g.current
+	if current != nil && current.why == nil { // it may end of the interrupt before the cell has ended
+		current.why = cell.Errorf(cell.CellGone, "closed")
+	}
 	g.mu.Unlock()
 	if current != nil {
 		g.slot.worker.Interrupt(current.id, cell.Cancelled)
