@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -155,7 +156,8 @@ func TestRelease(t *testing.T) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.lost) != 1 || n.lost[0] != seat {
+	// A busy machine may have lost an earlier session, which is another matter.
+	if last := len(n.lost) - 1; last < 0 || n.lost[last].Session < seat.Session || slices.Contains(n.lost[:last], n.lost[last]) {
 		t.Errorf("guests of %v were ended", n.lost)
 	}
 }
