@@ -83,9 +83,9 @@ func TestACellThatEndsWhileItRestartsGivesItsNameBack(t *testing.T) {
 	n := w.nodes["n1"]
 	p, err := n.Claim(soon(t), web, "r1", "", 0)
 	must(t, err)
-	n.mu.Lock()
+	n.Fabric.mu.Lock()
 	delete(n.owned, web) // as gone does
-	n.mu.Unlock()
+	n.Fabric.mu.Unlock()
 	if _, err := n.Restart(soon(t), web, p.Epoch); !errors.Is(err, cell.CellGone) {
 		t.Errorf("it is started again: %v", err)
 	}

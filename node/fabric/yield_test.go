@@ -56,9 +56,9 @@ func TestACellThatItsTargetCannotRun(t *testing.T) {
 		seat, err := m.n1.seat()
 		must(t, err)
 		m.n1.Opened(seat)
-		m.n1.mu.Lock()
+		m.n1.Fabric.mu.Lock()
 		delete(m.n1.owned, web)
-		m.n1.mu.Unlock()
+		m.n1.Fabric.mu.Unlock()
 		m.n1.Opened(seat)
 		if again := m.inherits(m.n1); !reflect.DeepEqual(again, p) {
 			t.Errorf("of %+v is told as %+v", p, again)
