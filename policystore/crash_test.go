@@ -16,16 +16,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 )
 
-// A child is this binary again: it works on the store in the directory that crashDirEnv names
-// until it dies at the failpoint that crashPointEnv names, at the hit that crashHitEnv says.
+// A child is this test, built with failpoints: it works on the store in the directory that crashDirEnv
+// names until it dies. With crashPoints for a directory it says which points there are.
 const (
-	crashDirEnv   = "PYISOLATE_TEST_POLICYSTORE_CRASH"
-	crashPointEnv = "PYISOLATE_TEST_POLICYSTORE_POINT"
-	crashHitEnv   = "PYISOLATE_TEST_POLICYSTORE_HIT"
-	crashSeedEnv  = "PYISOLATE_TEST_POLICYSTORE_SEED"
+	crashDirEnv  = "PYISOLATE_TEST_POLICYSTORE_CRASH"
+	crashSeedEnv = "PYISOLATE_TEST_POLICYSTORE_SEED"
+
+	crashPoints = "points"
 
 	childChanges = 60
 )
@@ -37,20 +37,12 @@ func childConfig(dir string) Config {
 
 // crashChild prints a line before and after each change.
 func crashChild(dir string) int {
-	var hits, seed int
-	_, _ = fmt.Sscan(os.Getenv(crashHitEnv), &hits)
-	_, _ = fmt.Sscan(os.Getenv(crashSeedEnv), &seed)
-	if point := os.Getenv(crashPointEnv); point != "" {
-		err := failpoint.Arm(point, func() {
-			if hits--; hits == 0 {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {}
-			}
-		})
-		if err != nil {
-			return fail(err)
-		}
+	if dir == crashPoints {
+		fmt.Println(strings.Join(failpoint.Names(), "\n"))
+		return 0
 	}
+	var seed int
+	_, _ = fmt.Sscan(os.Getenv(crashSeedEnv), &seed)
 	c := childConfig(dir)
 	c.FirstToken = func(secret string) error {
 		_, err := fmt.Println("token", secret)
@@ -102,6 +94,7 @@ func (c crashChange) do(s *Store) (Version, error) {
 // crashes is a directory that children die on, and what they said.
 type crashes struct {
 	dir    string
+	child  string                   // the program
 	made   map[string][]crashChange // by policy, acknowledged
 	open   *crashChange             // tried and not acknowledged
 	secret string                   // of the first token, as it was handed over last
@@ -110,8 +103,14 @@ type crashes struct {
 // run lets a child work and returns whether it died of a signal.
 func (c *crashes) run(t *testing.T, point string, hit, seed int, after time.Duration) (died bool) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashDirEnv+"="+c.dir, crashPointEnv+"="+point, fmt.Sprint(crashHitEnv, "=", hit), fmt.Sprint(crashSeedEnv, "=", seed))
+	steered := failpoint.Dir(t.TempDir())
+	if point != "" {
+		if err := steered.Arm(point, failpoint.Kill, hit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(c.child)
+	cmd.Env = append(os.Environ(), crashDirEnv+"="+c.dir, failpoint.Env+"="+string(steered), fmt.Sprint(crashSeedEnv, "=", seed))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +202,7 @@ var crashHits = map[string]struct {
 	"boltfile.renamed":   {2, true},
 	"boltfile.placed":    {2, true},
 	"raftlog.set":        {4, true}, // a new group's term, an election's term and vote
-	"store.first token":  {1, true},
+	"store.token":        {1, true},
 	"raftlog.deleted":    {2, false},
 	"snapshot.synced":    {2, false},
 	"snapshot.created":   {2, false},
@@ -220,12 +219,8 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		rounds = 30
 	}
-	var points []string
-	for _, name := range failpoint.Names() {
-		if name != "test.here" {
-			points = append(points, name)
-		}
-	}
+	child := buildCrashChild(t)
+	points := pointsOf(t, child)
 	died := map[string]int{}
 	var c *crashes
 	for round := range rounds {
@@ -246,7 +241,7 @@ func TestCrash(t *testing.T) {
 			}
 		}
 		if c == nil {
-			c = &crashes{dir: t.TempDir(), made: map[string][]crashChange{}}
+			c = &crashes{dir: t.TempDir(), child: child, made: map[string][]crashChange{}}
 		}
 		if strings.HasPrefix(point, "restore.") {
 			c.loseState(t, round)
@@ -265,6 +260,28 @@ func TestCrash(t *testing.T) {
 		}
 	}
 	t.Log(died)
+}
+
+func buildCrashChild(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "child")
+	if out, err := exec.Command("go", "test", "-c", "-tags", "failpoints", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build the child: %v\n%s", err, out)
+	}
+	return path
+}
+
+// pointsOf are the store's points: what it is made of has no others.
+func pointsOf(t *testing.T, child string) []string {
+	t.Helper()
+	cmd := exec.Command(child)
+	cmd.Env = append(os.Environ(), crashDirEnv+"="+crashPoints)
+	out, err := cmd.Output()
+	points := strings.Fields(string(out))
+	if err != nil || len(points) < len(crashHits) {
+		t.Fatalf("the points are %q, %v", points, err)
+	}
+	return points
 }
 
 // loseState removes the state, which a snapshot can replace: it sees to it that there is one.

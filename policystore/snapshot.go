@@ -14,8 +14,8 @@ import (
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 	"github.com/pyisolate/pyisolate/policystore/internal/boltfile"
-	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
 )
 
 // A snapshot is this header, the size of a state file in eight bytes, the file, and the

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 	"github.com/pyisolate/pyisolate/policystore/internal/wire"
 	"github.com/pyisolate/pyisolate/policystore/token"
 )
@@ -67,7 +67,7 @@ func checkTokenName(name string) error {
 	return checkLine("the token's name", name, 1, maxPrincipal)
 }
 
-var firstTokenPoint = failpoint.New("store.first token")
+var firstTokenPoint = failpoint.New("store.token")
 
 // firstPrincipal is who makes a new store's first token.
 var firstPrincipal = Principal{Name: "first start", Role: Admin}

@@ -71,6 +71,7 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 	if err != nil {
 		return nil, worded(err)
 	}
+	receivedPoint.Hit()
 	return connect.NewResponse(&pb.PushResponse{Checkpoint: info.ID, Size: info.Size}), nil
 }
 
@@ -180,6 +181,7 @@ func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carri
 		epoch, err := owns(ctx)
 		if err == nil {
 			v.owned.Store(epoch)
+			ownedPoint.Hit()
 		}
 		return epoch, err
 	}
@@ -209,7 +211,9 @@ func (t *transfers) settle(ctx context.Context, v *reservation, epoch uint64) (c
 	if err := t.fill(ctx, v.resident, epoch, v.entry.from); err != nil {
 		return nil, err
 	}
+	filledPoint.Hit()
 	t.runs(v.resident, epoch)
+	runningPoint.Hit()
 	v.owned.Store(0) // the actor sees to it
 	settled = true
 	return v.resident.cell, nil
@@ -228,6 +232,7 @@ func (t *transfers) yield(ctx context.Context, a actors.Address, epoch uint64) {
 	ctx = context.WithoutCancel(ctx)
 	for next := again[0]; t.ending.Err() == nil; next = min(2*next, time.Second) {
 		place, err := t.fabric.Yield(ctx, a, epoch)
+		yieldedPoint.Hit()
 		if err == nil || !errors.Is(err, fault.ErrUnavailable) {
 			t.logger.Warn("a cell could not go on here", slog.String("cell", a.String()), slog.String("node", place.Node), slog.Uint64("epoch", place.Epoch), slog.Any("error", err))
 			return

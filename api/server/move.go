@@ -256,6 +256,7 @@ func (m *move) reserve(ctx context.Context) (session uint64, err error) {
 		}
 		return 0, err
 	}
+	reservedPoint.Hit()
 	return answer.Msg.GetSession(), nil
 }
 
@@ -290,4 +291,5 @@ func (m *move) collect(ctx context.Context) {
 	if err != nil { // it is old some day
 		m.cells.logger.Info("the state of a cell that has moved stays here", slog.String("cell", m.entry.key.String()), slog.String("checkpoint", m.state), slog.Any("error", err))
 	}
+	collectedPoint.Hit()
 }

@@ -36,7 +36,9 @@ func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, sessio
 	defer func() { m.held() }()
 	begun := make(chan error, 1)
 	go func() { // while the state is taken out; to its end, or it could come about after it was aborted
-		begun <- f.BeginMove(context.WithoutCancel(ctx), a, m.epoch, m.id, m.to, session)
+		err := f.BeginMove(context.WithoutCancel(ctx), a, m.epoch, m.id, m.to, session)
+		begunPoint.Hit()
+		begun <- err
 	}()
 	err := m.copy(ctx, c)
 	if failed := <-begun; failed != nil {
@@ -46,6 +48,7 @@ func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, sessio
 		err = f.Freeze(ctx, a, m.epoch, m.state, []string{f.Self(), m.to})
 	}
 	if err == nil {
+		frozenPoint.Hit()
 		m.enter(activating)
 		err = m.activate(context.WithoutCancel(ctx), held)
 	}
@@ -69,6 +72,7 @@ func (m *move) activate(ctx context.Context, held actors.Moving) error {
 		ask.Kept = append(ask.Kept, itemTo(one))
 	}
 	_, err = m.target().transfers.Activate(ctx, toPeer(ctx, ask))
+	activatedPoint.Hit()
 	m.runs = err == nil
 	return fault.Answered(fromPeer(ctx, m.to, err))
 }
@@ -84,6 +88,7 @@ func (m *move) decided(ctx context.Context, c cell.Cell, before Place, err error
 	} else {
 		m.enter(aborting)
 		place, failed = m.abort(ctx, c)
+		abortedPoint.Hit()
 	}
 	switch {
 	case failed != nil || place.Node != f.Self() && place.Node != m.to:
@@ -96,6 +101,7 @@ func (m *move) decided(ctx context.Context, c cell.Cell, before Place, err error
 	m.pauses(false)
 	m.entry.leave(m.to)
 	m.cells.book.leave(m.entry, c.Done())
+	leftPoint.Hit()
 	m.set(func(s *stage) { s.epoch, s.node = place.Epoch, m.to })
 	via, _ := m.cells.directory.Lookup(a)
 	return actors.Moved{Epoch: place.Epoch, Via: via.Via, Node: m.to}, nil
@@ -145,6 +151,7 @@ func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why e
 		c.Kill("it could not go on")
 	}
 	m.pauses(false)
+	stayedPoint.Hit()
 	if m.state != "" { // there is no checkpoint of it after all, unless the cluster counts on it
 		m.entry.touched.count.Add(m.had)
 		_ = m.cells.checkpoints.Archive.Remove(m.state)

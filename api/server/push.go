@@ -199,6 +199,7 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 		p.drop()
 		return err
 	}
+	takenPoint.Hit()
 	m.state, m.size = info.ID, info.Size
 	if m.held, err = m.cells.checkpoints.Archive.Hold(info.ID); err != nil {
 		m.held = func() {}
@@ -206,5 +207,7 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 		return worded(err)
 	}
 	m.set(func(s *stage) { s.size = info.Size })
-	return m.why(ctx, p.finish(ctx, info))
+	err = p.finish(ctx, info)
+	pushedPoint.Hit()
+	return m.why(ctx, err)
 }

@@ -101,6 +101,7 @@ func (t *transfers) Reserve(ctx context.Context, r *connect.Request[pb.ReserveRe
 	if err := t.reserve(ctx, v, k, r.Msg); err != nil {
 		return nil, err
 	}
+	madePoint.Hit()
 	return connect.NewResponse(&pb.ReserveResponse{Session: session}), nil
 }
 

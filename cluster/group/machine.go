@@ -12,7 +12,11 @@ import (
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 )
+
+// appliedPoint is reached by each entry, at each node, before anybody is told.
+var appliedPoint = failpoint.New("group.applied")
 
 // machine is what the log makes: the directory of cells and the roster of nodes. Raft calls Apply,
 // Snapshot and Restore; the other methods may be called from any goroutine, and tell what this
@@ -56,6 +60,7 @@ func (m *machine) Apply(entry *raft.Log) any {
 	m.mu.Lock()
 	out, changed := m.apply(entry)
 	m.mu.Unlock()
+	appliedPoint.Hit()
 	m.told(changed)
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 	"github.com/pyisolate/pyisolate/internal/readindex"
 )
 
@@ -38,6 +39,12 @@ type answer struct {
 	Kind string `json:"error,omitempty"`
 	Text string `json:"message,omitempty"`
 }
+
+// At the leader, when what was proposed is agreed; and at who proposed it, when that is known there.
+var (
+	proposedPoint = failpoint.New("group.proposed")
+	answeredPoint = failpoint.New("group.answered")
+)
 
 // kinds are the errors that keep their identity on the way.
 var kinds = map[string]error{
@@ -218,6 +225,7 @@ func (g *Group) proposed(ctx context.Context, here func(context.Context) (outcom
 			out = *a.Outcome
 		}
 	})
+	answeredPoint.Hit()
 	return out, err
 }
 
@@ -305,6 +313,7 @@ func (g *Group) apply(ctx context.Context, entry []byte) (outcome, error) {
 	if err := g.await(ctx, f); err != nil {
 		return outcome{}, raftError(err)
 	}
+	proposedPoint.Hit()
 	out, ok := f.Response().(outcome)
 	if !ok {
 		return outcome{}, fmt.Errorf("%w: the log answers %T", ErrUncertain, f.Response())

@@ -6,6 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/pyisolate/pyisolate/internal/failpoint"
+)
+
+var (
+	syncedPoint  = failpoint.New("durable.synced")
+	renamedPoint = failpoint.New("durable.renamed")
+	keptPoint    = failpoint.New("durable.kept")
 )
 
 // WriteFile replaces a file. When it returns without error the new content is on the disk.
@@ -42,13 +50,17 @@ func Create(dir string, mode fs.FileMode) (*File, error) {
 // Keep puts it on the disk under a name in its directory.
 func (f *File) Keep(path string) error {
 	err := f.Sync()
+	syncedPoint.Hit()
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return SyncDir(filepath.Dir(path))
+	renamedPoint.Hit()
+	err = SyncDir(filepath.Dir(path))
+	keptPoint.Hit()
+	return err
 }
 
 // Discard removes it.

@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 	"github.com/pyisolate/pyisolate/policystore/internal/boltfile"
-	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
 	"github.com/pyisolate/pyisolate/policystore/internal/wire"
 )
 

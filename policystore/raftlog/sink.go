@@ -11,8 +11,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 	"github.com/pyisolate/pyisolate/policystore/internal/boltfile"
-	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
 	"github.com/pyisolate/pyisolate/policystore/internal/wire"
 )
 

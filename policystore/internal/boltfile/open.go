@@ -12,7 +12,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 
-	"github.com/pyisolate/pyisolate/policystore/internal/failpoint"
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 )
 
 // ErrLocked: another process has the file open.
