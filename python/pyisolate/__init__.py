@@ -30,7 +30,7 @@ from ._authority import (
     WallBudget,
     WritePath,
 )
-from ._calls import Placement, PolicyRef
+from ._calls import Checkpointing, Placement, PolicyRef
 from ._client import Client, Stream, connect, set_default
 from ._decorator import Sandboxed, sandbox
 from ._pipeline import Pipeline, Stage
@@ -50,20 +50,8 @@ from ._reports import (
     Version,
 )
 from ._restricted import RestrictedExec
-from ._sandbox import (
-    Sandbox,
-    attach,
-    checkpoint,
-    checkpoints,
-    events,
-    list_active,
-    migrate,
-    nodes,
-    publish,
-    restore,
-    spawn,
-    stats,
-)
+from ._sandbox import Sandbox, attach, events, list_active, nodes, publish, spawn, stats
+from ._states import checkpoint, checkpoints, delete_checkpoint, migrate, restore
 from ._supervisor import Supervisor
 from .errors import *  # noqa: F403  # all of its __all__: the exception tree
 from .policy import Policy, set_policy_token
@@ -78,6 +66,7 @@ __all__ = [
     "Capability",
     "CellGone",
     "Checkpoint",
+    "Checkpointing",
     "ChildWorkExceeded",
     "Client",
     "Compacted",
@@ -148,6 +137,7 @@ __all__ = [
     "checkpoint",
     "checkpoints",
     "connect",
+    "delete_checkpoint",
     "errors",
     "events",
     "list_active",

@@ -103,6 +103,38 @@ class Placement:
         return _body(node=self.node, labels=dict(self.labels), strategy=self.strategy, layers=list(self.layers))
 
 
+@dataclass(frozen=True)
+class Checkpointing:
+    """When a cell is checkpointed by itself. It takes the place of all that the policy and the
+    node say of that: ``Checkpointing()`` is never. A cell in which nothing has run since the last
+    time is left out; how many are kept is the node's to say."""
+
+    every: Optional[Seconds] = None  #: this often: a second at least
+    messages: int = 0  #: after so many execs, calls and posts; 0: not by their number
+    before_drain: bool = False  #: when its node ends
+    #: how many other nodes of the cluster get a copy, at most 5. When its node is lost, one of
+    #: them goes on with the newest
+    replicas: int = 0
+
+    def __post_init__(self) -> None:
+        if self.every is not None and _values.seconds(self.every, "every") < 1:
+            raise errors.Invalid(f"every {self.every!r}: it is a second at least; None is not by time")
+        _values.count(self.messages, "messages")
+        if not isinstance(self.before_drain, bool):
+            raise errors.Invalid(f"before_drain {self.before_drain!r}: it is True or False")
+        if _values.count(self.replicas, "replicas") > 5:
+            raise errors.Invalid(f"replicas {self.replicas}: 5 other nodes are the most")
+
+    def body(self) -> Dict[str, Any]:
+        """The API's form of it."""
+        return _body(
+            every=None if self.every is None else _values.duration(_values.seconds(self.every, "every")),
+            messages=self.messages and str(self.messages),
+            beforeDrain=self.before_drain or None,
+            replicas=self.replicas,
+        )
+
+
 def _body(**fields: Any) -> Dict[str, Any]:
     return {k: v for k, v in fields.items() if v not in (None, "", 0, (), [], {}) or v is False}
 
@@ -171,6 +203,7 @@ def spawn(
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
     placement: Optional[Placement] = None,
+    checkpointing: Optional[Checkpointing] = None,
     timeout: Optional[Seconds] = SHORT,
 ) -> Call[Started]:
     """Spawn."""
@@ -201,7 +234,8 @@ def spawn(
         restart=None if restarts is None else _body(when="on-failure" if restarts else "never", max=restarts),
     )
     body.update(_confined(policy))
-
+    if checkpointing is not None:
+        body["checkpoint"] = checkpointing.body()  # also when it is empty: never
     return Call("CellService/Spawn", body, _started, timeout=_values.optional_seconds(timeout))
 
 
@@ -329,50 +363,6 @@ def kill(cell: Ref, reason: str) -> Call[None]:
 def close(cell: Ref, timeout: Optional[Seconds]) -> Call[None]:
     """Close."""
     return Call("CellService/Close", cell.body(), _nothing, timeout=_values.optional_seconds(timeout))
-
-
-def checkpoint(cell: Ref, recipient: str) -> Call[_reports.Checkpoint]:
-    """Checkpoint."""
-    body = cell.body(recipient=recipient, requestId=request_id())
-    return Call(
-        "CellService/Checkpoint",
-        body,
-        lambda d: _reports.checkpoint(_reports.part(d, "checkpoint")),
-        timeout=60.0,
-    )
-
-
-def list_checkpoints(tenant: str, name: str) -> Call[List[_reports.Checkpoint]]:
-    """ListCheckpoints."""
-    return Call(
-        "CellService/ListCheckpoints", _body(tenant=tenant, name=name),
-        lambda d: [_reports.checkpoint(c) for c in _reports.dicts(d, "checkpoints")],
-    )  # fmt: skip
-
-
-def restore(identity: str, tenant: str, name: str, node: str) -> Call[Started]:
-    """Restore."""
-    body = _body(id=identity, tenant=tenant, name=name, node=node, requestId=request_id())
-    return Call("CellService/Restore", body, _started, timeout=60.0)
-
-
-def migrate(cell: Ref, node: str) -> Call[_reports.Move]:
-    """Migrate, a stream."""
-    return Call(
-        "CellService/Migrate", cell.body(node=node, requestId=request_id()), _reports.move, timeout=None
-    )
-
-
-def abort_migration(cell: Ref) -> Call[None]:
-    """AbortMigration."""
-    return Call("CellService/AbortMigration", cell.body(), lambda _: None)
-
-
-def arrived(last: Optional[_reports.Move]) -> _reports.Move:
-    """The last message of a move, which has to say that it is done."""
-    if last is None or last.phase != "done":
-        raise errors.ProtocolError("the node said nothing of the end of the move")
-    return last
 
 
 def nodes() -> Call[List[_reports.Node]]:

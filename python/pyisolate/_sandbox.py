@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import weakref
 from collections import deque
 from types import TracebackType
 from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Sequence, Type, Union
 
-from . import _calls, _client, _orphan, _reports, _values, errors
-from ._calls import SHORT, Placement, PolicyLike, Ref
+from . import _calls, _client, _orphan, _reports, _statecalls, _values, errors
+from ._calls import SHORT, Checkpointing, Placement, PolicyLike, Ref
 from ._client import Client, Stream
 from ._values import Seconds, Size
 
@@ -213,20 +212,24 @@ class Sandbox:
     def checkpoint(self, recipient: str = "") -> _reports.Checkpoint:
         """Seals the cell's state into a checkpoint. ``recipient`` is a key that only can open
         it. :class:`Unimplemented` where the node does not have it."""
-        return self._client.do(_calls.checkpoint(self._ref, recipient))
+        return self._client.do(_statecalls.checkpoint(self._ref, recipient))
+
+    def checkpoints(self) -> List[_reports.Checkpoint]:
+        """The checkpoints that are kept under its name, the newest first."""
+        return self._client.do(_statecalls.list_checkpoints(self.tenant, self.name))
 
     def migrate(self, node: str) -> Generator[_reports.Move, None, None]:
         """Moves the running cell to another node and tells how that goes, step by step. What is
         asked of it meanwhile waits, and is done there. To end the iteration early, or
         :meth:`abort_migration`, ends the move if that is still possible: the cell goes on where
         it was. :class:`Unimplemented` where the node is by itself."""
-        with self._client.stream(_calls.migrate(self._ref, node)) as moves:
+        with self._client.stream(_statecalls.migrate(self._ref, node)) as moves:
             yield from moves
 
     def abort_migration(self) -> None:
         """Ends a move that is under way. :class:`Conflict` when it is too far for that,
         :class:`NotFound` when there is none."""
-        self._client.do(_calls.abort_migration(self._ref))
+        self._client.do(_statecalls.abort_migration(self._ref))
 
 
 def _nobody(_: Ref) -> None:
@@ -251,6 +254,7 @@ def spawn(
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
     placement: Optional[Placement] = None,
+    checkpointing: Optional[Checkpointing] = None,
     tenant: str = "",
     timeout: Optional[Seconds] = SHORT,
     client: Optional[Client] = None,
@@ -274,12 +278,14 @@ def spawn(
     :param restarts: how often within a minute it is started anew when it ended by a fault.
     :param topics: that it hears, see :func:`publish`.
     :param placement: on which node of a cluster it starts.
+    :param checkpointing: when its state is kept by itself; None: as its policy says, or the node.
     :param client: the node; by default as :func:`connect` has it.
     """
     client = client or _client.default()
     call = _calls.spawn(
         name, tenant, policy=policy, allowed_imports=allowed_imports, backend=backend, memory=memory, cpu=cpu, wall=wall,
-        output=output, files=files, message=message, restarts=restarts, topics=topics, placement=placement, timeout=timeout,
+        output=output, files=files, message=message, restarts=restarts, topics=topics, placement=placement,
+        checkpointing=checkpointing, timeout=timeout,
     )  # fmt: skip
     with _orphan.ended(client.address, call):
         ref, running = client.do(call)
@@ -339,47 +345,3 @@ def nodes(*, client: Optional[Client] = None) -> List[_reports.Node]:
 def stats(tenant: str = "", *, client: Optional[Client] = None) -> _reports.Stats:
     """What a tenant's cells, or all that may be seen, have and have used together."""
     return (client or _client.default()).do(_calls.stats(tenant))
-
-
-def checkpoint(sandbox: Sandbox, recipient: str = "") -> _reports.Checkpoint:
-    """As :meth:`Sandbox.checkpoint`."""
-    return sandbox.checkpoint(recipient)
-
-
-def checkpoints(
-    name: str = "", *, tenant: str = "", client: Optional[Client] = None
-) -> List[_reports.Checkpoint]:
-    """The checkpoints that there are, of one cell or all."""
-    return (client or _client.default()).do(_calls.list_checkpoints(tenant, name))
-
-
-def restore(
-    checkpoint: Union[str, _reports.Checkpoint],
-    name: str = "",
-    *,
-    tenant: str = "",
-    node: str = "",
-    client: Optional[Client] = None,
-) -> Sandbox:
-    """Starts a cell from a checkpoint, or its id: under the name of the cell that it is of, or
-    another. It is spawned as that one was, under the policy that is in force now."""
-    client = client or _client.default()
-    identity = checkpoint if isinstance(checkpoint, str) else checkpoint.id
-    ref, backend = client.do(_calls.restore(identity, tenant, name, node))
-    return Sandbox(client, ref, backend)
-
-
-def migrate(
-    sandbox: Sandbox, node: str, *, progress: Optional[Callable[[_reports.Move], object]] = None
-) -> _reports.Move:
-    """Moves a running cell to another node, and returns how that ended.
-
-    :param progress: is called with each step; what it raises ends the move, if that is still
-        possible.
-    """
-    last = None
-    with contextlib.closing(sandbox.migrate(node)) as moves:
-        for last in moves:
-            if progress is not None:
-                progress(last)
-    return _calls.arrived(last)

@@ -15,7 +15,6 @@ A coroutine that is cancelled interrupts what it has begun in a cell.
 from __future__ import annotations
 
 import asyncio
-import time
 from types import TracebackType
 from typing import (
     Any,
@@ -33,11 +32,11 @@ from typing import (
     overload,
 )
 
-from . import _aclient, _calls, _orphan, _reports, _values, errors
+from . import _aclient, _calls, _orphan, _reports, _statecalls, errors
 from ._aclient import Client, Stream
-from ._calls import SHORT, Placement, PolicyLike, Ref
+from ._asandbox import Sandbox
+from ._calls import SHORT, Checkpointing, Placement, PolicyLike, Ref
 from ._decorator import Sandboxed
-from ._sandbox import BATCH, Posts, value_of
 from ._ship import Shipment
 from ._values import Seconds, Size
 
@@ -48,159 +47,22 @@ __all__ = [
     "Spawning",
     "Stream",
     "attach",
+    "checkpoint",
+    "checkpoints",
     "connect",
+    "delete_checkpoint",
     "events",
     "list_active",
     "migrate",
     "nodes",
     "publish",
+    "restore",
     "sandbox",
     "spawn",
     "stats",
 ]
 
 R = TypeVar("R")
-
-
-class Sandbox:
-    """A running cell, as :class:`pyisolate.Sandbox`."""
-
-    def __init__(self, client: Client, ref: Ref, backend: str = "") -> None:
-        self._client = client
-        self._ref = ref
-        self._posts = Posts()
-        self.backend = backend
-
-    @property
-    def name(self) -> str:
-        """Its name, unique in its tenant."""
-        return self._ref.name
-
-    @property
-    def tenant(self) -> str:
-        """Whose it is."""
-        return self._ref.tenant
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__name__} {self._ref}>"
-
-    async def __aenter__(self) -> "Sandbox":
-        return self
-
-    async def __aexit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        if kind is None:
-            await self.close()
-            return
-        try:
-            await self.kill("its program failed")
-            await self.close()
-        except errors.PyIsolateError:
-            pass  # what failed first is what counts
-
-    async def exec(
-        self,
-        code: str,
-        *,
-        file: str = "",
-        args: Sequence[str] = (),
-        dialect: str = "",
-        timeout: Optional[Seconds] = None,
-    ) -> None:
-        """Runs source in the cell's ``__main__``; as :meth:`pyisolate.Sandbox.exec`."""
-        await self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout, self._posts.own))
-
-    async def call(self, target: str, *args: Any, timeout: Optional[Seconds] = None, **kwargs: Any) -> Any:
-        """Calls what a dotted name means in the cell and returns the result."""
-        return await self._client.do(_calls.call(self._ref, target, args, kwargs, timeout))
-
-    async def post(self, value: Any) -> None:
-        """Puts a value (JSON, or ``bytes``) into the cell's inbox."""
-        await self._client.do(_calls.send(self._ref, value))
-
-    send = post
-
-    async def recv(self, timeout: Optional[Seconds] = None) -> Any:
-        """The next value that the guest has posted; as :meth:`pyisolate.Sandbox.recv`."""
-        wait = _values.optional_seconds(timeout)
-        until = None if wait is None else time.monotonic() + wait
-        while (item := self._posts.take()) is None:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            items = await self._client.do(_calls.recv(self._ref, 1, left))
-            self._posts.add(items)
-            if not items and until is not None and time.monotonic() >= until:
-                raise errors.Timeout(f"cell {self._ref} posted nothing within {wait:g} s")
-        return value_of(item)
-
-    async def posts(self, timeout: Optional[Seconds] = None) -> AsyncIterator[Any]:
-        """Iterates over what the guest posts; as :meth:`pyisolate.Sandbox.posts`."""
-        wait = _values.optional_seconds(timeout)
-        while True:
-            item = self._posts.take()
-            if item is None:
-                try:
-                    items = await self._client.do(_calls.recv(self._ref, BATCH, wait))
-                except errors.CellGone:
-                    return
-                if not items and wait is not None:
-                    return
-                self._posts.add(items)
-            else:
-                yield value_of(item)
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self.posts()
-
-    def logs(self, follow: bool = False) -> Stream[_reports.Saying]:
-        """What the guest logged and printed, measured and was refused."""
-        return self._client.stream(_calls.logs(self._ref, follow))
-
-    def events(
-        self, follow: bool = False, kinds: Sequence[str] = ()
-    ) -> Stream[Union[_reports.Event, _reports.Lost]]:
-        """What happened to the cell."""
-        return self._client.stream(_calls.events(0, self.tenant, self.name, kinds, follow))
-
-    async def inspect(self) -> _reports.Report:
-        """What it is and has used, seen from outside."""
-        return await self._client.do(_calls.inspect(self._ref))
-
-    stats = inspect
-
-    async def quarantine(self, reason: str = "") -> None:
-        """Interrupts the guest and lets nothing more run; posts can still be received."""
-        await self._client.do(_calls.quarantine(self._ref, reason))
-
-    async def kill(self, reason: str = "") -> None:
-        """Ends it now."""
-        await self._client.do(_calls.kill(self._ref, reason))
-
-    async def close(self, timeout: Seconds = 5.0) -> None:
-        """Lets what is under way finish for so long, ends the cell and frees its name."""
-        try:
-            await self._client.do(_calls.close(self._ref, timeout))
-        except (errors.NotFound, errors.CellGone):
-            pass
-        except errors.Timeout:
-            await self.kill("it did not end in time")
-            await self._client.do(_calls.close(self._ref, timeout))
-
-    async def checkpoint(self, recipient: str = "") -> _reports.Checkpoint:
-        """Seals the cell's state into a checkpoint."""
-        return await self._client.do(_calls.checkpoint(self._ref, recipient))
-
-    def migrate(self, node: str) -> Stream[_reports.Move]:
-        """Moves the running cell to another node and tells how that goes. To close the stream
-        early ends the move, if that is still possible."""
-        return self._client.stream(_calls.migrate(self._ref, node))
-
-    async def abort_migration(self) -> None:
-        """Ends a move that is under way: the cell goes on where it was."""
-        await self._client.do(_calls.abort_migration(self._ref))
 
 
 class Spawning:
@@ -249,6 +111,7 @@ def spawn(
     restarts: Optional[int] = None,
     topics: Sequence[str] = (),
     placement: Optional[Placement] = None,
+    checkpointing: Optional[Checkpointing] = None,
     tenant: str = "",
     timeout: Optional[Seconds] = SHORT,
     client: Optional[Client] = None,
@@ -257,7 +120,7 @@ def spawn(
     call = _calls.spawn(
         name, tenant, policy=policy, allowed_imports=allowed_imports, backend=backend, memory=memory, cpu=cpu, wall=wall,
         output=output, files=files, message=message, restarts=restarts, topics=topics, placement=placement,
-        timeout=timeout,
+        checkpointing=checkpointing, timeout=timeout,
     )  # fmt: skip
     return Spawning(call, client)
 
@@ -305,6 +168,37 @@ async def events(
             yield event
 
 
+async def checkpoint(sandbox: Sandbox, recipient: str = "") -> _reports.Checkpoint:
+    """As :meth:`Sandbox.checkpoint`."""
+    return await sandbox.checkpoint(recipient)
+
+
+async def checkpoints(
+    name: str = "", *, tenant: str = "", client: Optional[Client] = None
+) -> List[_reports.Checkpoint]:
+    """The checkpoints that there are, of one cell or all."""
+    return await (client or await _aclient.default()).do(_statecalls.list_checkpoints(tenant, name))
+
+
+async def delete_checkpoint(
+    checkpoint: Union[str, _reports.Checkpoint], *, client: Optional[Client] = None
+) -> None:
+    """Removes a checkpoint, or that of an id, for good."""
+    await (client or await _aclient.default()).do(_statecalls.delete_checkpoint(checkpoint))
+
+
+def restore(
+    checkpoint: Union[str, _reports.Checkpoint],
+    name: str = "",
+    *,
+    tenant: str = "",
+    node: str = "",
+    client: Optional[Client] = None,
+) -> Spawning:
+    """Starts a cell from a checkpoint, as :func:`pyisolate.restore`: ``await`` it, or ``async with`` it."""
+    return Spawning(_statecalls.restore(checkpoint, tenant, name, node), client)
+
+
 async def migrate(
     sandbox: Sandbox, node: str, *, progress: Optional[Callable[[_reports.Move], object]] = None
 ) -> _reports.Move:
@@ -314,7 +208,7 @@ async def migrate(
         async for last in moves:
             if progress is not None:
                 progress(last)
-    return _calls.arrived(last)
+    return _statecalls.arrived(last)
 
 
 async def publish(topic: str, value: Any, *, tenant: str = "", client: Optional[Client] = None) -> int:

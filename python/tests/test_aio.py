@@ -67,6 +67,13 @@ class AsyncTest(NodeTestCase):
                 await sandbox.exec("def f(): return 7")
                 kept = await sandbox.checkpoint()
                 self.assertEqual((kept.name, kept.tenant), (sandbox.name, sandbox.tenant))
+                again = await aio.checkpoint(sandbox)
+                self.assertEqual([c.id for c in await sandbox.checkpoints()], [again.id, kept.id])
+                async with aio.restore(kept, "other") as other:
+                    self.assertEqual((other.name, await other.call("f")), ("other", 7))
+                for one in (kept, again.id):
+                    await aio.delete_checkpoint(one)
+                self.assertEqual(await aio.checkpoints(sandbox.name), [])
                 with self.assertRaises(iso.Unimplemented):
                     async for _ in sandbox.migrate("n"):
                         pass

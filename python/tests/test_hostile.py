@@ -10,7 +10,7 @@ import unittest
 from . import support
 from .support import Liar, answering, ok, read_request, stream_of
 import pyisolate as iso
-from pyisolate import _calls, aio
+from pyisolate import _calls, _statecalls, aio
 
 CELL = _calls.Ref("t", "c")
 MIB = 1 << 20
@@ -249,6 +249,37 @@ class PlacementTest(unittest.TestCase):
         for wrong in ({"labels": "zone=a"}, {"labels": ["zone"]}, {"layers": "landlock"}, {"strategy": "random"}):
             with self.subTest(wrong), self.assertRaises(iso.Invalid):
                 iso.Placement(**wrong)
+
+
+class CheckpointingTest(unittest.TestCase):
+    def test_what_is_asked_for(self):
+        for checkpointing, body in (
+            (None, None),
+            (iso.Checkpointing(), {}),  # never, whatever the policy says
+            (iso.Checkpointing(every="1m30s"), {"every": "90.000000000s"}),
+            (iso.Checkpointing(1, 100, True, 2), {"every": "1.000000000s", "messages": "100", "beforeDrain": True, "replicas": 2}),
+        ):
+            with self.subTest(checkpointing):
+                self.assertEqual(_calls.spawn("x", checkpointing=checkpointing).body.get("checkpoint"), body)
+
+    def test_nonsense_is_not_sent(self):
+        for wrong, said in (
+            ({"every": 0.5}, "a second at least"),
+            ({"every": "often"}, "every 'often'"),
+            ({"messages": -1}, "messages -1"),
+            ({"messages": 1.5}, "messages 1.5"),
+            ({"before_drain": "save"}, "before_drain 'save'"),
+            ({"replicas": 6}, "5 other nodes are the most"),
+            ({"replicas": True}, "replicas True"),
+        ):
+            with self.subTest(wrong), self.assertRaisesRegex(iso.Invalid, said):
+                iso.Checkpointing(**wrong)
+
+    def test_no_checkpoint(self):
+        """An empty id is not sent: to a node it would be another question."""
+        for call in (_statecalls.delete_checkpoint, lambda of: _statecalls.restore(of, "", "", "")):
+            with self.assertRaisesRegex(iso.Invalid, "without an id"):
+                call("")
 
 
 class RepetitionTest(unittest.TestCase):

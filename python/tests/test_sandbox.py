@@ -339,6 +339,25 @@ class SandboxTest(NodeTestCase):
             self.assertIn("globals['seen']: generator", str(caught.exception))
         with iso.restore(kept.id) as story:
             self.assertEqual((story.name, story.call("hear", 9)), ("story", [1, 9]))
+        iso.delete_checkpoint(kept)
+        self.assertEqual(iso.checkpoints("story"), [])
+        with self.assertRaises(iso.NotFound):
+            iso.delete_checkpoint(kept.id)
+
+    def test_checkpoints_by_themselves(self):
+        """After so many messages; and where a cell says never, not by anything."""
+        with iso.spawn("kept", checkpointing=iso.Checkpointing(messages=2)) as sandbox:
+            sandbox.exec("n = 1")
+            self.assertEqual(sandbox.checkpoints(), [])
+            sandbox.exec("n = 2")
+            until = time.monotonic() + 20
+            while not (found := sandbox.checkpoints()):
+                self.assertLess(time.monotonic(), until, "there is no checkpoint")
+                time.sleep(0.02)
+            self.assertEqual([(c.name, c.epoch) for c in found], [("kept", 1)])
+            iso.delete_checkpoint(found[0])
+        with self.assertRaisesRegex(iso.Invalid, "by itself"):
+            iso.spawn(checkpointing=iso.Checkpointing(replicas=1))
 
     def test_threads(self):
         """One cell, many threads: every call has its own answer."""
