@@ -1,12 +1,10 @@
 package actors
 
 import (
-	"encoding/json"
-	"errors"
+	"encoding/binary"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
-	"github.com/pyisolate/pyisolate/internal/strictjson"
 )
 
 // Carried is what an actor knows of its cell, beside the state that the cell holds itself, and
@@ -33,122 +31,77 @@ type Answered struct {
 // MaxCarried is how many bytes a Carried has when it is encoded, at the most.
 const MaxCarried = 4 << 20
 
-// carriedForm is how it is encoded. Texts of guests need not be UTF-8, so they are bytes.
-type carriedForm struct {
-	Version int            `json:"version"`
-	Since   uint64         `json:"since,omitempty"`
-	Seen    []answeredForm `json:"seen,omitempty"`
-	Topics  []string       `json:"topics,omitempty"`
-}
-
-type answeredForm struct {
-	ID    []byte     `json:"id"`
-	Ago   int64      `json:"ago"` // in nanoseconds
-	Epoch uint64     `json:"epoch,omitempty"`
-	Type  uint8      `json:"type,omitempty"`
-	Data  []byte     `json:"data,omitempty"`
-	Error *errorForm `json:"error,omitempty"`
-}
-
-type errorForm struct {
-	Kind      uint8        `json:"kind"`
-	Message   []byte       `json:"message,omitempty"`
-	Type      []byte       `json:"type,omitempty"`
-	Traceback []byte       `json:"traceback,omitempty"`
-	Denial    *cell.Denial `json:"denial,omitempty"`
-}
-
-// carriedVersion is of the encoding; another one is refused.
-const carriedVersion = 1
+// carriedVersion is of the encoding, and its first byte; another one is refused.
+const carriedVersion = 2
 
 // MarshalBinary encodes it. What a cell carries is within the bounds; one that is not is an error.
-func (c Carried) MarshalBinary() ([]byte, error) {
-	form := carriedForm{Version: carriedVersion, Since: c.Since, Topics: c.Topics}
+func (c Carried) MarshalBinary() (data []byte, err error) {
+	data = make([]byte, 0, c.room())
+	data = binary.AppendUvarint(append(data, carriedVersion), c.Since)
+	data = binary.AppendUvarint(data, uint64(len(c.Seen)))
 	for _, a := range c.Seen {
-		form.Seen = append(form.Seen, answeredForm{
-			ID: a.ID[:], Ago: int64(a.Ago), Epoch: a.Reply.Epoch,
-			Type: uint8(a.Reply.Value.Type), Data: a.Reply.Value.Data, Error: toForm(a.Reply.Err),
-		})
+		if data, err = a.append(data); err != nil {
+			return nil, err
+		}
 	}
-	data, err := json.Marshal(form)
-	if err == nil && len(data) > MaxCarried {
-		err = cell.Errorf(cell.Invalid, "what goes with the cell has %d bytes; %d is the most", len(data), MaxCarried)
+	data = binary.AppendUvarint(data, uint64(len(c.Topics)))
+	for _, topic := range c.Topics {
+		data = appendText(data, topic)
 	}
-	return data, err
+	if len(data) > MaxCarried {
+		return nil, tooMuch(len(data))
+	}
+	return data, nil
+}
+
+// room is about how many bytes it takes.
+func (c Carried) room() int {
+	n := 64
+	for _, a := range c.Seen {
+		n += 64 + kept(a.Reply)
+	}
+	for _, topic := range c.Topics {
+		n += 2 + len(topic)
+	}
+	return n
+}
+
+func tooMuch(bytes int) error {
+	return cell.Errorf(cell.Invalid, "what goes with the cell has %d bytes; %d is the most", bytes, MaxCarried)
 }
 
 // UnmarshalBinary decodes what MarshalBinary made. Everything else is Invalid.
 func (c *Carried) UnmarshalBinary(data []byte) error {
 	if len(data) > MaxCarried {
-		return cell.Errorf(cell.Invalid, "what goes with the cell has %d bytes; %d is the most", len(data), MaxCarried)
+		return tooMuch(len(data))
 	}
-	var form carriedForm
-	if err := strictjson.Unmarshal(data, &form); err != nil {
-		return cell.Errorf(cell.Invalid, "what goes with the cell: %v", err)
+	f := &carriedFields{rest: data}
+	if version := f.byte(); f.err == nil && version != carriedVersion {
+		f.wrong("what goes with the cell is of version %d; this node knows %d", version, carriedVersion)
 	}
-	switch {
-	case form.Version != carriedVersion:
-		return cell.Errorf(cell.Invalid, "what goes with the cell is of version %d; this node knows %d", form.Version, carriedVersion)
-	case len(form.Seen) > seenIDs:
-		return cell.Errorf(cell.Invalid, "%d answers go with the cell; %d is the most", len(form.Seen), seenIDs)
-	case len(form.Topics) > topicsOfCell:
-		return cell.Errorf(cell.Invalid, "%d topics go with the cell; %d is the most", len(form.Topics), topicsOfCell)
-	}
-	out := Carried{Since: form.Since, Topics: form.Topics}
+	out := Carried{Since: f.number()}
 	known := map[ID]bool{}
-	for _, f := range form.Seen {
-		a, err := f.answered()
-		switch {
-		case err != nil:
-			return err
-		case known[a.ID]:
-			return cell.Errorf(cell.Invalid, "the answer to %s goes with the cell twice", a.ID)
+	for n := f.count("answers", seenIDs); n > 0 && f.err == nil; n-- {
+		a := f.answered()
+		if known[a.ID] {
+			f.wrong("the answer to %s goes with the cell twice", a.ID)
 		}
 		known[a.ID] = true
 		out.Seen = append(out.Seen, a)
 	}
-	for _, topic := range out.Topics {
-		if err := validTopic(topic); err != nil {
-			return err
+	for n := f.count("topics", topicsOfCell); n > 0 && f.err == nil; n-- {
+		topic := f.text()
+		if err := validTopic(topic); err != nil && f.err == nil {
+			f.err = err
 		}
+		out.Topics = append(out.Topics, topic)
+	}
+	if len(f.rest) > 0 {
+		f.wrong("what goes with the cell has %d bytes too many", len(f.rest))
+	}
+	if f.err != nil {
+		return f.err
 	}
 	*c = out
 	return nil
-}
-
-func (f answeredForm) answered() (a Answered, err error) {
-	switch {
-	case len(f.ID) != len(a.ID) || ID(f.ID) == ID{}:
-		return a, cell.Errorf(cell.Invalid, "an answer goes with the cell whose id %x is none", f.ID)
-	case f.Ago < 0:
-		return a, cell.Errorf(cell.Invalid, "an answer goes with the cell that is %s old", time.Duration(f.Ago))
-	case f.Type > uint8(cell.Bytes):
-		return a, cell.Errorf(cell.Invalid, "an answer goes with the cell of content type %d, which is not known", f.Type)
-	}
-	a = Answered{ID: ID(f.ID), Ago: time.Duration(f.Ago)}
-	a.Reply = Reply{Epoch: f.Epoch, Value: cell.Value{Type: cell.ContentType(f.Type), Data: f.Data}}
-	if f.Error != nil {
-		a.Reply.Err = f.Error.err()
-	}
-	return a, nil
-}
-
-// toForm is nil for nil. An error from outside the vocabulary keeps its text alone.
-func toForm(err error) *errorForm {
-	if err == nil {
-		return nil
-	}
-	var e *cell.Error
-	if !errors.As(err, &e) {
-		return &errorForm{Kind: uint8(cell.KindOf(err)), Message: []byte(err.Error())}
-	}
-	return &errorForm{Kind: uint8(e.Kind), Message: []byte(e.Message), Type: []byte(e.Type), Traceback: []byte(e.Traceback), Denial: e.Denial}
-}
-
-func (f *errorForm) err() *cell.Error {
-	e := &cell.Error{Kind: cell.Kind(f.Kind), Message: string(f.Message), Type: string(f.Type), Traceback: string(f.Traceback), Denial: f.Denial}
-	if !e.Kind.Known() { // of a newer node
-		e.Kind = cell.KindUnknown
-	}
-	return e
 }

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"reflect"
 	"strings"
@@ -56,25 +57,39 @@ func TestCarried(t *testing.T) {
 
 // TestCarriedRefused: what is out of bounds is Invalid, and changes nothing.
 func TestCarriedRefused(t *testing.T) {
-	id := `"MDAwMDAwMDAwMDAwMDAwMQ=="`
+	id, zero := strings.Repeat("i", len(ID{})), string(make([]byte, len(ID{})))
+	// after an id: age, epoch, type, length of the value, no error
+	answer := func(id string) string { return id + "\x00\x00\x00\x00\x00" }
+	future := "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
 	for name, data := range map[string]string{
-		"nothing":            ``,
-		"another version":    `{"version":2}`,
-		"unknown field":      `{"version":1,"x":1}`,
-		"no id":              `{"version":1,"seen":[{"id":"","ago":0}]}`,
-		"the zero id":        `{"version":1,"seen":[{"id":"AAAAAAAAAAAAAAAAAAAAAA==","ago":0}]}`,
-		"twice":              `{"version":1,"seen":[{"id":` + id + `,"ago":0},{"id":` + id + `,"ago":0}]}`,
-		"from the future":    `{"version":1,"seen":[{"id":` + id + `,"ago":-1}]}`,
-		"of an unknown type": `{"version":1,"seen":[{"id":` + id + `,"ago":0,"type":9}]}`,
-		"a topic that is no": `{"version":1,"topics":["a b"]}`,
-		"many topics":        `{"version":1,"topics":["a"` + strings.Repeat(`,"a"`, topicsOfCell) + `]}`,
-		"many answers":       `{"version":1,"seen":[{"id":"","ago":0}` + strings.Repeat(`,{"id":"","ago":0}`, seenIDs) + `]}`,
-		"large":              `{"version":1}` + strings.Repeat(" ", MaxCarried),
+		"nothing":            "",
+		"what it once was":   `{"version":1}`,
+		"another version":    "\x03\x00\x00\x00",
+		"no topics":          "\x02\x00\x00",
+		"more":               "\x02\x00\x00\x00\x00",
+		"a number too large": "\x02" + future + future,
+		"half an id":         "\x02\x00\x01" + id[1:],
+		"the zero id":        "\x02\x00\x01" + answer(zero) + "\x00",
+		"twice":              "\x02\x00\x02" + answer(id) + answer(id) + "\x00",
+		"from the future":    "\x02\x00\x01" + id + future + "\x00\x00\x00\x00\x00",
+		"of an unknown type": "\x02\x00\x01" + id + "\x00\x00\x09\x00\x00\x00",
+		"half a value":       "\x02\x00\x01" + id + "\x00\x00\x00\x09\x00\x00",
+		"with what is new":   "\x02\x00\x01" + id + "\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00",
+		"only a denial":      "\x02\x00\x01" + id + "\x00\x00\x00\x00\x02\x00\x00\x00\x00\x02{}\x00",
+		"no denial":          "\x02\x00\x01" + id + "\x00\x00\x00\x00\x03\x00\x00\x00\x00\x02[]\x00",
+		"a topic that is no": "\x02\x00\x00\x01\x03a b",
+		"many topics":        "\x02\x00\x00" + string(binary.AppendUvarint(nil, topicsOfCell+1)) + strings.Repeat("\x01a", topicsOfCell+1),
+		"many answers":       "\x02\x00" + string(binary.AppendUvarint(nil, seenIDs+1)) + strings.Repeat(answer(id), seenIDs+1) + "\x00",
+		"large":              "\x02\x00\x00\x00" + strings.Repeat(" ", MaxCarried),
 	} {
 		c := Carried{Since: 7}
 		if err := c.UnmarshalBinary([]byte(data)); cell.KindOf(err) != cell.Invalid || c.Since != 7 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	var c Carried
+	if err := c.UnmarshalBinary([]byte("\x02\x07\x01" + answer(id) + "\x01\x01a")); err != nil || c.Since != 7 || len(c.Seen) != 1 || len(c.Topics) != 1 {
+		t.Errorf("what is refused above is not what is said: %v, %+v", err, c)
 	}
 }
 
@@ -99,7 +114,7 @@ func TestCarriedKept(t *testing.T) {
 
 // FuzzCarried: whatever a node sends is refused, or is within the bounds and encoded as it was.
 func FuzzCarried(f *testing.F) {
-	for _, c := range []Carried{{}, {Since: 1, Topics: []string{"a"}, Seen: []Answered{{ID: seenID(1), Ago: 1, Reply: Reply{Err: cell.Errorf(cell.Busy, "m")}}}}} {
+	for _, c := range []Carried{{}, {Seen: []Answered{{ID: seenID(2), Reply: Reply{Err: &cell.Error{Kind: cell.PolicyDenied, Denial: &cell.Denial{Cell: "c"}}}}}}, {Since: 1, Topics: []string{"a"}, Seen: []Answered{{ID: seenID(1), Ago: 1, Reply: Reply{Err: cell.Errorf(cell.Busy, "m")}}}}} {
 		data, err := c.MarshalBinary()
 		if err != nil {
 			f.Fatal(err)
@@ -116,7 +131,7 @@ func FuzzCarried(f *testing.F) {
 		}
 		once, err := c.MarshalBinary()
 		if err != nil {
-			return // what is escaped takes more room
+			return // a denial may have been said in fewer bytes
 		}
 		var back Carried
 		if err := back.UnmarshalBinary(once); err != nil {
