@@ -118,8 +118,8 @@ demo-cluster: build ## three nodes, a cell on each, messages between all, a poli
 demo-migration: build ## a cell that counts and chats while it is moved from node to node, twenty times, and one node is killed
 	$(GO) run ./internal/fabrictest/run -program bin/pyisolate-node demo-migration
 
-bench-cluster: build ## how fast three nodes are, beside what is asked of them (BENCHFLAGS=-strict fails when one is not)
-	$(GO) run ./internal/fabrictest/run -program bin/pyisolate-node $(BENCHFLAGS) bench
+bench-cluster: build ## how fast three nodes are, beside what is asked of them (BENCHFLAGS=-strict fails when one is not; ROWS="migrate.1m migrate.100m" measures those)
+	$(GO) run ./internal/fabrictest/run -program bin/pyisolate-node $(BENCHFLAGS) bench $(ROWS)
 
 race: ## all tests under the race detector
 	$(GO) test -race -timeout $(TESTTIMEOUT) ./...

@@ -43,10 +43,19 @@ var rows = []row{
 	{"death.noticed", "s", 1, 3, false, death},
 }
 
-func bench(ctx context.Context, f *fabrictest.Fabric) error {
+// bench measures the rows of these names, and before them that the cluster forms; without names it measures all.
+func bench(ctx context.Context, f *fabrictest.Fabric, names []string) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.name == name }) {
+			return fmt.Errorf("there is no row %q", name)
+		}
+	}
 	fmt.Printf("%-16s %10s %10s %10s %8s %-6s %s\n", "row", "p50", "p99", "max", "samples", "unit", "bar")
 	var missed, failed []error
 	for _, r := range rows {
+		if len(names) > 0 && r.name != "cluster.form" && !slices.Contains(names, r.name) {
+			continue
+		}
 		samples, err := r.measure(ctx, f)
 		if err != nil || len(samples) == 0 {
 			failed = append(failed, fmt.Errorf("%s: %w", r.name, err))

@@ -11,7 +11,7 @@
 // demo-migration moves a cell from node to node, twenty times, while clients have it count, tell it words
 // and receive what it posts, and kills a node. It fails when a number or a word is lost, doubled or out of order.
 //
-// bench prints how long what has to be fast takes, beside what it may take. It fails with -strict
+// bench prints how long what has to be fast takes, beside what it may take; with names of rows, of those. It fails with -strict
 // when something takes longer.
 package main
 
@@ -46,7 +46,7 @@ func main() {
 	case "demo-migration":
 		what = demoMigration
 	case "bench":
-		what = bench
+		what = func(ctx context.Context, f *fabrictest.Fabric) error { return bench(ctx, f, flag.Args()[1:]) }
 		if *network == "" {
 			*network = fabrictest.Loopback
 		}
