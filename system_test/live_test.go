@@ -6,6 +6,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
 	"github.com/pyisolate/pyisolate/policystore/live"
@@ -77,9 +78,11 @@ until('%s')
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if r := followed.Report(); r.Version != 3 || r.Failed != "" {
-			t.Errorf("%+v", r)
-		}
+		// The guest may see its rules before the reloader has heard that they are in force.
+		await.That(t, "the report tells of version 3", func() bool {
+			r := followed.Report()
+			return r.Version == 3 && r.Failed == ""
+		})
 	})
 }
 
