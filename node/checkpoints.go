@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -58,7 +57,7 @@ func (n *Node) openCheckpoints(context.Context) error {
 // countsOn says whether the cluster takes this node to have a checkpoint: it is not removed then.
 func (n *Node) countsOn(i checkpoint.Info) bool {
 	p, known := n.fabric.Find(actors.Address{Tenant: i.Header.Tenant, Name: i.Header.Cell})
-	return known && p.Checkpoint == i.ID && slices.Contains(p.Copies, n.fabric.Self())
+	return known && p.Needs(n.fabric.Self(), i.ID)
 }
 
 // prune removes what the archive keeps no longer, until ctx ends.

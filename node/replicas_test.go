@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,5 +87,56 @@ func TestACellOutlivesItsNode(t *testing.T) {
 	})
 	if got := dead.inspect("a"); got.GetNode() != now.GetNode() || got.GetEpoch() != now.GetEpoch() {
 		t.Errorf("back again it tells %v", got)
+	}
+}
+
+// A move that fails leaves the checkpoint that was saved before, and its copies: the cell goes on from it when its
+// node dies.
+func TestAFailedMoveLeavesTheSavedCheckpoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three nodes take a while to start")
+	}
+	all := processes(t)
+	dead, other := all[1], all[0]
+	one := story{t, nil, other.Client}
+	succeeds(t, "a cell starts on n2", func() error {
+		_, err := other.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "a", Placement: &pb.Placement{Node: dead.name},
+			Checkpoint: &pb.CheckpointPolicy{Replicas: 1}}))
+		return err
+	})
+	one.exec("a", counter)
+	one.call("a", "f")
+	saved, err := other.Cells.Checkpoint(t.Context(), connect.NewRequest(&pb.CheckpointRequest{Name: "a"}))
+	one.must(err)
+	id, nodes := saved.Msg.GetCheckpoint().GetId(), saved.Msg.GetCheckpoint().GetNodes()
+	if len(nodes) != 2 {
+		t.Fatalf("the checkpoint is with %v", nodes)
+	}
+	to := "n1"
+	if slices.Contains(nodes, to) {
+		to = "n3"
+	}
+	one.call("a", "f")
+	one.exec("a", "class Bad:\n  def __setstate__(self, state): raise ValueError('it cannot be restored')\nbad = Bad()\nbad.x = 1")
+	if _, err := other.move("a", to); err == nil {
+		t.Fatalf("it has moved to %s, where it cannot be restored", to)
+	}
+	if got := one.call("a", "f"); got != "3" {
+		t.Fatalf("it answers %s", got)
+	}
+	if got := one.list("a"); !slices.ContainsFunc(got, func(c *pb.CheckpointInfo) bool { return c.GetId() == id && len(c.GetNodes()) == 2 }) {
+		t.Errorf("its checkpoints are %v", got)
+	}
+	dead.signal(syscall.SIGKILL)
+	var answer string
+	succeeds(t, "the cell goes on", func() (err error) {
+		answer, err = other.tryCall("a", "f")
+		return err
+	})
+	if answer != "2" {
+		t.Errorf("it answers %s, not as of its saved checkpoint", answer)
+	}
+	if now := other.inspect("a"); !slices.Contains(nodes, now.GetNode()) || now.GetNode() == dead.name {
+		t.Errorf("it is %v; the checkpoint was with %v", now, nodes)
 	}
 }

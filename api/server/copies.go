@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -84,7 +83,7 @@ func (t *transfers) cancelCopy(ctx context.Context, id, from string) error {
 		return err
 	}
 	place, known := t.fabric.Find(cellKey{info.Header.Tenant, info.Header.Cell}.address())
-	if known && (place.Node != from || place.Checkpoint == id && slices.Contains(place.Copies, t.fabric.Self())) {
+	if known && (place.Node != from || place.Needs(t.fabric.Self(), id)) {
 		return nil
 	}
 	t.ownCopy(id)

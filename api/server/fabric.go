@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/pyisolate/pyisolate/actors"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
@@ -62,6 +63,10 @@ type Mover interface {
 	// source's in the next epoch, or the target's, which is no error. The source has the next epoch
 	// also of a move that has not begun: the word that it begins may be on its way.
 	AbortMove(ctx context.Context, a actors.Address, epoch uint64) (Place, error)
+	// Resume says of a cell of this node, which has come back from a move, that it goes on with the guest
+	// that was stopped: the checkpoint of the move is not needed, and the one before it counts again. After
+	// an AbortMove that is so already.
+	Resume(ctx context.Context, a actors.Address, epoch uint64, checkpoint string) error
 	// Yield gives a cell of this node, which cannot run it, to another that has its checkpoint and has
 	// not yielded it, or has it suspended. It is called before an actor of the cell ends, or that end
 	// gives the name up for all; while the cell is on its way here and in somebody's hand, that end
@@ -111,6 +116,15 @@ type Place struct {
 	// Checkpoint that it can be restored from, and Copies the nodes that have it, by name.
 	Checkpoint string
 	Copies     []string
+	// Before is the checkpoint that counts again if the move which Checkpoint is of comes to nothing, and
+	// BeforeCopies the nodes that have it.
+	Before       string
+	BeforeCopies []string
+}
+
+// Needs says whether a node must keep a checkpoint.
+func (p Place) Needs(node, checkpoint string) bool {
+	return p.Checkpoint == checkpoint && slices.Contains(p.Copies, node) || p.Before == checkpoint && slices.Contains(p.BeforeCopies, node)
 }
 
 // same says that both are the same cell, on the same node, in the same life of it.

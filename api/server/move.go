@@ -61,6 +61,7 @@ type move struct {
 	epoch uint64
 	turn  atomic.Int32 // untaken, takenUp or withdrawn
 	err   error        // why the cell stays
+	back  Place        // it goes on here with the guest that was stopped; zero: it does not
 	runs  bool         // the target has said that it runs the cell
 	state string       // its checkpoint; "": none
 	held  func()       // the file may be removed; never nil
@@ -206,11 +207,12 @@ func (m *move) try(ctx context.Context) error {
 	}}
 	reply := m.cells.actors.Ask(waiting, actors.Envelope{To: m.entry.key.address(), Life: m.entry.id, Epoch: m.epoch, Principal: m.by, Body: take})
 	if m.turn.CompareAndSwap(untaken, withdrawn) {
-		m.giveBack(ctx)
+		m.cells.book.ends.Go(func() { m.giveBack(ctx) })
 		return m.why(waiting, reply.Err)
 	}
 	<-over
 	if m.err != nil {
+		m.comeBack(context.WithoutCancel(ctx))
 		return m.why(ctx, m.err)
 	}
 	m.collect(context.WithoutCancel(ctx))
@@ -267,6 +269,27 @@ func (m *move) giveBack(ctx context.Context) {
 	if _, err := m.target().transfers.Cancel(ctx, toPeer(ctx, &pb.CancelRequest{Migration: m.id})); err != nil {
 		m.cells.logger.Debug("a reserved cell stays for a while", slog.String("cell", m.entry.key.String()), slog.String("node", m.to), slog.Any("error", err))
 	}
+}
+
+// comeBack has all be as before a move that came to nothing: what the target has reserved, and the state that was
+// taken out for it, are removed in the background.
+func (m *move) comeBack(ctx context.Context) {
+	f, needed := m.cells.fabric, m.back.Epoch == 0
+	if !needed && m.back.Checkpoint == m.state && m.state != "" {
+		if err := f.Resume(ctx, m.entry.key.address(), m.back.Epoch, m.state); err != nil {
+			m.cells.logger.Info("the state of a move that came to nothing counts until there is another", slog.String("cell", m.entry.key.String()), slog.String("checkpoint", m.state), slog.Any("error", err))
+			needed = true
+		}
+	}
+	m.cells.book.ends.Go(func() {
+		m.giveBack(ctx)
+		if needed || m.state == "" || f.Refresh(ctx) != nil { // before that it looks as if the cluster counted on it
+			return // it is old some day
+		}
+		if err := m.cells.checkpoints.Archive.Remove(m.state); err != nil {
+			m.cells.logger.Info("the state of a move that came to nothing stays here", slog.String("cell", m.entry.key.String()), slog.String("checkpoint", m.state), slog.Any("error", err))
+		}
+	})
 }
 
 // collect removes what this node does not need any more: nothing while it may have to go on with it, should

@@ -69,6 +69,7 @@ func (f *fabric) Freeze(_ context.Context, a actors.Address, epoch uint64, check
 	_, err := f.agree(a, epoch, func(p server.Place) bool {
 		return p.Phase == server.Preparing && slices.Contains(nodes, p.Node) && slices.Contains(nodes, p.Target)
 	}, func(p *server.Place) {
+		p.Before, p.BeforeCopies = p.Checkpoint, p.Copies
 		p.Phase, p.Checkpoint, p.Copies = server.Frozen, checkpoint, slices.Sorted(slices.Values(nodes))
 	})
 	return err
@@ -76,7 +77,9 @@ func (f *fabric) Freeze(_ context.Context, a actors.Address, epoch uint64, check
 
 func (f *fabric) Save(_ context.Context, a actors.Address, epoch uint64, checkpoint string, nodes []string) error {
 	_, err := f.agree(a, epoch, func(p server.Place) bool { return p.Phase == server.Active && p.Node == f.self },
-		func(p *server.Place) { p.Checkpoint, p.Copies = checkpoint, slices.Sorted(slices.Values(nodes)) })
+		func(p *server.Place) {
+			p.Checkpoint, p.Copies, p.Before, p.BeforeCopies = checkpoint, slices.Sorted(slices.Values(nodes)), "", nil
+		})
 	return err
 }
 
@@ -87,11 +90,26 @@ func (f *fabric) Activate(_ context.Context, a actors.Address, epoch uint64) (se
 
 func (f *fabric) AbortMove(_ context.Context, a actors.Address, epoch uint64) (server.Place, error) {
 	p, err := f.agree(a, epoch, func(p server.Place) bool { return p.Phase == server.Preparing || p.Phase == server.Frozen },
-		func(p *server.Place) { f.give(p, p.Node) })
+		func(p *server.Place) {
+			if p.Phase == server.Frozen {
+				putBack(p)
+			}
+			f.give(p, p.Node)
+		})
 	if err != nil && p.Epoch > epoch { // it was decided before
 		return p, nil
 	}
 	return p, err
+}
+
+func (f *fabric) Resume(_ context.Context, a actors.Address, epoch uint64, checkpoint string) error {
+	_, err := f.agree(a, epoch, func(p server.Place) bool { return p.Node == f.self && p.Checkpoint == checkpoint }, putBack)
+	return err
+}
+
+// putBack has what counted before a move count again.
+func putBack(p *server.Place) {
+	p.Checkpoint, p.Copies, p.Before, p.BeforeCopies = p.Before, p.BeforeCopies, "", nil
 }
 
 func (f *fabric) Yield(_ context.Context, a actors.Address, epoch uint64) (server.Place, error) {
@@ -124,6 +142,7 @@ func (f *fabric) DropCopy(_ context.Context, a actors.Address, epoch uint64, che
 		return cell.Errorf(cell.Busy, "the copy of %s is needed", a)
 	}
 	_, err := f.agree(a, epoch, func(server.Place) bool { return true }, func(p *server.Place) {
+		p.Before, p.BeforeCopies = "", nil
 		p.Copies = slices.DeleteFunc(slices.Clone(p.Copies), func(node string) bool { return node == f.self })
 	})
 	return err

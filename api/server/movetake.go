@@ -137,7 +137,6 @@ func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why e
 		why = fmt.Errorf("%w: node %s could not run it, and has given it back", fault.ErrUnavailable, m.to)
 	}
 	m.err = why
-	defer m.giveBack(ctx)
 	m.cells.keep(m.entry, m.kept)
 	if !place.Resumes(before, m.state) {
 		m.err = cell.Errorf(cell.CellGone, "cell %s was lost: it is in epoch %d, and this is its state of %d: %v", m.entry.key, place.Epoch, m.epoch, why)
@@ -149,12 +148,13 @@ func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why e
 	if err := c.Thaw(ctx); err != nil {
 		m.err = errors.Join(why, err)
 		c.Kill("it could not go on")
+	} else {
+		m.back = place
 	}
 	m.pauses(false)
 	stayedPoint.Hit()
-	if m.state != "" { // there is no checkpoint of it after all, unless the cluster counts on it
+	if m.state != "" { // there is no checkpoint of it after all
 		m.entry.touched.count.Add(m.had)
-		_ = m.cells.checkpoints.Archive.Remove(m.state)
 	}
 	return actors.Moved{Epoch: place.Epoch}, nil
 }

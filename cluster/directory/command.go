@@ -27,12 +27,16 @@ const (
 	// Begin begins a migration of the name Request to Seat.
 	Begin Op = "begin"
 	// Freeze says that the owner Seat has stopped the guest, and that Nodes have Checkpoint on
-	// their disks: itself and the target at least.
+	// their disks: itself and the target at least. With Remember, what counted before counts again when
+	// the owner goes on.
 	Freeze Op = "freeze"
 	// Activate makes the target Seat of a frozen cell its owner.
 	Activate Op = "activate"
 	// Abort ends a migration: the owner goes on, in the next epoch.
 	Abort Op = "abort"
+	// Resume says that the owner Seat, which the cell has come back to, goes on with the guest that it had
+	// stopped for a move, and needs Checkpoint, the move's, no more: what was before counts again.
+	Resume Op = "resume"
 	// Save replaces the checkpoint of a cell that the owner Seat runs. Nodes have it.
 	Save Op = "save"
 	// Copy says that Seat.Node has Checkpoint, too.
@@ -63,6 +67,8 @@ type Command struct {
 	Nodes      []string `json:"nodes,omitempty"`
 	Policy     string   `json:"policy,omitempty"`
 	Version    uint64   `json:"version,omitempty"`
+	// Remember is the command's, so that an entry of a version that did not know it means what it meant.
+	Remember bool `json:"remember,omitempty"`
 	// Lease of a session, in nanoseconds; 0: as long as the leader has it. It is the session's, so
 	// that a node and those who come to lead cannot differ.
 	Lease time.Duration `json:"lease,omitempty"`

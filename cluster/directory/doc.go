@@ -16,6 +16,7 @@
 //   - A cell has one owner at a time, and every change of owner has a higher epoch. Epochs of a
 //     name are never used again, also not after it was released.
 //   - The owner of a cell, and the target of its migration, have sessions that are open.
+//   - When a move comes to nothing, the checkpoint that counted before it counts again, and its copies do.
 //   - A checkpoint that a cell needs keeps at least one copy, and of a frozen cell source
 //     and target both have one.
 //

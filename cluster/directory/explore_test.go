@@ -135,6 +135,8 @@ func TestModelFindsFaults(t *testing.T) {
 		{mutation{name: "hosts of a stopped node outlive its lease", hostsStay: true}, few},
 		{mutation{name: "a stopped node goes on without another look at its lease", deaf: true}, few},
 		{mutation{name: "a node that yields a cell starts it nevertheless", yieldOn: true}, few},
+		{mutation{name: "what counted before a move is forgotten, and the state of one that came to nothing is removed", forgetBefore: true, removeMoves: true}, few},
+		{mutation{name: "what may come to count again is removed", unpinBefore: true}, few},
 		{mutation{name: "after an abort the guest is restored, and does not go on", restoreOld: true}, talking},
 		{mutation{name: "a guest that is held goes on whatever ran since", thawAny: true}, talking},
 		{mutation{name: "what was answered is not carried to the target", forget: true}, talking},

@@ -52,13 +52,21 @@ type world struct {
 	sessions      [modelNodes]uint8
 	nodes         [modelNodes]place
 	was           [mostEpoch + 1]seat // who owned an epoch, for nodes that hear late
-	flight        [6]uint64           // proposals that may arrive, once or again
+	flight        [7]uint64           // proposals that may arrive, once or again
 	left          budget
 	opened        uint8
 	yielded       uint8
+	before        last                // what counts again if the source goes on
 	sealed        [mostEpoch + 1]mind // in checkpoints
 	message       message
 	faulty        bool // something has failed
+}
+
+// last is a checkpoint that counted.
+type last struct {
+	there           bool
+	checkpoint      uint8
+	copies, yielded uint8
 }
 
 // message on its way.
@@ -86,6 +94,7 @@ type mutation struct {
 	// What it does otherwise.
 	startEarly, removeUndropped, sameEpoch, endEarly, goOn, grantLate, thaw, anyRevision, oldSession bool
 	hostsStay, deaf, restoreOld, thawAny, forget, loseHeld, goOnSealed, yieldOn                      bool
+	forgetBefore, unpinBefore, removeMoves                                                           bool
 }
 
 // Kinds of proposals, each a row of flight.
@@ -98,6 +107,7 @@ const (
 	kindCopy
 	kindDrop
 	kindYield
+	kindResume
 )
 
 // proposal names one: by the epoch, for copies by the revision.
@@ -130,18 +140,34 @@ func seatOf(node int8, session uint8) Seat {
 	return Seat{names[node], uint64(session)}
 }
 
+// namesOf are the nodes whose bits are set.
+func namesOf(set uint8) (all []string) {
+	for n := range modelNodes {
+		if set&(1<<n) != 0 {
+			all = append(all, names[n])
+		}
+	}
+	return all
+}
+
+// bitsOf is the other way round.
+func bitsOf(all []string) (set uint8) {
+	for _, name := range all {
+		set |= 1 << slices.Index(names[:], name)
+	}
+	return set
+}
+
 // state is the directory of w.
 func (w *world) state() *State {
 	s := &State{cells: map[Cell]*Record{}, of: map[string]int{"t": 1}, sessions: map[string]uint64{}, epoch: uint64(w.epoch)}
 	r := &Record{Cell: modelCell, Epoch: uint64(w.epoch), Revision: uint64(w.revision), Phase: w.phase,
 		Owner: seatOf(w.owner, w.ownerSession), Target: seatOf(w.target, w.targetSession), Checkpoint: strconv.Itoa(int(w.checkpoint))}
+	r.Copies, r.Yielded = namesOf(w.copies), namesOf(w.yielded)
+	if b := w.before; b.there {
+		r.Before = &Saved{strconv.Itoa(int(b.checkpoint)), namesOf(b.copies), namesOf(b.yielded)}
+	}
 	for n := range modelNodes {
-		if w.copies&(1<<n) != 0 {
-			r.Copies = append(r.Copies, names[n])
-		}
-		if w.yielded&(1<<n) != 0 {
-			r.Yielded = append(r.Yielded, names[n])
-		}
 		if w.sessions[n] != 0 {
 			s.sessions[names[n]] = uint64(w.sessions[n])
 		}
@@ -162,15 +188,13 @@ func (w *world) read(s *State) {
 	w.owner, w.ownerSession = read(r.Owner)
 	w.target, w.targetSession = read(r.Target)
 	c, _ := strconv.Atoi(r.Checkpoint)
-	w.checkpoint, w.copies, w.yielded = uint8(c), 0, 0
+	w.checkpoint, w.copies, w.yielded, w.before = uint8(c), bitsOf(r.Copies), bitsOf(r.Yielded), last{}
+	if b := r.Before; b != nil {
+		c, _ := strconv.Atoi(b.Checkpoint)
+		w.before = last{true, uint8(c), bitsOf(b.Copies), bitsOf(b.Yielded)}
+	}
 	for n := range modelNodes {
 		w.sessions[n] = uint8(s.sessions[names[n]])
-		if r.Holds(names[n]) {
-			w.copies |= 1 << n
-		}
-		if slices.Contains(r.Yielded, names[n]) {
-			w.yielded |= 1 << n
-		}
 	}
 	if w.owner >= 0 {
 		w.was[w.epoch] = seat{uint8(w.owner), w.ownerSession}
@@ -188,6 +212,7 @@ func (w *world) apply(c Command, m mutation) (world, bool) {
 	} else {
 		c.Cell = modelCell
 	}
+	c.Remember = c.Op == Freeze && !m.forgetBefore
 	if m.anyRevision {
 		c.Revision = uint64(w.revision)
 	}
@@ -222,6 +247,8 @@ func (w *world) command(p proposal) Command {
 		c.Op = Adopt
 	case kindYield:
 		c.Op = Yield
+	case kindResume:
+		c.Op, c.Checkpoint = Resume, strconv.Itoa(int(w.checkpoint))
 	case kindCopy:
 		c.Op, c.Epoch, c.Revision, c.Checkpoint = Copy, uint64(w.epoch), uint64(p.at), strconv.Itoa(int(w.checkpoint))
 	case kindDrop:
@@ -255,7 +282,7 @@ func (w *world) settle(m mutation) {
 	}
 	for n := range w.nodes {
 		for c := range w.epoch {
-			if c != w.checkpoint {
+			if !w.counts(c) {
 				w.nodes[n].disk &^= 1 << c
 			}
 		}
@@ -264,10 +291,15 @@ func (w *world) settle(m mutation) {
 		}
 	}
 	for c := range w.epoch {
-		if c != w.checkpoint {
+		if !w.counts(c) {
 			w.sealed[c] = mind{}
 		}
 	}
+}
+
+// counts says whether a checkpoint counts, or may again.
+func (w *world) counts(c uint8) bool {
+	return c == w.checkpoint || w.before.there && c == w.before.checkpoint
 }
 
 // each proposal that may arrive.
@@ -307,6 +339,9 @@ func (w *world) broken() string {
 		}
 		if w.copies&(1<<n) != 0 && !w.has(n, w.checkpoint) {
 			return fmt.Sprintf("node %d has not the copy that the directory lists", n)
+		}
+		if w.before.copies&(1<<n) != 0 && !w.has(n, w.before.checkpoint) {
+			return fmt.Sprintf("node %d has not the copy that counted before the move", n)
 		}
 	}
 	if running > 1 {

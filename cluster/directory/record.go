@@ -54,11 +54,28 @@ type Record struct {
 	Copies     []string `json:"copies,omitempty"`
 	// Yielded are those of Copies that could not run it from there, in order.
 	Yielded []string `json:"yielded,omitempty"`
+	// Before is what counted before the move that Checkpoint is of. It counts again when the source goes on,
+	// and is forgotten when nobody can come back to it. Nil: nothing is remembered.
+	Before *Saved `json:"before,omitempty"`
 	// Claim is the id of the request that made it.
 	Claim string `json:"claim,omitempty"`
 	// Policy and Version that it was last put under.
 	Policy  string `json:"policy,omitempty"`
 	Version uint64 `json:"version,omitempty"`
+}
+
+// Saved is a checkpoint that may come to count again; without a hash, that there was none. It is replaced, never
+// changed.
+type Saved struct {
+	Checkpoint string   `json:"checkpoint,omitempty"`
+	Copies     []string `json:"copies,omitempty"`
+	Yielded    []string `json:"yielded,omitempty"`
+}
+
+// Needs tells whether a node must keep a checkpoint: it counts, or may come to count again.
+func (r Record) Needs(node, checkpoint string) bool {
+	return r.Checkpoint == checkpoint && r.Holds(node) ||
+		r.Before != nil && r.Before.Checkpoint == checkpoint && slices.Contains(r.Before.Copies, node)
 }
 
 // Holds tells whether a node has the checkpoint.
@@ -73,6 +90,21 @@ func (r Record) clone() Record {
 func (r *Record) give(to Seat) {
 	r.Phase, r.Owner, r.Target, r.Migration, r.Lost = Active, to, Seat{}, "", ""
 	r.Epoch++
+}
+
+// putBack has count again what counted before a move.
+func (r *Record) putBack() {
+	if b := r.Before; b != nil {
+		r.Checkpoint, r.Copies, r.Yielded, r.Before = b.Checkpoint, slices.Clone(b.Copies), slices.Clone(b.Yielded), nil
+	}
+}
+
+// giveBack has the owner go on, whose move has come to nothing.
+func (r *Record) giveBack() {
+	if r.Phase == Frozen {
+		r.putBack()
+	}
+	r.give(r.Owner)
 }
 
 // suspend takes it from everybody.

@@ -105,6 +105,12 @@ func (s *State) Read(from io.Reader) error {
 	return nil
 }
 
+// sound says that a checkpoint has copies, and only nodes with one have yielded it.
+func (b Saved) sound() bool {
+	return (b.Checkpoint == "") == (len(b.Copies) == 0) && slices.IsSorted(b.Copies) && len(b.Copies) <= maxNodes && slices.IsSorted(b.Yielded) &&
+		!slices.ContainsFunc(b.Yielded, func(node string) bool { return !slices.Contains(b.Copies, node) })
+}
+
 // sound says what no command could have made of a record.
 func (s *State) sound(r *Record) error {
 	_, twice := s.cells[r.Cell]
@@ -119,10 +125,10 @@ func (s *State) sound(r *Record) error {
 		return fmt.Errorf("%s is %s, and its owner %s", r.Cell, r.Phase, r.Owner.Node)
 	case (r.Phase == Prepare || r.Phase == Frozen) != s.isOpen(r.Target):
 		return fmt.Errorf("%s is %s, and its target %q", r.Cell, r.Phase, r.Target.Node)
-	case (r.Checkpoint == "") != (len(r.Copies) == 0), !slices.IsSorted(r.Copies), len(r.Copies) > maxNodes:
-		return fmt.Errorf("%s has %d copies of its checkpoint", r.Cell, len(r.Copies))
-	case !slices.IsSorted(r.Yielded), slices.ContainsFunc(r.Yielded, func(node string) bool { return !r.Holds(node) }):
-		return fmt.Errorf("%s was yielded by nodes without a copy of its checkpoint", r.Cell)
+	case !Saved{r.Checkpoint, r.Copies, r.Yielded}.sound():
+		return fmt.Errorf("%s has %d copies of its checkpoint, which %d have yielded", r.Cell, len(r.Copies), len(r.Yielded))
+	case r.Before != nil && !r.Before.sound():
+		return fmt.Errorf("%s has %d copies of the checkpoint before, which %d have yielded", r.Cell, len(r.Before.Copies), len(r.Before.Yielded))
 	case r.Phase == Frozen && (!r.Holds(r.Owner.Node) || !r.Holds(r.Target.Node)):
 		return fmt.Errorf("%s is frozen without copies at both ends", r.Cell)
 	}

@@ -153,11 +153,12 @@ func TestInvariants(t *testing.T) {
 
 // randomCommand is mostly of the cells, sessions, epochs and revisions that there are.
 func randomCommand(t *rapid.T, s *State, nodes []string) Command {
-	ops := []Op{Open, End, Claim, Restart, Release, Begin, Freeze, Activate, Abort, Save, Copy, Drop, Adopt, Yield, Confine}
+	ops := []Op{Open, End, Claim, Restart, Release, Begin, Freeze, Activate, Abort, Resume, Save, Copy, Drop, Adopt, Yield, Confine}
 	node := rapid.SampledFrom(nodes).Draw(t, "node")
 	c := Command{Op: rapid.SampledFrom(ops).Draw(t, "op"), Cell: Cell{"t", rapid.SampledFrom([]string{"a", "b"}).Draw(t, "cell")},
 		Seat: Seat{node, s.Session(node)}, Request: "r", Checkpoint: rapid.SampledFrom([]string{"h", "i"}).Draw(t, "hash"),
-		Nodes: rapid.SliceOfNDistinct(rapid.SampledFrom(nodes), 0, 3, rapid.ID[string]).Draw(t, "nodes")}
+		Remember: rapid.Bool().Draw(t, "remember"),
+		Nodes:    rapid.SliceOfNDistinct(rapid.SampledFrom(nodes), 0, 3, rapid.ID[string]).Draw(t, "nodes")}
 	if r, ok := s.Find(c.Cell); ok {
 		c.Epoch, c.Revision = r.Epoch, r.Revision
 	}
@@ -186,6 +187,8 @@ func TestBadSnapshots(t *testing.T) {
 		"frozen, no target":                head + strings.Replace(record, "active", "frozen", 1),
 		"copies of nothing":                head + strings.Replace(record, `"phase"`, `"copies":["n1"],"phase"`, 1),
 		"yielded by a node without a copy": head + strings.Replace(record, `"phase"`, `"checkpoint":"h","copies":["n1"],"yielded":["n2"],"phase"`, 1),
+		"before: copies of nothing":        head + strings.Replace(record, `"phase"`, `"before":{"copies":["n1"]},"phase"`, 1),
+		"before: a copy that is nowhere":   head + strings.Replace(record, `"phase"`, `"before":{"checkpoint":"h"},"phase"`, 1),
 		"too many cells":                   strings.Replace(head, `"cells":1`, `"cells":99999999`, 1) + record,
 	} {
 		s := begun(t)

@@ -64,7 +64,7 @@ func (w *world) sessionOf(p proposal) uint8 {
 	switch p.kind {
 	case kindEnd:
 		return p.at
-	case kindFreeze, kindYield:
+	case kindFreeze, kindYield, kindResume:
 		return w.was[p.at].session
 	}
 	return w.sessions[p.node]
@@ -183,9 +183,16 @@ func (w *world) resumes(n int, e uint8, m mutation) bool {
 	return e == held+1 || e == w.epoch && w.checkpoint == held
 }
 
-// start has the guest that is held go on, or another one restored.
+// start has the guest that is held go on, or another one restored. Of a move that came to nothing the state is
+// removed, if it does not count; where it does, the node says that it need not.
 func (w *world) start(n int, e uint8, m mutation) {
 	me := &w.nodes[n]
+	switch resumed := w.resumes(n, e, m); {
+	case resumed && me.held == w.checkpoint && w.before.there:
+		w.send(proposal{kind: kindResume, node: uint8(n), at: e})
+	case resumed && (me.held != w.checkpoint || m.removeMoves) && (!w.before.there || me.held != w.before.checkpoint):
+		me.disk &^= 1 << me.held
+	}
 	if !w.resumes(n, e, m) {
 		me.guest = w.sealed[w.checkpoint]
 		me.guest.seen = me.guest.seen && !m.forget
@@ -272,6 +279,11 @@ func (w *world) copying(n int, m mutation, add func(string, world)) {
 	for c := range uint8(mostEpoch + 1) {
 		asked := w.sent(proposal{kind: kindCopy, node: uint8(n), at: w.revision}) // and may be listed yet
 		dropped := c == w.checkpoint && !listed && !asked && c < w.epoch
+		if m.unpinBefore && w.before.there && c == w.before.checkpoint && w.has(n, c) {
+			t := *w
+			t.nodes[n].disk &^= 1 << c
+			add(fmt.Sprintf("remove %d, which counted before, at %d", c, n), t)
+		}
 		if w.has(n, c) && me.run == 0 && (dropped || m.removeUndropped && c == w.checkpoint && int(w.owner) != n) {
 			t := *w
 			t.nodes[n].disk &^= 1 << c

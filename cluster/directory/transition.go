@@ -117,8 +117,15 @@ func freeze(s *State, r *Record, c Command) error {
 	if !slices.Contains(c.Nodes, r.Owner.Node) || !slices.Contains(c.Nodes, r.Target.Node) {
 		return fmt.Errorf("%w: of %s both node %s and node %s must have the checkpoint", ErrInvalid, r.Cell, r.Owner.Node, r.Target.Node)
 	}
+	before := *r
+	if err := keep(r, c); err != nil {
+		return err
+	}
 	r.Phase = Frozen
-	return keep(r, c)
+	if c.Remember {
+		r.Before = &Saved{before.Checkpoint, before.Copies, before.Yielded}
+	}
+	return nil
 }
 
 func activate(_ *State, r *Record, c Command) error {
@@ -136,7 +143,18 @@ func abort(_ *State, r *Record, c Command) error {
 	if r.Phase != Prepare && r.Phase != Frozen {
 		return wrongPhase(r, c)
 	}
-	r.give(r.Owner) // whose session is open, or it had been given away
+	r.giveBack() // to one whose session is open, or it had been given away
+	return nil
+}
+
+func resume(s *State, r *Record, c Command) error {
+	switch err := s.owned(r, c, Active, Prepare); {
+	case err != nil:
+		return err
+	case r.Before == nil || r.Checkpoint != c.Checkpoint:
+		return fmt.Errorf("%w: %s has no move to come back from with checkpoint %.16s", ErrStale, r.Cell, c.Checkpoint)
+	}
+	r.putBack()
 	return nil
 }
 
@@ -195,7 +213,7 @@ func keep(r *Record, c Command) error {
 	}
 	nodes := slices.Clone(c.Nodes)
 	slices.Sort(nodes)
-	r.Checkpoint, r.Copies, r.Yielded = c.Checkpoint, slices.Compact(nodes), nil
+	r.Checkpoint, r.Copies, r.Yielded, r.Before = c.Checkpoint, slices.Compact(nodes), nil, nil
 	return nil
 }
 
@@ -236,6 +254,9 @@ func drop(_ *State, r *Record, c Command) error {
 		return fmt.Errorf("%w: node %s must keep the checkpoint of %s", ErrLastCopy, c.Seat.Node, r.Cell)
 	}
 	r.Copies = slices.Delete(r.Copies, at, at+1)
+	if r.Phase == Active { // the cell has moved for good, and goes on from no other
+		r.Before = nil
+	}
 	if at, yielded := slices.BinarySearch(r.Yielded, c.Seat.Node); yielded { // another copy is another try
 		r.Yielded = slices.Delete(r.Yielded, at, at+1)
 	}

@@ -41,7 +41,7 @@ func (f *Fabric) Freeze(ctx context.Context, a actors.Address, epoch uint64, che
 	if err != nil {
 		return err
 	}
-	_, err = f.change(ctx, directory.Command{Op: directory.Freeze, Seat: seat, Cell: cellOf(a), Epoch: epoch, Checkpoint: checkpoint, Nodes: nodes},
+	_, err = f.change(ctx, directory.Command{Op: directory.Freeze, Seat: seat, Cell: cellOf(a), Epoch: epoch, Checkpoint: checkpoint, Nodes: nodes, Remember: true},
 		func(r directory.Record) bool {
 			return r.Epoch == epoch && r.Phase == directory.Frozen && r.Checkpoint == checkpoint
 		})
@@ -65,6 +65,17 @@ func (f *Fabric) AbortMove(ctx context.Context, a actors.Address, epoch uint64) 
 		return placeOf(r), err
 	}
 	return f.settled(a, r)
+}
+
+// Resume implements server.Mover.
+func (f *Fabric) Resume(ctx context.Context, a actors.Address, epoch uint64, checkpoint string) error {
+	seat, err := f.seat()
+	if err != nil {
+		return err
+	}
+	_, err = f.change(ctx, directory.Command{Op: directory.Resume, Seat: seat, Cell: cellOf(a), Epoch: epoch, Checkpoint: checkpoint},
+		func(r directory.Record) bool { return r.Epoch == epoch && r.Checkpoint != checkpoint })
+	return err
 }
 
 // Yield implements server.Mover.
@@ -142,8 +153,10 @@ func (f *Fabric) DropCopy(ctx context.Context, a actors.Address, epoch uint64, c
 	for range tries { // others change who has copies, too
 		r, known := f.at().Group().Find(cellOf(a))
 		switch {
-		case !known || !counts(r):
+		case !known || !r.Needs(self, checkpoint):
 			return nil
+		case !counts(r):
+			return cell.Errorf(cell.Busy, "checkpoint %.16s is needed here: cell %s may come back to it, from a move", checkpoint, a)
 		case r.Epoch != epoch:
 			return overtaken(a, epoch, r)
 		}
