@@ -9,7 +9,7 @@ import { join } from 'node:path'
 
 import type { Calls } from '../src/api/types.ts'
 
-const binary = process.env.PYISOLATE_NODE ?? join(import.meta.dirname, '../../../bin/pyisolate-node')
+export const binary = process.env.PYISOLATE_NODE ?? join(import.meta.dirname, '../../../bin/pyisolate-node')
 
 export interface Node {
   url: string
@@ -21,33 +21,41 @@ export interface Node {
 
 export async function startNode(): Promise<Node> {
   const dir = mkdtempSync(join(tmpdir(), 'console-node-'))
+  const node = await serve(dir)
+  const close = async () => {
+    await node.close()
+    rmSync(dir, { recursive: true, force: true })
+  }
+  return { ...node, close }
+}
+
+export interface Process extends Node {
+  socket: string
+  kill: () => Promise<void> // without any word
+}
+
+// serve starts a node whose files are in a directory, which stays when it ends.
+export async function serve(dir: string, flags: string[] = []): Promise<Process> {
   const socket = join(dir, 'node.sock')
   const port = await freePort()
-  const serve = [
-    'serve',
-    '--data',
-    join(dir, 'data'),
-    '--socket',
-    socket,
-    '--listen',
-    `http://127.0.0.1:${port}`,
-    '--plain-loopback',
-  ]
-  const node = spawn(binary, serve, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const listen = ['--socket', socket, '--listen', `http://127.0.0.1:${port}`, '--plain-loopback']
+  const node = spawn(binary, ['serve', '--data', join(dir, 'data'), ...listen, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = new Promise<void>((done) => node.once('exit', () => done()))
+  const end = (signal: NodeJS.Signals) => {
+    node.kill(signal)
+    return ended
+  }
   const call: Node['call'] = (method, body) => callSocket(socket, method, body)
   await ready(node)
   let tokens = 0
   return {
     url: `http://127.0.0.1:${port}/console/`,
+    socket,
     call,
     token: async (role, tenant) =>
       (await call('PolicyService/CreateToken', { name: `test-${++tokens}`, role, tenant })).secret ?? '',
-    close: async () => {
-      const ended = new Promise((done) => node.once('exit', done))
-      node.kill('SIGTERM')
-      await ended
-      rmSync(dir, { recursive: true, force: true })
-    },
+    close: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
   }
 }
 

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import type { CellReport, Event, Layer, LogsResponse, Node, Version } from '../src/api/types.ts'
+import type { CellReport, CheckpointInfo, Event, Layer, LogsResponse, Node, Version } from '../src/api/types.ts'
 import { Refusal, type Answers, type Streaming } from './fake.ts'
 
 const repo = join(import.meta.dirname, '../../..')
@@ -156,6 +156,20 @@ export function versions(): Version[] {
   }))
 }
 
+export function checkpoint(more: CheckpointInfo = {}): CheckpointInfo {
+  return {
+    id: '3f1c09aa51e7'.padEnd(64, '0'),
+    cell: { tenant: 'team', name: 'one' },
+    epoch: '3',
+    size: '524288',
+    at: ago(42),
+    python: 'cpython-314',
+    nodes: ['n1', 'n2'],
+    backend: 'subinterpreter',
+    ...more,
+  }
+}
+
 export const answers: Answers = {
   'CellService/List': () => ({ reports: cells(5) }),
   'CellService/Inspect': ({ name }) => ({ report: cells(5).find((c) => c.cell?.name === name) }),
@@ -169,6 +183,7 @@ export const answers: Answers = {
             'Traceback (most recent call last):\n  File "<cell>", line 1, in <module>\n    1/0\n    ~^~\nZeroDivisionError: division by zero',
         })
       : { epoch: '1' },
+  'CellService/ListCheckpoints': ({ tenant, name }) => ({ checkpoints: [checkpoint({ cell: { tenant, name } })] }),
   'CellService/Recv': () => ({ items: [{ post: { json: '{"rows": 18230}' } }, { post: { raw: base64('bytes') } }] }),
   'NodeService/ListNodes': () => ({ nodes: [node] }),
   'PolicyService/List': () => ({ versions: [versions()[0]!, { ...versions()[1], name: 'base' }] }),

@@ -1,5 +1,6 @@
 // How far moves of cells are, for people.
 
+import type { CellReport } from './api/types.ts'
 import { bytes, duration, seconds } from './format.ts'
 
 // Steps of a move in their order, in words of people, and how much of it is done when each begins.
@@ -36,3 +37,6 @@ export function wordsOf({ phase, copied, size, paused }: Progress): string {
   if (seconds(paused) > 0) said.push(`paused ${duration(seconds(paused))}`)
   return said.join(', ')
 }
+
+// stateOf a cell, in one word: while it moves it is neither here nor there.
+export const stateOf = (r: CellReport): string => (r.migration && r.state === 'running' ? 'moving' : (r.state ?? ''))

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-import { percentOf, wordsOf } from '../src/moves.ts'
+import { percentOf, stateOf, wordsOf } from '../src/moves.ts'
 
 it('a move is as far as its step, and in the copy as much as is copied', () => {
   expect(percentOf({})).toBe(0)
@@ -20,4 +20,12 @@ it('a move is told in words', () => {
     'Its state is copied, 512 KiB of 1.0 MiB, paused 34 ms',
   )
   expect(wordsOf({ phase: 'a word that comes later' })).toBe('a word that comes later')
+})
+
+it('a cell that moves says so, and one that has ended meanwhile does not', () => {
+  const migration = { to: 'n2' }
+  expect(stateOf({ state: 'running', migration })).toBe('moving')
+  expect(stateOf({ state: 'running' })).toBe('running')
+  expect(stateOf({ state: 'killed', migration })).toBe('killed')
+  expect(stateOf({})).toBe('')
 })

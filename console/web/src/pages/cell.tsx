@@ -3,10 +3,12 @@ import { useState } from 'preact/hooks'
 import type { CellReport, PolicyState } from '../api/types.ts'
 import { ago, bytes, count, date, duration, hex, seconds } from '../format.ts'
 import { useNow, usePolled } from '../live.ts'
+import { stateOf } from '../moves.ts'
 import { href } from '../route.ts'
 import { call } from '../session.ts'
 import { Facts, Problem, Title, Word } from '../ui/bits.tsx'
 import { Layers } from '../ui/layers.tsx'
+import { Checkpoints } from './checkpoints.tsx'
 import { Exec } from './exec.tsx'
 import { EndDialog, endingsOf, endingWords, type Ending } from './ending.tsx'
 import { MoveDialog, Moving } from './move.tsx'
@@ -35,7 +37,7 @@ export function Cell({ tenant, name }: CellProps) {
           </p>
         }
       >
-        {r && <Word>{r.state}</Word>}
+        {r && <Word>{stateOf(r)}</Word>}
         {r?.state === 'running' && !r.migration && (
           <button type="button" onClick={() => setMoving(true)}>
             Move…
@@ -63,6 +65,7 @@ export function Cell({ tenant, name }: CellProps) {
         </div>
         <div class="side">{r && <Report r={r} />}</div>
       </div>
+      <Checkpoints tenant={tenant} name={name} report={report.error ? undefined : r} />
       {r && (
         <section class="card">
           <h2>Confinement</h2>

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks'
 import type { CellReport } from '../api/types.ts'
 import { ago, bytes, count, duration, seconds } from '../format.ts'
 import { useNow, usePolled } from '../live.ts'
+import { stateOf } from '../moves.ts'
 import { href } from '../route.ts'
 import { call } from '../session.ts'
 import { Problem, Title, Word } from '../ui/bits.tsx'
@@ -93,10 +94,10 @@ function columns(now: number, nodes: boolean, end: (report: CellReport, ending: 
     },
     {
       name: 'State',
-      by: (r) => r.state ?? '',
+      by: stateOf,
       show: (r) => (
         <span title={r.reason}>
-          <Word>{r.state}</Word>
+          <Word>{stateOf(r)}</Word>
           {r.busy && <span class="dim"> busy</span>}
         </span>
       ),

@@ -6,8 +6,10 @@ export type Ending = 'quarantine' | 'kill' | 'close'
 
 const ended = new Set(['closed', 'killed', 'crashed'])
 
+const far = new Set(['unknown', 'lost', 'suspended'])
+
 // isFar tells of a cell whose node does not answer, or is gone: more than its name is not known.
-export const isFar = (report: CellReport): boolean => report.state === 'unknown' || report.state === 'lost'
+export const isFar = (report: CellReport): boolean => far.has(report.state ?? '')
 
 // endingsOf a cell: what can still be done to it.
 export function endingsOf(report: CellReport): Ending[] {
