@@ -62,21 +62,28 @@ func (s *cells) Inspect(ctx context.Context, r *connect.Request[pb.InspectReques
 
 // List implements the call.
 func (s *cells) List(ctx context.Context, r *connect.Request[pb.ListCellsRequest]) (*connect.Response[pb.ListCellsResponse], error) {
-	all, err := s.listed(ctx, r.Msg.GetTenant())
+	all, err := s.listed(ctx, r.Msg.GetTenant(), r.Msg.GetNode())
 	if err != nil {
 		return nil, err
 	}
 	return connect.NewResponse(&pb.ListCellsResponse{Reports: s.reports(ctx, all)}), nil
 }
 
-// listed are the cells of a tenant that the caller may see; "" is all that he may.
-func (s *cells) listed(ctx context.Context, tenant string) ([]*entry, error) {
+// listed are the cells of this node and a tenant that the caller may see; "" is all that he may. It has none
+// where another node's are asked for.
+func (s *cells) listed(ctx context.Context, tenant, node string) ([]*entry, error) {
 	p := principalOf(ctx)
 	if tenant == "" {
 		tenant = p.Tenant
 	}
 	if err := mayUse(p, tenant); err != nil {
 		return nil, err
+	}
+	if err := isNode(s.peers, s.node(), node); err != nil {
+		return nil, err
+	}
+	if node != "" && node != s.node() {
+		return nil, nil
 	}
 	return s.book.list(tenant), nil
 }

@@ -20,7 +20,7 @@ func (s *everywhere) ListCheckpoints(ctx context.Context, r *connect.Request[pb.
 	if err != nil || isPassedOn(ctx) {
 		return out, err
 	}
-	answers, silent := askAll(ctx, s.peers, func(ctx context.Context, p peerAPI) (*connect.Response[pb.ListCheckpointsResponse], error) {
+	answers, silent := askAll(ctx, s.peers, "", func(ctx context.Context, p peerAPI) (*connect.Response[pb.ListCheckpointsResponse], error) {
 		return p.cells.ListCheckpoints(ctx, toPeer(ctx, r.Msg))
 	})
 	for _, one := range answers {
@@ -51,7 +51,7 @@ func (s *everywhere) keeper(ctx context.Context, id string) string {
 	if _, err := s.checkpointOf(ctx, id); err == nil || isPassedOn(ctx) {
 		return ""
 	}
-	answers, _ := askAll(ctx, s.peers, func(ctx context.Context, p peerAPI) (*connect.Response[pb.ListCheckpointsResponse], error) {
+	answers, _ := askAll(ctx, s.peers, "", func(ctx context.Context, p peerAPI) (*connect.Response[pb.ListCheckpointsResponse], error) {
 		return p.cells.ListCheckpoints(ctx, toPeer(ctx, &pb.ListCheckpointsRequest{}))
 	})
 	for _, one := range answers {

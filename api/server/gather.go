@@ -20,8 +20,9 @@ func (s *everywhere) List(ctx context.Context, r *connect.Request[pb.ListCellsRe
 	if err != nil || isPassedOn(ctx) {
 		return out, err
 	}
-	answers, silent := askAll(ctx, s.peers, func(ctx context.Context, p peerAPI) (*connect.Response[pb.ListCellsResponse], error) {
-		return p.cells.List(ctx, toPeer(ctx, r.Msg))
+	node := r.Msg.GetNode()
+	answers, silent := askAll(ctx, s.peers, node, func(ctx context.Context, p peerAPI) (*connect.Response[pb.ListCellsResponse], error) {
+		return p.cells.List(ctx, toPeer(ctx, &pb.ListCellsRequest{Tenant: r.Msg.GetTenant()}))
 	})
 	all := out.Msg.GetReports()
 	for _, one := range answers {
@@ -33,7 +34,7 @@ func (s *everywhere) List(ctx context.Context, r *connect.Request[pb.ListCellsRe
 	}
 	tenant := cmp.Or(r.Msg.GetTenant(), principalOf(ctx).Tenant)
 	for _, p := range s.fabric.Places(tenant) {
-		if k := (cellKey{p.Address.Tenant, p.Address.Name}); !told[k] && p.Node != s.fabric.Self() {
+		if k := (cellKey{p.Address.Tenant, p.Address.Name}); !told[k] && p.Node != s.fabric.Self() && (node == "" || node == cmp.Or(p.Node, p.Lost)) {
 			all = append(all, fromAfar(p))
 		}
 	}
@@ -68,8 +69,8 @@ func (s *everywhere) Stats(ctx context.Context, r *connect.Request[pb.StatsReque
 	if err != nil || isPassedOn(ctx) {
 		return out, err
 	}
-	answers, silent := askAll(ctx, s.peers, func(ctx context.Context, p peerAPI) (*connect.Response[pb.StatsResponse], error) {
-		return p.cells.Stats(ctx, toPeer(ctx, r.Msg))
+	answers, silent := askAll(ctx, s.peers, r.Msg.GetNode(), func(ctx context.Context, p peerAPI) (*connect.Response[pb.StatsResponse], error) {
+		return p.cells.Stats(ctx, toPeer(ctx, &pb.StatsRequest{Tenant: r.Msg.GetTenant()}))
 	})
 	for _, one := range answers {
 		addStats(out.Msg, one)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -92,10 +93,13 @@ func passedOn(node, header string) (policystore.Principal, error) {
 	return policystore.Principal{Name: sent.Name, Role: role, Tenant: sent.Tenant, TokenID: sent.TokenID}, nil
 }
 
+// passed are the calls beside those about cells that other nodes pass on.
+var passed = []string{api.NodeServiceListNodesProcedure, api.NodeServiceEventsProcedure, api.ClusterServiceDrainProcedure}
+
 // passes tells which calls other nodes pass on. All others are refused to them: what a node says of
 // the caller has to be believed, and so it is for what cannot be done without.
 func passes(call string) bool {
-	return strings.HasPrefix(call, "/"+api.CellServiceName+"/") || call == api.NodeServiceListNodesProcedure || call == api.ClusterServiceDrainProcedure
+	return strings.HasPrefix(call, "/"+api.CellServiceName+"/") || slices.Contains(passed, call)
 }
 
 // isPassedOn says that another node has passed the call on: it is for this one, and goes no further.

@@ -3,15 +3,19 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/pyisolate/pyisolate/api/fault"
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/telemetry/trace"
 )
 
@@ -122,9 +126,26 @@ func (e *unreachedError) Unwrap() error { return fault.ErrUnavailable }
 // peerWithin is how long other nodes have to say what all are asked for.
 const peerWithin = reportsWithin + 500*time.Millisecond
 
-// askAll asks all other nodes at once, and returns what they answered, and who did not.
-func askAll[A any](ctx context.Context, p *peers, ask func(context.Context, peerAPI) (*connect.Response[A], error)) (answers []*A, silent []string) {
+// isNode refuses the name of a node that there is not, where self is asked; "" is none.
+func isNode(p *peers, self, node string) error {
+	if node == "" || node == self {
+		return nil
+	}
+	if p != nil {
+		if is := func(n *pb.Node) bool { return n.GetId() == node }; slices.Contains(p.fabric.Peers(), node) || slices.ContainsFunc(p.fabric.Lost(), is) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: there is no node %.64q: ListNodes tells which there are", policystore.ErrNotFound, node)
+}
+
+// askAll asks all other nodes at once, or the one that is named, and returns what they answered, and who
+// did not.
+func askAll[A any](ctx context.Context, p *peers, only string, ask func(context.Context, peerAPI) (*connect.Response[A], error)) (answers []*A, silent []string) {
 	nodes := p.others(ctx)
+	if only != "" && p != nil && !isPassedOn(ctx) {
+		nodes = slices.DeleteFunc([]string{only}, func(n string) bool { return n == p.fabric.Self() })
+	}
 	if len(nodes) == 0 {
 		return nil, nil
 	}

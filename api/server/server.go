@@ -161,7 +161,7 @@ func (s *Server) handler(c Config) http.Handler {
 		mux.Handle(api.NewTransferServiceHandler(s.transfers, options(maxCellMessage)))
 	}
 	mux.Handle(api.NewCellServiceHandler(c.everywhere(own), options(maxCellMessage)))
-	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, book: s.book, events: c.hub(), peers: newPeers(c.Fabric)}, options(smallMessage)))
+	mux.Handle(api.NewNodeServiceHandler(&nodes{describe: c.Node, self: own.node, book: s.book, events: c.hub(), peers: newPeers(c.Fabric)}, options(smallMessage)))
 	mux.Handle(api.NewClusterServiceHandler(s.clusters(c, own), options(smallMessage)))
 	s.handleStandard(mux, options(smallMessage))
 	pages := maps.Clone(c.Extra)

@@ -12,7 +12,7 @@ import (
 
 // Stats implements the call.
 func (s *cells) Stats(ctx context.Context, r *connect.Request[pb.StatsRequest]) (*connect.Response[pb.StatsResponse], error) {
-	all, err := s.listed(ctx, r.Msg.GetTenant())
+	all, err := s.listed(ctx, r.Msg.GetTenant(), r.Msg.GetNode())
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,8 @@ func (s *cells) Stats(ctx context.Context, r *connect.Request[pb.StatsRequest]) 
 		out.Denials += one.GetDenials()
 	}
 	out.Cpu = durationpb.New(cpu)
-	if s.counts != nil && principalOf(ctx).Tenant == "" && r.Msg.GetTenant() == "" {
+	here := r.Msg.GetNode() == "" || r.Msg.GetNode() == s.node()
+	if s.counts != nil && here && principalOf(ctx).Tenant == "" && r.Msg.GetTenant() == "" {
 		stats := s.counts()
 		out.Warm = uint32(stats.Ready)
 		out.WarmHits, out.WarmMisses = stats.PoolHits, stats.PoolMisses

@@ -246,9 +246,10 @@ type statsJSON struct {
 }
 
 func newCellStats() *cobra.Command {
-	c := &cobra.Command{Use: "stats [TENANT]", Short: "Add up what cells have and have used", Args: cobra.MaximumNArgs(1)}
+	c := &cobra.Command{Use: "stats [TENANT]", Short: "Add up what cells have and have used, on all nodes of a cluster", Args: cobra.MaximumNArgs(1)}
+	request := &pb.StatsRequest{}
+	addNodeFlag(c, &request.Node)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		request := &pb.StatsRequest{}
 		if len(args) > 0 {
 			request.Tenant = args[0]
 		}

@@ -210,12 +210,13 @@ error. What controls a terminal is escaped, in posts where they are printed on o
 }
 
 func newCellList() *cobra.Command {
-	var tenant string
+	var tenant, node string
 	c := &cobra.Command{Use: "ls", Short: "List cells, also some that have ended", Args: cobra.NoArgs,
 		Long: "List cells, also some that have ended, of all nodes of a cluster. Those that do not answer are\nnamed on standard error."}
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
+	addNodeFlag(c, &node)
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
-		answer, err := r.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{Tenant: tenant}))
+		answer, err := r.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{Tenant: tenant, Node: node}))
 		if err != nil {
 			return err
 		}

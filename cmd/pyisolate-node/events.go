@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -16,6 +18,7 @@ import (
 
 // eventJSON is an event as --json prints it.
 type eventJSON struct {
+	Node    string       `json:"node,omitempty"`
 	Index   uint64       `json:"index,omitempty"`
 	Kind    string       `json:"kind,omitempty"`
 	At      *time.Time   `json:"at,omitempty"`
@@ -27,28 +30,35 @@ type eventJSON struct {
 	Policy  string       `json:"policy,omitempty"`
 	Version uint64       `json:"version,omitempty"`
 	Trace   string       `json:"trace,omitempty"`
-	// Lost stands for so many events that are missing here.
+	// Lost stands for so many events of the node that are missing here.
 	Lost uint64 `json:"lost,omitempty"`
 }
 
 func newEvents() *cobra.Command {
 	var request pb.EventsRequest
+	var after []string
 	c := &cobra.Command{
 		Use:   "events",
 		Short: "Print what has happened to cells, hosts and policies",
-		Long: `Print what has happened to cells, hosts and policies: what the node has kept, and with
---follow what comes.`,
-		Example: "  pyisolate-node events -f --kind DENIED --kind CELL_CRASHED\n  pyisolate-node events --cell crawler --json",
+		Long: `Print what has happened to cells, hosts and policies on all nodes of a cluster: what they have
+kept, by time, and with --follow what comes, as it comes. Of a node that does not answer it says so
+(NODE_SILENT), and when it does again (NODE_BACK). --after goes on where an earlier look has
+ended: an index, which is of the node that gave it, or one for each node, as n1=5,n2=7.`,
+		Example: "  pyisolate-node events -f --kind DENIED --kind CELL_CRASHED\n  pyisolate-node events --cell crawler --json\n  pyisolate-node events --node n2",
 		Args:    cobra.NoArgs,
 	}
 	c.Flags().BoolVarP(&request.Follow, "follow", "f", false, "go on with what comes")
-	c.Flags().Uint64Var(&request.After, "after", 0, "only events with a higher index")
+	c.Flags().StringSliceVar(&after, "after", nil, "only events with a higher index; NODE=INDEX: of that node; repeatable")
+	addNodeFlag(c, &request.Node)
 	c.Flags().StringVar(&request.Tenant, "tenant", "", "only this tenant's")
 	c.Flags().StringVar(&request.Cell, "cell", "", "only this cell's")
 	c.Flags().StringSliceVar(&request.Kinds, "kind", nil, "only of this kind, such as DENIED; repeatable")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		if tenant, name := cellName(request.GetCell()); tenant != "" {
 			request.Tenant, request.Cell = tenant, name
+		}
+		if err := goOnAfter(&request, after); err != nil {
+			return usageError{err}
 		}
 		events, err := r.Nodes.Events(ctx, connect.NewRequest(&request))
 		if err != nil {
@@ -62,13 +72,39 @@ func newEvents() *cobra.Command {
 	})
 }
 
+// goOnAfter reads what --after was given: an index, or indexes by node.
+func goOnAfter(to *pb.EventsRequest, words []string) error {
+	to.AfterOf = map[string]uint64{}
+	for _, word := range words {
+		node, index, named := strings.Cut(word, "=")
+		if !named {
+			index = word
+		}
+		n, err := strconv.ParseUint(index, 10, 64)
+		if err != nil || named && node == "" {
+			return fmt.Errorf("--after %q: write an index, or NODE=INDEX", word)
+		}
+		if named {
+			to.AfterOf[node] = n
+		} else {
+			to.After = n
+		}
+	}
+	return nil
+}
+
+// addNodeFlag has a command about all nodes look at one.
+func addNodeFlag(c *cobra.Command, node *string) {
+	c.Flags().StringVar(node, "node", "", "only this node's; without it those of all nodes of the cluster")
+}
+
 func (r *remote) event(m *pb.EventsResponse) {
 	if lost, is := m.GetItem().(*pb.EventsResponse_Lost); is {
-		r.show(eventJSON{Lost: lost.Lost}, "… %d events before this are lost", lost.Lost)
+		r.show(eventJSON{Node: m.GetLostOf(), Lost: lost.Lost}, "… %d events of %s before this are lost", lost.Lost, cmp.Or(plain(m.GetLostOf()), "the node"))
 		return
 	}
 	e := m.GetEvent()
-	out := eventJSON{Index: e.GetIndex(), Kind: e.GetKind(), At: momentOf(e.GetAt()), Tenant: e.GetCell().GetTenant(), Cell: e.GetCell().GetName(),
+	out := eventJSON{Node: e.GetNode(), Index: e.GetIndex(), Kind: e.GetKind(), At: momentOf(e.GetAt()), Tenant: e.GetCell().GetTenant(), Cell: e.GetCell().GetName(),
 		Epoch: e.GetEpoch(), Message: e.GetMessage(), Policy: e.GetPolicy(), Version: e.GetVersion(), Trace: e.GetTrace()}
 	if e.GetDenial() != nil {
 		out.Denial = fault.ToDenial(e.GetDenial())
@@ -85,5 +121,5 @@ func (r *remote) event(m *pb.EventsResponse) {
 	if message == "" && out.Version != 0 {
 		message = fmt.Sprintf("version %d", out.Version)
 	}
-	r.show(out, "%s  %-16s  %s  %s", at, plain(out.Kind), plain(about), plain(message))
+	r.show(out, "%s  %s  %-16s  %s  %s", at, cmp.Or(plain(out.Node), "-"), plain(out.Kind), plain(about), plain(message))
 }

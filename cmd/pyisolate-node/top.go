@@ -22,6 +22,7 @@ import (
 type topRow struct {
 	Tenant  string        `json:"tenant"`
 	Name    string        `json:"name"`
+	Node    string        `json:"node,omitempty"`
 	State   string        `json:"state"`
 	Busy    bool          `json:"busy"`
 	CPU     time.Duration `json:"cpu_ns"`
@@ -46,20 +47,21 @@ var orders = map[string]func(a, b topRow) int{
 func newTop() *cobra.Command {
 	var once bool
 	var every time.Duration
-	var by, tenant string
+	var by, tenant, node string
 	c := &cobra.Command{
 		Use:   "top",
-		Short: "Watch a node's cells: processor, memory, rates",
-		Long: `Watch a node's cells in a table that is renewed: what they use of a processor, their memory,
-and how much they post, log and are denied a second. The first table has the averages of
-each cell's life. q ends it. In a pipe the tables follow each other.`,
-		Example: "  pyisolate-node top\n  pyisolate-node top --once --sort memory",
+		Short: "Watch cells: processor, memory, rates",
+		Long: `Watch the cells of all nodes of a cluster in a table that is renewed: what they use of a
+processor, their memory, and how much they post, log and are denied a second. The first table has
+the averages of each cell's life. Nodes that do not answer are named above it. q ends it. In a pipe the tables follow each other.`,
+		Example: "  pyisolate-node top\n  pyisolate-node top --once --sort memory --node n2",
 		Args:    cobra.NoArgs,
 	}
 	c.Flags().BoolVar(&once, "once", false, "one table, and end")
 	c.Flags().DurationVar(&every, "every", 2*time.Second, "from one table to the next, 100ms at least")
 	c.Flags().StringVar(&by, "sort", "cpu", "cpu, memory, posts, denials or name")
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
+	addNodeFlag(c, &node)
 	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions([]string{"cpu", "memory", "posts", "denials", "name"}, cobra.ShellCompDirectiveNoFileComp))
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		order, known := orders[by]
@@ -69,7 +71,7 @@ each cell's life. q ends it. In a pipe the tables follow each other.`,
 		if every < 100*time.Millisecond {
 			return usageError{errors.New("--every: 100ms is the least")}
 		}
-		t := &top{remote: r, order: order, tenant: tenant, before: map[string]topSample{}}
+		t := &top{remote: r, order: order, tenant: tenant, node: node, before: map[string]topSample{}}
 		if once {
 			return t.frame(ctx)
 		}
@@ -81,9 +83,10 @@ each cell's life. q ends it. In a pipe the tables follow each other.`,
 type top struct {
 	*remote
 	order  func(a, b topRow) int
-	tenant string
-	screen bool // the table stays where it is
-	frames int  // that were drawn
+	tenant string // the only one, if it is not ""
+	node   string // the same
+	screen bool   // the table stays where it is
+	frames int    // that were drawn
 	before map[string]topSample
 }
 
@@ -119,7 +122,7 @@ func (t *top) watch(ctx context.Context, every time.Duration) error {
 
 // frame draws one table.
 func (t *top) frame(ctx context.Context) error {
-	answer, err := t.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{Tenant: t.tenant}))
+	answer, err := t.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{Tenant: t.tenant, Node: t.node}))
 	if err != nil {
 		return err
 	}
@@ -141,21 +144,25 @@ func (t *top) frame(ctx context.Context) error {
 		}
 		return nil
 	}
-	t.draw(rows, fmt.Sprintf("%s: %d cells, cpu %.0f %%, memory %.1f MiB", t.address, len(rows), cpu, float64(memory)/(1<<20)))
+	head := fmt.Sprintf("%s: %d cells, cpu %.0f %%, memory %.1f MiB", t.address, len(rows), cpu, float64(memory)/(1<<20))
+	if silent := answer.Msg.GetSilent(); len(silent) > 0 {
+		head += "; no answer from " + plain(strings.Join(silent, ", "))
+	}
+	t.draw(rows, head)
 	return nil
 }
 
 func (t *top) draw(rows []topRow, head string) {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "CELL\tSTATE\tCPU%\tCPU\tMEMORY\tPOSTS/s\tLOGS/s\tDENIED/s\tPOLICY")
+	fmt.Fprintln(table, "CELL\tSTATE\tCPU%\tCPU\tMEMORY\tPOSTS/s\tLOGS/s\tDENIED/s\tPOLICY\tNODE")
 	for _, r := range rows {
 		state := plain(r.State)
 		if r.Busy {
 			state += "*"
 		}
-		fmt.Fprintf(table, "%s/%s\t%s\t%.1f\t%s\t%.1f MiB\t%.1f\t%.1f\t%.1f\t%s\n", r.Tenant, r.Name, state, r.Percent, r.CPU.Round(time.Millisecond),
-			float64(r.Memory)/(1<<20), r.Posts, r.Logs, r.Denials, plain(r.Policy))
+		fmt.Fprintf(table, "%s/%s\t%s\t%.1f\t%s\t%.1f MiB\t%.1f\t%.1f\t%.1f\t%s\t%s\n", r.Tenant, r.Name, state, r.Percent, r.CPU.Round(time.Millisecond),
+			float64(r.Memory)/(1<<20), r.Posts, r.Logs, r.Denials, plain(r.Policy), cmp.Or(plain(r.Node), "-"))
 	}
 	_ = table.Flush()
 	text := head + "\n" + b.String()
@@ -185,7 +192,7 @@ func screenful(text string) string {
 
 // topRowOf compares a cell with what was known of it; of one that is new it takes the whole life.
 func topRowOf(r *pb.CellReport, before topSample, now time.Time) topRow {
-	row := topRow{Tenant: r.GetCell().GetTenant(), Name: r.GetCell().GetName(), State: r.GetState(), Busy: r.GetBusy(), CPU: r.GetCpu().AsDuration(),
+	row := topRow{Tenant: r.GetCell().GetTenant(), Name: r.GetCell().GetName(), Node: r.GetNode(), State: r.GetState(), Busy: r.GetBusy(), CPU: r.GetCpu().AsDuration(),
 		Memory: r.GetMemory(), Policy: policyOf(r), Version: r.GetPolicy().GetVersion()}
 	from := before.at
 	if before.report == nil {

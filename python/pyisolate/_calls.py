@@ -371,10 +371,17 @@ def nodes() -> Call[List[_reports.Node]]:
 
 
 def events(
-    after: int, tenant: str, cell: str, kinds: Iterable[str], follow: bool
+    after: Union[int, Mapping[str, int]],
+    tenant: str,
+    cell: str,
+    kinds: Iterable[str],
+    follow: bool,
+    node: str = "",
 ) -> Call[Union[_reports.Event, _reports.Lost]]:
     """Events, a stream."""
-    body = _body(
-        after=after and str(after), tenant=tenant, cell=cell, kinds=list(kinds), follow=follow or None
-    )
+    body = _body(tenant=tenant, cell=cell, kinds=list(kinds), follow=follow or None, node=node)
+    if isinstance(after, Mapping):
+        body["afterOf"] = {name: str(index) for name, index in after.items()}
+    elif after:
+        body["after"] = str(after)
     return Call("NodeService/Events", body, _reports.event, timeout=None)

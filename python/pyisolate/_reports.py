@@ -104,6 +104,7 @@ class Lost:
     """So many records are missing here: there were too many, or the client was too slow."""
 
     count: int
+    node: str = ""  #: of whose events they are
 
 
 Saying = Union[Log, Metric, errors.Denial, Lost]
@@ -125,6 +126,7 @@ class Event:
     policy: str
     version: int
     trace: str
+    node: str = ""  #: where it happened
 
 
 @dataclass(frozen=True)
@@ -302,12 +304,12 @@ def saying(d: Dict[str, Any]) -> Saying:
 def event(d: Dict[str, Any]) -> Union[Event, Lost]:
     """What a message of a stream of events says."""
     if "event" not in d:
-        return Lost(number(d.get("lost")))
+        return Lost(number(d.get("lost")), _s(d, "lostOf"))
     e = _d(d, "event")
     return Event(
         number(e.get("index")), _s(e, "kind"), _detail.timestamp(e.get("at")), _s(_d(e, "cell"), "tenant"),
         _s(_d(e, "cell"), "name"), number(e.get("epoch")), _s(e, "message"), _detail.denial(e.get("denial")),
-        _s(e, "policy"), number(e.get("version")), _s(e, "trace"),
+        _s(e, "policy"), number(e.get("version")), _s(e, "trace"), _s(e, "node"),
     )  # fmt: skip
 
 

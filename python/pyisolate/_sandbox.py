@@ -6,7 +6,7 @@ import time
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Sequence, Type, Union
+from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Type, Union
 
 from . import _calls, _client, _orphan, _reports, _statecalls, _values, errors
 from ._calls import SHORT, Checkpointing, Placement, PolicyLike, Ref
@@ -320,16 +320,20 @@ def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[st
 def events(
     *,
     follow: bool = True,
-    after: int = 0,
+    after: Union[int, Mapping[str, int]] = 0,
     kinds: Sequence[str] = (),
     tenant: str = "",
     cell: str = "",
+    node: str = "",
     client: Optional[Client] = None,
 ) -> Stream[Union[_reports.Event, _reports.Lost]]:
-    """What happens to cells, hosts and policies: first what the node has kept after the event
-    of an index, then, with ``follow``, what comes. ``kinds`` chooses, as "MEM_KILL" or "DENIED".
+    """What happens to cells, hosts and policies on all nodes of the cluster: first what they
+    have kept after the event of an index, by time, then, with ``follow``, what comes. ``kinds``
+    chooses, as "MEM_KILL" or "DENIED", ``node`` one node. Of a node that does not answer there is an
+    event "NODE_SILENT", and "NODE_BACK" when it does again. Whoever goes on after an earlier look
+    gives as ``after`` the highest ``index`` that came of each ``node``.
     """
-    return (client or _client.default()).stream(_calls.events(after, tenant, cell, kinds, follow))
+    return (client or _client.default()).stream(_calls.events(after, tenant, cell, kinds, follow, node))
 
 
 def publish(topic: str, value: Any, *, tenant: str = "", client: Optional[Client] = None) -> int:

@@ -24,6 +24,7 @@ from typing import (
     Generator,
     Generic,
     List,
+    Mapping,
     Optional,
     Sequence,
     Type,
@@ -155,15 +156,16 @@ async def list_active(tenant: str = "", *, client: Optional[Client] = None) -> D
 async def events(
     *,
     follow: bool = True,
-    after: int = 0,
+    after: Union[int, Mapping[str, int]] = 0,
     kinds: Sequence[str] = (),
     tenant: str = "",
     cell: str = "",
+    node: str = "",
     client: Optional[Client] = None,
 ) -> AsyncIterator[Union[_reports.Event, _reports.Lost]]:
     """What happens to cells, hosts and policies, as :func:`pyisolate.events`."""
     client = client or await _aclient.default()
-    async with client.stream(_calls.events(after, tenant, cell, kinds, follow)) as stream:
+    async with client.stream(_calls.events(after, tenant, cell, kinds, follow, node)) as stream:
         async for event in stream:
             yield event
 

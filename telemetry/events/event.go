@@ -41,6 +41,12 @@ const (
 	NodeDraining     Kind = "NODE_DRAINING"
 )
 
+// What a stream of several nodes' events says of itself. No hub has such events.
+const (
+	NodeSilent Kind = "NODE_SILENT" // a node does not answer: its events are missing
+	NodeBack   Kind = "NODE_BACK"   // it answers again, and they come
+)
+
 var kinds = []Kind{CellStarted, CellEnded, CellCrashed, CellRestarted, CellQuarantined,
 	CellCheckpointed, CellRestored, CheckpointFailed, CellMigrated, MigrationFailed, MemKill, CPUKill, WallKill,
 	OutputKill, CPUThrottle, Denied, PolicyPut, PolicyHotload, PolicyRefused, BrokerError, HostStarted, HostEnded, NodeReady, NodeDraining}

@@ -2211,6 +2211,7 @@ func (x *InspectResponse) GetReport() *CellReport {
 type ListCellsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"` // empty: all that the caller may see
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`     // only this one's; empty: all nodes'
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2248,6 +2249,13 @@ func (*ListCellsRequest) Descriptor() ([]byte, []int) {
 func (x *ListCellsRequest) GetTenant() string {
 	if x != nil {
 		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListCellsRequest) GetNode() string {
+	if x != nil {
+		return x.Node
 	}
 	return ""
 }
@@ -2309,6 +2317,7 @@ func (x *ListCellsResponse) GetSilent() []string {
 type StatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"` // empty: all that the caller may see
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`     // only this one's; empty: all nodes'
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2346,6 +2355,13 @@ func (*StatsRequest) Descriptor() ([]byte, []int) {
 func (x *StatsRequest) GetTenant() string {
 	if x != nil {
 		return x.Tenant
+	}
+	return ""
+}
+
+func (x *StatsRequest) GetNode() string {
+	if x != nil {
+		return x.Node
 	}
 	return ""
 }
@@ -4459,14 +4475,16 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x03 \x01(\tR\x02id\"C\n" +
 	"\x0fInspectResponse\x120\n" +
-	"\x06report\x18\x01 \x01(\v2\x18.pyisolate.v1.CellReportR\x06report\"*\n" +
+	"\x06report\x18\x01 \x01(\v2\x18.pyisolate.v1.CellReportR\x06report\">\n" +
 	"\x10ListCellsRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"_\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"_\n" +
 	"\x11ListCellsResponse\x122\n" +
 	"\areports\x18\x01 \x03(\v2\x18.pyisolate.v1.CellReportR\areports\x12\x16\n" +
-	"\x06silent\x18\x02 \x03(\tR\x06silent\"&\n" +
+	"\x06silent\x18\x02 \x03(\tR\x06silent\":\n" +
 	"\fStatsRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"\x96\x03\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\x96\x03\n" +
 	"\rStatsResponse\x12?\n" +
 	"\x06states\x18\x01 \x03(\v2'.pyisolate.v1.StatsResponse.StatesEntryR\x06states\x12+\n" +
 	"\x03cpu\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03cpu\x12\x16\n" +

@@ -284,13 +284,17 @@ func (x *Node) GetUptime() *durationpb.Duration {
 
 type EventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// An index; 0, and one of an earlier life of the node: all that are kept. Where those after it
-	// are not all kept, the first "lost" is how many at most are missing.
-	After         uint64   `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
-	Tenant        string   `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`  // only this one's; empty: all that the caller may see
-	Cell          string   `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`      // only this one's; empty: all
-	Kinds         []string `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`    // empty: all
-	Follow        bool     `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"` // otherwise it ends after what is kept
+	// An index; 0, and one that a node has not given in this life of it: all that it has kept. Where
+	// those after it are not all kept, the first "lost" is how many at most are missing.
+	After  uint64   `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	Tenant string   `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`  // only this one's; empty: all that the caller may see
+	Cell   string   `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`      // only this one's; empty: all
+	Kinds  []string `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`    // empty: all
+	Follow bool     `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"` // otherwise it ends after what is kept
+	Node   string   `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`      // only this one's; empty: all nodes'
+	// In place of after, by node: the index of the last event that came of it. Who goes on after the
+	// end of a stream of several nodes' events so misses none, and gets none again.
+	AfterOf       map[string]uint64 `protobuf:"bytes,7,rep,name=after_of,json=afterOf,proto3" json:"after_of,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -360,6 +364,20 @@ func (x *EventsRequest) GetFollow() bool {
 	return false
 }
 
+func (x *EventsRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *EventsRequest) GetAfterOf() map[string]uint64 {
+	if x != nil {
+		return x.AfterOf
+	}
+	return nil
+}
+
 type EventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Item:
@@ -367,6 +385,7 @@ type EventsResponse struct {
 	//	*EventsResponse_Event
 	//	*EventsResponse_Lost
 	Item          isEventsResponse_Item `protobuf_oneof:"item"`
+	LostOf        string                `protobuf:"bytes,3,opt,name=lost_of,json=lostOf,proto3" json:"lost_of,omitempty"` // the node that lost them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -426,6 +445,13 @@ func (x *EventsResponse) GetLost() uint64 {
 	return 0
 }
 
+func (x *EventsResponse) GetLostOf() string {
+	if x != nil {
+		return x.LostOf
+	}
+	return ""
+}
+
 type isEventsResponse_Item interface {
 	isEventsResponse_Item()
 }
@@ -445,11 +471,11 @@ func (*EventsResponse_Lost) isEventsResponse_Item() {}
 // Event is something that happened.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // ascending, also over lives of the node
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // ascending, also over lives of its node; 0: of NODE_SILENT and NODE_BACK
 	// One of CELL_STARTED, CELL_ENDED, CELL_CRASHED, CELL_RESTARTED, CELL_QUARANTINED,
 	// CELL_CHECKPOINTED, CELL_RESTORED, CHECKPOINT_FAILED, CELL_MIGRATED, MIGRATION_FAILED, MEM_KILL, CPU_KILL, WALL_KILL, OUTPUT_KILL, CPU_THROTTLE, DENIED, POLICY_PUT, POLICY_HOTLOAD,
 	// POLICY_REFUSED, BROKER_ERROR, HOST_STARTED, HOST_ENDED, NODE_READY, NODE_DRAINING. Kinds
-	// may be added.
+	// may be added. NODE_SILENT and NODE_BACK are about the stream: they come whatever was asked for.
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	Cell          *CellRef               `protobuf:"bytes,4,opt,name=cell,proto3" json:"cell,omitempty"` // unset: it is not about one
@@ -459,6 +485,7 @@ type Event struct {
 	Policy        string                 `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
 	Version       uint64                 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
 	Trace         string                 `protobuf:"bytes,10,opt,name=trace,proto3" json:"trace,omitempty"` // hexadecimal; empty: none
+	Node          string                 `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`   // where it happened
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -563,6 +590,13 @@ func (x *Event) GetTrace() string {
 	return ""
 }
 
+func (x *Event) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 var File_pyisolate_v1_node_proto protoreflect.FileDescriptor
 
 const file_pyisolate_v1_node_proto_rawDesc = "" +
@@ -592,17 +626,23 @@ const file_pyisolate_v1_node_proto_rawDesc = "" +
 	"\x06uptime\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x7f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x94\x02\n" +
 	"\rEventsRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04cell\x18\x03 \x01(\tR\x04cell\x12\x14\n" +
 	"\x05kinds\x18\x04 \x03(\tR\x05kinds\x12\x16\n" +
-	"\x06follow\x18\x05 \x01(\bR\x06follow\"[\n" +
+	"\x06follow\x18\x05 \x01(\bR\x06follow\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\x12C\n" +
+	"\bafter_of\x18\a \x03(\v2(.pyisolate.v1.EventsRequest.AfterOfEntryR\aafterOf\x1a:\n" +
+	"\fAfterOfEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"t\n" +
 	"\x0eEventsResponse\x12+\n" +
 	"\x05event\x18\x01 \x01(\v2\x13.pyisolate.v1.EventH\x00R\x05event\x12\x14\n" +
-	"\x04lost\x18\x02 \x01(\x04H\x00R\x04lostB\x06\n" +
-	"\x04item\"\xae\x02\n" +
+	"\x04lost\x18\x02 \x01(\x04H\x00R\x04lost\x12\x17\n" +
+	"\alost_of\x18\x03 \x01(\tR\x06lostOfB\x06\n" +
+	"\x04item\"\xc2\x02\n" +
 	"\x05Event\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12*\n" +
@@ -614,7 +654,8 @@ const file_pyisolate_v1_node_proto_rawDesc = "" +
 	"\x06policy\x18\b \x01(\tR\x06policy\x12\x18\n" +
 	"\aversion\x18\t \x01(\x04R\aversion\x12\x14\n" +
 	"\x05trace\x18\n" +
-	" \x01(\tR\x05trace2\xa2\x01\n" +
+	" \x01(\tR\x05trace\x12\x12\n" +
+	"\x04node\x18\v \x01(\tR\x04node2\xa2\x01\n" +
 	"\vNodeService\x12L\n" +
 	"\tListNodes\x12\x1e.pyisolate.v1.ListNodesRequest\x1a\x1f.pyisolate.v1.ListNodesResponse\x12E\n" +
 	"\x06Events\x12\x1b.pyisolate.v1.EventsRequest\x1a\x1c.pyisolate.v1.EventsResponse0\x01BCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
@@ -631,7 +672,7 @@ func file_pyisolate_v1_node_proto_rawDescGZIP() []byte {
 	return file_pyisolate_v1_node_proto_rawDescData
 }
 
-var file_pyisolate_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_pyisolate_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_pyisolate_v1_node_proto_goTypes = []any{
 	(*ListNodesRequest)(nil),      // 0: pyisolate.v1.ListNodesRequest
 	(*ListNodesResponse)(nil),     // 1: pyisolate.v1.ListNodesResponse
@@ -640,31 +681,33 @@ var file_pyisolate_v1_node_proto_goTypes = []any{
 	(*EventsResponse)(nil),        // 4: pyisolate.v1.EventsResponse
 	(*Event)(nil),                 // 5: pyisolate.v1.Event
 	nil,                           // 6: pyisolate.v1.Node.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*Layer)(nil),                 // 8: pyisolate.v1.Layer
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
-	(*CellRef)(nil),               // 10: pyisolate.v1.CellRef
-	(*Denial)(nil),                // 11: pyisolate.v1.Denial
+	nil,                           // 7: pyisolate.v1.EventsRequest.AfterOfEntry
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Layer)(nil),                 // 9: pyisolate.v1.Layer
+	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
+	(*CellRef)(nil),               // 11: pyisolate.v1.CellRef
+	(*Denial)(nil),                // 12: pyisolate.v1.Denial
 }
 var file_pyisolate_v1_node_proto_depIdxs = []int32{
 	2,  // 0: pyisolate.v1.ListNodesResponse.nodes:type_name -> pyisolate.v1.Node
-	7,  // 1: pyisolate.v1.Node.started:type_name -> google.protobuf.Timestamp
-	8,  // 2: pyisolate.v1.Node.layers:type_name -> pyisolate.v1.Layer
+	8,  // 1: pyisolate.v1.Node.started:type_name -> google.protobuf.Timestamp
+	9,  // 2: pyisolate.v1.Node.layers:type_name -> pyisolate.v1.Layer
 	6,  // 3: pyisolate.v1.Node.labels:type_name -> pyisolate.v1.Node.LabelsEntry
-	9,  // 4: pyisolate.v1.Node.uptime:type_name -> google.protobuf.Duration
-	5,  // 5: pyisolate.v1.EventsResponse.event:type_name -> pyisolate.v1.Event
-	7,  // 6: pyisolate.v1.Event.at:type_name -> google.protobuf.Timestamp
-	10, // 7: pyisolate.v1.Event.cell:type_name -> pyisolate.v1.CellRef
-	11, // 8: pyisolate.v1.Event.denial:type_name -> pyisolate.v1.Denial
-	0,  // 9: pyisolate.v1.NodeService.ListNodes:input_type -> pyisolate.v1.ListNodesRequest
-	3,  // 10: pyisolate.v1.NodeService.Events:input_type -> pyisolate.v1.EventsRequest
-	1,  // 11: pyisolate.v1.NodeService.ListNodes:output_type -> pyisolate.v1.ListNodesResponse
-	4,  // 12: pyisolate.v1.NodeService.Events:output_type -> pyisolate.v1.EventsResponse
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	10, // 4: pyisolate.v1.Node.uptime:type_name -> google.protobuf.Duration
+	7,  // 5: pyisolate.v1.EventsRequest.after_of:type_name -> pyisolate.v1.EventsRequest.AfterOfEntry
+	5,  // 6: pyisolate.v1.EventsResponse.event:type_name -> pyisolate.v1.Event
+	8,  // 7: pyisolate.v1.Event.at:type_name -> google.protobuf.Timestamp
+	11, // 8: pyisolate.v1.Event.cell:type_name -> pyisolate.v1.CellRef
+	12, // 9: pyisolate.v1.Event.denial:type_name -> pyisolate.v1.Denial
+	0,  // 10: pyisolate.v1.NodeService.ListNodes:input_type -> pyisolate.v1.ListNodesRequest
+	3,  // 11: pyisolate.v1.NodeService.Events:input_type -> pyisolate.v1.EventsRequest
+	1,  // 12: pyisolate.v1.NodeService.ListNodes:output_type -> pyisolate.v1.ListNodesResponse
+	4,  // 13: pyisolate.v1.NodeService.Events:output_type -> pyisolate.v1.EventsResponse
+	12, // [12:14] is the sub-list for method output_type
+	10, // [10:12] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_pyisolate_v1_node_proto_init() }
@@ -684,7 +727,7 @@ func file_pyisolate_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyisolate_v1_node_proto_rawDesc), len(file_pyisolate_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

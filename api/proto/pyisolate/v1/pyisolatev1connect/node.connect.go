@@ -47,9 +47,12 @@ const (
 type NodeServiceClient interface {
 	// ListNodes tells of the nodes that this one knows, itself first. Role viewer.
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
-	// Events streams what happens to cells, hosts and policies: first what the node has kept
-	// after an index, at most 4096 events, then what comes. A principal of a tenant hears of
-	// that tenant. Who is too slow is told how many are missing of what he hears of. Role viewer.
+	// Events streams what happens to cells, hosts and policies on all nodes of the cluster: first what
+	// each has kept after an index, at most 4096 events, in the order of time; then what comes, as it
+	// comes. A principal of a tenant hears of that tenant. Who is too slow is told how many are missing
+	// of what he hears of. A node that does not answer holds up no other: NODE_SILENT says that its
+	// events are missing, NODE_BACK that they come again, those first that it has kept meanwhile.
+	// Role viewer.
 	Events(context.Context, *connect.Request[v1.EventsRequest]) (*connect.ServerStreamForClient[v1.EventsResponse], error)
 }
 
@@ -99,9 +102,12 @@ func (c *nodeServiceClient) Events(ctx context.Context, req *connect.Request[v1.
 type NodeServiceHandler interface {
 	// ListNodes tells of the nodes that this one knows, itself first. Role viewer.
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
-	// Events streams what happens to cells, hosts and policies: first what the node has kept
-	// after an index, at most 4096 events, then what comes. A principal of a tenant hears of
-	// that tenant. Who is too slow is told how many are missing of what he hears of. Role viewer.
+	// Events streams what happens to cells, hosts and policies on all nodes of the cluster: first what
+	// each has kept after an index, at most 4096 events, in the order of time; then what comes, as it
+	// comes. A principal of a tenant hears of that tenant. Who is too slow is told how many are missing
+	// of what he hears of. A node that does not answer holds up no other: NODE_SILENT says that its
+	// events are missing, NODE_BACK that they come again, those first that it has kept meanwhile.
+	// Role viewer.
 	Events(context.Context, *connect.Request[v1.EventsRequest], *connect.ServerStream[v1.EventsResponse]) error
 }
 
