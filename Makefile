@@ -61,11 +61,13 @@ fmt-check: ## fail when a Go file is not formatted
 
 vet: ## go vet, and again without cgo for the control plane
 	$(GO) vet ./...
+	$(GO) vet -tags failpoints ./internal/failpoint
 	@echo "CGO_ENABLED=0 go vet (control plane)"
 	@packages=$$($(PURE)); CGO_ENABLED=0 $(GO) vet $$packages
 
 lint: $(LINT) $(BUF) ## run golangci-lint, and buf on the API's contract
 	$(LINT) run ./...
+	$(LINT) run --build-tags failpoints ./internal/failpoint ./policystore
 	$(BUF) lint $(PROTO)
 	$(BUF) breaking $(PROTO) --against $(PROTO)/contract.binpb
 
@@ -107,9 +109,10 @@ test-hostile: ## attack cells by every known technique, on each backend and stac
 .PHONY: test-cluster demo-cluster demo-migration bench-cluster
 CHAOS ?= 5m
 ROUNDS ?= 500
+POINTS ?= 0
 SEED  ?= 0
-test-cluster: build ## clusters of real nodes that are cut off, stopped and killed, for CHAOS (5m), and cells that are moved meanwhile, ROUNDS (500) times; SEED=N draws the same again, NODES=5 takes more
-	PYISOLATE_NODE=$(CURDIR)/bin/pyisolate-node $(GO) test -count=1 -v -timeout 0 ./system_test/cluster -chaos=$(CHAOS) -rounds=$(ROUNDS) -seed=$(SEED) -nodes=$(or $(NODES),3)
+test-cluster: build ## clusters of real nodes that are cut off, stopped and killed, for CHAOS (5m), cells that are moved meanwhile, ROUNDS (500) times, and moves with something wrong at each failpoint (POINTS=N draws some); SEED=N draws the same again, NODES=5 takes more
+	PYISOLATE_NODE=$(CURDIR)/bin/pyisolate-node $(GO) test -count=1 -v -timeout 0 ./system_test/cluster -chaos=$(CHAOS) -rounds=$(ROUNDS) -points=$(POINTS) -seed=$(SEED) -nodes=$(or $(NODES),3)
 	$(GO) test -race -count=1 -timeout $(TESTTIMEOUT) ./cluster/... ./internal/netlab ./internal/fabrictest
 
 demo-cluster: build ## three nodes, a cell on each, messages between all, a policy for all, and one node killed

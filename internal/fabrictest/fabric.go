@@ -27,6 +27,8 @@ type Options struct {
 	Network string
 	// Seed of what links do by chance.
 	Seed uint64
+	// Steered: the program is built with failpoints, which are armed by Node.Points.
+	Steered bool
 	// Flags of serve, beside --data and --socket.
 	Flags []string
 	// Logf is told what happens; nil: nobody is.

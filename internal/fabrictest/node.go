@@ -18,6 +18,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/api/client"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/failpoint"
 )
 
 // port of nodes for each other; gossip has the next.
@@ -57,6 +58,9 @@ func (f *Fabric) newNode(name string) (*Node, error) {
 	if err := os.Mkdir(n.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("fabrictest: a node's directory: %w", err)
 	}
+	if err := os.Mkdir(string(n.Points()), 0o700); err != nil {
+		return nil, fmt.Errorf("fabrictest: a node's points: %w", err)
+	}
 	if err := copyProgram(f.options.Program, n.path()); err != nil {
 		return nil, err
 	}
@@ -76,6 +80,9 @@ func (n *Node) Socket() string { return filepath.Join(n.dir, "s") }
 // Data is its data directory.
 func (n *Node) Data() string { return filepath.Join(n.dir, "data") }
 
+// Points by which the node is steered, if the fabric is.
+func (n *Node) Points() failpoint.Dir { return failpoint.Dir(filepath.Join(n.dir, "points")) }
+
 // Log is the file that has what all its processes have written to standard error.
 func (n *Node) Log() string { return filepath.Join(n.dir, "log") }
 
@@ -88,6 +95,9 @@ func (n *Node) Address() string {
 func (n *Node) Command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, n.path(), args...)
 	c.Env = append(os.Environ(), "PYISOLATE_SERVER=", "PYISOLATE_SOCKET="+n.Socket(), "PYISOLATE_TOKEN=", "PYISOLATE_CONTEXT=", "PYISOLATE_CONFIG=/dev/null")
+	if n.fabric.options.Steered {
+		c.Env = append(c.Env, failpoint.Env+"="+string(n.Points()))
+	}
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return c
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Env is the variable with the directory of points that are armed.
@@ -39,7 +40,7 @@ func (d Dir) Arm(point string, a Action, hit int) error {
 	if err := d.Release(point); err != nil {
 		return err
 	}
-	text := fmt.Sprintln(a, hit)
+	text := fmt.Sprintln(a, hit, time.Now().UnixNano()) // the time tells it from what it was armed with before
 	path := d.path(point)
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
 		return fmt.Errorf("failpoint: %w", err)

@@ -16,8 +16,9 @@ import (
 type Point struct {
 	name string
 
-	mu   sync.Mutex
-	hits int // since it was armed
+	mu    sync.Mutex
+	armed string // the file's text
+	hits  int    // since it was armed
 }
 
 var (
@@ -64,8 +65,10 @@ func (p *Point) due() (a Action) {
 	path := steered.path(p.name)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		p.hits = 0
 		return ""
+	}
+	if string(text) != p.armed {
+		p.armed, p.hits = string(text), 0
 	}
 	hit := 0
 	if _, err := fmt.Sscan(string(text), &a, &hit); err != nil {
@@ -74,7 +77,6 @@ func (p *Point) due() (a Action) {
 	if p.hits++; p.hits < hit {
 		return ""
 	}
-	p.hits = 0
 	if os.Rename(path, path+reached) != nil { // it was disarmed
 		return ""
 	}

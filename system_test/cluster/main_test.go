@@ -19,6 +19,7 @@ var (
 	chaos  = flag.Duration("chaos", 10*time.Second, "how long TestChaos has faults happen")
 	rounds = flag.Int("rounds", 3, "how often TestMigration moves its cell")
 	nodes  = flag.Int("nodes", 3, "nodes of TestChaos, 3 to 9")
+	points = flag.Int("points", 6, "how many cases TestFailpoints has; 0: all")
 
 	program string
 )
@@ -37,10 +38,8 @@ func run(m *testing.M) int {
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		program = filepath.Join(dir, "pyisolate-node")
-		build := exec.Command("go", "build", "-o", program, "github.com/pyisolate/pyisolate/cmd/pyisolate-node")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "build pyisolate-node:", err)
+		if err := build(program); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
@@ -48,6 +47,15 @@ func run(m *testing.M) int {
 		*seed = rand.Uint64()
 	}
 	return m.Run()
+}
+
+// build makes the program, with flags of go build.
+func build(path string, flags ...string) error {
+	c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "github.com/pyisolate/pyisolate/cmd/pyisolate-node")...)
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build pyisolate-node: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // newFabric is closed when the test ends, and must leave nothing. Logs of a test that failed are
@@ -61,7 +69,10 @@ func newFabric(t *testing.T, o fabrictest.Options) *fabrictest.Fabric {
 	if o.Dir, err = os.MkdirTemp("", "fabric"); err != nil { // t.TempDir is too long for sockets
 		t.Fatal(err)
 	}
-	o.Program, o.Seed, o.Logf = program, *seed, t.Logf
+	if o.Program == "" {
+		o.Program = program
+	}
+	o.Seed, o.Logf = *seed, t.Logf
 	f, err := fabrictest.New(o)
 	if err != nil {
 		t.Fatal(err)
