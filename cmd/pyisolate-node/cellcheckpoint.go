@@ -143,6 +143,7 @@ func (r *remote) checkpointID(ctx context.Context, begun string) (string, error)
 	}
 	switch len(found) {
 	case 0:
+		r.silent(answer.Msg.GetSilent()) // one of them may have it
 		return begun, nil
 	case 1:
 		return found[0], nil
@@ -166,8 +167,10 @@ func newCellCheckpoints() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "checkpoints [[TENANT/]CELL]",
 		Short: "List the checkpoints that there are, and carry them between nodes",
-		Long:  "List the checkpoints of a cell, or of all, the newest of each cell first.",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `List the checkpoints of a cell, or of all, the newest of each cell first, with the nodes of the
+cluster that have a copy. Nodes that do not answer are named on standard error: what they keep
+is missing.`,
+		Args: cobra.MaximumNArgs(1),
 	}
 	c.ValidArgsFunction = completeCells
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
@@ -180,18 +183,19 @@ func newCellCheckpoints() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r.checkpoints(answer.Msg.GetCheckpoints())
+		r.checkpoints(answer.Msg)
 		return nil
 	})
 	c.AddCommand(newCheckpointsRemove(), newCheckpointsExport(), newCheckpointsImport(), newCheckpointsKey())
 	return c
 }
 
-func (r *remote) checkpoints(all []*pb.CheckpointInfo) {
-	list(r, "ID\tCELL\tEPOCH\tAT\tSIZE\tPOLICY\tFOR", all, checkpointJSONOf, func(c *pb.CheckpointInfo) string {
-		return fmt.Sprintf("%.12s\t%s/%s\t%d\t%s\t%s\t%s\t%s", c.GetId(), plain(c.GetCell().GetTenant()), plain(c.GetCell().GetName()), c.GetEpoch(),
-			c.GetAt().AsTime().Local().Format(time.DateTime), inUnits(c.GetSize()), plain(c.GetPolicy().GetName()), plain(c.GetRecipient()))
+func (r *remote) checkpoints(found *pb.ListCheckpointsResponse) {
+	list(r, "ID\tCELL\tEPOCH\tAT\tSIZE\tPOLICY\tNODES\tFOR", found.GetCheckpoints(), checkpointJSONOf, func(c *pb.CheckpointInfo) string {
+		return fmt.Sprintf("%.12s\t%s/%s\t%d\t%s\t%s\t%s\t%s\t%s", plain(c.GetId()), plain(c.GetCell().GetTenant()), plain(c.GetCell().GetName()), c.GetEpoch(),
+			c.GetAt().AsTime().Local().Format(time.DateTime), inUnits(c.GetSize()), plain(c.GetPolicy().GetName()), plain(strings.Join(c.GetNodes(), ",")), plain(c.GetRecipient()))
 	})
+	r.silent(found.GetSilent())
 }
 
 // inUnits is a size for people.
@@ -212,6 +216,9 @@ func newCheckpointsRemove() *cobra.Command {
 			}
 			if _, err := r.Cells.DeleteCheckpoint(ctx, connect.NewRequest(&pb.DeleteCheckpointRequest{Id: id})); err != nil {
 				return err
+			}
+			if r.asJSON {
+				r.line(map[string]any{"removed": id})
 			}
 		}
 		return nil
