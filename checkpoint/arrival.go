@@ -39,6 +39,8 @@ type Arrival struct {
 	size  int64
 	info  Info
 	ended error // why there is no more of it
+
+	follower *Following // nil: nobody follows it
 }
 
 // Incoming returns the arrival of a transfer, a name of 1 to 128 bytes that nothing else has; it begins
@@ -159,6 +161,9 @@ func (r *Arrival) Append(offset int64, b []byte) error {
 		return r.end(err)
 	}
 	r.size += int64(len(b))
+	if err := r.follow(false); err != nil {
+		return r.end(err)
+	}
 	return nil
 }
 
@@ -177,6 +182,9 @@ func (r *Arrival) Finish(e Expect) (Info, error) {
 	err := r.check.Close()
 	if err == nil {
 		err = e.match(r.check.header)
+	}
+	if err == nil {
+		err = r.follow(true)
 	}
 	if err != nil {
 		return Info{}, r.end(err)
@@ -218,6 +226,9 @@ func (r *Arrival) Discard() error {
 func (r *Arrival) end(why error) error {
 	r.ended = why
 	r.check = nil
+	if r.follower != nil {
+		r.follower.stop(why)
+	}
 	r.of.mu.Lock()
 	if r.of.arrivals[r.transfer] == r {
 		delete(r.of.arrivals, r.transfer)

@@ -118,6 +118,14 @@ func (d *Draft) Write(b []byte) (int, error) {
 	return n, d.err
 }
 
+// flush has what was written be in the file for who reads it.
+func (d *Draft) flush() error {
+	if err := d.out.Flush(); err != nil {
+		d.err = fmt.Errorf("checkpoints: %w", err)
+	}
+	return d.err
+}
+
 // begin has the disk begin with what it has not begun.
 func (d *Draft) begin() error {
 	if err := d.out.Flush(); err != nil {

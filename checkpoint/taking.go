@@ -10,7 +10,7 @@ import (
 
 // Opened is a checkpoint that is being opened. It is for one goroutine.
 type Opened struct {
-	Info  Info
+	Info  Info   // of one that is followed the header alone
 	Terms []byte // as they were given to Seal
 
 	reader *Reader
@@ -27,12 +27,22 @@ func (a *Archive) Open(id string, e Expect) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Opened{Info: i, file: f}
-	if o.reader, err = NewReader(f, a.ring, e); err != nil {
+	o, err := open(f, a.ring, e)
+	if err != nil {
+		return nil, err
+	}
+	o.Info = i
+	return o, nil
+}
+
+// open opens what a file is read from, which it closes when it fails.
+func open(f io.ReadCloser, k Keys, e Expect) (*Opened, error) {
+	r, err := NewReader(f, k, e)
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	o.ahead = bufio.NewReaderSize(o.reader, aheadBytes)
-	o.Terms = make([]byte, i.Header.Terms)
+	o := &Opened{Info: Info{Header: r.Header()}, reader: r, file: f, ahead: bufio.NewReaderSize(r, aheadBytes)}
+	o.Terms = make([]byte, r.Header().Terms)
 	if _, err := io.ReadFull(o.ahead, o.Terms); err != nil {
 		return nil, errors.Join(fmt.Errorf("how its cell was spawned: %w", early(err)), o.Close())
 	}

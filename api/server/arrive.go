@@ -49,17 +49,10 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 	if err != nil {
 		return nil, worded(err)
 	}
-	for at := b.GetOffset(); in.Receive(); {
-		piece := in.Msg().GetData()
-		if len(piece) > pushPiece {
-			return nil, cell.Errorf(cell.Invalid, "a message has %d bytes of the file; %d is the most", len(piece), pushPiece)
-		}
-		if err := arrival.Append(at, piece); err != nil {
-			return nil, worded(err)
-		}
-		at += int64(len(piece))
+	if err := t.expects(ctx, which, arrival); err != nil {
+		return nil, err
 	}
-	if err := in.Err(); err != nil { // another call goes on
+	if err := t.pieces(in, which, arrival, b.GetOffset()); err != nil {
 		return nil, err
 	}
 	info, err := arrival.Finish(checkpoint.Expect{Tenant: tenant, Cell: b.GetCell().GetName()})
@@ -69,10 +62,25 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 		err = t.hold(which, info.ID)
 	}
 	if err != nil {
-		return nil, worded(err)
+		return nil, t.why(which, err)
 	}
 	receivedPoint.Hit()
 	return connect.NewResponse(&pb.PushResponse{Checkpoint: info.ID, Size: info.Size}), nil
+}
+
+// pieces takes what a stream has of a file, from a byte on.
+func (t *transfers) pieces(in *connect.ClientStream[pb.PushRequest], which reserved, arrival *checkpoint.Arrival, at int64) error {
+	for in.Receive() {
+		piece := in.Msg().GetData()
+		if len(piece) > pushPiece {
+			return cell.Errorf(cell.Invalid, "a message has %d bytes of the file; %d is the most", len(piece), pushPiece)
+		}
+		if err := arrival.Append(at, piece); err != nil {
+			return t.why(which, err)
+		}
+		at += int64(len(piece))
+	}
+	return in.Err() // another call goes on
 }
 
 // Pushed implements the call.
@@ -91,7 +99,7 @@ func (t *transfers) Activate(ctx context.Context, r *connect.Request[pb.Activate
 	}
 	v := t.take(reserved{peerOf(ctx).node, r.Msg.GetMigration()})
 	if v == nil {
-		return nil, fmt.Errorf("%w: node %s has no cell reserved for migration %s any more", policystore.ErrConflict, t.node(), text(r.Msg.GetMigration()))
+		return nil, t.gone(reserved{migration: r.Msg.GetMigration()})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), arriveWithin)
 	defer cancel()
@@ -208,7 +216,7 @@ func (t *transfers) settle(ctx context.Context, v *reservation, epoch uint64) (c
 			t.giveOn(ctx, v)
 		}
 	}()
-	if err := t.fill(ctx, v.resident, epoch, v.entry.from); err != nil {
+	if err := t.putIn(ctx, v, epoch, v.entry.from); err != nil {
 		return nil, err
 	}
 	filledPoint.Hit()

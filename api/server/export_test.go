@@ -45,3 +45,8 @@ func (s *Server) Unwanted(from, migration string) bool {
 	v := s.transfers.all[reserved{from, migration}]
 	return v != nil && v.unwanted
 }
+
+// ArrivingOf is how much has come of what a node sends.
+func (s *Server) ArrivingOf(from, migration string) int64 {
+	return s.transfers.checkpoints.Archive.Arriving(reserved{from, migration}.arrival())
+}

@@ -140,6 +140,11 @@ func (s *cells) fill(ctx context.Context, r *resident, epoch uint64, id string) 
 	}
 	began := time.Now()
 	size, err := s.fillFrom(ctx, r.cell, id)
+	return s.filled(r, epoch, id, size, began, err)
+}
+
+// filled tells how a state was put into an incarnation, which ends when that has failed.
+func (s *cells) filled(r *resident, epoch uint64, id string, size int64, began time.Time, err error) error {
 	s.observer.Restored(telemetry.Checkpoint{Tenant: r.entry.key.tenant, Cell: r.entry.key.name, Epoch: epoch, ID: id, Size: size, Took: time.Since(began), Err: err})
 	if err != nil {
 		r.cell.Kill("its state could not be restored")
@@ -159,12 +164,17 @@ func (s *cells) fillFrom(ctx context.Context, c cell.Cell, id string) (size int6
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
+	return o.Info.Size, s.restore(ctx, c, o)
+}
+
+// restore puts what was opened into a cell that it may be put into.
+func (s *cells) restore(ctx context.Context, c cell.Cell, o *checkpoint.Opened) error {
 	h := o.Info.Header
 	if own := cell.Backend(h.Backend); document.Stronger(own, c.Spec().Backend) {
-		return 0, cell.Errorf(cell.PolicyDenied, "the checkpoint is of backend %s, and %s is weaker", own, c.Spec().Backend)
+		return cell.Errorf(cell.PolicyDenied, "the checkpoint is of backend %s, and %s is weaker", own, c.Spec().Backend)
 	}
 	if here := s.checkpoints.Python(); h.Python != here {
-		return 0, cell.Errorf(cell.Invalid, "the checkpoint needs Python %s, this node has %s: restore it on a node with that version", h.Python, here)
+		return cell.Errorf(cell.Invalid, "the checkpoint needs Python %s, this node has %s: restore it on a node with that version", h.Python, here)
 	}
-	return o.Info.Size, c.Restore(ctx, o)
+	return c.Restore(ctx, o)
 }

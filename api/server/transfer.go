@@ -20,6 +20,7 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/checkpoint"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
 	"github.com/pyisolate/pyisolate/policystore/live"
@@ -67,10 +68,12 @@ type reservation struct {
 	owned    atomic.Uint64 // the epoch in which this node has the cell and nothing runs it yet; 0: none
 
 	// Guarded by transfers.mu.
-	ready    bool   // it is made
-	unwanted bool   // it was given up before it was
-	state    string // the checkpoint that has come for it
-	held     func() // the file of its state may be removed; nil: there is none
+	ready    bool                // it is made
+	unwanted bool                // it was given up before it was
+	state    string              // the checkpoint that has come for it
+	held     func()              // the file of its state may be removed; nil: there is none
+	arrival  *checkpoint.Arrival // of its state; nil: nothing has come
+	ahead    *early              // nil: the state is read when it is here
 }
 
 func newTransfers(ending context.Context, c *cells) *transfers {
@@ -118,7 +121,7 @@ func (t *transfers) ownedBy(ctx context.Context, a actors.Address, node string) 
 }
 
 // mayPush says whether a node may send a state of a cell: what is reserved for it waits for it, or it has the
-// cell, of which this node is to keep a copy.
+// cell, of which this node is to keep a copy. Whose cell has no room here any more is told by expects.
 func (t *transfers) mayPush(ctx context.Context, k cellKey, which reserved) error {
 	if err := cell.ValidName("tenant", k.tenant); err != nil {
 		return err
@@ -338,35 +341,11 @@ func (t *transfers) drop(v *reservation, why string) {
 		v.resident.cell.Kill(why)
 		v.resident.end()
 	}
+	t.breakOff(v)
 	t.letGo(v)
 	t.book.withdraw(v.entry)
 	v.entry.failed = cell.Errorf(cell.Busy, "cell %s was to come to node %s, and has not: try again", v.entry.key, t.node())
 	close(v.entry.spawned)
-}
-
-// hold keeps the state that a reservation waits for.
-func (t *transfers) hold(which reserved, id string) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	v := t.all[which]
-	if v == nil || v.held != nil { // a copy that nothing is reserved for is whoever's who has sent it
-		return nil
-	}
-	held, err := t.checkpoints.Archive.Hold(id)
-	if err == nil {
-		v.state, v.held = id, held
-	}
-	return err
-}
-
-// letGo has the file of a state be old some day: the cluster counts on it, or nobody does.
-func (t *transfers) letGo(v *reservation) {
-	t.mu.Lock()
-	held := v.held
-	t.mu.Unlock()
-	if held != nil {
-		held()
-	}
 }
 
 // turnAway gives up all that is to come.

@@ -1,9 +1,11 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,6 +30,7 @@ type target struct {
 	making chan struct{}
 	asked  chan struct{} // one for each cell that is to be made
 	alive  atomic.Int64  // cells
+	last   atomic.Pointer[empty]
 }
 
 func newTarget(t *testing.T) *target {
@@ -49,7 +52,9 @@ func newTarget(t *testing.T) *target {
 				return nil, ctx.Err()
 			}
 			out.alive.Add(1)
-			return &empty{Cell: &rude{spec: spec, done: make(chan struct{})}, alive: &out.alive}, nil
+			made := &empty{Cell: &rude{spec: spec, done: make(chan struct{})}, alive: &out.alive}
+			out.last.Store(made)
+			return made, nil
 		})
 	})
 	for _, name := range []string{"a", "b"} {
@@ -77,6 +82,10 @@ type empty struct {
 	cell.Cell
 	killed atomic.Bool
 	alive  *atomic.Int64
+
+	mu    sync.Mutex
+	state bytes.Buffer // that was put into it
+	ended atomic.Bool  // and has come to an end
 }
 
 func (e *empty) Kill(reason string) {
@@ -185,7 +194,7 @@ func TestStrangersCells(t *testing.T) {
 	}
 	push := func(from string) error {
 		out := n.peer(from).Push(t.Context())
-		_ = out.Send(&pb.PushRequest{Part: &pb.PushRequest_Begin_{Begin: &pb.PushRequest_Begin{Transfer: "m", Cell: &pb.CellRef{Tenant: "default", Name: "a"}, KeyId: "k", Key: []byte("short")}}})
+		_ = out.Send(&pb.PushRequest{Part: &pb.PushRequest_Begin_{Begin: &pb.PushRequest_Begin{Transfer: "copy-x", Cell: &pb.CellRef{Tenant: "default", Name: "a"}, KeyId: "k", Key: []byte("short")}}})
 		_, err := out.CloseAndReceive()
 		return err
 	}
