@@ -54,7 +54,7 @@ func (s *Store) found() (err error) {
 	if err := s.bootstrap(s.raftConfig(), snaps, transport, voters); err != nil {
 		return err
 	}
-	servers, err := s.servers(snaps)
+	servers, err := raftlog.Servers(s.log, snaps)
 	switch {
 	case err != nil:
 		return err
@@ -63,55 +63,14 @@ func (s *Store) found() (err error) {
 	case servers[0].ID == voters[0].ID:
 		return nil
 	}
-	return s.rename(snaps, voters)
-}
-
-// rename puts an entry on the log of a group of one that gives the group to another one. What its
-// only voter has on the disk is agreed.
-func (s *Store) rename(snaps raft.SnapshotStore, voters []raft.Server) error {
-	last := raft.Log{}
-	index, err := s.log.LastIndex()
-	if err == nil && index > 0 {
-		err = s.log.GetLog(index, &last)
-	}
-	list, listErr := snaps.List()
-	if err := errors.Join(err, listErr); err != nil {
-		return err
-	}
-	if len(list) > 0 && list[0].Index > last.Index {
-		last.Index, last.Term = list[0].Index, list[0].Term
-	}
-	return s.log.StoreLog(&raft.Log{
-		Index: last.Index + 1, Term: last.Term, Type: raft.LogConfiguration,
-		Data: raft.EncodeConfiguration(raft.Configuration{Servers: voters}),
-	})
-}
-
-// servers are the group's as the files have them; nil when they say nothing of any.
-func (s *Store) servers(snaps raft.SnapshotStore) ([]raft.Server, error) {
-	first, _ := s.log.FirstIndex() // it never fails
-	last, _ := s.log.LastIndex()
-	for i := last; i >= first && i > 0; i-- {
-		var entry raft.Log
-		if err := s.log.GetLog(i, &entry); err != nil {
-			return nil, err
-		}
-		if entry.Type == raft.LogConfiguration {
-			return raft.DecodeConfiguration(entry.Data).Servers, nil
-		}
-	}
-	list, err := snaps.List()
-	if err != nil || len(list) == 0 {
-		return nil, err
-	}
-	return list[0].Configuration.Servers, nil
+	return raftlog.Give(s.log, snaps, voters) // what its only voter has on the disk is agreed
 }
 
 // checkServers refuses a node by itself whose directory is another's, or one of a group: it would
 // wait for a leader for ever; and a node of a group with the policies of one by itself, on which the
 // group's could not follow.
 func (s *Store) checkServers(snaps raft.SnapshotStore) error {
-	servers, err := s.servers(snaps)
+	servers, err := raftlog.Servers(s.log, snaps)
 	if err != nil {
 		return err
 	}

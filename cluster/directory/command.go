@@ -50,6 +50,9 @@ const (
 	Yield Op = "yield"
 	// Confine notes the policy that the owner Seat has put the cell under.
 	Confine Op = "confine"
+	// Recover says that Seat.Node is all that is left of the cluster: sessions end, cells are suspended,
+	// and copies of checkpoints count where that node has them. Epochs go ahead by Epoch.
+	Recover Op = "recover"
 )
 
 // Command is a change that somebody wishes. Which fields count depends on Op. All but Open, End

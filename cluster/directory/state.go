@@ -56,7 +56,7 @@ func init() { // its functions look into it, by way of valid
 	rules = map[Op]func(*State, uint64, Command) (Outcome, error){
 		Open: (*State).open, End: (*State).endSession, Claim: (*State).claim,
 		Restart: of(restart), Release: (*State).release, Begin: of(begin), Freeze: of(freeze), Activate: of(activate),
-		Abort: of(abort), Resume: of(resume), Save: of(save), Copy: of(copied), Drop: of(drop), Adopt: of(adopt), Yield: of(yield), Confine: of(confine),
+		Abort: of(abort), Resume: of(resume), Save: of(save), Copy: of(copied), Drop: of(drop), Adopt: of(adopt), Yield: of(yield), Confine: of(confine), Recover: (*State).recovered,
 	}
 }
 

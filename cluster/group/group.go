@@ -95,6 +95,8 @@ const (
 	defaultTTL     = 10 * time.Second
 	defaultTimeout = 500 * time.Millisecond
 	snapshotsKept  = 2
+	logFile        = "raft.db"
+	snapDir        = "snapshots"
 )
 
 // Group is a node's part in the directory.
@@ -139,10 +141,10 @@ func (g *Group) start() (err error) {
 	if err := os.MkdirAll(g.config.Dir, 0o700); err != nil {
 		return err
 	}
-	if g.log, err = raftlog.Open(filepath.Join(g.config.Dir, "raft.db")); err != nil {
+	if g.log, err = raftlog.Open(filepath.Join(g.config.Dir, logFile)); err != nil {
 		return err
 	}
-	snaps, err := raftlog.OpenSnapshots(filepath.Join(g.config.Dir, "snapshots"), snapshotsKept)
+	snaps, err := raftlog.OpenSnapshots(filepath.Join(g.config.Dir, snapDir), snapshotsKept)
 	if err != nil {
 		return err
 	}

@@ -155,6 +155,8 @@ func mayPropose(from string, c directory.Command, r directory.Record) error {
 	}
 	allowed := from == r.Owner.Node || from == r.Target.Node
 	switch c.Op {
+	case directory.Recover: // whoever does has no other node
+		return fmt.Errorf("%w: node %s asks for a recovery", directory.ErrInvalid, from)
 	case directory.Abort, directory.Freeze, directory.Activate, directory.Copy:
 	case directory.Begin, directory.Yield:
 		allowed = from == r.Owner.Node

@@ -18,13 +18,13 @@ func newCluster() *cobra.Command {
 		Use:   "cluster",
 		Short: "Form a cluster of nodes, and look after it",
 		Long: `Form a cluster of nodes, and look after it. init founds one; each further node joins with a
-token that invite makes. All commands but join call a node that serves; any member answers for
+token that invite makes. All commands but join and recover call a node that serves; any member answers for
 all of them.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newClusterInvite(), newClusterInvites(), newClusterWithdraw(), newClusterJoin(), newClusterMembers(), newClusterStatus(),
-		newClusterDrain(), newClusterRebalance(), newClusterLeave(), newClusterRemove(), newClusterRotate())
+		newClusterDrain(), newClusterRebalance(), newClusterLeave(), newClusterRemove(), newClusterRotate(), newClusterRecover())
 	return c
 }
 

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyisolate/pyisolate/cluster"
+	"github.com/pyisolate/pyisolate/cluster/group"
+	"github.com/pyisolate/pyisolate/node"
+	"github.com/pyisolate/pyisolate/node/config"
+	"github.com/pyisolate/pyisolate/policystore"
+)
+
+func newClusterRecover() *cobra.Command {
+	var file string
+	var sure bool
+	c := &cobra.Command{
+		Use:   "recover",
+		Short: "Go on with one node of a cluster that has lost its majority for ever",
+		Long: `Go on with one node of a cluster that has lost its majority for ever. The node must not serve, and
+none of the others may answer. Without --yes nothing is changed: it says how far the node's logs have
+got, and what would be lost. Ask so on each node that is left, and recover on the one with the
+highest term, and of the same term the highest entry; the others then join again, with empty data
+directories.
+
+What only other nodes had is lost. Their cells are, too, but for those with a checkpoint on this
+node: restore them by it. A node that is back from the dead is a stranger.`,
+		Example: "  pyisolate-node cluster recover --data /var/lib/pyisolate\n  pyisolate-node cluster recover --data /var/lib/pyisolate --yes",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			loaded, err := config.Load(config.Sources{File: file, Flags: c.Flags()})
+			if err != nil {
+				return usageError{err}
+			}
+			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			r := &remote{out: c.OutOrStdout()}
+			return asUnrecoverable(node.WithData(loaded.Node.Data, version, func(data string) error { return r.recoverCluster(ctx, data, sure) }))
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "a YAML file of settings, as serve's (default: as serve's)")
+	c.Flags().String("data", "", "the node's data directory (default: as serve's)")
+	c.Flags().BoolVar(&sure, "yes", false, "do it: the other nodes will never be back")
+	_ = c.MarkFlagDirname("data")
+	return c
+}
+
+// recoverCluster tells what is there, and with sure makes a cluster of it. Policies come first: until the
+// directory follows, the node waits for the others, and all can be done again.
+func (r *remote) recoverCluster(ctx context.Context, data string, sure bool) error {
+	dir, policies := filepath.Join(data, node.ClusterDir), filepath.Join(data, "policies")
+	s, err := cluster.Examine(ctx, dir)
+	if err != nil {
+		return err
+	}
+	at, err := policystore.Reduce(policies, s.Node, true)
+	if err != nil {
+		return err
+	}
+	r.say("node %s of cluster %s\n  cells and nodes: up to entry %d of term %d\n  policies and tokens: up to entry %d of term %d\n  members that would be removed: %s",
+		s.Node, s.Cluster, s.Index, s.Term, at.Index, at.Term, plain(strings.Join(s.Others, ", ")))
+	if !sure {
+		return usageError{errors.New("nothing is changed: with --yes, this node goes on alone, and what only the others had is lost for ever")}
+	}
+	if _, err := policystore.Reduce(policies, s.Node, false); err != nil {
+		return err
+	}
+	done, err := cluster.Recover(ctx, dir)
+	if err != nil {
+		return err
+	}
+	for _, one := range done.Suspended {
+		r.say("cell %s is suspended: restore checkpoint %s", plain(one.Cell.String()), plain(one.Checkpoint))
+	}
+	for _, one := range done.Lost {
+		r.say("cell %s is lost: it ran on node %s", plain(one.Cell.String()), plain(one.Lost))
+	}
+	r.say("recovered: start the node with serve, and let others join with cluster invite")
+	return nil
+}
+
+func (r *remote) say(format string, args ...any) { _, _ = fmt.Fprintf(r.out, format+"\n", args...) }
+
+// asUnrecoverable says which refusals are the operator's to mend.
+func asUnrecoverable(err error) error {
+	for _, reason := range []error{cluster.ErrAnswers, cluster.ErrNoMember, group.ErrNoVoter} {
+		if errors.Is(err, reason) {
+			return usageError{err}
+		}
+	}
+	return asUsage(err)
+}
