@@ -92,6 +92,7 @@ type Fabric struct {
 	lost    map[actors.Address]suspendedSince   // records whose nodes are gone
 	hands   map[actors.Address]*hand            // left to those who move them
 	arrives map[actors.Address]bool             // came from elsewhere, and has no actor yet as far as is known
+	resumes map[actors.Address]uint64           // suspended cells that are being taken up, in which epoch
 	heard   chan struct{}                       // closed with the next news, if anybody waits for it
 }
 
@@ -112,7 +113,7 @@ func New(c Config) *Fabric {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	f := &Fabric{config: c, logger: c.Logger, owned: map[actors.Address]directory.Record{}, claims: map[actors.Address]int{}, giving: map[actors.Address]chan struct{}{}, lost: map[actors.Address]suspendedSince{},
-		hands: map[actors.Address]*hand{}, arrives: map[actors.Address]bool{}}
+		hands: map[actors.Address]*hand{}, arrives: map[actors.Address]bool{}, resumes: map[actors.Address]uint64{}}
 	f.life, f.end = context.WithCancel(context.Background())
 	f.names.fabric = f
 	f.calls.open(f)

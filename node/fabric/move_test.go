@@ -261,6 +261,13 @@ func TestASuspendedCellGoesOnWhereItsCheckpointIs(t *testing.T) {
 	if p.Session == seat.Session {
 		t.Error("it is in the session that was over")
 	}
+	// Who hears once more that it is suspended does not take it up again.
+	m.n2.resume(directory.Record{Cell: cellOf(web), Epoch: m.epoch + 2, Phase: directory.Suspended, Checkpoint: "c1", Copies: []string{"n2"}}, true)
+	select {
+	case again := <-m.n2.inherited:
+		t.Errorf("it is told of twice: %+v", again)
+	case <-time.After(200 * time.Millisecond):
+	}
 }
 
 func (m *move) inherits(n *node) (p server.Place) {

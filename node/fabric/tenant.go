@@ -45,8 +45,12 @@ func (f *Fabric) resume(r directory.Record, try bool) {
 	if !try || r.Phase != directory.Suspended || !r.Holds(f.Self()) {
 		return
 	}
+	a := addressOf(r.Cell)
+	if !f.takesUp(a, r.Epoch) {
+		return
+	}
 	f.spawn(func() {
-		a := addressOf(r.Cell)
+		defer f.tookUp(a, r.Epoch)
 		f.forget(a) // an earlier cell of the name, which has ended
 		if _, err := f.Adopt(f.life, a, r.Epoch); err != nil {
 			f.logger.Debug("a suspended cell is not taken up", "cell", a.String(), "epoch", r.Epoch, "error", err)
@@ -63,6 +67,27 @@ func (f *Fabric) resume(r directory.Record, try bool) {
 			f.begin(a, now)
 		}
 	})
+}
+
+// takesUp says whether a suspended cell is to be taken up: it is said by a change and with a new session, and who
+// hears both would begin it twice.
+func (f *Fabric) takesUp(a actors.Address, epoch uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if has, ours := f.owned[a]; f.resumes[a] >= epoch || ours && has.Epoch > epoch {
+		return false
+	}
+	f.resumes[a] = epoch
+	return true
+}
+
+// tookUp says that it has been tried to take a cell up.
+func (f *Fabric) tookUp(a actors.Address, epoch uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.resumes[a] == epoch {
+		delete(f.resumes, a)
+	}
 }
 
 // Lapsed implements group.Tenant: no guest runs when it returns, or hosts end them by themselves.
