@@ -225,6 +225,7 @@ func TestRestoreByTheNewPolicy(t *testing.T) {
 			text string
 		}{
 			"import":  {cell.Spec{Imports: []string{"json"}}, cell.PolicyDenied, "sqlite3"},
+			"loaded":  {cell.Spec{Imports: []string{"sqlite3"}}, cell.PolicyDenied, "json"}, // which the interpreter has for itself
 			"memory":  {cell.Spec{Imports: []string{"*"}, Limits: cell.Limits{Memory: 8 << 20}}, cell.MemoryExceeded, ""},
 			"message": {cell.Spec{Imports: []string{"*"}, Limits: cell.Limits{MessageBytes: 4096}}, cell.Invalid, "inbox"},
 		} {

@@ -22,6 +22,12 @@ def _import(name):
     return __import__(name, None, None, ("__doc__",))
 
 
+def _module(name):
+    # What the guest has imported it may use whole: so its policy says of this cell, too. Others than that are
+    # objects whose library the interpreter has for itself.
+    return _c.guest_import(name)
+
+
 def _named(module, name):
     """What a module has under a dotted name."""
     found = _import(module)
@@ -180,7 +186,7 @@ def _anchors():
 
     return [
         __main__, __main__.__dict__, _builtins, _builtins.__dict__, globals(), _sys.modules,
-        _import, _named, _cell, _fill_cell, _function, _fill_function, _namespace, _class, _fill_class,
+        _module, _named, _cell, _fill_cell, _function, _fill_function, _namespace, _class, _fill_class,
         _new, _fill, _hooked, _raised, _fill_raised, _with_names, _cached, _code, _Method, getattr, property, staticmethod, classmethod,
     ]  # fmt: skip
 

@@ -79,7 +79,7 @@ class _Saver(_Pickler):
     def module(self, obj):
         if _sys.modules.get(obj.__name__) is not obj:
             self.refuse(obj)
-        return _import, (obj.__name__,)
+        return _module, (obj.__name__,)
 
     def builtin(self, obj):
         of = obj.__self__
