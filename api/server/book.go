@@ -223,6 +223,25 @@ func (b *book) find(k cellKey) (*entry, error) {
 	return nil, fmt.Errorf("%w: tenant %s has no cell named %s", policystore.ErrNotFound, k.tenant, k.name)
 }
 
+// by returns the cell of a name if that request has made it, or had it go on here; nil: it has not, or has no id.
+func (b *book) by(k cellKey, id actors.ID) *entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.all[k]; e != nil && !e.arriving && id != (actors.ID{}) && (e.spawnedBy == id || e.restoredBy == id) {
+		return e
+	}
+	return nil
+}
+
+// restored notes the request that had a cell go on here.
+func (b *book) restored(k cellKey, id actors.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.all[k]; e != nil {
+		e.restoredBy = id
+	}
+}
+
 // list returns the cells of a tenant, of all for "", by name.
 func (b *book) list(tenant string) []*entry {
 	b.mu.Lock()

@@ -46,10 +46,15 @@ func joined(all, more []*pb.CheckpointInfo) []*pb.CheckpointInfo {
 	return all
 }
 
-// keeper is the node that has a checkpoint; "" is this one, also where none is known to.
-func (s *everywhere) keeper(ctx context.Context, id string) string {
-	if _, err := s.checkpointOf(ctx, id); err == nil || isPassedOn(ctx) {
-		return ""
+// keeper is the node that has a checkpoint, and the cell that it is of; "" is this one, also where none is known
+// to, and then of is nil.
+func (s *everywhere) keeper(ctx context.Context, id string) (node string, of *pb.CellRef) {
+	info, err := s.checkpointOf(ctx, id)
+	if err == nil {
+		return "", &pb.CellRef{Tenant: info.Header.Tenant, Name: info.Header.Cell}
+	}
+	if isPassedOn(ctx) {
+		return "", nil
 	}
 	answers, _ := askAll(ctx, s.peers, "", func(ctx context.Context, p peerAPI) (*connect.Response[pb.ListCheckpointsResponse], error) {
 		return p.cells.ListCheckpoints(ctx, toPeer(ctx, &pb.ListCheckpointsRequest{}))
@@ -57,29 +62,29 @@ func (s *everywhere) keeper(ctx context.Context, id string) string {
 	for _, one := range answers {
 		for _, c := range one.GetCheckpoints() {
 			if c.GetId() == id && len(c.GetNodes()) > 0 {
-				return c.GetNodes()[0]
+				return c.GetNodes()[0], c.GetCell()
 			}
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // whereKept has a call about a checkpoint answered where that is.
 func whereKept[Q, A any](ctx context.Context, s *everywhere, id string, r *connect.Request[Q], here handler[Q, A], there caller[Q, A]) (*connect.Response[A], error) {
-	node := s.keeper(ctx, id)
-	if node == "" {
-		return here(ctx, r)
+	node, _ := s.keeper(ctx, id)
+	return at(ctx, s, node, r.Msg, here, there)
+}
+
+// at has a call answered by a node; "" is this one.
+func at[Q, A any](ctx context.Context, s *everywhere, node string, message *Q, here handler[Q, A], there caller[Q, A]) (*connect.Response[A], error) {
+	if node == "" || node == s.fabric.Self() {
+		return here(ctx, connect.NewRequest(message))
 	}
-	answer, err := there(s.peers.of(node).cells, ctx, toPeer(ctx, r.Msg))
+	answer, err := there(s.peers.of(node).cells, ctx, toPeer(ctx, message))
 	if err != nil {
 		return nil, fromPeer(ctx, node, err)
 	}
 	return connect.NewResponse(answer.Msg), nil
-}
-
-// Restore implements the call: the cell starts on the node that has the checkpoint.
-func (s *everywhere) Restore(ctx context.Context, r *connect.Request[pb.RestoreRequest]) (*connect.Response[pb.RestoreResponse], error) {
-	return whereKept(ctx, s, r.Msg.GetId(), r, s.cells.Restore, api.CellServiceClient.Restore)
 }
 
 // DeleteCheckpoint implements the call.
@@ -89,7 +94,7 @@ func (s *everywhere) DeleteCheckpoint(ctx context.Context, r *connect.Request[pb
 
 // ExportCheckpoint implements the call.
 func (s *everywhere) ExportCheckpoint(ctx context.Context, r *connect.Request[pb.ExportCheckpointRequest], out *connect.ServerStream[pb.ExportCheckpointResponse]) error {
-	node := s.keeper(ctx, r.Msg.GetId())
+	node, _ := s.keeper(ctx, r.Msg.GetId())
 	if node == "" {
 		return s.cells.ExportCheckpoint(ctx, r, out)
 	}

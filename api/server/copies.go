@@ -73,14 +73,14 @@ func (t *transfers) cancelCopy(ctx context.Context, id, from string) error {
 		t.ownCopy(id)
 		return nil //nolint:nilerror // it is gone
 	}
+	if err := t.fabric.Refresh(ctx); err != nil { // what is agreed by now has to be known here
+		return err
+	}
 	t.mu.Lock()
 	_, kept := t.replicas[id]
 	t.mu.Unlock()
 	if !kept { // it is this node's own by now, or this node has begun anew since: it is old some day
 		return nil
-	}
-	if err := t.fabric.Refresh(ctx); err != nil { // what is agreed by now has to be known here
-		return err
 	}
 	place, known := t.fabric.Find(cellKey{info.Header.Tenant, info.Header.Cell}.address())
 	if known && (place.Node != from || place.Needs(t.fabric.Self(), id)) {

@@ -26,6 +26,7 @@ type entry struct {
 	id         string // of the cell, in all of its incarnations; no other cell of any node has it
 	terms      terms
 	spawnedBy  actors.ID        // hash of the spawn's request_id; zero: none
+	restoredBy actors.ID        // and of that which had it go on here; guarded by the book's lock
 	asked      *pb.SpawnRequest // how it was spawned, for its checkpoints; set before the first incarnation
 	from       string           // the checkpoint that the first incarnation begins with; "": none
 	touched    touched

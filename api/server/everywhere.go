@@ -53,11 +53,6 @@ func (s *everywhere) Recv(ctx context.Context, r *connect.Request[pb.RecvRequest
 	return pass(ctx, s, r, s.cells.Recv, api.CellServiceClient.Recv)
 }
 
-// Inspect implements the call.
-func (s *everywhere) Inspect(ctx context.Context, r *connect.Request[pb.InspectRequest]) (*connect.Response[pb.InspectResponse], error) {
-	return pass(ctx, s, r, s.cells.Inspect, api.CellServiceClient.Inspect)
-}
-
 // Quarantine implements the call.
 func (s *everywhere) Quarantine(ctx context.Context, r *connect.Request[pb.QuarantineRequest]) (*connect.Response[pb.QuarantineResponse], error) {
 	return pass(ctx, s, r, s.cells.Quarantine, api.CellServiceClient.Quarantine)
@@ -66,11 +61,6 @@ func (s *everywhere) Quarantine(ctx context.Context, r *connect.Request[pb.Quara
 // Kill implements the call.
 func (s *everywhere) Kill(ctx context.Context, r *connect.Request[pb.KillRequest]) (*connect.Response[pb.KillResponse], error) {
 	return pass(ctx, s, r, s.cells.Kill, api.CellServiceClient.Kill)
-}
-
-// Close implements the call.
-func (s *everywhere) Close(ctx context.Context, r *connect.Request[pb.CloseRequest]) (*connect.Response[pb.CloseResponse], error) {
-	return pass(ctx, s, r, s.cells.Close, api.CellServiceClient.Close)
 }
 
 // Stream implements the call.
@@ -106,21 +96,21 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 			return Place{}, err // whether there is one, it cannot be told
 		}
 	}
-	switch {
-	case !known || place.Node == s.fabric.Self(), place.Node == "" && here: // what it has said can still be received
-		return Place{Address: k.address(), Claim: place.Claim}, nil
-	case place.Node == "":
-		return Place{}, lostCell(place, k)
+	if place.Node == "" && here && (receiving(message) || !place.isSuspended()) {
+		known = false // what it has said can still be received
 	}
-	return place, nil
+	return s.callAt(k, place, known)
 }
 
-// lostCell is the error of a cell whose node is gone.
-func lostCell(p Place, k cellKey) error {
-	if p.Checkpoint != "" {
-		return cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone: %s", p.Lost, k, goesOnBy(p))
+// callAt is where a cell is called; "" is this node.
+func (s *everywhere) callAt(k cellKey, p Place, known bool) (Place, error) {
+	switch {
+	case !known || p.Node == s.fabric.Self():
+		return Place{Address: k.address(), Claim: p.Claim}, nil
+	case p.Node == "":
+		return Place{}, &nobodys{p}
 	}
-	return cell.Errorf(cell.CellGone, "node %s, which had cell %s, is gone, and the cell with it: spawn it again", p.Lost, k)
+	return p, nil
 }
 
 // again are the pauses before a request that is acknowledged is passed on again.

@@ -3,6 +3,7 @@ package server_test
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -294,5 +295,45 @@ func TestEpochsOfTheCluster(t *testing.T) {
 	_, err = n1.Cells.Exec(t.Context(), connect.NewRequest(&pb.ExecRequest{Name: "c", Code: "post 1", Epoch: 5}))
 	if !errors.Is(err, cell.CellGone) {
 		t.Errorf("for the incarnation before: %v", err)
+	}
+}
+
+// A cell that no node has is closed by any: its name is free then. Of one that is suspended any node tells.
+func TestCellsThatNoNodeHas(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	n1, f1 := w.join(t, "n1")
+	n2, _ := w.join(t, "n2")
+	spawnOn(t, n1, "n2", "lost")
+	spawnOn(t, n1, "n2", "waits")
+	waits := actors.Address{Tenant: "default", Name: "waits"}
+	must(t, n2.server.Close(ctx))
+	w.mu.Lock()
+	p := w.places[waits]
+	p.Checkpoint, p.Copies = "c0ffee", []string{"n2"}
+	w.places[waits] = p
+	w.mu.Unlock()
+	w.die("n2")
+
+	answer, err := n1.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Name: "waits"}))
+	must(t, err)
+	if r := answer.Msg.GetReport(); r.GetState() != "suspended" || r.GetNode() != "n2" || r.GetCheckpoint() != "c0ffee" || !slices.Equal(r.GetCopies(), []string{"n2"}) {
+		t.Errorf("it is %v", r)
+	}
+	if err := n1.exec(ctx, "waits", "post 1"); !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "restore default/waits") {
+		t.Errorf("asked: %v", err)
+	}
+	if err := failure(n1.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Name: "lost"}))); !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "spawn it again") {
+		t.Errorf("without a checkpoint: %v", err)
+	}
+	if err := failure(n1.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: "lost", Id: "x"}))); !errors.Is(err, cell.CellGone) {
+		t.Errorf("closed by an id: %v", err)
+	}
+	for _, name := range []string{"lost", "waits"} {
+		for range 2 {
+			must(t, failure(n1.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: name}))))
+		}
+	}
+	if left := f1.Places(""); len(left) != 0 {
+		t.Errorf("there is still %v", left)
 	}
 }

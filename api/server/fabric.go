@@ -35,6 +35,9 @@ type Fabric interface {
 	// HTTP carries requests to the API of another node, as that of Server.ServeNodes. An error that
 	// is fault.ErrUnavailable says that the request was not sent.
 	HTTP(node string) http.RoundTripper
+	// Discard forgets a suspended cell: its name is free. One that has been forgotten before is no error; one
+	// that is in another epoch, as a node has it by now, is policystore.ErrConflict.
+	Discard(ctx context.Context, a actors.Address, epoch uint64) error
 	// Lost describes the members that are not there, for ListNodes: their names, and why.
 	Lost() []*pb.Node
 	Mover
@@ -116,6 +119,8 @@ type Place struct {
 	// Checkpoint that it can be restored from, and Copies the nodes that have it, by name.
 	Checkpoint string
 	Copies     []string
+	// Yielded are those of Copies that could not have it go on from there.
+	Yielded []string
 	// Before is the checkpoint that counts again if the move which Checkpoint is of comes to nothing, and
 	// BeforeCopies the nodes that have it.
 	Before       string

@@ -3,9 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -28,21 +26,37 @@ func (s *everywhere) List(ctx context.Context, r *connect.Request[pb.ListCellsRe
 	for _, one := range answers {
 		all = append(all, one.GetReports()...)
 	}
-	told := map[cellKey]bool{}
-	for _, one := range all {
-		told[cellKey{one.GetCell().GetTenant(), one.GetCell().GetName()}] = true
-	}
 	tenant := cmp.Or(r.Msg.GetTenant(), principalOf(ctx).Tenant)
-	for _, p := range s.fabric.Places(tenant) {
-		if k := (cellKey{p.Address.Tenant, p.Address.Name}); !told[k] && p.Node != s.fabric.Self() && (node == "" || node == cmp.Or(p.Node, p.Lost)) {
-			all = append(all, fromAfar(p))
-		}
-	}
+	all = s.withAbsent(all, slices.DeleteFunc(s.fabric.Places(tenant), func(p Place) bool { return node != "" && node != cmp.Or(p.Node, p.Lost) }))
 	slices.SortStableFunc(all, func(x, y *pb.CellReport) int {
 		return cmp.Or(cmp.Compare(x.GetCell().GetTenant(), y.GetCell().GetTenant()), cmp.Compare(x.GetCell().GetName(), y.GetCell().GetName()))
 	})
 	out.Msg.Reports, out.Msg.Silent = all, silent
 	return out, nil
+}
+
+// withAbsent adds cells that no node has told of. What a node tells of its part of one that is suspended by now is
+// left out.
+func (s *everywhere) withAbsent(all []*pb.CellReport, places []Place) []*pb.CellReport {
+	waits := map[cellKey]uint64{} // the epoch in which it is suspended
+	for _, p := range places {
+		if p.isSuspended() {
+			waits[cellKey{p.Address.Tenant, p.Address.Name}] = p.Epoch
+		}
+	}
+	told := map[cellKey]bool{}
+	all = slices.DeleteFunc(all, func(one *pb.CellReport) bool {
+		k := cellKey{one.GetCell().GetTenant(), one.GetCell().GetName()}
+		over := one.GetEpoch() < waits[k]
+		told[k] = told[k] || !over
+		return over
+	})
+	for _, p := range places {
+		if k := (cellKey{p.Address.Tenant, p.Address.Name}); !told[k] && p.Node != s.fabric.Self() {
+			all = append(all, fromAfar(p))
+		}
+	}
+	return all
 }
 
 // fromAfar is what all nodes know of a cell.
@@ -52,15 +66,10 @@ func fromAfar(p Place) *pb.CellReport {
 	if p.Node == "" {
 		out.Node, out.State, out.Reason = p.Lost, "lost", "its node is gone"
 	}
-	if p.Phase == Suspended && p.Checkpoint != "" {
-		out.State, out.Reason = Suspended, "its node is gone: "+goesOnBy(p)
+	if p.isSuspended() {
+		out.State, out.Reason, out.Checkpoint, out.Copies = Suspended, p.whySuspended()+"; "+p.goesOnBy(), p.Checkpoint, p.Copies
 	}
 	return out
-}
-
-// goesOnBy says how a suspended cell goes on.
-func goesOnBy(p Place) string {
-	return fmt.Sprintf("restore checkpoint %s by its name when one of %s is there, and it goes on", p.Checkpoint, strings.Join(p.Copies, ", "))
 }
 
 // Stats implements the call.

@@ -3,11 +3,13 @@ package server
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // Inherit has a cell go on here of which this node has become the owner without its asking: its node is gone,
@@ -17,22 +19,67 @@ func (s *Server) Inherit(p Place) {
 	s.book.ends.Go(func() { s.transfers.inherit(p) })
 }
 
-// adopt has a suspended cell go on here of whose checkpoint this node has a copy.
-func (t *transfers) adopt(ctx context.Context, p Place) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), arriveWithin)
-	defer cancel()
-	release := t.fabric.Hand(p.Address)
-	defer release()
-	own, err := t.fabric.Adopt(ctx, p.Address, p.Epoch)
-	if err != nil {
-		return err
-	}
-	return t.goOn(ctx, own)
+// bringing is a cell on its way to go on here, of which this node has become the owner in that epoch.
+type bringing struct {
+	epoch uint64
+	done  chan struct{} // closed when err is set
+	err   error
 }
 
 // goOn has a cell of this node, which nothing runs of, go on from its checkpoint. When it fails the cell is
-// another's, or suspended. The caller has it in hand.
+// another's, or suspended. The caller has it in hand. Several who hear at once that it has come, by asking and
+// by being told, have it go on once.
 func (t *transfers) goOn(ctx context.Context, p Place) error {
+	k := cellKey{p.Address.Tenant, p.Address.Name}
+	for {
+		b, first := t.bring(k, p.Epoch)
+		if first {
+			b.err = errNotBrought // if it panics
+			defer t.brought(k, b)
+			b.err = t.bringUp(ctx, k, p)
+			return b.err
+		}
+		select {
+		case <-b.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if b.epoch == p.Epoch {
+			return b.err
+		}
+	}
+}
+
+// errNotBrought is of what broke off.
+var errNotBrought = cell.Errorf(cell.Busy, "it has broken off; the node's log says where")
+
+// bring is who brings a cell up, and whether that is the caller, who calls brought.
+func (t *transfers) bring(k cellKey, epoch uint64) (b *bringing, first bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b = t.bringing[k]; b != nil {
+		return b, false
+	}
+	b = &bringing{epoch: epoch, done: make(chan struct{})}
+	t.bringing[k] = b
+	return b, true
+}
+
+func (t *transfers) brought(k cellKey, b *bringing) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.bringing, k)
+	close(b.done)
+}
+
+// bringUp is goOn for one at a time.
+func (t *transfers) bringUp(ctx context.Context, k cellKey, p Place) error {
+	if e, err := t.book.find(k); err == nil && e.at() == p.Epoch && !e.isFinal() { // it was told of twice
+		return nil
+	}
+	if now, known := t.fabric.Find(p.Address); !known || now.Epoch != p.Epoch || now.Node != p.Node {
+		return fmt.Errorf("%w: cell %s is in epoch %d with node %q, not in %d", policystore.ErrConflict, k, now.Epoch, now.Node, p.Epoch)
+	}
 	v, err := t.reserved(ctx, p)
 	if err != nil {
 		t.yield(ctx, p.Address, p.Epoch)

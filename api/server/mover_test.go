@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -131,6 +132,19 @@ func (f *fabric) Yield(_ context.Context, a actors.Address, epoch uint64) (serve
 func (f *fabric) Adopt(_ context.Context, a actors.Address, epoch uint64) (server.Place, error) {
 	return f.agree(a, epoch, func(p server.Place) bool { return p.Phase == server.Suspended && slices.Contains(p.Copies, f.self) },
 		func(p *server.Place) { p.Lost = ""; f.give(p, f.self) })
+}
+
+func (f *fabric) Discard(_ context.Context, a actors.Address, epoch uint64) error {
+	_, err := f.agree(a, epoch, func(p server.Place) bool { return p.Node == "" }, func(*server.Place) {})
+	if errors.Is(err, cell.CellGone) {
+		return nil
+	}
+	if err == nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.places, a)
+	}
+	return err
 }
 
 func (f *fabric) DropCopy(_ context.Context, a actors.Address, epoch uint64, checkpoint string) error {

@@ -3,12 +3,12 @@ package server
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pyisolate/pyisolate/actors"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
@@ -16,8 +16,15 @@ import (
 	"github.com/pyisolate/pyisolate/telemetry"
 )
 
-// Restore implements the call. It is a spawn by what the cell was spawned with, by whoever calls.
+// Restore implements the call. It is a spawn by what the cell was spawned with, by whoever calls; or has a
+// suspended cell go on.
 func (s *cells) Restore(ctx context.Context, r *connect.Request[pb.RestoreRequest]) (*connect.Response[pb.RestoreResponse], error) {
+	if r.Msg.GetId() == "" {
+		return s.restoreNamed(ctx, r.Msg)
+	}
+	if e, before, err := s.restoredBefore(ctx, r.Msg); before {
+		return s.restoredAs(ctx, e, err)
+	}
 	info, err := s.checkpointOf(ctx, r.Msg.GetId())
 	if err != nil {
 		return nil, err
@@ -26,19 +33,13 @@ func (s *cells) Restore(ctx context.Context, r *connect.Request[pb.RestoreReques
 	if err != nil {
 		return nil, err
 	}
-	if place, waits := s.suspended(k, info.ID); waits {
-		if err := s.adopt(ctx, place); err != nil {
-			return nil, err
-		}
-		e, err := s.book.find(k)
-		if err != nil {
-			return nil, err
-		}
-		return connect.NewResponse(&pb.RestoreResponse{Cell: k.ref(), Report: s.report(ctx, e)}), nil
-	}
-	id, err := requestKey(ctx, k, "Restore "+info.ID, r.Msg.GetRequestId())
+	id, err := restoreKey(ctx, k, r.Msg)
 	if err != nil {
 		return nil, err
+	}
+	if s.waitsFor(k, info.ID) {
+		e, err := s.transfers.adopt(ctx, k, id)
+		return s.restoredAs(ctx, e, err)
 	}
 	asked, err := s.spawnedWith(info.ID, checkpoint.Expect{Tenant: info.Header.Tenant, Cell: r.Msg.GetCell(), Epoch: r.Msg.GetEpoch()})
 	if err != nil {
@@ -54,20 +55,19 @@ func (s *cells) Restore(ctx context.Context, r *connect.Request[pb.RestoreReques
 		e.from, e.last = info.ID, info.ID
 		return e
 	}, asked)
+	return s.restoredAs(ctx, e, err)
+}
+
+func (s *cells) restoredAs(ctx context.Context, e *entry, err error) (*connect.Response[pb.RestoreResponse], error) {
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&pb.RestoreResponse{Cell: &pb.CellRef{Tenant: k.tenant, Name: k.name}, Report: s.report(ctx, e)}), nil
+	return connect.NewResponse(&pb.RestoreResponse{Cell: e.key.ref(), Report: s.report(ctx, e)}), nil
 }
 
-// suspended says whether a checkpoint is what a cell goes on from that has lost its node: it is the same cell
-// then, and none that begins with its state.
-func (s *cells) suspended(k cellKey, id string) (Place, bool) {
-	if s.fabric == nil || s.adopt == nil {
-		return Place{}, false
-	}
-	p, known := s.fabric.Find(k.address())
-	return p, known && p.Phase == Suspended && p.Checkpoint == id && slices.Contains(p.Copies, s.fabric.Self())
+// restoreKey is what a restore is known by when it comes again.
+func restoreKey(ctx context.Context, k cellKey, r *pb.RestoreRequest) (actors.ID, error) {
+	return requestKey(ctx, k, "Restore "+r.GetId(), r.GetRequestId())
 }
 
 // restoredKey names the new cell.

@@ -157,7 +157,7 @@ func (s *Server) handler(c Config) http.Handler {
 	s.saveAll = own.saveAll
 	if c.Fabric != nil {
 		s.transfers = newTransfers(s.ending, own)
-		own.adopt = s.transfers.adopt
+		own.transfers = s.transfers
 		mux.Handle(api.NewTransferServiceHandler(s.transfers, options(maxCellMessage)))
 	}
 	mux.Handle(api.NewCellServiceHandler(c.everywhere(own), options(maxCellMessage)))

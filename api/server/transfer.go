@@ -42,6 +42,8 @@ type transfers struct {
 	mu       sync.Mutex
 	all      map[reserved]*reservation
 	replicas map[string]*replica // by checkpoint
+	bringing map[cellKey]*bringing
+	restores map[cellKey]*restoring
 }
 
 // reserved names a reservation: no node gets at another's.
@@ -77,7 +79,8 @@ type reservation struct {
 }
 
 func newTransfers(ending context.Context, c *cells) *transfers {
-	return &transfers{cells: c, ending: ending, all: map[reserved]*reservation{}, replicas: map[string]*replica{}}
+	return &transfers{cells: c, ending: ending, all: map[reserved]*reservation{}, replicas: map[string]*replica{},
+		bringing: map[cellKey]*bringing{}, restores: map[cellKey]*restoring{}}
 }
 
 // Reserve implements the call.

@@ -96,25 +96,33 @@ func newCellRestore() *cobra.Command {
 	var of string
 	var epoch uint64
 	c := &cobra.Command{
-		Use:   "restore ID [CELL]",
-		Short: "Start a cell from a checkpoint",
+		Use:   "restore ID [CELL] | [TENANT/]CELL",
+		Short: "Start a cell from a checkpoint, or have a suspended one go on",
 		Long: `Start a cell with the state of a checkpoint, under the name of the cell that it is of, or
 another. It is spawned as that one was, under the policy that is in force now. ID may be the
-beginning of one, of 8 digits or more.`,
-		Example: "  pyisolate-node cell restore 3f1c09aa crawler2",
-		Args:    cobra.RangeArgs(1, 2),
+beginning of one, of 8 digits or more.
+
+A cell that its cluster has suspended is restored by its name alone: the same cell goes on at
+a node that has a copy of its checkpoint. A name that could be an ID is written TENANT/CELL.`,
+		Example: `  pyisolate-node cell restore 3f1c09aa crawler2
+  pyisolate-node cell restore crawler`,
+		Args: cobra.RangeArgs(1, 2),
 	}
 	c.ValidArgsFunction = completeCheckpoints
 	c.Flags().StringVar(&of, "of", "", "only if the checkpoint is of the cell of this name")
 	c.Flags().Uint64Var(&epoch, "epoch", 0, "only if it is of this incarnation")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		id, err := r.checkpointID(ctx, args[0])
-		if err != nil {
-			return err
+		request := &pb.RestoreRequest{Cell: of, Epoch: epoch}
+		name := args[len(args)-1]
+		if len(args) > 1 || mayBeID(name) {
+			id, err := r.checkpointID(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			request.Id = id
 		}
-		request := &pb.RestoreRequest{Id: id, Cell: of, Epoch: epoch}
-		if len(args) > 1 {
-			request.Tenant, request.Name = cellName(args[1])
+		if len(args) > 1 || request.GetId() == "" {
+			request.Tenant, request.Name = cellName(name)
 		}
 		answer, err := r.Cells.Restore(ctx, connect.NewRequest(request))
 		if err != nil {
@@ -124,6 +132,11 @@ beginning of one, of 8 digits or more.`,
 		r.show(reportJSONOf(answer.Msg.GetReport()), "%s/%s", ref.GetTenant(), ref.GetName())
 		return nil
 	})
+}
+
+// mayBeID tells a checkpoint's id, or the beginning of one, from a cell's name.
+func mayBeID(word string) bool {
+	return len(word) >= 8 && strings.Trim(word, "0123456789abcdef") == ""
 }
 
 // checkpointID completes the beginning of an id. What is none is for the node to refuse.

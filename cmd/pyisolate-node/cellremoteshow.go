@@ -58,6 +58,8 @@ type reportJSON struct {
 	Unheld     []string        `json:"unheld,omitempty"`
 	Epoch      uint64          `json:"epoch,omitempty"`
 	Migration  *migrationJSON  `json:"migration,omitempty"`
+	Checkpoint string          `json:"checkpoint,omitempty"`
+	Copies     []string        `json:"copies,omitempty"`
 }
 
 type policyStateJSON struct {
@@ -77,7 +79,7 @@ func reportJSONOf(r *pb.CellReport) reportJSON {
 	out := reportJSON{Tenant: r.GetCell().GetTenant(), Name: r.GetCell().GetName(), ID: r.GetId(), Node: r.GetNode(), Backend: r.GetBackend(), State: r.GetState(),
 		Busy: r.GetBusy(), Reason: r.GetReason(), Started: momentOf(r.GetStarted()), CPU: r.GetCpu().AsDuration(), Memory: r.GetMemory(),
 		MemoryPeak: r.GetMemoryPeak(), Posts: r.GetPosts(), Logs: r.GetLogs(), Denials: r.GetDenials(), Unheld: r.GetUnheld(),
-		Epoch: r.GetEpoch(), Migration: migrationJSONOf(r.GetMigration()),
+		Epoch: r.GetEpoch(), Migration: migrationJSONOf(r.GetMigration()), Checkpoint: r.GetCheckpoint(), Copies: r.GetCopies(),
 		Policy: policyStateJSON{Name: s.GetRef().GetName(), Sandbox: s.GetRef().GetSandbox(), Fixed: s.GetRef().GetVersion() != 0, Version: s.GetVersion(),
 			Newest: s.GetNewest(), Problem: s.GetProblem(), Layers: s.GetLayers(), NeedsNewCell: s.GetNeedsNewCell(), Deleted: s.GetDeleted()}}
 	for _, l := range r.GetLayers() {
@@ -103,6 +105,12 @@ func (r *remote) report(one *pb.CellReport) {
 		return
 	}
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(r.out, format+"\n", args...) }
+	if out.Checkpoint != "" {
+		say("%s/%s is %s, epoch %d", out.Tenant, out.Name, plain(out.State), out.Epoch)
+		say("because %s", plain(out.Reason))
+		say("last on node %s; checkpoint %.12s is on %s", plain(out.Node), plain(out.Checkpoint), plain(strings.Join(out.Copies, ", ")))
+		return
+	}
 	say("%s/%s is %s, backend %s, id %s", out.Tenant, out.Name, plain(out.State), plain(out.Backend), plain(out.ID))
 	if m := out.Migration; m != nil {
 		say("moving to %s: %s", plain(m.To), m.words())

@@ -270,6 +270,31 @@ func TestASuspendedCellGoesOnWhereItsCheckpointIs(t *testing.T) {
 	}
 }
 
+// Anybody discards a cell that no node has, in the epoch that he knows, and nobody another.
+func TestOnlyWhatNobodyHasIsDiscarded(t *testing.T) {
+	m := newMove(t)
+	n3 := m.nodes["n3"]
+	if err := n3.Discard(soon(t), web, m.epoch); !errors.Is(err, policystore.ErrConflict) {
+		t.Errorf("a cell that n1 has: %v", err)
+	}
+	seat, err := m.n1.seat()
+	must(t, err)
+	_, err = m.n1.cluster.Group().Propose(soon(t), directory.Command{Op: directory.End, Seat: seat}) // and it has no copies
+	must(t, err)
+	p := m.agreed()
+	m.is(p, "", m.epoch+1)
+	if err := n3.Discard(soon(t), web, m.epoch); !errors.Is(err, policystore.ErrConflict) {
+		t.Errorf("in an epoch that is over: %v", err)
+	}
+	for range 2 {
+		must(t, n3.Discard(soon(t), web, p.Epoch))
+	}
+	must(t, n3.Refresh(soon(t)))
+	if p, known := n3.Find(web); known {
+		t.Errorf("it is still %+v", p)
+	}
+}
+
 func (m *move) inherits(n *node) (p server.Place) {
 	m.t.Helper()
 	select {

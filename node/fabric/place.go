@@ -12,7 +12,7 @@ var _ server.Fabric = (*Fabric)(nil)
 
 func placeOf(r directory.Record) server.Place {
 	p := server.Place{Address: addressOf(r.Cell), Node: r.Owner.Node, Lost: r.Lost, Session: r.Owner.Session, Epoch: r.Epoch, Claim: r.Claim,
-		Phase: string(r.Phase), Target: r.Target.Node, Migration: r.Migration, Checkpoint: r.Checkpoint, Copies: r.Copies}
+		Phase: string(r.Phase), Target: r.Target.Node, Migration: r.Migration, Checkpoint: r.Checkpoint, Copies: r.Copies, Yielded: r.Yielded}
 	if b := r.Before; b != nil {
 		p.Before, p.BeforeCopies = b.Checkpoint, b.Copies
 	}

@@ -42,9 +42,10 @@ class Report:
     name: str
     id: str
     backend: str
-    state: str  #: starting, running, restarting, quarantined, closed, killed or crashed
+    state: str  #: starting, running, restarting, quarantined, closed, killed or crashed;
+    #: of a cell that no node has: suspended or lost; unknown while its node does not answer
     busy: bool
-    reason: str  #: why it ended
+    reason: str  #: why it ended, or is suspended
     started: Optional[datetime]
     cpu: float
     memory: int
@@ -61,6 +62,8 @@ class Report:
     unheld: Tuple[str, ...] = ()  #: what the policy asks for and no layer holds
     topics: Tuple[str, ...] = ()
     migration: "Optional[Migration]" = None  #: None: it is not being moved
+    checkpoint: str = ""  #: that a suspended cell goes on from
+    copies: Tuple[str, ...] = ()  #: the nodes that have it
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,7 @@ def report(d: Dict[str, Any]) -> Report:
     counts: Dict[str, Any] = {
         k: number(d.get(k)) for k in ("memory", "output", "posts", "logs", "denials", "epoch", "restarts")
     }
-    texts: Dict[str, Any] = {k: _s(d, k) for k in ("id", "backend", "state", "reason", "node")}
+    texts: Dict[str, Any] = {k: _s(d, k) for k in ("id", "backend", "state", "reason", "node", "checkpoint")}
     return Report(
         tenant=_s(cell, "tenant"),
         name=_s(cell, "name"),
@@ -253,6 +256,7 @@ def report(d: Dict[str, Any]) -> Report:
         layers=layers(d),
         unheld=_texts(d, "unheld"),
         topics=_texts(d, "topics"),
+        copies=_texts(d, "copies"),
         migration=migration(_d(d, "migration")),
         **texts,
         **counts,

@@ -38,7 +38,8 @@ def restore(
     client: Optional[Client] = None,
 ) -> Sandbox:
     """Starts a cell from a checkpoint, or its id: under the name of the cell that it is of, or
-    another. It is spawned as that one was, under the policy that is in force now."""
+    another. It is spawned as that one was, under the policy that is in force now. With ``""`` and
+    a name, the suspended cell of that name goes on."""
     client = client or _client.default()
     call = _statecalls.restore(checkpoint, tenant, name, node)
     with _orphan.ended(client.address, call):

@@ -3411,14 +3411,15 @@ func (x *ImportCheckpointResponse) GetCheckpoint() *CheckpointInfo {
 }
 
 type RestoreRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`         // of the checkpoint
-	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"` // empty: the checkpoint's; another is refused
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`     // empty: the checkpoint's
-	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`     // empty, or the node that has the checkpoint
-	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Cell          string                 `protobuf:"bytes,6,opt,name=cell,proto3" json:"cell,omitempty"`    // only if it is of the cell of this name; empty: whichever
-	Epoch         uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"` // only if it is of this incarnation; 0: whichever
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the checkpoint. Empty: name is a cell that is suspended, and that same cell goes on.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Tenant        string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"` // empty: the checkpoint's; another is refused
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`     // empty: the checkpoint's
+	Node          string `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`     // empty, or the node that has the checkpoint
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Cell          string `protobuf:"bytes,6,opt,name=cell,proto3" json:"cell,omitempty"`    // only if it is of the cell of this name; empty: whichever
+	Epoch         uint64 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"` // only if it is of this incarnation; 0: whichever
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3903,7 +3904,7 @@ type CellReport struct {
 	Backend string                 `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
 	// starting, running, restarting, quarantined, closed, killed or crashed; of a cell on another
 	// node that does not answer: unknown, and lost when that node is gone, or suspended when it can
-	// be restored from a checkpoint that is left
+	// be restored from a checkpoint that is left; node is the one that had it last
 	State      string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	Busy       bool                   `protobuf:"varint,5,opt,name=busy,proto3" json:"busy,omitempty"`
 	Reason     string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"` // why it ended
@@ -3918,13 +3919,16 @@ type CellReport struct {
 	Policy     *PolicyState           `protobuf:"bytes,15,opt,name=policy,proto3" json:"policy,omitempty"`
 	Layers     []*Layer               `protobuf:"bytes,16,rep,name=layers,proto3" json:"layers,omitempty"` // the kernel's, around the cell
 	// What the policy asks for and no layer of this kernel holds.
-	Unheld        []string   `protobuf:"bytes,17,rep,name=unheld,proto3" json:"unheld,omitempty"`
-	Epoch         uint64     `protobuf:"varint,18,opt,name=epoch,proto3" json:"epoch,omitempty"`       // of the incarnation, from 1
-	Restarts      uint32     `protobuf:"varint,19,opt,name=restarts,proto3" json:"restarts,omitempty"` // of it, so far
-	Node          string     `protobuf:"bytes,20,opt,name=node,proto3" json:"node,omitempty"`          // where it runs
-	Topics        []string   `protobuf:"bytes,21,rep,name=topics,proto3" json:"topics,omitempty"`      // that it hears
-	Limits        *Limits    `protobuf:"bytes,22,opt,name=limits,proto3" json:"limits,omitempty"`
-	Migration     *Migration `protobuf:"bytes,23,opt,name=migration,proto3" json:"migration,omitempty"` // unset: it is not being moved
+	Unheld    []string   `protobuf:"bytes,17,rep,name=unheld,proto3" json:"unheld,omitempty"`
+	Epoch     uint64     `protobuf:"varint,18,opt,name=epoch,proto3" json:"epoch,omitempty"`       // of the incarnation, from 1
+	Restarts  uint32     `protobuf:"varint,19,opt,name=restarts,proto3" json:"restarts,omitempty"` // of it, so far
+	Node      string     `protobuf:"bytes,20,opt,name=node,proto3" json:"node,omitempty"`          // where it runs
+	Topics    []string   `protobuf:"bytes,21,rep,name=topics,proto3" json:"topics,omitempty"`      // that it hears
+	Limits    *Limits    `protobuf:"bytes,22,opt,name=limits,proto3" json:"limits,omitempty"`
+	Migration *Migration `protobuf:"bytes,23,opt,name=migration,proto3" json:"migration,omitempty"` // unset: it is not being moved
+	// Of a cell that is suspended: the checkpoint that it goes on from, and the nodes that have it.
+	Checkpoint    string   `protobuf:"bytes,24,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Copies        []string `protobuf:"bytes,25,rep,name=copies,proto3" json:"copies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4116,6 +4120,20 @@ func (x *CellReport) GetLimits() *Limits {
 func (x *CellReport) GetMigration() *Migration {
 	if x != nil {
 		return x.Migration
+	}
+	return nil
+}
+
+func (x *CellReport) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *CellReport) GetCopies() []string {
+	if x != nil {
+		return x.Copies
 	}
 	return nil
 }
@@ -4600,7 +4618,7 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x06copied\x18\x03 \x01(\x03R\x06copied\x12\x12\n" +
 	"\x04size\x18\x04 \x01(\x03R\x04size\x120\n" +
 	"\x05began\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05began\x121\n" +
-	"\x06paused\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06paused\"\xd6\x05\n" +
+	"\x06paused\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06paused\"\x8e\x06\n" +
 	"\n" +
 	"CellReport\x12)\n" +
 	"\x04cell\x18\x01 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x12\x0e\n" +
@@ -4627,7 +4645,11 @@ const file_pyisolate_v1_cell_proto_rawDesc = "" +
 	"\x04node\x18\x14 \x01(\tR\x04node\x12\x16\n" +
 	"\x06topics\x18\x15 \x03(\tR\x06topics\x12,\n" +
 	"\x06limits\x18\x16 \x01(\v2\x14.pyisolate.v1.LimitsR\x06limits\x125\n" +
-	"\tmigration\x18\x17 \x01(\v2\x17.pyisolate.v1.MigrationR\tmigration\"\xb5\x02\n" +
+	"\tmigration\x18\x17 \x01(\v2\x17.pyisolate.v1.MigrationR\tmigration\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x18 \x01(\tR\n" +
+	"checkpoint\x12\x16\n" +
+	"\x06copies\x18\x19 \x03(\tR\x06copies\"\xb5\x02\n" +
 	"\vPolicyState\x12)\n" +
 	"\x03ref\x18\x01 \x01(\v2\x17.pyisolate.v1.PolicyRefR\x03ref\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x12\n" +
