@@ -44,9 +44,8 @@ type cells struct {
 	node        func() string // the name of this one
 	fabric      Fabric        // nil: there are no other nodes
 	actors      *actors.System
-	directory   actors.Directory // nil: of this node alone
-	peers       *peers           // nil: there are none
-	transfers   *transfers       // nil: there are no other nodes
+	peers       *peers     // nil: there are none
+	transfers   *transfers // nil: there are no other nodes
 }
 
 var _ api.CellServiceHandler = (*cells)(nil)

@@ -54,6 +54,8 @@ type Fabric interface {
 type Mover interface {
 	// Seat is the session of a node, as far as is known here; false: it has none, and takes no cell.
 	Seat(node string) (session uint64, ok bool)
+	// Via is the way to the cells of another node, whatever they are.
+	Via(node string) actors.Via
 	// BeginMove says that a cell of this node is to go to another one in that session. The cell goes on.
 	BeginMove(ctx context.Context, a actors.Address, epoch uint64, migration, to string, session uint64) error
 	// Freeze says that the guest is stopped, and that its state is on the disks of nodes, this one and

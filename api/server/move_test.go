@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
@@ -46,5 +48,79 @@ func TestAMoveThatPanicsHasFailed(t *testing.T) {
 	}()
 	if cell.KindOf(m.err) != cell.CellGone {
 		t.Errorf("it is %v", m.err)
+	}
+}
+
+// stopped is a fabric whose nodes answer nothing, and in which a move is decided as it says.
+type stopped struct {
+	Fabric
+	decides Place
+	asked   chan struct{} // closed when the target is asked something
+}
+
+func (f *stopped) Self() string                  { return "n1" }
+func (f *stopped) HTTP(string) http.RoundTripper { return f }
+func (f *stopped) Via(node string) actors.Via    { return to(node) }
+
+func (f *stopped) AbortMove(context.Context, actors.Address, uint64) (Place, error) {
+	return f.decides, nil
+}
+
+func (f *stopped) RoundTrip(r *http.Request) (*http.Response, error) {
+	close(f.asked)
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// to is the way to a node.
+type to string
+
+func (to) Ask(context.Context, actors.Envelope) actors.Reply { return actors.Reply{} }
+
+// still is a cell that can be thawed, and has ended.
+type still struct {
+	cell.Cell
+	thawed bool
+}
+
+func (c *still) Thaw(context.Context) error { c.thawed = true; return nil }
+
+func (c *still) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+// A target that has stopped keeps nobody: who gives a move up hears what the cluster has decided, and the cell is
+// where that says, by the way to that node.
+func TestAMoveDoesNotWaitForATargetThatHasStopped(t *testing.T) {
+	for _, node := range []string{"n1", "n2"} {
+		t.Run(node, func(t *testing.T) {
+			f := &stopped{decides: Place{Node: node, Epoch: 8, Phase: Active}, asked: make(chan struct{})}
+			m := aMove(f)
+			m.entry, m.epoch = newEntry(cellKey{"default", "web"}, terms{}, actors.ID{}), 7
+			m.cells.peers, m.cells.book = newPeers(f), newBook()
+			defer m.cells.book.ends.Wait()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			over := make(chan actors.Moved, 1)
+			guest, stays := &still{}, node == "n1"
+			go func() {
+				moved, _ := m.handOver(ctx, guest, actors.Moving{Epoch: 7}, Place{Node: "n1", Epoch: 7, Phase: Active}, nil)
+				over <- moved
+			}()
+			<-f.asked
+			cancel(errAborted)
+			select {
+			case moved := <-over:
+				if guest.thawed != stays || (moved.Via == nil) != stays || !stays && moved.Via != to("n2") || moved.Epoch != 8 {
+					t.Errorf("it is %+v; thawed here: %t", moved, guest.thawed)
+				}
+				if stays && cell.KindOf(m.err) != cell.Cancelled {
+					t.Errorf("the move ends by %v", m.err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("the target is waited for")
+			}
+		})
 	}
 }

@@ -21,6 +21,8 @@ func (f *fabric) Seat(node string) (uint64, bool) {
 	return sessionOf, slices.Contains(f.nodes, node)
 }
 
+func (f *fabric) Via(string) actors.Via { return nil }
+
 // agree changes the place of a cell that is in an epoch, if may says nothing against it.
 func (f *fabric) agree(a actors.Address, epoch uint64, may func(server.Place) bool, change func(*server.Place)) (server.Place, error) {
 	f.mu.Lock()

@@ -47,17 +47,23 @@ func (m *move) take(ctx context.Context, c cell.Cell, held actors.Moving, sessio
 	if err == nil {
 		err = f.Freeze(ctx, a, m.epoch, m.state, []string{f.Self(), m.to})
 	}
+	return m.handOver(ctx, c, held, before, err)
+}
+
+// handOver has the target run the cell, if nothing has failed so far, and finds out where it is. When ctx ends the
+// target is not waited for: the cluster is asked to decide.
+func (m *move) handOver(ctx context.Context, c cell.Cell, held actors.Moving, before Place, err error) (actors.Moved, error) {
 	if err == nil {
 		frozenPoint.Hit()
 		m.enter(activating)
-		err = m.activate(context.WithoutCancel(ctx), held)
+		err = m.activate(ctx, held)
 	}
 	return m.decided(context.WithoutCancel(ctx), c, before, err)
 }
 
 // activate has the target be the owner, and run it.
-func (m *move) activate(ctx context.Context, held actors.Moving) error {
-	ctx, cancel := context.WithTimeout(ctx, activateWithin)
+func (m *move) activate(waiting context.Context, held actors.Moving) error {
+	ctx, cancel := context.WithTimeout(waiting, activateWithin)
 	defer cancel()
 	carried, err := held.Carried.MarshalBinary()
 	if err != nil {
@@ -74,6 +80,9 @@ func (m *move) activate(ctx context.Context, held actors.Moving) error {
 	_, err = m.target().transfers.Activate(ctx, toPeer(ctx, ask))
 	activatedPoint.Hit()
 	m.runs = err == nil
+	if err != nil && waiting.Err() != nil {
+		return cell.Errorf(cell.Cancelled, "node %s was not waited for: %v", m.to, context.Cause(waiting))
+	}
 	return fault.Answered(fromPeer(ctx, m.to, err))
 }
 
@@ -103,8 +112,7 @@ func (m *move) decided(ctx context.Context, c cell.Cell, before Place, err error
 	m.cells.book.leave(m.entry, c.Done())
 	leftPoint.Hit()
 	m.set(func(s *stage) { s.epoch, s.node = place.Epoch, m.to })
-	via, _ := m.cells.directory.Lookup(a)
-	return actors.Moved{Epoch: place.Epoch, Via: via.Via, Node: m.to}, nil
+	return actors.Moved{Epoch: place.Epoch, Via: f.Via(m.to), Node: m.to}, nil // wherever it goes from there
 }
 
 // abort ends the move, if it is not decided yet, and tells how it was.

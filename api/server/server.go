@@ -177,7 +177,7 @@ func (s *Server) handler(c Config) http.Handler {
 // cells are those that the configuration makes.
 func (s *Server) cells(c Config, j *judge) *cells {
 	out := &cells{logger: c.Logger, store: c.Store, spawner: c.Observer.Spawner(c.Spawner), broker: c.Broker, reloader: c.Reloader,
-		backend: c.Backend, judge: j, observer: c.Observer, checkpoints: c.Checkpoints, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }, fabric: c.Fabric, directory: c.Directory, peers: newPeers(c.Fabric)}
+		backend: c.Backend, judge: j, observer: c.Observer, checkpoints: c.Checkpoints, compiled: newCompiled(), book: s.book, actors: s.actors, node: func() string { return "" }, fabric: c.Fabric, peers: newPeers(c.Fabric)}
 	switch {
 	case c.Fabric != nil:
 		out.node = c.Fabric.Self

@@ -22,12 +22,12 @@ const (
 func (f *Fabric) gone(a actors.Address) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if h := f.hands[a]; h != nil { // whoever owns it just now
+		h.gone = true
+	}
 	has, ours := f.owned[a]
 	if !ours {
 		return
-	}
-	if h := f.hands[a]; h != nil {
-		h.gone = true
 	}
 	delete(f.owned, a)
 	if f.arrives[a] { // it never ran here, and can elsewhere

@@ -25,6 +25,14 @@ func (f *Fabric) Seat(node string) (session uint64, ok bool) {
 	return session, session != 0
 }
 
+// Via implements server.Mover.
+func (f *Fabric) Via(node string) actors.Via {
+	if c := f.at(); c != nil {
+		return c.Via(node)
+	}
+	return nil
+}
+
 // BeginMove implements server.Mover.
 func (f *Fabric) BeginMove(ctx context.Context, a actors.Address, epoch uint64, migration, to string, session uint64) error {
 	target := directory.Seat{Node: to, Session: session}
@@ -111,8 +119,11 @@ func (f *Fabric) take(ctx context.Context, a actors.Address, epoch uint64, by di
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if has, ours := f.owned[a]; !ours || has.Epoch < r.Epoch { // or it is heard of for the second time
+	switch has, ours := f.owned[a]; {
+	case !ours || has.Epoch < r.Epoch:
 		f.owned[a], f.arrives[a] = r, true
+	case by == directory.Adopt: // each that asks would have it go on
+		return placeOf(r), cell.Errorf(cell.Busy, "cell %s is being taken up by this node already", a)
 	}
 	return placeOf(r), nil
 }

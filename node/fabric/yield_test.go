@@ -118,3 +118,59 @@ func TestACellThatEndsInItsMove(t *testing.T) {
 		})
 	}
 }
+
+// A cell that ends while the cluster has it elsewhere, and that comes back, is nobody's: no actor waits for it.
+func TestACellThatEndsWhileItIsElsewhere(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	m.activate()
+	_, err := m.n1.Decided(soon(t), web, m.epoch)
+	must(t, err)
+	m.n1.gone(web) // as by the end of its actor
+	_, err = m.n2.Yield(soon(t), web, m.epoch+1)
+	must(t, err)
+	if p, err := m.n1.Decided(soon(t), web, m.epoch+1); !errors.Is(err, cell.CellGone) {
+		t.Errorf("the mover hears %+v, %v", p, err)
+	}
+	must(t, m.n1.given(soon(t), web))
+	if p := m.agreed(); p.Epoch != 0 {
+		t.Errorf("the name stays: %+v", p)
+	}
+	m.let()
+	m.guest.Kill("")
+}
+
+// Of several that would have a suspended cell go on at one node, one has it.
+func TestASuspendedCellIsTakenUpOnce(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	m.activate()
+	for i, n := range []*node{m.n2, m.n1} { // neither can run it
+		epoch := m.epoch + uint64(i) + 1
+		_, err := n.Yield(soon(t), web, epoch)
+		must(t, err)
+		_, err = m.n1.Decided(soon(t), web, epoch)
+		must(t, err)
+	}
+	m.is(m.agreed(), "", m.epoch+3)
+	taken := make(chan error)
+	for range 4 {
+		go func() { _, err := m.n2.Adopt(soon(t), web, m.epoch+3); taken <- err }()
+	}
+	had := 0
+	for range 4 {
+		switch err := <-taken; {
+		case err == nil:
+			had++
+		case !errors.Is(err, cell.Busy):
+			t.Error(err)
+		}
+	}
+	if had != 1 {
+		t.Errorf("%d have it", had)
+	}
+	m.is(m.agreed(), "n2", m.epoch+4)
+	m.let()
+}
