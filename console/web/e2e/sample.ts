@@ -98,6 +98,7 @@ export const events: Event[] = Array.from({ length: 24 }, (_, i) => {
   const kind = ['CELL_STARTED', 'DENIED', 'POLICY_HOTLOAD', 'MEM_KILL', 'CELL_ENDED', 'CPU_THROTTLE'][i % 6]!
   return {
     index: String(i + 1),
+    node: 'n1',
     kind,
     at: ago(600 - i * 20),
     cell: { tenant: 'team', name: 'etl' },

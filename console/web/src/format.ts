@@ -43,6 +43,13 @@ export const clock = (at: string | undefined): string =>
 export const date = (at: string | undefined): string =>
   at ? new Date(at).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }) : ''
 
+// instant is in microseconds, which Date.parse does not tell apart, to put in order what happened in one millisecond.
+export function instant(at: string | undefined): number {
+  if (!at) return 0
+  const fraction = /\.(\d+)/.exec(at)?.[1] ?? ''
+  return Math.floor(Date.parse(at) / 1000) * 1e6 + Number(fraction.slice(0, 6).padEnd(6, '0'))
+}
+
 export const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`
 
 // Bytes of the API are base64.

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 
-import { ago, bytes, count, duration, hex, seconds, textFromBase64, textToBase64 } from '../src/format.ts'
+import { ago, bytes, count, duration, hex, instant, seconds, textFromBase64, textToBase64 } from '../src/format.ts'
 import { visible } from '../src/api/visible.ts'
 import { metricName, shownItem } from '../src/guest.ts'
 
@@ -104,4 +104,17 @@ describe('what a guest says', () => {
     [{ post: { raw: '' } }, '0 bytes: '],
     [{ error: { kind: 'Timeout', message: 'm' } }, 'Timeout: m'],
   ])('item %j', (item, text) => expect(shownItem(item)).toBe(text))
+})
+
+it('instants are in order within a millisecond, however many digits a node writes', () => {
+  const at = [
+    '2026-01-02T03:04:05Z',
+    '2026-01-02T03:04:05.000001Z',
+    '2026-01-02T03:04:05.0005Z',
+    '2026-01-02T03:04:05.123456789Z',
+    '2026-01-02T03:04:06Z',
+  ]
+  expect(at.map(instant).toSorted((a, b) => a - b)).toEqual(at.map(instant))
+  expect(new Set(at.map(instant)).size).toBe(at.length)
+  expect(instant(undefined)).toBe(0)
 })

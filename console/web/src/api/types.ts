@@ -234,6 +234,7 @@ export interface InspectResponse {
 
 export interface ListCellsRequest {
   tenant?: string
+  node?: string
 }
 
 export interface ListCellsResponse {
@@ -243,6 +244,7 @@ export interface ListCellsResponse {
 
 export interface StatsRequest {
   tenant?: string
+  node?: string
 }
 
 export interface StatsResponse {
@@ -417,6 +419,8 @@ export interface CellReport {
   topics?: string[]
   limits?: Limits
   migration?: Migration
+  checkpoint?: string
+  copies?: string[]
 }
 
 export interface PolicyState {
@@ -471,11 +475,14 @@ export interface EventsRequest {
   cell?: string
   kinds?: string[]
   follow?: boolean
+  node?: string
+  afterOf?: Record<string, string>
 }
 
 export interface EventsResponse {
   event?: Event
   lost?: string
+  lostOf?: string
 }
 
 export interface Event {
@@ -489,6 +496,7 @@ export interface Event {
   policy?: string
   version?: string
   trace?: string
+  node?: string
 }
 
 export interface Version {

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 
 import type { CellRef, Event } from '../api/types.ts'
-import { clock, count, date } from '../format.ts'
+import { clock, count, date, instant } from '../format.ts'
 import { denialText } from '../guest.ts'
 import { useStream } from '../live.ts'
 import { href } from '../route.ts'
@@ -28,7 +28,7 @@ export function Events({ denials = false }: { denials?: boolean }) {
   const rows = kept.items.filter(
     (e) =>
       (!kind || e.kind === kind) &&
-      matches(filter, e.kind, nameOf(e.cell), e.message, e.policy, e.denial && denialText(e.denial)),
+      matches(filter, e.kind, e.node, nameOf(e.cell), e.message, e.policy, e.denial && denialText(e.denial)),
   )
   return (
     <>
@@ -54,7 +54,7 @@ export function Events({ denials = false }: { denials?: boolean }) {
         label={denials ? 'Denials' : 'Events'}
         rows={rows}
         columns={denials ? denialColumns : eventColumns}
-        keyOf={(e) => e.index ?? ''}
+        keyOf={(e) => `${e.node} ${e.index} ${e.at}`} // each node counts its own; what is said of a silent one has no number
         sorted={{ column: 'Time', down: true }}
         empty={
           denials
@@ -70,7 +70,7 @@ const nameOf = (cell: CellRef | undefined) => (cell ? `${cell.tenant}/${cell.nam
 
 const time: Column<Event> = {
   name: 'Time',
-  by: (e) => Number(e.index ?? 0),
+  by: (e) => instant(e.at), // events of several nodes are in no other order
   show: (e) => (
     <time dateTime={e.at} title={date(e.at)}>
       {clock(e.at)}
@@ -85,8 +85,15 @@ const cell: Column<Event> = {
     e.cell && <a href={href({ page: 'cell', tenant: e.cell.tenant ?? '', name: e.cell.name ?? '' })}>{nameOf(e.cell)}</a>,
 }
 
+const node: Column<Event> = {
+  name: 'Node',
+  by: (e) => e.node ?? '',
+  show: (e) => e.node,
+}
+
 const eventColumns: Column<Event>[] = [
   time,
+  node,
   { name: 'Kind', by: (e) => e.kind ?? '', show: (e) => <Word>{e.kind}</Word> },
   cell,
   {
@@ -105,6 +112,7 @@ const eventColumns: Column<Event>[] = [
 
 const denialColumns: Column<Event>[] = [
   time,
+  node,
   cell,
   { name: 'Capability', by: (e) => e.denial?.capability ?? '', show: (e) => <code>{e.denial?.capability}</code> },
   {
