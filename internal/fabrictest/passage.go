@@ -108,9 +108,9 @@ func (p *passage) arm() error {
 	a := failpoint.Wait
 	switch {
 	case p.at != p.victim:
-	case p.Case.Kind == Kill:
+	case p.Kind == Kill:
 		a = failpoint.Kill
-	case p.Case.Kind == Pause:
+	case p.Kind == Pause:
 		a = failpoint.Stop
 	}
 	err := p.at.Points().Arm(p.point, a, p.hit)
@@ -134,7 +134,7 @@ func (p *passage) await(ctx context.Context, n *Node, point string) error {
 				p.over <- err
 				return nil
 			}
-			return fmt.Errorf("%w, and %s has not reached %s: %v", errMissed, n.Name, point, err)
+			return fmt.Errorf("%w, and %s has not reached %s: %w", errMissed, n.Name, point, err)
 		default:
 			if err := pause(ctx); err != nil {
 				return fmt.Errorf("%s has not reached %s: %w", n.Name, point, err)
@@ -180,10 +180,10 @@ func (n *Node) loseCheckpoints() error {
 // strike has happen what the point was waited for, and all be well again.
 func (p *passage) strike(ctx context.Context) error {
 	hold := beyondLeases
-	if p.Case.Kind == Kill {
+	if p.Kind == Kill {
 		hold = 500 * time.Millisecond
 	}
-	fault := Fault{Kind: p.Case.Kind, Node: p.victim.Name, Hold: hold}
+	fault := Fault{Kind: p.Kind, Node: p.victim.Name, Hold: hold}
 	if err := p.Fabric.begin(fault); err != nil {
 		return fmt.Errorf("%s: %w", fault, err)
 	}
