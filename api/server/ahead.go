@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -56,15 +57,16 @@ func (t *transfers) gone(which reserved) error {
 	return fmt.Errorf("%w: node %s has no cell reserved for migration %s any more", policystore.ErrConflict, t.node(), text(which.migration))
 }
 
-// why is the reason that what comes is taken no more, rather than what that led to.
+// why is the reason that what comes is taken no more, rather than what that led to: what was reserved ends when it
+// cannot be kept, and it is given up when nothing is reserved for it any more.
 func (t *transfers) why(which reserved, err error) error {
-	_, is := copyOf(which.migration)
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if v := t.all[which]; !is && v == nil {
+	waits := t.all[which] != nil
+	t.mu.Unlock()
+	if _, is := copyOf(which.migration); !is && !waits && errors.Is(err, checkpoint.ErrNotFound) {
 		return t.gone(which)
 	}
-	return worded(err)
+	return t.worded(err)
 }
 
 // breakOff ends what comes for a reservation that is given up. A file that is whole stays: it may be counted on.

@@ -43,11 +43,11 @@ func (t *transfers) Push(ctx context.Context, in *connect.ClientStream[pb.PushRe
 		return nil, err
 	}
 	if err := archive.Ring().Adopt(checkpoint.SharedKey{Tenant: tenant, ID: b.GetKeyId(), Key: b.GetKey()}); err != nil {
-		return nil, worded(err)
+		return nil, t.worded(err)
 	}
 	arrival, err := archive.Incoming(which.arrival(), tenant)
 	if err != nil {
-		return nil, worded(err)
+		return nil, t.worded(err)
 	}
 	if err := t.expects(ctx, which, arrival); err != nil {
 		return nil, err

@@ -28,9 +28,9 @@ func (s *cells) ExportCheckpoint(ctx context.Context, r *connect.Request[pb.Expo
 	}
 	to, err := recipientOf(r.Msg.GetRecipient())
 	if err != nil {
-		return err
+		return s.worded(err)
 	}
-	return worded(s.checkpoints.Archive.Export(info.ID, to, pieces{ctx, func(b []byte) error { return out.Send(&pb.ExportCheckpointResponse{Data: b}) }}))
+	return s.worded(s.checkpoints.Archive.Export(info.ID, to, pieces{ctx, func(b []byte) error { return out.Send(&pb.ExportCheckpointResponse{Data: b}) }}))
 }
 
 // ImportCheckpoint implements the call.
@@ -45,12 +45,12 @@ func (s *cells) ImportCheckpoint(ctx context.Context, in *connect.ClientStream[p
 	from.rest = in.Msg().GetData()
 	identity, err := identityOf(ctx, in.Msg().GetIdentity())
 	if err != nil {
-		return nil, err
+		return nil, s.worded(err)
 	}
 	p := principalOf(ctx)
 	info, err := s.checkpoints.Archive.Import(from, identity, func(h checkpoint.Header) error { return mayUse(p, h.Tenant) })
 	if err != nil {
-		return nil, worded(err)
+		return nil, s.worded(err)
 	}
 	return connect.NewResponse(&pb.ImportCheckpointResponse{Checkpoint: s.checkpointTo(info)}), nil
 }
@@ -64,8 +64,7 @@ func identityOf(ctx context.Context, text string) (*checkpoint.Identity, error) 
 	if p := principalOf(ctx); p.Role < policystore.Admin || p.Tenant != "" {
 		return nil, fmt.Errorf("%w: to take in what others have sealed needs the role %s, of all tenants; %s is %s", policystore.ErrDenied, policystore.Admin, p.Name, p.Role)
 	}
-	identity, err := checkpoint.ParseIdentity(text)
-	return identity, worded(err)
+	return checkpoint.ParseIdentity(text)
 }
 
 // arriving reads a file from messages.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -35,11 +37,16 @@ var errNoCheckpoints = fmt.Errorf("%w: it keeps no checkpoints", fault.ErrUnimpl
 // errNoMigration is of Migrate.
 var errNoMigration = fmt.Errorf("%w: it does not migrate cells: take a checkpoint, and restore it", fault.ErrUnimplemented)
 
-// worded is an error of package checkpoint in the words of the API.
-func worded(err error) error {
+// worded is an error of package checkpoint in the words of the API. Of a disk that is full the caller is told
+// the node, and its log the file.
+func (s *cells) worded(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		s.logger.Warn("the disk has no room for a checkpoint", slog.Any("error", err))
+		return &fault.Hinted{Err: fmt.Errorf("%w: the disk of node %s is full: it can keep no more checkpoints", policystore.ErrLimited, s.node()),
+			Hint: "make room there: remove checkpoints that nobody needs, or other files"}
 	case errors.Is(err, checkpoint.ErrNotFound):
 		return fmt.Errorf("%w: %w", policystore.ErrNotFound, err)
 	case errors.Is(err, checkpoint.ErrFull):
@@ -67,7 +74,7 @@ func (s *cells) Checkpoint(ctx context.Context, r *connect.Request[pb.Checkpoint
 	}
 	to, err := recipientOf(r.Msg.GetRecipient())
 	if err != nil {
-		return nil, err
+		return nil, s.worded(err)
 	}
 	reply := s.ask(ctx, found, r.Msg.GetRequestId(), 0, s.snapshot(found, "request", to, false))
 	if reply.Err != nil {
@@ -75,7 +82,7 @@ func (s *cells) Checkpoint(ctx context.Context, r *connect.Request[pb.Checkpoint
 	}
 	info, err := s.checkpoints.Archive.Get(string(reply.Value.Data))
 	if err != nil { // it was removed since
-		return nil, worded(err)
+		return nil, s.worded(err)
 	}
 	out := s.checkpointTo(info)
 	if to == nil {
@@ -90,8 +97,7 @@ func recipientOf(text string) (*checkpoint.Recipient, error) {
 	if text == "" {
 		return nil, nil
 	}
-	to, err := checkpoint.ParseRecipient(text)
-	return to, worded(err)
+	return checkpoint.ParseRecipient(text)
 }
 
 // snapshot has the state of a cell kept, for the actor of the cell to do. It is answered by the
@@ -100,11 +106,12 @@ func (s *cells) snapshot(e *entry, why string, to *checkpoint.Recipient, freeze 
 	return actors.Snapshot{Take: func(ctx context.Context, c cell.Checkpointer, epoch uint64) (cell.Value, error) {
 		began := time.Now()
 		info, err := s.save(ctx, e, c, epoch, saving{to: to, freeze: freeze})
+		err = s.worded(err)
 		s.observer.Checkpointed(telemetry.Checkpoint{Tenant: e.key.tenant, Cell: e.key.name, Epoch: epoch, ID: info.ID, Size: info.Size, Why: why, Took: time.Since(began), Err: err})
 		if err == nil && to == nil {
 			e.saved(info.ID)
 		}
-		return cell.BytesValue([]byte(info.ID)), worded(err)
+		return cell.BytesValue([]byte(info.ID)), err
 	}}
 }
 
@@ -189,7 +196,7 @@ func (s *cells) DeleteCheckpoint(ctx context.Context, r *connect.Request[pb.Dele
 		return nil, err
 	}
 	if err := s.checkpoints.Archive.Remove(info.ID); err != nil {
-		return nil, worded(err)
+		return nil, s.worded(err)
 	}
 	return connect.NewResponse(&pb.DeleteCheckpointResponse{}), nil
 }
@@ -203,7 +210,7 @@ func (s *cells) checkpointOf(ctx context.Context, id string) (checkpoint.Info, e
 	if err == nil && !principalOf(ctx).Covers(info.Header.Tenant) {
 		err = fmt.Errorf("%w: %.80q", checkpoint.ErrNotFound, id)
 	}
-	return info, worded(err)
+	return info, s.worded(err)
 }
 
 // checkpointTo is what can be known of one.

@@ -119,7 +119,7 @@ func (t *transfers) reserved(ctx context.Context, p Place) (*reservation, error)
 	}
 	info, err := t.checkpoints.Archive.Get(p.Checkpoint)
 	if err != nil {
-		return nil, worded(err)
+		return nil, t.worded(err)
 	}
 	h := info.Header
 	asked, err := t.spawnedWith(info.ID, checkpoint.Expect{Tenant: p.Address.Tenant, Cell: p.Address.Name})

@@ -2,13 +2,19 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // brittle is a fabric that panics at whatever it is asked, but counts who gives copies up.
@@ -122,5 +128,23 @@ func TestAMoveDoesNotWaitForATargetThatHasStopped(t *testing.T) {
 				t.Fatal("the target is waited for")
 			}
 		})
+	}
+}
+
+// What was reserved ends when its state cannot be kept: that is no reason, and the disk is. What was given up since
+// is told as that.
+func TestWhyWhatComesIsTakenNoMore(t *testing.T) {
+	at := &transfers{cells: &cells{node: func() string { return "n3" }, logger: slog.New(slog.DiscardHandler)}}
+	for _, c := range []struct {
+		migration string
+		err, want error
+	}{
+		{"move-1", fmt.Errorf("checkpoints: %w", unix.ENOSPC), policystore.ErrLimited},
+		{"move-1", fmt.Errorf("%w: it was given up", checkpoint.ErrNotFound), policystore.ErrConflict},
+		{copyTransfer + "1", fmt.Errorf("%w: it was given up", checkpoint.ErrNotFound), policystore.ErrNotFound},
+	} {
+		if err := at.why(reserved{"n2", c.migration}, c.err); !errors.Is(err, c.want) {
+			t.Errorf("%s, %v: %v", c.migration, c.err, err)
+		}
 	}
 }

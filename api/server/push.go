@@ -157,7 +157,7 @@ func (p *push) rest(ctx context.Context, info checkpoint.Info) error {
 	offset := there.Msg.GetOffset()
 	file, _, err := p.cells.checkpoints.Archive.OpenAt(info.ID, offset)
 	if err != nil {
-		return worded(err)
+		return p.cells.worded(err)
 	}
 	defer func() { _ = file.Close() }()
 	p.tell(offset)
@@ -194,7 +194,7 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 	p := &push{cells: m.cells, key: m.entry.key, to: m.to, transfer: m.id, told: func(sent int64) { m.set(func(s *stage) { s.copied = sent }) }}
 	info, err := m.cells.save(ctx, m.entry, c, m.epoch, saving{freeze: true, mirror: p.mirror(ctx), written: p.ended})
 	if err != nil {
-		err = m.why(ctx, worded(err))
+		err = m.why(ctx, m.cells.worded(err))
 		cancel()
 		p.drop()
 		return err
@@ -204,7 +204,7 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 	if m.held, err = m.cells.checkpoints.Archive.Hold(info.ID); err != nil {
 		m.held = func() {}
 		p.drop()
-		return worded(err)
+		return m.cells.worded(err)
 	}
 	m.set(func(s *stage) { s.size = info.Size })
 	err = p.finish(ctx, info)

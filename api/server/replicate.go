@@ -68,12 +68,12 @@ func (s *cells) sayCopies(r *resident, now telemetry.Replication) {
 func (s *cells) copies(ctx context.Context, r *resident, id string, epoch uint64, before Place) (nodes []string, err error) {
 	held, err := s.checkpoints.Archive.Hold(id)
 	if err != nil {
-		return nil, worded(err)
+		return nil, s.worded(err)
 	}
 	defer held()
 	info, err := s.checkpoints.Archive.Get(id)
 	if err != nil {
-		return nil, worded(err)
+		return nil, s.worded(err)
 	}
 	nodes, short := s.spreadOut(ctx, r, info, before)
 	a := r.entry.key.address()

@@ -92,7 +92,7 @@ func (s *cells) restoredKey(ctx context.Context, h checkpoint.Header, r *pb.Rest
 func (s *cells) spawnedWith(id string, e checkpoint.Expect) (*pb.SpawnRequest, error) {
 	o, err := s.checkpoints.Archive.Open(id, e)
 	if err != nil {
-		return nil, worded(err)
+		return nil, s.worded(err)
 	}
 	asked := &pb.SpawnRequest{}
 	err = proto.Unmarshal(o.Terms, asked)
@@ -152,7 +152,7 @@ func (s *cells) filled(r *resident, epoch uint64, id string, size int64, began t
 			r.following.Close()
 		}
 	}
-	return worded(err)
+	return s.worded(err)
 }
 
 func (s *cells) fillFrom(ctx context.Context, c cell.Cell, id string) (size int64, err error) {
