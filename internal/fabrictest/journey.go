@@ -87,6 +87,19 @@ func (j *Journey) Begin(ctx context.Context, node string) error {
 	return err
 }
 
+// End closes the cell, whatever became of it: one that is suspended goes on some day, and is in the way of who
+// waits for another.
+func (j *Journey) End(ctx context.Context) error {
+	err := j.again(ctx, chanceOf(j.Seed, uint64(j.requests.Add(1))), func(ctx context.Context, n *Node) error {
+		_, err := n.Bearer.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: j.Cell}))
+		return err
+	})
+	if err != nil && !gone(err) {
+		return fmt.Errorf("fabrictest: close %s: %w", j.Cell, err)
+	}
+	return nil
+}
+
 // running is one of the nodes that run.
 func (j *Journey) running(r *rand.Rand) *Node {
 	for _, i := range r.Perm(len(j.Fabric.Nodes)) {

@@ -45,6 +45,9 @@ func TestMigration(t *testing.T) {
 // again spawns another cell in place of the one that is lost, whose name may wait for who restores it.
 func again(ctx context.Context, t *testing.T, j *fabrictest.Journey, number int) {
 	t.Helper()
+	if err := j.End(ctx); err != nil {
+		t.Error(err)
+	}
 	j.Cell = fmt.Sprint("traveller", number)
 	var err error
 	if !fabrictest.Until(ctx, func() bool {
