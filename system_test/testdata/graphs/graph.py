@@ -53,7 +53,8 @@ OPEN = [list, dict, set, Line, Words, Plain, Slots, collections.deque, collectio
 
 def make_class(r, pick):
     bases = r.choice([(), (Plain,), (dict,)])
-    made = type(f"K{r.randrange(1000)}", bases, {"__module__": "__main__", "held": pick()})
+    # By its name a set's members are put in order: no two have the same.
+    made = type(f"K{r.getrandbits(64)}", bases, {"__module__": "__main__", "held": pick()})
     made.later = pick()
     return made
 
