@@ -23,7 +23,7 @@ const (
 const (
 	straight = ""
 	recalled = "aborted"  // it is aborted when the state is taken out
-	unfit    = "given up" // the target has lost the state when it is the owner
+	unfit    = "given up" // the target has lost the cell's host when it is the owner
 )
 
 // site is a point that is reached in a move.

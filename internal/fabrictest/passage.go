@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -29,9 +31,32 @@ type passage struct {
 	over chan error
 }
 
-// Pass moves the cell to another node and has a case happen. It returns when all is well again, and what the
-// case excuses. The fabric must be Steered.
+// Pass moves the cell to another node and has a case happen. It returns when all is well again, and what is
+// excused: by the case, or by leases that lapsed beside it. The fabric must be Steered.
 func (j *Journey) Pass(ctx context.Context, c Case) (Leniency, error) {
+	may, had := c.excuses(), j.Fabric.leases(ctx)
+	p, err := j.carry(ctx, c)
+	if err == nil {
+		err = j.Fabric.Converge(ctx)
+	}
+	if may.Lost {
+		return may, err
+	}
+	var struck *Node
+	if p != nil {
+		struck = p.victim
+	}
+	if may.Lapsed = j.Fabric.lost(ctx, had, struck); may.Lapsed != "" {
+		may.Lost = true
+	}
+	if err != nil && may.Lost {
+		err = fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	return may, err
+}
+
+// carry has the case happen, and returns when everybody runs again. With an error the passage may be nil.
+func (j *Journey) carry(ctx context.Context, c Case) (*passage, error) {
 	moving, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
 	p, err := j.reach(moving, c)
@@ -39,18 +64,18 @@ func (j *Journey) Pass(ctx context.Context, c Case) (Leniency, error) {
 		err = p.strike(ctx)
 	}
 	if err != nil {
-		return Leniency{}, errors.Join(err, j.Fabric.release(), j.Fabric.Heal())
+		return p, errors.Join(err, j.Fabric.release(), j.Fabric.Heal())
 	}
 	err = <-p.over
 	j.Fabric.options.Logf("%s: %s to %s: %v", c, p.source.Name, p.target.Name, err)
-	return c.excuses(), j.Fabric.Converge(ctx)
+	return p, nil
 }
 
 // errMissed is that a move was over before it had come to the point.
 var errMissed = errors.New("the move is over")
 
 // reach begins a move, and returns when it has come to the case's point. On a busy machine one may be refused:
-// then there is another.
+// then there is another. With an error the passage may be nil.
 func (j *Journey) reach(ctx context.Context, c Case) (*passage, error) {
 	for {
 		p, err := j.passage(ctx, c)
@@ -134,6 +159,9 @@ func (p *passage) await(ctx context.Context, n *Node, point string) error {
 				p.over <- err
 				return nil
 			}
+			if err == nil {
+				err = errors.New("it has come about")
+			}
 			return fmt.Errorf("%w, and %s has not reached %s: %w", errMissed, n.Name, point, err)
 		default:
 			if err := pause(ctx); err != nil {
@@ -160,21 +188,23 @@ func (p *passage) veer(ctx context.Context) error {
 		if err := p.await(ctx, p.target, "arrival.owned"); err != nil {
 			return err
 		}
-		return errors.Join(p.target.loseCheckpoints(), p.target.Points().Release("arrival.owned"))
+		return errors.Join(p.target.loseHosts(), p.target.Points().Release("arrival.owned"))
 	}
 	return nil
 }
 
-// loseCheckpoints is what a disk may do.
-func (n *Node) loseCheckpoints() error {
-	files, err := filepath.Glob(filepath.Join(n.Data(), "checkpoints", "*.ckpt"))
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("fabrictest: %s has no checkpoint to lose", n.Name)
+// loseHosts is what a kernel may do to a node's cells.
+func (n *Node) loseHosts() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	pids, err := processesOf(n.program)
+	if n.command != nil {
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == n.command.Process.Pid })
 	}
-	for _, f := range files {
-		err = errors.Join(err, os.Remove(f))
+	if err == nil && len(pids) == 0 {
+		err = fmt.Errorf("fabrictest: %s has no host to lose", n.Name)
 	}
-	return err
+	return errors.Join(err, signalAll(pids, syscall.SIGKILL))
 }
 
 // strike has happen what the point was waited for, and all be well again.

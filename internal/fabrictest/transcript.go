@@ -44,6 +44,9 @@ type Leniency struct {
 	Lost bool
 	// Broken: the way of what was posted broke, which is received at most once.
 	Broken bool
+	// Lapsed are nodes by which Lost is excused, and by nothing else: they have lost their leases although nothing was
+	// done to them. The machine was overloaded, if it is not so each time.
+	Lapsed string
 }
 
 // Check holds the state of the cell against what clients were told: what was answered was done, once, in
