@@ -21,6 +21,9 @@ import (
 // Restore takes what comes for the cell.
 func (e *empty) Restore(_ context.Context, from io.Reader) error {
 	err := e.took(from)
+	if end := e.end; err == nil && end != nil {
+		err = end()
+	}
 	if err != nil {
 		e.Kill("")
 	}
@@ -97,6 +100,21 @@ func (s sentState) send(out *pushing, begin, end int) {
 	_ = out.Send(&pb.PushRequest{Part: &pb.PushRequest_Data{Data: s.file[begin:end]}})
 }
 
+// activate has cell a, of which all is here, go on here.
+func (s sentState) activate(t *testing.T, n *target, from api.TransferServiceClient, kept ...*pb.Item) error {
+	t.Helper()
+	a := actors.Address{Tenant: "default", Name: "a"}
+	n.world.mu.Lock()
+	own := n.world.places[a]
+	own.Phase, own.Target, own.Migration, own.Checkpoint, own.Copies = server.Frozen, "n1", "m", s.id, []string{"n1", "n2"}
+	n.world.places[a] = own
+	n.world.mu.Unlock()
+	carried, err := (actors.Carried{}).MarshalBinary()
+	must(t, err)
+	_, err = from.Activate(t.Context(), connect.NewRequest(&pb.ActivateRequest{Migration: "m", Checkpoint: s.id, Epoch: 7, Carried: carried, Kept: kept}))
+	return err
+}
+
 // halfway is a move of cell a from n2, of whose state the cell here has a part.
 func halfway(t *testing.T) (n *target, from api.TransferServiceClient, s sentState, out *pushing) {
 	t.Helper()
@@ -123,16 +141,7 @@ func TestReadAhead(t *testing.T) {
 	if c.ended.Load() || len(c.has()) >= len(s.state) {
 		t.Error("it is told that the state is whole, and is no cell of this node yet")
 	}
-	a := actors.Address{Tenant: "default", Name: "a"}
-	n.world.mu.Lock()
-	own := n.world.places[a]
-	own.Phase, own.Target, own.Migration, own.Checkpoint, own.Copies = server.Frozen, "n1", "m", s.id, []string{"n1", "n2"}
-	n.world.places[a] = own
-	n.world.mu.Unlock()
-	carried, err := (actors.Carried{}).MarshalBinary()
-	must(t, err)
-	_, err = from.Activate(t.Context(), connect.NewRequest(&pb.ActivateRequest{Migration: "m", Checkpoint: s.id, Epoch: 7, Carried: carried}))
-	must(t, err)
+	must(t, s.activate(t, n, from))
 	if !c.ended.Load() || !bytes.Equal(c.has(), s.state) {
 		t.Errorf("it runs, and was given %d bytes", len(c.has()))
 	}

@@ -106,8 +106,7 @@ func (t *transfers) Activate(ctx context.Context, r *connect.Request[pb.Activate
 	a := v.entry.key.address()
 	release := t.fabric.Hand(a)
 	defer release()
-	v.entry.came = r.Msg.GetCheckpoint()
-	v.entry.kept.put(kept)
+	v.entry.came, v.kept = r.Msg.GetCheckpoint(), kept
 	v.entry.restarts = r.Msg.GetRestarts()
 	err = t.arrive(ctx, v, r.Msg.GetCheckpoint(), carried, func(ctx context.Context) (uint64, error) { return t.activate(ctx, a, r.Msg.GetEpoch()) })
 	if err != nil {
@@ -224,6 +223,7 @@ func (t *transfers) settle(ctx context.Context, v *reservation, epoch uint64) (c
 	runningPoint.Hit()
 	v.owned.Store(0) // the actor sees to it
 	settled = true
+	v.entry.kept.put(v.kept) // no sooner: the source has them still, and gives them out if it goes on there
 	return v.resident.cell, nil
 }
 

@@ -67,6 +67,7 @@ type reservation struct {
 	asked    *pb.SpawnRequest
 	began    live.Revision
 	taken    chan struct{} // closed when it is the cell, or nobody's
+	kept     []cell.Item   // that come with it; of who has taken it
 	owned    atomic.Uint64 // the epoch in which this node has the cell and nothing runs it yet; 0: none
 
 	// Guarded by transfers.mu.

@@ -82,6 +82,7 @@ type empty struct {
 	cell.Cell
 	killed atomic.Bool
 	alive  *atomic.Int64
+	end    func() error // of its state's being put in; nil: nothing more
 
 	mu    sync.Mutex
 	state bytes.Buffer // that was put into it
