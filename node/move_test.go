@@ -51,6 +51,7 @@ func TestACellMoves(t *testing.T) {
 	t.Run("unless it is aborted", func(t *testing.T) { isAborted(t, all) })
 	t.Run("and those that receive follow", func(t *testing.T) { isFollowed(t, all) })
 	t.Run("and nothing is done twice", func(t *testing.T) { isAskedMeanwhile(t, all) })
+	t.Run("and checkpoints and moves go after it", func(t *testing.T) { isSavedMeanwhile(t, all) })
 	t.Run("and all are spread evenly", func(t *testing.T) { areBalanced(t, all) })
 	t.Run("and all leave a node that is drained", func(t *testing.T) { allLeave(t, all) })
 }
@@ -219,6 +220,48 @@ func isAskedMeanwhile(t *testing.T, all []*process) {
 		t.Errorf("after %d calls it counts %s", made.Load(), got)
 	}
 	t.Logf("%d calls while it moved five times", made.Load())
+}
+
+// Checkpoints and moves that are asked for while a cell moves are made where it is then. Two moves at a time are not.
+func isSavedMeanwhile(t *testing.T, all []*process) {
+	succeeds(t, "a cell starts", func() error { return all[0].spawnPlain("h", "n1") })
+	var asking sync.WaitGroup
+	stop := make(chan struct{})
+	var saved, refused atomic.Int64
+	until := func(ask func() error) {
+		asking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := ask(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i, p := range all {
+		until(func() error {
+			_, err := p.Cells.Checkpoint(t.Context(), connect.NewRequest(&pb.CheckpointRequest{Name: "h"}))
+			saved.Add(1)
+			return err
+		})
+		until(func() error {
+			_, err := p.move("h", all[(i+1)%len(all)].name)
+			if cell.KindOf(err) == cell.Busy || cell.KindOf(err) == cell.Invalid { // it is being moved, or there already
+				refused.Add(1)
+				return nil
+			}
+			return err
+		})
+	}
+	time.Sleep(3 * time.Second)
+	close(stop)
+	asking.Wait()
+	t.Logf("%d checkpoints; %d moves were refused; it is in epoch %d", saved.Load(), refused.Load(), all[0].inspect("h").GetEpoch())
 }
 
 // A node that is drained has its cells go on on others.

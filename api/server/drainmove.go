@@ -103,11 +103,10 @@ func tryAnother(err error) bool {
 // moveTo moves a cell of this node.
 func (s *cells) moveTo(ctx context.Context, e *entry, to string) error {
 	ctx, m, err := s.beginMove(ctx, e, to)
-	if err != nil {
-		return err
+	if err == nil {
+		defer m.end()
+		err = m.run(ctx)
 	}
-	defer m.end()
-	err = m.run(ctx)
 	if errors.Is(err, actors.ErrMoved) { // by somebody else
 		return nil
 	}

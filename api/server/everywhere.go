@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
@@ -15,6 +14,7 @@ import (
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/internal/pause"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // everywhere serves CellService for the cells of all nodes: what is asked of a cell goes to the
@@ -149,11 +149,10 @@ func pass[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], h
 	if err != nil {
 		return nil, err
 	}
-	_, receives := any(r.Msg).(*pb.RecvRequest)
-	for p := (passing{place: place, left: left, receives: receives}); ; {
+	for p := (passing{place: place, left: left, asksAnew: asksAnew(r.Msg)}); ; {
 		if p.place.Node == "" {
 			answer, err := here(ctx, r)
-			if !errors.Is(err, actors.ErrMoved) || !s.follow(ctx, &p) {
+			if !hasLeft(err) || !s.follow(ctx, &p) {
 				return answer, err
 			}
 			continue
@@ -173,13 +172,28 @@ func pass[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], h
 	}
 }
 
+// asksAnew says of a request that a node which the cell has left does not see to it, nor has anything been done that
+// were wrong if it is done again.
+func asksAnew(message any) bool {
+	switch message.(type) {
+	case *pb.RecvRequest, *pb.CheckpointRequest:
+		return true
+	}
+	return false
+}
+
+// hasLeft says of what this node answers that the cell may have gone to another one, and nothing was begun.
+func hasLeft(err error) bool {
+	return errors.Is(err, actors.ErrMoved) || errors.Is(err, policystore.ErrNotFound)
+}
+
 // passing is a call on its way to the node that has its cell.
 type passing struct {
 	place     Place
 	try, left int // again so many times, of so many
 	moved     bool
 	followed  int  // to so many nodes
-	receives  bool // it is a Recv
+	asksAnew  bool // it goes on where the cell is, whatever came of it where the cell was
 	before    doubt
 }
 
@@ -205,7 +219,7 @@ func (s *everywhere) after(ctx context.Context, p *passing, err error) step {
 
 // wasNotBegun says that a cell may have moved before it was asked.
 func (p *passing) wasNotBegun(err error) bool {
-	return p.try == 0 && (isNotFound(err) || p.receives && isGone(err))
+	return p.try == 0 && (isNotFound(err) || p.asksAnew && isGone(err))
 }
 
 // afterLoss is after, for a cell that has not moved.
@@ -277,103 +291,4 @@ func isGone(err error) bool { return errors.Is(fault.Answered(err), cell.CellGon
 func lost(err error) bool {
 	var not *unreachedError
 	return errors.As(err, &not) || cell.KindOf(err) == cell.UnknownOutcome
-}
-
-type (
-	streamHandler[Q, A any] func(context.Context, *connect.Request[Q], *connect.ServerStream[A]) error
-	streamCaller[Q, A any]  func(api.CellServiceClient, context.Context, *connect.Request[Q]) (*connect.ServerStreamForClient[A], error)
-)
-
-// passStream has a stream sent from where its cell is, and goes on where the cell goes. What is on the way when
-// the client goes is not received again.
-func passStream[Q, A any](ctx context.Context, s *everywhere, r *connect.Request[Q], out *connect.ServerStream[A], here streamHandler[Q, A], there streamCaller[Q, A]) error {
-	place, err := s.nodeFor(ctx, r.Msg)
-	if err != nil {
-		return err
-	}
-	for p := (passing{place: place}); ; {
-		var sent uint64
-		if p.place.Node == "" {
-			err = here(ctx, r, out)
-			var on *goesOn
-			if errors.As(err, &on) {
-				sent = on.sent
-			}
-		} else {
-			sent, err = relay(ctx, s, p.place.Node, r.Msg, out, there)
-		}
-		if err == nil || !errors.Is(err, actors.ErrMoved) && !isGone(err) && !isNotFound(err) {
-			return err
-		}
-		rest, follows := remaining(r.Msg, sent)
-		if !follows || !s.follow(ctx, &p) {
-			return err
-		}
-		if rest == nil {
-			return nil // it had all that it wanted
-		}
-		r = sameCall(r, rest)
-	}
-}
-
-// goesOn is why a stream ends here: its cell has moved. Of what a limit counts so many were sent.
-type goesOn struct {
-	sent uint64
-	err  error
-}
-
-func (e *goesOn) Error() string { return e.err.Error() }
-
-func (e *goesOn) Unwrap() error { return e.err }
-
-// remaining is what a stream still wants after so many posts; nil: nothing. Others than those that receive do
-// not follow a cell.
-func remaining[Q any](message *Q, sent uint64) (rest *Q, follows bool) {
-	switch m := any(message).(type) {
-	case *pb.StreamRequest:
-		if m.GetLimit() == 0 {
-			return message, true
-		}
-		if sent >= m.GetLimit() {
-			return nil, true
-		}
-		less := proto.CloneOf(m)
-		less.Limit -= sent
-		return any(less).(*Q), true
-	case *pb.LogsRequest:
-		return message, true
-	}
-	return nil, false
-}
-
-// sameCall is a call with another message.
-func sameCall[Q any](r *connect.Request[Q], message *Q) *connect.Request[Q] {
-	next := connect.NewRequest(message)
-	for key, values := range r.Header() {
-		next.Header()[key] = values
-	}
-	return next
-}
-
-// relay sends what another node sends, and counts what a limit counts.
-func relay[Q, A any](ctx context.Context, s *everywhere, node string, message *Q, out *connect.ServerStream[A], there streamCaller[Q, A]) (sent uint64, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // the other node stops when this one does
-	in, err := there(s.peers.of(node).cells, ctx, toPeer(ctx, message))
-	if err != nil {
-		return 0, fromPeer(ctx, node, err)
-	}
-	defer func() { _ = in.Close() }()
-	if err := out.Send(nil); err != nil { // the client's call returns
-		return 0, err
-	}
-	for in.Receive() {
-		if err := out.Send(in.Msg()); err != nil {
-			return sent, err
-		}
-		if one, streams := any(in.Msg()).(*pb.StreamResponse); streams && (one.GetPost() != nil || one.GetError() != nil) {
-			sent++
-		}
-	}
-	return sent, fromPeer(ctx, node, in.Err())
 }

@@ -36,6 +36,9 @@ func (s *cells) Migrate(ctx context.Context, r *connect.Request[pb.MigrateReques
 	case !pki.ValidName(to):
 		return invalidNode(to)
 	}
+	if err := found.whenSpawned(ctx); err != nil { // it may have come here just now
+		return err
+	}
 	ctx, m, err := s.beginMove(ctx, found, to)
 	if err != nil {
 		return err

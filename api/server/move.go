@@ -93,6 +93,9 @@ func (s *cells) beginMove(ctx context.Context, e *entry, to string) (context.Con
 	if !s.moves() {
 		return nil, nil, errNoMigration
 	}
+	if node := e.wentTo(); node != "" { // which may be from where it is wanted here
+		return nil, nil, actors.Elsewhere(e.key.address(), node)
+	}
 	switch _, seated := s.fabric.Seat(to); {
 	case to == s.fabric.Self():
 		return nil, nil, cell.Errorf(cell.Invalid, "cell %s is on node %s already", e.key, to)
@@ -106,6 +109,9 @@ func (s *cells) beginMove(ctx context.Context, e *entry, to string) (context.Con
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
+	case e.went != "": // just now
+		cancel(nil)
+		return nil, nil, actors.Elsewhere(e.key.address(), e.went)
 	case e.move != nil:
 		cancel(nil)
 		return nil, nil, cell.Errorf(cell.Busy, "cell %s is being moved to node %s already", e.key, e.move.to)

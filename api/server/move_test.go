@@ -57,6 +57,23 @@ func TestAMoveThatPanicsHasFailed(t *testing.T) {
 	}
 }
 
+// What has left is not moved from here, not even to here: who asks goes after it, and who wanted it away has that.
+func TestWhatHasLeftIsNotMovedFromHere(t *testing.T) {
+	f := &stopped{}
+	m := aMove(f)
+	m.cells.checkpoints = &Checkpoints{}
+	e := newEntry(cellKey{"default", "web"}, terms{}, actors.ID{})
+	e.leave("n2")
+	for _, to := range []string{"n1", "n2", "n3"} {
+		if _, _, err := m.cells.beginMove(t.Context(), e, to); !errors.Is(err, actors.ErrMoved) {
+			t.Errorf("to %s: %v", to, err)
+		}
+		if err := m.cells.moveTo(t.Context(), e, to); err != nil {
+			t.Errorf("away to %s: %v", to, err)
+		}
+	}
+}
+
 // stopped is a fabric whose nodes answer nothing, and in which a move is decided as it says.
 type stopped struct {
 	Fabric

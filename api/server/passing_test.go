@@ -150,6 +150,21 @@ func TestWrongAboutTheNode(t *testing.T) {
 	}
 }
 
+// So does the call that moves a cell: it is answered by the node that has it, here that nothing can be moved.
+func TestMovesGoAfterACell(t *testing.T) {
+	w := newWorld(t)
+	n1, f1 := w.join(t, "n1")
+	w.join(t, "n2")
+	w.join(t, "n3")
+	spawnOn(t, n1, "n3", "far")
+	f1.believe("far", "n2")
+	in, err := n1.Cells.Migrate(t.Context(), connect.NewRequest(&pb.MigrateRequest{Name: "far", Node: "n1"}))
+	must(t, err)
+	if in.Receive() || !errors.Is(in.Err(), fault.ErrUnimplemented) {
+		t.Errorf("it is answered %v, %v", in.Msg(), in.Err())
+	}
+}
+
 // Two nodes that each think that the other has a cell do not send a call back and forth.
 func TestWrongAboutEachOther(t *testing.T) {
 	w := newWorld(t)
