@@ -106,7 +106,7 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 func (s *everywhere) callAt(k cellKey, p Place, known bool) (Place, error) {
 	switch {
 	case !known || p.Node == s.fabric.Self():
-		return Place{Address: k.address(), Claim: p.Claim}, nil
+		return Place{Address: k.address(), Claim: p.Claim, Epoch: p.Epoch}, nil
 	case p.Node == "":
 		return Place{}, &nobodys{p}
 	}
@@ -209,9 +209,6 @@ const (
 // after says how a call goes on that failed by err.
 func (s *everywhere) after(ctx context.Context, p *passing, err error) step {
 	if p.wasNotBegun(err) && s.follow(ctx, p) {
-		if p.place.Node == "" {
-			return doHere
-		}
 		return passOn
 	}
 	return s.afterLoss(ctx, p, err)
@@ -249,8 +246,8 @@ func (s *everywhere) afterLoss(ctx context.Context, p *passing, err error) step 
 // maxFollowed is how often a call follows a cell that goes from node to node.
 const maxFollowed = 16
 
-// follow finds the node that has a cell by now, if it has moved since p.place was true, or was taken over by
-// another node. The place of this node is none.
+// follow finds the node that has a cell by now, if it has moved since p.place was true, also there and back, or was
+// taken over by another node. The place of this node is none.
 func (s *everywhere) follow(ctx context.Context, p *passing) bool {
 	if isPassedOn(ctx) || p.followed == maxFollowed {
 		return false
@@ -260,12 +257,13 @@ func (s *everywhere) follow(ctx context.Context, p *passing) bool {
 	if was == "" {
 		was = s.fabric.Self()
 	}
-	if !known || next.Node == "" || next.Node == was || p.place.Claim != "" && next.Claim != p.place.Claim {
+	back := next.Node == was && p.place.Epoch != 0 && next.Epoch > p.place.Epoch // it has been elsewhere meanwhile
+	if !known || next.Node == "" || next.Node == was && !back || p.place.Claim != "" && next.Claim != p.place.Claim {
 		return false
 	}
 	p.followed++
 	if p.place = next; next.Node == s.fabric.Self() {
-		p.place = Place{Address: next.Address, Claim: next.Claim}
+		p.place = Place{Address: next.Address, Claim: next.Claim, Epoch: next.Epoch}
 	}
 	return true
 }
