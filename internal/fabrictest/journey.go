@@ -70,6 +70,7 @@ type Journey struct {
 	round    int64
 	requests atomic.Int64
 	lives    History
+	had      leases // when the last case was over: a lease may lapse by it a little later
 }
 
 // Begin spawns the cell on a node.

@@ -57,10 +57,9 @@ func (f *Fabric) leases(ctx context.Context) leases {
 	return had
 }
 
-// lost are the nodes that have lost a lease since, but for the one that was struck; nil: none was.
-func (f *Fabric) lost(ctx context.Context, had leases, struck *Node) string {
+// lost are the nodes that have lost a lease meanwhile, but for the one that was struck; nil: none was.
+func (f *Fabric) lost(had, now leases, struck *Node) string {
 	var names []string
-	now := f.leases(ctx)
 	for _, n := range f.Nodes {
 		if count, told := now[n]; n != struck && told && count > had[n] {
 			names = append(names, n.Name)

@@ -32,14 +32,14 @@ func TestLost(t *testing.T) {
 	}
 	f.Nodes = append(f.Nodes, &Node{Name: "n4", dir: t.TempDir()})
 	had := f.leases(t.Context())
-	if lost := f.lost(t.Context(), had, nil); lost != "" {
+	if lost := f.lost(had, f.leases(t.Context()), nil); lost != "" {
 		t.Errorf("nothing has happened, and lost have %s", lost)
 	}
 	counts[0], counts[1], counts[2] = 2, 5, 0 // the last was started again
-	if lost := f.lost(t.Context(), had, nil); lost != "n1, n2" {
+	if lost := f.lost(had, f.leases(t.Context()), nil); lost != "n1, n2" {
 		t.Errorf("lost have %s", lost)
 	}
-	if lost := f.lost(t.Context(), had, f.Nodes[1]); lost != "n1" {
+	if lost := f.lost(had, f.leases(t.Context()), f.Nodes[1]); lost != "n1" {
 		t.Errorf("beside n2 lost have %s", lost)
 	}
 }

@@ -34,22 +34,28 @@ type passage struct {
 // Pass moves the cell to another node and has a case happen. It returns when all is well again, and what is
 // excused: by the case, or by leases that lapsed beside it. The fabric must be Steered.
 func (j *Journey) Pass(ctx context.Context, c Case) (Leniency, error) {
-	may, had := c.excuses(), j.Fabric.leases(ctx)
+	may := c.excuses()
+	if j.had == nil {
+		j.had = j.Fabric.leases(ctx)
+	}
 	p, err := j.carry(ctx, c)
 	if err == nil {
 		err = j.Fabric.Converge(ctx)
 	}
-	if may.Lost {
-		return may, err
+	had := j.had
+	j.had = j.Fabric.leases(ctx)
+	if may.Lost && err == nil {
+		return may, nil
 	}
 	var struck *Node
 	if p != nil {
 		struck = p.victim
 	}
-	if may.Lapsed = j.Fabric.lost(ctx, had, struck); may.Lapsed != "" {
-		may.Lost = true
+	if may.Lapsed = j.Fabric.lost(had, j.had, struck); may.Lapsed == "" {
+		return may, err
 	}
-	if err != nil && may.Lost {
+	may.Lost = true
+	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return may, err
