@@ -1,11 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -138,6 +140,23 @@ func TestKeptWakesWhoWaits(t *testing.T) {
 	}
 	if len(e.kept.waiting) != 0 {
 		t.Errorf("%d still wait", len(e.kept.waiting))
+	}
+}
+
+// What is given back as a cell leaves, or later, nobody has any more, and the log says so.
+func TestKeptOfACellThatHasLeft(t *testing.T) {
+	var told bytes.Buffer
+	s := &cells{logger: slog.New(slog.NewTextHandler(&told, nil))}
+	e := newEntry(cellKey{"t", "c"}, terms{}, actors.ID{})
+	s.keep(e, []cell.Item{number(1), number(2)})
+	if told.Len() > 0 {
+		t.Errorf("of a cell that is here it is told %s", told.String())
+	}
+	e.leave("n2")
+	s.keep(e, nil)
+	s.keep(e, []cell.Item{number(3)})
+	if text := told.String(); !strings.Contains(text, "posts=2") || !strings.Contains(text, "posts=1") || strings.Count(text, "lost") != 2 {
+		t.Errorf("it is told %s", text)
 	}
 }
 

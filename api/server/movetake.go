@@ -109,6 +109,7 @@ func (m *move) decided(ctx context.Context, c cell.Cell, before Place, err error
 	}
 	m.pauses(false)
 	m.entry.leave(m.to)
+	m.cells.keep(m.entry, nil) // what was given back since it was said what goes with it
 	m.cells.book.leave(m.entry, c.Done())
 	leftPoint.Hit()
 	m.set(func(s *stage) { s.epoch, s.node = place.Epoch, m.to })

@@ -56,10 +56,20 @@ func itemTo(i cell.Item) *pb.Item {
 	return &pb.Item{Item: &pb.Item_Post{Post: valueTo(i.Value)}}
 }
 
-// keep has the next receiver have what this one was not given.
+// keep has the next receiver have what this one was not given. In a cell that has moved there is none.
 func (s *cells) keep(e *entry, items []cell.Item) {
 	if lost := e.kept.put(items); lost > 0 {
-		s.logger.Warn("posts are lost: their receivers left, and none came to have them", slog.String("cell", e.key.String()), slog.Int("posts", lost))
+		s.lost(e, lost, "their receivers left, and none came to have them")
+	}
+	if e.wentTo() != "" {
+		s.lost(e, len(e.kept.carry()), "their receivers left, and so had the cell")
+	}
+}
+
+// lost tells of posts that nobody will have.
+func (s *cells) lost(e *entry, posts int, why string) {
+	if posts > 0 {
+		s.logger.Warn("posts are lost: "+why, slog.String("cell", e.key.String()), slog.Int("posts", posts))
 	}
 }
 
