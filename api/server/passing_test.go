@@ -14,6 +14,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
@@ -154,7 +155,7 @@ func TestWrongAboutTheNode(t *testing.T) {
 func TestMovesGoAfterACell(t *testing.T) {
 	w := newWorld(t)
 	n1, f1 := w.join(t, "n1")
-	w.join(t, "n2")
+	w.join(t, "n2", func(c *server.Config) { c.Checkpoints = &server.Checkpoints{} }) // it could
 	w.join(t, "n3")
 	spawnOn(t, n1, "n3", "far")
 	f1.believe("far", "n2")
