@@ -29,11 +29,17 @@ type turns struct {
 	conn    wire.Conn
 	reading sync.Mutex // held by whoever reads
 	callers atomic.Int32
-	asked   atomic.Int64 // when a guest last asked for something, in Unix ns
-	lately  atomic.Int64 // until when the resident stays away, in Unix ns; 0 when it reads
+	asked   atomic.Int64 // when a guest last asked for something, as moment tells it
+	lately  atomic.Int64 // until when the resident stays away, as moment tells it; 0 when it reads
 	back    chan struct{}
 	spin    spin.Spinner
 }
+
+// moment is the time since the program began. Nobody sets it back, or a resident would stay away for as long as the
+// clock was set.
+func moment() time.Duration { return time.Since(programStart) }
+
+var programStart = time.Now()
 
 func newTurns(c wire.Conn) *turns { return &turns{conn: c, back: make(chan struct{}, 1)} }
 
@@ -67,7 +73,7 @@ func (t *turns) drain(take func(*wire.Msg)) error {
 // stayAway returns when no caller got an answer for a while, or one calls.
 func (t *turns) stayAway(pause *time.Timer) {
 	for until := t.lately.Load(); until != 0; until = t.lately.Load() {
-		d := time.Until(time.Unix(0, until))
+		d := time.Duration(until) - moment()
 		if d <= 0 {
 			t.lately.CompareAndSwap(until, 0)
 			continue
@@ -86,13 +92,13 @@ func (t *turns) answered() {
 	if t.callers.Load() != 1 || !t.spin.Worthwhile() {
 		return
 	}
-	if now := time.Now(); now.UnixNano()-t.asked.Load() > int64(talkative) {
-		t.lately.Store(now.Add(linger).UnixNano())
+	if now := moment(); now-time.Duration(t.asked.Load()) > talkative {
+		t.lately.Store(int64(now + linger))
 	}
 }
 
 // heard is told of each question of a guest.
-func (t *turns) heard() { t.asked.Store(time.Now().UnixNano()) }
+func (t *turns) heard() { t.asked.Store(int64(moment())) }
 
 // look reads, for a caller that has asked, until done reports true or nothing has
 // come for a moment. It does nothing while others wait, or when it has not paid lately.
