@@ -196,6 +196,9 @@ func TestEventsOfSilentNodes(t *testing.T) {
 	f.hangUp()
 	everything.hears(t, "n2 NODE_SILENT")
 	everything.hears(t, "n3 NODE_SILENT")
+	for _, h := range []*hearing{tenants, of2} { // or the link is back before they have noticed
+		h.hears(t, "n2 before", "n2 NODE_SILENT")
+	}
 	all[1].publish("a", "meanwhile", 0)
 	all[0].publish("", "here", 0)
 	everything.hears(t, "n1 here")
