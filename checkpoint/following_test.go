@@ -3,10 +3,13 @@ package checkpoint
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // follower reads what is followed, until there is no more.
@@ -58,11 +61,7 @@ func (f *follower) ends(t testing.TB) error {
 
 func (f *follower) until(t testing.TB, bytes int) {
 	t.Helper()
-	for by := time.Now().Add(20 * time.Second); len(f.has()) < bytes; time.Sleep(time.Millisecond) {
-		if time.Now().After(by) {
-			t.Fatalf("%d bytes of the state were read, not %d", len(f.has()), bytes)
-		}
-	}
+	await.That(t, fmt.Sprintf("%d bytes of the state are read", bytes), func() bool { return len(f.has()) >= bytes })
 }
 
 // Whoever follows an arrival has its state while it comes, and the end of it when that is allowed.

@@ -227,7 +227,7 @@ func isSavedMeanwhile(t *testing.T, all []*process) {
 	succeeds(t, "a cell starts", func() error { return all[0].spawnPlain("h", "n1") })
 	var asking sync.WaitGroup
 	stop := make(chan struct{})
-	var saved, refused atomic.Int64
+	var saved, moved, refused atomic.Int64
 	until := func(ask func() error) {
 		asking.Go(func() {
 			for {
@@ -255,13 +255,16 @@ func isSavedMeanwhile(t *testing.T, all []*process) {
 				refused.Add(1)
 				return nil
 			}
+			moved.Add(1)
 			return err
 		})
 	}
-	time.Sleep(3 * time.Second)
+	if !await.Within(time.Minute, func() bool { return saved.Load() >= 15 && moved.Load() >= 10 || t.Failed() }) {
+		t.Error("in a minute there are fewer")
+	}
 	close(stop)
 	asking.Wait()
-	t.Logf("%d checkpoints; %d moves were refused; it is in epoch %d", saved.Load(), refused.Load(), all[0].inspect("h").GetEpoch())
+	t.Logf("%d checkpoints and %d moves, and %d were refused; it is in epoch %d", saved.Load(), moved.Load(), refused.Load(), all[0].inspect("h").GetEpoch())
 }
 
 // A node that is drained has its cells go on on others.
