@@ -36,21 +36,28 @@ func (p *process) copied(count string) {
 	})
 }
 
+// countsOn2 starts three nodes, and on n2, which is to die, a cell "a" that counts. other is a node that stays, and
+// one tells by way of it.
+func countsOn2(t *testing.T, saved *pb.CheckpointPolicy) (dead, other *process, one story) {
+	t.Helper()
+	all := processes(t)
+	dead, other = all[1], all[0]
+	one = story{t, nil, other.Client}
+	succeeds(t, "a cell starts on n2", func() error {
+		_, err := other.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "a", Placement: &pb.Placement{Node: dead.name}, Checkpoint: saved}))
+		return err
+	})
+	one.exec("a", counter)
+	return dead, other, one
+}
+
 // A cell whose checkpoints have copies goes on elsewhere when its node is lost, with the newest that was
 // copied, and its node comes back without it.
 func TestACellOutlivesItsNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three nodes take a while to start")
 	}
-	all := processes(t)
-	dead, other := all[1], all[0]
-	one := story{t, nil, other.Client}
-	succeeds(t, "a cell starts on n2", func() error {
-		_, err := other.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "a", Placement: &pb.Placement{Node: dead.name},
-			Checkpoint: &pb.CheckpointPolicy{Messages: 4, Replicas: 1}}))
-		return err
-	})
-	one.exec("a", counter)
+	dead, other, one := countsOn2(t, &pb.CheckpointPolicy{Messages: 4, Replicas: 1})
 	for range 3 {
 		one.call("a", "f")
 	}
@@ -96,15 +103,7 @@ func TestAFailedMoveLeavesTheSavedCheckpoint(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three nodes take a while to start")
 	}
-	all := processes(t)
-	dead, other := all[1], all[0]
-	one := story{t, nil, other.Client}
-	succeeds(t, "a cell starts on n2", func() error {
-		_, err := other.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "a", Placement: &pb.Placement{Node: dead.name},
-			Checkpoint: &pb.CheckpointPolicy{Replicas: 1}}))
-		return err
-	})
-	one.exec("a", counter)
+	dead, other, one := countsOn2(t, &pb.CheckpointPolicy{Replicas: 1})
 	one.call("a", "f")
 	saved, err := other.Cells.Checkpoint(t.Context(), connect.NewRequest(&pb.CheckpointRequest{Name: "a"}))
 	one.must(err)

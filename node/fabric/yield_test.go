@@ -106,17 +106,23 @@ func TestACellThatEndsInItsMove(t *testing.T) {
 			m := newMove(t)
 			do(m)
 			m.n1.gone(web) // as by the end of its actor
-			if _, err := m.n1.Decided(soon(t), web, m.epoch); !errors.Is(err, cell.CellGone) {
-				t.Errorf("the mover hears %v", err)
-			}
-			must(t, m.n1.given(soon(t), web))
-			if p := m.agreed(); p.Epoch != 0 {
-				t.Errorf("the name stays: %+v", p)
-			}
-			m.let()
-			m.guest.Kill("")
+			m.isNobodys(t, m.epoch)
 		})
 	}
+}
+
+// isNobodys checks that the mover hears in an epoch that the cell is gone, and that its name is free.
+func (m *move) isNobodys(t *testing.T, epoch uint64) {
+	t.Helper()
+	if p, err := m.n1.Decided(soon(t), web, epoch); !errors.Is(err, cell.CellGone) {
+		t.Errorf("the mover hears %+v, %v", p, err)
+	}
+	must(t, m.n1.given(soon(t), web))
+	if p := m.agreed(); p.Epoch != 0 {
+		t.Errorf("the name stays: %+v", p)
+	}
+	m.let()
+	m.guest.Kill("")
 }
 
 // A cell that ends while the cluster has it elsewhere, and that comes back, is nobody's: no actor waits for it.
@@ -130,15 +136,7 @@ func TestACellThatEndsWhileItIsElsewhere(t *testing.T) {
 	m.n1.gone(web) // as by the end of its actor
 	_, err = m.n2.Yield(soon(t), web, m.epoch+1)
 	must(t, err)
-	if p, err := m.n1.Decided(soon(t), web, m.epoch+1); !errors.Is(err, cell.CellGone) {
-		t.Errorf("the mover hears %+v, %v", p, err)
-	}
-	must(t, m.n1.given(soon(t), web))
-	if p := m.agreed(); p.Epoch != 0 {
-		t.Errorf("the name stays: %+v", p)
-	}
-	m.let()
-	m.guest.Kill("")
+	m.isNobodys(t, m.epoch+1)
 }
 
 // Of several that would have a suspended cell go on at one node, one has it.
