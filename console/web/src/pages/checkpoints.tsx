@@ -7,7 +7,7 @@ import { useNow, usePolled } from '../live.ts'
 import { go } from '../route.ts'
 import { call } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
-import { Confirm, Dialog } from '../ui/dialog.tsx'
+import { Ask, Confirm } from '../ui/dialog.tsx'
 import { Table, type Column } from '../ui/table.tsx'
 import { requestId } from './save.tsx'
 
@@ -140,43 +140,22 @@ interface RestoreProps {
 function Restore({ of, taken, onClose }: RestoreProps) {
   const { tenant = '', name = '' } = of.cell ?? {}
   const [to, setTo] = useState(taken ? `${name.slice(0, 60)}-2` : name)
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<string>()
-  const submit = async (e: Event) => {
-    e.preventDefault()
-    setBusy(true)
-    try {
-      const { cell } = await call('CellService/Restore', { id: of.id, tenant, name: to, requestId: requestId() })
-      onClose()
-      go({ page: 'cell', tenant: cell?.tenant ?? tenant, name: cell?.name ?? to })
-    } catch (err) {
-      setError(textOf(err))
-      setBusy(false)
-    }
+  const act = async () => {
+    const { cell } = await call('CellService/Restore', { id: of.id, tenant, name: to, requestId: requestId() })
+    go({ page: 'cell', tenant: cell?.tenant ?? tenant, name: cell?.name ?? to })
   }
   return (
-    <Dialog title={`Restore ${short(of)}`} onClose={onClose}>
-      <form onSubmit={submit}>
-        <p>
-          {taken
-            ? `A cell named ${name} is there. Another one starts with the state of the checkpoint, under another name.`
-            : 'A cell starts with the state of the checkpoint.'}{' '}
-          It may do what its policy permits now.
-        </p>
-        <label class="field">
-          Name
-          <input value={to} required maxLength={64} pattern="[A-Za-z0-9_\-]+" onInput={(e) => setTo(e.currentTarget.value)} />
-        </label>
-        <Problem text={error} />
-        <div class="buttons">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button class="primary" disabled={busy}>
-            Restore it
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <Ask title={`Restore ${short(of)}`} yes="Restore it" onClose={onClose} act={act}>
+      <p>
+        {taken
+          ? `A cell named ${name} is there. Another one starts with the state of the checkpoint, under another name.`
+          : 'A cell starts with the state of the checkpoint.'}{' '}
+        It may do what its policy permits now.
+      </p>
+      <label class="field">
+        Name
+        <input value={to} required maxLength={64} pattern="[A-Za-z0-9_\-]+" onInput={(e) => setTo(e.currentTarget.value)} />
+      </label>
+    </Ask>
   )
 }

@@ -26,25 +26,24 @@ export function Dialog({ title, wide, onClose, children }: DialogProps) {
   )
 }
 
-interface ConfirmProps {
+interface AskProps {
   title: string
   yes: string
+  danger?: boolean
   onClose: () => void
-  act: (reason: string) => Promise<unknown>
-  reason?: string // the label of a field for one; without it none is asked for
+  act: () => Promise<unknown>
   children: ComponentChildren
 }
 
-// Confirm asks before something that cannot be undone, and stays when it fails.
-export function Confirm({ title, yes, onClose, act, reason, children }: ConfirmProps) {
-  const [why, setWhy] = useState('')
+// Ask does something when it is told to, and closes; it stays, and says why, when that fails.
+export function Ask({ title, yes, danger, onClose, act, children }: AskProps) {
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<string>()
   const submit = async (e: Event) => {
     e.preventDefault()
     setBusy(true)
     try {
-      await act(why)
+      await act()
       onClose()
     } catch (err) {
       setError(textOf(err))
@@ -55,22 +54,41 @@ export function Confirm({ title, yes, onClose, act, reason, children }: ConfirmP
     <Dialog title={title} onClose={onClose}>
       <form onSubmit={submit}>
         {children}
-        {reason && (
-          <label class="field">
-            {reason}
-            <input value={why} maxLength={1000} onInput={(e) => setWhy(e.currentTarget.value)} />
-          </label>
-        )}
         <Problem text={error} />
         <div class="buttons">
           <button type="button" onClick={onClose}>
             Cancel
           </button>
-          <button class="danger" disabled={busy}>
+          <button class={danger ? 'danger' : 'primary'} disabled={busy}>
             {yes}
           </button>
         </div>
       </form>
     </Dialog>
+  )
+}
+
+interface ConfirmProps {
+  title: string
+  yes: string
+  onClose: () => void
+  act: (reason: string) => Promise<unknown>
+  reason?: string // the label of a field for one; without it none is asked for
+  children: ComponentChildren
+}
+
+// Confirm asks before something that cannot be undone.
+export function Confirm({ act, reason, children, ...ask }: ConfirmProps) {
+  const [why, setWhy] = useState('')
+  return (
+    <Ask {...ask} danger act={() => act(why)}>
+      {children}
+      {reason && (
+        <label class="field">
+          {reason}
+          <input value={why} maxLength={1000} onInput={(e) => setWhy(e.currentTarget.value)} />
+        </label>
+      )}
+    </Ask>
   )
 }
