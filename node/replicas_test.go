@@ -139,3 +139,41 @@ func TestAFailedMoveLeavesTheSavedCheckpoint(t *testing.T) {
 		t.Errorf("it is %v; the checkpoint was with %v", now, nodes)
 	}
 }
+
+// A node that is drained keeps no copies of what it could not have go on: they go to another, and so does the cell
+// when its own node dies.
+func TestCopiesLeaveADrainingNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three nodes take a while to start")
+	}
+	dead, other, one := countsOn2(t, &pb.CheckpointPolicy{Replicas: 1})
+	one.call("a", "f")
+	copies := func() []string {
+		saved, err := other.Cells.Checkpoint(t.Context(), connect.NewRequest(&pb.CheckpointRequest{Name: "a"}))
+		one.must(err)
+		return saved.Msg.GetCheckpoint().GetNodes()
+	}
+	heir, third := "n1", "n3"
+	if nodes := copies(); len(nodes) != 2 {
+		t.Fatalf("the checkpoint is with %v", nodes)
+	} else if nodes[1] == third {
+		heir, third = third, heir
+	}
+	_, err := other.Cluster.Drain(t.Context(), connect.NewRequest(&pb.DrainRequest{Node: heir}))
+	one.must(err)
+	await.That(t, "the copy is with "+third, func() bool {
+		kept := one.list("a")
+		return len(kept) == 1 && slices.Contains(kept[0].GetNodes(), third) && !slices.Contains(kept[0].GetNodes(), heir)
+	})
+	if nodes := copies(); !slices.Equal(nodes, []string{dead.name, third}) {
+		t.Fatalf("the next checkpoint is with %v", nodes)
+	}
+	dead.signal(syscall.SIGKILL)
+	succeeds(t, "the cell goes on", func() (err error) {
+		_, err = other.tryCall("a", "f")
+		return err
+	})
+	if now := other.inspect("a"); now.GetNode() != third {
+		t.Errorf("it is %v", now)
+	}
+}

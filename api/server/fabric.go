@@ -24,6 +24,9 @@ type Fabric interface {
 	Places(tenant string) []Place
 	// Peers are the other nodes that are there, as far as can be told, by name.
 	Peers() []string
+	// Takes says whether a node takes cells now, as far as is known here: it is there, has a lease and does
+	// not drain.
+	Takes(node string) bool
 	// Choose names the node for a new cell, none of those in without.
 	Choose(ctx context.Context, w schedule.Wish, without []string) (node string, err error)
 	// Claim gives this node a name, for the request that wants it. The place is another node's, or

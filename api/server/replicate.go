@@ -41,7 +41,7 @@ func (s *cells) replicate(ctx context.Context, r *resident) (nodes []string) {
 	defer func() { <-e.copying }()
 	began, id, epoch := time.Now(), e.newest(), e.at()
 	before, _ := s.fabric.Find(e.key.address())
-	if id == "" || before.Checkpoint == id && len(s.there(before.Copies)) > r.saving.Replicas {
+	if id == "" || before.Checkpoint == id && len(s.heirs(before.Copies))+1 > r.saving.Replicas {
 		return before.Copies
 	}
 	nodes, err := s.copies(ctx, r, id, epoch, before)
@@ -76,6 +76,9 @@ func (s *cells) copies(ctx context.Context, r *resident, id string, epoch uint64
 		return nil, s.worded(err)
 	}
 	nodes, short := s.spreadOut(ctx, r, info, before)
+	if before.Epoch == epoch && before.Checkpoint == id && alike(nodes, before.Copies) {
+		return before.Copies, short
+	}
 	a := r.entry.key.address()
 	if err := s.fabric.Save(ctx, a, epoch, id, nodes); err != nil {
 		if !errors.Is(err, fault.ErrUnavailable) { // or it may have been agreed
@@ -83,36 +86,38 @@ func (s *cells) copies(ctx context.Context, r *resident, id string, epoch uint64
 		}
 		return nil, err
 	}
-	if before.Checkpoint != "" && before.Checkpoint != id {
-		s.dropCopies(ctx, before.Checkpoint, before.Copies)
-	}
+	s.dropCopies(ctx, before.Checkpoint, slices.DeleteFunc(slices.Clone(before.Copies), func(n string) bool {
+		return before.Checkpoint == id && slices.Contains(nodes, n)
+	}))
 	return nodes, short
 }
 
+// alike says whether both name the same nodes, in whatever order.
+func alike(a, b []string) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(n string) bool { return !slices.Contains(b, n) })
+}
+
 // spreadOut sends a file to those that have the checkpoint before it, and to others in the place of those that
-// are not there or do not take it. The first of the nodes is this one.
+// cannot have the cell or do not take the file. Where there are no others, a copy with a node that cannot have the
+// cell now is better than none. The first of the nodes is this one.
 func (s *cells) spreadOut(ctx context.Context, r *resident, info checkpoint.Info, before Place) (nodes []string, short error) {
 	self := s.fabric.Self()
 	nodes = []string{self}
 	without := []string{self}
-	earlier := s.there(before.Copies)
+	has := func(node string) bool { return before.Checkpoint == info.ID && slices.Contains(before.Copies, node) }
+	earlier := s.heirs(before.Copies)
 	for len(nodes) <= r.saving.Replicas {
 		var to string
-		for to == "" && len(earlier) > 0 {
-			if !slices.Contains(without, earlier[0]) {
-				to = earlier[0]
-			}
-			earlier = earlier[1:]
-		}
-		if to == "" {
-			chosen, err := s.fabric.Choose(ctx, s.wishOf(r), without)
-			if err != nil {
-				return nodes, errors.Join(short, err)
-			}
+		if len(earlier) > 0 {
+			to, earlier = earlier[0], earlier[1:]
+		} else if chosen, err := s.fabric.Choose(ctx, s.wishOf(r), without); err == nil {
 			to = chosen
+		} else {
+			short = errors.Join(short, err)
+			break
 		}
 		without = append(without, to)
-		if before.Checkpoint != info.ID || !slices.Contains(before.Copies, to) {
+		if !has(to) {
 			if err := s.pushCopy(ctx, r.entry.key, info, to); err != nil {
 				short = errors.Join(short, fmt.Errorf("node %s: %w", to, err))
 				continue
@@ -120,17 +125,22 @@ func (s *cells) spreadOut(ctx context.Context, r *resident, info checkpoint.Info
 		}
 		nodes = append(nodes, to)
 	}
-	return nodes, nil
-}
-
-// there are those of nodes that have a lease.
-func (s *cells) there(nodes []string) (open []string) {
-	for _, n := range nodes {
-		if _, ok := s.fabric.Seat(n); ok {
-			open = append(open, n)
+	for _, n := range before.Copies {
+		if _, there := s.fabric.Seat(n); len(nodes) <= r.saving.Replicas && there && has(n) && !slices.Contains(nodes, n) {
+			nodes = append(nodes, n)
 		}
 	}
-	return open
+	return nodes, short
+}
+
+// heirs are those of the other nodes that could have a cell go on now.
+func (s *cells) heirs(nodes []string) (heirs []string) {
+	for _, n := range nodes {
+		if _, there := s.fabric.Seat(n); there && n != s.fabric.Self() && s.fabric.Takes(n) {
+			heirs = append(heirs, n)
+		}
+	}
+	return heirs
 }
 
 // wishOf is what a cell needs of a node that is to have it one day.

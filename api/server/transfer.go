@@ -140,6 +140,9 @@ func (t *transfers) mayPush(ctx context.Context, k cellKey, which reserved) erro
 	if waits {
 		return nil
 	}
+	if _, is := copyOf(which.migration); is && !t.fabric.Takes(t.fabric.Self()) {
+		return cell.Errorf(cell.Busy, "node %s takes no cells now, and no copies of their checkpoints", t.node())
+	}
 	_, err := t.ownedBy(ctx, k.address(), which.from)
 	return err
 }

@@ -183,6 +183,12 @@ func (f *fabric) Peers() []string {
 	return slices.DeleteFunc(slices.Clone(f.nodes), func(n string) bool { return n == f.self })
 }
 
+func (f *fabric) Takes(node string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.nodes, node) && !f.full[node]
+}
+
 func (f *fabric) Choose(_ context.Context, w schedule.Wish, without []string) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -33,6 +33,17 @@ func (f *Fabric) Choose(_ context.Context, w schedule.Wish, without []string) (s
 	return node, err
 }
 
+// Takes implements server.Fabric.
+func (f *Fabric) Takes(node string) bool {
+	c := f.at()
+	if c == nil {
+		return false
+	}
+	all := c.Members()
+	i := slices.IndexFunc(all, func(m cluster.Member) bool { return m.Name == node })
+	return i >= 0 && f.node(c, all[i]).Closed == ""
+}
+
 // nodes are all members as placement sees them, with the cells of a tenant counted.
 func (f *Fabric) nodes(tenant string) (all []schedule.Node) {
 	c := f.at()
@@ -40,16 +51,21 @@ func (f *Fabric) nodes(tenant string) (all []schedule.Node) {
 	for _, r := range c.Group().Records(tenant) {
 		of[r.Owner.Node]++
 	}
-	self := c.Self()
 	for _, m := range c.Members() {
-		n := nodeOf(m)
-		if m.Name == self {
-			f.here(&n)
-		}
+		n := f.node(c, m)
 		n.CellsOfTenant = of[m.Name]
 		all = append(all, n)
 	}
 	return all
+}
+
+// node is a member as placement sees it.
+func (f *Fabric) node(c Cluster, m cluster.Member) schedule.Node {
+	n := nodeOf(m)
+	if m.Name == c.Self() {
+		f.here(&n)
+	}
+	return n
 }
 
 // nodeOf is what a member says of itself.
