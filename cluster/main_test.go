@@ -88,8 +88,8 @@ func (n *node) Lapsed(s directory.Seat) {
 }
 
 const (
-	testTimeout = 200 * time.Millisecond * slow
-	testTTL     = 1200 * time.Millisecond * slow
+	testTimeout = 200 * time.Millisecond * await.Slow
+	testTTL     = 1200 * time.Millisecond * await.Slow
 )
 
 func logs(t testing.TB) *slog.Logger {

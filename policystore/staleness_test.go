@@ -30,7 +30,7 @@ func TestStaleness(t *testing.T) {
 				t.Fatal(err)
 			}
 			cut := choose(w)
-			await.That(t, "it to be fresh", func() bool { return cut.Fresh() == nil })
+			await.That(t, "it to be fresh, and to know the token", func() bool { return cut.TokenValid(t.Context(), info.ID) == nil })
 			w.isolate(cut.id, true)
 			await.That(t, "it to be stale", func() bool { return errors.Is(cut.Fresh(), ErrStale) })
 			if age := cut.Staleness(); age < 2*time.Second {

@@ -170,7 +170,7 @@ func TestFlapping(t *testing.T) {
 	var failed atomic.Int32
 	for sender := range 8 {
 		senders.Go(func() {
-			for i := range 150 {
+			for i := range 150 / await.Slow {
 				text := fmt.Sprintf("%d %03d", sender, i)
 				env := post("echo-on-b", text)
 				env.ID, env.Acknowledged = actors.NewID(), true

@@ -53,6 +53,7 @@ type page struct {
 
 // Every block of every page does what the page says it does.
 func TestDocumentation(t *testing.T) {
+	isToldOnce(t)
 	dist, err := pydist.Resolve(context.Background(), pydist.Options{})
 	if err != nil {
 		t.Fatal(err)

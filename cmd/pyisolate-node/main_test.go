@@ -59,7 +59,17 @@ func withoutURing(args []string) int {
 	return 1
 }
 
+// isToldOnce skips what is told from the command line in a short run under the race detector: it is whole programs,
+// which take long to start there, and what they consist of has tests of its own that it looks on at.
+func isToldOnce(t *testing.T) {
+	t.Helper()
+	if await.Race && testing.Short() {
+		t.Skip("with the race detector and -short: what it runs is tested without, and its parts with it; make race has both")
+	}
+}
+
 func TestScripts(t *testing.T) {
+	isToldOnce(t)
 	// Unpacked once here: the scripts have a home of their own.
 	dist, err := pydist.Resolve(context.Background(), pydist.Options{})
 	if err != nil {
