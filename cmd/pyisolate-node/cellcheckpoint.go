@@ -1,13 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,8 +12,6 @@ import (
 
 	"github.com/pyisolate/pyisolate/api/client"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
-	"github.com/pyisolate/pyisolate/checkpoint"
-	"github.com/pyisolate/pyisolate/internal/durable"
 )
 
 // checkpointJSON is a checkpoint as --json prints it.
@@ -236,146 +229,4 @@ func newCheckpointsRemove() *cobra.Command {
 		}
 		return nil
 	})
-}
-
-func newCheckpointsExport() *cobra.Command {
-	var to string
-	c := &cobra.Command{
-		Use:   "export ID FILE",
-		Short: "Write a checkpoint to a file",
-		Long: `Write a checkpoint to a file: as the node has it, for a node with the same keys; or with --to
-sealed so that only who has the key's identity can open it.`,
-		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: completeCheckpoints,
-	}
-	c.Flags().StringVar(&to, "to", "", "the key to seal it to, as: checkpoints key prints it")
-	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		id, err := r.checkpointID(ctx, args[0])
-		if err != nil {
-			return err
-		}
-		stream, err := r.Cells.ExportCheckpoint(ctx, connect.NewRequest(&pb.ExportCheckpointRequest{Id: id, Recipient: to}))
-		if err != nil {
-			return err
-		}
-		defer func() { _ = stream.Close() }()
-		return writeWhole(args[1], func(out io.Writer) error {
-			for stream.Receive() {
-				if _, err := out.Write(stream.Msg().GetData()); err != nil {
-					return err
-				}
-			}
-			return stream.Err()
-		})
-	})
-}
-
-// writeWhole writes a file that is there whole, or not.
-func writeWhole(path string, content func(io.Writer) error) error {
-	f, err := durable.Create(filepath.Dir(path), 0o600)
-	if err != nil {
-		return usageError{fmt.Errorf("write %s: %w", path, err)}
-	}
-	out := bufio.NewWriter(f)
-	err = content(out)
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
-		return errors.Join(err, f.Discard())
-	}
-	return f.Keep(path)
-}
-
-func newCheckpointsImport() *cobra.Command {
-	var identity string
-	c := &cobra.Command{
-		Use:   "import FILE",
-		Short: "Have the node keep a checkpoint from a file, and print its id",
-		Long: `Have the node keep a checkpoint from a file: one that its own keys open, or with --identity
-one that was sealed to a key. The latter is for admins, for whoever knows the key can have
-sealed what he likes.`,
-		Args: cobra.ExactArgs(1),
-	}
-	c.Flags().StringVar(&identity, "identity", "", "the file that checkpoints key made")
-	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		f, err := os.Open(args[0])
-		if err != nil {
-			return usageError{err}
-		}
-		defer func() { _ = f.Close() }()
-		first := &pb.ImportCheckpointRequest{}
-		if identity != "" {
-			secret, err := os.ReadFile(identity)
-			if err != nil {
-				return usageError{err}
-			}
-			first.Identity = strings.TrimSpace(string(secret))
-		}
-		info, err := r.importCheckpoint(ctx, first, f)
-		if err != nil {
-			return err
-		}
-		r.show(checkpointJSONOf(info), "%s", info.GetId())
-		return nil
-	})
-}
-
-func (r *remote) importCheckpoint(ctx context.Context, next *pb.ImportCheckpointRequest, f io.Reader) (*pb.CheckpointInfo, error) {
-	stream := r.Cells.ImportCheckpoint(ctx)
-	piece := make([]byte, 256<<10)
-	for {
-		n, err := io.ReadFull(f, piece)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, err
-		}
-		next.Data = piece[:n]
-		if stream.Send(next) != nil || err != nil { // why it could not be sent comes with the answer
-			break
-		}
-		next = &pb.ImportCheckpointRequest{}
-	}
-	answer, err := stream.CloseAndReceive()
-	if err != nil {
-		return nil, err
-	}
-	return answer.Msg.GetCheckpoint(), nil
-}
-
-func newCheckpointsKey() *cobra.Command {
-	return &cobra.Command{
-		Use:   "key FILE",
-		Short: "Make an identity, and print the key that checkpoints are sealed to for it",
-		Long: `Make an identity in a file that only its owner can read, and print its key: what is exported
-to that key can be opened with that file, and with nothing else. If the file is there
-already, its key is printed.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			identity, err := identityIn(args[0])
-			if err != nil {
-				return usageError{fmt.Errorf("%s: %w", args[0], err)}
-			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), identity.Recipient().Text())
-			return err
-		},
-	}
-}
-
-func identityIn(path string) (*checkpoint.Identity, error) {
-	text, err := os.ReadFile(path)
-	if err == nil {
-		return checkpoint.ParseIdentity(strings.TrimSpace(string(text)))
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	identity, err := checkpoint.NewIdentity()
-	if err != nil {
-		return nil, err
-	}
-	secret, err := identity.Text()
-	if err != nil {
-		return nil, err
-	}
-	return identity, durable.WriteFile(path, []byte(secret+"\n"), 0o600)
 }

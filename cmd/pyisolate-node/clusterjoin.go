@@ -32,32 +32,31 @@ The cluster's policies and tokens are the node's then; a node that has policies 
 refused. serve takes part from then on.`,
 		Example: "  pyisolate-node cluster join - --name n2 --advertise 10.0.0.2:7700 <token",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			err := at.check(c)
-			if err != nil {
-				return err
-			}
-			token := args[0]
-			if token == "-" {
-				if token, err = contexts.TokenFrom(c.InOrStdin()); err != nil {
-					return usageError{err}
-				}
-			}
-			if _, err := pki.ParseToken(token); err != nil {
-				return usageError{err}
-			}
-			return asRefused(at.become(c, "joined", func(ctx context.Context, data, dir string) error {
-				if err := noPolicies(data); err != nil {
-					return err
-				}
-				ctx, cancel := context.WithTimeout(ctx, joinWithin)
-				defer cancel()
-				return cluster.Join(ctx, cluster.Joining{Dir: dir, Token: token, Node: at.name, Address: at.advertise, Gossip: at.node.GossipAdvertise})
-			}))
-		},
 	}
 	at.add(c)
-	return c
+	return newLocal(c, func(ctx context.Context, r *remote, args []string) error {
+		err := at.check(c)
+		if err != nil {
+			return err
+		}
+		token := args[0]
+		if token == "-" {
+			if token, err = contexts.TokenFrom(c.InOrStdin()); err != nil {
+				return usageError{err}
+			}
+		}
+		if _, err := pki.ParseToken(token); err != nil {
+			return usageError{err}
+		}
+		return asRefused(at.become(ctx, r, "joined", func(ctx context.Context, data, dir string) error {
+			if err := noPolicies(data); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(ctx, joinWithin)
+			defer cancel()
+			return cluster.Join(ctx, cluster.Joining{Dir: dir, Token: token, Node: at.name, Address: at.advertise, Gossip: at.node.GossipAdvertise})
+		}))
+	})
 }
 
 // noPolicies refuses a node that would lose what it has.

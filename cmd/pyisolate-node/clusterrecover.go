@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -35,22 +33,42 @@ What only other nodes had is lost. Their cells are, too, but for those with a ch
 node: restore them by it. A node that is back from the dead is a stranger.`,
 		Example: "  pyisolate-node cluster recover --data /var/lib/pyisolate\n  pyisolate-node cluster recover --data /var/lib/pyisolate --yes",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			loaded, err := config.Load(config.Sources{File: file, Flags: c.Flags()})
-			if err != nil {
-				return usageError{err}
-			}
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			r := &remote{out: c.OutOrStdout()}
-			return asUnrecoverable(node.WithData(loaded.Node.Data, version, func(data string) error { return r.recoverCluster(ctx, data, sure) }))
-		},
 	}
 	c.Flags().StringVar(&file, "config", "", "a YAML file of settings, as serve's (default: as serve's)")
 	c.Flags().String("data", "", "the node's data directory (default: as serve's)")
 	c.Flags().BoolVar(&sure, "yes", false, "do it: the other nodes will never be back")
 	_ = c.MarkFlagDirname("data")
-	return c
+	return newLocal(c, func(ctx context.Context, r *remote, _ []string) error {
+		loaded, err := config.Load(config.Sources{File: file, Flags: c.Flags()})
+		if err != nil {
+			return usageError{err}
+		}
+		return asUnrecoverable(node.WithData(loaded.Node.Data, version, func(data string) error { return r.recoverCluster(ctx, data, sure) }))
+	})
+}
+
+// survivorJSON is what a node could go on from, and with --yes has, as --json prints it.
+type survivorJSON struct {
+	Cluster   string         `json:"cluster"`
+	Node      string         `json:"node"`
+	Directory positionJSON   `json:"directory"` // of cells and nodes
+	Policies  positionJSON   `json:"policies"`
+	Removed   []string       `json:"removed"`
+	Recovered bool           `json:"recovered"`
+	Cells     []leftCellJSON `json:"cells,omitempty"`
+}
+
+type positionJSON struct {
+	Term  uint64 `json:"term"`
+	Index uint64 `json:"index"`
+}
+
+// leftCellJSON is a cell that is suspended when it has a checkpoint, and else lost with the node that ran it.
+type leftCellJSON struct {
+	Tenant     string `json:"tenant"`
+	Name       string `json:"name"`
+	Node       string `json:"node"`
+	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
 // recoverCluster tells what is there, and with sure makes a cluster of it. Policies come first: until the
@@ -65,8 +83,11 @@ func (r *remote) recoverCluster(ctx context.Context, data string, sure bool) err
 	if err != nil {
 		return err
 	}
-	r.say("node %s of cluster %s\n  cells and nodes: up to entry %d of term %d\n  policies and tokens: up to entry %d of term %d\n  members that would be removed: %s",
-		s.Node, s.Cluster, s.Index, s.Term, at.Index, at.Term, plain(strings.Join(s.Others, ", ")))
+	shown := survivorJSON{Cluster: s.Cluster, Node: s.Node, Directory: positionJSON{s.Term, s.Index}, Policies: positionJSON{at.Term, at.Index}, Removed: append([]string{}, s.Others...)}
+	if !sure || !r.asJSON {
+		r.show(shown, "node %s of cluster %s\n  cells and nodes: up to entry %d of term %d\n  policies and tokens: up to entry %d of term %d\n  members that would be removed: %s",
+			s.Node, s.Cluster, s.Index, s.Term, at.Index, at.Term, plain(strings.Join(s.Others, ", ")))
+	}
 	if !sure {
 		return usageError{errors.New("nothing is changed: with --yes, this node goes on alone, and what only the others had is lost for ever")}
 	}
@@ -77,6 +98,20 @@ func (r *remote) recoverCluster(ctx context.Context, data string, sure bool) err
 	if err != nil {
 		return err
 	}
+	r.recovered(shown, done)
+	return nil
+}
+
+// recovered tells what became of the cells.
+func (r *remote) recovered(shown survivorJSON, done cluster.Recovery) {
+	shown.Recovered = true
+	for _, one := range slices.Concat(done.Suspended, done.Lost) {
+		shown.Cells = append(shown.Cells, leftCellJSON{one.Cell.Tenant, one.Cell.Name, one.Lost, one.Checkpoint})
+	}
+	if r.asJSON {
+		r.line(shown)
+		return
+	}
 	for _, one := range done.Suspended {
 		r.say("cell %s is suspended: restore checkpoint %s", plain(one.Cell.String()), plain(one.Checkpoint))
 	}
@@ -84,7 +119,6 @@ func (r *remote) recoverCluster(ctx context.Context, data string, sure bool) err
 		r.say("cell %s is lost: it ran on node %s", plain(one.Cell.String()), plain(one.Lost))
 	}
 	r.say("recovered: start the node with serve, and let others join with cluster invite")
-	return nil
 }
 
 func (r *remote) say(format string, args ...any) { _, _ = fmt.Fprintf(r.out, format+"\n", args...) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -63,19 +64,22 @@ func printConfig(out io.Writer, loaded *config.Loaded, asJSON bool) error {
 }
 
 func newConfigCheck() *cobra.Command {
-	return &cobra.Command{
+	return newLocal(&cobra.Command{
 		Use:   "check FILE",
 		Short: "Tell all that is wrong with a configuration file",
 		Long: `Tell all that is wrong with a configuration file, by itself: without flags, and without
 the environment.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := config.Load(config.Sources{File: args[0], Environ: []string{}}); err != nil {
-				fmt.Fprintln(c.ErrOrStderr(), plainLines(err.Error()))
-				return exitStatus(statusUsage)
-			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", strings.TrimSpace(plain(args[0])))
-			return err
-		},
-	}
+	}, func(_ context.Context, r *remote, args []string) error {
+		_, err := config.Load(config.Sources{File: args[0], Environ: []string{}})
+		switch {
+		case err == nil:
+			r.show(map[string]any{"ok": args[0]}, "%s: ok", strings.TrimSpace(plain(args[0])))
+			return nil
+		case r.asJSON:
+			return usageError{err}
+		}
+		fmt.Fprintln(r.err, plainLines(err.Error())) // each line begins with its place
+		return exitStatus(statusUsage)
+	})
 }

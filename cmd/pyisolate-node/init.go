@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +21,6 @@ import (
 // placeFlags say which node a command makes a member of a cluster, while it does not serve.
 type placeFlags struct {
 	file, name, advertise string
-	asJSON                bool
 	node                  node.Config // what serve would go by
 }
 
@@ -32,7 +29,6 @@ func (f *placeFlags) add(c *cobra.Command) {
 	c.Flags().String("data", "", "the node's data directory (default: as serve's)")
 	c.Flags().StringVar(&f.name, "name", "", "the node's name, for all time: ^[a-z0-9-]{1,63}$ (default: the host's)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "HOST:PORT at which the other nodes reach this one; gossip uses the port after it (default: the setting cluster-advertise)")
-	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON, one object a line")
 	_ = c.MarkFlagDirname("data")
 }
 
@@ -72,9 +68,7 @@ type membershipJSON struct {
 }
 
 // become makes the node a member by do, which is given the directory of its cluster, and says so.
-func (f *placeFlags) become(c *cobra.Command, done string, do func(ctx context.Context, data, dir string) error) error {
-	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+func (f *placeFlags) become(ctx context.Context, r *remote, done string, do func(ctx context.Context, data, dir string) error) error {
 	return node.WithData(f.node.Data, version, func(data string) error {
 		dir := filepath.Join(data, "cluster")
 		if cluster.Exists(dir) {
@@ -87,7 +81,6 @@ func (f *placeFlags) become(c *cobra.Command, done string, do func(ctx context.C
 		if err != nil {
 			return err
 		}
-		r := &remote{out: c.OutOrStdout(), asJSON: f.asJSON}
 		r.show(membershipJSON{id.Cluster(), id.Name(), f.advertise, data}, "%s: cluster %s, node %s at %s\nstart it with: pyisolate-node serve --data %s",
 			done, id.Cluster(), id.Name(), f.advertise, data)
 		return nil
@@ -118,24 +111,23 @@ serve takes part from then on. Others join with a token that cluster invite make
 of cluster/authority.pem where nobody else reads it: whoever has it can make nodes.`,
 		Example: "  pyisolate-node init --name n1 --advertise 10.0.0.1:7700\n  pyisolate-node serve",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := at.check(c); err != nil {
-				return err
-			}
-			return asUsage(at.become(c, "founded", func(ctx context.Context, data, dir string) error {
-				err := cluster.Found(ctx, cluster.Founding{Dir: dir, Cluster: cmp.Or(title, at.name), Node: at.name, Address: at.advertise, Gossip: at.node.GossipAdvertise})
-				if err != nil {
-					return err
-				}
-				// What the node has becomes the cluster's last: until then it is as it was without dir.
-				if err := policystore.Found(filepath.Join(data, "policies"), at.name); err != nil {
-					return errors.Join(err, os.RemoveAll(dir))
-				}
-				return nil
-			}))
-		},
 	}
 	at.add(c)
 	c.Flags().StringVar(&title, "cluster", "", "what the cluster is called, for people, in its certificates (default: as its first node)")
-	return c
+	return newLocal(c, func(ctx context.Context, r *remote, _ []string) error {
+		if err := at.check(c); err != nil {
+			return err
+		}
+		return asUsage(at.become(ctx, r, "founded", func(ctx context.Context, data, dir string) error {
+			err := cluster.Found(ctx, cluster.Founding{Dir: dir, Cluster: cmp.Or(title, at.name), Node: at.name, Address: at.advertise, Gossip: at.node.GossipAdvertise})
+			if err != nil {
+				return err
+			}
+			// What the node has becomes the cluster's last: until then it is as it was without dir.
+			if err := policystore.Found(filepath.Join(data, "policies"), at.name); err != nil {
+				return errors.Join(err, os.RemoveAll(dir))
+			}
+			return nil
+		}))
+	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -22,20 +23,19 @@ acknowledged. With --backup, state.db must be away, too. Nothing is overwritten.
 docs/policystore.md tells when to do this.`,
 		Example: `  pyisolate-node policy recover /var/lib/pyisolate/policies`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := os.Stat(args[0]); err != nil && backup == "" {
-				return usageError{fmt.Errorf("recover the policy store: %w", err)}
-			}
-			if err := recoverPolicies(args[0], node, backup); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: recovered\n", args[0])
-			return err
-		},
 	}
 	c.Flags().StringVar(&backup, "backup", "", "a backup to recover from instead of state.db")
 	c.Flags().StringVar(&node, "node", "", "the node's id, if it was not the default")
-	return c
+	return newLocal(c, func(_ context.Context, r *remote, args []string) error {
+		if _, err := os.Stat(args[0]); err != nil && backup == "" {
+			return usageError{fmt.Errorf("recover the policy store: %w", err)}
+		}
+		if err := recoverPolicies(args[0], node, backup); err != nil {
+			return err
+		}
+		r.show(map[string]any{"recovered": args[0]}, "%s: recovered", plain(args[0]))
+		return nil
+	})
 }
 
 func recoverPolicies(dir, node, backup string) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ func recoverCommand(t *testing.T, args ...string) (string, error) {
 	c := newPolicyRecover()
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetOut(&out)
+	c.SetErr(&out)
 	c.SetArgs(args)
 	err := c.ExecuteContext(t.Context())
 	return out.String(), err
@@ -35,21 +37,27 @@ func TestPolicyRecover(t *testing.T) {
 	if err := errors.Join(putErr, err, s.Backup(t.Context(), backup), backup.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := recoverCommand(t, dir); !errors.Is(err, policystore.ErrInUse) {
-		t.Errorf("an open store: %v", err)
+	if out, err := recoverCommand(t, dir); err == nil || !strings.Contains(out, policystore.ErrInUse.Error()) {
+		t.Errorf("an open store: %v, %s", err, out)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := recoverCommand(t, dir); err == nil || !strings.Contains(err.Error(), "move it away first") {
-		t.Errorf("a whole store: %v", err)
+	if out, err := recoverCommand(t, dir); err == nil || !strings.Contains(out, "move it away first") {
+		t.Errorf("a whole store: %v, %s", err, out)
 	}
 	if err := errors.Join(os.Remove(filepath.Join(dir, "raft.db")), os.RemoveAll(filepath.Join(dir, "snapshots"))); err != nil {
 		t.Fatal(err)
 	}
 	other := filepath.Join(t.TempDir(), "other")
-	for dir, args := range map[string][]string{dir: {dir}, other: {other, "--backup", backup.Name()}} {
-		if out, err := recoverCommand(t, args...); err != nil || out != dir+": recovered\n" {
+	for dir, c := range map[string]struct {
+		args []string
+		said string
+	}{
+		dir:   {[]string{dir}, dir + ": recovered\n"},
+		other: {[]string{other, "--backup", backup.Name(), "--json"}, fmt.Sprintf("{\"recovered\":%q}\n", other)},
+	} {
+		if out, err := recoverCommand(t, c.args...); err != nil || out != c.said {
 			t.Fatalf("%q, %v", out, err)
 		}
 		s, err := policystore.Open(t.Context(), policystore.Config{Dir: dir})
@@ -62,8 +70,8 @@ func TestPolicyRecover(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{dir + "-none"}, {dir, "--backup", dir + "-none"}} {
-		if _, err := recoverCommand(t, args...); !errors.As(err, &usageError{}) {
-			t.Errorf("%v: %v", args, err)
+		if out, err := recoverCommand(t, args...); !errors.Is(err, exitStatus(statusUsage)) || !strings.Contains(out, "no such file") {
+			t.Errorf("%v: %v, %s", args, err, out)
 		}
 	}
 }

@@ -41,17 +41,26 @@ type remoteRun func(ctx context.Context, r *remote, args []string) error
 func newRemote(c *cobra.Command, do remoteRun) *cobra.Command {
 	r := &remote{}
 	r.add(c)
+	return finish(c, r, func(ctx context.Context, r *remote, args []string) error {
+		if err := r.dial(); err != nil {
+			return err
+		}
+		defer r.Close()
+		return do(ctx, r, args)
+	})
+}
+
+// newLocal finishes a command that works on this machine's files, which tells what it did, or why it could not,
+// as those tell that call a node.
+func newLocal(c *cobra.Command, do remoteRun) *cobra.Command { return finish(c, &remote{}, do) }
+
+func finish(c *cobra.Command, r *remote, do remoteRun) *cobra.Command {
 	c.Flags().BoolVar(&r.asJSON, "json", false, "print JSON, one object a line")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		r.out, r.err = c.OutOrStdout(), c.ErrOrStderr()
-		err := r.dial()
-		if err == nil {
-			err = do(ctx, r, args)
-			r.Close()
-		}
-		return r.failed(ctx, err)
+		return r.failed(ctx, do(ctx, r, args))
 	}
 	return c
 }
@@ -161,8 +170,9 @@ type failureJSON struct {
 
 func failureOf(err error, problems document.Problems, status int) failureJSON {
 	out := failureJSON{Kind: cell.KindOf(err).String(), Message: err.Error(), Problems: problems, Status: status}
+	var usage usageError
 	switch {
-	case len(problems) > 0:
+	case len(problems) > 0, errors.As(err, &usage):
 		out.Kind = cell.Invalid.String()
 	case errors.Is(err, fault.ErrUnavailable):
 		out.Kind = "Unavailable"
