@@ -9,6 +9,11 @@ FUZZTIME    ?= 20s
 BENCH       ?= .
 TESTTIMEOUT ?= 15m
 
+# How many packages are tested at once: many a test waits, and leaves the processors to others. Those that take
+# longest begin first, or the end would wait for them alone.
+ATONCE    ?= 3
+LONGFIRST := ./system_test/... ./cmd/... ./node/... ./api/... ./cell/... ./cluster/... ./...
+
 LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
 
@@ -79,8 +84,8 @@ check: fmt-check vet lint ## what to run before a commit: format, vet, lint, fas
 
 test: fmt-check vet lint ## everything: format, vet, lint, all tests, race detector, summary of skips, a kernel in QEMU
 	@status=0; { \
-		$(GO) test -json -timeout $(TESTTIMEOUT) ./... || status=1; \
-		$(GO) test -json -race -short -timeout $(TESTTIMEOUT) ./... || status=1; \
+		$(GO) test -json -p $(ATONCE) -timeout $(TESTTIMEOUT) $(LONGFIRST) || status=1; \
+		$(GO) test -json -p $(ATONCE) -race -short -timeout $(TESTTIMEOUT) $(LONGFIRST) || status=1; \
 		exit $$status; } | $(GO) run ./internal/testsummary
 	@$(MAKE) rules
 	@$(MAKE) test-python

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host/hosttest"
@@ -94,18 +95,24 @@ func TestSaveGoesByCredit(t *testing.T) {
 	}
 }
 
+// A save that is withdrawn leaves the cell, also when the guest is long in giving it up.
 func TestSaveIsWithdrawn(t *testing.T) {
-	n := serve(t, 0)
-	n.claim(1, cell.Limits{})
-	n.send(1, 2, save(), "") // without credit it stays where it is
-	n.await("a chunk", func(m *wire.Msg) bool { return m.GetChunk() != nil })
-	n.send(1, 2, withdraw(), "")
-	if err := n.outcome(1, 2); !errors.Is(err, cell.Cancelled) {
-		t.Errorf("the save: %v", err)
-	}
-	n.runs(1, 3, 0, "post 1")
-	if err := n.outcome(1, 3); err != nil {
-		t.Errorf("the cell after it: %v", err)
+	for name, heeds := range map[string]time.Duration{"at once": 0, "late": 2 * killGrace} {
+		t.Run(name, func(t *testing.T) {
+			n := serve(t, 0)
+			n.exec.SaveHeeds.Store(int64(heeds))
+			n.claim(1, cell.Limits{})
+			n.send(1, 2, save(), "") // without credit it stays where it is
+			n.await("a chunk", func(m *wire.Msg) bool { return m.GetChunk() != nil })
+			n.send(1, 2, withdraw(), "")
+			if err := n.outcome(1, 2); !errors.Is(err, cell.Cancelled) {
+				t.Errorf("the save: %v", err)
+			}
+			n.runs(1, 3, 0, "post 1")
+			if err := n.outcome(1, 3); err != nil {
+				t.Errorf("the cell after it: %v", err)
+			}
+		})
 	}
 }
 

@@ -208,15 +208,28 @@ func (g *guest) look(op *operation) {
 	_ = g.slot.region.Poll(pollPatience, enough, g.frame)
 }
 
-// cancelHaste is how much less than the kill grace a guest has whose caller waits no more.
-const cancelHaste = 5
+const (
+	// cancelHaste is how much less than the kill grace a guest has whose caller waits no more.
+	cancelHaste = 5
+	// saveLeisure is how much more it has to give up a save. It is not the guest that wanted it, which may be in a
+	// copy of much memory, and is to live on; and nothing of its own runs meanwhile but the hooks of its objects.
+	saveLeisure = 10
+)
+
+// grace is how long a guest has to give up an operation that is withdrawn.
+func (g *guest) grace(op *operation, kind cell.Kind) time.Duration {
+	switch {
+	case op.kind == ring.InSave:
+		return g.srv.killGrace * saveLeisure
+	case kind == cell.Cancelled:
+		return g.srv.killGrace / cancelHaste
+	}
+	return g.srv.killGrace
+}
 
 // cancel withdraws operation id, waiting or running.
 func (g *guest) cancel(id uint64, kind cell.Kind) {
-	e, grace := withdrawn(kind), g.srv.killGrace
-	if kind == cell.Cancelled {
-		grace /= cancelHaste
-	}
+	e := withdrawn(kind)
 	g.mu.Lock()
 	for i, op := range g.queue {
 		if op.id == id {
@@ -229,7 +242,7 @@ func (g *guest) cancel(id uint64, kind cell.Kind) {
 	op := g.current
 	g.mu.Unlock()
 	if op != nil && op.id == id {
-		g.interrupt(op, e, grace)
+		g.interrupt(op, e, g.grace(op, kind))
 	}
 }
 

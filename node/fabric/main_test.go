@@ -24,8 +24,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	testTTL     = 900 * time.Millisecond * await.Slow
-	testTimeout = 150 * time.Millisecond * await.Slow
+	testTTL     = 1200 * time.Millisecond * await.Slow
+	testTimeout = 200 * time.Millisecond * await.Slow
 )
 
 func must(t testing.TB, err error) {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/telemetry/trace"
 	"github.com/pyisolate/pyisolate/telemetry/trace/tracetest"
 )
@@ -85,6 +86,7 @@ func TestSampling(t *testing.T) {
 // A collector that is away costs spans, and no time of who makes them.
 func TestCollectorIsAway(t *testing.T) {
 	var log bytes.Buffer
+	before := goleak.IgnoreCurrent()
 	tracer := start(t, trace.Config{Endpoint: "http://127.0.0.1:1", Timeout: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 10000 {
 		_, s := tracer.Start(t.Context(), "x")
@@ -93,6 +95,7 @@ func TestCollectorIsAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	_ = tracer.Close(ctx) // whatever comes of it
+	await.That(t, "what it has begun to send is given up", func() bool { return goleak.Find(before) == nil })
 	if n := strings.Count(log.String(), "\n"); n > 1 {
 		t.Errorf("%d lines: %s", n, log.String())
 	}

@@ -47,6 +47,8 @@ import (
 type Executor struct {
 	// FailStarts is how many of the next starts fail.
 	FailStarts atomic.Int32
+	// SaveHeeds is for how many nanoseconds a save heeds no interrupt, once it has sent a chunk.
+	SaveHeeds atomic.Int64
 	// Started counts workers, Live those not ended.
 	Started, Live atomic.Int32
 
@@ -74,7 +76,7 @@ func (e *Executor) Start(r *ring.Region) (host.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{peer: p, region: r, done: make(chan struct{}), killed: make(chan struct{})}
+	w := &Worker{peer: p, region: r, heeds: &e.SaveHeeds, done: make(chan struct{}), killed: make(chan struct{})}
 	e.Started.Add(1)
 	e.Live.Add(1)
 	e.mu.Lock()
@@ -109,6 +111,7 @@ type Worker struct {
 	once   sync.Once
 	wedged atomic.Bool
 	err    error
+	heeds  *atomic.Int64
 
 	busySince atomic.Int64 // Unix nanoseconds, 0 while idle
 	used      atomic.Int64
@@ -212,6 +215,12 @@ func (w *Worker) save(op uint64) error {
 		}
 		if err := w.peer.Send(ring.OutChunk, 0, op, []byte{byte(i)}); err != nil {
 			return err
+		}
+		if i == 0 {
+			select {
+			case <-time.After(time.Duration(w.heeds.Load())):
+			case <-w.killed:
+			}
 		}
 	}
 	return w.peer.Send(ring.OutResult, 0, op, []byte(`{"python":"fake","objects":1}`))
