@@ -30,6 +30,9 @@ type Config struct {
 	// Gossip is where to gossip, by UDP and TCP, HOST:PORT, and GossipAdvertise the same as
 	// others see it. Default: the port after Listen, and after Advertise.
 	Gossip, GossipAdvertise string
+	// Seeds are where to look for the others, too, who may not be where they were last: where they gossip,
+	// HOST:PORT each. One is enough.
+	Seeds []string
 	// Meta is what the node says of itself; the cluster sets its Wire. It is called every second
 	// and by Members and Status, by several goroutines at once, and must not block for long.
 	// Default: nothing.

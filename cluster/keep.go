@@ -27,17 +27,25 @@ const (
 
 // ---- who is known -------------------------------------------------------------------------------
 
-// lookup is the address of a node, for the wire. As long as others' hints count, each of the addresses
-// that somebody knows has its turn: one that is wrong must not be in the way of one that is right.
+// lookup is the address of a node, for the wire. As long as this node has not caught up, each of the addresses
+// that somebody knows has its turn: one that is wrong must not be in the way of one that is right. Among them
+// is what a node says of itself by gossip, for who is there proves by its certificate who it is.
 func (c *Cluster) lookup(node string) (string, error) {
 	var at []string
-	if m, ok := c.roster().Member(node); ok {
-		at = append(at, m.Address)
-	}
-	for _, r := range c.hints.all() {
-		if m, ok := r.Member(node); ok && !slices.Contains(at, m.Address) {
-			at = append(at, m.Address)
+	add := func(address string) {
+		if address != "" && !slices.Contains(at, address) {
+			at = append(at, address)
 		}
+	}
+	m, known := c.roster().Member(node)
+	add(m.Address)
+	for _, r := range c.hints.all() {
+		hinted, ok := r.Member(node)
+		known = known || ok
+		add(hinted.Address)
+	}
+	if known && !c.current.Load() {
+		add(c.presence.at(node))
 	}
 	if len(at) == 0 {
 		return "", fmt.Errorf("%w: %.80s", roster.ErrNoMember, node)
@@ -78,7 +86,8 @@ func (c *Cluster) allow(p pki.Peer) error {
 }
 
 // seeds are where gossip finds the others.
-func (c *Cluster) seeds() (all []string) {
+func (c *Cluster) seeds() []string {
+	all := slices.Clone(c.config.Seeds)
 	for _, m := range c.roster().Members() {
 		if at := gossipOf(m); m.Name != c.Self() && at != "" {
 			all = append(all, at)

@@ -25,15 +25,23 @@ const (
 type presence struct {
 	mu   sync.Mutex
 	last map[string]Presence
+	wire map[string]string // where their ports between nodes are, of those who are there
 }
 
-func (p *presence) set(node string, is Presence) {
+func (p *presence) set(node string, is Presence, wire string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.last == nil {
-		p.last = map[string]Presence{}
+		p.last, p.wire = map[string]Presence{}, map[string]string{}
 	}
-	p.last[node] = is
+	p.last[node], p.wire[node] = is, wire
+}
+
+// at is where a node says that its port between nodes is; "": it does not say.
+func (p *presence) at(node string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wire[node]
 }
 
 func (p *presence) of(node string) Presence {
@@ -81,13 +89,13 @@ func (c *Cluster) seen(e members.Event) {
 	node := e.Member.Name
 	switch e.Change {
 	case members.Joined, members.Updated:
-		c.presence.set(node, Alive)
+		c.presence.set(node, Alive, e.Member.Meta.Wire)
 		nudge(c.wake)
 	case members.Left:
-		c.presence.set(node, Left)
+		c.presence.set(node, Left, "")
 		c.doubt(node)
 	case members.Failed:
-		c.presence.set(node, Failed)
+		c.presence.set(node, Failed, "")
 		c.doubt(node)
 	}
 	if node != c.Self() && c.isMember(node) && e.Change != members.Updated {

@@ -85,6 +85,35 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// All stop and start again, each at another address, and none knows more of the others than where one gossips.
+func TestAllElsewhere(t *testing.T) {
+	t.Parallel()
+	nodes := form(t, 3)
+	for _, n := range nodes {
+		n.close()
+	}
+	at := map[string]string{}
+	for _, n := range nodes {
+		at[n.name] = freeAddress(t)
+	}
+	seed, err := after(at["n2"])
+	must(t, err)
+	for i, n := range nodes {
+		nodes[i] = n.again(func(c *Config) { c.Advertise, c.Seeds = at[n.name], []string{seed} })
+	}
+	settled(t, nodes, 3)
+	for _, n := range nodes {
+		await.That(t, n.name+" knows where all are", func() bool {
+			return !slices.ContainsFunc(n.roster().Members(), func(m roster.Member) bool { return m.Address != at[m.Name] })
+		})
+	}
+	for i, n := range nodes { // and have no need of it any more
+		n.close()
+		nodes[i] = n.again(func(c *Config) { c.Advertise = at[n.name] })
+	}
+	settled(t, nodes, 3)
+}
+
 // While a node is down all others get other keys, and one that it has never heard of leads. It finds
 // back: a member whose certificate is newer than those it knows is let in until it has caught up.
 func TestReturnOfAStranger(t *testing.T) {

@@ -38,7 +38,7 @@ func (n *Node) openCluster(ctx context.Context) (err error) {
 	n.fabric = fabric.New(fabric.Config{Node: tenant{n}, Margin: n.config.ClusterLease / 3, Inherit: n.inherit, Logger: n.logger})
 	n.cluster, err = cluster.Open(ctx, cluster.Config{
 		Dir: dir, Listen: n.config.ClusterListen, Advertise: n.config.ClusterAdvertise,
-		Gossip: n.config.GossipListen, GossipAdvertise: n.config.GossipAdvertise,
+		Gossip: n.config.GossipListen, GossipAdvertise: n.config.GossipAdvertise, Seeds: n.config.GossipSeeds,
 		Meta: n.meta, Tenant: n.fabric, Changed: n.fabric.Changed,
 		TTL: n.config.ClusterLease, Timeout: n.config.ClusterTimeout, Logger: n.logger,
 	})

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -160,7 +161,7 @@ func TestClusterSettingsAreChecked(t *testing.T) {
 	}{
 		{"all that there is", func(c *Config) {
 			c.Labels, c.Cells, c.CapacityMemory = map[string]string{"zone": "a"}, 1, 1
-			c.ClusterListen, c.GossipAdvertise = ":7700", "host:7701"
+			c.ClusterListen, c.GossipAdvertise, c.GossipSeeds = ":7700", "host:7701", []string{"other:7701", "10.0.0.1:7701"}
 		}, ""},
 		{"a label with a space", func(c *Config) { c.Labels = map[string]string{"zone": "a b"} }, "label"},
 		{"many labels", func(c *Config) {
@@ -174,6 +175,8 @@ func TestClusterSettingsAreChecked(t *testing.T) {
 		{"no port", func(c *Config) { c.ClusterListen = "127.0.0.1" }, "cluster-listen"},
 		{"port 0", func(c *Config) { c.ClusterAdvertise = "127.0.0.1:0" }, "cluster-advertise"},
 		{"a port too high", func(c *Config) { c.GossipListen = "127.0.0.1:65536" }, "gossip-listen"},
+		{"a seed without a port", func(c *Config) { c.GossipSeeds = []string{"other:7701", "other"} }, "gossip-seed"},
+		{"many seeds", func(c *Config) { c.GossipSeeds = slices.Repeat([]string{"other:7701"}, maxSeeds+1) }, "gossip-seed"},
 		{"a short lease", func(c *Config) { c.ClusterLease = time.Millisecond }, "cluster-lease"},
 		{"a long timeout", func(c *Config) { c.ClusterTimeout = time.Minute }, "cluster-timeout"},
 		{"a timeout as long as a lease", func(c *Config) { c.ClusterTimeout = 10 * time.Second }, "cluster-timeout"},

@@ -93,6 +93,9 @@ type Config struct {
 	ClusterAdvertise string `koanf:"cluster-advertise"`
 	GossipListen     string `koanf:"gossip-listen"`
 	GossipAdvertise  string `koanf:"gossip-advertise"`
+	// GossipSeeds are where to look for the other nodes, too, when all may be elsewhere than they were: where
+	// they gossip, HOST:PORT each, 16 at most.
+	GossipSeeds []string `koanf:"gossip-seed"`
 	// ClusterLease is for how long a node that is cut off may keep its cells, 1 s to 1 minute, the
 	// same on all nodes; they end a third of it before. Default 10 s. ClusterTimeout is how long a
 	// leader may be silent before another is elected, 100 ms to 10 s and less than ClusterLease.

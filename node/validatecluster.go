@@ -25,6 +25,14 @@ func (c Config) checkCluster(found *problems) {
 			found.add(key, fmt.Sprintf("%q is no address", text), "write HOST:PORT")
 		}
 	}
+	if len(c.GossipSeeds) > maxSeeds {
+		found.add("gossip-seed", fmt.Sprintf("there are %d", len(c.GossipSeeds)), fmt.Sprintf("name %d at most: one that answers knows the others", maxSeeds))
+	}
+	for _, text := range c.GossipSeeds {
+		if !isPlace(text) {
+			found.add("gossip-seed", fmt.Sprintf("%q is no address", text), "write HOST:PORT, where another node gossips: the port after the one between nodes")
+		}
+	}
 	within := func(key string, d, least, most time.Duration) {
 		if d < least || d > most {
 			found.add(key, d.String()+" is out of range", fmt.Sprintf("write %s to %s", least, most))
@@ -36,6 +44,9 @@ func (c Config) checkCluster(found *problems) {
 		found.add("cluster-timeout", fmt.Sprintf("%s is no less than cluster-lease, %s", c.ClusterTimeout, c.ClusterLease), "write less: leases outlive a change of the leader")
 	}
 }
+
+// maxSeeds bounds where a node looks for others.
+const maxSeeds = 16
 
 // MaxCells is how many cells a node can be configured to run.
 const MaxCells = 4096
