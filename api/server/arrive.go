@@ -97,6 +97,10 @@ func (t *transfers) Activate(ctx context.Context, r *connect.Request[pb.Activate
 	if err != nil {
 		return nil, err
 	}
+	before, err := comeBy(r.Msg.GetBefore(), peerOf(ctx).node)
+	if err != nil {
+		return nil, err
+	}
 	v := t.take(reserved{peerOf(ctx).node, r.Msg.GetMigration()})
 	if v == nil {
 		return nil, t.gone(reserved{migration: r.Msg.GetMigration()})
@@ -106,7 +110,8 @@ func (t *transfers) Activate(ctx context.Context, r *connect.Request[pb.Activate
 	a := v.entry.key.address()
 	release := t.fabric.Hand(a)
 	defer release()
-	v.entry.came, v.kept = r.Msg.GetCheckpoint(), kept
+	v.entry.came, v.entry.before = r.Msg.GetCheckpoint(), before
+	v.kept, v.given = kept, r.Msg.GetGiven()
 	v.entry.restarts = r.Msg.GetRestarts()
 	err = t.arrive(ctx, v, r.Msg.GetCheckpoint(), carried, func(ctx context.Context) (uint64, error) { return t.activate(ctx, a, r.Msg.GetEpoch()) })
 	if err != nil {
@@ -121,25 +126,37 @@ func carriedOf(r *pb.ActivateRequest) (*actors.Carried, []cell.Item, error) {
 	if err := carried.UnmarshalBinary(r.GetCarried()); err != nil {
 		return nil, nil, cell.Errorf(cell.Invalid, "what the cell's actor goes on with: %v", err)
 	}
-	kept := make([]cell.Item, 0, len(r.GetKept()))
-	for _, sent := range r.GetKept() {
-		one := cell.Item{ID: sent.GetRequestId()}
-		if failed := sent.GetError(); failed != nil {
-			var e *cell.Error
-			if !errors.As(fault.FromDetail(failed), &e) {
-				return nil, nil, cell.Errorf(cell.Invalid, "an error of the kind %.64q is none of a cell's", failed.GetKind())
-			}
-			one.Err = e
-		} else {
-			v, err := valueOf(sent.GetPost())
-			if err != nil {
-				return nil, nil, err
-			}
-			one.Value = v
-		}
-		kept = append(kept, one)
+	if err := validGiven(r.GetGiven()); err != nil {
+		return nil, nil, err
 	}
-	return carried, kept, nil
+	kept, err := itemsOf(r.GetKept())
+	return carried, kept, err
+}
+
+// itemsOf reads items of a cell that another node had.
+func itemsOf(sent []*pb.Item) ([]cell.Item, error) {
+	items := make([]cell.Item, 0, len(sent))
+	for _, one := range sent {
+		i, err := itemOf(one)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	return items, nil
+}
+
+func itemOf(sent *pb.Item) (i cell.Item, err error) {
+	i.ID = sent.GetRequestId()
+	failed := sent.GetError()
+	if failed == nil {
+		i.Value, err = valueOf(sent.GetPost())
+		return i, err
+	}
+	if !errors.As(fault.FromDetail(failed), &i.Err) {
+		return i, cell.Errorf(cell.Invalid, "an error of the kind %.64q is none of a cell's", failed.GetKind())
+	}
+	return i, nil
 }
 
 // activate makes this node the owner, and returns the epoch in which it is.
@@ -223,7 +240,7 @@ func (t *transfers) settle(ctx context.Context, v *reservation, epoch uint64) (c
 	runningPoint.Hit()
 	v.owned.Store(0) // the actor sees to it
 	settled = true
-	v.entry.kept.put(v.kept) // no sooner: the source has them still, and gives them out if it goes on there
+	v.entry.kept.came(v.kept, v.given) // no sooner: the source has them still, and gives them out if it goes on there
 	return v.resident.cell, nil
 }
 

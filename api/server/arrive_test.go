@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 )
 
 // received is the first post of cell a that is given out within a while; "": none.
@@ -52,5 +54,53 @@ func TestKeptIsGivenOutWhereTheCellGoesOn(t *testing.T) {
 				t.Errorf("then %q is given out", got)
 			}
 		})
+	}
+}
+
+// What is given back by the node that a cell came by is given out once, before what is newer; by others, or of another
+// cell, or of one that is not here, it is refused.
+func TestGivenBackIsGivenOutHere(t *testing.T) {
+	n, from, s, out := halfway(t)
+	s.send(out, len(s.file)/2, len(s.file))
+	_, err := out.CloseAndReceive()
+	must(t, err)
+	post := func(text string) *pb.Item {
+		return &pb.Item{Item: &pb.Item_Post{Post: &pb.Value{Kind: &pb.Value_Json{Json: text}}}}
+	}
+	give := func(by api.TransferServiceClient, name, id, batch string, texts ...string) connect.Code {
+		r := &pb.GiveBackRequest{Cell: &pb.CellRef{Tenant: "default", Name: name}, Id: id, Batch: batch}
+		for _, text := range texts {
+			r.Items = append(r.Items, post(text))
+		}
+		_, err := by.GiveBack(t.Context(), connect.NewRequest(r))
+		if err == nil {
+			return 0
+		}
+		return connect.CodeOf(err)
+	}
+	if got := give(from, "a", "life", "early", "0"); got != connect.CodeNotFound {
+		t.Errorf("before it is here: %v", got)
+	}
+	must(t, s.activate(t, n, from, post("3")))
+	for what, c := range map[string]struct{ got, want connect.Code }{
+		"what it knows": {give(from, "a", "life", "x", "1", "2"), 0},
+		"again":         {give(from, "a", "life", "x", "1", "2"), 0},
+		"by another":    {give(n.peer("n3"), "a", "life", "y", "9"), connect.CodePermissionDenied},
+		"of another":    {give(from, "a", "death", "z", "9"), connect.CodeNotFound},
+		"of none":       {give(from, "b", "life", "z", "9"), connect.CodeNotFound},
+		"of no name":    {give(from, "a", "life", "", "9"), connect.CodeInvalidArgument},
+		"too many":      {give(from, "a", "life", "w", make([]string, 4097)...), connect.CodeInvalidArgument},
+		"no value":      {give(from, "a", "life", "w", "{"), connect.CodeInvalidArgument},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %v", what, c.got)
+		}
+	}
+	var got []string
+	for text := n.received(t, time.Second); text != ""; text = n.received(t, 100*time.Millisecond) {
+		got = append(got, text)
+	}
+	if !slices.Equal(got, []string{"1", "2", "3"}) {
+		t.Errorf("given out are %v", got)
 	}
 }

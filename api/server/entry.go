@@ -33,6 +33,7 @@ type entry struct {
 	said       *sayings
 	kept       kept
 	came       string        // the checkpoint by which it came from another node; "": it has not
+	before     []string      // the nodes that it came by, in their order; set before it is found
 	arriving   bool          // it is to come from another node; guarded by the book's lock
 	copying    chan struct{} // its checkpoint is being copied to other nodes: one at a time
 	saidCopies string        // what was told of that last; of who copies

@@ -18,6 +18,9 @@ type kept struct {
 	items   []cell.Item
 	bytes   int
 	waiting map[*context.CancelFunc]struct{} // for items to be kept
+	given   []string                         // batches that other nodes have given back
+	left    bool                             // they go, or have gone, to another node
+	sending bool                             // they are sent there
 }
 
 // put keeps items, before those that are there, and wakes who waits. It returns how many were too
@@ -28,6 +31,11 @@ func (k *kept) put(items []cell.Item) (lost int) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.putting(items)
+}
+
+// putting is put with k.mu held.
+func (k *kept) putting(items []cell.Item) (lost int) {
 	n := 0
 	for ; n < len(items) && k.bytes < maxKept; n++ {
 		k.bytes += size(items[n])
@@ -67,13 +75,70 @@ func (k *kept) take(most int, wake context.CancelFunc) (items []cell.Item, leave
 	return items, func() {}
 }
 
-// carry takes all, for another node to keep.
-func (k *kept) carry() []cell.Item {
+// putBatch is put, once, for what another node gives back. Nothing is put after the cell has left: it might be sent
+// after it by both.
+func (k *kept) putBatch(id string, items []cell.Item) (lost int, left bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	switch {
+	case k.left:
+		return 0, true
+	case slices.Contains(k.given, id):
+		return 0, false
+	}
+	k.given = append(k.given[max(0, len(k.given)-maxGiven+1):], id)
+	return k.putting(items), false
+}
+
+// carry takes all, for another node to keep, and the batches among them. Until it stays after all, no batch comes to
+// it.
+func (k *kept) carry() (items []cell.Item, given []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left = true
+	return k.all(), slices.Clone(k.given)
+}
+
+// stays says that the cell goes on here after all.
+func (k *kept) stays() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left = false
+}
+
+// came has another node's be kept here.
+func (k *kept) came(items []cell.Item, given []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.given = given
+	k.putting(items)
+}
+
+// all takes all. k.mu is held.
+func (k *kept) all() []cell.Item {
 	items := k.items
 	k.items, k.bytes = nil, 0
 	return items
+}
+
+// sends says that there is something to be sent after the cell, and nobody who sends. Who hears so calls next until
+// there is no more.
+func (k *kept) sends() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sending || len(k.items) == 0 {
+		return false
+	}
+	k.sending = true
+	return true
+}
+
+// next is what is to be sent.
+func (k *kept) next() []cell.Item {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left, k.sending = true, len(k.items) > 0
+	return k.all()
 }
 
 // size is about what an item holds, in bytes.

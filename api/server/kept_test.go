@@ -1,13 +1,12 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -143,23 +142,6 @@ func TestKeptWakesWhoWaits(t *testing.T) {
 	}
 }
 
-// What is given back as a cell leaves, or later, nobody has any more, and the log says so.
-func TestKeptOfACellThatHasLeft(t *testing.T) {
-	var told bytes.Buffer
-	s := &cells{logger: slog.New(slog.NewTextHandler(&told, nil))}
-	e := newEntry(cellKey{"t", "c"}, terms{}, actors.ID{})
-	s.keep(e, []cell.Item{number(1), number(2)})
-	if told.Len() > 0 {
-		t.Errorf("of a cell that is here it is told %s", told.String())
-	}
-	e.leave("n2")
-	s.keep(e, nil)
-	s.keep(e, []cell.Item{number(3)})
-	if text := told.String(); !strings.Contains(text, "posts=2") || !strings.Contains(text, "posts=1") || strings.Count(text, "lost") != 2 {
-		t.Errorf("it is told %s", text)
-	}
-}
-
 func TestKeptIsBounded(t *testing.T) {
 	var k kept
 	large := cell.Item{Value: cell.BytesValue(make([]byte, maxKept/2))}
@@ -168,5 +150,47 @@ func TestKeptIsBounded(t *testing.T) {
 	}
 	if items, _ := k.take(10, nil); len(items) != 2 || k.bytes != 0 || k.items != nil {
 		t.Errorf("%d are taken, %d bytes are left", len(items), k.bytes)
+	}
+}
+
+// What another node gives back is there once, before what is newer, and not while the cell leaves: then it goes with
+// the cell, and so does what it is known by.
+func TestBatchesAreKeptOnce(t *testing.T) {
+	var here, there kept
+	here.put([]cell.Item{number(3)})
+	put := func(k *kept, id string, want bool, numbers ...int) {
+		t.Helper()
+		var items []cell.Item
+		for _, n := range numbers {
+			items = append(items, number(n))
+		}
+		if lost, left := k.putBatch(id, items); lost != 0 || left == want {
+			t.Errorf("batch %s: %d are lost; it has left: %t", id, lost, left)
+		}
+	}
+	put(&here, "x", true, 1, 2)
+	put(&here, "x", true, 1, 2)
+	items, given := here.carry()
+	put(&here, "y", false, 0)
+	there.came(items, given)
+	put(&there, "x", true, 1, 2)
+	put(&there, "y", true, 0)
+	if got, _ := there.take(9, nil); !reflect.DeepEqual(got, []cell.Item{number(0), number(1), number(2), number(3)}) {
+		t.Errorf("there are %v", got)
+	}
+	here.stays()
+	put(&here, "y", true, 0)
+	if got, _ := here.take(9, nil); len(got) != 1 {
+		t.Errorf("where the cell stays there are %v", got)
+	}
+}
+
+func TestBatchesThatAreKnownAreBounded(t *testing.T) {
+	var k kept
+	for i := range maxGiven + 5 {
+		k.putBatch(strconv.Itoa(i), nil)
+	}
+	if len(k.given) != maxGiven || k.given[0] != "5" || validGiven(k.given) != nil || validGiven(append(k.given, "x")) == nil {
+		t.Errorf("%d are known, from %s", len(k.given), k.given[0])
 	}
 }

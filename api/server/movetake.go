@@ -72,11 +72,9 @@ func (m *move) activate(waiting context.Context, held actors.Moving) error {
 	m.entry.mu.Lock()
 	restarts := m.entry.restarts
 	m.entry.mu.Unlock()
-	ask := &pb.ActivateRequest{Migration: m.id, Checkpoint: m.state, Epoch: m.epoch, Carried: carried, Restarts: restarts}
-	m.kept = m.entry.kept.carry()
-	for _, one := range m.kept {
-		ask.Kept = append(ask.Kept, itemTo(one))
-	}
+	ask := &pb.ActivateRequest{Migration: m.id, Checkpoint: m.state, Epoch: m.epoch, Carried: carried, Restarts: restarts, Before: m.entry.before}
+	m.kept, ask.Given = m.entry.kept.carry()
+	ask.Kept = itemsTo(m.kept)
 	_, err = m.target().transfers.Activate(ctx, toPeer(ctx, ask))
 	activatedPoint.Hit()
 	m.runs = err == nil
@@ -147,6 +145,7 @@ func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why e
 	}
 	m.err = why
 	m.cells.keep(m.entry, m.kept)
+	m.entry.kept.stays()
 	if !place.Resumes(before, m.state) {
 		m.err = cell.Errorf(cell.CellGone, "cell %s was lost: it is in epoch %d, and this is its state of %d: %v", m.entry.key, place.Epoch, m.epoch, why)
 		c.Kill(m.err.Error())

@@ -42,11 +42,14 @@ func (s *cells) Recv(ctx context.Context, r *connect.Request[pb.RecvRequest]) (*
 		s.keep(found, items)
 		return nil, ctx.Err()
 	}
-	out := &pb.RecvResponse{}
+	return connect.NewResponse(&pb.RecvResponse{Items: itemsTo(items)}), nil
+}
+
+func itemsTo(items []cell.Item) (all []*pb.Item) {
 	for _, one := range items {
-		out.Items = append(out.Items, itemTo(one))
+		all = append(all, itemTo(one))
 	}
-	return connect.NewResponse(out), nil
+	return all
 }
 
 func itemTo(i cell.Item) *pb.Item {
@@ -56,20 +59,21 @@ func itemTo(i cell.Item) *pb.Item {
 	return &pb.Item{Item: &pb.Item_Post{Post: valueTo(i.Value)}}
 }
 
-// keep has the next receiver have what this one was not given. In a cell that has moved there is none.
+// noneCame is why posts are lost that are too many to be kept.
+const noneCame = "their receivers left, and none came to have them"
+
+// keep has the next receiver have what this one was not given. Those of a cell that has moved are where it is.
 func (s *cells) keep(e *entry, items []cell.Item) {
-	if lost := e.kept.put(items); lost > 0 {
-		s.lost(e, lost, "their receivers left, and none came to have them")
-	}
-	if e.wentTo() != "" {
-		s.lost(e, len(e.kept.carry()), "their receivers left, and so had the cell")
+	s.lost(e, e.kept.put(items), noneCame)
+	if e.wentTo() != "" && e.kept.sends() {
+		s.book.ends.Go(func() { s.sendAfter(e) })
 	}
 }
 
 // lost tells of posts that nobody will have.
-func (s *cells) lost(e *entry, posts int, why string) {
+func (s *cells) lost(e *entry, posts int, why string, more ...any) {
 	if posts > 0 {
-		s.logger.Warn("posts are lost: "+why, slog.String("cell", e.key.String()), slog.Int("posts", posts))
+		s.logger.Warn("posts are lost: "+why, append([]any{slog.String("cell", e.key.String()), slog.Int("posts", posts)}, more...)...)
 	}
 }
 

@@ -114,6 +114,7 @@ var rules = map[string]rule{
 	api.TransferServicePushedProcedure:   {role: policystore.Operator, within: shortCall, nodes: true},
 	api.TransferServiceActivateProcedure: {role: policystore.Operator, within: arriveWithin, long: true, nodes: true, large: maxCellMessage},
 	api.TransferServiceCancelProcedure:   {role: policystore.Operator, within: shortCall, nodes: true},
+	api.TransferServiceGiveBackProcedure: {role: policystore.Operator, within: shortCall, long: true, nodes: true, large: maxCellMessage},
 
 	api.NodeServiceListNodesProcedure: {role: policystore.Viewer, within: shortCall},
 	api.NodeServiceEventsProcedure:    {role: policystore.Viewer, long: true},

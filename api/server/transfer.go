@@ -68,6 +68,7 @@ type reservation struct {
 	began    live.Revision
 	taken    chan struct{} // closed when it is the cell, or nobody's
 	kept     []cell.Item   // that come with it; of who has taken it
+	given    []string      // so are the batches among them
 	owned    atomic.Uint64 // the epoch in which this node has the cell and nothing runs it yet; 0: none
 
 	// Guarded by transfers.mu.

@@ -413,9 +413,11 @@ type ActivateRequest struct {
 	Epoch      uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// What its actor goes on with: answers by which requests that come again are known, and the topics
 	// that the cell hears.
-	Carried       []byte  `protobuf:"bytes,4,opt,name=carried,proto3" json:"carried,omitempty"`
-	Kept          []*Item `protobuf:"bytes,5,rep,name=kept,proto3" json:"kept,omitempty"`          // taken from the cell, and not received: for whoever receives next
-	Restarts      uint32  `protobuf:"varint,6,opt,name=restarts,proto3" json:"restarts,omitempty"` // so far
+	Carried       []byte   `protobuf:"bytes,4,opt,name=carried,proto3" json:"carried,omitempty"`
+	Kept          []*Item  `protobuf:"bytes,5,rep,name=kept,proto3" json:"kept,omitempty"`          // taken from the cell, and not received: for whoever receives next
+	Restarts      uint32   `protobuf:"varint,6,opt,name=restarts,proto3" json:"restarts,omitempty"` // so far
+	Before        []string `protobuf:"bytes,7,rep,name=before,proto3" json:"before,omitempty"`      // the nodes that it came by, in their order; they may GiveBack
+	Given         []string `protobuf:"bytes,8,rep,name=given,proto3" json:"given,omitempty"`        // the batches that were given back
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +492,20 @@ func (x *ActivateRequest) GetRestarts() uint32 {
 		return x.Restarts
 	}
 	return 0
+}
+
+func (x *ActivateRequest) GetBefore() []string {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *ActivateRequest) GetGiven() []string {
+	if x != nil {
+		return x.Given
+	}
+	return nil
 }
 
 type ActivateResponse struct {
@@ -616,6 +632,110 @@ func (*CancelResponse) Descriptor() ([]byte, []int) {
 	return file_pyisolate_v1_transfer_proto_rawDescGZIP(), []int{9}
 }
 
+type GiveBackRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          *CellRef               `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`       // of the cell
+	Batch         string                 `protobuf:"bytes,3,opt,name=batch,proto3" json:"batch,omitempty"` // an id that nothing else has, of 1 to 128 bytes
+	Items         []*Item                `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"` // in their order; at most 4096
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GiveBackRequest) Reset() {
+	*x = GiveBackRequest{}
+	mi := &file_pyisolate_v1_transfer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GiveBackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GiveBackRequest) ProtoMessage() {}
+
+func (x *GiveBackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_transfer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GiveBackRequest.ProtoReflect.Descriptor instead.
+func (*GiveBackRequest) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_transfer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GiveBackRequest) GetCell() *CellRef {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *GiveBackRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GiveBackRequest) GetBatch() string {
+	if x != nil {
+		return x.Batch
+	}
+	return ""
+}
+
+func (x *GiveBackRequest) GetItems() []*Item {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+type GiveBackResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GiveBackResponse) Reset() {
+	*x = GiveBackResponse{}
+	mi := &file_pyisolate_v1_transfer_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GiveBackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GiveBackResponse) ProtoMessage() {}
+
+func (x *GiveBackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyisolate_v1_transfer_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GiveBackResponse.ProtoReflect.Descriptor instead.
+func (*GiveBackResponse) Descriptor() ([]byte, []int) {
+	return file_pyisolate_v1_transfer_proto_rawDescGZIP(), []int{11}
+}
+
 type PushRequest_Begin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Transfer      string                 `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"` // a migration's id, or any that nothing else has
@@ -629,7 +749,7 @@ type PushRequest_Begin struct {
 
 func (x *PushRequest_Begin) Reset() {
 	*x = PushRequest_Begin{}
-	mi := &file_pyisolate_v1_transfer_proto_msgTypes[10]
+	mi := &file_pyisolate_v1_transfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +761,7 @@ func (x *PushRequest_Begin) String() string {
 func (*PushRequest_Begin) ProtoMessage() {}
 
 func (x *PushRequest_Begin) ProtoReflect() protoreflect.Message {
-	mi := &file_pyisolate_v1_transfer_proto_msgTypes[10]
+	mi := &file_pyisolate_v1_transfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +849,7 @@ const file_pyisolate_v1_transfer_proto_rawDesc = "" +
 	"\rPushedRequest\x12\x1a\n" +
 	"\btransfer\x18\x01 \x01(\tR\btransfer\"(\n" +
 	"\x0ePushedResponse\x12\x16\n" +
-	"\x06offset\x18\x01 \x01(\x03R\x06offset\"\xc3\x01\n" +
+	"\x06offset\x18\x01 \x01(\x03R\x06offset\"\xf1\x01\n" +
 	"\x0fActivateRequest\x12\x1c\n" +
 	"\tmigration\x18\x01 \x01(\tR\tmigration\x12\x1e\n" +
 	"\n" +
@@ -738,18 +858,27 @@ const file_pyisolate_v1_transfer_proto_rawDesc = "" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x18\n" +
 	"\acarried\x18\x04 \x01(\fR\acarried\x12&\n" +
 	"\x04kept\x18\x05 \x03(\v2\x12.pyisolate.v1.ItemR\x04kept\x12\x1a\n" +
-	"\brestarts\x18\x06 \x01(\rR\brestarts\"D\n" +
+	"\brestarts\x18\x06 \x01(\rR\brestarts\x12\x16\n" +
+	"\x06before\x18\a \x03(\tR\x06before\x12\x14\n" +
+	"\x05given\x18\b \x03(\tR\x05given\"D\n" +
 	"\x10ActivateResponse\x120\n" +
 	"\x06report\x18\x01 \x01(\v2\x18.pyisolate.v1.CellReportR\x06report\"-\n" +
 	"\rCancelRequest\x12\x1c\n" +
 	"\tmigration\x18\x01 \x01(\tR\tmigration\"\x10\n" +
-	"\x0eCancelResponse2\xef\x02\n" +
+	"\x0eCancelResponse\"\x8c\x01\n" +
+	"\x0fGiveBackRequest\x12)\n" +
+	"\x04cell\x18\x01 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05batch\x18\x03 \x01(\tR\x05batch\x12(\n" +
+	"\x05items\x18\x04 \x03(\v2\x12.pyisolate.v1.ItemR\x05items\"\x12\n" +
+	"\x10GiveBackResponse2\xba\x03\n" +
 	"\x0fTransferService\x12F\n" +
 	"\aReserve\x12\x1c.pyisolate.v1.ReserveRequest\x1a\x1d.pyisolate.v1.ReserveResponse\x12?\n" +
 	"\x04Push\x12\x19.pyisolate.v1.PushRequest\x1a\x1a.pyisolate.v1.PushResponse(\x01\x12C\n" +
 	"\x06Pushed\x12\x1b.pyisolate.v1.PushedRequest\x1a\x1c.pyisolate.v1.PushedResponse\x12I\n" +
 	"\bActivate\x12\x1d.pyisolate.v1.ActivateRequest\x1a\x1e.pyisolate.v1.ActivateResponse\x12C\n" +
-	"\x06Cancel\x12\x1b.pyisolate.v1.CancelRequest\x1a\x1c.pyisolate.v1.CancelResponseBCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
+	"\x06Cancel\x12\x1b.pyisolate.v1.CancelRequest\x1a\x1c.pyisolate.v1.CancelResponse\x12I\n" +
+	"\bGiveBack\x12\x1d.pyisolate.v1.GiveBackRequest\x1a\x1e.pyisolate.v1.GiveBackResponseBCZAgithub.com/pyisolate/pyisolate/api/proto/pyisolate/v1;pyisolatev1b\x06proto3"
 
 var (
 	file_pyisolate_v1_transfer_proto_rawDescOnce sync.Once
@@ -763,7 +892,7 @@ func file_pyisolate_v1_transfer_proto_rawDescGZIP() []byte {
 	return file_pyisolate_v1_transfer_proto_rawDescData
 }
 
-var file_pyisolate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_pyisolate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_pyisolate_v1_transfer_proto_goTypes = []any{
 	(*ReserveRequest)(nil),    // 0: pyisolate.v1.ReserveRequest
 	(*ReserveResponse)(nil),   // 1: pyisolate.v1.ReserveResponse
@@ -775,36 +904,42 @@ var file_pyisolate_v1_transfer_proto_goTypes = []any{
 	(*ActivateResponse)(nil),  // 7: pyisolate.v1.ActivateResponse
 	(*CancelRequest)(nil),     // 8: pyisolate.v1.CancelRequest
 	(*CancelResponse)(nil),    // 9: pyisolate.v1.CancelResponse
-	(*PushRequest_Begin)(nil), // 10: pyisolate.v1.PushRequest.Begin
-	(*CellRef)(nil),           // 11: pyisolate.v1.CellRef
-	(*SpawnRequest)(nil),      // 12: pyisolate.v1.SpawnRequest
-	(*PolicyRef)(nil),         // 13: pyisolate.v1.PolicyRef
-	(*Item)(nil),              // 14: pyisolate.v1.Item
-	(*CellReport)(nil),        // 15: pyisolate.v1.CellReport
+	(*GiveBackRequest)(nil),   // 10: pyisolate.v1.GiveBackRequest
+	(*GiveBackResponse)(nil),  // 11: pyisolate.v1.GiveBackResponse
+	(*PushRequest_Begin)(nil), // 12: pyisolate.v1.PushRequest.Begin
+	(*CellRef)(nil),           // 13: pyisolate.v1.CellRef
+	(*SpawnRequest)(nil),      // 14: pyisolate.v1.SpawnRequest
+	(*PolicyRef)(nil),         // 15: pyisolate.v1.PolicyRef
+	(*Item)(nil),              // 16: pyisolate.v1.Item
+	(*CellReport)(nil),        // 17: pyisolate.v1.CellReport
 }
 var file_pyisolate_v1_transfer_proto_depIdxs = []int32{
-	11, // 0: pyisolate.v1.ReserveRequest.cell:type_name -> pyisolate.v1.CellRef
-	12, // 1: pyisolate.v1.ReserveRequest.spawn:type_name -> pyisolate.v1.SpawnRequest
-	13, // 2: pyisolate.v1.ReserveRequest.policy:type_name -> pyisolate.v1.PolicyRef
-	10, // 3: pyisolate.v1.PushRequest.begin:type_name -> pyisolate.v1.PushRequest.Begin
-	14, // 4: pyisolate.v1.ActivateRequest.kept:type_name -> pyisolate.v1.Item
-	15, // 5: pyisolate.v1.ActivateResponse.report:type_name -> pyisolate.v1.CellReport
-	11, // 6: pyisolate.v1.PushRequest.Begin.cell:type_name -> pyisolate.v1.CellRef
-	0,  // 7: pyisolate.v1.TransferService.Reserve:input_type -> pyisolate.v1.ReserveRequest
-	2,  // 8: pyisolate.v1.TransferService.Push:input_type -> pyisolate.v1.PushRequest
-	4,  // 9: pyisolate.v1.TransferService.Pushed:input_type -> pyisolate.v1.PushedRequest
-	6,  // 10: pyisolate.v1.TransferService.Activate:input_type -> pyisolate.v1.ActivateRequest
-	8,  // 11: pyisolate.v1.TransferService.Cancel:input_type -> pyisolate.v1.CancelRequest
-	1,  // 12: pyisolate.v1.TransferService.Reserve:output_type -> pyisolate.v1.ReserveResponse
-	3,  // 13: pyisolate.v1.TransferService.Push:output_type -> pyisolate.v1.PushResponse
-	5,  // 14: pyisolate.v1.TransferService.Pushed:output_type -> pyisolate.v1.PushedResponse
-	7,  // 15: pyisolate.v1.TransferService.Activate:output_type -> pyisolate.v1.ActivateResponse
-	9,  // 16: pyisolate.v1.TransferService.Cancel:output_type -> pyisolate.v1.CancelResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	13, // 0: pyisolate.v1.ReserveRequest.cell:type_name -> pyisolate.v1.CellRef
+	14, // 1: pyisolate.v1.ReserveRequest.spawn:type_name -> pyisolate.v1.SpawnRequest
+	15, // 2: pyisolate.v1.ReserveRequest.policy:type_name -> pyisolate.v1.PolicyRef
+	12, // 3: pyisolate.v1.PushRequest.begin:type_name -> pyisolate.v1.PushRequest.Begin
+	16, // 4: pyisolate.v1.ActivateRequest.kept:type_name -> pyisolate.v1.Item
+	17, // 5: pyisolate.v1.ActivateResponse.report:type_name -> pyisolate.v1.CellReport
+	13, // 6: pyisolate.v1.GiveBackRequest.cell:type_name -> pyisolate.v1.CellRef
+	16, // 7: pyisolate.v1.GiveBackRequest.items:type_name -> pyisolate.v1.Item
+	13, // 8: pyisolate.v1.PushRequest.Begin.cell:type_name -> pyisolate.v1.CellRef
+	0,  // 9: pyisolate.v1.TransferService.Reserve:input_type -> pyisolate.v1.ReserveRequest
+	2,  // 10: pyisolate.v1.TransferService.Push:input_type -> pyisolate.v1.PushRequest
+	4,  // 11: pyisolate.v1.TransferService.Pushed:input_type -> pyisolate.v1.PushedRequest
+	6,  // 12: pyisolate.v1.TransferService.Activate:input_type -> pyisolate.v1.ActivateRequest
+	8,  // 13: pyisolate.v1.TransferService.Cancel:input_type -> pyisolate.v1.CancelRequest
+	10, // 14: pyisolate.v1.TransferService.GiveBack:input_type -> pyisolate.v1.GiveBackRequest
+	1,  // 15: pyisolate.v1.TransferService.Reserve:output_type -> pyisolate.v1.ReserveResponse
+	3,  // 16: pyisolate.v1.TransferService.Push:output_type -> pyisolate.v1.PushResponse
+	5,  // 17: pyisolate.v1.TransferService.Pushed:output_type -> pyisolate.v1.PushedResponse
+	7,  // 18: pyisolate.v1.TransferService.Activate:output_type -> pyisolate.v1.ActivateResponse
+	9,  // 19: pyisolate.v1.TransferService.Cancel:output_type -> pyisolate.v1.CancelResponse
+	11, // 20: pyisolate.v1.TransferService.GiveBack:output_type -> pyisolate.v1.GiveBackResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_pyisolate_v1_transfer_proto_init() }
@@ -823,7 +958,7 @@ func file_pyisolate_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyisolate_v1_transfer_proto_rawDesc), len(file_pyisolate_v1_transfer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

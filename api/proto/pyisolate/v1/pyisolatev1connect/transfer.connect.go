@@ -47,6 +47,9 @@ const (
 	TransferServiceActivateProcedure = "/pyisolate.v1.TransferService/Activate"
 	// TransferServiceCancelProcedure is the fully-qualified name of the TransferService's Cancel RPC.
 	TransferServiceCancelProcedure = "/pyisolate.v1.TransferService/Cancel"
+	// TransferServiceGiveBackProcedure is the fully-qualified name of the TransferService's GiveBack
+	// RPC.
+	TransferServiceGiveBackProcedure = "/pyisolate.v1.TransferService/GiveBack"
 )
 
 // TransferServiceClient is a client for the pyisolate.v1.TransferService service.
@@ -67,6 +70,11 @@ type TransferServiceClient interface {
 	Activate(context.Context, *connect.Request[v1.ActivateRequest]) (*connect.Response[v1.ActivateResponse], error)
 	// Cancel gives up what Reserve has made, if it is not the cell yet.
 	Cancel(context.Context, *connect.Request[v1.CancelRequest]) (*connect.Response[v1.CancelResponse], error)
+	// GiveBack has the node that has a cell give out what was taken from it at the calling node, which had it, and
+	// reached nobody there: to whoever receives next, before what is newer. A batch that comes again is given out
+	// once. NotFound: the cell is not here; Busy: it comes, or leaves; look where it is, and ask again.
+	// PermissionDenied: it was not at the calling node before.
+	GiveBack(context.Context, *connect.Request[v1.GiveBackRequest]) (*connect.Response[v1.GiveBackResponse], error)
 }
 
 // NewTransferServiceClient constructs a client for the pyisolate.v1.TransferService service. By
@@ -110,6 +118,12 @@ func NewTransferServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(transferServiceMethods.ByName("Cancel")),
 			connect.WithClientOptions(opts...),
 		),
+		giveBack: connect.NewClient[v1.GiveBackRequest, v1.GiveBackResponse](
+			httpClient,
+			baseURL+TransferServiceGiveBackProcedure,
+			connect.WithSchema(transferServiceMethods.ByName("GiveBack")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -120,6 +134,7 @@ type transferServiceClient struct {
 	pushed   *connect.Client[v1.PushedRequest, v1.PushedResponse]
 	activate *connect.Client[v1.ActivateRequest, v1.ActivateResponse]
 	cancel   *connect.Client[v1.CancelRequest, v1.CancelResponse]
+	giveBack *connect.Client[v1.GiveBackRequest, v1.GiveBackResponse]
 }
 
 // Reserve calls pyisolate.v1.TransferService.Reserve.
@@ -147,6 +162,11 @@ func (c *transferServiceClient) Cancel(ctx context.Context, req *connect.Request
 	return c.cancel.CallUnary(ctx, req)
 }
 
+// GiveBack calls pyisolate.v1.TransferService.GiveBack.
+func (c *transferServiceClient) GiveBack(ctx context.Context, req *connect.Request[v1.GiveBackRequest]) (*connect.Response[v1.GiveBackResponse], error) {
+	return c.giveBack.CallUnary(ctx, req)
+}
+
 // TransferServiceHandler is an implementation of the pyisolate.v1.TransferService service.
 type TransferServiceHandler interface {
 	// Reserve makes an empty cell for one that is to come: that it runs proves that the node can have
@@ -165,6 +185,11 @@ type TransferServiceHandler interface {
 	Activate(context.Context, *connect.Request[v1.ActivateRequest]) (*connect.Response[v1.ActivateResponse], error)
 	// Cancel gives up what Reserve has made, if it is not the cell yet.
 	Cancel(context.Context, *connect.Request[v1.CancelRequest]) (*connect.Response[v1.CancelResponse], error)
+	// GiveBack has the node that has a cell give out what was taken from it at the calling node, which had it, and
+	// reached nobody there: to whoever receives next, before what is newer. A batch that comes again is given out
+	// once. NotFound: the cell is not here; Busy: it comes, or leaves; look where it is, and ask again.
+	// PermissionDenied: it was not at the calling node before.
+	GiveBack(context.Context, *connect.Request[v1.GiveBackRequest]) (*connect.Response[v1.GiveBackResponse], error)
 }
 
 // NewTransferServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -204,6 +229,12 @@ func NewTransferServiceHandler(svc TransferServiceHandler, opts ...connect.Handl
 		connect.WithSchema(transferServiceMethods.ByName("Cancel")),
 		connect.WithHandlerOptions(opts...),
 	)
+	transferServiceGiveBackHandler := connect.NewUnaryHandler(
+		TransferServiceGiveBackProcedure,
+		svc.GiveBack,
+		connect.WithSchema(transferServiceMethods.ByName("GiveBack")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/pyisolate.v1.TransferService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case TransferServiceReserveProcedure:
@@ -216,6 +247,8 @@ func NewTransferServiceHandler(svc TransferServiceHandler, opts ...connect.Handl
 			transferServiceActivateHandler.ServeHTTP(w, r)
 		case TransferServiceCancelProcedure:
 			transferServiceCancelHandler.ServeHTTP(w, r)
+		case TransferServiceGiveBackProcedure:
+			transferServiceGiveBackHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -243,4 +276,8 @@ func (UnimplementedTransferServiceHandler) Activate(context.Context, *connect.Re
 
 func (UnimplementedTransferServiceHandler) Cancel(context.Context, *connect.Request[v1.CancelRequest]) (*connect.Response[v1.CancelResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.TransferService.Cancel is not implemented"))
+}
+
+func (UnimplementedTransferServiceHandler) GiveBack(context.Context, *connect.Request[v1.GiveBackRequest]) (*connect.Response[v1.GiveBackResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyisolate.v1.TransferService.GiveBack is not implemented"))
 }
