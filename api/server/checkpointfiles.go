@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
 	"github.com/pyisolate/pyisolate/policystore"
 )
@@ -77,10 +78,14 @@ type arriving struct {
 func (a *arriving) Read(b []byte) (int, error) {
 	for len(a.rest) == 0 {
 		if !a.in.Receive() {
-			if err := a.in.Err(); err != nil {
+			switch err := a.in.Err(); {
+			case err == nil:
+				return 0, io.EOF
+			case errors.Is(err, io.ErrUnexpectedEOF): // which readers take for the end of a file
+				return 0, cell.Errorf(cell.Cancelled, "the stream of the file broke off: %v", err)
+			default:
 				return 0, err
 			}
-			return 0, io.EOF
 		}
 		if a.rest = a.in.Msg().GetData(); len(a.rest) > importPiece {
 			return 0, fmt.Errorf("%w: a message has %d bytes of the file; %d is the most", policystore.ErrInvalid, len(a.rest), importPiece)
