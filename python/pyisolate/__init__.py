@@ -51,7 +51,16 @@ from ._reports import (
 )
 from ._restricted import RestrictedExec
 from ._sandbox import Sandbox, attach, events, list_active, nodes, publish, spawn, stats
-from ._states import checkpoint, checkpoints, delete_checkpoint, migrate, restore
+from ._states import (
+    checkpoint,
+    checkpoint_key,
+    checkpoints,
+    delete_checkpoint,
+    export_checkpoint,
+    import_checkpoint,
+    migrate,
+    restore,
+)
 from ._supervisor import Supervisor
 from .errors import *  # noqa: F403  # all of its __all__: the exception tree
 from .policy import Policy, set_policy_token
@@ -135,11 +144,14 @@ __all__ = [
     "WritePath",
     "attach",
     "checkpoint",
+    "checkpoint_key",
     "checkpoints",
     "connect",
     "delete_checkpoint",
     "errors",
     "events",
+    "export_checkpoint",
+    "import_checkpoint",
     "list_active",
     "migrate",
     "nodes",

@@ -12,7 +12,7 @@ import select
 import time
 import weakref
 from types import TracebackType
-from typing import Any, AsyncGenerator, Dict, Generic, List, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, AsyncGenerator, Dict, Generic, Iterator, List, Optional, Tuple, Type, TypeVar, Union
 
 from . import _address, _client, _http, errors
 from ._calls import Call
@@ -121,6 +121,56 @@ class Client:
         """A call whose answer is a stream; it begins with the first item that is asked for."""
         return Stream(self.address, call, self._max)
 
+    async def upload(self, call: Call[T], more: Iterator[Dict[str, Any]]) -> T:
+        """Carries a call out whose request is a stream, as :meth:`pyisolate.Client.upload`. ``more``
+        may block: it is asked in a thread."""
+        told, wait = _http.split_deadline(call.timeout)
+        streams = await open_streams(self.address)
+        # Beside what is sent: what comes before a connection breaks can only be read before.
+        answer = asyncio.ensure_future(self._single(streams[0]))
+        try:
+            streams[1].write(_client.request(self.address, call, told, None, stream=True, more=True))
+            return call.decode(await asyncio.wait_for(_upload(streams[1], more, answer), wait))
+        except asyncio.TimeoutError:
+            raise errors.Timeout(f"{call.procedure}: the node did not answer in time") from None
+        except Lost as lost:
+            _client.give_up(call, self.address, lost, _client.RETRIES)
+            raise AssertionError("unreachable") from lost
+        finally:
+            answer.cancel()
+            streams[1].transport.abort()
+            await asyncio.gather(answer, return_exceptions=True)
+
+    async def _single(self, reader: asyncio.StreamReader) -> Dict[str, Any]:
+        response = _http.Response(self._max)
+        single, answer = _http.Single(response, self._max), None
+        while answer is None:
+            answer = single.feed(await _receive(reader, response))
+        return answer
+
+
+async def _upload(
+    writer: asyncio.StreamWriter, more: Iterator[Dict[str, Any]], answer: "asyncio.Future[Dict[str, Any]]"
+) -> Dict[str, Any]:
+    while not answer.done() and await _drained(writer):
+        message: Optional[Dict[str, Any]] = await asyncio.to_thread(lambda: next(more, None))
+        if message is None:
+            writer.write(_http.LAST)
+            break
+        writer.write(_http.message(_http.encode(message)))
+    return await answer
+
+
+async def _drained(writer: asyncio.StreamWriter) -> bool:
+    """Waits until more can be written; False: no more of it is wanted."""
+    try:
+        await writer.drain()
+        return True
+    except (BrokenPipeError, ConnectionResetError):
+        return False  # perhaps it has answered before it hung up: reading tells
+    except OSError as error:
+        raise Lost.by(error) from error
+
 
 class Stream(Generic[T]):
     """What a node sends, one item after the other: an asynchronous iterator and context manager."""
@@ -220,12 +270,7 @@ def _stale(streams: _Streams) -> bool:
 async def _exchange(streams: _Streams, request: bytes, response: _http.Response) -> bytes:
     reader, writer = streams
     writer.write(request)
-    try:
-        await writer.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # perhaps it has answered before it hung up: reading tells
-    except OSError as error:
-        raise Lost.by(error) from error
+    await _drained(writer)
     parts: List[bytes] = []
     size = 0
     while not response.complete:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from types import TracebackType
-from typing import Any, Dict, Generic, Iterator, List, Optional, Type, TypeVar
+from typing import Any, Dict, Generic, Iterable, Iterator, List, Optional, Type, TypeVar
 
 from . import _address, _http, _node, _trace, errors
 from ._calls import Call
@@ -108,14 +108,48 @@ class Client:
             raise
         return Stream(connection, call, self._max)
 
+    def upload(self, call: Call[T], more: Iterable[Dict[str, Any]]) -> T:
+        """Carries a call out whose request is a stream, on a connection of its own: the call's body,
+        and then ``more``, as far as the node wants it. What that raises breaks it off."""
+        told, wait = _http.split_deadline(call.timeout)
+        until = None if wait is None else time.monotonic() + wait
+        connection = Connection(self.address, wait)
+        try:
+            going = connection.send(request(self.address, call, told, None, stream=True, more=True), until)
+            for message in more:
+                if not going:
+                    break
+                going = connection.send(_http.message(_http.encode(message)), until)
+            else:
+                connection.send(_http.LAST, until)
+            return call.decode(self._single(connection, until))
+        except Lost as lost:
+            give_up(call, self.address, lost, RETRIES)
+            raise AssertionError("unreachable") from lost
+        finally:
+            connection.close()
+
+    def _single(self, connection: Connection, until: Optional[float]) -> Dict[str, Any]:
+        response = _http.Response(self._max)
+        single, answer = _http.Single(response, self._max), None
+        while answer is None:
+            answer = single.feed(connection.receive(response, until))
+        return answer
+
 
 def request(
-    address: _address.Address, call: Call[Any], told: Optional[int], token: Optional[str], stream: bool
+    address: _address.Address,
+    call: Call[Any],
+    told: Optional[int],
+    token: Optional[str],
+    stream: bool,
+    more: bool = False,
 ) -> bytes:
-    """The bytes of a call's request. ``told`` is its deadline in milliseconds."""
+    """The bytes of a call's request, or with ``more`` their beginning. ``told`` is its deadline in
+    milliseconds."""
     return _http.request(
         address.authority, call.procedure, _http.encode(call.body),
-        stream=stream, token=address.token if token is None else token, timeout_ms=told,
+        stream=stream, more=more, token=address.token if token is None else token, timeout_ms=told,
         trace=_trace.parent(),
     )  # fmt: skip
 

@@ -69,13 +69,15 @@ class Connection:
                 parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def send(self, request: bytes, until: Optional[float]) -> None:
-        """Sends a request. One whose answer comes before all of it is sent is no error here."""
+    def send(self, request: bytes, until: Optional[float]) -> bool:
+        """Sends a request, or a part of one. One whose answer comes before all of it is sent is no
+        error here: that no more of it is wanted is False."""
         try:
             self._wait_until(until)
             self.sock.sendall(request)
+            return True
         except (BrokenPipeError, ConnectionResetError):
-            pass  # perhaps it has answered before it hung up: receive tells
+            return False  # perhaps it has answered before it hung up: receive tells
         except socket.timeout:
             raise errors.Timeout("the node did not take the request in time") from None
         except OSError as error:

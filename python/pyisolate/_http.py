@@ -49,17 +49,22 @@ def request(
     body: bytes,
     *,
     stream: bool,
+    more: bool = False,
     token: str,
     timeout_ms: Optional[int],
     trace: Optional[str] = None,
 ) -> bytes:
-    """A request for a call, ready to be sent. ``procedure`` is as "CellService/Exec"."""
+    """A request for a call, ready to be sent. ``procedure`` is as "CellService/Exec". With
+    ``more`` it is the beginning of one, before what :func:`message` makes and ``LAST``."""
     kind = "application/connect+json" if stream else "application/json"
-    if stream:
-        body = struct.pack(">BI", 0, len(body)) + body
+    size = f"Content-Length: {len(body) + (5 if stream else 0)}"
+    if more:
+        body, size = message(body), "Transfer-Encoding: chunked"
+    elif stream:
+        body = _enveloped(body)
     head = (
         f"POST /pyisolate.v1.{procedure} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\n"
-        f"Content-Length: {len(body)}\r\nConnect-Protocol-Version: 1\r\n"
+        f"{size}\r\nConnect-Protocol-Version: 1\r\n"
     )
     if token:
         head += f"Authorization: Bearer {token}\r\n"
@@ -68,6 +73,18 @@ def request(
     if timeout_ms is not None:
         head += f"Connect-Timeout-Ms: {max(1, min(timeout_ms, 9_999_999_999))}\r\n"
     return head.encode("latin-1") + b"\r\n" + body
+
+
+LAST = b"0\r\n\r\n"  # of a request in chunks
+
+
+def message(body: bytes) -> bytes:
+    """One message of a request that is a stream, as a chunk of it."""
+    return b"%x\r\n%s\r\n" % (len(body) + 5, _enveloped(body))
+
+
+def _enveloped(body: bytes) -> bytes:
+    return struct.pack(">BI", 0, len(body)) + body
 
 
 class Response:
@@ -304,6 +321,25 @@ class Messages:
         if self._response.complete or len(self._other) > 1 << 20:
             raise failure(self._response, kind, bytes(self._other))
         return []
+
+
+class Single:
+    """The one message that a stream is answered with."""
+
+    def __init__(self, response: Response, max_message: int = MAX_MESSAGE) -> None:
+        self._messages = Messages(response, max_message)
+        self._found: List[Dict[str, Any]] = []
+
+    def feed(self, data: bytes) -> Optional[Dict[str, Any]]:
+        """Takes what of the response is body; returns the message when its stream has ended, and
+        raises what the call failed with."""
+        came = self._messages.feed(data)
+        self._found += came
+        if came and not self._messages.ended:
+            self._found += self._messages.feed(b"")  # the end waits behind what came before it
+        if len(self._found) > 1 or self._messages.ended and not self._found:
+            raise errors.ProtocolError("the answer is a stream that has not one message")
+        return self._found[0] if self._messages.ended else None
 
 
 def _kind(response: Response) -> str:

@@ -31,10 +31,13 @@ _PREFIX = "pyisolate-node-"
 _START = 180.0  # seconds: the first start on a machine unpacks a Python
 _END = 12.0  # seconds that a node takes to end its cells, at most
 
-_GET_IT = (
-    "no node is configured, and there is no pyisolate-node to start one: build it with `make build` or "
-    "`go install github.com/pyisolate/pyisolate/cmd/pyisolate-node@latest` and put it on PATH or name it in "
-    f"${BINARY_ENV}; or set $PYISOLATE_SERVER to a node that runs"
+GET_IT = (
+    "build it with `make build` or `go install github.com/pyisolate/pyisolate/cmd/pyisolate-node@latest` "
+    f"and put it on PATH or name it in ${BINARY_ENV}"
+)
+_MISSING = (
+    f"no node is configured, and there is no pyisolate-node to start one: {GET_IT}; "
+    "or set $PYISOLATE_SERVER to a node that runs"
 )
 
 
@@ -61,7 +64,7 @@ def find() -> str:
         path = os.path.join(place, BINARY)
         if place and _runs(path):
             return os.path.normpath(path)
-    raise errors.NodeMissing(_GET_IT)
+    raise errors.NodeMissing(_MISSING)
 
 
 def _runs(path: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Union
+import base64
+from typing import Any, Dict, List, Optional, Union
 
 from . import _reports, errors
 from ._calls import Call, Ref, Started, _body, _nothing, _started, request_id
 
 PATIENCE = 60.0  # seconds for what takes or reads a state
+_IMPORT = 600.0  # seconds that a node takes for a file, at most
 
 
 def identity(checkpoint: Union[str, _reports.Checkpoint]) -> str:
@@ -40,6 +42,34 @@ def list_checkpoints(tenant: str, name: str) -> Call[List[_reports.Checkpoint]]:
 def delete_checkpoint(of: Union[str, _reports.Checkpoint]) -> Call[None]:
     """DeleteCheckpoint."""
     return Call("CellService/DeleteCheckpoint", _body(id=identity(of)), _nothing, repeatable=False)
+
+
+def export_checkpoint(of: Union[str, _reports.Checkpoint], recipient: str) -> Call[bytes]:
+    """ExportCheckpoint, a stream: the file, in pieces."""
+    return Call("CellService/ExportCheckpoint", _body(id=identity(of), recipient=recipient), _piece, timeout=None)
+
+
+def _piece(d: Dict[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(d.get("data", ""), validate=True)
+    except (TypeError, ValueError):
+        raise errors.ProtocolError("a piece of the checkpoint's file is no base64") from None
+
+
+def import_checkpoint(secret: str) -> Call[_reports.Checkpoint]:
+    """ImportCheckpoint, before the pieces of the file that :func:`file_piece` makes."""
+    return Call(
+        "CellService/ImportCheckpoint",
+        _body(identity=secret),
+        lambda d: _reports.checkpoint(_reports.part(d, "checkpoint")),
+        repeatable=False,
+        timeout=_IMPORT,
+    )
+
+
+def file_piece(data: bytes) -> Dict[str, Any]:
+    """A message with a piece of a file, of 1 MiB at most."""
+    return {"data": base64.b64encode(data).decode("ascii")}
 
 
 def restore(of: Union[str, _reports.Checkpoint], tenant: str, name: str, node: str) -> Call[Started]:

@@ -15,11 +15,15 @@ A coroutine that is cancelled interrupts what it has begun in a cell.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from types import TracebackType
 from typing import (
+    IO,
     Any,
     AsyncIterator,
     Callable,
+    ContextManager,
     Dict,
     Generator,
     Generic,
@@ -33,7 +37,7 @@ from typing import (
     overload,
 )
 
-from . import _aclient, _calls, _orphan, _reports, _statecalls, errors
+from . import _aclient, _calls, _orphan, _reports, _statecalls, _statefiles, errors
 from ._aclient import Client, Stream
 from ._asandbox import Sandbox
 from ._calls import SHORT, Checkpointing, Placement, PolicyLike, Ref
@@ -49,10 +53,13 @@ __all__ = [
     "Stream",
     "attach",
     "checkpoint",
+    "checkpoint_key",
     "checkpoints",
     "connect",
     "delete_checkpoint",
     "events",
+    "export_checkpoint",
+    "import_checkpoint",
     "list_active",
     "migrate",
     "nodes",
@@ -187,6 +194,54 @@ async def delete_checkpoint(
 ) -> None:
     """Removes a checkpoint, or that of an id, for good."""
     await (client or await _aclient.default()).do(_statecalls.delete_checkpoint(checkpoint))
+
+
+@contextlib.asynccontextmanager
+async def _in_threads(file: ContextManager[IO[bytes]]) -> AsyncIterator[IO[bytes]]:
+    """A file that is opened and closed without making the loop wait: to have it on the disk takes long."""
+    opened = await asyncio.to_thread(file.__enter__)
+    try:
+        yield opened
+    except BaseException:
+        file.__exit__(*sys.exc_info())
+        raise
+    await asyncio.to_thread(file.__exit__, None, None, None)
+
+
+async def export_checkpoint(
+    checkpoint: Union[str, _reports.Checkpoint],
+    file: _statefiles.File,
+    recipient: str = "",
+    *,
+    client: Optional[Client] = None,
+) -> int:
+    """Writes the file of a checkpoint, as :func:`pyisolate.export_checkpoint`; it is written in threads."""
+    call = _statecalls.export_checkpoint(checkpoint, recipient)
+    client = client or await _aclient.default()
+    size = 0
+    async with _in_threads(_statefiles.writing(file)) as out:
+        async with client.stream(call) as stream:
+            while True:
+                piece = await stream.next(_statecalls.PATIENCE)
+                if piece is None:
+                    return size
+                size += await asyncio.to_thread(_statefiles.write, out, piece)
+
+
+async def import_checkpoint(
+    file: _statefiles.File, identity: Optional[_statefiles.File] = None, *, client: Optional[Client] = None
+) -> _reports.Checkpoint:
+    """Has the node keep the checkpoint of a file, as :func:`pyisolate.import_checkpoint`; it is read
+    in threads."""
+    call = _statecalls.import_checkpoint(await asyncio.to_thread(_statefiles.secret, identity))
+    client = client or await _aclient.default()
+    async with _in_threads(_statefiles.reading(file)) as source:
+        return await client.upload(call, _statefiles.pieces(source))
+
+
+async def checkpoint_key(path: _statefiles.Path) -> str:
+    """The key of an identity, as :func:`pyisolate.checkpoint_key`."""
+    return await asyncio.to_thread(_statefiles.key, path)
 
 
 def restore(
