@@ -133,6 +133,23 @@ func TestArchiveRetention(t *testing.T) {
 	}
 }
 
+// Room is what there is when the old have gone.
+func TestArchiveRoom(t *testing.T) {
+	a, dir := newArchive(t, Bounds{Age: 2 * time.Hour})
+	mustKeep(t, a, "acme", "worker", time.Hour)
+	mustKeep(t, a, "acme", "worker", 0)
+	a.now = func() time.Time { return time.Now().Add(90 * time.Minute) }
+	free, known, err := a.Room("acme")
+	must(t, err)
+	if n := len(a.List("acme", "")); !known || free <= 0 || n != 1 {
+		t.Errorf("%d bytes are free, known: %t, with %d checkpoints", free, known, n)
+	}
+	must(t, os.RemoveAll(dir))
+	if free, known, err := a.Room("nobody"); err == nil || known {
+		t.Errorf("without a directory %d bytes are free", free)
+	}
+}
+
 func TestArchiveImport(t *testing.T) {
 	here, _ := newArchive(t, Bounds{})
 	i := mustKeep(t, here, "shop", "a", 0)

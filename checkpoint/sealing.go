@@ -129,6 +129,16 @@ func (a *Archive) draft(tenant string) (*counted, error) {
 	return &counted{Draft: d, of: a, tenant: tenant}, nil
 }
 
+// Room is how many bytes the archive's file system has free for a checkpoint of a tenant, when that one's that are old,
+// or too many, are removed, which they are. Known false: the file system does not say.
+func (a *Archive) Room(tenant string) (free int64, known bool, err error) {
+	a.reap()
+	if err := a.prune(a.List(tenant, "")); err != nil {
+		return 0, false, err
+	}
+	return a.store.free()
+}
+
 // giveBack takes back what was counted for a file that is none.
 func (a *Archive) giveBack(tenant string, bytes int64) {
 	a.mu.Lock()

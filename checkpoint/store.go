@@ -195,6 +195,19 @@ func (s *Store) give(n int64) {
 	s.used -= n
 }
 
+// free is how many bytes its file system has for this process. Known false: it does not say.
+func (s *Store) free() (n int64, known bool, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(s.dir, &st); err != nil {
+		return 0, false, fmt.Errorf("checkpoints: free space of %s: %w", s.dir, err)
+	}
+	blocks := st.Bavail
+	if os.Geteuid() == 0 { // who may also use what is set aside for it
+		blocks = st.Bfree
+	}
+	return int64(blocks) * st.Frsize, st.Blocks > 0 && st.Frsize > 0, nil
+}
+
 func (s *Store) path(id string) string { return filepath.Join(s.dir, id+suffix) }
 
 // Open reads a checkpoint's file. At its end the content is compared with the name: another is

@@ -141,8 +141,11 @@ func TestMovesAndFullDisks(t *testing.T) {
 		t.Errorf("the checkpoint is on %v", saved.GetNodes())
 	}
 	for i := range 2 {
-		_, err := all[0].move("comes", "n3")
+		told, err := all[0].move("comes", "n3")
 		isFull(t, err, "n3")
+		if !strings.Contains(err.Error(), "bytes free") || slices.ContainsFunc(told, func(m *pb.MigrateResponse) bool { return m.GetPhase() == "freeze" }) {
+			t.Errorf("it is known before: %v, %v", err, told)
+		}
 		_, err = all[0].move("leaves", "n1")
 		isFull(t, err, "n3")
 		for name, on := range map[string]string{"comes": "n2", "leaves": "n3"} {

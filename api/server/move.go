@@ -248,7 +248,7 @@ func (m *move) reserve(ctx context.Context) (session uint64, err error) {
 	}
 	now := r.Began()
 	ask := &pb.ReserveRequest{Migration: m.id, Cell: m.entry.key.ref(), Id: m.entry.id, Epoch: m.epoch, Python: m.cells.checkpoints.Python(),
-		Backend: string(r.cell.Spec().Backend), Spawn: m.entry.asked, Principal: m.by, Policy: &pb.PolicyRef{Name: now.Policy, Version: now.Version}}
+		Backend: string(r.cell.Spec().Backend), Spawn: m.entry.asked, Principal: m.by, Policy: &pb.PolicyRef{Name: now.Policy, Version: now.Version}, Size: m.expects(seen.Memory)}
 	if seen.Confinement != nil {
 		for _, l := range seen.Confinement.Layers {
 			if l.Active {
@@ -266,6 +266,16 @@ func (m *move) reserve(ctx context.Context) (session uint64, err error) {
 	}
 	reservedPoint.Hit()
 	return answer.Msg.GetSession(), nil
+}
+
+// expects is about how many bytes the file of the state will have: as many as that of its last checkpoint, or as the cell
+// has in use, if that is less. 0: there was none, for memory alone says nothing of what a state becomes.
+func (m *move) expects(memory int64) int64 {
+	last, err := m.cells.checkpoints.Archive.Get(m.entry.newest())
+	if err != nil {
+		return 0
+	}
+	return min(last.Size, memory)
 }
 
 // giveBack has the target give up what it has reserved. It would do so by itself after a while.

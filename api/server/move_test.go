@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -70,6 +71,41 @@ func TestWhatHasLeftIsNotMovedFromHere(t *testing.T) {
 		}
 		if err := m.cells.moveTo(t.Context(), e, to); err != nil {
 			t.Errorf("away to %s: %v", to, err)
+		}
+	}
+}
+
+// What a state is expected to have is what it had, or what the cell has in use if that is less.
+func TestWhatAStateIsExpectedToHave(t *testing.T) {
+	dir := t.TempDir()
+	ring, err := checkpoint.OpenRing(filepath.Join(dir, "ring"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := checkpoint.OpenArchive(filepath.Join(dir, "archive"), ring, checkpoint.Bounds{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := aMove(&stopped{})
+	m.cells.checkpoints = &Checkpoints{Archive: archive}
+	if got := m.expects(1 << 20); got != 0 {
+		t.Errorf("without a checkpoint it is %d", got)
+	}
+	draft, err := archive.Seal(checkpoint.Header{Tenant: "default", Cell: "web", Epoch: 7, Python: "cpython-314", Created: time.Now(), Chunk: 1 << 10, Compression: checkpoint.None}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := draft.Write(make([]byte, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	info, err := draft.Keep()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.entry.last = info.ID
+	for memory, want := range map[int64]int64{1 << 20: info.Size, 1000: 1000, 0: 0} {
+		if got := m.expects(memory); got != want {
+			t.Errorf("of %d in use it is %d", memory, got)
 		}
 	}
 }

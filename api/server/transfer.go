@@ -92,6 +92,9 @@ func (t *transfers) Reserve(ctx context.Context, r *connect.Request[pb.ReserveRe
 	if err := t.canTake(k, r.Msg); err != nil {
 		return nil, err
 	}
+	if err := t.hasRoom(k, r.Msg.GetSize()); err != nil {
+		return nil, err
+	}
 	place, err := t.ownedBy(ctx, k.address(), from)
 	if err != nil {
 		return nil, err
@@ -162,6 +165,25 @@ func (t *transfers) canTake(k cellKey, r *pb.ReserveRequest) error {
 		return err
 	}
 	return cell.ValidName("cell", k.name)
+}
+
+// hasRoom says that the disk here has no room for a state, before its cell is stopped for it. Size is what the state
+// had at its last checkpoint, or less, and it may have shrunk since: refused is what does not have half of that. If it
+// has shrunk further it is refused wrongly, until its next checkpoint, by a node that could hardly keep one more. All
+// else is left to who writes the file.
+func (t *transfers) hasRoom(k cellKey, size int64) error {
+	if size <= 0 {
+		return nil
+	}
+	free, known, err := t.checkpoints.Archive.Room(k.tenant)
+	if err != nil {
+		return t.worded(err)
+	}
+	if !known || free >= size/2 {
+		return nil
+	}
+	return &fault.Hinted{Err: fmt.Errorf("%w: the disk of node %s is full: it has %d bytes free, and the state of cell %s needs about %d", policystore.ErrLimited, t.node(), free, k, size),
+		Hint: "make room there: remove checkpoints that nobody needs, or other files; or choose another node"}
 }
 
 // reserve makes the cell, or nothing.

@@ -3,14 +3,18 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/actors"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
@@ -202,5 +206,33 @@ func TestStrangersCells(t *testing.T) {
 	stranger, owner := push("n3"), push("n2")
 	if stranger == nil || owner == nil || connect.CodeOf(stranger) == connect.CodeOf(owner) { // whose key is none
 		t.Errorf("a stranger's: %v; the owner's: %v", stranger, owner)
+	}
+}
+
+// A state for which the disk has no room is refused before a cell is made for it; one that may have shrunk is not.
+func TestNoRoomForAState(t *testing.T) {
+	n := newTarget(t)
+	close(n.making)
+	from := n.peer("n2")
+	var disk unix.Statfs_t
+	must(t, unix.Statfs(t.TempDir(), &disk))
+	all, free := int64(disk.Blocks)*disk.Frsize, int64(disk.Bavail)*disk.Frsize
+	if os.Geteuid() == 0 {
+		free = int64(disk.Bfree) * disk.Frsize
+	}
+	r := wanted("a", "m")
+	r.Size = 3 * all
+	err := reserve(t.Context(), from, r)
+	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), "node n1 is full") || !strings.Contains(err.Error(), "bytes free") ||
+		!strings.Contains(err.Error(), fmt.Sprintf("a needs about %d", r.Size)) || len(n.asked) > 0 {
+		t.Errorf("%d cells are made, and it is refused by: %v", len(n.asked), err)
+	}
+	for i, size := range []int64{0, -1, free / 2 * 3} { // of which half is there
+		r.Size, r.Migration = size, fmt.Sprint(i)
+		if err := reserve(t.Context(), from, r); err != nil {
+			t.Errorf("of %d bytes: %v", size, err)
+		}
+		_, err := from.Cancel(t.Context(), connect.NewRequest(&pb.CancelRequest{Migration: r.Migration}))
+		must(t, err)
 	}
 }

@@ -25,17 +25,20 @@ const (
 )
 
 type ReserveRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Migration     string                 `protobuf:"bytes,1,opt,name=migration,proto3" json:"migration,omitempty"` // an id that nothing else has
-	Cell          *CellRef               `protobuf:"bytes,2,opt,name=cell,proto3" json:"cell,omitempty"`
-	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"` // of the cell
-	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Python        string                 `protobuf:"bytes,5,opt,name=python,proto3" json:"python,omitempty"`       // ABI that the state needs
-	Backend       string                 `protobuf:"bytes,6,opt,name=backend,proto3" json:"backend,omitempty"`     // that it runs on; a weaker one does not take it
-	Spawn         *SpawnRequest          `protobuf:"bytes,7,opt,name=spawn,proto3" json:"spawn,omitempty"`         // how it was spawned
-	Layers        []string               `protobuf:"bytes,8,rep,name=layers,proto3" json:"layers,omitempty"`       // of confinement that it has
-	Principal     string                 `protobuf:"bytes,9,opt,name=principal,proto3" json:"principal,omitempty"` // who has it moved, for the log
-	Policy        *PolicyRef             `protobuf:"bytes,10,opt,name=policy,proto3" json:"policy,omitempty"`      // in force at the source; the target's must not be older
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Migration string                 `protobuf:"bytes,1,opt,name=migration,proto3" json:"migration,omitempty"` // an id that nothing else has
+	Cell      *CellRef               `protobuf:"bytes,2,opt,name=cell,proto3" json:"cell,omitempty"`
+	Id        string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"` // of the cell
+	Epoch     uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Python    string                 `protobuf:"bytes,5,opt,name=python,proto3" json:"python,omitempty"`       // ABI that the state needs
+	Backend   string                 `protobuf:"bytes,6,opt,name=backend,proto3" json:"backend,omitempty"`     // that it runs on; a weaker one does not take it
+	Spawn     *SpawnRequest          `protobuf:"bytes,7,opt,name=spawn,proto3" json:"spawn,omitempty"`         // how it was spawned
+	Layers    []string               `protobuf:"bytes,8,rep,name=layers,proto3" json:"layers,omitempty"`       // of confinement that it has
+	Principal string                 `protobuf:"bytes,9,opt,name=principal,proto3" json:"principal,omitempty"` // who has it moved, for the log
+	Policy    *PolicyRef             `protobuf:"bytes,10,opt,name=policy,proto3" json:"policy,omitempty"`      // in force at the source; the target's must not be older
+	// About how many bytes the file of its state will have; 0: nobody knows. A node whose disk has no room for half of
+	// that answers Limited.
+	Size          int64 `protobuf:"varint,11,opt,name=size,proto3" json:"size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,6 +141,13 @@ func (x *ReserveRequest) GetPolicy() *PolicyRef {
 		return x.Policy
 	}
 	return nil
+}
+
+func (x *ReserveRequest) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
 }
 
 type ReserveResponse struct {
@@ -816,7 +826,7 @@ var File_pyisolate_v1_transfer_proto protoreflect.FileDescriptor
 
 const file_pyisolate_v1_transfer_proto_rawDesc = "" +
 	"\n" +
-	"\x1bpyisolate/v1/transfer.proto\x12\fpyisolate.v1\x1a\x17pyisolate/v1/cell.proto\"\xca\x02\n" +
+	"\x1bpyisolate/v1/transfer.proto\x12\fpyisolate.v1\x1a\x17pyisolate/v1/cell.proto\"\xde\x02\n" +
 	"\x0eReserveRequest\x12\x1c\n" +
 	"\tmigration\x18\x01 \x01(\tR\tmigration\x12)\n" +
 	"\x04cell\x18\x02 \x01(\v2\x15.pyisolate.v1.CellRefR\x04cell\x12\x0e\n" +
@@ -828,7 +838,8 @@ const file_pyisolate_v1_transfer_proto_rawDesc = "" +
 	"\x06layers\x18\b \x03(\tR\x06layers\x12\x1c\n" +
 	"\tprincipal\x18\t \x01(\tR\tprincipal\x12/\n" +
 	"\x06policy\x18\n" +
-	" \x01(\v2\x17.pyisolate.v1.PolicyRefR\x06policy\"+\n" +
+	" \x01(\v2\x17.pyisolate.v1.PolicyRefR\x06policy\x12\x12\n" +
+	"\x04size\x18\v \x01(\x03R\x04size\"+\n" +
 	"\x0fReserveResponse\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\"\xf6\x01\n" +
 	"\vPushRequest\x127\n" +
