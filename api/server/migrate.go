@@ -110,6 +110,9 @@ func (s *cells) AbortMigration(ctx context.Context, r *connect.Request[pb.AbortM
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if m.lost {
+		return nil, m.err
+	}
 	if now, _ := m.at(); now.phase != aborting {
 		return nil, fmt.Errorf("%w: cell %s has moved to node %s already", policystore.ErrConflict, found.key, m.to)
 	}

@@ -61,6 +61,7 @@ type move struct {
 	epoch uint64
 	turn  atomic.Int32 // untaken, takenUp or withdrawn
 	err   error        // why the cell stays
+	lost  bool         // it does not: nobody has it
 	back  Place        // it goes on here with the guest that was stopped; zero: it does not
 	runs  bool         // the target has said that it runs the cell
 	state string       // its checkpoint; "": none

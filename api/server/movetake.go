@@ -99,7 +99,8 @@ func (m *move) decided(ctx context.Context, c cell.Cell, before Place, err error
 	}
 	switch {
 	case failed != nil || place.Node != f.Self() && place.Node != m.to:
-		m.err = cell.Errorf(cell.CellGone, "cell %s was lost on its way to node %s: %v", m.entry.key, m.to, errors.Join(failed, err))
+		m.lost, m.err = true, cell.Errorf(cell.CellGone, "cell %s was lost on its way to node %s: %v", m.entry.key, m.to, errors.Join(failed, err))
+		m.cells.lost(m.entry, len(m.kept), "the cell was lost on its way")
 		c.Kill("it was lost on its way to node " + m.to)
 		return actors.Moved{}, m.err
 	case place.Node == f.Self():
@@ -147,14 +148,14 @@ func (m *move) stay(ctx context.Context, c cell.Cell, before, place Place, why e
 	m.cells.keep(m.entry, m.kept)
 	m.entry.kept.stays()
 	if !place.Resumes(before, m.state) {
-		m.err = cell.Errorf(cell.CellGone, "cell %s was lost: it is in epoch %d, and this is its state of %d: %v", m.entry.key, place.Epoch, m.epoch, why)
+		m.lost, m.err = true, cell.Errorf(cell.CellGone, "cell %s was lost: it is in epoch %d, and this is its state of %d: %v", m.entry.key, place.Epoch, m.epoch, why)
 		c.Kill(m.err.Error())
 		return actors.Moved{}, m.err
 	}
 	m.entry.renewed(place.Epoch)
 	m.set(func(s *stage) { s.epoch = place.Epoch })
 	if err := c.Thaw(ctx); err != nil {
-		m.err = errors.Join(why, err)
+		m.lost, m.err = true, errors.Join(why, err)
 		c.Kill("it could not go on")
 	} else {
 		m.back = place

@@ -182,6 +182,32 @@ func TestInheritedInVain(t *testing.T) {
 	await.That(t, "no cell is left", func() bool { return n.alive.Load() == 0 })
 }
 
+// A cell that is this node's, and on its way, is not said to be closed when it is not there yet; one that is
+// nobody's is.
+func TestCloseOfACellThatComes(t *testing.T) {
+	n := newTarget(t)
+	a := actors.Address{Tenant: "default", Name: "a"}
+	n.world.mu.Lock()
+	own := n.world.places[a]
+	own.Node, own.Epoch = "n1", 8
+	n.world.places[a] = own
+	n.world.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := n.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: "a"})); err == nil {
+		t.Error("it is said to be closed, and comes")
+	}
+	closing := make(chan error, 1)
+	go func() {
+		_, err := n.Cells.Close(t.Context(), connect.NewRequest(&pb.CloseRequest{Name: "a"}))
+		closing <- err
+	}()
+	n.world.mu.Lock()
+	delete(n.world.places, a)
+	n.world.mu.Unlock()
+	must(t, <-closing)
+}
+
 // Only the node that has a cell has room made for it, or sends what it says is its state.
 func TestStrangersCells(t *testing.T) {
 	n := newTarget(t)

@@ -64,10 +64,19 @@ func (f *Fabric) Activate(ctx context.Context, a actors.Address, epoch uint64) (
 // AbortMove implements server.Mover.
 func (f *Fabric) AbortMove(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
 	later := func(r directory.Record) bool { return r.Epoch > epoch }
-	r, err := f.change(ctx, directory.Command{Op: directory.Abort, Cell: cellOf(a), Epoch: epoch}, later)
-	if seat, valid := f.seat(); errors.Is(err, policystore.ErrConflict) && valid == nil && r.Owner == seat && r.Phase == directory.Active {
-		// That it is to begin may have been proposed, and be late.
-		r, err = f.change(ctx, directory.Command{Op: directory.Restart, Seat: seat, Cell: cellOf(a), Epoch: epoch}, later)
+	abort := directory.Command{Op: directory.Abort, Cell: cellOf(a), Epoch: epoch}
+	r, err := f.change(ctx, abort, later)
+	// That it is to begin may have been proposed, and be late: it comes after this, or between what follows.
+	for range 2 {
+		seat, valid := f.seat()
+		if !errors.Is(err, policystore.ErrConflict) || valid != nil || r.Owner != seat || r.Epoch != epoch {
+			break
+		}
+		end := abort
+		if r.Phase == directory.Active {
+			end = directory.Command{Op: directory.Restart, Seat: seat, Cell: cellOf(a), Epoch: epoch}
+		}
+		r, err = f.change(ctx, end, later)
 	}
 	if err != nil {
 		return placeOf(r), err

@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -179,6 +180,27 @@ func TestAMoveThatBeginsLate(t *testing.T) {
 	if next, err := m.n1.Restart(soon(t), web, m.epoch+1); err != nil || next != m.epoch+2 {
 		t.Errorf("its next incarnation has epoch %d, %v", next, err)
 	}
+}
+
+// The word that a move begins may come while it is given up: at the end the source has it, in the next epoch.
+func TestAMoveThatBeginsWhileItIsGivenUp(t *testing.T) {
+	m := newMove(t)
+	session, _ := m.n1.Seat("n2")
+	for i := range 100 {
+		begun := make(chan error, 1)
+		go func() { begun <- m.n1.BeginMove(soon(t), web, m.epoch, "m"+strconv.Itoa(i), "n2", session) }()
+		p, err := m.n1.AbortMove(soon(t), web, m.epoch)
+		must(t, err)
+		if err := <-begun; err != nil && !errors.Is(err, policystore.ErrConflict) {
+			t.Fatal(err)
+		}
+		if m.is(p, "n1", m.epoch+1); p.Phase != server.Active {
+			t.Fatalf("after %d it is %+v", i, p)
+		}
+		m.epoch++
+	}
+	m.let()
+	m.lives(true)
 }
 
 // What a mover does not see to is done when it lets go, and not before.
