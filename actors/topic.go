@@ -24,6 +24,14 @@ const (
 // Topic of a tenant.
 type Topic struct{ Tenant, Name string }
 
+// Valid says why there can be no such topic, or nil.
+func (t Topic) Valid() error {
+	if err := cell.ValidName("tenant", t.Tenant); err != nil {
+		return err
+	}
+	return validTopic(t.Name)
+}
+
 // Beyond is how a System reaches cells of other nodes that hear a topic.
 type Beyond interface {
 	// Heard says that a topic is heard on this node from now on, or not any more. Its calls are in

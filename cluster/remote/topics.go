@@ -92,16 +92,22 @@ func (t *topics) update(from asker, m *envelope.TopicUpdate) {
 	case a == nil || a.session != from.session:
 		return // it has been forgotten meanwhile, or says this before its first
 	}
-	for _, topic := range m.Heard {
-		if topic != nil {
-			a.topics[actors.Topic{Tenant: topic.Tenant, Name: topic.Name}] = true
-		}
-	}
+	a.hears(m.Heard)
 	for _, topic := range m.Left {
 		delete(a.topics, actors.Topic{Tenant: topic.GetTenant(), Name: topic.GetName()})
 	}
-	if len(a.topics) > topicsOfNode {
-		a.all, a.topics = true, map[actors.Topic]bool{}
+}
+
+// hears adds topics. To one whose names are not valid nobody can publish: it would only take room.
+func (a *audience) hears(all []*envelope.Topic) {
+	for _, each := range all {
+		topic := actors.Topic{Tenant: each.GetTenant(), Name: each.GetName()}
+		if a.all || topic.Valid() != nil {
+			continue
+		}
+		if a.topics[topic] = true; len(a.topics) > topicsOfNode {
+			a.all, a.topics = true, map[actors.Topic]bool{}
+		}
 	}
 }
 
@@ -194,8 +200,9 @@ const refusals = 100
 // publishHere does what another node published.
 func (r *Remote) publishHere(ctx context.Context, m *envelope.CellEnvelope, p *envelope.Publish) (wait func() *envelope.CellReply) {
 	v, err := valueFromWire(p.GetValue())
+	topic := actors.Topic{Tenant: m.Tenant, Name: p.GetTopic()}
 	if err == nil {
-		err = cell.ValidName("tenant", m.Tenant)
+		err = topic.Valid()
 	}
 	var id actors.ID
 	if err == nil {
@@ -204,7 +211,7 @@ func (r *Remote) publishHere(ctx context.Context, m *envelope.CellEnvelope, p *e
 	if err != nil {
 		return func() *envelope.CellReply { return toReply(nil, actors.Reply{Err: err}) }
 	}
-	done := r.config.System.PublishHere(ctx, actors.Topic{Tenant: m.Tenant, Name: p.GetTopic()}, id, m.Principal, v)
+	done := r.config.System.PublishHere(ctx, topic, id, m.Principal, v)
 	return func() *envelope.CellReply {
 		here := done()
 		there := &envelope.Published{Delivered: uint64(here.Delivered)}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/actors"
@@ -110,5 +111,30 @@ func TestAudience(t *testing.T) {
 				t.Error(got)
 			}
 		})
+	}
+}
+
+// TestAudienceBounded: what another node has this one keep is bounded in bytes, too.
+func TestAudienceBounded(t *testing.T) {
+	first := &envelope.TopicUpdate{First: true, Heard: []*envelope.Topic{
+		nil,
+		{Tenant: "acme"},
+		{Name: "x"},
+		{Tenant: "acme", Name: strings.Repeat("x", 129)},
+		{Tenant: strings.Repeat("x", 65), Name: "x"},
+		{Tenant: "acme", Name: strings.Repeat("x", 128)},
+	}}
+	var s topics
+	s.update(asker{"b", "1"}, first)
+	if got := s.of["b"].topics; len(got) != 1 || !got[actors.Topic{Tenant: "acme", Name: strings.Repeat("x", 128)}] {
+		t.Errorf("%d topics are kept: %.200v", len(got), got)
+	}
+	more := &envelope.TopicUpdate{}
+	for i := range topicsOfNode + 1000 {
+		more.Heard = append(more.Heard, &envelope.Topic{Tenant: "acme", Name: fmt.Sprint(i)})
+	}
+	s.update(asker{"b", "1"}, more)
+	if got := s.of["b"]; !got.all || len(got.topics) != 0 {
+		t.Errorf("it hears all: %v, and %d topics are kept", got.all, len(got.topics))
 	}
 }
