@@ -68,7 +68,7 @@ func urlTarget(text string, plain bool) (target, error) {
 	case u.Scheme == "http" && plain:
 		return target{}, fmt.Errorf("client: %s would send tokens over a network that others can read: write https://HOST[:PORT]", u.Redacted())
 	}
-	return target{}, fmt.Errorf("client: %q is not https://HOST[:PORT]", u.Redacted())
+	return target{}, fmt.Errorf("client: %q is neither unix:///PATH nor https://HOST[:PORT]", u.Redacted())
 }
 
 func loopback(host string) bool {

@@ -65,7 +65,11 @@ func identityOf(ctx context.Context, text string) (*checkpoint.Identity, error) 
 	if p := principalOf(ctx); p.Role < policystore.Admin || p.Tenant != "" {
 		return nil, fmt.Errorf("%w: to take in what others have sealed needs the role %s, of all tenants; %s is %s", policystore.ErrDenied, policystore.Admin, p.Name, p.Role)
 	}
-	return checkpoint.ParseIdentity(text)
+	identity, err := checkpoint.ParseIdentity(text)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return identity, nil
 }
 
 // arriving reads a file from messages.

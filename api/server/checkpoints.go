@@ -35,7 +35,7 @@ type Checkpoints struct {
 var errNoCheckpoints = fmt.Errorf("%w: it keeps no checkpoints", fault.ErrUnimplemented)
 
 // errNoMigration is of Migrate.
-var errNoMigration = fmt.Errorf("%w: it does not migrate cells: take a checkpoint, and restore it", fault.ErrUnimplemented)
+var errNoMigration = fmt.Errorf("%w: this node does not migrate cells: take a checkpoint, and restore it", fault.ErrUnimplemented)
 
 // worded is an error of package checkpoint in the words of the API. Of a disk that is full the caller is told
 // the node, and its log the file.
@@ -97,7 +97,11 @@ func recipientOf(text string) (*checkpoint.Recipient, error) {
 	if text == "" {
 		return nil, nil
 	}
-	return checkpoint.ParseRecipient(text)
+	to, err := checkpoint.ParseRecipient(text)
+	if err != nil {
+		return nil, fmt.Errorf("recipient: %w", err)
+	}
+	return to, nil
 }
 
 // snapshot has the state of a cell kept, for the actor of the cell to do. It is answered by the

@@ -52,7 +52,7 @@ var _ api.ClusterServiceHandler = (*clusters)(nil)
 // cluster is the one that the node is of.
 func (s *clusters) cluster() (Cluster, error) {
 	if s.of == nil {
-		return nil, &fault.Hinted{Err: fmt.Errorf("%w: it is by itself, and of no cluster", fault.ErrUnimplemented),
+		return nil, &fault.Hinted{Err: fmt.Errorf("%w: this node is by itself, and of no cluster", fault.ErrUnimplemented),
 			Hint: "pyisolate-node init founds a cluster, and cluster join joins one"}
 	}
 	return s.of, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -73,6 +74,14 @@ func (s *nodes) own(ctx context.Context, r *pb.EventsRequest, send func(*pb.Even
 // aboutStreams are the kinds of events that are asked for in vain: they come whatever is.
 var aboutStreams = []string{string(events.NodeSilent), string(events.NodeBack)}
 
+func knownKinds() string {
+	var all []string
+	for _, kind := range events.Kinds() {
+		all = append(all, string(kind))
+	}
+	return strings.Join(all, ", ")
+}
+
 // wantedEvents tells of which tenant the caller hears, "" for all, and which events of it are
 // asked for.
 func wantedEvents(ctx context.Context, r *pb.EventsRequest) (tenant string, wanted func(events.Event) bool, err error) {
@@ -85,7 +94,7 @@ func wantedEvents(ctx context.Context, r *pb.EventsRequest) (tenant string, want
 	}
 	for _, kind := range r.GetKinds() {
 		if !events.Kind(kind).Valid() && !slices.Contains(aboutStreams, kind) {
-			return "", nil, fmt.Errorf("%w: events of kind %.64q are not known: %v are", policystore.ErrInvalid, kind, events.Kinds())
+			return "", nil, fmt.Errorf("%w: events of kind %.64q are not known: %s are", policystore.ErrInvalid, kind, knownKinds())
 		}
 	}
 	return tenant, func(e events.Event) bool {

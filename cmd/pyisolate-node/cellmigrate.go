@@ -61,7 +61,6 @@ another command has begun.`,
 	c.Flags().StringVar(&to, "to", "", "the node that is to have it")
 	c.Flags().BoolVar(&abort, "abort", false, "end the move that is under way; the cell goes on where it was")
 	c.MarkFlagsMutuallyExclusive("to", "abort")
-	c.MarkFlagsOneRequired("to", "abort")
 	_ = c.RegisterFlagCompletionFunc("to", func(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 		return completeMembers(c, nil, begun)
 	})
@@ -71,7 +70,7 @@ another command has begun.`,
 			return r.abortMove(ctx, tenant, name, args[0])
 		}
 		if to == "" {
-			return usageError{errors.New("name the node with --to NODE")}
+			return usageError{errors.New("name the node with --to NODE, or end a move with --abort")}
 		}
 		return r.migrate(ctx, &pb.MigrateRequest{Tenant: tenant, Name: name, Node: to}, args[0])
 	})

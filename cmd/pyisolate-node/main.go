@@ -23,8 +23,10 @@ func Main(args []string) int {
 	begun := false
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		err := errors.Join(c.ValidateRequiredFlags(), c.ValidateFlagGroups()) // cobra does so later
-		begun = err == nil
-		return err
+		if begun = err == nil; !begun {
+			return seeHelp(c, err)
+		}
+		return nil
 	}
 	root.SetArgs(args)
 	err := root.Execute()
@@ -56,9 +58,9 @@ it does.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
-	})
+	root.Args, root.RunE = cobra.NoArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRun(), newServe(), newInit(), newCluster(), newConfig(), newContext(), newNode(), newTop(), newEvents(), newPolicy(), newCell(), newDoctor(), newConformance(), newVersion(), newBench(), newBenchHost(), newBenchChannel(), newBenchKernel(), newMan())
+	explainArguments(root)
 	return root
 }

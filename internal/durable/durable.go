@@ -39,6 +39,10 @@ const Pattern = ".new-*"
 func Create(dir string, mode fs.FileMode) (*File, error) {
 	f, err := os.CreateTemp(dir, Pattern)
 	if err != nil {
+		var failed *fs.PathError
+		if errors.As(err, &failed) {
+			failed.Path = dir // the name says nothing to anybody
+		}
 		return nil, err
 	}
 	if err := f.Chmod(mode); err != nil {
