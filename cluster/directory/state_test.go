@@ -231,6 +231,9 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		again, err := c.Encode()
+		if errors.Is(err, ErrInvalid) && len(b) > maxCommand/6 {
+			return // written with escapes it is too long
+		}
 		if err != nil {
 			t.Fatalf("%q is read and cannot be written: %v", b, err)
 		}

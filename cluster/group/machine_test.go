@@ -2,6 +2,7 @@ package group
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -187,6 +188,43 @@ func TestMayEnrol(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// JSON has a character < as six bytes: what another asked for, and could be read, is refused when it
+// could not be read any more in the log. There it would end the cluster for good.
+func TestNothingUnreadable(t *testing.T) {
+	leader, member, _ := enrolled(t)
+	wide := strings.Repeat("<", 64)
+	claim := directory.Command{Op: directory.Claim, Cell: cellA, Seat: directory.Seat{Node: member.name, Session: 1}, Nodes: slices.Repeat([]string{wide}, 64)}
+	invite := roster.Command{Op: roster.Invite, Invite: &pki.Invite{ID: "0123456789abcdef", Hash: make([]byte, 32), Name: strings.Repeat("<", 4<<10)}}
+	for what, c := range map[string]struct {
+		kind string
+		is   error
+		cmd  any
+	}{
+		"a claim":       {"propose", directory.ErrInvalid, claim},
+		"an invitation": {"enrol", roster.ErrInvalid, invite},
+	} {
+		var text bytes.Buffer
+		to := json.NewEncoder(&text)
+		to.SetEscapeHTML(false)
+		must(t, to.Encode(map[string]any{c.kind: c.cmd}))
+		a := read(t, leader.Answer(t.Context(), member.name, text.Bytes()))
+		if err := a.err(); !errors.Is(err, c.is) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	// Bytes that are no text become three each, which no name of the log has room for.
+	broken := directory.Command{Op: directory.Claim, Cell: directory.Cell{Tenant: strings.Repeat("\xff", 64), Name: "a"}}
+	for _, n := range []*node{leader, member} {
+		if _, err := n.Propose(t.Context(), broken); !errors.Is(err, directory.ErrInvalid) {
+			t.Errorf("%s: a name that is no text: %v", n.name, err)
+		}
+		must(t, n.Fence(t.Context()))
+		if err := n.state.failed(); err != nil {
+			t.Errorf("%s applies nothing any more: %v", n.name, err)
+		}
 	}
 }
 

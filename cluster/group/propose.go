@@ -306,7 +306,12 @@ func (g *Group) enrol(ctx context.Context, c roster.Command) (outcome, error) {
 	return g.apply(ctx, append([]byte{ofRoster}, text...))
 }
 
+// apply has an entry agreed. What a node could not read again would end applying for good, on all of
+// them: it is refused.
 func (g *Group) apply(ctx context.Context, entry []byte) (outcome, error) {
+	if _, _, err := decode(entry); err != nil {
+		return outcome{}, fmt.Errorf("the log cannot have this change: %w", err)
+	}
 	within := 10 * time.Second
 	if end, ok := ctx.Deadline(); ok {
 		within = max(time.Until(end), time.Millisecond)
