@@ -3,13 +3,25 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
+	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/internal/pause"
 	"github.com/pyisolate/pyisolate/policystore"
+)
+
+const (
+	// inheritedAtOnce is how many cells of nodes that are gone are brought up at a time: each starts a guest and reads
+	// a state. The others wait for their turn.
+	inheritedAtOnce = 8
+	// passingFor is how long a cell is tried again that cannot go on here for a reason that may pass.
+	passingFor = 10 * time.Second
 )
 
 // Inherit has a cell go on here of which this node has become the owner without its asking: its node is gone,
@@ -28,15 +40,16 @@ type bringing struct {
 
 // goOn has a cell of this node, which nothing runs of, go on from its checkpoint. When it fails the cell is
 // another's, or suspended. The caller has it in hand. Several who hear at once that it has come, by asking and
-// by being told, have it go on once.
-func (t *transfers) goOn(ctx context.Context, p Place) error {
+// being told, have it go on once. A caller that tries again has a cell left as it is for which there was no room here,
+// and is given a notYetError.
+func (t *transfers) goOn(ctx context.Context, p Place, tries bool) error {
 	k := cellKey{p.Address.Tenant, p.Address.Name}
 	for {
 		b, first := t.bring(k, p.Epoch)
 		if first {
 			b.err = errNotBrought // if it panics
 			defer t.brought(k, b)
-			b.err = t.bringUp(ctx, k, p)
+			b.err = t.bringUp(ctx, k, p, tries)
 			return b.err
 		}
 		select {
@@ -73,7 +86,7 @@ func (t *transfers) brought(k cellKey, b *bringing) {
 }
 
 // bringUp is goOn for one at a time.
-func (t *transfers) bringUp(ctx context.Context, k cellKey, p Place) error {
+func (t *transfers) bringUp(ctx context.Context, k cellKey, p Place, tries bool) error {
 	if e, err := t.book.find(k); err == nil && e.at() == p.Epoch && !e.isFinal() { // it was told of twice
 		return nil
 	}
@@ -81,7 +94,10 @@ func (t *transfers) bringUp(ctx context.Context, k cellKey, p Place) error {
 		return fmt.Errorf("%w: cell %s is in epoch %d with node %q, not in %d", policystore.ErrConflict, k, now.Epoch, now.Node, p.Epoch)
 	}
 	v, err := t.reserved(ctx, p)
-	if err != nil {
+	switch {
+	case err != nil && tries && mayPass(err):
+		return &notYetError{err}
+	case err != nil:
 		t.yield(ctx, p.Address, p.Epoch)
 		return err
 	}
@@ -89,16 +105,49 @@ func (t *transfers) bringUp(ctx context.Context, k cellKey, p Place) error {
 	return t.arrive(ctx, v, p.Checkpoint, nil, func(context.Context) (uint64, error) { return p.Epoch, nil })
 }
 
+// notYetError is of a cell that is this node's still, and does not go on.
+type notYetError struct{ error }
+
+// Unwrap is for errors.Is and errors.As.
+func (e *notYetError) Unwrap() error { return e.error }
+
+// mayPass says of why there is no room for a cell whether it may be otherwise in a moment: others come or leave, the
+// policies of now are on their way.
+func mayPass(err error) bool {
+	return errors.Is(err, policystore.ErrLimited) || errors.Is(err, fault.ErrUnavailable) || cell.KindOf(err) == cell.Busy
+}
+
+// inherit has a cell go on here when it is its turn. The cell of a node that is gone may have no other heir: what
+// passes is waited for, for a while, and not in the way of others.
 func (t *transfers) inherit(p Place) {
-	ctx, cancel := context.WithTimeout(t.ending, arriveWithin)
-	defer cancel()
 	release := t.fabric.Hand(p.Address)
 	defer release()
-	if err := t.goOn(ctx, p); err != nil {
-		t.logger.Warn("a cell that has become this node's cannot go on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch), slog.Any("error", err))
-		return
+	began := time.Now()
+	for next := again[0]; ; next = min(2*next, time.Second) {
+		err := t.inheritNow(p, time.Since(began) < passingFor)
+		var later *notYetError
+		switch {
+		case err == nil:
+			t.logger.Info("a cell that has become this node's goes on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch))
+			return
+		case !errors.As(err, &later) || !pause.For(t.ending, next):
+			t.logger.Warn("a cell that has become this node's cannot go on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch), slog.Any("error", err))
+			return
+		}
 	}
-	t.logger.Info("a cell that has become this node's goes on here", slog.String("cell", p.Address.String()), slog.Uint64("epoch", p.Epoch))
+}
+
+// inheritNow is one try of inherit. The time that it may take begins with its turn.
+func (t *transfers) inheritNow(p Place, tries bool) error {
+	select {
+	case t.turns <- struct{}{}:
+	case <-t.ending.Done():
+		return fmt.Errorf("%w: node %s ends", fault.ErrUnavailable, t.node())
+	}
+	defer func() { <-t.turns }()
+	ctx, cancel := context.WithTimeout(t.ending, arriveWithin)
+	defer cancel()
+	return t.goOn(ctx, p, tries)
 }
 
 // reserved is an empty cell for one that this node is the owner of: the one that was reserved for its move, or

@@ -292,7 +292,7 @@ func (t *transfers) takeUp(ctx context.Context, k cellKey) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.goOn(ctx, own); err != nil {
+	if err := t.goOn(ctx, own, false); err != nil {
 		return nil, err
 	}
 	return t.book.find(k)

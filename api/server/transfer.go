@@ -29,7 +29,7 @@ import (
 const (
 	// reservedFor is how long an empty cell waits for the one that is to come.
 	reservedFor = 2 * time.Minute
-	// maxReserved bounds how many wait at a time; of them each tenant has its share.
+	// maxReserved bounds how many wait at a time for other nodes; of them each tenant has its share.
 	maxReserved = 64
 )
 
@@ -38,6 +38,7 @@ const (
 type transfers struct {
 	*cells
 	ending context.Context // done when the server is
+	turns  chan struct{}   // of cells whose nodes are gone
 
 	mu       sync.Mutex
 	all      map[reserved]*reservation
@@ -47,7 +48,10 @@ type transfers struct {
 }
 
 // reserved names a reservation: no node gets at another's.
-type reserved struct{ from, migration string }
+type reserved struct {
+	from      string // "": this node is the owner already
+	migration string
+}
 
 // arrival names what a node sends: no other node adds to it, or learns of it.
 func (r reserved) arrival() string {
@@ -81,7 +85,7 @@ type reservation struct {
 }
 
 func newTransfers(ending context.Context, c *cells) *transfers {
-	return &transfers{cells: c, ending: ending, all: map[reserved]*reservation{}, replicas: map[string]*replica{},
+	return &transfers{cells: c, ending: ending, turns: make(chan struct{}, inheritedAtOnce), all: map[reserved]*reservation{}, replicas: map[string]*replica{},
 		bringing: map[cellKey]*bringing{}, restores: map[cellKey]*restoring{}}
 }
 
@@ -270,20 +274,24 @@ func holds(c *cell.Confinement, layer string) bool {
 	return c != nil && slices.ContainsFunc(c.Layers, func(l cell.Layer) bool { return l.Active && l.Name == layer })
 }
 
-// add keeps the name for it.
+// add keeps the name for it. What this node owns already is refused no room that others have kept: it would be nobody's.
 func (t *transfers) add(v *reservation) error {
 	if err := t.book.keepFor(v.entry); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	_, same := t.all[v.reserved]
-	others := 0
+	own, others := int64(0), int64(0)
 	for _, one := range t.all {
-		if one.entry.key.tenant != v.entry.key.tenant {
+		switch {
+		case one.from == "":
+		case one.entry.key.tenant == v.entry.key.tenant:
+			own++
+		default:
 			others++
 		}
 	}
-	full := int64(len(t.all)-others) >= share(maxReserved, int64(others)) // so that none has all
+	full := v.from != "" && own >= share(maxReserved, others) // so that none has all
 	if !same && !full {
 		t.all[v.reserved] = v
 	}

@@ -29,12 +29,14 @@ import (
 // gives one.
 type target struct {
 	*node
-	world  *world
-	peer   func(name string) api.TransferServiceClient
-	making chan struct{}
-	asked  chan struct{} // one for each cell that is to be made
-	alive  atomic.Int64  // cells
-	last   atomic.Pointer[empty]
+	world   *world
+	archive *checkpoint.Archive
+	peer    func(name string) api.TransferServiceClient
+	making  chan struct{}
+	asked   chan struct{} // one for each cell that is to be made
+	alive   atomic.Int64  // cells
+	last    atomic.Pointer[empty]
+	busy    atomic.Int64 // as many are refused
 }
 
 func newTarget(t *testing.T) *target {
@@ -42,10 +44,10 @@ func newTarget(t *testing.T) *target {
 	dir := t.TempDir()
 	ring, err := checkpoint.OpenRing(filepath.Join(dir, "ring"), nil)
 	must(t, err)
-	archive, err := checkpoint.OpenArchive(filepath.Join(dir, "archive"), ring, checkpoint.Bounds{Bytes: 1 << 20, TenantBytes: 1 << 20, TenantCount: 8, Keep: 2, Age: time.Hour})
+	archive, err := checkpoint.OpenArchive(filepath.Join(dir, "archive"), ring, checkpoint.Bounds{Bytes: 1 << 20, TenantBytes: 1 << 20, TenantCount: 64, Keep: 2, Age: time.Hour})
 	must(t, err)
 	w := newWorld(t)
-	out := &target{world: w, making: make(chan struct{}), asked: make(chan struct{}, 64)}
+	out := &target{world: w, archive: archive, making: make(chan struct{}), asked: make(chan struct{}, 64)}
 	out.node, _ = w.join(t, "n1", func(c *server.Config) {
 		c.Checkpoints = &server.Checkpoints{Archive: archive, Python: func() string { return "cpython-314" }}
 		c.Spawner = spawner(func(ctx context.Context, spec cell.Spec) (cell.Cell, error) {
@@ -54,6 +56,9 @@ func newTarget(t *testing.T) *target {
 			case <-out.making:
 			case <-ctx.Done():
 				return nil, ctx.Err()
+			}
+			if out.busy.Add(-1) >= 0 {
+				return nil, cell.Errorf(cell.Busy, "no host can be had now")
 			}
 			out.alive.Add(1)
 			made := &empty{Cell: &rude{spec: spec, done: make(chan struct{})}, alive: &out.alive}

@@ -166,6 +166,13 @@ func (f *fabric) Find(a actors.Address) (server.Place, bool) {
 	return p, known
 }
 
+// at is where a cell is.
+func (w *world) at(a actors.Address) server.Place {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.places[a]
+}
+
 func (f *fabric) Places(tenant string) (all []server.Place) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
