@@ -113,6 +113,9 @@ func (t *transfers) Reserve(ctx context.Context, r *connect.Request[pb.ReserveRe
 	// Who spawned it had what it was spawned with; what he may have by now is his policy's matter.
 	ctx = context.WithValue(ctx, principalKey{}, policystore.Principal{Name: r.Msg.GetPrincipal(), Role: policystore.Admin})
 	v := &reservation{reserved: reserved{from, r.Msg.GetMigration()}, asked: recorded(r.Msg.GetSpawn()), taken: make(chan struct{})}
+	if err := t.supersede(ctx, v.reserved, k); err != nil {
+		return nil, err
+	}
 	if err := t.reserve(ctx, v, k, r.Msg); err != nil {
 		return nil, err
 	}
@@ -365,6 +368,39 @@ func (t *transfers) takeFor(a actors.Address, checkpoint string) (v *reservation
 		return nil, one.entry.spawned
 	}
 	return nil, nil
+}
+
+// supersede gives up what was reserved for earlier moves of a cell, and waits until its name is free: its owner, who
+// asks, moves it in one way at a time. It may have died, or been cut off, before it could say that the one before
+// has come to nothing.
+func (t *transfers) supersede(ctx context.Context, by reserved, k cellKey) error {
+	for {
+		over := t.earlier(by, k)
+		if over == nil {
+			return nil
+		}
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return cell.Errorf(cell.Busy, "what was reserved on node %s for an earlier move of cell %s has not ended; try again", t.node(), k)
+		}
+	}
+}
+
+// earlier gives up one that was reserved for a cell before, if there is one. Its name is free when over is closed.
+func (t *transfers) earlier(by reserved, k cellKey) (over <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, one := range t.all {
+		if one.entry.key != k || one.reserved == by {
+			continue
+		}
+		if t.taking(one) != nil {
+			t.book.ends.Go(func() { t.drop(one, "its cell moves in another way") })
+		}
+		return one.entry.spawned
+	}
+	return nil
 }
 
 // drop ends what was reserved, and makes its name free. Who has taken it calls it, or who could not make it, and

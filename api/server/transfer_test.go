@@ -164,6 +164,33 @@ func TestGivenUpWhileItIsMade(t *testing.T) {
 	}
 }
 
+// A move of a cell gives up what was reserved for the one before, whose source could not say any more that it has come
+// to nothing: made, or still being made.
+func TestOneReservationOfACell(t *testing.T) {
+	n := newTarget(t)
+	from := n.peer("n2")
+	made := make(chan error, 1)
+	go func() { made <- reserve(t.Context(), from, wanted("a", "m1")) }()
+	<-n.asked
+	next := make(chan error, 1)
+	go func() { next <- reserve(t.Context(), from, wanted("a", "m2")) }()
+	await.That(t, "the first is given up", func() bool { return n.server.Unwanted("n2", "m1") })
+	close(n.making)
+	if err := <-made; err == nil {
+		t.Error("what was given up while it was made is reserved")
+	}
+	must(t, <-next)
+	must(t, reserve(t.Context(), from, wanted("a", "m3")))
+	must(t, reserve(t.Context(), from, wanted("b", "m4")))
+	await.That(t, "each has one", func() bool { return n.alive.Load() == 2 })
+	if err := reserve(t.Context(), from, wanted("a", "m3")); connect.CodeOf(err) != connect.CodeUnavailable && connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("the same once more: %v", err)
+	}
+	if alive := n.alive.Load(); alive != 2 {
+		t.Errorf("%d cells are left", alive)
+	}
+}
+
 // What this node has inherited and cannot even begin with goes to another node.
 func TestInheritedInVain(t *testing.T) {
 	n := newTarget(t)
