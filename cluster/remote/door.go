@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,16 +27,16 @@ const (
 // the server's credentials drop it and let in, in its place, a visitor that waits, who has shown a
 // certificate elsewhere. Where nobody waits, a ring has no effect.
 type door struct {
-	bell    string // the address of the port
-	waiting chan *visitor
+	bell string // the address of the port
 
 	mu       sync.Mutex
+	waiting  []*visitor             // to be let in; none that is closed
 	visitors map[string]*visitor    // by node, the last of each
 	turns    map[string]*sync.Mutex // by node: one connection is served at a time
 }
 
 func newDoor() *door {
-	return &door{waiting: make(chan *visitor, entering), visitors: map[string]*visitor{}, turns: map[string]*sync.Mutex{}}
+	return &door{visitors: map[string]*visitor{}, turns: map[string]*sync.Mutex{}}
 }
 
 // visitor is a connection of another node.
@@ -109,13 +110,7 @@ func (r *Remote) enter(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	v := &visitor{Conn: conn, node: node}
-	v.left = func() { r.door.leave(v) }
-	v.late = time.AfterFunc(enterTime, func() {
-		if !v.streamed.Load() {
-			_ = v.Close()
-		}
-	})
+	v := r.visitor(conn, node)
 	if old := r.door.arrive(v); old != nil {
 		_ = old.Close()
 	}
@@ -123,6 +118,18 @@ func (r *Remote) enter(conn net.Conn) {
 		r.config.Logger.Warn("a connection is not served", "node", node, "error", err)
 		_ = v.Close()
 	}
+}
+
+// visitor makes one of a connection.
+func (r *Remote) visitor(conn net.Conn, node string) *visitor {
+	v := &visitor{Conn: conn, node: node}
+	v.left = func() { r.door.leave(v) }
+	v.late = time.AfterFunc(enterTime, func() {
+		if !v.streamed.Load() {
+			_ = v.Close()
+		}
+	})
+	return v
 }
 
 // arrive returns the connection of the same node that it replaces.
@@ -143,14 +150,39 @@ func (d *door) leave(v *visitor) {
 	if d.visitors[v.node] == v {
 		delete(d.visitors, v.node)
 	}
+	d.waiting = slices.DeleteFunc(d.waiting, func(w *visitor) bool { return w == v })
 }
 
-// ring has the server let a visitor in.
-func (d *door) ring(ctx context.Context, v *visitor) error {
-	select {
-	case d.waiting <- v:
-	default:
+// wait has a visitor be let in with the next ring.
+func (d *door) wait(v *visitor) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.visitors[v.node] != v: // nobody would take it out again
+		return errors.New("it is closed, or the node has another")
+	case len(d.waiting) == entering:
 		return errors.New("too many wait to be let in")
+	}
+	d.waiting = append(d.waiting, v)
+	return nil
+}
+
+// next is the first that waits, or nil.
+func (d *door) next() *visitor {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) == 0 {
+		return nil
+	}
+	v := d.waiting[0]
+	d.waiting = slices.Delete(d.waiting, 0, 1)
+	return v
+}
+
+// ring has the server let a visitor in. With an error the visitor is the caller's to close.
+func (d *door) ring(ctx context.Context, v *visitor) error {
+	if err := d.wait(v); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, enterTime)
 	defer cancel()
@@ -177,10 +209,13 @@ func (d *door) of(node string) *visitor {
 	return d.visitors[node]
 }
 
-func (d *door) cut(node string) {
-	if v := d.of(node); v != nil {
+// cut ends the connection of a node, if it has one.
+func (d *door) cut(node string) bool {
+	v := d.of(node)
+	if v != nil {
 		_ = v.Close()
 	}
+	return v != nil
 }
 
 func (d *door) cutAll() {
@@ -205,12 +240,11 @@ var _ credentials.TransportCredentials = (*door)(nil)
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (d *door) ServerHandshake(bell net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	select {
-	case v := <-d.waiting:
-		return &entered{v, bell}, v, nil
-	default:
+	v := d.next()
+	if v == nil {
 		return nil, nil, io.EOF // gRPC logs nothing then
 	}
+	return &entered{v, bell}, v, nil
 }
 
 // ClientHandshake implements credentials.TransportCredentials; the door is for servers.

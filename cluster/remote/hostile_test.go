@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding/gzip"
 
+	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/remote/internal/envelope"
 	"github.com/pyisolate/pyisolate/internal/await"
@@ -135,6 +137,57 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) && e.Timeout()
 }
 
+// TestRejected: a node that sends what cannot be answered has little wait for it, and is sent away; one
+// that can be is answered, however much it is.
+func TestRejected(t *testing.T) {
+	t.Run("no way back", func(t *testing.T) {
+		in := newCluster(t, "a")
+		in.network = func(ctx context.Context, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		a := here(t, in, "a")
+		own, other := net.Pipe()
+		a.remote.door.arrive(a.remote.visitor(own, "x"))
+		for i := range uint64(10 * rejectedCount) {
+			a.remote.asks(asker{"x", "1"}, &envelope.CellEnvelope{Session: "another", Call: i})
+		}
+		if got := a.remote.rejected.of["x"]; got != rejectedCount { // each waits for the dial
+			t.Errorf("%d wait", got)
+		}
+		_ = other.SetDeadline(time.Now().Add(time.Second))
+		if _, err := other.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("its connection is not ended: %v", err)
+		}
+	})
+	t.Run("answered", func(t *testing.T) {
+		a, _ := pair(t)
+		l := a.link(t, "b")
+		await.That(t, "b is connected both ways", func() bool { return told[Stats](t, a, "echo-on-b", "stats").Links == 1 })
+		session, err := l.ready(soon(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := make([]*call, 20*rejectedCount)
+		for i := range calls {
+			calls[i] = &call{done: make(chan outcome, 1)}
+			if err := l.send(session, &envelope.CellEnvelope{Session: "another", Call: uint64(1<<40 + i)}, uint64(1<<40+i), calls[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, c := range calls {
+			select {
+			case o := <-c.done:
+				if e := errorFromWire(o.reply.GetError()); o.err != nil || cell.KindOf(e) != cell.CellGone {
+					t.Fatalf("%d: %v, %v", i, o.err, e)
+				}
+			case <-soon(t).Done():
+				t.Fatalf("%d is not answered", i)
+			}
+		}
+	})
+}
+
 // TestIdle: connections that say nothing take no room for long, and none from others.
 func TestIdle(t *testing.T) {
 	if testing.Short() {
@@ -233,6 +286,57 @@ func TestBell(t *testing.T) {
 			t.Errorf("the bell answers: %v", err)
 		}
 		_ = conn.Close()
+	}
+}
+
+// TestBellUnheard: whom the bell cannot be rung for is not let in, and takes nobody's place.
+func TestBellUnheard(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := here(t, newCluster(t, "a"), "a")
+	d := a.remote.door
+	comes := func(node string) (*visitor, error) {
+		own, other := net.Pipe()
+		t.Cleanup(func() { _ = other.Close() })
+		v := a.remote.visitor(own, node)
+		d.arrive(v)
+		err := d.ring(t.Context(), v)
+		if err != nil {
+			_ = v.Close()
+		}
+		return v, err
+	}
+	bell := d.bell
+	d.bell = closed
+	for i := range entering {
+		if _, err := comes(fmt.Sprint("x", i)); err == nil {
+			t.Fatal("the bell was rung")
+		}
+	}
+	d.bell = bell
+	if v, err := comes("y"); err != nil {
+		t.Errorf("nobody else is let in: %v", err)
+	} else {
+		await.That(t, "it is let in", func() bool {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return len(d.waiting) == 0
+		})
+		_ = v.Close()
+	}
+	old, err := comes("z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = old.Close()
+	if err := d.ring(t.Context(), old); err == nil {
+		t.Error("who has gone waits")
 	}
 }
 

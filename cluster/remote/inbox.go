@@ -116,11 +116,63 @@ func (r *Remote) do(ctx context.Context, m *envelope.CellEnvelope) (wait func() 
 	return func() *envelope.CellReply { return toReply(env.Body, done()) }
 }
 
-// reject answers what is not begun, and counts it.
+// rejectedCount is how many answers of reject may wait for the link to one node, or for room on it.
+const rejectedCount = 64
+
+// reject answers what is not begun, and counts it. A node that has more of it than the way back takes
+// is cut off.
 func (r *Remote) reject(from asker, m *envelope.CellEnvelope, reason string, err error) {
 	to := actors.Address{Tenant: m.Tenant, Name: m.Name}
 	r.config.System.Dead(actors.Envelope{To: to, Principal: m.Principal}, reason)
-	r.spawn(func() { r.reply(from, m.Call, toReply(nil, actors.Reply{Err: err})) })
+	call, reply := m.Call, toReply(nil, actors.Reply{Err: err}) // m may be large, and is not kept
+	if r.replyNow(from, call, reply) {
+		return
+	}
+	if !r.rejected.begin(from.node) {
+		if r.door.cut(from.node) {
+			r.config.Logger.Warn("a node sends too much that cannot be answered; its connection is ended", "node", from.node, "error", err)
+		}
+		return
+	}
+	r.spawn(func() {
+		defer r.rejected.end(from.node)
+		r.reply(from, call, reply)
+	})
+}
+
+// replyNow says whether an answer could be sent without waiting.
+func (r *Remote) replyNow(to asker, call uint64, m *envelope.CellReply) bool {
+	m.Call, m.Session = call, to.session
+	l, err := r.link(to.node)
+	return err == nil && l.send(to.session, m, 0, nil) == nil
+}
+
+// rejected counts the answers of reject that wait, by node.
+type rejected struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+// begin says whether one more may wait.
+func (c *rejected) begin(node string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[node] == rejectedCount {
+		return false
+	}
+	if c.of == nil {
+		c.of = map[string]int{}
+	}
+	c.of[node]++
+	return true
+}
+
+func (c *rejected) end(node string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[node]--; c.of[node] == 0 {
+		delete(c.of, node)
+	}
 }
 
 const (

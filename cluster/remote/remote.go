@@ -83,6 +83,7 @@ type Remote struct {
 	ended      *eventstream.Subscription
 	door       *door
 	asked      asked
+	rejected   rejected
 	topics     topics
 	calls      atomic.Uint64
 	refused    atomic.Uint64
