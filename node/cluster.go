@@ -35,7 +35,7 @@ func (n *Node) openCluster(ctx context.Context) (err error) {
 		return nil
 	}
 	n.hosts.set(1) // until there is a lease, none is valid
-	n.fabric = fabric.New(fabric.Config{Node: tenant{n}, Margin: n.config.ClusterLease / 3, Inherit: n.inherit, Logger: n.logger})
+	n.fabric = fabric.New(fabric.Config{Node: tenant{n}, Margin: n.config.ClusterLease / 3, Inherit: n.heir.inherit, Logger: n.logger})
 	n.cluster, err = cluster.Open(ctx, cluster.Config{
 		Dir: dir, Listen: n.config.ClusterListen, Advertise: n.config.ClusterAdvertise,
 		Gossip: n.config.GossipListen, GossipAdvertise: n.config.GossipAdvertise, Seeds: n.config.GossipSeeds,
@@ -64,21 +64,13 @@ func (n *Node) attach() error {
 		return nil
 	}
 	n.fabric.Follow(n.server.Actors())
-	n.heir.Store(n.server)
+	n.heir.begin(n.server.Inherit)
 	n.serving.Go(func() {
 		if err := n.server.ServeNodes(n.cluster.Wire().Listener(wire.API), peerOf); err != nil {
 			n.logger.Error("calls of other nodes' clients are not answered any more", slog.Any("error", err))
 		}
 	})
 	return n.cluster.Attach(n.server.Actors())
-}
-
-// inherit has a cell go on here that has become this node's. One that comes before there is a server, or
-// after, is given to another by the end of the session.
-func (n *Node) inherit(p server.Place) {
-	if s := n.heir.Load(); s != nil {
-		s.Inherit(p)
-	}
 }
 
 // peerOf is the node at the other end of a connection of the wire.

@@ -68,7 +68,7 @@ type Node struct {
 	launcher  *launch.Launcher
 	broker    *capability.Broker
 	server    *server.Server
-	heir      atomic.Pointer[server.Server] // it, once the fabric may tell it of cells
+	heir      heir
 	listeners []listener
 	certs     *certificates
 	fabric    *fabric.Fabric   // nil: it is by itself
