@@ -31,7 +31,12 @@ func TestRemove(t *testing.T) {
 	if err := n1.Remove(soon(t), "n1", true); err == nil || !strings.Contains(err.Error(), "leave") {
 		t.Errorf("a node removes itself: %v", err)
 	}
+	_, _, err = n3.Invite(soon(t), "", 0)
+	must(t, err)
 	must(t, n1.Remove(soon(t), "n3", false))
+	if open := n1.Invites(); len(open) != 0 {
+		t.Errorf("it can come back by an invitation of its own: %+v", open)
+	}
 	if servers, err := (directoryGroup{n1.Cluster}).Servers(); err != nil || len(servers) != 2 {
 		t.Errorf("%v, %v", servers, err)
 	}

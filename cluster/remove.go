@@ -24,7 +24,7 @@ const (
 
 // Remove takes another node out, for good: its certificates are refused from now on, its cells go to
 // others when its lease has lapsed, and it gets no entries any more. It returns when the groups are
-// without it. Somebody who votes is not removed when too few of the others answer, [ErrQuorum],
+// without it. Invitations that are open are withdrawn: it may have made them. Somebody who votes is not removed when too few of the others answer, [ErrQuorum],
 // unless force is set; and never when the voters of now cannot agree.
 func (c *Cluster) Remove(ctx context.Context, node string, force bool) error {
 	if err := c.remove(ctx, node, force); err != nil {
@@ -54,6 +54,23 @@ func (c *Cluster) remove(ctx context.Context, node string, force bool) error {
 	}
 	nudge(c.wake)
 	c.gone(node)
+	if err := c.withdrawAll(ctx); err != nil {
+		return fmt.Errorf("it is removed; invitations that are open, which it may have made, could not be withdrawn: do that: %w", err)
+	}
+	return nil
+}
+
+// withdrawAll forgets the invitations that are open: whoever was removed could come back by one that it
+// made, and nobody knows who made which.
+func (c *Cluster) withdrawAll(ctx context.Context) error {
+	if err := c.group.Fence(ctx); err != nil {
+		return err
+	}
+	for _, v := range c.group.Roster().Invites(time.Time{}) {
+		if err := c.Withdraw(ctx, v.ID); err != nil && !errors.Is(err, roster.ErrNoInvite) {
+			return err
+		}
+	}
 	return nil
 }
 

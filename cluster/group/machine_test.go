@@ -179,6 +179,8 @@ func TestMayEnrol(t *testing.T) {
 		"a member founds":                   {member, roster.Command{Op: roster.Found, Name: "n9", Address: "h:1", Key: key, Until: until}, true},
 		"a member that does not vote signs": {member, roster.Command{Op: roster.Renew, Name: member.name, Key: key, Until: until}, true},
 		"a member admits":                   {member, invitation(t, leader, "n9", 9), true},
+		"a member invites for ever":         {member, roster.Command{Op: roster.Invite, Invite: &pki.Invite{ID: "0123456789abcdee", Hash: key, Expires: time.Now().Add(pki.MaxInvite + time.Hour)}}, true},
+		"a member invites no name":          {member, roster.Command{Op: roster.Invite, Invite: &pki.Invite{ID: "0123456789abcded", Hash: key, Name: "N 9", Expires: until}}, true},
 		"a member moves another":            {member, roster.Command{Op: roster.Move, Name: leader.name, Address: "h:1"}, true},
 		"a member moves":                    {member, roster.Command{Op: roster.Move, Name: member.name, Address: "h:1"}, false},
 		"a member invites":                  {member, roster.Command{Op: roster.Invite, Invite: &pki.Invite{ID: "0123456789abcdef", Hash: key, Expires: until}}, false},
@@ -188,6 +190,12 @@ func TestMayEnrol(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+	_, err := leader.Enrol(t.Context(), roster.Command{Op: roster.Retire, Name: member.name})
+	must(t, err)
+	invite := roster.Command{Op: roster.Invite, Invite: &pki.Invite{ID: "0123456789abcdec", Hash: key, Expires: until}}
+	if _, err := member.Enrol(t.Context(), invite); !errors.Is(err, roster.ErrInvalid) {
+		t.Errorf("a member invites that is about to be removed: %v", err)
 	}
 }
 

@@ -129,6 +129,9 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 		if err == nil {
 			err = g.mayEnrol(from, c)
 		}
+		if !g.leases.ready() { // it is judged by a roster that may be old
+			err = fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
+		}
 		if err != nil {
 			return a, err
 		}
@@ -178,7 +181,7 @@ func mayPropose(from string, c directory.Command, r directory.Record) error {
 
 // mayEnrol keeps nodes from deciding what others have to. Who votes is the leader's to say, since
 // voters get the authority; whom to give a certificate, of those who have the authority; where a
-// node is, its own.
+// node is, its own. One that is about to be removed invites nobody: it could be itself.
 func (g *Group) mayEnrol(from string, c roster.Command) error {
 	member, known := g.Roster().Member(from)
 	allowed := known
@@ -189,9 +192,28 @@ func (g *Group) mayEnrol(from string, c roster.Command) error {
 		allowed = member.Voter
 	case roster.Move:
 		allowed = known && (from == c.Name || member.Voter)
+	case roster.Invite:
+		allowed = known && !member.Retired
+		if err := mayInvite(c.Invite, time.Now()); allowed && err != nil {
+			return fmt.Errorf("%w: node %.80s invites: %w", roster.ErrInvalid, from, err)
+		}
 	}
 	if !allowed {
 		return fmt.Errorf("%w: node %.80s may not ask for %s of %.80s", roster.ErrInvalid, from, c.Op, c.Name)
+	}
+	return nil
+}
+
+// clockLeeway is how far the clock of a node that invites may be ahead of the leader's.
+const clockLeeway = 5 * time.Minute
+
+// mayInvite holds another node's invitation to what pki.Token.Invite makes.
+func mayInvite(v *pki.Invite, now time.Time) error {
+	switch {
+	case v.Name != "" && !pki.ValidName(v.Name):
+		return fmt.Errorf("%.80q cannot name a node", v.Name)
+	case v.Expires.After(now.Add(pki.MaxInvite + clockLeeway)):
+		return fmt.Errorf("until %s; %s from now is the most", v.Expires.Format(time.RFC3339), pki.MaxInvite)
 	}
 	return nil
 }
