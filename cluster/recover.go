@@ -40,8 +40,11 @@ func Examine(ctx context.Context, dir string) (s Survivor, err error) {
 	}
 	s.Cluster, s.Node = identity.Cluster(), identity.Name()
 	for _, m := range known.roster.Members() {
-		if m.Name != s.Node {
+		switch {
+		case m.Name != s.Node:
 			s.Others = append(s.Others, m.Name)
+		case m.Retired:
+			return s, fmt.Errorf("%w any more: the cluster was about to remove node %s; recover another, or found a new cluster", group.ErrNoVoter, s.Node)
 		}
 	}
 	if s.Term, s.Index, err = group.Position(filepath.Join(dir, groupDir), s.Node); err != nil {

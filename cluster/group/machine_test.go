@@ -236,6 +236,17 @@ func TestNothingUnreadable(t *testing.T) {
 	}
 }
 
+// What its file of the roster does not know, the log tells.
+func TestRecoverTheRetired(t *testing.T) {
+	leader, _, _ := enrolled(t)
+	_, err := leader.Enrol(t.Context(), roster.Command{Op: roster.Retire, Name: leader.name})
+	must(t, err)
+	must(t, leader.Close())
+	if _, err := Recover(t.Context(), leader.config.Dir, leader.name); !errors.Is(err, ErrNoVoter) {
+		t.Errorf("%v", err)
+	}
+}
+
 // What was agreed is there when all nodes were away.
 func TestAllRestart(t *testing.T) {
 	w := newNetwork(t, 3, time.Hour)

@@ -93,8 +93,12 @@ func (g *Group) recover(ctx context.Context) error {
 		return err
 	}
 	known := g.Roster()
-	if _, is := known.Member(g.config.Node); !is {
+	self, is := known.Member(g.config.Node)
+	switch {
+	case !is:
 		return fmt.Errorf("%w: the cluster had removed node %s", roster.ErrNoMember, g.config.Node)
+	case self.Retired: // it would never vote beside others
+		return fmt.Errorf("%w any more: the cluster was about to remove node %s; recover another, or found a new cluster", ErrNoVoter, g.config.Node)
 	}
 	commands := []roster.Command{{Op: roster.Promote, Name: g.config.Node}}
 	for _, m := range known.Members() {
