@@ -57,7 +57,7 @@ func (c *Cluster) followKeys() {
 
 // RotateKeys replaces the key that gossip is sealed with, in three steps: all open with the next,
 // all seal with it, the others go. Before each of them all nodes that answer have done the one
-// before; one that is alive and does not answer is [ErrBehind]. Nodes that are down do all of it when
+// before; one that has a session and does not answer is [ErrBehind]. Nodes without one do all of it when
 // they are back. What was begun and not ended is ended by another call. The node that leads
 // does it, one after the other.
 func (c *Cluster) RotateKeys(ctx context.Context) error {
@@ -156,17 +156,18 @@ func (c *Cluster) nextKey(ctx context.Context) (roster.Gossip, error) {
 	return roster.Gossip{}, fmt.Errorf("%w: the new one is gone already; does somebody else rotate?", roster.ErrNoKey)
 }
 
-// all waits until every member that answers, or that gossip sees, has done something.
+// all waits until every member that answers, or has a session, has done something. What gossip says is not
+// asked: by it whoever has a key could keep that key from being replaced.
 func (c *Cluster) all(ctx context.Context, what string, did func(report) bool) error {
 	nudge(c.wake)
 	var behind []string
 	err := c.until(ctx, func(ctx context.Context) (bool, error) {
 		names := append(c.others(), c.Self())
-		reports := c.reports(ctx, names)
+		reports, sessions := c.reports(ctx, names), c.group.Sessions()
 		behind = nil
 		for _, name := range names {
 			r, answers := reports[name]
-			if answers && !did(r) || !answers && c.presence.of(name) == Alive {
+			if answers && !did(r) || !answers && sessions[name] != 0 {
 				behind = append(behind, name)
 			}
 		}
