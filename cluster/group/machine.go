@@ -183,6 +183,9 @@ func (s *snapshot) write(to io.Writer) error {
 		return err
 	}
 	second, err := s.roster.Encode()
+	if err == nil && len(second) > maxLine { // the log, which can be read, has to stay
+		err = fmt.Errorf("the roster has %d bytes, a snapshot %d at most: withdraw invitations", len(second), maxLine)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -79,6 +80,21 @@ func TestMachine(t *testing.T) {
 	newer := strings.Replace(b.String(), `_cluster":1`, `_cluster":2`, 1)
 	if err := newMachine().Restore(io.NopCloser(strings.NewReader(newer))); err == nil {
 		t.Error("a newer format is read")
+	}
+}
+
+// A snapshot that could not be read again takes the place of no log.
+func TestNoUnreadableSnapshot(t *testing.T) {
+	m := filled(t)
+	for i := range 256 {
+		v := pki.Invite{ID: fmt.Sprint(i), Hash: make([]byte, 32), Name: strings.Repeat("<", 4<<10), Expires: time.Now().Add(time.Hour)}
+		_, err := m.roster.Apply(roster.Command{Op: roster.Invite, Invite: &v})
+		must(t, err)
+	}
+	s, err := m.Snapshot()
+	must(t, err)
+	if err := s.(*snapshot).write(io.Discard); err == nil || !strings.Contains(err.Error(), "withdraw") {
+		t.Errorf("%v", err)
 	}
 }
 
