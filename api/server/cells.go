@@ -191,7 +191,7 @@ func requestKey(ctx context.Context, k cellKey, call, id string) (key actors.ID,
 	case len(id) > maxRequestID:
 		return key, cell.Errorf(cell.Invalid, "the request_id has %d bytes; %d is the most", len(id), maxRequestID)
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q", []string{holdersOf(principalOf(ctx))[0], k.tenant, k.name, call, id}))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", []string{holdersOf(principalOf(ctx), "")[0], k.tenant, k.name, call, id}))
 	return actors.ID(sum[:len(key)]), nil
 }
 

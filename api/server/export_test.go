@@ -27,10 +27,12 @@ func OfNodes() (all []string) {
 func (s *Server) Underway() int64 {
 	g := s.http.Handler.(*gate)
 	n := int64(0)
-	for _, room := range []*slots{g.own.short, g.own.long, g.others.short, g.others.long, g.others.open} {
-		room.mu.Lock()
-		n += room.used
-		room.mu.Unlock()
+	for _, all := range []*rooms{g.clients.own, g.clients.others, g.nodes.own, g.nodes.others} {
+		for _, room := range []*slots{all.short, all.long, all.open} {
+			room.mu.Lock()
+			n += room.used
+			room.mu.Unlock()
+		}
 	}
 	return n
 }

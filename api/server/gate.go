@@ -32,16 +32,16 @@ type gate struct {
 	logger   *slog.Logger
 	observer *telemetry.Observer
 	errors   *connect.ErrorWriter
-	// own is the room of this node's own user and root, whom nobody else keeps out.
-	own, others *rooms
-	rates       *rates          // of calls
-	strangers   *rates          // of calls without a token
-	refusals    *rate.Limiter   // that are logged
-	recheck     time.Duration   // of tokens of calls without a deadline
-	patience    time.Duration   // with clients that send slowly, or take nothing
-	ending      context.Context // done when the server is
-	calls       http.Handler
-	pages       map[string]Page
+	// clients call here, nodes for theirs: what a node writes into its calls takes nothing from
+	// those who call here.
+	clients, nodes *side
+	strangers      *rates          // of calls without a token
+	refusals       *rate.Limiter   // that are logged
+	recheck        time.Duration   // of tokens of calls without a deadline
+	patience       time.Duration   // with clients that send slowly, or take nothing
+	ending         context.Context // done when the server is
+	calls          http.Handler
+	pages          map[string]Page
 }
 
 // ServeHTTP implements http.Handler.
@@ -58,10 +58,9 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, err)
 		return
 	}
-	all, pace, who := g.others, g.rates, holdersOf(p)
-	if from := peerOf(r.Context()); p.TokenID == "" && (from.trusted || from.node != "") {
-		all = g.own
-	}
+	from := peerOf(r.Context())
+	who := holdersOf(p, from.node)
+	all, pace := g.of(from).of(p, from)
 	if rule.open {
 		pace = g.strangers
 	}
@@ -75,13 +74,21 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer room.give(who, 1)
-	g.serve(w, r, call{rule, p, all.counted(rule)}, next)
+	g.serve(w, r, call{rule, p, who, all.counted(rule)}, next)
+}
+
+func (g *gate) of(from peer) *side {
+	if from.node != "" {
+		return g.nodes
+	}
+	return g.clients
 }
 
 // call is one that has been admitted.
 type call struct {
 	rule
 	by    policystore.Principal
+	who   holders
 	bytes *slots // where its request is counted; nil: nowhere
 }
 
@@ -104,7 +111,7 @@ func (g *gate) serve(w *patient, r *http.Request, c call, next http.Handler) {
 	ctx, cancel := context.WithCancelCause(trace.Extract(context.WithValue(r.Context(), principalKey{}, c.by), r.Header))
 	defer cancel(nil)
 	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()
-	sent := &body{ReadCloser: r.Body, left: c.most(), room: c.bytes, who: holdersOf(c.by)}
+	sent := &body{ReadCloser: r.Body, left: c.most(), room: c.bytes, who: c.who}
 	defer sent.release()
 	sent.arrived = w.reading.disarm // what a client sends slowly is no call
 	if r.ContentLength != 0 {       // over HTTP/1, a deadline for what does not come ends the call

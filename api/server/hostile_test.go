@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore"
@@ -217,6 +219,42 @@ func TestBadTokens(t *testing.T) {
 	for _, token := range []string{"", "Bearer", "Bearer ", "Basic " + secret, secret, "Bearer " + secret[:len(secret)-1], "Bearer " + strings.Repeat("a", 8000)} {
 		if status := ask(token); status != http.StatusUnauthorized {
 			t.Errorf("%.20q: %d", token, status)
+		}
+	}
+}
+
+// However many clients a node makes up, with tokens or without, those of other nodes and those who call here
+// have room.
+func TestNodeThatMakesUpClients(t *testing.T) {
+	w := newWorld(t)
+	n1, _ := w.join(t, "n1")
+	_, hostile := w.join(t, "n2")
+	n3, _ := w.join(t, "n3")
+	spawnOn(t, n3, "n1", "c")
+	operator, _ := n1.as(t, "operator", "")
+	ctx, stop := context.WithCancel(t.Context())
+	var holding sync.WaitGroup
+	defer holding.Wait()
+	defer stop()
+	for i := range 150 {
+		for _, token := range []string{"", fmt.Sprint("t", i)} {
+			body, sends := io.Pipe() // nothing comes
+			defer func() { _ = sends.Close() }()
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://n1/pyisolate.v1.CellService/Inspect", body)
+			must(t, err)
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Pyisolate-Principal", fmt.Sprintf(`{"name":"uid:%d@n2","role":"admin","token":%q}`, i, token))
+			holding.Go(func() {
+				if answer, err := hostile.transport.RoundTrip(r); err == nil {
+					_ = answer.Body.Close()
+				}
+			})
+		}
+	}
+	await.That(t, "it has all that it gets", func() bool { return n1.server.Underway() >= 256 })
+	for name, c := range map[string]api.CellServiceClient{"the node's user": n1.Cells, "a token": operator.Cells, "another node's client": n3.Cells} {
+		if _, err := c.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Name: "c"})); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -30,9 +30,9 @@ func (j *judge) turn(ctx context.Context) (done func(), err error) {
 	return j.turns.wait(ctx, holderOf(ctx))
 }
 
-// holderOf is whose turn the caller's is: those of a tenant have one together.
+// holderOf is whose turn the caller's is: those of a tenant have one together, and those for whom a node calls.
 func holderOf(ctx context.Context) string {
-	who := holdersOf(principalOf(ctx))
+	who := holdersOf(principalOf(ctx), peerOf(ctx).node)
 	return who[len(who)-1]
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,14 +24,16 @@ type rates struct {
 	now  func() time.Time
 
 	mu sync.Mutex
-	of map[string]*rate.Limiter
+	// outer are of the outermost holders: they choose the names of those within, and however many
+	// these are, their own pace is not forgotten for it.
+	outer, inner map[string]*rate.Limiter
 }
 
 func newRates(most float64) *rates {
 	if most == 0 {
 		most = defaultRate
 	}
-	return &rates{most: most, now: time.Now, of: map[string]*rate.Limiter{}}
+	return &rates{most: most, now: time.Now, outer: map[string]*rate.Limiter{}, inner: map[string]*rate.Limiter{}}
 }
 
 // allow says whether one more call is within the pace of all its holders; one that is not counts
@@ -41,29 +44,30 @@ func (r *rates) allow(who holders) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
-	for i, one := range who {
-		if r.limiter(one, r.most/float64(int(1)<<(len(who)-1-i))).TokensAt(now) < 1 {
+	now, most, of := r.now(), r.most, r.outer
+	paces := make([]*rate.Limiter, 0, len(who))
+	for _, one := range slices.Backward(who) {
+		pace := limiter(of, one, most)
+		if pace.TokensAt(now) < 1 {
 			return false
 		}
+		paces = append(paces, pace)
+		most, of = most/2, r.inner
 	}
-	for _, one := range who {
-		if own := r.of[one]; own != nil { // not forgotten for another of the same call
-			own.AllowN(now, 1)
-		}
+	for _, pace := range paces {
+		pace.AllowN(now, 1)
 	}
 	return true
 }
 
-// limiter is called with r.mu held.
-func (r *rates) limiter(one string, most float64) *rate.Limiter {
-	own := r.of[one]
+func limiter(of map[string]*rate.Limiter, one string, most float64) *rate.Limiter {
+	own := of[one]
 	if own == nil {
-		if len(r.of) >= maxPaced {
-			clear(r.of)
+		if len(of) >= maxPaced {
+			clear(of)
 		}
 		own = rate.NewLimiter(rate.Limit(most), int(math.Ceil(most)))
-		r.of[one] = own
+		of[one] = own
 	}
 	return own
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -31,5 +32,20 @@ func TestRates(t *testing.T) {
 	}
 	if got := begin(newRates(-1), "a", "t"); got != 100 {
 		t.Errorf("%d calls without a bound", got)
+	}
+}
+
+// Whoever makes up the names of those for whom it calls has its own pace for all that.
+func TestPaceOfMadeUpNames(t *testing.T) {
+	const most = maxPaced + 100
+	r, start := newRates(most), time.Now()
+	r.now = func() time.Time { return start }
+	for i := range most {
+		if !r.allow(holders{fmt.Sprint(i), "n"}) {
+			t.Fatalf("call %d of %d is refused", i, most)
+		}
+	}
+	if r.allow(holders{"one more", "n"}) {
+		t.Error("its pace is forgotten")
 	}
 }

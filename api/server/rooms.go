@@ -1,5 +1,7 @@
 package server
 
+import "github.com/pyisolate/pyisolate/policystore"
+
 // Slots of calls that are under way at once.
 const (
 	shortSlots = 128
@@ -23,9 +25,33 @@ type rooms struct {
 	bytes *slots // of requests
 }
 
-func newRooms() *rooms {
-	return &rooms{open: newShares(openSlots, openOfOne), short: newSlots(shortSlots), long: newSlots(longSlots),
-		stops: newSlots(stopSlots), bytes: newSlots(maxRequests)}
+func newRooms(times int64) *rooms {
+	return &rooms{open: newShares(openSlots, openOfOne), short: newSlots(times * shortSlots), long: newSlots(times * longSlots),
+		stops: newSlots(times * stopSlots), bytes: newSlots(times * maxRequests)}
+}
+
+// side is what calls have that come one way.
+type side struct {
+	// own is the room of a node's own user and root, whom nobody else keeps out.
+	own, others *rooms
+	rates       *rates
+}
+
+// newSides makes those of clients and of nodes. In the latter a node's share is what a whole side of the former
+// is to one client, so that whom a node calls for has as much there as here.
+func newSides(most float64) (clients, nodes *side) {
+	if most == 0 {
+		most = defaultRate
+	}
+	return &side{newRooms(1), newRooms(1), newRates(most)}, &side{newRooms(2), newRooms(2), newRates(2 * most)}
+}
+
+// of is where a call of the side is counted.
+func (s *side) of(p policystore.Principal, from peer) (*rooms, *rates) {
+	if p.TokenID == "" && (from.trusted || from.node != "") {
+		return s.own, s.rates
+	}
+	return s.others, s.rates
 }
 
 // enter takes a slot and returns where it is to be given back; nil: there is none.

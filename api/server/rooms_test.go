@@ -10,9 +10,9 @@ import (
 
 // However much others hold, cells can be ended, and those without a token are apart.
 func TestRooms(t *testing.T) {
-	r := newRooms()
+	r := newRooms(1)
 	fill := func(who policystore.Principal, rule rule) (n int) {
-		for ; r.enter(rule, holdersOf(who)) != nil; n++ {
+		for ; r.enter(rule, holdersOf(who, "")) != nil; n++ {
 		}
 		return n
 	}
@@ -32,7 +32,7 @@ func TestRooms(t *testing.T) {
 		want int
 	}{{"192.0.2.1", openOfOne}, {"192.0.2.2", openOfOne}} {
 		n := 0
-		for ; r.enter(check, holdersOf(policystore.Principal{Name: c.host})) != nil; n++ {
+		for ; r.enter(check, holdersOf(policystore.Principal{Name: c.host}, "")) != nil; n++ {
 		}
 		if n != c.want {
 			t.Errorf("%s has %d calls without a token, want %d", c.host, n, c.want)

@@ -82,8 +82,8 @@ const (
 	maxCellMessage   = cell.MaxMessageBytes + 64<<10
 	smallMessage     = 64 << 10 // of calls that carry no text of those
 	maxHeader        = 16 << 10
-	// maxRequests is of the requests of all calls under way, and as much again of the node's own
-	// user's and root's.
+	// maxRequests is of the requests of all calls under way, as much again of the node's own
+	// user's and root's, and twice that of what other nodes pass on.
 	maxRequests = 4 * maxCellMessage
 )
 
@@ -169,9 +169,10 @@ func (s *Server) handler(c Config) http.Handler {
 		pages = map[string]Page{}
 	}
 	pages[ownPages[0]] = Page{Handler: http.HandlerFunc(serveOpenAPI), Role: policystore.Viewer}
-	return &gate{store: c.Store, tokens: c.Store, at: c.at(), patience: c.Patience, rates: newRates(c.Rate), strangers: newRates(c.Rate), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
+	clients, others := newSides(c.Rate)
+	return &gate{store: c.Store, tokens: c.Store, at: c.at(), patience: c.Patience, strangers: newRates(c.Rate), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
 		refusals: rate.NewLimiter(10, 50),
-		own:      newRooms(), others: newRooms(), calls: mux, pages: pages}
+		clients:  clients, nodes: others, calls: mux, pages: pages}
 }
 
 // cells are those that the configuration makes.

@@ -28,14 +28,19 @@ func newSlots(n int64) *slots { return newShares(n, n/2) }
 
 func newShares(all, one int64) *slots { return &slots{all: all, one: one, by: map[string]int64{}} }
 
-// holders are whom a call is counted for: who calls, and his tenant, if he is bound to one.
+// holders are whom a call is counted for: who calls, his tenant, if he is bound to one, and the node that
+// passed the call on, if one did.
 type holders []string
 
-// holdersOf goes by the token where there is one: whoever makes a token chooses its name.
-func holdersOf(p policystore.Principal) holders {
+// holdersOf goes by the token where there is one: whoever makes a token chooses its name. A node, "" for none,
+// chooses both.
+func holdersOf(p policystore.Principal, node string) holders {
 	who := holders{"principal " + cmp.Or(p.TokenID, p.Name)}
 	if p.Tenant != "" {
 		who = append(who, tenantHolder(p.Tenant))
+	}
+	if node != "" {
+		who = append(who, "node "+node)
 	}
 	return who
 }

@@ -17,7 +17,7 @@ func fill(s *slots, who ...policystore.Principal) (n int64) {
 	for taken := true; taken; {
 		taken = false
 		for _, p := range who {
-			if s.take(holdersOf(p), 1) {
+			if s.take(holdersOf(p, ""), 1) {
 				taken = true
 				n++
 			}
@@ -30,7 +30,7 @@ func TestSlots(t *testing.T) {
 	s := newSlots(16)
 	take := func(who policystore.Principal, n int64, want bool) {
 		t.Helper()
-		if got := s.take(holdersOf(who), n); got != want {
+		if got := s.take(holdersOf(who, ""), n); got != want {
 			t.Errorf("%v takes %d: %t", who, n, got)
 		}
 	}
@@ -44,13 +44,13 @@ func TestSlots(t *testing.T) {
 	take(bound("a", "4"), 1, false) // for a tenant has its share, however many tokens
 	take(ci, 3, false)
 	take(ci, 2, true)
-	s.give(holdersOf(root), 2)
+	s.give(holdersOf(root, ""), 2)
 	take(root, 1, false) // it has still more than its share
 	take(ci, 1, true)    // and others have not
-	s.give(holdersOf(root), 6)
-	s.give(holdersOf(bound("a", "2")), 2)
-	s.give(holdersOf(bound("a", "3")), 2)
-	s.give(holdersOf(ci), 3)
+	s.give(holdersOf(root, ""), 6)
+	s.give(holdersOf(bound("a", "2"), ""), 2)
+	s.give(holdersOf(bound("a", "3"), ""), 2)
+	s.give(holdersOf(ci, ""), 3)
 	if s.used != 0 || len(s.by) != 0 {
 		t.Errorf("%d slots are held, by %v", s.used, s.by)
 	}
@@ -87,12 +87,12 @@ func TestSharesBecomeEven(t *testing.T) {
 	}
 	for range 200 { // whatever ends, each tries to begin something else
 		for _, p := range who {
-			s.give(holdersOf(p), 1)
+			s.give(holdersOf(p, ""), 1)
 		}
 		fill(s, who...)
 	}
 	for _, p := range who {
-		if got := s.by[holdersOf(p)[0]]; got < 28 || got > 32 {
+		if got := s.by[holdersOf(p, "")[0]]; got < 28 || got > 32 {
 			t.Errorf("%s has %d of 120, and about a fourth is for who comes next", p.TokenID, got)
 		}
 	}
