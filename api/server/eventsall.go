@@ -62,7 +62,7 @@ func (g *gathering) add(node string) *source {
 }
 
 // kept sends what the nodes have kept, by time. It does not wait for one that does not answer longer than
-// peerWithin.
+// peerWithin, nor for one that sends on and on longer than keptWithin.
 func (g *gathering) kept(ctx context.Context, send func(*pb.EventsResponse) error) error {
 	var lines []<-chan *pb.EventsResponse
 	for _, s := range g.sources {

@@ -71,11 +71,12 @@ func (s *source) catchUp(ctx context.Context, to chan<- *pb.EventsResponse) bool
 
 // isSilent tells the client that the node does not answer, once.
 func (s *source) isSilent(ctx context.Context, to chan<- *pb.EventsResponse, err error) {
-	why := connect.CodeOf(err).String()
-	if errors.Is(err, errNothingCame) {
-		why = err.Error()
+	why := "it does not answer: " + connect.CodeOf(err).String()
+	var given givenUp
+	if errors.As(err, &given) {
+		why = given.Error()
 	}
-	s.tell(ctx, to, events.NodeSilent, "it does not answer: "+why)
+	s.tell(ctx, to, events.NodeSilent, why)
 }
 
 func (s *source) isBack(ctx context.Context, to chan<- *pb.EventsResponse) {
@@ -104,11 +105,53 @@ func (s *source) push(ctx context.Context, to chan<- *pb.EventsResponse, m *pb.E
 	}
 }
 
-// errNothingCame is why a node is asked no further.
-var errNothingCame = fmt.Errorf("nothing came for %s", peerWithin)
+const (
+	// keptMost is how many messages a node has of what it kept: as many as its hub keeps, and one of what it lost.
+	keptMost = events.DefaultKeep + 1
+	// keptWithin is how long a node is waited for, in all, until it has sent what it kept.
+	keptWithin = 4 * peerWithin
+)
 
-// ask sends what a node answers. Where it does not follow, something comes within peerWithin of what came
-// before; of a node that is followed the way there tells when it is dead.
+// givenUp is why a node is asked no further.
+type givenUp string
+
+func (g givenUp) Error() string { return string(g) }
+
+var (
+	errNothingCame = givenUp(fmt.Sprintf("it does not answer: nothing came for %s", peerWithin))
+	errTooSlow     = givenUp(fmt.Sprintf("what it has kept did not come within %s", keptWithin))
+	errTooMany     = givenUp(fmt.Sprintf("it sends more than the %d events that a node keeps", events.DefaultKeep))
+)
+
+// waiting bounds how long a node is waited for: each time for peerWithin, and for keptWithin in all.
+type waiting struct {
+	over  func(error)
+	late  *time.Timer
+	since time.Time
+	left  time.Duration
+}
+
+func newWaiting(over func(error)) *waiting {
+	w := &waiting{over: over, left: keptWithin}
+	w.begin()
+	return w
+}
+
+func (w *waiting) begin() {
+	most, why := peerWithin, errNothingCame
+	if w.left < most {
+		most, why = w.left, errTooSlow
+	}
+	w.since, w.late = time.Now(), time.AfterFunc(most, func() { w.over(why) })
+}
+
+func (w *waiting) end() {
+	w.late.Stop()
+	w.left -= time.Since(w.since)
+}
+
+// ask sends what a node answers. Where it does not follow, this is bounded: others are waited with for what it
+// sends. Of a node that is followed the way there tells when it is dead.
 func (s *source) ask(ctx context.Context, follow bool, to chan<- *pb.EventsResponse) error {
 	r := &pb.EventsRequest{After: s.last, Tenant: s.request.GetTenant(), Cell: s.request.GetCell(), Kinds: s.request.GetKinds(), Follow: follow}
 	if s.node == s.self() {
@@ -119,25 +162,30 @@ func (s *source) ask(ctx context.Context, follow bool, to chan<- *pb.EventsRespo
 	}
 	asking, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	late := time.AfterFunc(peerWithin, func() { cancel(errNothingCame) })
-	defer late.Stop()
+	wait := newWaiting(cancel)
+	defer func() { wait.end() }()
 	in, err := s.peers.of(s.node).nodes.Events(asking, toPeer(ctx, r))
 	if err != nil {
 		return endOf(asking, err)
 	}
 	defer func() { _ = in.Close() }()
-	for {
+	for came := 0; ; came++ {
 		if follow {
-			late.Stop() // it has answered
+			wait.end() // it has answered
 		}
 		more := in.Receive()
-		late.Stop() // it is the client who is waited for
-		if !more {
+		wait.end() // it is the client who is waited for
+		switch {
+		case !more:
 			return endOf(asking, in.Err())
+		case !follow && came == keptMost:
+			return errTooMany
 		}
 		s.isBack(ctx, to)
 		s.push(ctx, to, in.Msg())
-		late.Reset(peerWithin)
+		if !follow {
+			wait.begin()
+		}
 	}
 }
 
