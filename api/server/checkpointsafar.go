@@ -26,7 +26,7 @@ func (s *everywhere) ListCheckpoints(ctx context.Context, r *connect.Request[pb.
 	for _, one := range answers {
 		out.Msg.Checkpoints = joined(out.Msg.GetCheckpoints(), one.GetCheckpoints())
 	}
-	out.Msg.Silent = silent
+	out.Msg.Silent = s.peers.withLost(silent)
 	return out, nil
 }
 

@@ -285,8 +285,11 @@ func TestCellsOfOneNode(t *testing.T) {
 			must(t, err)
 			stats, err := n.Cells.Stats(t.Context(), connect.NewRequest(&pb.StatsRequest{Node: of}))
 			must(t, err)
-			if len(list.Msg.GetReports()) != want || stats.Msg.GetStates()["running"] != uint32(want) || len(list.Msg.GetSilent())+len(stats.Msg.GetSilent()) > 0 {
+			if len(list.Msg.GetReports()) != want || stats.Msg.GetStates()["running"] != uint32(want) || len(list.Msg.GetSilent()) > 0 {
 				t.Errorf("by %s, of %q: %v, %v, want %d", name, of, list.Msg, stats.Msg, want)
+			}
+			if lost := stats.Msg.GetSilent(); of == "" != slices.Equal(lost, []string{"n9"}) || of != "" && len(lost) > 0 {
+				t.Errorf("by %s, of %q: %v are not counted", name, of, lost)
 			}
 		}
 		if _, err := n.Cells.List(t.Context(), connect.NewRequest(&pb.ListCellsRequest{Node: "n7"})); !errors.Is(err, policystore.ErrNotFound) {

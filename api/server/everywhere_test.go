@@ -337,3 +337,12 @@ func TestCellsThatNoNodeHas(t *testing.T) {
 		t.Errorf("there is still %v", left)
 	}
 }
+
+// Who lists checkpoints is told of which nodes there are none, also of those that are not asked.
+func TestCheckpointsOfLostNodes(t *testing.T) {
+	n := newTarget(t).node
+	answer, err := n.Cells.ListCheckpoints(t.Context(), connect.NewRequest(&pb.ListCheckpointsRequest{}))
+	if err != nil || !slices.Equal(answer.Msg.GetSilent(), []string{"n9"}) {
+		t.Errorf("%v, %v", answer, err)
+	}
+}

@@ -85,6 +85,9 @@ func (s *everywhere) Stats(ctx context.Context, r *connect.Request[pb.StatsReque
 		addStats(out.Msg, one)
 	}
 	out.Msg.Silent = silent
+	if r.Msg.GetNode() == "" {
+		out.Msg.Silent = s.peers.withLost(silent)
+	}
 	return out, nil
 }
 

@@ -72,6 +72,17 @@ func (p *peers) others(ctx context.Context) []string {
 	return p.fabric.Peers()
 }
 
+// withLost adds the nodes that are not asked, for they are known to be gone, to those that did not answer: of what
+// they have nothing is told, either.
+func (p *peers) withLost(silent []string) []string {
+	for _, n := range p.fabric.Lost() {
+		if !slices.Contains(silent, n.GetId()) {
+			silent = append(silent, n.GetId())
+		}
+	}
+	return silent
+}
+
 // toPeer is a request as another node is to have it.
 func toPeer[Q any](ctx context.Context, message *Q) *connect.Request[Q] {
 	r := connect.NewRequest(message)

@@ -2380,7 +2380,7 @@ type StatsResponse struct {
 	Warm          uint32   `protobuf:"varint,8,opt,name=warm,proto3" json:"warm,omitempty"`
 	WarmHits      uint64   `protobuf:"varint,9,opt,name=warm_hits,json=warmHits,proto3" json:"warm_hits,omitempty"`
 	WarmMisses    uint64   `protobuf:"varint,10,opt,name=warm_misses,json=warmMisses,proto3" json:"warm_misses,omitempty"`
-	Silent        []string `protobuf:"bytes,11,rep,name=silent,proto3" json:"silent,omitempty"` // nodes of the cluster that did not answer, and are not counted
+	Silent        []string `protobuf:"bytes,11,rep,name=silent,proto3" json:"silent,omitempty"` // nodes of the cluster that did not answer or are gone, and are not counted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3088,7 +3088,7 @@ func (x *ListCheckpointsRequest) GetName() string {
 type ListCheckpointsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Checkpoints   []*CheckpointInfo      `protobuf:"bytes,1,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
-	Silent        []string               `protobuf:"bytes,2,rep,name=silent,proto3" json:"silent,omitempty"` // nodes of the cluster that did not answer
+	Silent        []string               `protobuf:"bytes,2,rep,name=silent,proto3" json:"silent,omitempty"` // nodes of the cluster that did not answer, or are gone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
