@@ -25,10 +25,14 @@ const (
 
 // replicate has other nodes keep the newest checkpoint of a cell, as many as its policy says, and the cluster
 // count on them. It returns the nodes that the cluster counts on; that they are fewer than wanted is told of.
-// Nothing of it is in the way of what runs in the cell.
+// Nothing of it is in the way of what runs in the cell. Without copies the cluster counts on nothing of a cell but what
+// it moved with, if it has, and that gives way to what is newer.
 func (s *cells) replicate(ctx context.Context, r *resident) (nodes []string) {
 	e := r.entry
-	if r.saving.Replicas == 0 || s.fabric == nil {
+	if s.fabric == nil {
+		return nil
+	}
+	if now, _ := s.fabric.Find(e.key.address()); r.saving.Replicas == 0 && now.Checkpoint == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(asNode(ctx, s.node()), replicateWithin)
@@ -51,6 +55,12 @@ func (s *cells) replicate(ctx context.Context, r *resident) (nodes []string) {
 
 // sayCopies tells how it went, and not again when that is as before for the same checkpoint.
 func (s *cells) sayCopies(r *resident, now telemetry.Replication) {
+	if now.Wanted == 0 {
+		if now.Err != nil {
+			s.logger.Warn("a cell would go on from its move, and not from a newer checkpoint", slog.String("cell", r.entry.key.String()), slog.String("checkpoint", now.ID), slog.Any("error", now.Err))
+		}
+		return
+	}
 	said := fmt.Sprintf("%s %d", now.ID, now.Copies)
 	if r.entry.saidCopies == said {
 		return
