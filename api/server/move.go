@@ -310,20 +310,18 @@ func (m *move) comeBack(ctx context.Context) {
 }
 
 // collect removes what this node does not need any more: nothing while it may have to go on with it, should
-// the target have come to own the cell and not be able to run it.
+// the target have come to own the cell and not be able to run it. Of a cell that is to have copies this node has one.
 func (m *move) collect(ctx context.Context) {
 	m.enter(collecting)
 	if !m.runs {
 		m.cells.logger.Info("the state of a cell that has moved stays here: its node has not said that it runs", slog.String("cell", m.entry.key.String()), slog.String("checkpoint", m.state), slog.String("node", m.to))
 		return
 	}
-	s, _ := m.at()
-	err := m.cells.fabric.DropCopy(ctx, m.entry.key.address(), s.epoch, m.state)
-	if err == nil {
-		err = m.cells.fabric.Refresh(ctx) // else it looks as if the cluster counted on it
-	}
-	if err == nil {
-		err = m.cells.checkpoints.Archive.Remove(m.state)
+	var err error
+	if r := m.entry.incarnation(); r != nil && r.saving.Replicas > 0 {
+		err = m.cells.transfers.keepCopy(m.state)
+	} else {
+		err = m.dropState(ctx)
 	}
 	if came := m.entry.came; came != "" { // which is older
 		_ = m.cells.checkpoints.Archive.Remove(came)
@@ -332,4 +330,16 @@ func (m *move) collect(ctx context.Context) {
 		m.cells.logger.Info("the state of a cell that has moved stays here", slog.String("cell", m.entry.key.String()), slog.String("checkpoint", m.state), slog.Any("error", err))
 	}
 	collectedPoint.Hit()
+}
+
+// dropState has the cluster not count on the state that is here, and removes it.
+func (m *move) dropState(ctx context.Context) error {
+	s, _ := m.at()
+	if err := m.cells.fabric.DropCopy(ctx, m.entry.key.address(), s.epoch, m.state); err != nil {
+		return err
+	}
+	if err := m.cells.fabric.Refresh(ctx); err != nil { // before that it looks as if the cluster counted on it
+		return err
+	}
+	return m.cells.checkpoints.Archive.Remove(m.state)
 }

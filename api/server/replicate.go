@@ -45,7 +45,7 @@ func (s *cells) replicate(ctx context.Context, r *resident) (nodes []string) {
 	defer func() { <-e.copying }()
 	began, id, epoch := time.Now(), e.newest(), e.at()
 	before, _ := s.fabric.Find(e.key.address())
-	if id == "" || before.Checkpoint == id && len(s.heirs(before.Copies))+1 > r.saving.Replicas {
+	if id == "" || before.Checkpoint == id && before.Before == "" && len(s.heirs(before.Copies))+1 > r.saving.Replicas {
 		return before.Copies
 	}
 	nodes, err := s.copies(ctx, r, id, epoch, before)
@@ -86,7 +86,7 @@ func (s *cells) copies(ctx context.Context, r *resident, id string, epoch uint64
 		return nil, s.worded(err)
 	}
 	nodes, short := s.spreadOut(ctx, r, info, before)
-	if before.Epoch == epoch && before.Checkpoint == id && alike(nodes, before.Copies) {
+	if before.Epoch == epoch && before.Checkpoint == id && before.Before == "" && alike(nodes, before.Copies) {
 		return before.Copies, short
 	}
 	a := r.entry.key.address()
@@ -99,6 +99,9 @@ func (s *cells) copies(ctx context.Context, r *resident, id string, epoch uint64
 	s.dropCopies(ctx, before.Checkpoint, slices.DeleteFunc(slices.Clone(before.Copies), func(n string) bool {
 		return before.Checkpoint == id && slices.Contains(nodes, n)
 	}))
+	if before.Before != "" { // what counted before the cell came here, and cannot count again
+		s.dropCopies(ctx, before.Before, before.BeforeCopies)
+	}
 	return nodes, short
 }
 

@@ -17,6 +17,7 @@ type records struct {
 	Fabric
 	place Place
 	saves int
+	drops int
 }
 
 func (f *records) Self() string                      { return "n1" }
@@ -28,6 +29,11 @@ func (f *records) Takes(string) bool                 { return true }
 func (f *records) Save(_ context.Context, _ actors.Address, epoch uint64, id string, nodes []string) error {
 	f.saves++
 	f.place = Place{Node: "n1", Epoch: epoch, Phase: Active, Checkpoint: id, Copies: nodes}
+	return nil
+}
+
+func (f *records) DropCopy(context.Context, actors.Address, uint64, string) error {
+	f.drops++
 	return nil
 }
 
@@ -70,5 +76,35 @@ func TestWhatACellMovedWithGivesWay(t *testing.T) {
 		if f.saves != saves || saves > 0 && (f.place.Checkpoint != id || !slices.Equal(f.place.Copies, []string{"n1"})) {
 			t.Errorf("where %q counted, %d are agreed, and it is %+v", counts, f.saves, f.place)
 		}
+	}
+}
+
+// The source of a move has one of the copies that a cell is to have: there is no moment in which there are fewer.
+func TestTheSourceOfAMoveKeepsACopy(t *testing.T) {
+	for copies, drops := range []int{1, 0} {
+		f := &records{place: Place{Node: "n2", Epoch: 8, Phase: Active, Copies: []string{"n1", "n2"}}}
+		s, r, id := savedCell(t, f, copies)
+		m := aMove(f)
+		m.cells, m.entry, m.state, m.runs = s, r.entry, id, true
+		m.collect(t.Context())
+		_, err := s.checkpoints.Archive.Get(id)
+		if kept := err == nil; f.drops != drops || kept != (drops == 0) || (s.transfers.replicas[id] != nil) != (drops == 0) {
+			t.Errorf("with %d copies, %d are given up; the state is here: %t", copies, f.drops, kept)
+		}
+		s.transfers.ownCopy(id)
+	}
+}
+
+// What counted before a move is needed no longer than until the cell has its copies at its new node, which may be those
+// that the move left.
+func TestWhatCountedBeforeAMoveIsForgotten(t *testing.T) {
+	f := &records{}
+	s, r, id := savedCell(t, f, 1)
+	f.place = Place{Node: "n1", Epoch: 7, Phase: Active, Checkpoint: id, Copies: []string{"n1", "n2"}, Before: "older", BeforeCopies: []string{"n1"}}
+	for range 2 {
+		s.replicate(t.Context(), r)
+	}
+	if f.saves != 1 || f.place.Before != "" || f.place.Checkpoint != id || !slices.Equal(f.place.Copies, []string{"n1", "n2"}) {
+		t.Errorf("%d are agreed, and it is %+v", f.saves, f.place)
 	}
 }
