@@ -108,11 +108,15 @@ func (c *counting) Send(ctx context.Context, v cell.Value) error {
 	return err
 }
 
-// autosave checkpoints an incarnation when it is time, until it ends.
+// autosave checkpoints an incarnation when it is time, until it ends. The end of the node waits for no copies.
 func (s *cells) autosave(r *resident) {
 	when := r.saving
 	if when.Every == 0 && when.Messages == 0 && when.Replicas == 0 {
 		return
+	}
+	ctx := context.Background()
+	if s.transfers != nil {
+		ctx = s.transfers.ending
 	}
 	var tick <-chan time.Time
 	if when.Every > 0 {
@@ -125,7 +129,7 @@ func (s *cells) autosave(r *resident) {
 		t := time.NewTicker(lookedAfter)
 		defer t.Stop()
 		after = t.C
-		s.replicate(context.Background(), r) // what it came with
+		s.replicate(ctx, r) // what it came with
 	}
 	for {
 		why := "time"
@@ -134,23 +138,25 @@ func (s *cells) autosave(r *resident) {
 		case <-r.entry.touched.full:
 			why = "messages"
 		case <-after:
-			s.replicate(context.Background(), r)
+			s.replicate(ctx, r)
 			continue
 		case <-r.cell.Done():
+			return
+		case <-ctx.Done():
 			return
 		}
 		if r.entry.touched.count.Load() == 0 {
 			continue
 		}
-		if err := s.saveNow(r, r.entry.at(), why, false, autosaveWithin); err != nil {
+		if err := s.saveNow(ctx, r, r.entry.at(), why, false, autosaveWithin); err != nil {
 			s.logger.Info("a cell was not checkpointed", slog.String("cell", r.entry.key.String()), slog.String("by", why), slog.Any("error", err))
 		}
 	}
 }
 
 // saveNow checkpoints an incarnation, in the node's name.
-func (s *cells) saveNow(r *resident, epoch uint64, why string, freeze bool, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+func (s *cells) saveNow(ctx context.Context, r *resident, epoch uint64, why string, freeze bool, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	err := r.ask(ctx, epoch, s.snapshot(r.entry, why, nil, freeze)).Err
 	if err == nil {
@@ -178,7 +184,7 @@ func (s *cells) saveAll(ctx context.Context) (saved, failed int) {
 		slots <- struct{}{}
 		done.Go(func() {
 			defer func() { <-slots }()
-			if err := s.saveNow(r, epoch, "drain", true, within); err != nil {
+			if err := s.saveNow(ctx, r, epoch, "drain", true, within); err != nil {
 				badly.Add(1)
 				s.logger.Warn("a cell ends without a checkpoint", slog.String("cell", e.key.String()), slog.Any("error", err))
 				return

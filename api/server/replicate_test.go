@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/actors"
+	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/cluster/schedule"
 )
 
 // records is a fabric that has one cell, of this node, n1.
@@ -106,5 +108,43 @@ func TestWhatCountedBeforeAMoveIsForgotten(t *testing.T) {
 	}
 	if f.saves != 1 || f.place.Before != "" || f.place.Checkpoint != id || !slices.Equal(f.place.Copies, []string{"n1", "n2"}) {
 		t.Errorf("%d are agreed, and it is %+v", f.saves, f.place)
+	}
+}
+
+// slow is a fabric in which it takes long to find a node for a copy.
+type slow struct {
+	records
+	asked chan struct{}
+}
+
+func (f *slow) Choose(ctx context.Context, _ schedule.Wish, _ []string) (string, error) {
+	close(f.asked)
+	<-ctx.Done()
+	return "", ctx.Err()
+}
+
+// alive is a cell that does not end.
+type alive struct{ cell.Cell }
+
+func (alive) Spec() cell.Spec       { return cell.Spec{} }
+func (alive) Done() <-chan struct{} { return nil }
+
+// The end of a node does not wait until its cells' checkpoints have their copies.
+func TestTheEndOfANodeDoesNotWaitForCopies(t *testing.T) {
+	f := &slow{records{place: Place{Node: "n1", Epoch: 7, Phase: Active}}, make(chan struct{})}
+	s, r, _ := savedCell(t, f, 1)
+	ending, end := context.WithCancel(t.Context())
+	s.transfers.ending, r.cell = ending, alive{}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		s.autosave(r)
+	}()
+	<-f.asked
+	end()
+	select {
+	case <-over:
+	case <-time.After(5 * time.Second):
+		t.Fatal("it waits")
 	}
 }
