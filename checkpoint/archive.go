@@ -45,8 +45,8 @@ type share struct {
 	count int
 }
 
-// OpenArchive opens or makes a directory of checkpoints. It removes what its bounds say is old or
-// too many.
+// OpenArchive opens or makes a directory of checkpoints. It removes none: what others need, which Pin tells,
+// may not be known yet.
 func OpenArchive(dir string, ring *Ring, b Bounds) (*Archive, error) {
 	store, err := OpenStore(dir, b.Bytes)
 	if err != nil {
@@ -62,7 +62,7 @@ func OpenArchive(dir string, ring *Ring, b Bounds) (*Archive, error) {
 		a.all[i.ID] = i
 		a.count(i.Header.Tenant, i.Size, 1)
 	}
-	return a, a.Prune()
+	return a, nil
 }
 
 // count is called with a.mu held, or by who has the archive alone.

@@ -128,6 +128,13 @@ func TestArchiveRetention(t *testing.T) {
 	}
 	again, err := OpenArchive(dir, a.Ring(), Bounds{Age: 15 * time.Minute})
 	must(t, err)
+	again.Pin(func(i Info) bool { return i.ID == second.ID })
+	must(t, again.Prune())
+	if got := again.List("", ""); len(got) != 2 || got[1].ID != second.ID {
+		t.Errorf("who opens it has said since that %s is needed: %v", second.ID, got)
+	}
+	again.Pin(nil)
+	must(t, again.Prune())
 	if got := again.List("", ""); len(got) != 1 || got[0].ID != third.ID {
 		t.Errorf("%s is too old: %v", other.ID, got)
 	}

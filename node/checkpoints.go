@@ -13,6 +13,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell/pydist"
 	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/internal/pause"
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
@@ -23,8 +24,8 @@ const (
 	// saveWithin is how long the cells that are to be checkpointed before the node ends may take.
 	saveWithin = 10 * time.Second
 	// pruneEvery is how often checkpoints are looked for that are too old, and what of other nodes'
-	// arrives no more.
-	pruneEvery = time.Minute
+	// arrives no more; learnEvery how often a node that starts asks what the cluster needs.
+	pruneEvery, learnEvery = time.Minute, time.Second
 )
 
 // openCheckpoints opens the node's checkpoints, and the keys to them: they are made when there are
@@ -54,22 +55,33 @@ func (n *Node) openCheckpoints(context.Context) error {
 	return nil
 }
 
-// countsOn says whether the cluster takes this node to have a checkpoint: it is not removed then.
+// countsOn says whether the cluster takes this node to have a checkpoint: it is not removed then. Until the node
+// has heard what the cluster agreed while it was away, that may be any.
 func (n *Node) countsOn(i checkpoint.Info) bool {
+	if !n.learned.Load() {
+		return true
+	}
 	p, known := n.fabric.Find(actors.Address{Tenant: i.Header.Tenant, Name: i.Header.Cell})
 	return known && p.Needs(n.fabric.Self(), i.ID)
 }
 
+// learn waits until the node knows which checkpoints the cluster needs; false: ctx ended before.
+func (n *Node) learn(ctx context.Context) bool {
+	if n.fabric == nil {
+		return true
+	}
+	for n.fabric.Refresh(ctx) != nil {
+		if !pause.For(ctx, learnEvery) {
+			return false
+		}
+	}
+	n.learned.Store(true)
+	return true
+}
+
 // prune removes what the archive keeps no longer, until ctx ends.
 func (n *Node) prune(ctx context.Context) {
-	again := time.NewTicker(pruneEvery)
-	defer again.Stop()
-	for {
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
+	for on := n.learn(ctx); on; on = pause.For(ctx, pruneEvery) {
 		if err := n.checkpoints.Archive.Prune(); err != nil {
 			n.logger.Warn("old checkpoints could not be removed", slog.Any("error", err))
 		}

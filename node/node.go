@@ -76,6 +76,7 @@ type Node struct {
 
 	checkpoints *server.Checkpoints
 	pruning     context.CancelFunc // nil: nobody prunes
+	learned     atomic.Bool        // which checkpoints the cluster needs, once since the start
 	abi         atomic.Value       // string: of its cells; none: not known yet
 
 	cells   *spawner
