@@ -37,7 +37,7 @@ func (t *transfers) keepCopy(id string) error {
 	return nil
 }
 
-// lookAfter removes a copy that is not needed any more.
+// lookAfter removes a copy that is not needed any more, as far as is agreed by now; else it looks again later.
 func (t *transfers) lookAfter(id string) {
 	t.mu.Lock()
 	one := t.replicas[id]
@@ -45,10 +45,25 @@ func (t *transfers) lookAfter(id string) {
 	if one == nil || t.ending.Err() != nil {
 		return
 	}
+	unknown := t.fabric.Refresh(t.ending) // else it looks as if nobody counted on what was agreed just now
+	t.mu.Lock()
+	kept := t.replicas[id] == one
+	if kept && unknown != nil {
+		one.look.Reset(reservedFor)
+	}
+	t.mu.Unlock()
+	if !kept || unknown != nil { // it is this node's own by now, or came once more
+		return
+	}
 	one.release()
-	if errors.Is(t.checkpoints.Archive.Remove(id), checkpoint.ErrPinned) {
+	switch err := t.checkpoints.Archive.Remove(id); {
+	case errors.Is(err, checkpoint.ErrPinned):
 		one.look.Reset(reservedFor)
 		return
+	case err == nil:
+		t.logger.Info("a copy of a checkpoint is removed: the cluster does not count on it", slog.String("checkpoint", id))
+	case !errors.Is(err, checkpoint.ErrNotFound):
+		t.logger.Warn("a copy of a checkpoint that nobody needs stays here", slog.String("checkpoint", id), slog.Any("error", err))
 	}
 	t.ownCopy(id)
 }

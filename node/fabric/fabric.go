@@ -39,7 +39,7 @@ type Config struct {
 	Node Node
 	// Margin is within what time guests end when a lease has lapsed. Default 1 s.
 	Margin time.Duration
-	// Keep is how long the record of a cell stays whose node is gone. Default 1 h.
+	// Keep is how long the record of a cell without a checkpoint stays whose node is gone. Default 1 h.
 	Keep time.Duration
 	// Inherit is told of a cell that has become this node's without its asking, since its node is gone or has
 	// yielded it: it must not block. The place is this node's, with a checkpoint that is here. Whoever cannot

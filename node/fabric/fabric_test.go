@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
+	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/schedule"
@@ -220,7 +221,7 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// Records of nodes that are gone do not stay for ever.
+// Records of nodes that are gone do not stay for ever, but those of cells that have a state.
 func TestOldRecordsAreRemoved(t *testing.T) {
 	w := newWorldThatKeeps(t, 3, 300*time.Millisecond)
 	n := w.nodes["n1"] // one that leads
@@ -237,6 +238,11 @@ func TestOldRecordsAreRemoved(t *testing.T) {
 	}
 	_, err := gone.spawn(soon(t), web, "")
 	must(t, err)
+	saved := actors.Address{Tenant: "default", Name: "saved"}
+	g, err := gone.spawn(soon(t), saved, "")
+	must(t, err)
+	must(t, gone.Refresh(soon(t)))
+	must(t, gone.Save(soon(t), saved, g.epoch, "c0ffee", []string{gone.name}))
 	gone.Leave()
 	must(t, gone.cluster.Lease().Release(soon(t)))
 	must(t, n.Refresh(soon(t)))
@@ -247,6 +253,10 @@ func TestOldRecordsAreRemoved(t *testing.T) {
 		_, known := n.Find(web)
 		return !known
 	})
+	time.Sleep(2 * n.config.Keep)
+	if p, known := n.Find(saved); !known || p.Phase != server.Suspended || p.Checkpoint != "c0ffee" {
+		t.Errorf("the one with a checkpoint is %+v, %v", p, known)
+	}
 }
 
 func TestForgetRequests(t *testing.T) {

@@ -211,12 +211,13 @@ func (f *Fabric) fence(a actors.Address, r directory.Record) {
 	}
 }
 
-// noteLost remembers since when a record has had no node.
+// noteLost remembers since when a record has had no node, and no checkpoint: with one the cell goes on some day, or
+// somebody closes it.
 func (f *Fabric) noteLost(r directory.Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a := addressOf(r.Cell)
-	if r.Phase != directory.Suspended {
+	if r.Phase != directory.Suspended || r.Checkpoint != "" {
 		delete(f.lost, a)
 		return
 	}
@@ -225,7 +226,7 @@ func (f *Fabric) noteLost(r directory.Record) {
 	}
 }
 
-// sweep removes old records whose nodes are gone, where this node leads.
+// sweep removes old records whose nodes are gone, and of which no state is left, where this node leads.
 func (f *Fabric) sweep() {
 	tick := time.NewTicker(max(f.config.Keep/60, 10*time.Millisecond))
 	defer tick.Stop()
