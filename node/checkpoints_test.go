@@ -345,18 +345,22 @@ func TestCheckpointsByThemselves(t *testing.T) {
 	}
 }
 
-// A cell whose policy says so is started again with its newest checkpoint when its host dies.
+// A cell whose policy says so is started again with its newest checkpoint that is there when its host dies.
 func TestRestartFromTheLastCheckpoint(t *testing.T) {
 	n, calls, _ := opened(t, nil)
 	s := story{t, n, calls}
 	s.put("again", "version: 1.0\nsandboxes:\n  main:\n    restart: {strategy: checkpoint}\n")
-	for _, name := range []string{"kept", "fresh"} {
+	for _, name := range []string{"kept", "removed", "fresh"} {
 		first := s.spawn(&pb.SpawnRequest{Name: name, Policy: &pb.PolicyRef{Name: "again"}})
 		s.exec(name, "n = 41\ndef step():\n    global n\n    n += 1\n    return n")
-		if name == "kept" {
+		if name != "fresh" {
 			s.checkpoint(name)
 		}
 		s.call(name, "step")
+		if name == "removed" { // the one before is left
+			_, err := calls.Cells.DeleteCheckpoint(t.Context(), connect.NewRequest(&pb.DeleteCheckpointRequest{Id: s.checkpoint(name).GetId()}))
+			s.must(err)
+		}
 		s.call(name, "step")
 		at := actors.Address{Tenant: "default", Name: name}
 		seen := n.server.Actors().Ask(t.Context(), actors.Envelope{To: at, Body: actors.Inspect{}})
@@ -366,7 +370,7 @@ func TestRestartFromTheLastCheckpoint(t *testing.T) {
 			now, err := calls.Cells.Inspect(t.Context(), connect.NewRequest(&pb.InspectRequest{Name: name}))
 			return err == nil && now.Msg.GetReport().GetState() == "running" && now.Msg.GetReport().GetEpoch() > first.GetEpoch()
 		})
-		if name == "kept" {
+		if name != "fresh" {
 			if got := s.call(name, "step"); got != "42" {
 				t.Errorf("it is at %s", got)
 			}

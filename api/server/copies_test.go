@@ -15,6 +15,7 @@ import (
 	"github.com/pyisolate/pyisolate/actors"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
 // behind is the fabric of n1, which knows what was agreed once it has asked.
@@ -119,5 +120,29 @@ func TestWhatIsNoCopyAnyMoreStays(t *testing.T) {
 	ts.lookAfter(i.ID)
 	if _, err := s.checkpoints.Archive.Get(i.ID); err != nil {
 		t.Error(err)
+	}
+}
+
+// A cell whose newest checkpoint was removed goes on from the newest of its own that is left, and else from none.
+func TestARestartAfterItsCheckpointIsRemoved(t *testing.T) {
+	s, log := withArchive(t, nil)
+	e := newEntry(cellKey{"default", "web"}, terms{}, actors.ID{})
+	e.now = &resident{}
+	by := &document.Restart{Strategy: "checkpoint"}
+	older, newest := savedBy(t, s, e.id), savedBy(t, s, e.id)
+	savedBy(t, s, "an earlier cell of the name")
+	e.saved(newest.ID)
+	for _, want := range []string{newest.ID, older.ID, ""} {
+		if got := s.stateOf(e, by); got != want {
+			t.Errorf("it begins with %q, not %q", got, want)
+		}
+		if told := strings.Contains(log.String(), newest.ID); told != (want != newest.ID) {
+			t.Errorf("of %q the log tells: %s", want, log)
+		}
+		if want != "" {
+			if err := s.checkpoints.Archive.Remove(want); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

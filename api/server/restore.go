@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"connectrpc.com/connect"
@@ -113,16 +114,43 @@ func recorded(r *pb.SpawnRequest) *pb.SpawnRequest {
 }
 
 // stateOf is the checkpoint that the next incarnation begins with; "": with none.
-func (e *entry) stateOf(policy *document.Restart) string {
+func (s *cells) stateOf(e *entry, policy *document.Restart) string {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	first, last := e.now == nil, e.last
+	e.mu.Unlock()
 	switch {
-	case e.now == nil:
+	case first:
 		return e.from
 	case e.asked.GetRestart() == nil && policy != nil && policy.Strategy == "checkpoint":
-		return e.last
+		return s.stillThere(e, last)
 	}
 	return ""
+}
+
+// stillThere is the newest checkpoint of a cell or, where that was removed since, the newest that was not; "": there
+// is none.
+func (s *cells) stillThere(e *entry, last string) string {
+	if last == "" || s.checkpoints == nil {
+		return last
+	}
+	archive := s.checkpoints.Archive
+	if _, err := archive.Get(last); !errors.Is(err, checkpoint.ErrNotFound) {
+		return last
+	}
+	id := ""
+	for _, i := range archive.List(e.key.tenant, e.key.name) {
+		if i.Header.Recipient() != "" { // it was sealed to somebody else
+			continue
+		}
+		// An earlier cell may have had the name.
+		if asked, err := s.spawnedWith(i.ID, checkpoint.Expect{}); err == nil && asked.GetRequestId() == e.id {
+			id = i.ID
+			break
+		}
+	}
+	s.logger.Warn("a cell's newest checkpoint was removed: it is started again with an older one, or afresh", slog.String("cell", e.key.String()),
+		slog.String("removed", last), slog.String("older", id))
+	return id
 }
 
 // saved is told of the newest checkpoint of the cell.

@@ -143,7 +143,7 @@ func (s *cells) start(ctx context.Context, e *entry, epoch uint64, now live.Revi
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fill(ctx, r, epoch, e.stateOf(now.Compiled.Restart)); err != nil {
+	if err := s.fill(ctx, r, epoch, s.stateOf(e, now.Compiled.Restart)); err != nil {
 		r.session.Close()
 		return nil, err
 	}
