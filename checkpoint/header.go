@@ -53,7 +53,9 @@ type Header struct {
 	Policy  string `json:"policy,omitempty"`
 	Version uint64 `json:"version,omitempty"`
 	// Backend that it ran on. A weaker one may not restore it.
-	Backend string    `json:"backend,omitempty"`
+	Backend string `json:"backend,omitempty"`
+	// Created is the clock of the node that made it, or later: an Archive has none of a cell's older than
+	// those that it had before.
 	Created time.Time `json:"created"`
 	// Terms is how many of the sealed bytes, from the first on, say how the cell was spawned; the
 	// state comes behind them.

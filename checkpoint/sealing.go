@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // Sealing is a checkpoint on its way into an [Archive]. It is for one goroutine.
@@ -77,7 +78,7 @@ func (a *Archive) seal(h Header, terms []byte, k Keys, m Mirror) (*Sealing, erro
 	if err != nil {
 		return nil, err
 	}
-	h.Terms = len(terms)
+	h.Terms, h.Created = len(terms), a.after(h)
 	s := &Sealing{draft: d}
 	to := io.Writer(d)
 	if m != nil {
@@ -94,6 +95,16 @@ func (a *Archive) seal(h Header, terms []byte, k Keys, m Mirror) (*Sealing, erro
 		return nil, errors.Join(err, s.Discard())
 	}
 	return s, nil
+}
+
+// after is when a checkpoint is made: after those of its cell that are here, also where a node whose clock is ahead
+// made them. So the newest by their headers is the newest.
+func (a *Archive) after(h Header) time.Time {
+	all := a.List(h.Tenant, h.Cell)
+	if len(all) == 0 || h.Created.After(all[0].Header.Created) {
+		return h.Created
+	}
+	return all[0].Header.Created.Add(time.Nanosecond)
 }
 
 // Mirrored tells how many bytes of the file the mirror took, and why it has no more; nil: it has all that
@@ -202,7 +213,7 @@ func (c *counted) keep() (Info, error) {
 	}
 	c.of.all[i.ID] = i
 	c.of.mu.Unlock()
+	_ = c.of.prune(c.of.List(i.Header.Tenant, i.Header.Cell)) // but this one; the next draft tells what cannot be removed
 	done()
-	_ = c.of.prune(c.of.List(i.Header.Tenant, i.Header.Cell)) // it is kept; the next draft tells what cannot be removed
 	return i, nil
 }
