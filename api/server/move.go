@@ -69,7 +69,7 @@ type move struct {
 	size  int64
 	kept  []cell.Item // that go with it
 	had   uint64      // things that were done to it since its last checkpoint
-	until time.Time   // the target keeps room
+	asked time.Time   // the target, to make room
 
 	mu      sync.Mutex
 	now     stage
@@ -257,7 +257,7 @@ func (m *move) reserve(ctx context.Context) (session uint64, err error) {
 			}
 		}
 	}
-	m.until = time.Now().Add(reservedFor)
+	m.asked = time.Now()
 	answer, err := m.target().transfers.Reserve(ctx, toPeer(ctx, ask))
 	if err != nil {
 		if err = fault.Answered(fromPeer(ctx, m.to, err)); cell.KindOf(err) == cell.UnknownOutcome { // it is given up by itself

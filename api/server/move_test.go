@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -75,8 +76,9 @@ func TestWhatHasLeftIsNotMovedFromHere(t *testing.T) {
 	}
 }
 
-// What a state is expected to have is what it had, or what the cell has in use if that is less.
-func TestWhatAStateIsExpectedToHave(t *testing.T) {
+// emptyArchive has no checkpoint.
+func emptyArchive(t *testing.T) *checkpoint.Archive {
+	t.Helper()
 	dir := t.TempDir()
 	ring, err := checkpoint.OpenRing(filepath.Join(dir, "ring"), nil)
 	if err != nil {
@@ -86,11 +88,12 @@ func TestWhatAStateIsExpectedToHave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := aMove(&stopped{})
-	m.cells.checkpoints = &Checkpoints{Archive: archive}
-	if got := m.expects(1 << 20); got != 0 {
-		t.Errorf("without a checkpoint it is %d", got)
-	}
+	return archive
+}
+
+// sealState has an archive keep a state of cell default/web.
+func sealState(t *testing.T, archive *checkpoint.Archive) checkpoint.Info {
+	t.Helper()
 	draft, err := archive.Seal(checkpoint.Header{Tenant: "default", Cell: "web", Epoch: 7, Python: "cpython-314", Created: time.Now(), Chunk: 1 << 10, Compression: checkpoint.None}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +105,33 @@ func TestWhatAStateIsExpectedToHave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return info
+}
+
+// sealedState is an archive and the file of a checkpoint in it.
+func sealedState(t *testing.T) (*checkpoint.Archive, []byte) {
+	t.Helper()
+	archive := emptyArchive(t)
+	in, _, err := archive.OpenAt(sealState(t, archive).ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := io.ReadAll(in)
+	if err := errors.Join(err, in.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return archive, file
+}
+
+// What a state is expected to have is what it had, or what the cell has in use if that is less.
+func TestWhatAStateIsExpectedToHave(t *testing.T) {
+	archive := emptyArchive(t)
+	m := aMove(&stopped{})
+	m.cells.checkpoints = &Checkpoints{Archive: archive}
+	if got := m.expects(1 << 20); got != 0 {
+		t.Errorf("without a checkpoint it is %d", got)
+	}
+	info := sealState(t, archive)
 	m.entry.last = info.ID
 	for memory, want := range map[int64]int64{1 << 20: info.Size, 1000: 1000, 0: 0} {
 		if got := m.expects(memory); got != want {

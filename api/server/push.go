@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -182,10 +183,9 @@ func (p *push) drop() {
 // The guest is left frozen, also when it fails.
 func (m *move) copy(ctx context.Context, c cell.Cell) error {
 	m.enter(copying)
-	ctx, cancel := context.WithDeadlineCause(ctx, m.until, fmt.Errorf("%w: node %s has not had the state of cell %s for as long as it keeps room", fault.ErrUnavailable, m.to, m.entry.key))
-	defer cancel() // a stream that is not over
 	ctx, overtaken := context.WithCancelCause(ctx)
-	defer overtaken(nil)
+	defer overtaken(nil) // a stream that is not over
+	go m.loseHeart(ctx, overtaken)
 	go func() {
 		if _, err := m.cells.fabric.Decided(ctx, m.entry.key.address(), m.epoch); err == nil {
 			overtaken(fmt.Errorf("%w: node %s was lost before it had the state of cell %s", fault.ErrUnavailable, m.to, m.entry.key))
@@ -195,7 +195,7 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 	info, err := m.cells.save(ctx, m.entry, c, m.epoch, saving{freeze: true, mirror: p.mirror(ctx), written: p.ended})
 	if err != nil {
 		err = m.why(ctx, m.cells.worded(err))
-		cancel()
+		overtaken(nil)
 		p.drop()
 		return err
 	}
@@ -210,4 +210,21 @@ func (m *move) copy(ctx context.Context, c cell.Cell) error {
 	err = p.finish(ctx, info)
 	pushedPoint.Hit()
 	return m.why(ctx, err)
+}
+
+// loseHeart gives a copy up that does not get on, or takes too long, until ctx ends.
+func (m *move) loseHeart(ctx context.Context, giveUp context.CancelCauseFunc) {
+	look := time.NewTicker(quietFor)
+	defer look.Stop()
+	for p := (patience{began: m.asked}); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if now, _ := m.at(); p.isOut(now.copied) {
+			giveUp(fmt.Errorf("%w: node %s has %d bytes of the state of cell %s after %s, and keeps room no longer", fault.ErrUnavailable, m.to, now.copied, m.entry.key, time.Since(m.asked).Round(time.Second)))
+			return
+		}
+	}
 }

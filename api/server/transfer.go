@@ -26,12 +26,8 @@ import (
 	"github.com/pyisolate/pyisolate/policystore/live"
 )
 
-const (
-	// reservedFor is how long an empty cell waits for the one that is to come.
-	reservedFor = 2 * time.Minute
-	// maxReserved bounds how many wait at a time for other nodes; of them each tenant has its share.
-	maxReserved = 64
-)
+// maxReserved bounds how many empty cells wait at a time for other nodes; of them each tenant has its share.
+const maxReserved = 64
 
 // transfers serves TransferService: what this node does for another one whose cell comes here. Only nodes
 // call it. Its methods may be called from any goroutine.
@@ -312,19 +308,35 @@ func (t *transfers) add(v *reservation) error {
 
 // watch gives a reservation up that nobody takes.
 func (t *transfers) watch(v *reservation) {
-	wait := time.NewTimer(reservedFor)
-	defer wait.Stop()
-	select {
-	case <-v.taken:
-		return
-	case <-wait.C:
-	case <-v.resident.cell.Done():
-	case <-t.ending.Done():
+	look := time.NewTicker(quietFor)
+	defer look.Stop()
+	for p, waits := (patience{began: time.Now()}), true; waits; {
+		select {
+		case <-v.taken:
+			return
+		case <-look.C:
+			waits = !p.isOut(t.there(v))
+		case <-v.resident.cell.Done():
+			waits = false
+		case <-t.ending.Done():
+			waits = false
+		}
 	}
 	if t.take(v.reserved) != nil {
 		t.logger.Info("a cell that was to come has not", slog.String("cell", v.entry.key.String()), slog.String("from", v.from))
 		t.drop(v, "what it was reserved for has not come")
 	}
+}
+
+// there is how many bytes have come of the state that a reservation waits for.
+func (t *transfers) there(v *reservation) int64 {
+	t.mu.Lock()
+	arrival := v.arrival
+	t.mu.Unlock()
+	if arrival == nil {
+		return 0
+	}
+	return arrival.Offset()
 }
 
 // take gives a reservation to one that asks for it: to have it, or to give it up. One that is still being made
