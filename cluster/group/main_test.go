@@ -205,7 +205,7 @@ func (n *node) changed(r []directory.Record) {
 	}
 }
 
-const testTTL = 600 * time.Millisecond
+const testTTL = 900 * time.Millisecond
 
 // newNetwork starts n0, n1, …, all voters.
 func newNetwork(t testing.TB, count int, ttl time.Duration) *network {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // TestMoves: while a cell is moved between two nodes, whose connections and that of a third are lost now
@@ -31,10 +32,12 @@ func TestMoves(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 
+	all := []*quick{a.cell("echo-on-a")}
+	await.That(t, "the way is open, before it is cut", func() bool { return c.system.Ask(soon(t), post("echo-on-a", "first")).Err == nil })
 	ctx, over := context.WithCancel(t.Context())
 	defer over()
 	var sending sync.WaitGroup
-	var sent []string
+	sent := []string{"first"}
 	sending.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
 			env := post("echo-on-a", fmt.Sprint(i))
@@ -47,7 +50,6 @@ func TestMoves(t *testing.T) {
 		}
 	})
 
-	all := []*quick{a.cell("echo-on-a")}
 	from, to := a, nodes["b"]
 	for i := range moves {
 		cut := [][2]string{{"c", from.name}, {"c", to.name}, {from.name, to.name}, {to.name, from.name}}[random.IntN(4)]
