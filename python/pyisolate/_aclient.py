@@ -122,43 +122,17 @@ class Client:
         return Stream(self.address, call, self._max)
 
     async def upload(self, call: Call[T], more: Iterator[Dict[str, Any]]) -> T:
-        """Carries a call out whose request is a stream, as :meth:`pyisolate.Client.upload`. ``more``
-        may block: it is asked in a thread."""
-        told, wait = _http.split_deadline(call.timeout)
-        streams = await open_streams(self.address)
-        # Beside what is sent: what comes before a connection breaks can only be read before.
-        answer = asyncio.ensure_future(self._single(streams[0]))
+        """Carries a call out whose request is a stream, as :meth:`pyisolate.Client.upload`, and like that
+        in a thread: ``more`` may block, and asyncio loses an answer that comes before a connection breaks."""
+        upload = _client.Upload(self.address, self._max)
+        doing: "asyncio.Future[Any]" = asyncio.get_running_loop().run_in_executor(None, upload.run, call, more)
         try:
-            streams[1].write(_client.request(self.address, call, told, None, stream=True, more=True))
-            return call.decode(await asyncio.wait_for(_upload(streams[1], more, answer), wait))
-        except asyncio.TimeoutError:
-            raise errors.Timeout(f"{call.procedure}: the node did not answer in time") from None
-        except Lost as lost:
-            _client.give_up(call, self.address, lost, _client.RETRIES)
-            raise AssertionError("unreachable") from lost
-        finally:
-            answer.cancel()
-            streams[1].transport.abort()
-            await asyncio.gather(answer, return_exceptions=True)
-
-    async def _single(self, reader: asyncio.StreamReader) -> Dict[str, Any]:
-        response = _http.Response(self._max)
-        single, answer = _http.Single(response, self._max), None
-        while answer is None:
-            answer = single.feed(await _receive(reader, response))
-        return answer
-
-
-async def _upload(
-    writer: asyncio.StreamWriter, more: Iterator[Dict[str, Any]], answer: "asyncio.Future[Dict[str, Any]]"
-) -> Dict[str, Any]:
-    while not answer.done() and await _drained(writer):
-        message: Optional[Dict[str, Any]] = await asyncio.to_thread(lambda: next(more, None))
-        if message is None:
-            writer.write(_http.LAST)
-            break
-        writer.write(_http.message(_http.encode(message)))
-    return await answer
+            done: T = await asyncio.shield(doing)
+            return done
+        except asyncio.CancelledError:
+            upload.break_off()
+            await asyncio.gather(doing, return_exceptions=True)
+            raise
 
 
 async def _drained(writer: asyncio.StreamWriter) -> bool:

@@ -111,23 +111,42 @@ class Client:
     def upload(self, call: Call[T], more: Iterable[Dict[str, Any]]) -> T:
         """Carries a call out whose request is a stream, on a connection of its own: the call's body,
         and then ``more``, as far as the node wants it. What that raises breaks it off."""
+        return Upload(self.address, self._max).run(call, more)
+
+
+class Upload:
+    """One call whose request is a stream."""
+
+    def __init__(self, address: _address.Address, most: int) -> None:
+        self._address, self._max = address, most
+        self._connection: Optional[Connection] = None
+        self._broken = False
+
+    def run(self, call: Call[T], more: Iterable[Dict[str, Any]]) -> T:
+        """As :meth:`Client.upload`; once."""
         told, wait = _http.split_deadline(call.timeout)
         until = None if wait is None else time.monotonic() + wait
-        connection = Connection(self.address, wait)
+        self._connection = connection = Connection(self._address, wait)
         try:
-            going = connection.send(request(self.address, call, told, None, stream=True, more=True), until)
+            going = connection.send(request(self._address, call, told, None, stream=True, more=True), until)
             for message in more:
-                if not going:
+                if not going or self._broken:
                     break
                 going = connection.send(_http.message(_http.encode(message)), until)
             else:
                 connection.send(_http.LAST, until)
             return call.decode(self._single(connection, until))
         except Lost as lost:
-            give_up(call, self.address, lost, RETRIES)
+            give_up(call, self._address, lost, RETRIES)
             raise AssertionError("unreachable") from lost
         finally:
             connection.close()
+
+    def break_off(self) -> None:
+        """Has :meth:`run`, of another thread, fail soon."""
+        self._broken = True
+        if self._connection is not None:
+            self._connection.shut()
 
     def _single(self, connection: Connection, until: Optional[float]) -> Dict[str, Any]:
         response = _http.Response(self._max)

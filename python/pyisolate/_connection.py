@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import select
 import socket
@@ -46,6 +47,11 @@ class Connection:
     def close(self) -> None:
         """Ends it; a call that is under way is cancelled."""
         self.sock.close()
+
+    def shut(self) -> None:
+        """Has whoever sends or receives, in another thread, find that it has ended."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # TLS says nothing before it
 
     def stale(self) -> bool:
         """Whether the other end has closed it, or says something that nobody asked for."""

@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import tempfile
+import threading
 import time
 import tracemalloc
 import unittest
@@ -235,6 +236,27 @@ class LiarTestCase(unittest.TestCase):
             ):
                 with self.subTest(do.__name__, answer=answer), self.assertRaises(want):
                     self.tried(do, self.answering(answer))
+
+    def test_cancelled(self):
+        """Who gives an import up has it break off, of a node that says nothing."""
+        ended = threading.Event()
+
+        def act(c):
+            while c.recv(65536):
+                pass
+            ended.set()
+
+        async def main(path):
+            async with aio.Client(path) as client:
+                going = asyncio.ensure_future(aio.import_checkpoint(io.BytesIO(bytes(8 << 20)), client=client))
+                await asyncio.sleep(0.2)
+                going.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await going
+
+        with Liar(act) as liar:
+            asyncio.run(main(liar.path))
+            self.assertTrue(ended.wait(60))
 
     def test_silence(self):
         """A node that says nothing is waited for as long as it is told that it has, and a little."""
