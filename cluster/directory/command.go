@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -98,27 +97,19 @@ func (c Command) Encode() ([]byte, error) {
 	if err := c.valid(); err != nil {
 		return nil, err
 	}
-	entry, err := json.Marshal(c)
+	entry, err := strictjson.Marshal(c, maxCommand) // Decode takes no more
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return entry, fits(entry)
-}
-
-// fits refuses what Decode would. JSON may have six bytes for one of a name.
-func fits(entry []byte) error {
-	if len(entry) > maxCommand {
-		return fmt.Errorf("%w: it has %d bytes; %d is the most", ErrInvalid, len(entry), maxCommand)
-	}
-	return nil
+	return entry, nil
 }
 
 // Decode reads an entry of the log. One with a field or Op that is not known is of a newer
 // version, and refused: a node that left out what it does not know would have another state
 // than the others.
 func Decode(entry []byte) (Command, error) {
-	if err := fits(entry); err != nil {
-		return Command{}, err
+	if len(entry) > maxCommand {
+		return Command{}, fmt.Errorf("%w: it has %d bytes; %d is the most", ErrInvalid, len(entry), maxCommand)
 	}
 	var c Command
 	if err := strictjson.Unmarshal(entry, &c); err != nil {

@@ -2,7 +2,6 @@ package roster
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -67,26 +66,18 @@ func (c Command) Encode() ([]byte, error) {
 	if err := c.valid(); err != nil {
 		return nil, err
 	}
-	entry, err := json.Marshal(c)
+	entry, err := strictjson.Marshal(c, maxCommand) // Decode takes no more
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return entry, fits(entry)
-}
-
-// fits refuses what Decode would. JSON may have six bytes for one of a name.
-func fits(entry []byte) error {
-	if len(entry) > maxCommand {
-		return fmt.Errorf("%w: it has %d bytes; %d is the most", ErrInvalid, len(entry), maxCommand)
-	}
-	return nil
+	return entry, nil
 }
 
 // Decode reads an entry of the log. One with a field or Op that is not known is of a newer
 // version, and refused.
 func Decode(entry []byte) (Command, error) {
-	if err := fits(entry); err != nil {
-		return Command{}, err
+	if len(entry) > maxCommand {
+		return Command{}, fmt.Errorf("%w: it has %d bytes; %d is the most", ErrInvalid, len(entry), maxCommand)
 	}
 	var c Command
 	if err := strictjson.Unmarshal(entry, &c); err != nil {
