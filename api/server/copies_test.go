@@ -58,8 +58,8 @@ func savedBy(t *testing.T, s *cells, cellID string) checkpoint.Info {
 	return info
 }
 
-// withArchive are cells whose checkpoints are kept in a directory of the test's, and their log.
-func withArchive(t *testing.T, f Fabric) (s *cells, log *bytes.Buffer) {
+// emptyArchive has no checkpoint.
+func emptyArchive(t *testing.T) *checkpoint.Archive {
 	t.Helper()
 	dir := t.TempDir()
 	ring, err := checkpoint.OpenRing(filepath.Join(dir, "ring"), nil)
@@ -70,6 +70,13 @@ func withArchive(t *testing.T, f Fabric) (s *cells, log *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return archive
+}
+
+// withArchive are cells whose checkpoints are kept in a directory of the test's, and their log.
+func withArchive(t *testing.T, f Fabric) (s *cells, log *bytes.Buffer) {
+	t.Helper()
+	archive := emptyArchive(t)
 	log = &bytes.Buffer{}
 	return &cells{fabric: f, checkpoints: &Checkpoints{Archive: archive}, logger: slog.New(slog.NewTextHandler(log, nil))}, log
 }

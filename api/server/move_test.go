@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -74,21 +73,6 @@ func TestWhatHasLeftIsNotMovedFromHere(t *testing.T) {
 			t.Errorf("away to %s: %v", to, err)
 		}
 	}
-}
-
-// emptyArchive has no checkpoint.
-func emptyArchive(t *testing.T) *checkpoint.Archive {
-	t.Helper()
-	dir := t.TempDir()
-	ring, err := checkpoint.OpenRing(filepath.Join(dir, "ring"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	archive, err := checkpoint.OpenArchive(filepath.Join(dir, "archive"), ring, checkpoint.Bounds{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return archive
 }
 
 // sealState has an archive keep a state of cell default/web.

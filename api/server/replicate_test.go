@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -42,15 +41,7 @@ func (f *records) DropCopy(context.Context, actors.Address, uint64, string) erro
 // savedCell is a cell of n1 that is to have so many copies of its checkpoints, and its only one.
 func savedCell(t *testing.T, f Fabric, copies int) (s *cells, r *resident, id string) {
 	t.Helper()
-	dir := t.TempDir()
-	ring, err := checkpoint.OpenRing(filepath.Join(dir, "ring"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	archive, err := checkpoint.OpenArchive(filepath.Join(dir, "archive"), ring, checkpoint.Bounds{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	archive := emptyArchive(t)
 	draft, err := archive.Seal(checkpoint.Header{Tenant: "default", Cell: "web", Epoch: 7, Python: "cpython-314", Created: time.Now(), Chunk: 1 << 10, Compression: checkpoint.None}, nil, nil)
 	if err != nil {
 		t.Fatal(err)

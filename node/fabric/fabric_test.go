@@ -230,12 +230,13 @@ func TestOldRecordsAreRemoved(t *testing.T) {
 			n = one
 		}
 	}
-	var gone *node
+	var others []*node
 	for _, one := range w.nodes {
 		if one != n {
-			gone = one
+			others = append(others, one)
 		}
 	}
+	gone, later := others[0], others[1]
 	_, err := gone.spawn(soon(t), web, "")
 	must(t, err)
 	saved := actors.Address{Tenant: "default", Name: "saved"}
@@ -243,17 +244,23 @@ func TestOldRecordsAreRemoved(t *testing.T) {
 	must(t, err)
 	must(t, gone.Refresh(soon(t)))
 	must(t, gone.Save(soon(t), saved, g.epoch, "c0ffee", []string{gone.name}))
-	gone.Leave()
-	must(t, gone.cluster.Lease().Release(soon(t)))
-	must(t, n.Refresh(soon(t)))
-	if p, known := n.Find(web); !known || p.Lost != gone.name {
-		t.Errorf("the record says %+v, %v", p, known)
+	removed := func(from *node, a actors.Address) {
+		from.Leave()
+		must(t, from.cluster.Lease().Release(soon(t)))
+		must(t, n.Refresh(soon(t)))
+		if p, known := n.Find(a); !known || p.Lost != from.name {
+			t.Errorf("the record says %+v, %v", p, known)
+		}
+		await.That(t, "the record is removed", func() bool {
+			_, known := n.Find(a)
+			return !known
+		})
 	}
-	await.That(t, "the record is removed", func() bool {
-		_, known := n.Find(web)
-		return !known
-	})
-	time.Sleep(2 * n.config.Keep)
+	removed(gone, web)
+	after := actors.Address{Tenant: "default", Name: "after"} // when that is, all of before would be
+	_, err = later.spawn(soon(t), after, "")
+	must(t, err)
+	removed(later, after)
 	if p, known := n.Find(saved); !known || p.Phase != server.Suspended || p.Checkpoint != "c0ffee" {
 		t.Errorf("the one with a checkpoint is %+v, %v", p, known)
 	}

@@ -239,17 +239,17 @@ class LiarTestCase(unittest.TestCase):
 
     def test_cancelled(self):
         """Who gives an import up has it break off, of a node that says nothing."""
-        ended = threading.Event()
+        begun, ended = threading.Event(), threading.Event()
 
         def act(c):
             while c.recv(65536):
-                pass
+                begun.set()
             ended.set()
 
         async def main(path):
             async with aio.Client(path) as client:
                 going = asyncio.ensure_future(aio.import_checkpoint(io.BytesIO(bytes(8 << 20)), client=client))
-                await asyncio.sleep(0.2)
+                self.assertTrue(await asyncio.to_thread(begun.wait, 60))
                 going.cancel()
                 with self.assertRaises(asyncio.CancelledError):
                     await going
@@ -260,9 +260,11 @@ class LiarTestCase(unittest.TestCase):
 
     def test_silence(self):
         """A node that says nothing is waited for as long as it is told that it has, and a little."""
+        over = threading.Event()
+        self.addCleanup(over.set)
         for do in BOTH:
             with self.subTest(do.__name__), mock.patch.object(_statecalls, "_IMPORT", 0.1):
                 with self.assertRaises(iso.Timeout):
                     self.tried(do, self.answering(b"", after=b"never"))
                 with self.assertRaises(iso.Timeout):  # nor does it take what is sent
-                    self.tried(do, lambda c: time.sleep(4), bytes(8 << 20))
+                    self.tried(do, lambda c: over.wait(60), bytes(8 << 20))
