@@ -17,6 +17,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 // A member that lies about who is a node, to one that has just been started and asks: it believes
@@ -98,7 +99,7 @@ func TestCutOff(t *testing.T) {
 	n1.open()
 	n2 := join(t, n1, "n2")
 	n2.open()
-	n3 := &node{t: t, name: "n3", dir: filepath.Join(t.TempDir(), "cluster"), at: freeAddress(t)}
+	n3 := &node{t: t, name: "n3", dir: filepath.Join(t.TempDir(), "cluster"), at: loopback.Address()}
 	way := newProxy(t, n3.at)
 	gossip, err := after(n3.at)
 	must(t, err)

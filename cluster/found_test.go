@@ -10,6 +10,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/enroll"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/internal/durable"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 func TestFoundRefuses(t *testing.T) {
@@ -51,7 +52,7 @@ func TestFoundAgain(t *testing.T) {
 	if Exists(n.dir) {
 		t.Fatal("half of one is a member")
 	}
-	f := Founding{Dir: n.dir, Node: "n1", Address: freeAddress(t)}
+	f := Founding{Dir: n.dir, Node: "n1", Address: loopback.Address()}
 	must(t, Found(soon(t), f))
 	if !Exists(n.dir) {
 		t.Fatal("it is not there")
@@ -151,7 +152,7 @@ func TestJoinAgain(t *testing.T) {
 	must(t, err)
 	token, err := pki.ParseToken(text)
 	must(t, err)
-	n2 := &node{t: t, name: "n2", dir: filepath.Join(t.TempDir(), "data", "cluster"), at: freeAddress(t)}
+	n2 := &node{t: t, name: "n2", dir: filepath.Join(t.TempDir(), "data", "cluster"), at: loopback.Address()}
 	j := Joining{Dir: n2.dir, Node: "n2", Address: n2.at, Token: text}
 	r, err := j.request(token)
 	must(t, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/cluster/wire"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 // insider is a port with a certificate, used by somebody who does not run a node.
@@ -205,7 +206,7 @@ func TestPatience(t *testing.T) {
 		"an entry of an old term": {&raft.AppendEntriesRequest{Term: 1, PrevLogEntry: 1}, true, 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := freeAddress(t)
+			at := loopback.Address()
 			from, err := raft.NewTCPTransport("127.0.0.1:0", nil, 1, time.Second, io.Discard)
 			must(t, err)
 			p := patient(from, func(string) bool { return c.member })

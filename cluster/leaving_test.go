@@ -13,6 +13,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/cluster/wire"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 // A node is removed while it runs: nobody talks to it any more, its guests end, and its cells are
@@ -138,7 +139,7 @@ func TestLeave(t *testing.T) {
 	}
 	token, _, err := rest[0].Invite(soon(t), leads.name, 0)
 	must(t, err)
-	again := &node{t: t, name: leads.name, dir: leads.dir, at: freeAddress(t)}
+	again := &node{t: t, name: leads.name, dir: leads.dir, at: loopback.Address()}
 	must(t, Join(soon(t), Joining{Dir: again.dir, Node: again.name, Address: again.at, Token: token}))
 	again.open()
 	settled(t, append(rest, again), 3)

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/wire"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 func TestMain(m *testing.M) {
@@ -48,18 +48,6 @@ func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-var addresses atomic.Uint32
-
-// freeAddress is one of this machine that nobody else has: of a process and a test of its own.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	n, pid := addresses.Add(1), os.Getpid()
-	if n > 250 {
-		t.Fatal("there are no more addresses")
-	}
-	return fmt.Sprintf("127.%d.%d.%d:7000", 1+pid>>8%250, pid%256, n)
 }
 
 // node of a test: the files of one, and the Cluster while it runs.
@@ -153,7 +141,7 @@ func cancelled() context.Context {
 // found is a node that a cluster begins with.
 func found(t testing.TB, name string) *node {
 	t.Helper()
-	n := &node{t: t, name: name, dir: filepath.Join(t.TempDir(), "cluster"), at: freeAddress(t)}
+	n := &node{t: t, name: name, dir: filepath.Join(t.TempDir(), "cluster"), at: loopback.Address()}
 	must(t, Found(soon(t), Founding{Dir: n.dir, Node: name, Address: n.at}))
 	return n
 }
@@ -161,7 +149,7 @@ func found(t testing.TB, name string) *node {
 // join is a node that comes by invitation of another.
 func join(t testing.TB, by *node, name string) *node {
 	t.Helper()
-	n := &node{t: t, name: name, dir: filepath.Join(t.TempDir(), "cluster"), at: freeAddress(t)}
+	n := &node{t: t, name: name, dir: filepath.Join(t.TempDir(), "cluster"), at: loopback.Address()}
 	token, _, err := by.Invite(soon(t), name, 0)
 	must(t, err)
 	must(t, Join(soon(t), Joining{Dir: n.dir, Node: name, Address: n.at, Token: token}))

@@ -8,6 +8,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 // A node that was about to be removed would make a cluster in which it never votes beside others.
@@ -19,13 +20,13 @@ func TestRecoverTheRetired(t *testing.T) {
 	}
 	k, err := readRoster(n1.dir)
 	must(t, err)
-	token, err := pki.NewToken(pki.Fingerprint{}, []string{freeAddress(t)})
+	token, err := pki.NewToken(pki.Fingerprint{}, []string{loopback.Address()})
 	must(t, err)
 	v, err := token.Invite("", time.Now(), time.Hour)
 	must(t, err)
 	for _, c := range []roster.Command{
 		{Op: roster.Invite, Invite: &v},
-		{Op: roster.Admit, ID: v.ID, Secret: token.Secret(), Name: "n2", Address: freeAddress(t), Key: make([]byte, 32), Until: time.Now().Add(time.Hour)},
+		{Op: roster.Admit, ID: v.ID, Secret: token.Secret(), Name: "n2", Address: loopback.Address(), Key: make([]byte, 32), Until: time.Now().Add(time.Hour)},
 		{Op: roster.Retire, Name: "n1"},
 	} {
 		_, err := k.roster.Apply(c)

@@ -14,6 +14,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 // The key of gossip is replaced while a node is down, which follows when it is back.
@@ -73,7 +74,7 @@ func TestRestart(t *testing.T) {
 	for _, n := range nodes {
 		n.close()
 	}
-	moved := freeAddress(t)
+	moved := loopback.Address()
 	nodes[2] = nodes[2].again(func(c *Config) { c.Advertise = moved })
 	nodes[1] = nodes[1].again()
 	nodes[0] = nodes[0].again()
@@ -97,7 +98,7 @@ func TestAllElsewhere(t *testing.T) {
 	}
 	at := map[string]string{}
 	for _, n := range nodes {
-		at[n.name] = freeAddress(t)
+		at[n.name] = loopback.Address()
 	}
 	seed, err := after(at["n2"])
 	must(t, err)

@@ -19,35 +19,9 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 	"github.com/pyisolate/pyisolate/policystore"
 )
-
-// freeAddress is one of this machine whose port is free, and the one after it.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		next := net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1))
-		tcp, err := net.Listen("tcp", next)
-		if err != nil {
-			continue
-		}
-		_ = tcp.Close()
-		udp, err := net.ListenPacket("udp", next)
-		if err != nil {
-			continue
-		}
-		_ = udp.Close()
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	}
-	t.Fatal("no two ports in a row are free")
-	return ""
-}
 
 // web is a cell.
 var web = actors.Address{Tenant: "default", Name: "web"}
@@ -59,7 +33,7 @@ func found(t *testing.T, data, name string) {
 		if err := policystore.Found(filepath.Join(dir, "policies"), name); err != nil {
 			return err
 		}
-		return cluster.Found(t.Context(), cluster.Founding{Dir: filepath.Join(dir, ClusterDir), Node: name, Address: freeAddress(t)})
+		return cluster.Found(t.Context(), cluster.Founding{Dir: filepath.Join(dir, ClusterDir), Node: name, Address: loopback.Address()})
 	})
 	if err != nil {
 		t.Fatal(err)

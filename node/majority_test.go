@@ -16,6 +16,7 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -98,7 +99,7 @@ func TestALostMajority(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = WithData(next.data, "v1", func(dir string) error {
-		return cluster.Join(t.Context(), cluster.Joining{Dir: filepath.Join(dir, ClusterDir), Token: invited.Msg.GetToken(), Node: next.name, Address: freeAddress(t)})
+		return cluster.Join(t.Context(), cluster.Joining{Dir: filepath.Join(dir, ClusterDir), Token: invited.Msg.GetToken(), Node: next.name, Address: loopback.Address()})
 	})
 	if err != nil {
 		t.Fatal(err)

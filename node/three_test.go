@@ -21,6 +21,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 // process is a node of a cluster, and its admin.
@@ -48,7 +49,7 @@ func processes(t *testing.T) (all []*process) {
 				return err
 			})
 			err := WithData(p.data, "v1", func(dir string) error {
-				return cluster.Join(t.Context(), cluster.Joining{Dir: filepath.Join(dir, ClusterDir), Token: invited.Msg.GetToken(), Node: p.name, Address: freeAddress(t)})
+				return cluster.Join(t.Context(), cluster.Joining{Dir: filepath.Join(dir, ClusterDir), Token: invited.Msg.GetToken(), Node: p.name, Address: loopback.Address()})
 			})
 			if err != nil {
 				t.Fatal(err)

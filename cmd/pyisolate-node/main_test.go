@@ -87,7 +87,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "webserver": webServer, "certificate": certificate,
-			"places": freePlaces, "eventually": eventually},
+			"places": places, "eventually": eventually},
 		Condition: func(name string) (bool, error) {
 			if name != "hardened" {
 				return false, fmt.Errorf("condition %q is not known", name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/members"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -90,7 +90,7 @@ func newWorldThatKeeps(t testing.TB, count int, keep time.Duration) *world {
 	w := &world{t: t, nodes: map[string]*node{}, keep: keep}
 	for i := range count {
 		name := "n" + strconv.Itoa(i+1)
-		dir, at := filepath.Join(t.TempDir(), "cluster"), freeAddress(t)
+		dir, at := filepath.Join(t.TempDir(), "cluster"), loopback.Address()
 		if i == 0 {
 			must(t, cluster.Found(soon(t), cluster.Founding{Dir: dir, Node: name, Address: at}))
 		} else {
@@ -242,29 +242,4 @@ func (n *node) ask(t testing.TB, a actors.Address) (string, error) {
 	t.Helper()
 	r := n.system.Ask(soon(t), actors.Envelope{To: a, Body: actors.Call{Invocation: cell.Invocation{Target: "where"}}})
 	return string(r.Value.Data), r.Err
-}
-
-// freeAddress is one of this machine whose port is free, and the one after it.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		next := net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1))
-		tcp, err := net.Listen("tcp", next)
-		if err != nil {
-			continue
-		}
-		_ = tcp.Close()
-		udp, err := net.ListenPacket("udp", next)
-		if err != nil {
-			continue
-		}
-		_ = udp.Close()
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	}
-	t.Fatal("no two ports in a row are free")
-	return ""
 }

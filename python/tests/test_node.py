@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -179,18 +178,18 @@ class NetworkTest(unittest.TestCase):
     def setUp(self):
         if shutil.which("openssl") is None:
             self.skipTest("there is no openssl to make a certificate")
+        pid = os.getpid()
+        at = f"127.{1 + (pid >> 8) % 254}.{pid % 256}.1"  # this process's: a free port may be another's a moment later
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.cert, self.key = (os.path.join(directory.name, n) for n in ("node.crt", "node.key"))
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-             "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", self.key, "-out", self.cert],
+             "/CN=localhost", "-addext", f"subjectAltName=DNS:localhost,IP:{at}", "-keyout", self.key, "-out", self.cert],
             check=True, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.chmod(self.key, 0o600)
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            port = s.getsockname()[1]
-        self.server = f"https://127.0.0.1:{port}"
+        self.server = f"https://{at}:7443"
         self.node = _node.PrivateNode(
             ["--listen", self.server, "--tls-cert", self.cert, "--tls-key", self.key]
         )
