@@ -70,7 +70,7 @@ type Journey struct {
 	round    int64
 	requests atomic.Int64
 	lives    History
-	had      leases // when the last case was over: a lease may lapse by it a little later
+	had      leases // when the last round was over: a lease may lapse by it a little later
 }
 
 // Begin spawns the cell on a node.
@@ -139,6 +139,9 @@ var ErrLost = errors.New("fabrictest: the cell is lost")
 // ErrLost, if nothing else is wrong: the cell is gone, which during must have excused.
 func (j *Journey) Round(ctx context.Context, during func(context.Context) (Leniency, error)) (*Transcript, error) {
 	j.round++
+	if j.had == nil {
+		j.had = j.Fabric.leases(ctx)
+	}
 	t := &Transcript{since: j.requests.Load()}
 	chance := chanceOf(j.Seed, uint64(10000+j.round))
 	if _, err := j.insist(ctx, chance, "begin", fmt.Sprintf("[%d]", j.round)); err != nil {

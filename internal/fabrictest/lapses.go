@@ -57,6 +57,24 @@ func (f *Fabric) leases(ctx context.Context) leases {
 	return had
 }
 
+// lapsed excuses, beside what is, a cell that is lost with a lease that lapsed although nothing was done to its
+// node. err is what went wrong, if anything did.
+func (j *Journey) lapsed(ctx context.Context, struck *Node, may Leniency, err error) (Leniency, error) {
+	had := j.had
+	j.had = j.Fabric.leases(ctx)
+	if may.Lost && err == nil {
+		return may, nil
+	}
+	if may.Lapsed = j.Fabric.lost(had, j.had, struck); may.Lapsed == "" {
+		return may, err
+	}
+	may.Lost = true
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	return may, err
+}
+
 // lost are the nodes that have lost a lease meanwhile, but for the one that was struck; nil: none was.
 func (f *Fabric) lost(had, now leases, struck *Node) string {
 	var names []string

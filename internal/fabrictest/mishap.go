@@ -108,45 +108,53 @@ type travel struct {
 }
 
 // Travel moves the cell to another node and has a mishap happen. It returns when all is well again, and
-// what the mishap excuses.
+// what is excused: by the mishap, or by leases that lapsed beside it.
 func (j *Journey) Travel(ctx context.Context, m Mishap) (Leniency, error) {
 	t, err := j.plan(ctx, m)
 	if err != nil {
-		return Leniency{}, err
+		return j.lapsed(ctx, nil, Leniency{}, err)
 	}
+	if err = t.comeAbout(ctx); err == nil {
+		err = j.Fabric.Converge(ctx)
+	}
+	return j.lapsed(ctx, t.victim, t.excuses(), err)
+}
+
+// comeAbout has the move happen, and the mishap with it.
+func (t *travel) comeAbout(ctx context.Context) error {
 	moving, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
 	var struck sync.WaitGroup
 	failed := make(chan error, 1)
 	once := sync.OnceFunc(func() {
 		struck.Go(func() {
-			wait(ctx, m.Later)
+			wait(ctx, t.Later)
 			failed <- t.strike(ctx, stop)
 		})
 	})
-	last, err := j.Move(moving, t.by, t.target.Name, func(phase string) {
+	last, err := t.Move(moving, t.by, t.target.Name, func(phase string) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if slices.Contains(phases, phase) {
 			t.furthest = phase
 		}
-		if reached(t.furthest, m.Phase) {
+		if reached(t.furthest, t.Phase) {
 			once()
 		}
 	})
 	struck.Wait()
-	j.Fabric.options.Logf("%s: %s to %s came to %q, paused %s: %v", m, t.source.Name, t.target.Name, t.furthest, last.GetPaused().AsDuration(), err)
+	t.Fabric.options.Logf("%s: %s to %s came to %q, paused %s: %v", t.Mishap, t.source.Name, t.target.Name, t.furthest, last.GetPaused().AsDuration(), err)
 	select {
 	case e := <-failed:
 		if e != nil {
-			return Leniency{}, e
+			return e
 		}
 	default: // the move ended before it could happen
 	}
-	if m.Kind == Smooth && err != nil {
-		return Leniency{}, fmt.Errorf("nothing was wrong, and the move fails: %w", err)
+	if t.Kind == Smooth && err != nil {
+		return fmt.Errorf("nothing was wrong, and the move fails: %w", err)
 	}
-	return t.excuses(), j.Fabric.Converge(ctx)
+	return nil
 }
 
 // plan chooses who has which part.

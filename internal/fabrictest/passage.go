@@ -34,31 +34,15 @@ type passage struct {
 // Pass moves the cell to another node and has a case happen. It returns when all is well again, and what is
 // excused: by the case, or by leases that lapsed beside it. The fabric must be Steered.
 func (j *Journey) Pass(ctx context.Context, c Case) (Leniency, error) {
-	may := c.excuses()
-	if j.had == nil {
-		j.had = j.Fabric.leases(ctx)
-	}
 	p, err := j.carry(ctx, c)
 	if err == nil {
 		err = j.Fabric.Converge(ctx)
-	}
-	had := j.had
-	j.had = j.Fabric.leases(ctx)
-	if may.Lost && err == nil {
-		return may, nil
 	}
 	var struck *Node
 	if p != nil {
 		struck = p.victim
 	}
-	if may.Lapsed = j.Fabric.lost(had, j.had, struck); may.Lapsed == "" {
-		return may, err
-	}
-	may.Lost = true
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrLost, err)
-	}
-	return may, err
+	return j.lapsed(ctx, struck, c.excuses(), err)
 }
 
 // carry has the case happen, and returns when everybody runs again. With an error the passage may be nil.

@@ -41,14 +41,15 @@ func TestFailpoints(t *testing.T) {
 	}
 	for _, c := range fabrictest.Sample(*seed, *points, fabrictest.Cases(f.Links())) {
 		t.Run(c.String(), func(t *testing.T) {
-			lapsed, err := pass(within(t, roundTime), j, c)
+			during := func(ctx context.Context) (fabrictest.Leniency, error) { return j.Pass(ctx, c) }
+			_, lapsed, err := round(within(t, roundTime), j, during)
 			if lapsed != "" && (err == nil || errors.Is(err, fabrictest.ErrLost)) {
 				t.Logf("not judged, and done again: %s lost a lease, and nothing was done to it: %v", lapsed, err)
 				unjudged++
 				if err != nil {
 					renew(t)
 				}
-				lapsed, err = pass(within(t, roundTime), j, c)
+				_, lapsed, err = round(within(t, roundTime), j, during)
 			}
 			switch {
 			case err == nil:
@@ -64,16 +65,6 @@ func TestFailpoints(t *testing.T) {
 		})
 	}
 	t.Logf("in %d cases the cell was lost with its node; %d were done again", lost, unjudged)
-}
-
-// pass has a case happen in a round, and tells who lost a lease although nothing was done to it.
-func pass(ctx context.Context, j *fabrictest.Journey, c fabrictest.Case) (lapsed string, err error) {
-	_, err = j.Round(ctx, func(ctx context.Context) (fabrictest.Leniency, error) {
-		may, err := j.Pass(ctx, c)
-		lapsed = may.Lapsed
-		return may, err
-	})
-	return lapsed, err
 }
 
 // A program that is built as all are cannot be steered: it does not know how.
