@@ -24,7 +24,8 @@ from .errors import NotShippable, PyIsolateError
 
 _DEPTH = 100
 _GUEST = ("post", "recv", "log", "metric", "request")
-_FRAME = re.compile(r'^( *)File "([^"]+)", line ([0-9]+), in .*$')
+# Lines of a guest's own words can look like this: their numbers are bounded.
+_FRAME = re.compile(r'^( *)File "([^"]+)", line ([1-9][0-9]{0,8}), in .*$')
 
 
 class Shipment:

@@ -204,6 +204,20 @@ class ShipTest(NodeTestCase):
             f'File "test_ship.py", line {line}, in fails\n    return y / 0\n', caught.exception.traceback
         )
 
+    def test_a_guest_that_says_where_it_failed(self):
+        """Its message is in its traceback, and can have any numbers of any lines."""
+        for line in ("0", "00", "9" * 9, "9" * 5000):
+            for file in ("<shipped>", "test_ship.py", "nowhere.py"):
+                frame = f'  File "{file}", line {line}, in f'
+                with self.subTest(file=file, line=line[:10]), self.assertRaises(iso.GuestError) as caught:
+                    iso.sandbox(fails_with)("x\n" + frame)
+                self.assertIn(f"x\n{frame}\n", caught.exception.traceback + "\n")
+                self.assertIn("raise Exception(words)", caught.exception.traceback)
+
+
+def fails_with(words):
+    raise Exception(words)
+
 
 def changes_global():
     global COUNT
