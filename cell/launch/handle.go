@@ -40,6 +40,7 @@ type handle struct {
 	claimed bool      // its host has said so: it is in its seat
 	// unproven: nothing has come from it yet.
 	unproven bool
+	ended    bool // end has been called
 
 	served   served
 	requests scope // made under no operation
@@ -378,9 +379,16 @@ func (c *handle) finish(state cell.State, reason string) {
 	c.launcher.release(c)
 }
 
-// end is finish plus: the host holds nothing of the cell any more. It is called
-// once, by the host's reader.
+// end is finish plus: the host holds nothing of the cell any more. It is called by the
+// host's reader, or when nobody reads any more; only the first call counts.
 func (c *handle) end(state cell.State, reason string, last *wire.Report) {
+	c.mu.Lock()
+	again := c.ended
+	c.ended = true
+	c.mu.Unlock()
+	if again {
+		return
+	}
 	c.finish(state, reason)
 	if last != nil {
 		c.mu.Lock()

@@ -252,6 +252,18 @@ func TestKilledBeforeTheClaimIsRefused(t *testing.T) {
 	}
 }
 
+// A cell ends once, whatever says that it has: its host, and that its host is dead.
+func TestCellEndsOnce(t *testing.T) {
+	h, c, _ := impostor(t)
+	ended := wire.New(c.wireID, 0, &wire.Control_Ended{Ended: &wire.Ended{State: string(cell.Closed), Report: &wire.Report{Posts: 1}}}, nil)
+	c.receive(ended) // by who has found the cell before it was forgotten
+	c.end(cell.Crashed, "host process died", nil)
+	c.receive(ended)
+	if c.last.State != cell.Closed || c.last.Posts != 1 || len(h.cells) > 0 {
+		t.Errorf("%+v; the host has %d cells", c.last, len(h.cells))
+	}
+}
+
 // FuzzHostMessages has a host say anything at all about its cell, while an operation
 // of that cell is under way.
 func FuzzHostMessages(f *testing.F) {

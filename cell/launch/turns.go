@@ -119,7 +119,11 @@ func (t *turns) look(done func() bool, take func(*wire.Msg)) {
 		take(m)
 	}
 	t.reading.Unlock()
-	_ = t.drain(take) // the resident meets the same error
+	if t.drain(take) != nil {
+		// The resident is to meet the same error, and may wait for what is there no more.
+		_ = t.conn.Close()
+		t.call()
+	}
 	if t.callers.Load() > 1 {
 		t.call()
 	}

@@ -118,3 +118,37 @@ func TestTurnsLoseNothing(t *testing.T) {
 		})
 	}
 }
+
+// malformed is a connection on which what came is not a message: there is nothing more to wait for.
+type malformed struct {
+	wire.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (m *malformed) TryRecv() (*wire.Msg, error) { return nil, wire.ErrFormat }
+func (m *malformed) Await()                      { <-m.closed }
+func (m *malformed) Close() error {
+	m.once.Do(func() { close(m.closed) })
+	return nil
+}
+
+// What a caller meets ends the resident, too, though it waits for more.
+func TestCallerMeetsAMalformedMessage(t *testing.T) {
+	far := &malformed{closed: make(chan struct{})}
+	defer func() { _ = far.Close() }()
+	turns := newTurns(far)
+	nothing := func(m *wire.Msg) { t.Errorf("%v was taken", m) }
+	ended := make(chan error, 1)
+	go func() { ended <- turns.reside(nothing) }()
+	turns.callers.Add(1)
+	turns.look(func() bool { return false }, nothing)
+	select {
+	case err := <-ended:
+		if !errors.Is(err, wire.ErrFormat) {
+			t.Errorf("the resident ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the resident waits for ever")
+	}
+}

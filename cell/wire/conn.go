@@ -55,7 +55,8 @@ type Conn interface {
 	Queue(m *Msg) error
 	// Flush sends what is queued.
 	Flush() error
-	// Recv waits for the next message.
+	// Recv waits for the next message. Once it or TryRecv has failed, both fail with
+	// that error for ever.
 	Recv() (*Msg, error)
 	// TryRecv returns the next message, or nil when none is there or somebody else is
 	// receiving.
@@ -277,6 +278,7 @@ func (c *conn) Close() error {
 	c.out.Destroy()
 	c.mu.Unlock()
 	c.reading.Lock()
+	c.receive.fail(ErrClosed) // what has been opened and not taken is lost, as what has not
 	c.receive.in.Destroy()
 	c.reading.Unlock()
 	if err != nil {

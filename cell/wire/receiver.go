@@ -27,24 +27,28 @@ type receiver struct {
 	r, w int               // what is read and not yet opened is raw[r:w]
 	decoder
 
-	count   counter
-	kept    *Msg // found by has, for next
-	keptErr error
+	count counter
+	kept  *Msg  // found by has, for next
+	err   error // the first: nothing comes behind it
 }
 
 // next returns the next message. Without wait it returns nil when that has not
-// come in full. ErrClosed is an end between two messages.
+// come in full. ErrClosed is an end between two messages. An error is returned for
+// ever: what follows a malformed message is not taken for messages.
 func (c *receiver) next(wait bool) (*Msg, error) {
 	for {
 		if c.has() {
-			m, err := c.kept, c.keptErr
-			c.kept, c.keptErr = nil, nil
-			return m, err
+			m := c.kept
+			c.kept = nil
+			if m != nil {
+				return m, nil
+			}
+			return nil, c.err
 		}
 		n, err := c.read()
 		switch {
 		case err != nil:
-			return nil, c.ended(err)
+			c.fail(c.ended(err))
 		case n == 0 && !wait:
 			return nil, nil
 		case n == 0:
@@ -56,16 +60,26 @@ func (c *receiver) next(wait bool) (*Msg, error) {
 
 // has reports whether the next message, or an error, is here without reading more.
 func (c *receiver) has() bool {
-	for c.kept == nil && c.keptErr == nil {
-		if c.kept, c.keptErr = c.message(); c.kept != nil || c.keptErr != nil {
+	for c.kept == nil && c.err == nil {
+		m, err := c.message()
+		if c.kept = m; m != nil || err != nil {
+			c.fail(err)
 			break
 		}
 		opened, err := c.openFrame()
-		if c.keptErr = err; err == nil && !opened {
+		c.fail(err)
+		if err == nil && !opened {
 			return false
 		}
 	}
 	return true
+}
+
+// fail keeps the first error.
+func (c *receiver) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
 }
 
 // openFrame opens the next frame, if it is there in full.
