@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -34,6 +36,14 @@ var (
 // retryPause is between attempts.
 const retryPause = 100 * time.Millisecond
 
+// batchBytes is how much of the log a message has, unless its first entry alone has more. It has to
+// arrive within raftTime.
+const batchBytes = 1 << 20
+
+// maxLate is how often a message that does not arrive in time is sent. Then it is Raft's: by now the
+// log may begin later, and what the other lacks be in a snapshot, whose time is by its size.
+const maxLate = 3
+
 // stuckTime is longer than an answer takes that comes at all.
 const stuckTime = 2 * raftTime
 
@@ -42,15 +52,41 @@ func patient(t *raft.NetworkTransport, waits func(node string) bool) *patientTra
 }
 
 // AppendEntries implements raft.Transport. It gives up when this node does not lead any more, as when
-// it ends, or leads in another term, or the other is no member.
+// it ends, or leads in another term, or the other is no member; or is reached and too slow.
 func (t *patientTransport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	for {
+	cut(args)
+	for late := 0; ; time.Sleep(retryPause) {
 		err := t.NetworkTransport.AppendEntries(id, at, args, resp)
 		if err == nil || isHeartbeat(args) || !t.goesOn(args.Term, string(id)) {
 			return err
 		}
-		time.Sleep(retryPause)
+		if len(args.Entries) > 0 && isLate(err) {
+			if late++; late == maxLate {
+				return err
+			}
+		}
 	}
+}
+
+// cut leaves a message what one may have. Raft goes on with the first entry that it has not sent.
+func cut(a *raft.AppendEntriesRequest) {
+	room := batchBytes
+	for i, e := range a.Entries {
+		if room -= len(e.Data); room < 0 && i > 0 {
+			a.Entries = a.Entries[:i]
+			return
+		}
+	}
+}
+
+// isLate tells what took too long on a connection from what found none. The encoding's errors have a
+// cause and do not unwrap.
+func isLate(err error) bool {
+	var coded interface{ Cause() error }
+	if errors.As(err, &coded) {
+		err = coded.Cause()
+	}
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // AppendEntriesPipeline implements raft.Transport.
@@ -72,6 +108,7 @@ type pipeline struct {
 
 // AppendEntries implements raft.AppendPipeline.
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	cut(args)
 	limit := time.AfterFunc(p.stuck, func() { _ = p.Close() })
 	defer limit.Stop()
 	return p.AppendPipeline.AppendEntries(args, resp)
