@@ -90,7 +90,8 @@ func (p *pending) finish() { p.requests.over() }
 func newHandle(l *Launcher, spec cell.Spec, wireID uint64, id string) *handle {
 	c := &handle{launcher: l, id: id, wireID: wireID, spec: spec, done: make(chan struct{}),
 		back: make(chan struct{}), pending: map[uint64]*pending{},
-		last: cell.Report{State: cell.Running}, outbox: newOutbox(spec.Limits)}
+		last: cell.Report{State: cell.Running}, outbox: newOutbox(spec.Limits),
+		served: served{message: spec.Limits.MessageBytes, most: spec.Limits.MessageBytes}}
 	c.wall.Store(int64(spec.Limits.Wall))
 	return c
 }

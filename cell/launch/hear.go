@@ -38,7 +38,7 @@ func (c *handle) hear(m *wire.Msg) {
 			sink.Denied(*d)
 		}
 	case *wire.Control_Request:
-		if !c.served.begin(len(m.Payload), c.spec.Limits) {
+		if !c.served.begin(len(m.Payload)) {
 			c.host.kill("sent more requests than it had credit for")
 			return
 		}
@@ -52,28 +52,57 @@ type served struct {
 	mu       sync.Mutex
 	requests int
 	bytes    int
+
+	message int // the most that one answer may have: the limit that the host goes by
+	most    int // the highest such limit that it has had: what it has sent may be from then
+}
+
+// queued is, under mu, how many bytes an honest host can have under way.
+func (s *served) queued() int { return 2 * wire.QueueBytes(cell.Limits{MessageBytes: s.most}) }
+
+// widen lets the host send by a limit before it has it. A host that has refused it never had it: undo.
+func (s *served) widen(message int) (undo func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := s.most
+	s.most = max(most, message)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.most = most
+	}
+}
+
+// narrow is told of the limit that the host has.
+func (s *served) narrow(message int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.message = message
 }
 
 // begin reports false when an honest host would not have sent that. It can have sent
 // twice what it may have unanswered: it learns of an answer before end does.
-func (s *served) begin(n int, l cell.Limits) bool {
+func (s *served) begin(n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests++
 	s.bytes += n
-	return s.requests <= 2*wire.MaxRequests && s.bytes <= 2*wire.QueueBytes(l)
+	return s.requests <= 2*wire.MaxRequests && s.bytes <= s.queued()
 }
 
-// answer reports false when the answer finds too many before it that the host does not
-// take.
-func (s *served) answer(n int, l cell.Limits) bool {
+// answer fails when the answer is larger than the guest may have, or finds too many before it
+// that the host does not take.
+func (s *served) answer(n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bytes+n > 2*wire.QueueBytes(l) {
-		return false
+	switch {
+	case n > s.message:
+		return cell.Errorf(cell.Invalid, "the answer of %d bytes exceeds the message limit of %d", n, s.message)
+	case s.bytes+n > s.queued():
+		return cell.Errorf(cell.Busy, "too many answers wait for the cell's host")
 	}
 	s.bytes += n
-	return true
+	return nil
 }
 
 func (s *served) end(n int) {
@@ -108,11 +137,8 @@ func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
 		v, err = c.spec.Sink.Request(ctx, cell.Request{Capability: r.Capability, Action: r.Action, Payload: value(r.Type, m.Payload)})
 	}
 	answer.Type = uint32(v.Type)
-	if err == nil && len(v.Data) > c.spec.Limits.MessageBytes {
-		err = cell.Errorf(cell.Invalid, "the answer of %d bytes exceeds the message limit of %d", len(v.Data), c.spec.Limits.MessageBytes)
-	}
-	if err == nil && !c.served.answer(len(v.Data), c.spec.Limits) {
-		err = cell.Errorf(cell.Busy, "too many answers wait for the cell's host")
+	if err == nil {
+		err = c.served.answer(len(v.Data))
 	}
 	if err != nil {
 		c.denied(r, err)

@@ -89,6 +89,13 @@ func (c *handle) revise(r cell.Revision) (ruling, error) {
 	})
 }
 
+// limitsNow are the limits that the cell goes by.
+func (c *handle) limitsNow() cell.Limits {
+	c.seating.Lock()
+	defer c.seating.Unlock()
+	return c.ruling.limits
+}
+
 // putRuling makes a ruling the one that the cell's seat is judged by, whichever seat that is
 // now. It returns the one before and what the seat keeps of it, in words. When it fails nothing
 // has changed.
@@ -116,12 +123,14 @@ func (c *handle) widen(l cell.Limits) (undo func()) {
 	if wall != 0 && (l.Wall == 0 || int64(l.Wall) > wall) {
 		c.wall.Store(int64(l.Wall))
 	}
+	unserve := c.served.widen(l.MessageBytes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	most := c.outbox.most
 	c.outbox.most = max(most, wire.PostBytes+wire.Overdraft(l))
 	return func() {
 		c.wall.Store(wall)
+		unserve()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.outbox.most = most
@@ -132,6 +141,7 @@ func (c *handle) widen(l cell.Limits) (undo func()) {
 // for more than there can be.
 func (c *handle) narrow(l cell.Limits) {
 	c.wall.Store(int64(l.Wall))
+	c.served.narrow(l.MessageBytes)
 	c.mu.Lock()
 	c.outbox.limit = l.QueueItems
 	credit := c.outbox.settle()

@@ -117,7 +117,7 @@ func (r *restore) chunk(ctx context.Context, c *wire.Chunk, payload []byte) erro
 
 // keep keeps what will be received, in the bounds of what a guest may have posted.
 func (r *restore) keep(i cell.Item) error {
-	l := r.handle.spec.Limits
+	l := r.handle.limitsNow()
 	if r.held += len(i.Value.Data) + wire.PostCost; len(r.outbox) >= 2*l.QueueItems || r.held > wire.PostBytes+wire.Overdraft(l) {
 		return cell.Errorf(cell.Invalid, "the state's outbox has more than this cell's limits permit: %d items, %d bytes", len(r.outbox)+1, r.held)
 	}
