@@ -300,7 +300,7 @@ def publish(tenant: str, topic: str, value: Any) -> Call[int]:
 
 
 Item = Tuple[Any, Optional[errors.PyIsolateError], str]
-"""A post, or why an exec failed and the identity of its request."""
+"""A post, or why it cannot be read; or why an exec failed, and the identity of its request."""
 
 
 def recv(cell: Ref, most: int = 1, timeout: Optional[Seconds] = None) -> Call[List[Item]]:
@@ -312,18 +312,21 @@ def recv(cell: Ref, most: int = 1, timeout: Optional[Seconds] = None) -> Call[Li
         body["wait"] = _values.duration(wait)
 
     def decode(d: Dict[str, Any]) -> List[Item]:
-        items: List[Item] = []
-        for i in _reports.dicts(d, "items"):
-            items.append(
-                (None, _detail.of_item(i["error"]), _reports.word(i, "requestId"))
-                if "error" in i
-                else (_values.decode(i.get("post", {})), None, "")
-            )
-        return items
+        return [_item(i) for i in _reports.dicts(d, "items")]
 
     return Call(
         "CellService/Recv", body, decode, repeatable=False, timeout=None if wait is None else wait + 10
     )
+
+
+def _item(i: Dict[str, Any]) -> Item:
+    """One item. It is taken, as those beside it are: what is wrong with it is its own error."""
+    if "error" in i:
+        return None, _detail.of_item(i["error"]), _reports.word(i, "requestId")
+    try:
+        return _values.decode(i.get("post", {})), None, ""
+    except errors.PyIsolateError as error:
+        return None, error, ""
 
 
 def logs(cell: Ref, follow: bool) -> Call[_reports.Saying]:

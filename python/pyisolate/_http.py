@@ -13,7 +13,7 @@ import re
 import struct
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import _detail, errors
+from . import _detail, _values, errors
 
 #: bytes of a status line with its headers
 MAX_HEAD = 64 << 10
@@ -349,8 +349,8 @@ def _kind(response: Response) -> str:
 def json_object(data: bytes) -> Dict[str, Any]:
     """The JSON object of a message."""
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        value = _values.from_json(data.decode("utf-8"))
+    except ValueError as error:
         raise errors.ProtocolError(f"an answer is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise errors.ProtocolError(f"an answer is a JSON {type(value).__name__} and no object")

@@ -28,6 +28,7 @@ _BYTES = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
+_DIGITS = 4300  # of an integer, at most: Python's own bound, where it has one
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 
 
@@ -46,13 +47,42 @@ def to_json(value: Any) -> str:
     return text
 
 
+class Unread(ValueError):
+    """It is JSON, but more than is read here."""
+
+
+def _integer(digits: str) -> int:
+    # To read one takes the square of its digits, and not every Python bounds them.
+    many = len(digits.lstrip("-"))
+    if many > _DIGITS:
+        raise Unread(f"an integer has {many} digits; {_DIGITS} are the most")
+    try:
+        return int(digits)
+    except ValueError as error:  # the program has Python read fewer
+        raise Unread(str(error)) from None
+
+
+_JSON = json.JSONDecoder(parse_int=_integer)
+
+
+def from_json(text: str) -> Any:
+    """What a JSON text says. Unread: it says too much; ValueError: it is none."""
+    try:
+        return _JSON.decode(text)
+    except RecursionError:
+        raise Unread("it is nested too deeply") from None
+
+
 def decode(value: Any) -> Any:
-    """The value of the API's form of one."""
+    """The value of the API's form of one. GuestError: a guest made it so that it cannot be read;
+    ProtocolError: no node answers that."""
     try:
         if "json" in value:
-            return json.loads(value["json"])
+            return from_json(value["json"])
         return base64.b64decode(value.get("raw", ""), validate=True)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except Unread as error:
+        raise errors.GuestError(f"a value of the cell cannot be read: {error}") from None
+    except (ValueError, TypeError, AttributeError) as error:
         raise errors.ProtocolError(f"a value of the answer cannot be read: {error}") from None
 
 

@@ -63,6 +63,7 @@ UNARY = {
     "a list": (answering(ok(b"[]")), iso.ProtocolError, "a JSON list"),
     "invalid UTF-8": (answering(ok(b'{"a":"\xff"}')), iso.ProtocolError, "no JSON"),
     "deep JSON": (answering(ok(b'{"a":' + b"[" * 500000)), iso.ProtocolError, "no JSON"),
+    "many digits": (answering(ok(b'{"a":' + b"9" * 4301 + b"}")), iso.ProtocolError, "4301 digits; 4300 are the most"),
     "a page": (answering(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<p/>"), iso.ProtocolError, "is it a node?"),
     "an error of a proxy": (answering(b"HTTP/1.1 502 X\r\nContent-Length: 0\r\n\r\n"), iso.Unavailable, "502"),
     "an error without words": (
