@@ -55,7 +55,7 @@ func (s *Store) answerCommit(ctx context.Context, from string, b []byte) outcome
 	if err := s.vouched(ctx, from, c.principal); err != nil {
 		return outcome{err: err}
 	}
-	c.token.info = c.token.info.asked()
+	c.token.info, c.from = c.token.info.asked(), from
 	if err := s.vet(ctx, c, Stale); err != nil {
 		return outcome{err: err}
 	}

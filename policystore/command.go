@@ -62,6 +62,8 @@ type command struct {
 	source    string
 
 	token tokenRecord // to create; the id alone to revoke
+
+	from string // the node whose client asked for it, "" for this one; it is not in the log
 }
 
 func (c *command) encode() []byte {

@@ -88,7 +88,7 @@ func (s *Store) vet(ctx context.Context, c *command, reads Consistency) error {
 	if len(text) == 0 {
 		return nil
 	}
-	return s.judge(ctx, c.name, text)
+	return s.judge(ctx, c, text)
 }
 
 // admit checks the fields of a request for a policy, and who makes it.

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/pyisolate/pyisolate/internal/boottime"
+	"github.com/pyisolate/pyisolate/internal/turns"
 	"github.com/pyisolate/pyisolate/policystore/raftlog"
 )
 
@@ -33,10 +34,10 @@ type Store struct {
 	state    *state
 	raft     *raft.Raft
 	lead     leadership
-	failures *failures     // of authentication
-	jumps    *jumps        // of the clock
-	pace     *pace         // of changes
-	judging  chan struct{} // has an element for each validation under way
+	failures *failures    // of authentication
+	jumps    *jumps       // of the clock
+	pace     *pace        // of changes
+	judging  *turns.Turns // of validations
 
 	fresh    freshness
 	renewing chan struct{} // has an element while a call of renew asks
@@ -66,7 +67,7 @@ func open(ctx context.Context, c Config, l limits) (*Store, error) {
 	}
 	s := &Store{
 		config: c, failures: newFailures(c.Now), pace: newPace(c.Now), jumps: newJumps(c.Now(), boottime.Now),
-		judging: make(chan struct{}, maxJudging), renewing: make(chan struct{}, 1),
+		judging: turns.New(maxJudging), renewing: make(chan struct{}, 1),
 	}
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.lead.init()

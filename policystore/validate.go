@@ -1,6 +1,7 @@
 package policystore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -25,18 +26,36 @@ func ValidateDocuments(o document.Options) func(name string, text []byte) error 
 // processor for a second and tens of MiB each.
 const maxJudging = 2
 
-// judge validates a document, after those that came before it, or until ctx ends.
-func (s *Store) judge(ctx context.Context, name string, text []byte) error {
-	select {
-	case s.judging <- struct{}{}:
-		defer func() { <-s.judging }()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the validation of other documents: %w", ctx.Err())
-	case <-s.life.Done():
+// judge validates the text that a command would store when it is the turn of whoever asks, or fails
+// when ctx ends before that.
+func (s *Store) judge(ctx context.Context, c *command, text []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	done, err := s.judging.Wait(ctx, c.holders()...)
+	switch {
+	case err != nil && s.life.Err() != nil:
 		return ErrClosed
+	case err != nil:
+		return fmt.Errorf("wait for the validation of other documents: %w", err)
 	}
-	if err := s.config.Validate(name, text); err != nil {
+	defer done()
+	if err := s.config.Validate(c.name, text); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
+}
+
+// holders are whose turn it has to be, the innermost first: a tenant has one, and whoever has no
+// tenant; a node chooses who its clients are, and has one for all of them.
+func (c *command) holders() []string {
+	who := "principal " + cmp.Or(c.principal.TokenID, c.principal.Name)
+	if c.principal.Tenant != "" {
+		who = "tenant " + c.principal.Tenant
+	}
+	if c.from == "" {
+		return []string{who}
+	}
+	node := "node " + c.from
+	return []string{who + " at " + node, node}
 }

@@ -77,7 +77,7 @@ func (s *cells) meaning(ctx context.Context, holder string, k compiledKey, text 
 		return means, err
 	}
 	o.Resolve = lookUp(ctx, means.Names) // in nobody's turn
-	done, err := s.judge.turns.wait(ctx, holder)
+	done, err := s.judge.turns.Wait(ctx, holder)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (s *cells) remembered(ctx context.Context, holder string, k compiledKey, te
 	if means := s.compiled.get(k); means != nil {
 		return means, nil
 	}
-	done, err := s.judge.turns.wait(ctx, holder)
+	done, err := s.judge.turns.Wait(ctx, holder)
 	if err != nil {
 		return nil, err
 	}

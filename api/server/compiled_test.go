@@ -6,16 +6,17 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/pyisolate/pyisolate/internal/turns"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
 // What a policy means is found once, in a turn of who asks; then it needs none.
 func TestMeaning(t *testing.T) {
-	s := &cells{judge: &judge{turns: newTurns(1)}, compiled: newCompiled()}
+	s := &cells{judge: &judge{turns: turns.New(1)}, compiled: newCompiled()}
 	text := []byte("version: \"1.0\"\nsandboxes:\n  a: {imports: [math]}\n  b: {imports: [json]}\n")
 	key := compiledKey{"web", "a", sha256.Sum256(text)}
-	done, err := s.judge.turns.wait(t.Context(), "other")
+	done, err := s.judge.turns.Wait(t.Context(), "other")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func TestMeaning(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if done, err = s.judge.turns.wait(t.Context(), "other"); err != nil {
+	if done, err = s.judge.turns.Wait(t.Context(), "other"); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := s.meaning(over, "y", key, text, true); err != nil || again != first {

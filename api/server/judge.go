@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/internal/turns"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
@@ -22,12 +23,12 @@ const maxJudging = 2
 // judge says what is wrong with documents, and what they permit. It stores nothing.
 type judge struct {
 	options document.Options
-	turns   *turns
+	turns   *turns.Turns
 }
 
 // turn is the caller's.
 func (j *judge) turn(ctx context.Context) (done func(), err error) {
-	return j.turns.wait(ctx, holderOf(ctx))
+	return j.turns.Wait(ctx, holderOf(ctx))
 }
 
 // holderOf is whose turn the caller's is: those of a tenant have one together, and those for whom a node calls.

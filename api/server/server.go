@@ -22,6 +22,7 @@ import (
 	"github.com/pyisolate/pyisolate/broker/capability/builtin"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/internal/turns"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/document"
 	"github.com/pyisolate/pyisolate/policystore/live"
@@ -150,7 +151,7 @@ func (s *Server) handler(c Config) http.Handler {
 		return connect.WithHandlerOptions(connect.WithInterceptors(around...), connect.WithRecover(a.recovered), withJSON(),
 			connect.WithReadMaxBytes(most), connect.WithCompression("gzip", nil, nil)) // what is sent is what is held
 	}
-	j := &judge{document.Options{Keys: c.Keys, Grant: builtin.CheckScope}, newTurns(maxJudging)}
+	j := &judge{document.Options{Keys: c.Keys, Grant: builtin.CheckScope}, turns.New(maxJudging)}
 	mux := http.NewServeMux()
 	mux.Handle(api.NewPolicyServiceHandler(&policies{store: c.Store, refresher: c.Refresher, judge: j}, options(maxPolicyMessage)))
 	own := s.cells(c, j)
