@@ -63,7 +63,7 @@ func TestStateGoesOn(t *testing.T) {
 	})
 }
 
-// Each file of testdata/state is a program, and behind a mark what must hold when its state has
+// Each file of testdata/state is a program of one kind of things, and behind a mark what must hold when its state has
 // moved, twice.
 func TestStateCarries(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {

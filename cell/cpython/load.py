@@ -109,16 +109,21 @@ def _class(meta, name, bases, names):
 
 def _fill_class(made, state):
     attributes, registered = state
-    for name, value in attributes.items():
-        if name == "__init_subclass__":
-            _late_classes.append((made, name, value))
-        else:
-            type.__setattr__(made, name, value)
+    if type(attributes) is dict:  # of an older state: newer ones have set them by now
+        _fill_part(made, attributes)
     if registered:
         from _abc import _abc_register
 
         for other in registered:
             _abc_register(made, other)
+
+
+def _fill_part(made, attributes):
+    for name, value in attributes.items():
+        if name == "__init_subclass__":
+            _late_classes.append((made, name, value))
+        else:
+            type.__setattr__(made, name, value)
 
 
 def _new(kind, base, value, names):
@@ -181,7 +186,8 @@ def _cached(function, size, typed):
 
 
 def _anchors():
-    """What both sides have: the state refers to it by its place. The order is the format."""
+    """What both sides have: the state refers to it by its place. The order is the format, and nothing can be added:
+    what came later is carried by its name."""
     import __main__
 
     return [

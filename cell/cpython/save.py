@@ -10,6 +10,15 @@ _OPEN = (list, dict, set)  # filled afterwards
 _SIMPLE = (int, float, complex, str, bytes, bool, type(None))
 
 
+class _Part:
+    """Attributes of a class, which a state sets where it has them: what comes behind may use them."""
+
+    __slots__ = ("kind", "names")
+
+    def __init__(self, kind, names):
+        self.kind, self.names = kind, names
+
+
 class _Saver(_Pickler):
     """Writes objects. `last` is what it was asked about last: after a failure, the culprit."""
 
@@ -37,6 +46,7 @@ class _Saver(_Pickler):
             type(type.__dict__): self.proxy,
             type(_code.__code__): self.code,
             super: self.refuse,
+            _Part: self.part,
         }
         weakref = _sys.modules.get("weakref")
         if weakref:
@@ -174,7 +184,11 @@ class _Saver(_Pickler):
         if not obj.__flags__ & _HEAP:
             self.refuse(obj)
         self.classes.append(obj)
-        return (_class, _skeleton(obj), (_body(obj), _registered(obj)), None, None, _fill_class)
+        parts = [_Part(obj, names) for names in _in_order(_body(obj))]
+        return _class, _skeleton(obj), (parts, _registered(obj)), None, None, _fill_class
+
+    def part(self, obj):
+        return _fill_part, (obj.kind, obj.names)
 
     def property(self, obj):
         return property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)
@@ -367,6 +381,28 @@ def _body(kind):
     """What the class statement defined, and what was set later."""
     body = _body_of(kind)
     return {k: v for k, v in body.items() if k not in _MADE and not (type(v) is _Slot and v.__objclass__ is kind)}
+
+
+def _in_order(body):
+    """The attributes of a class, as a state sets them: its methods before its data, which may
+    be instances that need them. The first part has each name, so that their order stays."""
+    first = {k: v if _is_plain(k, v) else None for k, v in body.items() if k != "__init_subclass__"}
+    later = [k for k, v in body.items() if first.get(k, body) is not v]
+    later.sort(key=lambda name: not hasattr(type(body[name]), "__get__"))
+    return [first, *({name: body[name]} for name in later)]
+
+
+def _is_plain(name, value):
+    """Can it be made before the class has its methods?"""
+    kind = type(value)
+    if kind is _Function:
+        closed = set(value.__code__.co_freevars) <= {"__class__", "__classdict__"}
+        return closed and not value.__dict__ and all(type(v) in _SIMPLE for v in value.__defaults__ or ())
+    if kind is staticmethod or kind is classmethod:
+        return _is_plain(name, value.__func__)
+    if kind is property:
+        return all(_is_plain(name, f) for f in (value.fget, value.fset, value.fdel))
+    return kind in _SIMPLE or name == "__abstractmethods__"
 
 
 def _registered(kind):
