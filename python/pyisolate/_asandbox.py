@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import TracebackType
 from typing import Any, AsyncIterator, List, Optional, Sequence, Type, Union
@@ -132,13 +133,12 @@ class Sandbox:
 
     async def close(self, timeout: Seconds = 5.0) -> None:
         """Lets what is under way finish for so long, ends the cell and frees its name."""
-        try:
-            await self._client.do(_calls.close(self._ref, timeout))
-        except (errors.NotFound, errors.CellGone):
-            pass
-        except errors.Timeout:
-            await self.kill("it did not end in time")
-            await self._client.do(_calls.close(self._ref, timeout))
+        with contextlib.suppress(errors.NotFound, errors.CellGone):
+            try:
+                await self._client.do(_calls.close(self._ref, timeout))
+            except errors.Timeout:
+                await self.kill("it did not end in time")
+                await self._client.do(_calls.close(self._ref, _calls.SHORT))
 
     async def checkpoint(self, recipient: str = "") -> _reports.Checkpoint:
         """Seals the cell's state into a checkpoint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
 from collections import deque
@@ -200,13 +201,12 @@ class Sandbox:
         """Lets what is under way finish for so long, ends the cell and frees its name. No
         error if it has ended before."""
         _active.pop(self._ref, None)
-        try:
-            self._client.do(_calls.close(self._ref, timeout))
-        except (errors.NotFound, errors.CellGone):
-            pass
-        except errors.Timeout:
-            self._client.do(_calls.kill(self._ref, "it did not end in time"))
-            self._client.do(_calls.close(self._ref, timeout))
+        with contextlib.suppress(errors.NotFound, errors.CellGone):
+            try:
+                self._client.do(_calls.close(self._ref, timeout))
+            except errors.Timeout:
+                self._client.do(_calls.kill(self._ref, "it did not end in time"))
+                self._client.do(_calls.close(self._ref, SHORT))
         self._ended(self._ref)
 
     def checkpoint(self, recipient: str = "") -> _reports.Checkpoint:

@@ -57,6 +57,20 @@ class AsyncTest(NodeTestCase):
 
         self.assertEqual(run(main()), "free again")
 
+    def test_closed_at_once(self):
+        async def main():
+            for timeout in (0, 0.01):
+                sandbox = await aio.spawn("job")
+                going = asyncio.create_task(sandbox.exec("log('info', 'begun')\nwhile True: pass"))
+                async for _ in sandbox.logs(follow=True):
+                    break  # it runs
+                await sandbox.close(timeout)
+                with self.assertRaises(iso.CellGone):
+                    await going
+                await sandbox.close(0)  # it has ended before
+
+        run(main())
+
     def test_errors(self):
         async def main():
             async with aio.spawn() as sandbox:

@@ -1,5 +1,6 @@
 """A supervisor's node, mode and warm pool."""
 
+import threading
 import time
 import unittest
 
@@ -62,6 +63,29 @@ class SupervisorTest(NodeTestCase):
                     self.assertEqual(cell.recv(timeout=5), 1)
         self.assertEqual(list(iso.list_active()), ["again"])
         del kept
+
+    def test_closed_at_once(self):
+        """What does not end in the time that it is given is ended, and forgotten with its name."""
+        code = "log('info', 'begun')\nwhile True: pass"
+        with iso.Supervisor(client=self.client) as s:
+            for timeout in (0, 0.01, "10ms"):
+                sandbox, failed = s.spawn("job"), []
+
+                def work():
+                    try:
+                        sandbox.exec(code)
+                    except iso.PyIsolateError as error:
+                        failed.append(type(error))
+
+                with self.subTest(timeout):
+                    thread = threading.Thread(target=work)
+                    thread.start()
+                    with sandbox.logs(follow=True) as logs:
+                        logs.next(20)
+                    sandbox.close(timeout)
+                    thread.join(20)
+                    self.assertEqual((failed, s._cells, iso.list_active()), ([iso.CellGone], {}, {}))
+                sandbox.close(0)  # it has ended before
 
     def test_a_warm_cell_that_has_ended(self):
         with iso.Supervisor(warm_pool=2, client=self.client) as s:
