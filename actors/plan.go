@@ -23,7 +23,8 @@ type Plan struct {
 	Next    func(ctx context.Context, last uint64) (epoch uint64, err error)
 	Restart Restart
 	Credit  Credit
-	// Topics that the cell hears from its start on.
+	// Topics that the cell hears from its start on, whatever its grants say. With Carried, which of
+	// those that it hears are so; the others it subscribed to itself.
 	Topics []string
 	// Carried is what a cell that comes from elsewhere begins with; nil: one that is new. It has its
 	// place here before Next is asked, which may have it agreed that the cell is here: what it is asked

@@ -30,13 +30,15 @@ func (s sender) Publish(ctx context.Context, from capability.Identity, topic str
 }
 
 func (s sender) Subscribe(from capability.Identity, topic string) error {
-	return toGuest(s.system.Subscribe(address(from), topic))
+	return toGuest(s.system.subscribe(address(from), topic, chosen))
 }
 
 func (s sender) Unsubscribe(from capability.Identity, topic string) error {
 	s.system.Unsubscribe(address(from), topic)
 	return nil
 }
+
+func (s sender) Narrow(from capability.Identity, to []string) { s.system.narrow(address(from), to) }
 
 // toGuest says in the capabilities' words what became of a message.
 func toGuest(err error) error {

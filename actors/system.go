@@ -118,10 +118,14 @@ func (s *System) begin(ctx context.Context, c *cellActor) (cell.Cell, uint64, er
 	topics := c.plan.Topics
 	if from := c.plan.Carried; from != nil {
 		c.seen.load(from.Seen, time.Now())
-		topics = slices.Concat(topics, from.Topics)
+		topics = from.Topics
 	}
 	for _, topic := range topics {
-		if err := s.topics.add(c.at, topic); err != nil {
+		by := chosen
+		if slices.Contains(c.plan.Topics, topic) {
+			by = given
+		}
+		if err := s.topics.add(c.at, topic, by); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -75,11 +75,20 @@ func (t *topics) heard(tenant, name string, heard bool) {
 
 // tenantTopics is it both ways, so that nothing takes longer for what others hear.
 type tenantTopics struct {
-	cells  map[string]map[Address]bool // by topic
-	topics map[Address]map[string]bool // by cell
+	cells  map[string]map[Address]bool   // by topic
+	topics map[Address]map[string]origin // by cell
 }
 
-func (t *topics) add(a Address, topic string) error {
+// origin is why a cell hears a topic.
+type origin bool
+
+const (
+	given  origin = false // by who spawned it
+	chosen origin = true  // it subscribed itself, which it may as long as its grants say so
+)
+
+// add leaves a topic that is given already as it is.
+func (t *topics) add(a Address, topic string, by origin) error {
 	if err := validTopic(topic); err != nil {
 		return err
 	}
@@ -87,10 +96,11 @@ func (t *topics) add(a Address, topic string) error {
 	defer t.mu.Unlock()
 	own := t.of[a.Tenant]
 	if own == nil {
-		own = &tenantTopics{map[string]map[Address]bool{}, map[Address]map[string]bool{}}
+		own = &tenantTopics{map[string]map[Address]bool{}, map[Address]map[string]origin{}}
 	}
 	switch cells, hears := own.cells[topic], own.topics[a]; {
-	case hears[topic]:
+	case cells[a]:
+		hears[topic] = hears[topic] && by
 		return nil
 	case len(hears) == topicsOfCell:
 		return cell.Errorf(cell.Invalid, "cell %s hears %d topics already, which is the most", a, len(hears))
@@ -108,9 +118,9 @@ func (t *topics) add(a Address, topic string) error {
 		t.heard(a.Tenant, topic, true)
 	}
 	if own.topics[a] == nil {
-		own.topics[a] = map[string]bool{}
+		own.topics[a] = map[string]origin{}
 	}
-	own.cells[topic][a], own.topics[a][topic] = true, true
+	own.cells[topic][a], own.topics[a][topic] = true, by
 	return nil
 }
 
@@ -123,18 +133,18 @@ func validTopic(topic string) error {
 
 // remove takes a cell from a topic, or with "" from all.
 func (t *topics) remove(a Address, topic string) {
+	t.removeIf(a, func(name string, _ origin) bool { return topic == "" || name == topic })
+}
+
+func (t *topics) removeIf(a Address, leaves func(topic string, by origin) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	own := t.of[a.Tenant]
 	if own == nil {
 		return
 	}
-	leaving := []string{topic}
-	if topic == "" {
-		leaving = slices.Collect(maps.Keys(own.topics[a]))
-	}
-	for _, name := range leaving {
-		if !own.cells[name][a] {
+	for name, by := range own.topics[a] {
+		if !leaves(name, by) {
 			continue
 		}
 		delete(own.cells[name], a)
@@ -174,13 +184,15 @@ func (s *System) Topics(a Address) []string {
 
 // Subscribe has a cell hear a topic of its tenant: what is published comes into its inbox. It
 // ends with the cell's name.
-func (s *System) Subscribe(a Address, topic string) error {
+func (s *System) Subscribe(a Address, topic string) error { return s.subscribe(a, topic, given) }
+
+func (s *System) subscribe(a Address, topic string, by origin) error {
 	if at, there := s.directory.Lookup(a); !there {
 		return s.noSuchCell(a)
 	} else if at.PID == nil {
 		return cell.Errorf(cell.Invalid, "cell %s is on another node; have it subscribe itself", a)
 	}
-	if err := s.topics.add(a, topic); err != nil {
+	if err := s.topics.add(a, topic, by); err != nil {
 		return err
 	}
 	if _, there := s.directory.Lookup(a); !there { // it left meanwhile
@@ -192,6 +204,11 @@ func (s *System) Subscribe(a Address, topic string) error {
 
 // Unsubscribe is the opposite. It is no error when the cell did not hear it.
 func (s *System) Unsubscribe(a Address, topic string) { s.topics.remove(a, topic) }
+
+// narrow ends what a cell subscribed to itself and is not among those that it may hear now.
+func (s *System) narrow(a Address, to []string) {
+	s.topics.removeIf(a, func(topic string, by origin) bool { return by == chosen && !slices.Contains(to, topic) })
+}
 
 // Published is what became of a message to a topic.
 type Published struct {

@@ -57,6 +57,7 @@ type sentState struct {
 	state, file []byte
 	id          string
 	key         checkpoint.SharedKey
+	carried     actors.Carried
 }
 
 func stateToSend(t *testing.T) (s sentState) {
@@ -109,7 +110,7 @@ func (s sentState) activate(t *testing.T, n *target, from api.TransferServiceCli
 	own.Phase, own.Target, own.Migration, own.Checkpoint, own.Copies = server.Frozen, "n1", "m", s.id, []string{"n1", "n2"}
 	n.world.places[a] = own
 	n.world.mu.Unlock()
-	carried, err := (actors.Carried{}).MarshalBinary()
+	carried, err := s.carried.MarshalBinary()
 	must(t, err)
 	_, err = from.Activate(t.Context(), connect.NewRequest(&pb.ActivateRequest{Migration: "m", Checkpoint: s.id, Epoch: 7, Carried: carried, Kept: kept}))
 	return err

@@ -192,9 +192,6 @@ func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carri
 	e.from, e.last = id, id
 	t.ownCopy(id)
 	plan := actors.Plan{Life: e.id, Carried: carried, Topics: v.asked.GetTopics()}
-	if carried != nil {
-		plan.Topics = carried.Topics
-	}
 	if plan.Restart, err = restartOf(v.asked.GetRestart(), v.began.Compiled.Restart); err != nil {
 		return err
 	}
@@ -232,6 +229,7 @@ func (t *transfers) settle(ctx context.Context, v *reservation, epoch uint64) (c
 			t.giveOn(ctx, v)
 		}
 	}()
+	v.resident.session.Settle() // its subscriptions came after the session
 	if err := t.putIn(ctx, v, epoch, v.entry.from); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
+	"github.com/pyisolate/pyisolate/broker/capability/send"
 )
 
 // received is the first post of cell a that is given out within a while; "": none.
@@ -102,5 +103,19 @@ func TestGivenBackIsGivenOutHere(t *testing.T) {
 	}
 	if !slices.Equal(got, []string{"1", "2", "3"}) {
 		t.Errorf("given out are %v", got)
+	}
+}
+
+// A cell hears here what it was given; what it subscribed to itself it hears as far as its grants here say so.
+func TestArrivesWithWhatItMayHear(t *testing.T) {
+	n, from, s, out := halfway(t)
+	must(t, n.broker.Register("hear", send.New(n.server.Actors().Sender())))
+	s.send(out, len(s.file)/2, len(s.file))
+	_, err := out.CloseAndReceive()
+	must(t, err)
+	s.carried.Topics = []string{"given", "payroll"}
+	must(t, s.activate(t, n, from))
+	if got := n.report(t, "a").GetTopics(); !slices.Equal(got, []string{"given"}) {
+		t.Errorf("it hears %v", got)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/api/server"
+	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
 	"github.com/pyisolate/pyisolate/internal/await"
@@ -29,6 +30,7 @@ import (
 // gives one.
 type target struct {
 	*node
+	broker  *capability.Broker
 	world   *world
 	archive *checkpoint.Archive
 	peer    func(name string) api.TransferServiceClient
@@ -49,6 +51,7 @@ func newTarget(t *testing.T) *target {
 	w := newWorld(t)
 	out := &target{world: w, archive: archive, making: make(chan struct{}), asked: make(chan struct{}, 64)}
 	out.node, _ = w.join(t, "n1", func(c *server.Config) {
+		out.broker = c.Broker
 		c.Checkpoints = &server.Checkpoints{Archive: archive, Python: func() string { return "cpython-314" }}
 		c.Spawner = spawner(func(ctx context.Context, spec cell.Spec) (cell.Cell, error) {
 			out.asked <- struct{}{}
@@ -107,7 +110,7 @@ func (e *empty) Kill(reason string) {
 
 func wanted(name, migration string) *pb.ReserveRequest {
 	return &pb.ReserveRequest{Migration: migration, Cell: &pb.CellRef{Tenant: "default", Name: name}, Id: "life", Epoch: 7, Python: "cpython-314",
-		Principal: "somebody", Spawn: &pb.SpawnRequest{}}
+		Principal: "somebody", Spawn: &pb.SpawnRequest{Topics: []string{"given"}}}
 }
 
 func reserve(ctx context.Context, from api.TransferServiceClient, r *pb.ReserveRequest) error {

@@ -81,15 +81,16 @@ func (b *binding) enter(c *Call, limit int, cancel context.CancelFunc) *Error {
 	return nil
 }
 
-// leave ends a call; the last one out closes the scope.
-func (b *binding) leave(c *Call) {
+// leave ends a call; the last one out closes the scope, and is told that it was.
+func (b *binding) leave(c *Call) (last bool) {
 	b.mu.Lock()
 	delete(b.running, c)
-	last := b.ended != nil && len(b.running) == 0
+	last = b.ended != nil && len(b.running) == 0
 	b.mu.Unlock()
 	if last {
 		b.release()
 	}
+	return last
 }
 
 // end admits no more calls and cancels those under way.

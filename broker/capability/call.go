@@ -32,6 +32,15 @@ type Scoper interface {
 	Scope(id Identity, scope json.RawMessage) (any, error)
 }
 
+// A Settler is a Scoper with effects that outlast the call which had them, as a subscription does.
+// Settle is told what is granted to a cell from now on, the result of Scope or nil for no
+// grant: when a session is opened, when its grants change, and when the last call under a grant
+// from before has ended. It ends what that does not cover, and must not block.
+type Settler interface {
+	Scoper
+	Settle(id Identity, scope any)
+}
+
 // Identity is whose request it is. It comes from the node, never from the guest.
 type Identity struct {
 	Tenant string `json:"tenant"`

@@ -15,7 +15,8 @@
 // once, a deadline and a size both ways. It yields one [Record], and a refusal
 // yields a [Denial] before the guest hears of it. Policy changes by
 // [Session.Update]: at once for requests that follow, and calls under way whose
-// grant is gone or different are cancelled and answered as refused.
+// grant is gone or different are cancelled and answered as refused; what outlasts its call,
+// as a subscription does, is ended by its capability, a [Settler].
 //
 // Goroutines: each request runs its capability in a goroutine of its own, so that
 // [Session.Do] returns in time even if the capability does not. [Broker.Close]

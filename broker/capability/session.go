@@ -70,6 +70,37 @@ func (s *Session) Update(p Policy) error {
 		why := Denyf(fmt.Sprintf("policy version %d", p.Version), "the grant was withdrawn or changed while the call ran; it may have taken effect")
 		old.endExcept(next, why)
 	}
+	s.settle()
+	return nil
+}
+
+// Settle ends what outlasts calls and is not granted now. Update does so itself: it is for who
+// gives the cell something after the session was opened, as one that comes from elsewhere brings its
+// subscriptions.
+func (s *Session) Settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle()
+}
+
+// settle is called with mu held.
+func (s *Session) settle() {
+	set := s.grants.Load()
+	if set == nil {
+		return // another session may speak for the cell already
+	}
+	for name, c := range s.broker.capabilities() {
+		if c, ok := c.(Settler); ok {
+			c.Settle(s.id, set.scope(name))
+		}
+	}
+}
+
+// scope of a grant; nil without.
+func (set *grantSet) scope(name string) any {
+	if e, ok := set.entries[name]; ok {
+		return e.scope
+	}
 	return nil
 }
 
@@ -260,7 +291,9 @@ func (s *Session) run(ctx context.Context, b *binding, c *Call) (Value, error) {
 			if p := recover(); p != nil {
 				r = result{err: panicked(p)}
 			}
-			b.leave(c)
+			if b.leave(c) {
+				s.Settle() // it may have passed the change of the grants
+			}
 			<-s.broker.slots
 			done <- r
 		}()

@@ -28,6 +28,8 @@ type Sender interface {
 	// Subscribe has from hear the topic, Unsubscribe no longer.
 	Subscribe(from capability.Identity, topic string) error
 	Unsubscribe(from capability.Identity, topic string) error
+	// Narrow ends each subscription of from that is not to one of these topics. It must not block.
+	Narrow(from capability.Identity, to []string)
 }
 
 // maxNames in one grant, of each kind.
@@ -41,7 +43,10 @@ var (
 // Send is the capability.
 type Send struct{ sender Sender }
 
-var _ capability.Scoper = (*Send)(nil)
+var (
+	_ capability.Scoper  = (*Send)(nil)
+	_ capability.Settler = (*Send)(nil)
+)
 
 // New returns the capability; s may be nil.
 func New(s Sender) *Send { return &Send{s} }
@@ -82,6 +87,14 @@ func (s *Send) Scope(_ capability.Identity, raw json.RawMessage) (any, error) {
 		}
 	}
 	return f, nil
+}
+
+// Settle ends subscriptions to what the cell may not hear any more.
+func (s *Send) Settle(id capability.Identity, granted any) {
+	if s.sender != nil {
+		f, _ := granted.(scope)
+		s.sender.Narrow(id, f.Hear)
+	}
 }
 
 // arguments of all actions.

@@ -3,6 +3,7 @@ package send_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -35,6 +36,10 @@ func (i *inbox) Subscribe(from capability.Identity, topic string) error {
 	return nil
 }
 
+func (i *inbox) Narrow(from capability.Identity, to []string) {
+	i.got = append(i.got, fmt.Sprintf("%s hears only %q", from.Cell, to))
+}
+
 func (i *inbox) Unsubscribe(from capability.Identity, topic string) error {
 	i.got = append(i.got, from.Cell+" hears no "+topic)
 	return nil
@@ -52,7 +57,7 @@ func TestTopics(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	want := []string{"cell-1 to all of news: application/json 1", "cell-1 hears chat.eu", "cell-1 hears no chat.eu"}
+	want := []string{`cell-1 hears only ["chat.eu"]`, "cell-1 to all of news: application/json 1", "cell-1 hears chat.eu", "cell-1 hears no chat.eu"}
 	if fmt.Sprint(box.got) != fmt.Sprint(want) {
 		t.Errorf("%q", box.got)
 	}
@@ -77,6 +82,41 @@ func TestTopics(t *testing.T) {
 	}
 }
 
+// late is an inbox whose subscriptions take their time.
+type late struct {
+	inbox
+	begun, goOn chan struct{}
+}
+
+func (l *late) Subscribe(from capability.Identity, topic string) error {
+	close(l.begun)
+	<-l.goOn
+	return l.inbox.Subscribe(from, topic)
+}
+
+// A subscription that passes the end of its grant is ended after it.
+func TestLateSubscription(t *testing.T) {
+	l := &late{begun: make(chan struct{}), goOn: make(chan struct{})}
+	s := captest.Open(t, map[string]capability.Capability{send.Name: send.New(l)}, `send={"hear":["news"]}`)
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Ask("send", "subscribe", `{"topic":"news"}`)
+		done <- err
+	}()
+	<-l.begun
+	if err := s.Update(capability.Policy{Version: 2}); err != nil {
+		t.Fatal(err)
+	}
+	close(l.goOn)
+	captest.Want(t, <-done, capability.Denied)
+	if err := s.Broker.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(l.got); !strings.HasSuffix(got, "cell-1 hears only [] cell-1 hears news cell-1 hears only []]") {
+		t.Error(got)
+	}
+}
+
 func TestSend(t *testing.T) {
 	box := &inbox{}
 	s := captest.Open(t, map[string]capability.Capability{send.Name: send.New(box)}, "send=worker", "send=full")
@@ -87,7 +127,7 @@ func TestSend(t *testing.T) {
 	if _, err := s.Do(context.Background(), capability.Request{Capability: "send", Action: "send", Payload: packed}); err != nil {
 		t.Error(err)
 	}
-	want := []string{`acme/cell-1 to worker: application/json {"n":[1,null]}`, "acme/cell-1 to worker: application/octet-stream raw"}
+	want := []string{"cell-1 hears only []", `acme/cell-1 to worker: application/json {"n":[1,null]}`, "acme/cell-1 to worker: application/octet-stream raw"}
 	if fmt.Sprint(box.got) != fmt.Sprint(want) {
 		t.Errorf("got %q", box.got)
 	}
