@@ -50,6 +50,7 @@ struct cell {
 
   // The operation that is running; 0 when idle.
   _Atomic uint64_t op;
+  bool gave_up;        // its last OUT_RECV: what was sent in answer is not lost if the host hears of it
   _Atomic bool dying;  // unwind everything and end
   _Atomic bool ending; // inside the interpreter's own end
   bool starting;       // inside the interpreter's own start

@@ -197,7 +197,7 @@ static void send_body(cell *c, uint64_t op, uint8_t kind, const char *type, cons
   part parts[] = {{&kind, 1}, {n, sizeof n}, {type, n[0]}, {message, n[1]}, {tb, n[2]}};
   // The operation is over: its interrupt must not cut its own answer short.
   atomic_store(&c->op, 0);
-  wire_send(c, OUT_ERROR, 0, op, parts, 5);
+  wire_send(c, OUT_ERROR, c->gave_up ? FLAG_NONE : 0, op, parts, 5);
 }
 
 void fault_send_text(cell *c, uint64_t op, uint8_t kind, const char *type, const char *message) {

@@ -52,7 +52,8 @@ static PyObject *receive(PyObject *self, PyObject *timeout) {
   if (seconds == -1 && PyErr_Occurred()) return NULL;
   part body = {&seconds, sizeof seconds};
   frame f;
-  return wire_ask(c, OUT_RECV, 0, &body, 1, &f) ? take_answer(c, &f, "Timeout") : unwind(c);
+  uint8_t flags = pthread_self() == c->thread ? FLAG_BOUND : 0;
+  return wire_ask(c, OUT_RECV, flags, &body, 1, &f) ? take_answer(c, &f, "Timeout") : unwind(c);
 }
 
 static const char *str_arg(PyObject *args, Py_ssize_t i, uint32_t *n) {

@@ -51,6 +51,7 @@ void loop_inject(cell *c) { arm(c); }
 void loop_begin(cell *c, uint64_t op) {
   c->denied_before = atomic_load(&c->hdr->mem_denied);
   atomic_store(&c->hdr->state, RING_BUSY);
+  c->gave_up = false;
   atomic_store(&c->op, op);
 }
 

@@ -101,7 +101,7 @@ enum frame_in {
 enum frame_out {
   OUT_READY = 1,
   OUT_RESULT = 2,  // value
-  OUT_ERROR = 3,   // error body
+  OUT_ERROR = 3,   // error body; FLAG_NONE: the operation gave up its last OUT_RECV and took no answer
   OUT_POST = 4,    // value
   OUT_LOG = 5,     // u32 level_len, u32 message_len, level, message, fields (JSON object or empty)
   OUT_METRIC = 6,  // f64 value, u32 name_len, name, tags (JSON object or empty)
@@ -120,7 +120,8 @@ enum frame_flag {
   FLAG_STDIN = 8,      // IN_EXEC: sys.stdin reads the inbox
   FLAG_RESTRICTED = 16, // IN_EXEC: restricted dialect
   FLAG_CODE = 32,       // of a chunk: code, not pickle
-  FLAG_PART = 64        // and it goes on in the next
+  FLAG_PART = 64,       // and it goes on in the next
+  FLAG_BOUND = 128      // OUT_RECV: the operation asks, which asks one at a time, and not a thread beside it
 };
 
 // The rules begin with this. What follows are the names of modules, each with a NUL behind it,

@@ -58,6 +58,11 @@ bool wire_interrupted(cell *c) {
   return op && atomic_load(&c->hdr->ctl_reason) && atomic_load(&c->hdr->ctl_op) == op;
 }
 
+// Is this thread to give up what it waits for? Threads beside the operation's outlive it.
+static bool stopped(cell *c) {
+  return pthread_self() == c->thread ? wire_interrupted(c) : atomic_load(&c->dying);
+}
+
 void wire_wake(cell *c) {
   futex(&c->hdr->in_head, FUTEX_WAKE, INT32_MAX, NULL);
   futex(&c->hdr->out_tail, FUTEX_WAKE, INT32_MAX, NULL);
@@ -214,28 +219,29 @@ static bool spin_for_input(cell *c, uint32_t tail) {
 }
 
 // Waits until the in-ring holds something. With the GIL held on entry, it is
-// released while asleep, so that the guest's other threads run.
-static bool wait_input(cell *c, uint32_t tail) {
+// released while asleep, so that the guest's other threads run. Inside a frame no
+// interrupt ends the wait, as for wait_room.
+static bool wait_input(cell *c, uint32_t tail, bool inside) {
   ring_hdr *h = c->hdr;
   if (spin_for_input(c, tail)) return true;
   PyThreadState *ts = PyThreadState_GetUnchecked();
   if (ts) PyEval_SaveThread();
   bool ok = true;
   look_for_input(c, tail);
-  while (atomic_load(&h->in_head) == tail && (ok = !wire_interrupted(c)))
+  while (atomic_load(&h->in_head) == tail && (ok = !(inside ? atomic_load(&c->dying) : stopped(c))))
     sleep_on(&h->in_head, tail, &h->in_parked, &net);
   if (ts) PyEval_RestoreThread(ts);
   return ok;
 }
 
-static bool get(cell *c, void *dst, size_t n) {
+static bool get(cell *c, void *dst, size_t n, bool inside) {
   char *p = dst;
   ring_hdr *h = c->hdr;
   while (n) {
     uint32_t tail = atomic_load_explicit(&h->in_tail, memory_order_relaxed);
     uint32_t have = atomic_load_explicit(&h->in_head, memory_order_acquire) - tail;
     if (!have) {
-      if (!wait_input(c, tail)) return false;
+      if (!wait_input(c, tail, inside)) return false;
       continue;
     }
     uint32_t at = tail & c->mask, step = c->mask + 1 - at;
@@ -244,6 +250,7 @@ static bool get(cell *c, void *dst, size_t n) {
     memcpy(p, c->in + at, step);
     p += step;
     n -= step;
+    inside = true;
     atomic_store(&h->in_tail, tail + step);
     if (atomic_load(&h->in_full) && atomic_exchange(&h->in_full, 0)) ring_bell(c);
   }
@@ -252,13 +259,13 @@ static bool get(cell *c, void *dst, size_t n) {
 
 static bool read_frame(cell *c, frame *f) {
   f->data = NULL;
-  if (!get(c, &f->h, sizeof f->h)) return false;
+  if (!get(c, &f->h, sizeof f->h, false)) return false;
   // The host never sends more than the message limit and its own framing.
   if (f->h.len > (80u << 20) || !(f->data = malloc((size_t)f->h.len + 1))) {
     atomic_store(&c->dying, true);
     return false;
   }
-  if (!get(c, f->data, f->h.len)) {
+  if (!get(c, f->data, f->h.len, true)) {
     free(f->data);
     f->data = NULL;
     atomic_store(&c->dying, true);
@@ -298,7 +305,7 @@ static void deliver(cell *c, const frame *f) {
     l->f = *f;
     l->arrived = true;
   } else
-    free(f->data); // to a question that was given up
+    free(f->data); // to a question that was given up: the host is told of the operation's
 }
 
 // Releases c->inbox meanwhile.
@@ -376,6 +383,7 @@ void wire_drop(cell *c) {
 
 bool wire_ask(cell *c, uint8_t kind, uint8_t flags, const part *parts, int n, frame *answer) {
   letter l = {0}, **at;
+  if (stopped(c)) return false; // so that an operation gives up one question at most
   pthread_mutex_lock(&c->inbox);
   l.question = ++c->last_question;
   l.next = c->questions;
@@ -383,10 +391,11 @@ bool wire_ask(cell *c, uint8_t kind, uint8_t flags, const part *parts, int n, fr
   pthread_mutex_unlock(&c->inbox);
   bool sent = wire_send(c, kind, flags, l.question, parts, n);
   pthread_mutex_lock(&c->inbox);
-  while (sent && !l.arrived && !wire_interrupted(c)) c->reading ? let_read(c) : read_for_all(c);
+  while (sent && !l.arrived && !stopped(c)) c->reading ? let_read(c) : read_for_all(c);
   for (at = &c->questions; *at != &l;) at = &(*at)->next;
   *at = l.next;
   pthread_mutex_unlock(&c->inbox);
   *answer = l.f;
+  if (flags & FLAG_BOUND) c->gave_up = sent && !l.arrived;
   return l.arrived;
 }

@@ -136,6 +136,9 @@ func (g *guest) failure(f ring.Frame) error {
 	if op == nil {
 		return err
 	}
+	if f.Flags&ring.None != 0 {
+		g.recall()
+	}
 	g.fail(op, e)
 	g.advance()
 	return nil

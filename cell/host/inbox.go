@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -20,20 +21,75 @@ type inbox struct {
 	held         int // bytes of values
 	values       []cell.Value
 	waiting      []*receiver
+	// handed is the value that the operation which runs received last: the cell may say
+	// that it gave up before it came.
+	handed *cell.Value
 }
 
 type receiver struct {
 	id    uint64
+	bound bool // ends with the operation
 	timer *time.Timer
+}
+
+func (r *receiver) stop() {
+	if r.timer != nil {
+		r.timer.Stop()
+	}
 }
 
 func (b *inbox) stop() {
 	for _, r := range b.waiting {
-		if r.timer != nil {
-			r.timer.Stop()
-		}
+		r.stop()
 	}
-	b.waiting, b.values = nil, nil
+	b.waiting, b.values, b.handed = nil, nil, nil
+}
+
+// next takes, under mu, the receiver out that a value is for; nil when nobody waits.
+func (b *inbox) next(v cell.Value) *receiver {
+	if len(b.waiting) == 0 {
+		return nil
+	}
+	r := b.waiting[0]
+	b.waiting = b.waiting[1:]
+	r.stop()
+	if r.bound {
+		b.handed = &v
+	}
+	return r
+}
+
+// settle forgets, under mu, what an operation that is over still waited for: nobody would
+// read what came for it.
+func (b *inbox) settle() {
+	b.handed = nil
+	b.waiting = slices.DeleteFunc(b.waiting, func(r *receiver) bool {
+		if r.bound {
+			r.stop()
+		}
+		return r.bound
+	})
+}
+
+// recall takes back what was handed to an operation that gave up before it came: the next
+// to receive gets it. That may be one value more than the inbox holds otherwise.
+func (g *guest) recall() {
+	g.mu.Lock()
+	v := g.inbox.handed
+	if v == nil {
+		g.mu.Unlock()
+		return
+	}
+	g.inbox.settle()
+	to := g.inbox.next(*v)
+	if to == nil {
+		g.inbox.values = slices.Insert(g.inbox.values, 0, *v)
+		g.inbox.held += len(v.Data)
+	}
+	g.mu.Unlock()
+	if to != nil {
+		_ = g.answer(to.id, flagsOf(uint32(v.Type)), v.Data)
+	}
 }
 
 // deliver puts a value into the inbox, or into the hands of a guest that waits.
@@ -54,10 +110,7 @@ func (g *guest) deliver(m *wire.Msg, v cell.Value) {
 		g.mu.Unlock()
 		return
 	case len(g.inbox.waiting) > 0:
-		to, g.inbox.waiting = g.inbox.waiting[0], g.inbox.waiting[1:]
-		if to.timer != nil {
-			to.timer.Stop()
-		}
+		to = g.inbox.next(v)
 	case len(g.inbox.values) >= g.inbox.items:
 		defer g.srv.refuse(m, cell.Errorf(cell.Busy, "the inbox is full with %d items; send again later", len(g.inbox.values)))
 		g.mu.Unlock()
@@ -83,18 +136,25 @@ func (g *guest) receive(f ring.Frame) error {
 	if err != nil {
 		return err
 	}
+	bound := f.Flags&ring.Bound != 0
 	g.mu.Lock()
+	if bound {
+		g.inbox.handed = nil // it asks again: so it has that
+	}
 	if len(g.inbox.values) > 0 {
 		v := g.inbox.values[0]
 		g.inbox.values[0] = cell.Value{}
 		g.inbox.values = g.inbox.values[1:]
 		g.inbox.held -= len(v.Data)
+		if bound {
+			g.inbox.handed = &v
+		}
 		g.mu.Unlock()
 		return g.answer(f.ID, flagsOf(uint32(v.Type)), v.Data)
 	}
 	waits := !(seconds == 0 || math.IsNaN(seconds)) && len(g.inbox.waiting) < maxReceivers && !g.refusalIsFinal()
 	if waits {
-		r := &receiver{id: f.ID}
+		r := &receiver{id: f.ID, bound: bound}
 		if wait := time.Duration(min(seconds, 1e9) * 1e9); seconds > 0 {
 			r.timer = time.AfterFunc(wait, func() { g.receiveNothing(r) })
 		}

@@ -182,9 +182,9 @@ func (g *guest) supply(m *wire.Msg, c *wire.Chunk) {
 // refill puts, under mu, a value back into the inbox.
 func (g *guest) refill(v cell.Value) *cell.Error {
 	switch {
-	case len(g.inbox.values) >= g.inbox.items:
+	case len(g.inbox.values) > g.inbox.items: // one may have been recalled
 		return cell.Errorf(cell.Invalid, "the state's inbox has more than the %d items that this cell may have", g.inbox.items)
-	case len(v.Data) > g.limits.MessageBytes || g.inbox.held+len(v.Data) > g.inbox.bytes:
+	case len(v.Data) > g.limits.MessageBytes || g.inbox.held+len(v.Data) > g.inbox.bytes+g.limits.MessageBytes:
 		return cell.Errorf(cell.Invalid, "the state's inbox has more bytes than this cell's limits permit")
 	}
 	g.inbox.values = append(g.inbox.values, v)

@@ -157,7 +157,7 @@ func TestRestoreFails(t *testing.T) {
 		want string
 	}{
 		"in the cell":    {func(n *node) { n.send(1, 2, chunk(&wire.Chunk{}), "bad") }, "a bad chunk"},
-		"too much inbox": {func(n *node) { n.send(1, 2, inbox, "1"); n.send(1, 2, inbox, "2") }, "more than the 1 items"},
+		"too much inbox": {func(n *node) { n.send(1, 2, inbox, "1"); n.send(1, 2, inbox, "2"); n.send(1, 2, inbox, "3") }, "more than the 1 items"},
 		"withdrawn":      {func(n *node) { n.send(1, 2, withdraw(), "") }, "Cancelled"},
 	} {
 		t.Run(name, func(t *testing.T) {

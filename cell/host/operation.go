@@ -286,6 +286,7 @@ func (g *guest) settle(op *operation) bool {
 	}
 	if g.current == op {
 		g.current = nil
+		g.inbox.settle()
 		if op.moves() && !op.keep {
 			g.move = move{}
 		}

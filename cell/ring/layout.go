@@ -92,8 +92,9 @@ const (
 	None
 	Stdin
 	Restricted
-	Code // of a chunk: code, not pickle
-	Part // and it goes on in the next
+	Code  // of a chunk: code, not pickle
+	Part  // and it goes on in the next
+	Bound // of OutRecv: it ends with the operation
 )
 
 // Policy flags inside an InClaim payload.

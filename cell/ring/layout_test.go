@@ -46,6 +46,7 @@ func TestNumbersMatchHeader(t *testing.T) {
 		"OUT_ENDED": int(OutEnded), "OUT_CHUNK": int(OutChunk), "OUT_MORE": int(OutMore),
 		"FLAG_RAW": int(Raw), "FLAG_ERROR": int(Error), "FLAG_NONE": int(None),
 		"FLAG_STDIN": int(Stdin), "FLAG_RESTRICTED": int(Restricted), "FLAG_CODE": int(Code), "FLAG_PART": int(Part),
+		"FLAG_BOUND":    int(Bound),
 		"POLICY_SHARED": PolicyShared, "RULES_NETWORK": rulesNetwork, "RULES_ALL_IMPORTS": rulesAllImports,
 		"ACCESS_READ": int(policy.Read), "ACCESS_WRITE": int(policy.Write),
 		"ACCESS_EXECUTE": int(policy.Execute), "RING_STARTING": int(Starting), "RING_FAILED": int(Failed),

@@ -6,6 +6,7 @@
 //	flood N         post the numbers below N
 //	log TEXT        a log record
 //	recv SECONDS    receive, and post what came (null for nothing)
+//	miss            receive, and give up when interrupted, but only after a value has come
 //	measure N VALUE a measurement
 //	request C A     request capability C, action A, and post the answer
 //	pester N        receive N times without waiting, and read no answer
@@ -28,7 +29,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"strconv"
@@ -112,6 +112,7 @@ type Worker struct {
 	wedged atomic.Bool
 	err    error
 	heeds  *atomic.Int64
+	gaveUp bool // the operation's last recv
 
 	busySince atomic.Int64 // Unix nanoseconds, 0 while idle
 	used      atomic.Int64
@@ -186,6 +187,7 @@ func (w *Worker) serve(f ring.Frame) error {
 		return w.peer.Send(ring.OutResult, f.Flags, f.ID, b[12+t:12+t+a])
 	case ring.InExec:
 		b := f.Payload
+		w.gaveUp = false
 		skip := 8 + binary.LittleEndian.Uint32(b) + binary.LittleEndian.Uint32(b[4:])
 		for line := range strings.Lines(string(b[skip:])) {
 			failure, err := w.command(f.ID, strings.TrimSpace(line))
@@ -193,7 +195,7 @@ func (w *Worker) serve(f ring.Frame) error {
 				return err
 			}
 			if failure != nil {
-				return w.peer.Send(ring.OutError, 0, f.ID, body(failure))
+				return w.fail(f.ID, failure)
 			}
 		}
 		return w.peer.Send(ring.OutResult, 0, f.ID, []byte("null"))
@@ -203,6 +205,14 @@ func (w *Worker) serve(f ring.Frame) error {
 		return w.restore(f.ID)
 	}
 	return nil // a late answer
+}
+
+func (w *Worker) fail(op uint64, e *cell.Error) error {
+	var flags ring.Flags
+	if w.gaveUp {
+		flags = ring.None
+	}
+	return w.peer.Send(ring.OutError, flags, op, body(e))
 }
 
 // Chunks is how many chunks a fake state has; each is its number.
@@ -275,14 +285,10 @@ func (w *Worker) command(op uint64, line string) (failure *cell.Error, err error
 		return w.flood(op, rest)
 	case "log", "measure", "deny":
 		return nil, w.say(op, word, rest)
-	case "recv":
-		seconds, _ := strconv.ParseFloat(rest, 64)
-		return w.ask(ring.OutRecv, op, binary.LittleEndian.AppendUint64(nil, math.Float64bits(seconds)))
+	case "recv", "miss":
+		return w.receive(op, word, rest)
 	case "request":
-		capability, action, _ := strings.Cut(rest, " ")
-		b := binary.LittleEndian.AppendUint32(nil, uint32(len(capability)))
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(action)))
-		return w.ask(ring.OutRequest, op, append(b, capability+action+"null"...))
+		return w.request(op, rest)
 	case "chunk", "more": // out of place
 		kind := map[string]ring.Kind{"chunk": ring.OutChunk, "more": ring.OutMore}[word]
 		return nil, w.peer.Send(kind, 0, op, []byte(rest))
@@ -349,50 +355,6 @@ func (w *Worker) flood(op uint64, count string) (*cell.Error, error) {
 		}
 	}
 	return nil, nil
-}
-
-// flooding asks and never reads.
-func (w *Worker) flooding(word, rest string) error {
-	var n, size int
-	if _, err := fmt.Sscan(rest+" 0", &n, &size); err != nil {
-		return fmt.Errorf("hosttest: %s: %w", word, err)
-	}
-	kind, payload := ring.OutRecv, make([]byte, 8) // 0 seconds
-	switch word {
-	case "hoard":
-		binary.LittleEndian.PutUint64(payload, math.Float64bits(-1))
-	case "beg":
-		kind, payload = ring.OutRequest, make([]byte, 8+size)
-	}
-	for id := range n {
-		if err := w.peer.Send(kind, 0, uint64(id), payload); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ask sends a question, awaits its answer and posts it.
-func (w *Worker) ask(kind ring.Kind, op uint64, payload []byte) (*cell.Error, error) {
-	id := op<<8 | 1
-	if err := w.peer.Send(kind, 0, id, payload); err != nil {
-		return nil, err
-	}
-	f, err := w.peer.Recv()
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case f.ID != id || f.Kind != ring.InAnswer:
-		return nil, fmt.Errorf("hosttest: frame %d of kind %d in place of an answer to %d", f.ID, f.Kind, id)
-	case f.Flags&ring.Error != 0:
-		return &cell.Error{Kind: cell.Kind(f.Payload[0]), Message: "request failed"}, nil
-	case f.Flags&ring.None != 0:
-		f.Payload = []byte("null")
-	case f.Flags&ring.Raw != 0:
-		f.Payload, _ = json.Marshal(string(f.Payload))
-	}
-	return nil, w.peer.Send(ring.OutPost, 0, op, f.Payload)
 }
 
 // spin looks every half millisecond whether it is to end.

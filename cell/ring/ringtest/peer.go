@@ -108,6 +108,9 @@ func (p *Peer) Interrupted(op uint64) uint8 {
 // InterruptSeq is the number of interrupts so far.
 func (p *Peer) InterruptSeq() uint32 { return p.Word(ctlSeq).Load() }
 
+// Pending reports whether the host has written what is not read.
+func (p *Peer) Pending() bool { return p.Word(inHead).Load() != p.Word(inTail).Load() }
+
 // Recv reads the next frame from the host.
 func (p *Peer) Recv() (ring.Frame, error) {
 	var hdr [16]byte
