@@ -32,7 +32,8 @@ func (r *Region) Serve(handle func(Frame) error) error {
 		if err := r.awaitFrame(); err != nil {
 			return err
 		}
-		if err := r.handleOne(handle); err != nil {
+		f, err := r.take()
+		if err := r.handleOne(f, err, handle); err != nil {
 			return err
 		}
 	}
@@ -40,8 +41,7 @@ func (r *Region) Serve(handle func(Frame) error) error {
 
 // handleOne keeps the first error: the frame it is about is consumed, and
 // whoever looks next must meet it again.
-func (r *Region) handleOne(handle func(Frame) error) error {
-	f, err := r.take()
+func (r *Region) handleOne(f Frame, err error, handle func(Frame) error) error {
 	if err == nil {
 		err = handle(f)
 	}
@@ -50,8 +50,9 @@ func (r *Region) handleOne(handle func(Frame) error) error {
 }
 
 // Poll handles frames in the calling goroutine until done reports true or no
-// frame has come for about the given time, and leaves the rest to Serve. It does
-// nothing when frames are being handled already, or when looking has not paid
+// frame has come for about the given time, and leaves the rest to Serve: a frame
+// that is not there whole, too, as only the cell knows when the rest of it comes. It
+// does nothing when frames are being handled already, or when looking has not paid
 // lately. Serve meets the same errors, so a caller may ignore them.
 func (r *Region) Poll(patience time.Duration, done func() bool, handle func(Frame) error) error {
 	if !r.pollSpin.Worthwhile() || !r.recv.TryLock() {
@@ -69,7 +70,11 @@ func (r *Region) Poll(patience time.Duration, done func() bool, handle func(Fram
 		if ok, err := r.pollSpin.UntilYielding(patience, spin.Looks, r.ready); !ok || err != nil {
 			return err
 		}
-		if err := r.handleOne(handle); err != nil {
+		f, whole, err := r.takeWhole()
+		if !whole {
+			return nil
+		}
+		if err := r.handleOne(f, err, handle); err != nil {
 			return err
 		}
 	}
@@ -182,6 +187,38 @@ func (r *Region) take() (Frame, error) {
 	return f, nil
 }
 
+// takeWhole is take for a frame that is in the ring to its last byte; else it takes
+// nothing. The header is copied before it is judged: the cell may still write to it.
+func (r *Region) takeWhole() (f Frame, whole bool, err error) {
+	var hdr [frameHdrBytes]byte
+	if r.outSeen-r.outTail < frameHdrBytes {
+		return Frame{}, false, nil
+	}
+	r.copyOut(hdr[:])
+	f, n, err := parseHeader(hdr[:], r.max.Load())
+	switch {
+	case err != nil:
+		n = 0
+	case uint64(n)+frameHdrBytes > uint64(r.outSeen-r.outTail):
+		return Frame{}, false, nil
+	}
+	r.outTail += frameHdrBytes
+	if n > 0 {
+		f.Payload = make([]byte, n)
+		r.copyOut(f.Payload)
+		r.outTail += uint32(n)
+	}
+	r.release()
+	return f, true, err
+}
+
+// copyOut copies what is next in the out-ring, and has been seen there, without
+// consuming it.
+func (r *Region) copyOut(p []byte) {
+	m := copy(p, r.out[r.outTail&(r.cap-1):])
+	copy(p[m:], r.out)
+}
+
 func parseHeader(hdr []byte, limit int64) (Frame, int, error) {
 	n := binary.LittleEndian.Uint32(hdr)
 	f := Frame{Kind: Kind(hdr[4]), Flags: Flags(hdr[5]), ID: binary.LittleEndian.Uint64(hdr[8:])}
@@ -210,9 +247,7 @@ func (r *Region) read(p []byte) error {
 			}
 		}
 		n := min(len(p), int(r.outSeen-r.outTail))
-		at := r.outTail & (r.cap - 1)
-		m := copy(p[:n], r.out[at:])
-		copy(p[m:n], r.out)
+		r.copyOut(p[:n])
 		r.outTail += uint32(n)
 		p = p[n:]
 	}

@@ -220,3 +220,39 @@ func TestBadFrameTakenByPollEndsServe(t *testing.T) {
 		}
 	}
 }
+
+// Half a frame keeps nobody who looks: the rest may never come. It is Serve that waits.
+func TestPollLeavesHalfAFrame(t *testing.T) {
+	frame := append([]byte{4, 0, 0, 0, byte(ring.OutPost), 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0}, "text"...)
+	for _, n := range []int{1, 8, 15, 16, 19} {
+		r, p := pair(t, ring.Options{})
+		if err := p.Write(frame[:n]); err != nil {
+			t.Fatal(err)
+		}
+		looked := make(chan error, 1)
+		go func() {
+			looked <- r.Poll(time.Millisecond, func() bool { return false }, func(ring.Frame) error { return errors.New("a frame") })
+		}()
+		select {
+		case err := <-looked:
+			if err != nil {
+				t.Errorf("of %d bytes Poll has %v", n, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("Poll waits for what follows %d bytes", n)
+		}
+		if err := p.Write(frame[n:]); err != nil {
+			t.Fatal(err)
+		}
+		done := errors.New("done")
+		err := r.Serve(func(f ring.Frame) error {
+			if f.ID != 7 || string(f.Payload) != "text" {
+				t.Errorf("after %d bytes Serve has frame %d with %q", n, f.ID, f.Payload)
+			}
+			return done
+		})
+		if !errors.Is(err, done) {
+			t.Error(err)
+		}
+	}
+}
