@@ -128,6 +128,8 @@ class Upload:
         until = None if wait is None else time.monotonic() + wait
         self._connection = connection = Connection(self._address, wait)
         try:
+            if self._broken:  # before there was one
+                connection.shut()
             going = connection.send(request(self._address, call, told, None, stream=True, more=True), until)
             for message in more:
                 if not going or self._broken:

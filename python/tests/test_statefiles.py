@@ -1,6 +1,7 @@
 """Checkpoints as files: to and from a real node, blocking and with asyncio, and from servers that are none."""
 
 import asyncio
+import dataclasses
 import io
 import os
 import stat
@@ -9,6 +10,7 @@ import threading
 import time
 import tracemalloc
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from . import support
@@ -257,6 +259,28 @@ class LiarTestCase(unittest.TestCase):
         with Liar(act) as liar:
             asyncio.run(main(liar.path))
             self.assertTrue(ended.wait(60))
+
+    def test_cancelled_before_it_connects(self):
+        """It ends when the thread that it waits for comes to it."""
+        free = threading.Event()
+        call = dataclasses.replace(_statecalls.import_checkpoint(""), timeout=30)
+
+        async def main(path):
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+            busy = asyncio.ensure_future(asyncio.to_thread(free.wait, 60))
+            await asyncio.sleep(0)
+            async with aio.Client(path) as client:
+                going = asyncio.ensure_future(client.upload(call, iter([_statecalls.file_piece(b"x")])))
+                await asyncio.sleep(0)
+                going.cancel()
+                await asyncio.sleep(0)
+                free.set()
+                done, _ = await asyncio.wait({going}, timeout=10)
+                self.assertTrue(await busy)
+                self.assertTrue(done and going.cancelled(), "it waits for the node")
+
+        with Liar(self.answering(b"", after=b"never")) as liar:
+            asyncio.run(main(liar.path))
 
     def test_silence(self):
         """A node that says nothing is waited for as long as it is told that it has, and a little."""
