@@ -302,15 +302,17 @@ async def default() -> Client:
     if known is not None:
         return known[0]
     made = Client(blocking.address)
-    ending = _at_shutdown(made)
+    ending = _at_shutdown(made, of_loop)
     of_loop[blocking.address] = made, ending
     await ending.__anext__()
     return made
 
 
-async def _at_shutdown(client: Client) -> AsyncGenerator[None, None]:
-    """Closes a client when its loop shuts its generators down: there is no other sign of that."""
+async def _at_shutdown(client: Client, of_loop: _Defaults) -> AsyncGenerator[None, None]:
+    """Closes a client when its loop shuts its generators down: there is no other sign of that.
+    A generator that has begun knows its loop: kept any longer, it would keep that."""
     try:
         yield
     finally:
+        del of_loop[client.address]
         await client.close()

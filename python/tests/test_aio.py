@@ -5,10 +5,11 @@ import gc
 import threading
 import time
 import unittest
+import weakref
 
 from .support import Liar, NodeTestCase, keeps_events, ok, read_request
 import pyisolate as iso
-from pyisolate import _calls, aio
+from pyisolate import _aclient, _calls, aio
 
 
 def run(coroutine):
@@ -156,6 +157,18 @@ class AsyncTest(NodeTestCase):
 
         run(main())
         run(main())
+
+    def test_loops_that_have_ended(self):
+        loops = weakref.WeakSet()
+
+        async def main():
+            loops.add(asyncio.get_running_loop())
+            self.assertGreater(len(await aio.nodes()), 0)
+
+        for _ in range(3):
+            run(main())
+        gc.collect()
+        self.assertEqual((len(loops), len(_aclient._defaults)), (0, 0), "they are kept")
 
     def test_another_default(self):
         """A sandbox lives on when another node becomes the one that is meant."""
