@@ -8,6 +8,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
 )
 
 // Of what a cell says beside its posts, the latest are kept: so many, and so many bytes.
@@ -35,23 +36,49 @@ type saying struct {
 
 func newSayings() *sayings { return &sayings{more: make(chan struct{})} }
 
+// tagBytes is what a tag takes beside its texts.
+const tagBytes = 64
+
 func (s *sayings) log(l cell.LogRecord) {
-	s.add(saying{log: &pb.Log{Level: text(l.Level), Message: text(l.Message), Fields: text(string(l.Fields)), At: timestamppb.Now()},
-		size: len(l.Level) + len(l.Message) + len(l.Fields)})
+	room := budget(maxSayingsBytes)
+	out := &pb.Log{Level: room.text(l.Level), Message: room.text(l.Message), At: timestamppb.Now()}
+	if len(l.Fields) <= int(room) { // a part of them would be no JSON
+		out.Fields = room.text(string(l.Fields))
+	}
+	s.add(saying{log: out, size: room.spent()})
 }
 
 func (s *sayings) metric(m cell.Sample) {
-	size, tags := len(m.Name), make(map[string]string, len(m.Tags))
+	room := budget(maxSayingsBytes)
+	out := &pb.Metric{Name: room.text(m.Name), Value: m.Value, Tags: map[string]string{}, At: timestamppb.Now()}
 	for k, v := range m.Tags {
-		tags[text(k)] = text(v)
-		size += len(k) + len(v)
+		if len(k)+len(v)+tagBytes <= int(room) {
+			room -= tagBytes
+			out.Tags[room.text(k)] = room.text(v)
+		}
 	}
-	s.add(saying{metric: &pb.Metric{Name: text(m.Name), Value: m.Value, Tags: tags, At: timestamppb.Now()}, size: size})
+	s.add(saying{metric: out, size: room.spent()})
 }
 
 func (s *sayings) denied(d cell.Denial) {
 	s.add(saying{denial: fault.FromDenial(&d), size: len(d.Capability) + len(d.Action) + len(d.Rule) + len(d.Kernel) + len(d.Broker)})
 }
+
+// budget is what one of the sayings may still take: the latest is kept whatever it has, so it
+// is cut to what all may have.
+type budget int
+
+// text takes of the budget what a text has, and returns as much of it as there was room for, valid
+// for a message.
+func (b *budget) text(t string) string {
+	if len(t) > int(*b) {
+		t = wire.Text(t, int(*b))
+	}
+	*b -= budget(len(t))
+	return text(t)
+}
+
+func (b budget) spent() int { return maxSayingsBytes - int(b) }
 
 func (s *sayings) add(one saying) {
 	s.mu.Lock()

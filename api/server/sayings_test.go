@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
 )
 
 func logItem(message string, size int) saying {
@@ -49,6 +52,45 @@ func TestSayings(t *testing.T) {
 			}
 			if items, lost, _, _ := s.from(next); len(items) != 0 || lost != 0 {
 				t.Errorf("again %d items, %d lost", len(items), lost)
+			}
+		})
+	}
+}
+
+// One log or metric is cut to what all may have: the latest is kept whatever it has.
+func TestOneSayingIsBounded(t *testing.T) {
+	large, tags := strings.Repeat("é", maxSayingsBytes), map[string]string{}
+	for i := range maxSayingsBytes / tagBytes {
+		tags[fmt.Sprint(i)] = "b"
+	}
+	for name, c := range map[string]struct {
+		say  func(*sayings)
+		good func(*pb.LogsResponse) bool
+	}{
+		"message": {func(s *sayings) { s.log(cell.LogRecord{Level: "info", Message: large, Fields: []byte("{}")}) },
+			func(r *pb.LogsResponse) bool {
+				m := r.GetLog().GetMessage()
+				return len(m) > maxSayingsBytes-8 && strings.HasPrefix(large, m) && r.GetLog().GetFields() == ""
+			}},
+		"fields": {func(s *sayings) { s.log(cell.LogRecord{Level: "info", Message: "short", Fields: []byte(large)}) },
+			func(r *pb.LogsResponse) bool {
+				return r.GetLog().GetMessage() == "short" && r.GetLog().GetFields() == ""
+			}},
+		"tags": {func(s *sayings) { s.metric(cell.Sample{Name: "m", Tags: tags}) },
+			func(r *pb.LogsResponse) bool {
+				n := len(r.GetMetric().GetTags())
+				return n > len(tags)/2 && n < len(tags)
+			}},
+		"name": {func(s *sayings) { s.metric(cell.Sample{Name: large, Tags: map[string]string{"a": "b"}}) },
+			func(r *pb.LogsResponse) bool { return len(r.GetMetric().GetName()) > maxSayingsBytes-8 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSayings()
+			c.say(s)
+			items, _, _, _ := s.from(0)
+			sent := items[0].inLogs()
+			if n := proto.Size(sent); n > maxSayingsBytes+100 || items[0].size > maxSayingsBytes || !c.good(sent) {
+				t.Errorf("%d bytes, taken for %d: %.100s", n, items[0].size, sent)
 			}
 		})
 	}

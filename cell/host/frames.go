@@ -154,7 +154,7 @@ func (g *guest) log(f ring.Frame) error {
 	}
 	g.mu.Lock()
 	g.count.Logs++
-	pass := g.logs.take(time.Now(), len(f.Payload))
+	pass := g.logs.Take(time.Now(), len(f.Payload), 1)
 	if !pass {
 		g.count.LogsLost++
 	}
@@ -185,7 +185,7 @@ func (g *guest) metric(f ring.Frame) error {
 	}
 	g.mu.Lock()
 	g.count.Metrics++
-	pass := g.logs.take(time.Now(), len(f.Payload))
+	pass := g.logs.Take(time.Now(), len(f.Payload), 1)
 	if !pass {
 		g.count.LogsLost++
 	}
@@ -203,7 +203,7 @@ func (g *guest) denial(f ring.Frame) error {
 	}
 	g.mu.Lock()
 	g.count.Denials++
-	pass := g.logs.take(time.Now(), len(f.Payload))
+	pass := g.logs.Take(time.Now(), len(f.Payload), 1)
 	g.mu.Unlock()
 	if !pass {
 		return nil // counted; a flood of refusals is no reason to flood the node

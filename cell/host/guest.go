@@ -38,7 +38,7 @@ type guest struct {
 	ran      bool // something has been executed or called
 	unread   unread
 	requests requests
-	logs     bucket
+	logs     wire.Records
 	budget   budget
 	// frameLimit is the largest payload that was ever permitted.
 	frameLimit int
@@ -55,13 +55,10 @@ func newGuest(s *server, m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *s
 	g.outbox.items, g.outbox.bytes = limits.QueueItems, wire.PostBytes
 	g.outbox.debt = wire.Overdraft(limits)
 	g.budget = newBudget(limits, slot.worker)
-	g.frameLimit = frameLimit(limits)
+	g.frameLimit = wire.FrameBytes(limits)
 	slot.region.LimitFrame(g.frameLimit)
 	return g
 }
-
-// frameLimit leaves room beside the value for names and a traceback.
-func frameLimit(l cell.Limits) int { return l.MessageBytes + 1<<20 }
 
 // start sets the cell's goroutines going.
 func (g *guest) start() {

@@ -3,7 +3,6 @@ package host
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/pyisolate/pyisolate/cell/ring"
 	"github.com/pyisolate/pyisolate/cell/wire"
@@ -63,34 +62,4 @@ func (g *guest) post(f ring.Frame) error {
 // operation or out of life.
 func (g *guest) hurried() bool {
 	return g.gone || g.refusalIsFinal() || (g.current != nil && g.current.why != nil)
-}
-
-// Bounds of what logs, metrics and denials one cell may send on, each second
-// and at once.
-const (
-	recordsPerSecond, recordsAtOnce     = 10_000, 20_000
-	recordBytesPerSec, recordBytesBurst = 8 << 20, 16 << 20
-)
-
-// bucket limits records by number and by bytes. The zero bucket is full.
-type bucket struct {
-	at             time.Time
-	records, bytes float64
-}
-
-func (b *bucket) take(now time.Time, n int) bool {
-	if b.at.IsZero() {
-		b.records, b.bytes = recordsAtOnce, recordBytesBurst
-	} else {
-		passed := now.Sub(b.at).Seconds()
-		b.records = min(b.records+passed*recordsPerSecond, recordsAtOnce)
-		b.bytes = min(b.bytes+passed*recordBytesPerSec, recordBytesBurst)
-	}
-	b.at = now
-	if b.records < 1 || b.bytes < float64(n) {
-		return false
-	}
-	b.records--
-	b.bytes -= float64(n)
-	return true
 }

@@ -80,7 +80,7 @@ func (g *guest) limit(l cell.Limits) {
 	g.outbox.items += l.QueueItems - before.QueueItems
 	g.outbox.debt = max(g.outbox.debt, wire.Overdraft(l))
 	g.outbox.changed.Broadcast()
-	if most := max(g.frameLimit, frameLimit(l)); most != g.frameLimit {
+	if most := max(g.frameLimit, wire.FrameBytes(l)); most != g.frameLimit {
 		g.frameLimit = most
 		g.slot.region.LimitFrame(most)
 	}

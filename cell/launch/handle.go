@@ -42,6 +42,9 @@ type handle struct {
 	unproven bool
 	ended    bool // end has been called
 
+	records     wire.Records
+	recordsLost uint64 // those that are dropped here
+
 	served   served
 	requests scope // made under no operation
 
@@ -255,6 +258,9 @@ func (c *handle) identify(r cell.Report) cell.Report {
 	if u := c.seated().kernelUsage(); u != nil {
 		r.Kernel = u
 	}
+	c.mu.Lock()
+	r.LogsLost += c.recordsLost
+	c.mu.Unlock()
 	return r
 }
 

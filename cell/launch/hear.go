@@ -14,6 +14,9 @@ import (
 // log is delivered before the operation that wrote it is answered.
 func (c *handle) hear(m *wire.Msg) {
 	sink := c.spec.Sink
+	if m.GetRequest() == nil && !c.recorded(len(m.Payload)) {
+		return
+	}
 	switch b := m.Body.(type) {
 	case *wire.Control_Log:
 		n := min(int(b.Log.MessageLen), len(m.Payload))
@@ -47,6 +50,26 @@ func (c *handle) hear(m *wire.Msg) {
 	}
 }
 
+// recordSlack is how much more than a host the node lets through of one cell at once: what the
+// host has let through over some time may come in one piece.
+const recordSlack = 2
+
+// recorded reports whether a record of n bytes goes on to the sink. What is too much is dropped
+// and counted, as the host does; one that the host cannot have from its guest is the host's own.
+func (c *handle) recorded(n int) bool {
+	if n > c.served.record() {
+		c.host.kill("sent a record that is larger than its cell's messages may be")
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := c.records.Take(time.Now(), n, recordSlack)
+	if !taken {
+		c.recordsLost++
+	}
+	return taken
+}
+
 // served are the requests under way, with the bytes of their payloads and answers.
 type served struct {
 	mu       sync.Mutex
@@ -59,6 +82,13 @@ type served struct {
 
 // queued is, under mu, how many bytes an honest host can have under way.
 func (s *served) queued() int { return 2 * wire.QueueBytes(cell.Limits{MessageBytes: s.most}) }
+
+// record is the most that one log or metric can have.
+func (s *served) record() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(wire.FrameBytes(cell.Limits{MessageBytes: s.most}), wire.RecordBytes)
+}
 
 // widen lets the host send by a limit before it has it. A host that has refused it never had it: undo.
 func (s *served) widen(message int) (undo func()) {
@@ -112,9 +142,12 @@ func (s *served) end(n int) {
 	s.bytes -= n
 }
 
-// tags drops what is not a flat object of strings: the guest wrote it.
+// maxTags bounds the tags of one metric, as JSON: in memory they take many times that.
+const maxTags = 64 << 10
+
+// tags drops what is not a flat object of strings, or too large: the guest wrote it.
 func tags(data []byte) map[string]string {
-	if len(data) == 0 {
+	if len(data) == 0 || len(data) > maxTags {
 		return nil
 	}
 	var t map[string]string

@@ -114,6 +114,9 @@ func TestHostFloods(t *testing.T) {
 			(wire.PostBytes + wire.Overdraft(cell.Limits{}.WithDefaults())) / wire.PostCost, "more posts"},
 		"large posts": {func(id, _ uint64) *wire.Msg { return post(id, 1<<20-wire.PostCost) }, 9, "more posts"},
 		"requests":    {func(id, n uint64) *wire.Msg { return request(id, n, nil) }, 2 * wire.MaxRequests, "more requests"},
+		"large logs": {func(id, n uint64) *wire.Msg {
+			return wire.New(id, 0, &wire.Control_Log{Log: &wire.Log{}}, make([]byte, 2<<20+min(n, 1)))
+		}, 1, "a record that is larger"},
 		"large requests": {func(id, n uint64) *wire.Msg { return request(id, n, make([]byte, 1<<20)) }, 32,
 			"more requests"},
 	} {
@@ -125,7 +128,7 @@ func TestHostFloods(t *testing.T) {
 			if h.verdict != "" {
 				t.Fatalf("an honest host is cut off: %s", h.verdict)
 			}
-			for n := range 1000 {
+			for n := 0; n < 1000 && h.verdict == ""; n++ {
 				h.take(f.message(c.wireID, uint64(f.honest+n)))
 			}
 			if !strings.Contains(h.verdict, f.verdict) {

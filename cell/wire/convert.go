@@ -9,8 +9,12 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 )
 
-// maxText bounds one text of an error: three of them fit a control message.
-const maxText = 64 << 10
+const (
+	// maxText bounds one text of an error: three of them fit a control message.
+	maxText = 64 << 10
+	// maxName and maxWords bound the texts of a denial.
+	maxName, maxWords = 1024, 4096
+)
 
 // FromError makes any error sendable; texts are cut to 64 KiB each.
 func FromError(err error) *Error {
@@ -37,21 +41,21 @@ func FromDenial(d *cell.Denial) *Denial {
 	if d == nil {
 		return nil
 	}
-	out := &Denial{Cell: d.Cell, Capability: Text(d.Capability, 1024), Action: Text(d.Action, 4096),
-		Rule: Text(d.Rule, 4096), Kernel: Text(d.Kernel, 4096), Broker: Text(d.Broker, 4096)}
+	out := &Denial{Cell: d.Cell, Capability: Text(d.Capability, maxName), Action: Text(d.Action, maxWords),
+		Rule: Text(d.Rule, maxWords), Kernel: Text(d.Kernel, maxWords), Broker: Text(d.Broker, maxWords)}
 	if !d.At.IsZero() {
 		out.AtNs = d.At.UnixNano()
 	}
 	return out
 }
 
-// ToDenial returns nil for nil.
+// ToDenial returns nil for nil. It cuts what an honest end would have: denials are kept.
 func ToDenial(d *Denial) *cell.Denial {
 	if d == nil {
 		return nil
 	}
-	out := &cell.Denial{Cell: d.Cell, Capability: d.Capability, Action: d.Action, Rule: d.Rule,
-		Kernel: d.Kernel, Broker: d.Broker}
+	out := &cell.Denial{Cell: Text(d.Cell, maxName), Capability: Text(d.Capability, maxName), Action: Text(d.Action, maxWords),
+		Rule: Text(d.Rule, maxWords), Kernel: Text(d.Kernel, maxWords), Broker: Text(d.Broker, maxWords)}
 	if d.AtNs != 0 {
 		out.At = time.Unix(0, d.AtNs)
 	}
@@ -93,9 +97,12 @@ func ToReport(r *Report) cell.Report {
 		Namespaces: r.GetNamespaces(), Start: r.GetStart(), UID: r.GetUid()}
 }
 
-// Text makes s valid for protobuf and at most n bytes long.
+// Text makes s valid for protobuf and at most n bytes long. It keeps nothing of the rest.
 func Text(s string, n int) string {
-	return strings.ToValidUTF8(s[:min(len(s), n)], "")
+	if len(s) > n {
+		s = strings.Clone(s[:n])
+	}
+	return strings.ToValidUTF8(s, "")
 }
 
 // tail keeps the end: of a traceback, the part that names the error.

@@ -19,7 +19,11 @@ const (
 
 // Overdraft is how far a cell that was interrupted may go below its credit for posts:
 // what it has written must not hold up its last answer.
-func Overdraft(l cell.Limits) int { return 2*(l.MessageBytes+1<<20) + 1<<20 }
+func Overdraft(l cell.Limits) int { return 2*FrameBytes(l) + 1<<20 }
+
+// FrameBytes is the most that a cell says at once: beside the value there is room for names and
+// a traceback.
+func FrameBytes(l cell.Limits) int { return l.MessageBytes + 1<<20 }
 
 // ChunkWindow is how many chunks of state may be on their way that nobody has asked for.
 const ChunkWindow = 8
