@@ -3,6 +3,7 @@ package actors
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +93,8 @@ func (a *cellActor) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *request:
 		a.accept(m)
+	case *withdrawn:
+		a.withdraw(m.of)
 	case *begun:
 		a.begin(m)
 	case *over:
@@ -151,7 +154,22 @@ func (a *cellActor) accept(r *request) {
 		if known {
 			a.seen.begin(r.env.ID)
 		}
-		a.lanes[line].add(func() { a.do(r, i) }, r.handOver)
+		a.lanes[line].add(func() { a.do(r, i) }, r)
+	}
+}
+
+// withdraw is for a request whose time is over. What was not begun never is, and it does not wait any more: it
+// would take room for which nobody has credit.
+func (a *cellActor) withdraw(r *request) {
+	line := r.env.Body.line()
+	switch i := slices.Index(a.pending, r); {
+	case i >= 0:
+		a.pending = slices.Delete(a.pending, i, i+1)
+		r.fail(a.epoch, r.late())
+	case line < lines && a.lanes[line].drop(r):
+		a.do(r, a.now) // which finds it late
+	case a.seen.leave(r):
+		r.fail(a.epoch, cell.Errorf(cell.UnknownOutcome, "what it repeats has not been answered; it may have been done"))
 	}
 }
 

@@ -1,6 +1,9 @@
 package actors
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // lane does one thing after the other, in the order they came. Each is done by whoever waits for
 // it, if somebody does when its turn comes: that saves a goroutine on the way. What nobody waits
@@ -13,17 +16,17 @@ type lane struct {
 	busy  bool
 }
 
-// task is something to be done. handOver gives it to who waits for it, or returns false.
+// task is something to be done, for a request or, with nil, nobody's.
 type task struct {
-	do       func()
-	handOver func(do func()) bool
+	do func()
+	of *request
 }
 
 // add has do done in its turn.
-func (l *lane) add(do func(), handOver func(do func()) bool) {
+func (l *lane) add(do func(), of *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := task{do, handOver}
+	t := task{do, of}
 	if l.busy {
 		l.queue = append(l.queue, t)
 		return
@@ -36,7 +39,7 @@ func (l *lane) add(do func(), handOver func(do func()) bool) {
 // begin never waits.
 func (l *lane) begin(t task) {
 	do := func() { t.do(); l.next() }
-	if !t.handOver(do) {
+	if t.of == nil || !t.of.handOver(do) {
 		go do()
 	}
 }
@@ -54,6 +57,18 @@ func (l *lane) next() {
 	l.queue[0] = task{}
 	l.queue = l.queue[1:]
 	l.begin(t)
+}
+
+// drop takes out what waits for its turn for a request, or returns false.
+func (l *lane) drop(of *request) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.queue, func(t task) bool { return t.of == of })
+	if i < 0 {
+		return false
+	}
+	l.queue = slices.Delete(l.queue, i, i+1)
+	return true
 }
 
 // idle says that nothing is to be done.

@@ -31,6 +31,8 @@ type quick struct {
 	send func(v cell.Value) error
 	// reload, when not nil, is waited for.
 	reload <-chan struct{}
+	// inspect, when not nil, is waited for, whatever the context says.
+	inspect <-chan struct{}
 
 	mu    sync.Mutex
 	inbox []string
@@ -114,7 +116,12 @@ func (q *quick) Recv(ctx context.Context) (cell.Item, error) {
 	}
 }
 
-func (q *quick) Inspect(context.Context) (cell.Report, error) { return cell.Report{ID: q.id}, nil }
+func (q *quick) Inspect(context.Context) (cell.Report, error) {
+	if q.inspect != nil {
+		<-q.inspect
+	}
+	return cell.Report{ID: q.id}, nil
+}
 
 func (q *quick) Reload(context.Context, cell.Revision) (cell.Reloaded, error) {
 	if q.reload != nil {

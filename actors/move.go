@@ -126,7 +126,7 @@ func (a *cellActor) move(r *request, i *incarnation) {
 		if m.began.CompareAndSwap(false, true) {
 			a.take(r, i, m)
 		}
-	}, r.handOver)
+	}, r)
 }
 
 // late is why its context has ended.
@@ -143,7 +143,7 @@ func (a *cellActor) take(r *request, i *incarnation, m *moving) {
 	a.lanes[posts].add(func() {
 		close(held)
 		<-release
-	}, func(func()) bool { return false })
+	}, nil)
 	defer close(release)
 	select {
 	case <-held:

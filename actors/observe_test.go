@@ -62,7 +62,7 @@ func TestStats(t *testing.T) {
 		t.Errorf("while it runs: %+v", got)
 	}
 	close(release)
-	r.wait(at.gone)
+	r.wait(s, at)
 	s.Ask(soon(t), Envelope{To: worker, Body: Kill{"test"}})
 	told.await(t, Ended)
 	if got := s.Stats(); got != (Stats{Names: 1, Ended: 1}) {

@@ -47,8 +47,12 @@ func (r *request) handOver(do func()) bool {
 	return true
 }
 
+// withdrawn tells an actor that a request's time is over.
+type withdrawn struct{ of *request }
+
 // IgnoreDeadLetterLogging: what is not delivered is logged here, not by protoactor.
-func (*request) IgnoreDeadLetterLogging() {}
+func (*request) IgnoreDeadLetterLogging()   {}
+func (*withdrawn) IgnoreDeadLetterLogging() {}
 
 func newRequest(ctx context.Context, env Envelope, leave func()) *request {
 	r := &request{env: env, sent: time.Now(), ctx: ctx, end: func() {}, replied: make(chan Reply, 1), leave: leave}
@@ -62,8 +66,8 @@ func newRequest(ctx context.Context, env Envelope, leave func()) *request {
 func (r *request) answer(reply Reply) {
 	r.once.Do(func() {
 		r.leave()
-		r.end()
 		r.replied <- reply
+		r.end() // whoever sees this sees the answer
 	})
 }
 
@@ -80,15 +84,18 @@ func (r *request) ended() error {
 }
 
 // late is the error of a request that is not worth beginning any more, or nil.
-func (r *request) late() error {
+func (r *request) late() error { return r.over("it began") }
+
+// over is the error of a request whose time was over before something, or nil.
+func (r *request) over(before string) error {
 	err := r.ctx.Err()
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
-		return cell.Errorf(cell.Timeout, "its time was over before it began")
+		return cell.Errorf(cell.Timeout, "its time was over before %s", before)
 	default:
-		return cell.Errorf(cell.Cancelled, "before it began: %v", context.Cause(r.ctx))
+		return cell.Errorf(cell.Cancelled, "before %s: %v", before, context.Cause(r.ctx))
 	}
 }
 
@@ -96,20 +103,22 @@ func (r *request) late() error {
 // interrupted then, and says so.
 const answerGrace = 10 * time.Second
 
-// wait returns the answer, or what is known without one. gone is closed when the actor is no
-// more.
-func (r *request) wait(gone <-chan struct{}) Reply {
+// wait returns the answer, or what is known without one.
+func (r *request) wait(s *System, at Entry) Reply {
 	select {
 	case reply := <-r.replied:
 		return reply
 	case do := <-r.turn:
 		do()
 		return <-r.replied
-	case <-gone:
+	case <-at.gone:
 		if !r.taken.Load() { // nor will it be
 			r.fail(0, r.ended())
 		}
 	case <-r.ctx.Done():
+		if reply, answered := r.expire(s, at); answered {
+			return reply
+		}
 	}
 	late := time.NewTimer(answerGrace)
 	defer late.Stop()
@@ -126,6 +135,20 @@ func (r *request) wait(gone <-chan struct{}) Reply {
 	}
 	r.fail(0, cell.Errorf(cell.UnknownOutcome, "no answer came; it may have been done"))
 	return <-r.replied // another's may have come at last
+}
+
+// expire is called when the request's time is over. It may be that an answer is there, or that none is needed.
+func (r *request) expire(s *System, at Entry) (Reply, bool) {
+	select {
+	case reply := <-r.replied:
+		return reply, true
+	default:
+	}
+	if r.env.Body.line() == looks { // it changes nothing; its credit is given back when the cell has told
+		return Reply{Err: r.over("the cell told of itself")}, true
+	}
+	s.root.Send(at.PID, &withdrawn{r}) // it may not have begun
+	return Reply{}, false
 }
 
 // perform does what a body says to a cell.

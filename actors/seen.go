@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,6 +52,21 @@ func (s *seen) repeats(r *request, now time.Time) bool {
 	s.mu.Unlock()
 	r.answer(reply)
 	return true
+}
+
+// leave takes a request out of those that wait for what they repeat, or returns false.
+func (s *seen) leave(r *request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.of[r.env.ID]
+	if d == nil {
+		return false
+	}
+	i := slices.Index(d.waiting, r)
+	if i >= 0 {
+		d.waiting = slices.Delete(d.waiting, i, i+1)
+	}
+	return i >= 0
 }
 
 // begin remembers an envelope that repeats none.

@@ -225,7 +225,7 @@ func (s *System) askAt(ctx context.Context, env Envelope, at Entry) Reply {
 	if err != nil {
 		return Reply{Err: err}
 	}
-	return r.wait(at.gone)
+	return r.wait(s, at)
 }
 
 // Begin sends an envelope to a cell of this node and returns at once; wait returns what became of
@@ -236,7 +236,7 @@ func (s *System) Begin(ctx context.Context, env Envelope) (wait func() Reply) {
 	if err != nil {
 		return func() Reply { return Reply{Err: err} }
 	}
-	return func() Reply { return r.wait(at.gone) }
+	return func() Reply { return r.wait(s, at) }
 }
 
 // submit sends without waiting for an answer.

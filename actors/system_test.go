@@ -112,7 +112,7 @@ func TestSubmitOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	last.wait(at.gone)
+	last.wait(s, at)
 	if got := cells.last().got(); len(got) != 500 || !slices.IsSorted(got) {
 		t.Errorf("%v", got)
 	}
