@@ -89,19 +89,20 @@ func (l Limits) Validate() error {
 	for _, f := range []struct {
 		name      string
 		v, lo, hi int64
+		say       func(int64) string
 	}{
-		{"memory", l.Memory, MinMemory, 1 << 46},
-		{"cpu", int64(l.CPU), 0, 1 << 62},
-		{"cpu per window", int64(l.CPUPerWindow), 0, 1 << 62},
-		{"wall", int64(l.Wall), 0, 1 << 62},
-		{"output", l.Output, 0, 1 << 62},
-		{"files", int64(l.Files), 0, 1 << 20},
-		{"children", int64(l.Children), 0, 1 << 16},
-		{"message bytes", int64(l.MessageBytes), 1 << 10, MaxMessageBytes},
-		{"queue items", int64(l.QueueItems), 1, MaxQueueItems},
+		{"memory", l.Memory, MinMemory, 1 << 46, InBytes},
+		{"cpu", int64(l.CPU), 0, 1 << 62, InTime},
+		{"cpu per window", int64(l.CPUPerWindow), 0, 1 << 62, InTime},
+		{"wall", int64(l.Wall), 0, 1 << 62, InTime},
+		{"output", l.Output, 0, 1 << 62, InBytes},
+		{"files", int64(l.Files), 0, 1 << 20, InNumber},
+		{"children", int64(l.Children), 0, 1 << 16, InNumber},
+		{"message", int64(l.MessageBytes), 1 << 10, MaxMessageBytes, InBytes},
+		{"queue items", int64(l.QueueItems), 1, MaxQueueItems, InNumber},
 	} {
 		if f.v < f.lo || f.v > f.hi {
-			return Errorf(Invalid, "limit %s is %d; it must be between %d and %d", f.name, f.v, f.lo, f.hi)
+			return Errorf(Invalid, "limit %s is %s; it must be between %s and %s", f.name, f.say(f.v), f.say(f.lo), f.say(f.hi))
 		}
 	}
 	if (l.CPUPerWindow == 0) != (l.CPUWindow == 0) {
@@ -112,6 +113,15 @@ func (l Limits) Validate() error {
 	}
 	return nil
 }
+
+// InBytes, InTime and InNumber tell a limit's number with its unit.
+func InBytes(n int64) string { return fmt.Sprintf("%d bytes", n) }
+
+// InTime is of nanoseconds.
+func InTime(n int64) string { return time.Duration(n).String() }
+
+// InNumber is of what is counted.
+func InNumber(n int64) string { return fmt.Sprint(n) }
 
 var nameRE = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 

@@ -43,7 +43,9 @@ func (s *cells) ImportCheckpoint(ctx context.Context, in *connect.ClientStream[p
 	if !in.Receive() {
 		return nil, errors.Join(fmt.Errorf("%w: there is no file", policystore.ErrInvalid), in.Err())
 	}
-	from.rest = in.Msg().GetData()
+	if err := from.take(in.Msg().GetData()); err != nil {
+		return nil, err
+	}
 	identity, err := identityOf(ctx, in.Msg().GetIdentity())
 	if err != nil {
 		return nil, s.worded(err)
@@ -78,6 +80,13 @@ type arriving struct {
 	rest []byte
 }
 
+func (a *arriving) take(piece []byte) error {
+	if a.rest = piece; len(piece) > importPiece {
+		return fmt.Errorf("%w: a message has %d bytes of the file; %d is the most", policystore.ErrInvalid, len(piece), importPiece)
+	}
+	return nil
+}
+
 // Read implements io.Reader.
 func (a *arriving) Read(b []byte) (int, error) {
 	for len(a.rest) == 0 {
@@ -91,8 +100,8 @@ func (a *arriving) Read(b []byte) (int, error) {
 				return 0, err
 			}
 		}
-		if a.rest = a.in.Msg().GetData(); len(a.rest) > importPiece {
-			return 0, fmt.Errorf("%w: a message has %d bytes of the file; %d is the most", policystore.ErrInvalid, len(a.rest), importPiece)
+		if err := a.take(a.in.Msg().GetData()); err != nil {
+			return 0, err
 		}
 	}
 	n := copy(b, a.rest)

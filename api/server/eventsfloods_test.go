@@ -3,10 +3,12 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +34,35 @@ func (e unending) Events(ctx context.Context, _ *connect.Request[pb.EventsReques
 		}
 	}
 	return ctx.Err()
+}
+
+// huge is a node that has an event which is longer than any.
+type huge struct {
+	api.UnimplementedNodeServiceHandler
+}
+
+func (huge) Events(_ context.Context, _ *connect.Request[pb.EventsRequest], out *connect.ServerStream[pb.EventsResponse]) error {
+	event := &pb.Event{Index: 1, Kind: "POLICY_PUT", Message: strings.Repeat("x", 2<<20), At: timestamppb.New(time.Unix(0, 0))}
+	return out.Send(&pb.EventsResponse{Item: &pb.EventsResponse_Event{Event: event}})
+}
+
+// What a node says that is longer than what any has to say is not read.
+func TestHugeEvent(t *testing.T) {
+	w := newWorld(t)
+	honest := tellers(t, w, 1)[0]
+	honest.publish("", "honest", 0)
+	w.joinAs(t, "n2", huge{})
+	stream, err := honest.Nodes.Events(t.Context(), connect.NewRequest(&pb.EventsRequest{}))
+	must(t, err)
+	defer func() { _ = stream.Close() }()
+	var words []string
+	for stream.Receive() {
+		words = append(words, fmt.Sprintf("%.20s", word(stream.Msg())))
+	}
+	must(t, stream.Err())
+	if !slices.Contains(words, "n1 honest") || !slices.Contains(words, "n2 NODE_SILENT") || slices.ContainsFunc(words, func(one string) bool { return strings.HasPrefix(one, "n2 xx") }) {
+		t.Errorf("it hears %q", words)
+	}
 }
 
 // joinAs has a node answer what is asked of nodes as a test has it.

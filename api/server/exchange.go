@@ -107,6 +107,9 @@ func (p *patient) close() {
 		return
 	}
 	_ = p.control.SetWriteDeadline(time.Now().Add(p.within))
+	if !p.second { // package http reads what nobody has read of the request, before it takes the next
+		_ = p.control.SetReadDeadline(time.Now().Add(min(p.within, openCall)))
+	}
 }
 
 // body is a request's: what of it is read is counted, in all and for whoever sends it, until

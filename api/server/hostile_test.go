@@ -70,6 +70,31 @@ func TestSlowLoris(t *testing.T) {
 	}
 }
 
+// A request whose body is announced and does not come holds its connection for a moment only, though nobody reads the
+// body: who is refused, who asks for what there is not, and who asks for a page.
+func TestBodyThatDoesNotCome(t *testing.T) {
+	n := newNode(t, func(c *server.Config) { c.Patience = 200 * time.Millisecond })
+	address := n.overTCP(t)
+	const list = "POST /pyisolate.v1.CellService/List HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\n"
+	for name, head := range map[string]string{
+		"no such call":    "POST /nothing HTTP/1.1\r\nHost: node\r\n",
+		"without a token": list,
+		"a wrong token":   list + "Authorization: Bearer pyi_none\r\n",
+		"another type":    "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: node\r\nContent-Type: text/plain\r\n",
+		"a page":          "GET /openapi.json HTTP/1.1\r\nHost: node\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", address)
+			must(t, err)
+			t.Cleanup(func() { _ = c.Close() })
+			_, err = io.WriteString(c, head+"Content-Length: 1000\r\n\r\n")
+			must(t, err)
+			closed(t, c)
+		})
+	}
+	n.works(t)
+}
+
 // Headers have a bound.
 func TestHugeHeaders(t *testing.T) {
 	n := newNode(t)

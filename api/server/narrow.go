@@ -73,21 +73,22 @@ func (t terms) narrowLimits(limits *cell.Limits, strict bool) error {
 		name   string
 		given  int64 // 0: unlimited
 		asked  int64 // 0: as it is given
+		say    func(int64) string
 		accept func(int64)
 	}{
-		{"memory", l.Memory, asked.Memory, func(n int64) { l.Memory = n }},
-		{"cpu", int64(l.CPU), int64(asked.CPU), func(n int64) { l.CPU = time.Duration(n) }},
-		{"wall", int64(l.Wall), int64(asked.Wall), func(n int64) { l.Wall = time.Duration(n) }},
-		{"output", l.Output, asked.Output, func(n int64) { l.Output = n }},
-		{"files", int64(l.Files), int64(asked.Files), func(n int64) { l.Files = int(n) }},
-		{"message", int64(l.MessageBytes), int64(asked.MessageBytes), func(n int64) { l.MessageBytes = int(n) }},
+		{"memory", l.Memory, asked.Memory, cell.InBytes, func(n int64) { l.Memory = n }},
+		{"cpu", int64(l.CPU), int64(asked.CPU), cell.InTime, func(n int64) { l.CPU = time.Duration(n) }},
+		{"wall", int64(l.Wall), int64(asked.Wall), cell.InTime, func(n int64) { l.Wall = time.Duration(n) }},
+		{"output", l.Output, asked.Output, cell.InBytes, func(n int64) { l.Output = n }},
+		{"files", int64(l.Files), int64(asked.Files), cell.InNumber, func(n int64) { l.Files = int(n) }},
+		{"message", int64(l.MessageBytes), int64(asked.MessageBytes), cell.InBytes, func(n int64) { l.MessageBytes = int(n) }},
 	} {
 		switch {
 		case f.asked == 0 || f.asked == f.given:
 		case f.given == 0 || f.asked < f.given:
 			f.accept(f.asked)
 		case strict:
-			return cell.Errorf(cell.PolicyDenied, "limit %s is %d; policy %s gives %d", f.name, f.asked, t.ref, f.given)
+			return cell.Errorf(cell.PolicyDenied, "limit %s is %s; policy %s gives %s", f.name, f.say(f.asked), t.ref, f.say(f.given))
 		}
 	}
 	if asked != (cell.Limits{}) {

@@ -56,9 +56,12 @@ func (p *peers) of(node string) peerAPI {
 			clear(p.all)
 		}
 		way := &http.Client{Transport: p.fabric.HTTP(node)}
-		options := []connect.ClientOption{connect.WithGRPC(), connect.WithReadMaxBytes(maxCellMessage), connect.WithAcceptCompression("gzip", nil, nil)}
-		found = peerAPI{api.NewCellServiceClient(way, "http://"+node, options...), api.NewNodeServiceClient(way, "http://"+node, options...),
-			api.NewClusterServiceClient(way, "http://"+node, options...), api.NewTransferServiceClient(way, "http://"+node, options...)}
+		base := "http://" + node
+		most := func(bytes int) connect.ClientOption {
+			return connect.WithClientOptions(connect.WithGRPC(), connect.WithReadMaxBytes(bytes), connect.WithAcceptCompression("gzip", nil, nil))
+		}
+		found = peerAPI{api.NewCellServiceClient(way, base, most(maxCellMessage)), api.NewNodeServiceClient(way, base, most(maxNodeAnswer)),
+			api.NewClusterServiceClient(way, base, most(maxCellMessage)), api.NewTransferServiceClient(way, base, most(maxCellMessage))}
 		p.all[node] = found
 	}
 	return found

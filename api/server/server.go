@@ -83,6 +83,8 @@ const (
 	maxCellMessage   = cell.MaxMessageBytes + 64<<10
 	smallMessage     = 64 << 10 // of calls that carry no text of those
 	maxHeader        = 16 << 10
+	streamedMessage  = importPiece*4/3 + smallMessage // of requests that are streams, which are counted nowhere; JSON has bytes in base64
+	maxNodeAnswer    = 1 << 20                        // what another node says of itself, and each event that it has
 	// maxRequests is of the requests of all calls under way, as much again of the node's own
 	// user's and root's, and twice that of what other nodes pass on.
 	maxRequests = 4 * maxCellMessage
@@ -140,6 +142,14 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
+// streamed are the options of calls whose request is a stream: each message is held whole before it is looked at.
+func streamed(s connect.Spec) []connect.HandlerOption {
+	if s.StreamType&connect.StreamTypeClient == 0 {
+		return nil
+	}
+	return []connect.HandlerOption{connect.WithReadMaxBytes(streamedMessage)}
+}
+
 // handler is all services behind the gate.
 func (s *Server) handler(c Config) http.Handler {
 	a := &answers{c.Logger}
@@ -149,7 +159,7 @@ func (s *Server) handler(c Config) http.Handler {
 	}
 	options := func(most int) connect.HandlerOption {
 		return connect.WithHandlerOptions(connect.WithInterceptors(around...), connect.WithRecover(a.recovered), withJSON(),
-			connect.WithReadMaxBytes(most), connect.WithCompression("gzip", nil, nil)) // what is sent is what is held
+			connect.WithReadMaxBytes(most), connect.WithConditionalHandlerOptions(streamed), connect.WithCompression("gzip", nil, nil)) // what is sent is what is held
 	}
 	j := &judge{document.Options{Keys: c.Keys, Grant: builtin.CheckScope}, turns.New(maxJudging)}
 	mux := http.NewServeMux()
