@@ -242,7 +242,6 @@ func TestOldRecordsAreRemoved(t *testing.T) {
 	saved := actors.Address{Tenant: "default", Name: "saved"}
 	g, err := gone.spawn(soon(t), saved, "")
 	must(t, err)
-	must(t, gone.Refresh(soon(t)))
 	must(t, gone.Save(soon(t), saved, g.epoch, "c0ffee", []string{gone.name}))
 	removed := func(from *node, a actors.Address) {
 		from.Leave()

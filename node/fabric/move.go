@@ -148,7 +148,7 @@ func (f *Fabric) Save(ctx context.Context, a actors.Address, epoch uint64, check
 		return r.Epoch == epoch && r.Owner == seat && r.Checkpoint == checkpoint && slices.Equal(r.Copies, nodes)
 	}
 	for range tries { // others drop their copies meanwhile
-		r, known := f.at().Group().Find(cellOf(a))
+		r, known := f.record(a) // a cell may be saved as soon as it is claimed
 		switch {
 		case !known:
 			return cell.Errorf(cell.CellGone, "there is no cell %s any more", a)
