@@ -103,6 +103,18 @@ func (a *cellActor) Receive(c actor.Context) {
 		a.settle(m)
 	case *depart:
 		a.depart()
+	case *again, *expired, *leave:
+		a.due(m)
+	case *actor.Stopping:
+		a.stop()
+	case *actor.Stopped:
+		close(a.gone)
+	}
+}
+
+// due does what was to be done after a while, if it still is.
+func (a *cellActor) due(message any) {
+	switch m := message.(type) {
 	case *again:
 		if a.is(restarting, m.epoch) {
 			a.start()
@@ -114,12 +126,8 @@ func (a *cellActor) Receive(c actor.Context) {
 		}
 	case *leave:
 		if m.epoch == a.epoch || m.epoch == 0 {
-			c.Stop(a.self)
+			a.system.root.Stop(a.self)
 		}
-	case *actor.Stopping:
-		a.stop()
-	case *actor.Stopped:
-		close(a.gone)
 	}
 }
 
