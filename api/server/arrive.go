@@ -236,6 +236,7 @@ func (t *transfers) settle(ctx context.Context, v *reservation, epoch uint64) (c
 	filledPoint.Hit()
 	t.runs(v.resident, epoch)
 	runningPoint.Hit()
+	t.fabric.Runs(v.entry.key.address())
 	v.owned.Store(0) // the actor sees to it
 	settled = true
 	v.entry.kept.came(v.kept, v.given) // no sooner: the source has them still, and gives them out if it goes on there

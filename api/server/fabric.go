@@ -97,6 +97,9 @@ type Mover interface {
 	// cell has come to this node is not told of. The end of the lease ends all nevertheless. With release
 	// all that was left is done. Several may hold the same cell; release may be called twice.
 	Hand(a actors.Address) (release func())
+	// Runs says that a cell which came to this node runs here: its end is one from now on, and no reason to have it
+	// go on elsewhere.
+	Runs(a actors.Address)
 }
 
 // Phases of a Place.

@@ -114,7 +114,7 @@ func (e *notYetError) Unwrap() error { return e.error }
 // mayPass says of why there is no room for a cell whether it may be otherwise in a moment: others come or leave, the
 // policies of now are on their way.
 func mayPass(err error) bool {
-	return errors.Is(err, policystore.ErrLimited) || errors.Is(err, fault.ErrUnavailable) || cell.KindOf(err) == cell.Busy
+	return errors.Is(err, policystore.ErrLimited) || errors.Is(err, policystore.ErrStale) || errors.Is(err, fault.ErrUnavailable) || cell.KindOf(err) == cell.Busy
 }
 
 // inherit has a cell go on here when it is its turn. The cell of a node that is gone may have no other heir: what

@@ -11,6 +11,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/checkpoint"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // inherits has cells be this node's, of whose checkpoints it has the copies, since the node that had them is gone.
@@ -57,6 +58,11 @@ func (n *target) goOn(t *testing.T, all []server.Place) {
 		if now.Node != "n1" || now.Epoch != 8 {
 			t.Errorf("%s is with %q in epoch %d", p.Address, now.Node, now.Epoch)
 		}
+		n.world.mu.Lock()
+		if !n.world.ran[p.Address] {
+			t.Errorf("it is not said that %s runs: its end would be none", p.Address)
+		}
+		n.world.mu.Unlock()
 	}
 }
 
@@ -99,11 +105,19 @@ func TestInheritedBesideMoves(t *testing.T) {
 
 // What passes costs a cell no heir.
 func TestInheritedAgain(t *testing.T) {
-	n := newTarget(t)
-	close(n.making)
-	n.busy.Store(3)
-	n.goOn(t, n.inherits(t, 1))
-	if got := n.busy.Load(); got != -1 {
-		t.Errorf("%d tries are left", got)
+	for name, refusal := range map[string]error{
+		"a host that is busy":        nil,
+		"policies on their way": fmt.Errorf("%w: no leader was heard of yet", policystore.ErrStale),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newTarget(t)
+			close(n.making)
+			n.busy.Store(3)
+			n.refusal = refusal
+			n.goOn(t, n.inherits(t, 1))
+			if got := n.busy.Load(); got != -1 {
+				t.Errorf("%d tries are left", got)
+			}
+		})
 	}
 }

@@ -175,6 +175,15 @@ func (f *fabric) Hand(actors.Address) func() {
 	}
 }
 
+func (f *fabric) Runs(a actors.Address) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ran == nil {
+		f.ran = map[actors.Address]bool{}
+	}
+	f.ran[a] = true
+}
+
 func (f *fabric) Decided(ctx context.Context, a actors.Address, epoch uint64) (server.Place, error) {
 	for {
 		f.mu.Lock()

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"fmt"
@@ -39,6 +40,7 @@ type target struct {
 	alive   atomic.Int64  // cells
 	last    atomic.Pointer[empty]
 	busy    atomic.Int64 // as many are refused
+	refusal error        // nil: Busy
 }
 
 func newTarget(t *testing.T) *target {
@@ -61,7 +63,7 @@ func newTarget(t *testing.T) *target {
 				return nil, ctx.Err()
 			}
 			if out.busy.Add(-1) >= 0 {
-				return nil, cell.Errorf(cell.Busy, "no host can be had now")
+				return nil, cmp.Or(out.refusal, error(cell.Errorf(cell.Busy, "no host can be had now")))
 			}
 			out.alive.Add(1)
 			made := &empty{Cell: &rude{spec: spec, done: make(chan struct{})}, alive: &out.alive}

@@ -29,11 +29,12 @@ type world struct {
 	nodes  []string
 	places map[actors.Address]server.Place
 	epoch  uint64
-	first  string          // the node that is chosen if it may be
-	full   map[string]bool // nodes that refuse what they are chosen for
-	news   chan struct{}   // closed with the next change, if anybody waits for it
-	hands  int             // that are out
-	refuse func() error    // why nothing is agreed about moves now, if it says so
+	first  string                  // the node that is chosen if it may be
+	full   map[string]bool         // nodes that refuse what they are chosen for
+	news   chan struct{}           // closed with the next change, if anybody waits for it
+	hands  int                     // that are out
+	ran    map[actors.Address]bool // cells that have come, and run
+	refuse func() error            // why nothing is agreed about moves now, if it says so
 }
 
 func newWorld(tb testing.TB) *world {

@@ -28,6 +28,13 @@ func (f *Fabric) Hand(a actors.Address) (release func()) {
 	return sync.OnceFunc(func() { f.letGo(a, h) })
 }
 
+// Runs implements server.Mover.
+func (f *Fabric) Runs(a actors.Address) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.arrives, a)
+}
+
 // letGo ends a hold, and does what was left to it.
 func (f *Fabric) letGo(a actors.Address, h *hand) {
 	f.mu.Lock()
@@ -92,11 +99,15 @@ func (f *Fabric) settled(a actors.Address, r directory.Record) (server.Place, er
 	return placeOf(r), nil
 }
 
-// inherit tells of a cell that has come to this node, which has not asked for it.
+// inherit tells of a cell that has come to this node, which has not asked for it. It may be one that the node has given
+// back meanwhile, of which its replica has not heard: that is asked for.
 func (f *Fabric) inherit(a actors.Address, r directory.Record) {
 	seat, err := f.seat()
-	if err != nil || r.Owner != seat || r.Checkpoint == "" || !f.unheard(a, func() {}) {
+	if err != nil || r.Owner != seat || r.Checkpoint == "" || !f.unheard(a, func() {}) || !f.caughtUp() {
 		return
+	}
+	if now, known := f.at().Group().Find(r.Cell); !known || now.Epoch != r.Epoch || now.Owner != seat {
+		return // who changed it has told of that
 	}
 	f.forget(a) // an earlier cell of the name, which has ended
 	if !f.unheard(a, func() { f.owned[a], f.arrives[a] = r, true }) {

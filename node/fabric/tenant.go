@@ -167,13 +167,21 @@ func (f *Fabric) overrun(a actors.Address, r directory.Record) {
 	}
 }
 
+// caughtUp waits until this node knows all that was agreed when it was called; false: the node ends.
+func (f *Fabric) caughtUp() bool {
+	for next := firstPause; f.Refresh(f.life) != nil; next = min(2*next, lastPause) {
+		if !pause.For(f.life, next) {
+			return false
+		}
+	}
+	return true
+}
+
 // missing ends what this node still has of a cell whose record is gone. That may have been an earlier
 // record of the name: what was agreed when this one was, or later, says so.
 func (f *Fabric) missing(a actors.Address, has directory.Record) {
-	for next := firstPause; f.Refresh(f.life) != nil; next = min(2*next, lastPause) {
-		if !pause.For(f.life, next) {
-			return
-		}
+	if !f.caughtUp() {
+		return
 	}
 	if _, known := f.at().Group().Find(has.Cell); known { // what another has of it, fence has heard of
 		return

@@ -90,6 +90,41 @@ func TestACellThatDoesNotArrive(t *testing.T) {
 	m.lives(true)
 }
 
+// A cell that is closed as soon as it runs where it came is closed: it goes on nowhere. Nor does it where the replica
+// of the node has not heard yet that it has given it back.
+func TestACellThatIsClosedWhereItCame(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	let := m.n2.Hand(web)
+	must(t, m.n2.system.Spawn(soon(t), web, actors.Plan{
+		Next: func(ctx context.Context, _ uint64) (uint64, error) {
+			p, err := m.n2.Activate(ctx, web, m.epoch)
+			return p.Epoch, err
+		},
+		Start: func(_ context.Context, epoch uint64) (cell.Cell, error) {
+			m.n2.Runs(web)
+			return &guest{at: "n2", epoch: epoch, done: make(chan struct{})}, nil
+		},
+	}))
+	must(t, m.n1.Refresh(soon(t)))
+	r, _ := m.n1.cluster.Group().Find(cellOf(web))
+	must(t, m.n2.system.Ask(soon(t), actors.Envelope{To: web, Body: actors.Close{}}).Err)
+	let()
+	must(t, m.n2.given(soon(t), web))
+	if p := m.agreed(); p.Epoch != 0 {
+		t.Errorf("it is %+v", p)
+	}
+	m.n2.inherit(web, r)
+	m.let()
+	select {
+	case p := <-m.n2.inherited:
+		t.Errorf("it is to go on: %+v", p)
+	default:
+	}
+	m.lives(false)
+}
+
 // A cell that ends in the middle of its move leaves no name behind.
 func TestACellThatEndsInItsMove(t *testing.T) {
 	for name, do := range map[string]func(*move){
