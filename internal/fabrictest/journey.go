@@ -145,6 +145,8 @@ func (j *Journey) Round(ctx context.Context, during func(context.Context) (Lenie
 	t := &Transcript{since: j.requests.Load()}
 	chance := chanceOf(j.Seed, uint64(10000+j.round))
 	if _, err := j.insist(ctx, chance, "begin", fmt.Sprintf("[%d]", j.round)); err != nil {
+		may, err := j.lapsed(ctx, nil, Leniency{}, err)
+		t.Lapsed = may.Lapsed
 		return t, fmt.Errorf("round %d does not begin: %w", j.round, err)
 	}
 	listening, deaf := context.WithCancel(ctx)
@@ -161,6 +163,7 @@ func (j *Journey) Round(ctx context.Context, during func(context.Context) (Lenie
 		})
 	}
 	may, err := during(ctx)
+	t.Lapsed = may.Lapsed
 	close(over)
 	clients.Wait()
 	if err == nil {

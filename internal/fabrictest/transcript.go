@@ -9,6 +9,9 @@ import (
 // Transcript is what clients know of one round with a cell that counts and chats: what they had it add
 // and told it, and what it posted. Its methods may be called from any goroutine.
 type Transcript struct {
+	// Lapsed is of the Leniency with which the round was judged.
+	Lapsed string
+
 	since int64 // tokens of the round are above it
 
 	mu    sync.Mutex

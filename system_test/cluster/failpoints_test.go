@@ -42,20 +42,20 @@ func TestFailpoints(t *testing.T) {
 	for _, c := range fabrictest.Sample(*seed, *points, fabrictest.Cases(f.Links())) {
 		t.Run(c.String(), func(t *testing.T) {
 			during := func(ctx context.Context) (fabrictest.Leniency, error) { return j.Pass(ctx, c) }
-			_, lapsed, err := round(within(t, roundTime), j, during)
-			if lapsed != "" && (err == nil || errors.Is(err, fabrictest.ErrLost)) {
-				t.Logf("not judged, and done again: %s lost a lease, and nothing was done to it: %v", lapsed, err)
+			seen, err := j.Round(within(t, roundTime), during)
+			if seen.Lapsed != "" && (err == nil || errors.Is(err, fabrictest.ErrLost)) {
+				t.Logf("not judged, and done again: %s lost a lease, and nothing was done to it: %v", seen.Lapsed, err)
 				unjudged++
 				if err != nil {
 					renew(t)
 				}
-				_, lapsed, err = round(within(t, roundTime), j, during)
+				seen, err = j.Round(within(t, roundTime), during)
 			}
 			switch {
 			case err == nil:
 				return
-			case lapsed != "":
-				t.Errorf("%v; %s lost a lease, and nothing was done to it", err, lapsed)
+			case seen.Lapsed != "":
+				t.Errorf("%v; %s lost a lease, and nothing was done to it", err, seen.Lapsed)
 			case errors.Is(err, fabrictest.ErrLost):
 				lost++
 			default:

@@ -27,9 +27,9 @@ func TestMigration(t *testing.T) {
 	lost, unheld := 0, 0
 	for number, m := range fabrictest.Mishaps(*seed, f.Links(), *rounds) {
 		ctx, cancel := context.WithTimeout(t.Context(), roundTime)
-		seen, lapsed, err := round(ctx, j, func(ctx context.Context) (fabrictest.Leniency, error) { return j.Travel(ctx, m) })
-		if lapsed != "" {
-			t.Logf("%s lost a lease, and nothing was done to it", lapsed)
+		seen, err := j.Round(ctx, func(ctx context.Context) (fabrictest.Leniency, error) { return j.Travel(ctx, m) })
+		if seen.Lapsed != "" {
+			t.Logf("%s lost a lease, and nothing was done to it", seen.Lapsed)
 			unheld++
 		}
 		switch {
@@ -48,16 +48,6 @@ func TestMigration(t *testing.T) {
 	if unheld > 1+*rounds/50 {
 		t.Errorf("in %d of %d rounds a node to which nothing was done lost its lease: is the machine too busy?", unheld, *rounds)
 	}
-}
-
-// round is one of the journey, and tells who lost a lease although nothing was done to it.
-func round(ctx context.Context, j *fabrictest.Journey, during func(context.Context) (fabrictest.Leniency, error)) (t *fabrictest.Transcript, lapsed string, err error) {
-	t, err = j.Round(ctx, func(ctx context.Context) (fabrictest.Leniency, error) {
-		may, err := during(ctx)
-		lapsed = may.Lapsed
-		return may, err
-	})
-	return t, lapsed, err
 }
 
 // again spawns another cell in place of the one that is lost, whose name may wait for who restores it.
