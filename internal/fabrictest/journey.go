@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +68,7 @@ type Journey struct {
 	// Ear is the node where what the cell posts is heard; nil: any that runs.
 	Ear *Node
 
+	ended    []string // cells that were closed, or were found to be gone
 	round    int64
 	requests atomic.Int64
 	lives    History
@@ -98,7 +100,28 @@ func (j *Journey) End(ctx context.Context) error {
 	if err != nil && !gone(err) {
 		return fmt.Errorf("fabrictest: close %s: %w", j.Cell, err)
 	}
+	j.ended = append(j.ended, j.Cell)
 	return nil
+}
+
+// alive are states of cells that run, or will.
+var alive = []string{"starting", "running", "restarting", "suspended"}
+
+// StayClosed checks that what was ended is gone, at every node: it has not come back.
+func (j *Journey) StayClosed(ctx context.Context) error {
+	var wrong []error
+	for _, n := range j.Fabric.Nodes {
+		answer, err := n.Client.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{}))
+		if err != nil {
+			return fmt.Errorf("fabrictest: list the cells of %s: %w", n.Name, err)
+		}
+		for _, r := range answer.Msg.GetReports() {
+			if name := r.GetCell().GetName(); slices.Contains(j.ended, name) && slices.Contains(alive, r.GetState()) {
+				wrong = append(wrong, fmt.Errorf("cell %s was closed, and %s says that it is %s at %q", name, n.Name, r.GetState(), r.GetNode()))
+			}
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // running is one of the nodes that run.

@@ -64,6 +64,9 @@ func TestFailpoints(t *testing.T) {
 			renew(t)
 		})
 	}
+	if err := j.StayClosed(within(t, time.Minute)); err != nil {
+		t.Error(err)
+	}
 	t.Logf("in %d cases the cell was lost with its node; %d were done again", lost, unjudged)
 }
 

@@ -44,6 +44,9 @@ func TestMigration(t *testing.T) {
 		}
 		cancel()
 	}
+	if err := j.StayClosed(within(t, time.Minute)); err != nil {
+		t.Error(err)
+	}
 	t.Logf("%d rounds, in %d of which the cell was lost with its node; in %d a node lost its lease by itself", *rounds, lost, unheld)
 	if unheld > 1+*rounds/50 {
 		t.Errorf("in %d of %d rounds a node to which nothing was done lost its lease: is the machine too busy?", unheld, *rounds)
