@@ -92,7 +92,7 @@ void cell_unregister(cell *c);
 // ---- support.c: Python code of ours in the support module -----------------------------------
 typedef enum {
   SUPPORT_GUEST, SUPPORT_ERRORS, SUPPORT_STREAMS, SUPPORT_DIALECT, SUPPORT_EFFECTS,
-  SUPPORT_LOAD, SUPPORT_NAMES, SUPPORT_SAVE, SUPPORT_FIND, SUPPORT_SNAPSHOT
+  SUPPORT_LOAD, SUPPORT_NAMES, SUPPORT_SAVE, SUPPORT_INSTANCES, SUPPORT_FIND, SUPPORT_SNAPSHOT
 } support_part;
 
 int support_compile(void); // once per process, in the main interpreter; 0, or -1 with an exception

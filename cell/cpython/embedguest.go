@@ -14,7 +14,7 @@ import (
 func main() {
 	var out bytes.Buffer
 	out.WriteString("// Code generated from the *.py by embedguest.go; DO NOT EDIT.\n#pragma once\n")
-	for _, name := range []string{"guest", "errors", "streams", "dialect", "effects", "load", "names", "save", "find", "snapshot"} {
+	for _, name := range []string{"guest", "errors", "streams", "dialect", "effects", "load", "names", "save", "instances", "find", "snapshot"} {
 		embed(&out, name)
 	}
 	if err := os.WriteFile("guest_py.h", out.Bytes(), 0o644); err != nil {

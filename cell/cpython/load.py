@@ -144,9 +144,9 @@ def _fill(made, state):
     """state: attributes, slots, items, and for __setstate__ a tuple of what it is given."""
     names, slots, items, own = state
     if own is not None:
-        made.__setstate__(own[0])
+        object.__getattribute__(made, "__setstate__")(own[0])
     if names:
-        made.__dict__.update(names)
+        object.__getattribute__(made, "__dict__").update(names)
     if slots:
         _set_all(made, slots)
     if items is None:
@@ -159,20 +159,45 @@ def _fill(made, state):
         set.update(made, items)
 
 
+def _remade(kind, base, arguments):
+    """An object as the class of the library makes it that the guest's kind is derived from. Without
+    arguments it has no more to do: what such an object has comes as state."""
+    made = base.__new__(kind) if base.__new__ is object.__new__ else base.__new__(kind, *arguments)
+    if arguments and base.__init__ is not object.__init__:
+        base.__init__(made, *arguments)
+    return made
+
+
+def _fill_remade(made, state):
+    base, items, *state = state
+    if items is not None and issubclass(base, dict):
+        for key, value in items.items():
+            base.__setitem__(made, key, value)
+    elif items is not None:
+        base.extend(made, items)
+    _fill(made, state)
+
+
 def _hooked(made, state):
     _late_objects.append((made, *state))
 
 
 def _raised(kind, base, arguments):
     made = base.__new__(kind, *arguments)
-    made.args = arguments
+    _set_all(made, {"args": arguments})
     return made
 
 
 def _fill_raised(made, state):
-    names, made.__cause__, made.__context__, made.__suppress_context__ = state
+    """state: attributes, those that every exception has, and what its builtin base has of its own."""
+    names, cause, context, suppress, *rest = state
+    _set_all(made, {"__cause__": cause, "__context__": context, "__suppress_context__": suppress})
     if names:
-        made.__dict__.update(names)
+        object.__getattribute__(made, "__dict__").update(names)
+    if rest:
+        base, members = rest
+        for name, value in members.items():
+            getattr(base, name).__set__(made, value)
 
 
 def _with_names(made, arguments, names):

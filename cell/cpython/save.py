@@ -1,6 +1,5 @@
 # Takes the state of __main__ out: a pickle whose reducers carry by value what pickle carries
-# by name. Runs in the support module's namespace, after load.py and names.py. What a guest's
-# class says of its own pickling holds.
+# by name. Runs in the support module's namespace, after load.py and names.py; instances.py goes on.
 
 from _pickle import Pickler as _Pickler
 
@@ -229,15 +228,13 @@ class _Saver(_Pickler):
 
     def exception(self, obj):
         kind = type(obj)
-        own = kind.__reduce__ is BaseException.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
-        if own and not self.names.of(kind):
-            base = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
-            made, arguments, names = _raised, (kind, base, obj.args), obj.__dict__
-        else:
+        base, by = _builtin_base(kind), _reduced_by(kind)
+        state = obj.__cause__, obj.__context__, obj.__suppress_context__
+        if by.__flags__ & _HEAP and not self.names.of(by):
             made, arguments, *rest = obj.__reduce_ex__(5)
-            names = rest[0] if rest else None
-        state = names, obj.__cause__, obj.__context__, obj.__suppress_context__
-        return made, arguments, state, None, None, _fill_raised
+            return made, arguments, (rest[0] if rest else None, *state), None, None, _fill_raised
+        state = _names_of(obj), *state, base, _members(base, obj)
+        return _raised, (kind, base, obj.args), state, None, None, _fill_raised
 
     def weak(self, obj):
         target = obj()
@@ -261,87 +258,6 @@ _NAMED_BY_MAIN = {
     ("typing", "TypeAliasType"): _Saver.type_alias,
     ("typing", "NewType"): _Saver.new_type,
 }
-_REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
-_new_object = object.__reduce_ex__(object(), 2)[0]  # of copyreg
-_copyreg = _new_object.__globals__
-
-
-def _instance_reducer(saver, kind):
-    """How instances of a guest's class are reduced, None for pickle's own way."""
-    if hasattr(kind, "__checkpoint__"):
-        if not hasattr(kind, "__restore__"):
-            raise TypeError("it has __checkpoint__ but no __restore__")
-        return lambda obj: _reduce_hooked(saver, obj)
-    default = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ in _REDUCES
-    base = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
-    if not default:
-        return _reduce_own
-    if base is not object and base not in _PLAIN and base not in _OPEN:
-        return None
-    if hasattr(kind, "__getnewargs_ex__") or _defines(kind, "__getnewargs__", base):
-        return None
-    made_by = _defines(kind, "__new__", base) or _defines(kind, "__setattr__", object)
-    if base is object and not made_by and kind.__hash__ in (None, object.__hash__):
-        own_ways = _defines(kind, "__getstate__", object) or _copyreg["_slotnames"](kind) or kind in _copyreg["dispatch_table"]
-        return None if own_ways or not kind.__dictoffset__ else (kind,)
-    return lambda obj: _reduce_instance(obj, base)
-
-
-def _reduce_own(obj):
-    reduced = obj.__reduce_ex__(5)
-    if type(reduced) is str:
-        raise TypeError(f"its __reduce__ names the global {reduced!r}")
-    return reduced
-
-
-def _defines(kind, name, base):
-    return getattr(kind, name, None) is not getattr(base, name, None)
-
-
-def _plain(base, obj):
-    """The value of an instance as one of its builtin base."""
-    if base in (tuple, bytes):
-        return base.__getitem__(obj, slice(None))
-    if base is str:
-        return str.__str__(obj)
-    if base is int:
-        return int.__int__(obj)
-    if base is float:
-        return float.__float__(obj)
-    if base is complex:
-        return complex(obj.real, obj.imag)
-    return list(frozenset.__iter__(obj))
-
-
-def _reduce_hooked(saver, obj):
-    kind = type(obj)
-    base = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
-    state = obj.__checkpoint__()
-    saver.held.append(obj)
-    saver.hooked[id(obj)] = state
-    value = _plain(base, obj) if base in _PLAIN else None
-    return _new, (kind, base, value, None), (state,), None, None, _hooked
-
-
-def _reduce_instance(obj, base):
-    kind = type(obj)
-    value = _plain(base, obj) if base in _PLAIN else None
-    items = None
-    if base is dict:
-        items = dict(dict.items(obj))
-    elif base is list or base is set:
-        items = list(base.__iter__(obj))
-    own = names = slots = early = None
-    state = obj.__getstate__()
-    if hasattr(kind, "__setstate__"):
-        own = (state,) if state is not None else None
-    elif type(state) is tuple and len(state) == 2:
-        names, slots = state
-    else:
-        names = state
-    if own is None and (names or slots) and kind.__hash__ is not object.__hash__ and kind.__hash__:
-        early = {k: v for part in (names, slots) if type(part) is dict for k, v in part.items() if type(v) in _SIMPLE}
-    return _new, (kind, base, value, early), (names, slots, items, own), None, None, _fill
 
 
 # ---- what a class consists of ---------------------------------------------------------------

@@ -25,6 +25,7 @@ static struct {
     [SUPPORT_LOAD] = {"load", load_source, "<pyisolate>", NULL, 0},
     [SUPPORT_NAMES] = {"names", names_source, "<pyisolate>", NULL, 0},
     [SUPPORT_SAVE] = {"save", save_source, "<pyisolate>", NULL, 0},
+    [SUPPORT_INSTANCES] = {"instances", instances_source, "<pyisolate>", NULL, 0},
     [SUPPORT_FIND] = {"find", find_source, "<pyisolate>", NULL, 0},
     [SUPPORT_SNAPSHOT] = {"snapshot", snapshot_source, "<pyisolate>", NULL, 0},
 };

@@ -1,0 +1,169 @@
+# How instances of a guest's classes are reduced. Runs in the support module's namespace, after
+# save.py. What such a class says of its own pickling holds.
+
+_REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
+_new_object = object.__reduce_ex__(object(), 2)[0]  # of copyreg
+_copyreg = _new_object.__globals__
+
+
+def _instance_reducer(saver, kind):
+    """How instances of a guest's class are reduced, None for pickle's own way."""
+    if hasattr(kind, "__checkpoint__"):
+        if not hasattr(kind, "__restore__"):
+            raise TypeError("it has __checkpoint__ but no __restore__")
+        return lambda obj: _reduce_hooked(saver, obj)
+    if kind in _copyreg["dispatch_table"]:
+        return None
+    base = _builtin_base(kind)
+    if kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ not in _REDUCES:
+        return _inherited_reducer(saver, kind)
+    if base is not object and base not in _PLAIN and base not in _OPEN:
+        return None
+    if hasattr(kind, "__getnewargs_ex__") or _defines(kind, "__getnewargs__", base):
+        return None
+    made_by = _defines(kind, "__new__", base) or _defines(kind, "__setattr__", object)
+    # pickle would ask the new instance for __setstate__, and so its class's __getattr__, which expects a whole one.
+    answers = hasattr(kind, "__getattr__") or _defines(kind, "__getattribute__", object)
+    if base is object and not made_by and not answers and kind.__hash__ in (None, object.__hash__):
+        own_ways = _defines(kind, "__getstate__", object) or _copyreg["_slotnames"](kind)
+        return None if own_ways or not kind.__dictoffset__ else (kind,)
+    return lambda obj: _reduce_instance(obj, base)
+
+
+def _builtin_base(kind):
+    return next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
+
+
+def _reduced_by(kind):
+    """The class whose way of pickling a class has."""
+    name = "__reduce__" if kind.__reduce_ex__ is object.__reduce_ex__ else "__reduce_ex__"
+    return next(c for c in kind.__mro__ if name in _body_of(c))
+
+
+def _inherited_reducer(saver, kind):
+    """For a class that has a __reduce__. One of the library's would have the guest's class called."""
+    of = _reduced_by(kind)
+    if of.__flags__ & _HEAP and not saver.names.of(of):
+        return _reduce_own
+    base = next(c for c in kind.__mro__ if issubclass(c, of) and (not c.__flags__ & _HEAP or saver.names.of(c)))
+    return lambda obj: _reduce_inherited(saver, obj, base)
+
+
+def _reduce_own(obj):
+    reduced = obj.__reduce_ex__(5)
+    if type(reduced) is str:
+        raise TypeError(f"its __reduce__ names the global {reduced!r}")
+    return reduced
+
+
+def _reduce_inherited(saver, obj, base):
+    """base is the library's class that is remade, without what the guest's class does to that."""
+    kind = type(obj)
+    reduced = obj.__reduce_ex__(5)
+    if type(reduced) is str or reduced[0] is not kind:
+        return _reduce_own(obj)
+    arguments, state = reduced[1], reduced[2] if len(reduced) > 2 else None
+    items = None
+    if issubclass(base, dict):
+        items = dict(base.items(obj))
+        if reduced[3:] == () and arguments and type(arguments[0]) is dict:  # a Counter's, which are the items
+            arguments = ()
+    elif len(reduced) > 3 and reduced[3] is not None:
+        items = list(base.__iter__(obj))
+    if state is None and _defines(kind, "__getstate__", base):
+        state = kind.__getstate__(obj)
+    return _remade, (kind, base, arguments), (base, items, *_parts(saver, obj, base, state)), None, None, _fill_remade
+
+
+def _parts(saver, obj, base, state):
+    """Attributes, slots, items and the state for __setstate__, as _fill takes them."""
+    kind = type(obj)
+    if hasattr(kind, "__setstate__"):
+        own = None if state is None else (state,)
+        if own and _defines(kind, "__setstate__", base):
+            return None, None, None, own
+        return _names_of(obj), _slots_of(saver, obj), None, own
+    if type(state) is tuple and len(state) == 2:
+        return *state, None, None
+    if state is not None:
+        return state, None, None, None
+    return _names_of(obj), _slots_of(saver, obj), None, None
+
+
+def _names_of(obj):
+    return object.__getattribute__(obj, "__dict__") if type(obj).__dictoffset__ else None
+
+
+def _slots_of(saver, obj):
+    """What is in the slots of the guest's classes."""
+    found = {}
+    for kind in type(obj).__mro__:
+        if kind.__flags__ & _HEAP and not saver.names.of(kind):
+            for name, slot in _body_of(kind).items():
+                if type(slot) is _Slot and slot.__objclass__ is kind and name not in found:
+                    try:
+                        found[name] = slot.__get__(obj)
+                    except AttributeError:
+                        pass
+    return found
+
+
+def _members(base, obj):
+    """What an exception of a builtin class holds beside its arguments and __dict__: the name of an ImportError.
+    The object that had no such attribute is left, as pickle leaves it."""
+    found = {}
+    for kind in base.__mro__:
+        if kind not in (BaseException, BaseExceptionGroup):
+            members = {k: v.__get__(obj) for k, v in _body_of(kind).items() if type(v) is _Slot and k != "obj"}
+            found |= {name: value for name, value in members.items() if value is not None}
+    return found
+
+
+def _defines(kind, name, base):
+    return getattr(kind, name, None) is not getattr(base, name, None)
+
+
+def _plain(base, obj):
+    """The value of an instance as one of its builtin base."""
+    if base in (tuple, bytes):
+        return base.__getitem__(obj, slice(None))
+    if base is str:
+        return str.__str__(obj)
+    if base is int:
+        return int.__int__(obj)
+    if base is float:
+        return float.__float__(obj)
+    if base is complex:
+        return complex(obj.real, obj.imag)
+    return list(frozenset.__iter__(obj))
+
+
+def _reduce_hooked(saver, obj):
+    kind = type(obj)
+    base = _builtin_base(kind)
+    state = obj.__checkpoint__()
+    saver.held.append(obj)
+    saver.hooked[id(obj)] = state
+    value = _plain(base, obj) if base in _PLAIN else None
+    return _new, (kind, base, value, None), (state,), None, None, _hooked
+
+
+def _reduce_instance(obj, base):
+    kind = type(obj)
+    value = _plain(base, obj) if base in _PLAIN else None
+    items = None
+    if base is dict:
+        items = dict(dict.items(obj))
+    elif base is list or base is set:
+        items = list(base.__iter__(obj))
+    own = names = slots = early = None
+    state = kind.__getstate__(obj)
+    if hasattr(kind, "__setstate__"):
+        own = (state,) if state is not None else None
+    elif type(state) is tuple and len(state) == 2:
+        names, slots = state
+    else:
+        names = state
+    if own is None and (names or slots) and kind.__hash__ is not object.__hash__ and kind.__hash__:
+        early = {k: v for part in (names, slots) if type(part) is dict for k, v in part.items() if type(v) in _SIMPLE}
+    return _new, (kind, base, value, early), (names, slots, items, own), None, None, _fill
