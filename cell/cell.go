@@ -88,12 +88,14 @@ type Cell interface {
 
 	// Quarantine interrupts the guest and lets nothing more run in it.
 	Quarantine(ctx context.Context, reason string) error
-	// Kill ends the cell now; operations under way fail with CellGone and reason.
+	// Kill ends the cell now; operations under way fail with CellGone and reason. It does not
+	// wait: Done tells when nothing of it runs any more.
 	Kill(reason string)
 	// Close lets a running operation be interrupted and ends the cell. It is
 	// idempotent, and returns when the cell's resources are given back or ctx ends.
 	Close(ctx context.Context) error
-	// Done is closed when the cell has ended; Err then says why (nil after Close).
+	// Done is closed when the cell has ended, and nothing of it runs; Err then says why (nil
+	// after Close).
 	Done() <-chan struct{}
 	Err() error
 }

@@ -25,13 +25,14 @@ type handle struct {
 	released bool         // under the launcher's mu
 	warm     bool         // before anybody has the handle
 
-	done chan struct{} // closed when the cell has ended
-	back chan struct{} // closed when its resources are given back
+	done chan struct{} // closed when it is to end, or has: nothing more is asked of it
+	back chan struct{} // closed when its host has nothing of it any more
 
 	mu      sync.Mutex
 	nextOp  uint64
 	pending map[uint64]*pending
 	err     error
+	overdue *time.Timer // kills the host that has not ended the cell by then; nil: it need not yet
 	last    cell.Report
 	outbox  outbox
 	freeze  freeze
@@ -105,10 +106,7 @@ func (c *handle) ID() string { return c.id }
 // Spec is as claimed, with defaults.
 func (c *handle) Spec() cell.Spec { return c.spec }
 
-// Done is closed at the cell's end.
-func (c *handle) Done() <-chan struct{} { return c.done }
-
-// Err is why the cell ended; nil while it runs and after Close.
+// Err is why the cell ended, or is to; nil while it runs and after Close.
 func (c *handle) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -309,31 +307,6 @@ func (c *handle) Quarantine(ctx context.Context, reason string) error {
 	return err
 }
 
-// Kill ends the cell now.
-func (c *handle) Kill(reason string) {
-	_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: wire.Text(reason, 4096)}}, nil)
-	c.finish(cell.Killed, reason)
-}
-
-// Close ends the cell and returns when its resources are given back.
-func (c *handle) Close(ctx context.Context) error {
-	select {
-	case <-c.done:
-	default:
-		if err := c.host.send(c.wireID, 0, &wire.Control_Close{Close: &wire.Close{}}, nil); err == nil {
-			grace := c.launcher.config.KillGrace + c.launcher.config.AnswerGrace
-			overdue := time.AfterFunc(grace, func() { c.host.kill("did not close a cell in time") })
-			defer overdue.Stop()
-		}
-	}
-	select {
-	case <-c.back:
-		return nil
-	case <-ctx.Done():
-		return cell.Errorf(contextKind(ctx), "close: %v", ctx.Err())
-	}
-}
-
 func (c *handle) gone() error {
 	select {
 	case <-c.done:
@@ -410,5 +383,5 @@ func (c *handle) end(state cell.State, reason string, last *wire.Report) {
 	c.last.Kernel = used
 	c.mu.Unlock()
 	c.seatIn(nil)
-	close(c.back)
+	c.returned()
 }

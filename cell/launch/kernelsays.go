@@ -16,7 +16,7 @@ func (c *handle) kernelSays(e guard.Event) {
 		sink.Denied(denialOf(c.id, e, time.Now()))
 	}
 	if e.Kind == guard.OverQuota && e.Quota == "cpu_total" {
-		go c.Kill("CPUExceeded: the quota cpu_total of its policy is used up") // it may wait for the host
+		go c.Kill("CPUExceeded: the quota cpu_total of its policy is used up") // the kernel has more to say meanwhile
 	}
 }
 

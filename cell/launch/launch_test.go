@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/host"
@@ -269,17 +268,7 @@ func TestRetiringHostIsReplaced(t *testing.T) {
 func TestSilentHostIsKilled(t *testing.T) {
 	l := launcher(t, launch.Config{KillGrace: 50 * time.Millisecond, AnswerGrace: 100 * time.Millisecond})
 	c := spawn(t, l, cell.Spec{})
-	r, err := c.Inspect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(r.HostPID, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	// Its threads stop one by one.
-	if err := unix.Waitid(unix.P_PID, r.HostPID, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
-	}
+	stop(t, hostPID(t, c))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := c.Exec(ctx, cell.Source{}); !errors.Is(err, cell.CellGone) || !strings.Contains(err.Error(), "did not answer in time") {
