@@ -19,8 +19,11 @@ type Transport interface {
 	TryRead(p []byte) (int, error)
 	// Await waits until TryRead may have something to say. It may return early.
 	Await()
-	// Write writes all of p and does not keep it. It waits as needed.
+	// Write writes all of p and does not keep it. It waits as needed. When it fails the stream has
+	// ended in both directions: TryRead reads what is there of what had come, and then says so.
 	Write(p []byte) error
+	// TryWrite is Write of what there is room for now, nothing perhaps. It does not wait.
+	TryWrite(p []byte) (int, error)
 	// Close ends every call, those under way included, and is idempotent.
 	Close() error
 }

@@ -73,20 +73,40 @@ func (s *Socket) Await() {
 func (s *Socket) Write(p []byte) error {
 	s.use.RLock()
 	defer s.use.RUnlock()
-	for len(p) > 0 {
-		if s.closed {
-			return os.ErrClosed
+	for {
+		n, err := s.write(p)
+		if p = p[n:]; err != nil || len(p) == 0 {
+			return err
 		}
-		n, errno := s.transfer(unix.SYS_SENDTO, p, unix.MSG_NOSIGNAL)
+		s.await(unix.POLLOUT)
+	}
+}
+
+// TryWrite writes what there is room for.
+func (s *Socket) TryWrite(p []byte) (int, error) {
+	s.use.RLock()
+	defer s.use.RUnlock()
+	return s.write(p)
+}
+
+// write is TryWrite under use.
+func (s *Socket) write(p []byte) (n int, err error) {
+	for n < len(p) {
+		if s.closed {
+			return n, os.ErrClosed
+		}
+		m, errno := s.transfer(unix.SYS_SENDTO, p[n:], unix.MSG_NOSIGNAL)
+		n += m
 		switch {
 		case errno == unix.EAGAIN:
-			s.await(unix.POLLOUT)
+			return n, nil
 		case errno != 0 && errno != unix.EINTR:
-			return fmt.Errorf("transport: write: %w", errno)
+			// A peer may have ended only its reading: whoever waits for its words is to know.
+			_ = unix.Shutdown(s.fd, unix.SHUT_RDWR)
+			return n, fmt.Errorf("transport: write: %w", errno)
 		}
-		p = p[n:]
 	}
-	return nil
+	return n, nil
 }
 
 // transfer is one system call that does not wait, so the scheduler need not know.

@@ -51,7 +51,9 @@ func (s *Stream) readAhead() {
 		n, err := s.rw.Read(free)
 		s.mu.Lock()
 		s.used += n
-		s.end = err
+		if s.end == nil { // a Write may have met it
+			s.end = err
+		}
 		s.changed.Broadcast()
 		s.mu.Unlock()
 	}
@@ -117,7 +119,21 @@ func (s *Stream) Write(p []byte) error {
 	if s.closed {
 		return os.ErrClosed
 	}
+	if s.end == nil {
+		s.end = io.EOF
+		s.changed.Broadcast()
+	}
 	return fmt.Errorf("transport: write: %w", err)
+}
+
+// TryWrite writes nothing: what a Stream is made of does not tell how much room it has.
+func (s *Stream) TryWrite([]byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, os.ErrClosed
+	}
+	return 0, nil
 }
 
 // Close returns when the goroutine has ended.

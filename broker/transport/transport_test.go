@@ -327,6 +327,72 @@ func TestEndOfStream(t *testing.T) {
 	})
 }
 
+// A peer that ends its reading, and not its writing, is one that is gone: what it had said is
+// read, and then comes the end.
+func TestPeerReadsNoMore(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			x, y := mustPair(t)
+			peer := int(y.Fd())
+			a := k.open(t, x)
+			defer func() { _ = a.Close() }()
+			if _, err := unix.Write(peer, []byte("last")); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Shutdown(peer, unix.SHUT_RD); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Write([]byte("x")); err == nil {
+				t.Fatal("wrote to a peer that does not read")
+			}
+			got := make([]byte, 4)
+			err := readFull(a, got)
+			if _, ahead := a.(*Stream); ahead && errors.Is(err, io.EOF) {
+				return // it had not read that far
+			}
+			if err != nil || string(got) != "last" {
+				t.Errorf("read %q, %v", got, err)
+			}
+			if err := readFull(a, got); !errors.Is(err, io.EOF) { // a hang here is the failure
+				t.Errorf("then: %v", err)
+			}
+		})
+	}
+}
+
+// TryWrite writes what there is room for, and nothing when there is none.
+func TestTryWriteDoesNotWait(t *testing.T) {
+	forEach(t, func(t *testing.T, pair func() (a, b Transport)) {
+		a, b := pair()
+		sent := bytes.Repeat([]byte("some"), 1<<20)
+		written := 0
+		for {
+			n, err := a.TryWrite(sent[written:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				break
+			}
+			written += n
+		}
+		if written == len(sent) {
+			t.Fatalf("all of %d bytes have found room", written)
+		}
+		if _, stream := a.(*Stream); !stream && written == 0 {
+			t.Error("there was room, and nothing is written")
+		}
+		got := make([]byte, written)
+		if err := readFull(b, got); err != nil || !bytes.Equal(got, sent[:written]) {
+			t.Errorf("read something else: %v", err)
+		}
+		_ = a.Close()
+		if _, err := a.TryWrite(sent); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
 func TestPeerKilled(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {

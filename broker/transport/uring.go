@@ -195,6 +195,9 @@ func (r *Ring) Await() {
 // each send would wake the reader.
 func (r *Ring) Write(p []byte) error { return r.s.Write(p) }
 
+// TryWrite is the socket's.
+func (r *Ring) TryWrite(p []byte) (int, error) { return r.s.TryWrite(p) }
+
 // Close returns when the kernel is done with the memory and the descriptors are
 // closed.
 func (r *Ring) Close() error {

@@ -32,8 +32,8 @@ func (c *handle) ask(ctx context.Context, limit func() time.Duration, body wire.
 	turns := c.host.turns
 	turns.callers.Add(1)
 	defer turns.callers.Add(-1)
-	if err := c.host.proc.conn.Send(m); err != nil {
-		return nil, c.unsent(m.Op, err)
+	if err := c.host.proc.conn.SendWithin(ctx, m); err != nil {
+		return nil, c.unsent(ctx, m.Op, err)
 	}
 	turns.look(func() bool { return len(p.answer) > 0 }, c.host.take)
 	return c.await(ctx, m.Op, p, limit)
@@ -72,20 +72,24 @@ func (c *handle) register(p *pending) (uint64, error) {
 	return c.nextOp, nil
 }
 
-// unsent forgets an operation that could not leave: too large, or the host is
-// dead, which its reader will know better.
-func (c *handle) unsent(op uint64, err error) error {
+// unsent forgets an operation that could not leave: it is too large, ctx ended while too much
+// waited for the host, or the host is dead, which its reader will know better.
+func (c *handle) unsent(ctx context.Context, op uint64, err error) error {
 	c.mu.Lock()
 	delete(c.pending, op)
 	c.mu.Unlock()
 	if tooLarge(err) {
 		return cell.Errorf(cell.Invalid, "%v", err)
 	}
-	<-c.host.gone
-	if gone := c.gone(); gone != nil {
-		return gone
+	select {
+	case <-c.host.gone:
+		if gone := c.gone(); gone != nil {
+			return gone
+		}
+		return cell.Errorf(cell.CellGone, "%v", err)
+	case <-ctx.Done():
+		return cell.Errorf(contextKind(ctx), "before it was sent: %v", err)
 	}
-	return cell.Errorf(cell.CellGone, "%v", err)
 }
 
 // The limits of ask.
@@ -113,7 +117,7 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() 
 		defer t.Stop()
 		overdue = t.C
 	}
-	withdrawn, interrupted := ctx.Done(), false
+	withdrawn := ctx.Done()
 	for {
 		select {
 		case m, ok := <-p.answer:
@@ -125,19 +129,18 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() 
 			}
 			return m, nil
 		case <-withdrawn:
-			withdrawn, interrupted = nil, true
-			kind := contextKind(ctx)
-			_ = c.host.send(c.wireID, op, &wire.Control_Interrupt{Interrupt: &wire.Interrupt{Kind: uint32(kind)}}, nil)
-			t := time.NewTimer(grace)
+			withdrawn, overdue = nil, nil
+			t := time.AfterFunc(grace, c.silent) // it runs, too, while the host does not read this:
 			defer t.Stop()
-			overdue = t.C
+			interrupt := &wire.Interrupt{Kind: uint32(contextKind(ctx))}
+			_ = c.host.send(c.wireID, op, &wire.Control_Interrupt{Interrupt: interrupt}, nil)
 		case <-overdue:
 			overdue = nil
 			l := limit()
 			left := l + grace - time.Since(began)
 			switch {
-			case interrupted || (l > 0 && left <= 0):
-				c.host.kill("did not answer in time")
+			case l > 0 && left <= 0:
+				c.silent()
 			case l > 0: // it has been raised
 				t := time.NewTimer(left)
 				defer t.Stop()
@@ -146,6 +149,9 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() 
 		}
 	}
 }
+
+// silent ends a host that has not answered in time.
+func (c *handle) silent() { c.host.kill("did not answer in time") }
 
 // receive handles one message about the cell, on the host's reader.
 func (c *handle) receive(m *wire.Msg) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,8 +87,8 @@ func (c *channel) started() {
 
 // dial returns when the host has proved that it is the one that was started. The
 // host's death ends it.
-func (c *channel) dial() (wire.Conn, error) {
-	return wire.Dial(c.socket, seal.Config{Secret: c.secret})
+func (c *channel) dial(patience time.Duration) (wire.Conn, error) {
+	return wire.Dial(c.socket, seal.Config{Secret: c.secret}, patience)
 }
 
 // deaf ends the reading of listeners.

@@ -146,8 +146,9 @@ func (c *handle) claimReady(ctx context.Context, worker uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := c.host.proc.conn.Send(wire.New(c.wireID, op, c.claimBody(true, worker), c.ruling.gate)); err != nil {
-		return c.unsent(op, err)
+	m := wire.New(c.wireID, op, c.claimBody(true, worker), c.ruling.gate)
+	if err := c.host.proc.conn.SendWithin(ctx, m); err != nil {
+		return c.unsent(ctx, op, err)
 	}
 	return nil
 }

@@ -22,7 +22,8 @@ import (
 // void is a connection that takes everything and says nothing.
 type void struct{ wire.Conn }
 
-func (void) Send(*wire.Msg) error { return nil }
+func (void) Send(*wire.Msg) error                        { return nil }
+func (void) SendWithin(context.Context, *wire.Msg) error { return nil }
 
 // notes is a sink that keeps denials and holds requests until they are released.
 type notes struct {

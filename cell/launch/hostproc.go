@@ -83,7 +83,7 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 	}
 	overdue := time.AfterFunc(l.config.StartTimeout, func() { h.kill("did not become ready in time") })
 	if err = cmp.Or(err, confined.err); err == nil {
-		p.conn, err = p.channel.dial()
+		p.conn, err = p.channel.dial(l.config.AnswerGrace)
 	}
 	if err == nil {
 		h.turns = newTurns(p.conn)
@@ -142,11 +142,14 @@ func (l *Launcher) greet(h *hostproc, share Users) error {
 func (l *Launcher) attend(h *hostproc) {
 	defer close(h.gone)
 	broken := h.turns.reside(h.take)
-	if errors.Is(broken, wire.ErrClosed) {
+	switch {
+	case errors.Is(broken, wire.ErrClosed):
 		// It is exiting; give it the time to say how.
 		overdue := time.AfterFunc(l.config.AnswerGrace, func() { h.kill("closed its connection and did not exit") })
 		defer overdue.Stop()
-	} else {
+	case errors.Is(broken, wire.ErrStalled):
+		h.kill("did not read what it was sent in time")
+	default:
 		h.kill(broken.Error())
 	}
 	exit := h.proc.cmd.Wait()

@@ -151,8 +151,8 @@ func (c *handle) begin(ctx context.Context, p *pending, body wire.Body) (op uint
 	if err != nil {
 		return 0, err
 	}
-	if err := c.host.proc.conn.Send(m); err != nil {
-		return 0, c.unsent(m.Op, err)
+	if err := c.host.proc.conn.SendWithin(ctx, m); err != nil {
+		return 0, c.unsent(ctx, m.Op, err)
 	}
 	return m.Op, nil
 }

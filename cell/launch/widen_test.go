@@ -55,6 +55,8 @@ func (o obliging) Send(m *wire.Msg) error {
 	return nil
 }
 
+func (o obliging) SendWithin(_ context.Context, m *wire.Msg) error { return o.Send(m) }
+
 // What a host may send, and what it is answered, is measured by the limit that it has: one that was raised takes
 // effect at once. After a lowering it may still have sent by the limit of before.
 func TestReloadedMessageLimit(t *testing.T) {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ var (
 	ErrClosed = errors.New("wire: connection closed")
 	// ErrFormat: what came is not the next message. The connection is of no more use.
 	ErrFormat = errors.New("wire: malformed message")
+	// ErrStalled: the far side has not taken in time what was sent to it. The connection is of no
+	// more use.
+	ErrStalled = errors.New("wire: the far side does not read")
 	// ErrTooLarge: the message to be sent exceeds a bound; nothing was sent.
 	ErrTooLarge = errors.New("wire: message too large")
 )
@@ -48,8 +52,11 @@ type Msg struct {
 // Conn moves messages in order, whole, both ways. Any number of goroutines may
 // send; one at a time receives.
 type Conn interface {
-	// Send may wait for a peer that does not read.
+	// Send may wait for a peer that does not read: on the side that dialed with patience, only while
+	// much waits already.
 	Send(m *Msg) error
+	// SendWithin is Send that waits no longer than ctx; then nothing was sent.
+	SendWithin(ctx context.Context, m *Msg) error
 	// Queue is Send for one of several: it leaves at the next Send or Flush, or when
 	// many wait.
 	Queue(m *Msg) error
@@ -71,9 +78,10 @@ type Conn interface {
 
 // conn is a Conn: messages in sealed frames on a transport.
 type conn struct {
-	t       transport.Transport
-	receive receiver
-	reading sync.Mutex // held while keys are used to receive
+	t        transport.Transport
+	patience time.Duration // see Dial
+	receive  receiver
+	reading  sync.Mutex // held while keys are used to receive
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -89,21 +97,24 @@ var _ Conn = (*conn)(nil)
 // Dial makes a connection on t as the node's side. cfg.Secret is used up. It
 // returns when the host has proved itself, or an error, after which t is closed;
 // whoever closes t meanwhile ends it.
-func Dial(t transport.Transport, cfg seal.Config) (Conn, error) {
-	return handshake(t, cfg, seal.Connect)
+//
+// A host that takes longer than patience for one write, 64 KiB or a little more, ends the
+// connection with ErrStalled. With a patience of 0 it is waited for.
+func Dial(t transport.Transport, cfg seal.Config, patience time.Duration) (Conn, error) {
+	return handshake(t, cfg, patience, seal.Connect)
 }
 
-// Accept is Dial for the host's side.
+// Accept is Dial for the host's side, which waits for its node.
 func Accept(t transport.Transport, cfg seal.Config) (Conn, error) {
-	return handshake(t, cfg, seal.Accept)
+	return handshake(t, cfg, 0, seal.Accept)
 }
 
-func handshake(t transport.Transport, cfg seal.Config, shake func(io.ReadWriter, seal.Config) (*seal.Session, error)) (Conn, error) {
+func handshake(t transport.Transport, cfg seal.Config, patience time.Duration, shake func(io.ReadWriter, seal.Config) (*seal.Session, error)) (Conn, error) {
 	s, err := shake(waiting{t}, cfg)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wire: %w", err), t.Close())
 	}
-	c := &conn{t: t, out: s.Out, receive: receiver{t: t, in: s.In}}
+	c := &conn{t: t, patience: patience, out: s.Out, receive: receiver{t: t, in: s.In}}
 	c.changed.L = &c.mu
 	return c, nil
 }
@@ -127,115 +138,11 @@ func (w waiting) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// buffers are those of connections that have something to say: an idle one keeps
-// none.
-var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, seal.Overhead+framePlaintext)) }}
-
-// batchBytes is how much may be queued before it is sent without being asked for.
-const batchBytes = 4 * framePlaintext
-
-// Send queues m and, unless another Send is writing, writes all that is queued.
-func (c *conn) Send(m *Msg) error { return c.add(m, 0) }
-
-func (c *conn) Queue(m *Msg) error { return c.add(m, batchBytes) }
-
-func (c *conn) Flush() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil || c.writing || c.queue == nil {
-		return c.err // a writer takes everything along
-	}
-	return c.flush()
-}
-
-// queued is, under mu, how many bytes wait.
-func (c *conn) queued() int {
-	if c.queue == nil {
-		return 0
-	}
-	return len(*c.queue)
-}
-
-// add queues m, and has the queue written when it is longer than most.
-func (c *conn) add(m *Msg, most int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.err == nil && c.queued() > queueBytes {
-		c.changed.Wait()
-	}
-	if c.err != nil {
-		return c.err
-	}
-	if c.queue == nil {
-		c.queue = buffers.Get().(*[]byte)
-	}
-	queue, err := Append(*c.queue, m)
-	if err != nil {
-		return err
-	}
-	*c.queue = queue
-	if c.writing || len(queue) <= most {
-		return nil
-	}
-	return c.flush()
-}
-
-// flush writes until the queue is empty. It is called with mu held and gives it
-// up during each write.
-func (c *conn) flush() error {
-	c.writing = true
-	sealed := buffers.Get().(*[]byte)
-	for c.err == nil && c.queued() > 0 {
-		plain := c.queue
-		c.queue = nil
-		c.mu.Unlock()
-		err := c.write(*plain, sealed)
-		recycle(plain)
-		c.mu.Lock()
-		if err != nil && c.err == nil {
-			c.err = fmt.Errorf("%w: %w", ErrClosed, err)
-		}
-		c.changed.Broadcast()
-	}
-	recycle(sealed)
-	c.writing = false
-	c.changed.Broadcast()
-	return c.err
-}
-
-// write seals plain into frames and writes them, several at once.
-func (c *conn) write(plain []byte, sealed *[]byte) (err error) {
-	for len(plain) > 0 {
-		out, frames := (*sealed)[:0], 0
-		for len(plain) > 0 && len(out) < 4*framePlaintext {
-			n := min(len(plain), framePlaintext)
-			if out, err = c.out.Seal(out, plain[:n]); err != nil {
-				return err
-			}
-			plain = plain[n:]
-			frames++
-		}
-		*sealed = out
-		if err := c.t.Write(out); err != nil {
-			return err
-		}
-		c.sent.add(frames, len(out))
-	}
-	return nil
-}
-
-// recycle gives a buffer back, unless a large message grew it.
-func recycle(buf *[]byte) {
-	if cap(*buf) <= 256<<10 {
-		*buf = (*buf)[:0]
-		buffers.Put(buf)
-	}
-}
-
 func (c *conn) Recv() (*Msg, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	return c.receive.next(true)
+	m, err := c.receive.next(true)
+	return m, c.why(err)
 }
 
 func (c *conn) TryRecv() (*Msg, error) {
@@ -243,7 +150,21 @@ func (c *conn) TryRecv() (*Msg, error) {
 		return nil, nil
 	}
 	defer c.reading.Unlock()
-	return c.receive.next(false)
+	m, err := c.receive.next(false)
+	return m, c.why(err)
+}
+
+// why is the reason for the connection's end, where err is that it has ended.
+func (c *conn) why(err error) error {
+	if !errors.Is(err, ErrClosed) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(c.err, ErrStalled) {
+		return c.err
+	}
+	return err
 }
 
 func (c *conn) Await() {

@@ -70,7 +70,7 @@ func dialFar(ctx context.Context, mode transport.Mode, args ...string) (l *farEn
 	if err != nil {
 		return nil, errors.Join(err, ours.Close(), c.Wait())
 	}
-	if l.conn, err = wire.Dial(t, seal.Config{Secret: secret}); err != nil {
+	if l.conn, err = wire.Dial(t, seal.Config{Secret: secret}, 10*time.Second); err != nil {
 		return nil, errors.Join(err, c.Wait())
 	}
 	return l, nil

@@ -149,7 +149,7 @@ func idleChannel() (node, host wire.Conn, err error) {
 	}
 	var other sync.WaitGroup
 	other.Go(func() { host, err2 = wire.Accept(transport.NewSocket(theirs), seal.Config{Secret: accepted}) })
-	node, err1 = wire.Dial(transport.NewSocket(ours), seal.Config{Secret: dialed})
+	node, err1 = wire.Dial(transport.NewSocket(ours), seal.Config{Secret: dialed}, 0)
 	other.Wait()
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pyisolate/pyisolate/broker/seal"
 	"github.com/pyisolate/pyisolate/broker/transport"
@@ -24,6 +25,12 @@ func Pair(tb testing.TB) (node, host wire.Conn) {
 // Connect runs the handshake between the two ends of a transport.
 func Connect(tb testing.TB, a, b transport.Transport) (node, host wire.Conn) {
 	tb.Helper()
+	return ConnectWith(tb, a, b, 0)
+}
+
+// ConnectWith is Connect of a node with patience.
+func ConnectWith(tb testing.TB, a, b transport.Transport, patience time.Duration) (node, host wire.Conn) {
+	tb.Helper()
 	value := make([]byte, seal.SecretSize)
 	value[0] = 1
 	dialed, err1 := seal.NewSecret(append([]byte(nil), value...))
@@ -33,7 +40,7 @@ func Connect(tb testing.TB, a, b transport.Transport) (node, host wire.Conn) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { host, err2 = wire.Accept(b, seal.Config{Secret: accepted}) })
-	node, err1 = wire.Dial(a, seal.Config{Secret: dialed})
+	node, err1 = wire.Dial(a, seal.Config{Secret: dialed}, patience)
 	wg.Wait()
 	if err := errors.Join(err1, err2); err != nil {
 		tb.Fatal(err)
