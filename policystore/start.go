@@ -20,7 +20,7 @@ func (s *Store) start() error {
 	}
 	newest, err := s.compare(snaps)
 	if err == nil {
-		err = s.dropCovered(newest)
+		err = raftlog.DropCovered(s.log, snaps)
 	}
 	if err != nil {
 		return err
@@ -52,17 +52,6 @@ func (s *Store) start() error {
 		return errors.Join(err, s.raft.Shutdown().Error())
 	}
 	return nil
-}
-
-// dropCovered empties a log that ends before the newest snapshot does, as Raft would have
-// done if the node had not died when it got that snapshot: what comes next could not follow.
-func (s *Store) dropCovered(newest uint64) error {
-	first, _ := s.log.FirstIndex() // it never fails
-	last, _ := s.log.LastIndex()
-	if last == 0 || last >= newest {
-		return nil
-	}
-	return s.log.DeleteRange(first, last)
 }
 
 func (s *Store) raftConfig() *raft.Config {

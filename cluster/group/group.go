@@ -148,6 +148,9 @@ func (g *Group) start() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := raftlog.DropCovered(g.log, snaps); err != nil {
+		return err
+	}
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(g.config.Node)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = g.config.Timeout, g.config.Timeout, g.config.Timeout

@@ -18,8 +18,31 @@ func Last(l *Log, snaps raft.SnapshotStore) (index, term uint64, err error) {
 	return last.Index, last.Term, err
 }
 
+// DropCovered empties a log that ends before the newest snapshot does, as Raft would have done if the
+// node had not died when it got that snapshot: what comes next could not follow.
+func DropCovered(l *Log, snaps raft.SnapshotStore) error {
+	list, err := snaps.List()
+	if err != nil || !covered(l, list) {
+		return err
+	}
+	last, _ := l.LastIndex() // it never fails
+	return l.DeleteRange(0, last)
+}
+
+func covered(l *Log, list []*raft.SnapshotMeta) bool {
+	last, _ := l.LastIndex() // it never fails
+	return last > 0 && len(list) > 0 && last < list[0].Index
+}
+
 // Servers are the group's as the files have them; nil when they say nothing of any.
 func Servers(l *Log, snaps raft.SnapshotStore) ([]raft.Server, error) {
+	list, err := snaps.List()
+	if err != nil {
+		return nil, err
+	}
+	if covered(l, list) {
+		return list[0].Configuration.Servers, nil
+	}
 	first, _ := l.FirstIndex() // it never fails
 	last, _ := l.LastIndex()
 	for i := last; i >= first && i > 0; i-- {
@@ -31,9 +54,8 @@ func Servers(l *Log, snaps raft.SnapshotStore) ([]raft.Server, error) {
 			return raft.DecodeConfiguration(entry.Data).Servers, nil
 		}
 	}
-	list, err := snaps.List()
-	if err != nil || len(list) == 0 {
-		return nil, err
+	if len(list) == 0 {
+		return nil, nil
 	}
 	return list[0].Configuration.Servers, nil
 }
@@ -43,6 +65,9 @@ func Servers(l *Log, snaps raft.SnapshotStore) ([]raft.Server, error) {
 // as soon as those others are a majority.
 func Give(l *Log, snaps raft.SnapshotStore, to []raft.Server) error {
 	index, term, err := Last(l, snaps)
+	if err == nil {
+		err = DropCovered(l, snaps)
+	}
 	if err != nil {
 		return err
 	}
