@@ -17,8 +17,9 @@ const DefaultConcurrentCalls = 1024
 type Config struct {
 	// Recorder of the evidence; nil keeps none.
 	Recorder Recorder
-	// ConcurrentCalls over all cells; more are answered Busy. 0 is 1024. A call
-	// that does not return when it should counts until it does.
+	// ConcurrentCalls over all cells; more are answered Busy. 0 is 1024. A tenant may have
+	// as many of them as it leaves free, and each of its cells as many as it leaves the tenant.
+	// A call that does not return when it should counts until it does.
 	ConcurrentCalls int
 	// Fence says why nothing may be done for a guest now, or nil. It is asked before each call that
 	// a grant allows, and must not block; its words are the guest's to read. Nil: nothing is in the way.
@@ -33,7 +34,7 @@ type Broker struct {
 	recorder Recorder
 	fence    func() error
 	now      func() time.Time
-	slots    chan struct{} // one is held by each call
+	places   *places // one is held by each call
 
 	mu       sync.Mutex
 	known    map[string]Capability
@@ -53,7 +54,7 @@ func New(c Config) *Broker {
 	if c.ConcurrentCalls <= 0 {
 		c.ConcurrentCalls = DefaultConcurrentCalls
 	}
-	b.slots = make(chan struct{}, c.ConcurrentCalls)
+	b.places = newPlaces(c.ConcurrentCalls)
 	return b
 }
 
@@ -137,23 +138,13 @@ func (b *Broker) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// idle waits for all calls: it takes every slot and gives them back.
+// idle waits for all calls.
 func (b *Broker) idle(ctx context.Context) error {
-	for taken := range cap(b.slots) {
-		select {
-		case b.slots <- struct{}{}:
-		case <-ctx.Done():
-			b.giveBack(taken)
-			return fmt.Errorf("close broker: calls are still running: %w", context.Cause(ctx))
-		}
-	}
-	b.giveBack(cap(b.slots))
-	return nil
-}
-
-func (b *Broker) giveBack(slots int) {
-	for range slots {
-		<-b.slots
+	select {
+	case <-b.places.none():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("close broker: calls are still running: %w", context.Cause(ctx))
 	}
 }
 

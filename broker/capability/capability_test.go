@@ -219,7 +219,7 @@ func TestConcurrencyIsBound(t *testing.T) {
 		limits capability.Limits
 	}{
 		{"by the grant", capability.Config{}, capability.Limits{Concurrency: 2}},
-		{"by the broker", capability.Config{ConcurrentCalls: 2}, capability.Limits{}},
+		{"by the broker", capability.Config{ConcurrentCalls: 8}, capability.Limits{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newGate()

@@ -241,15 +241,13 @@ func (s *Session) serve(ctx context.Context, c *Call, now time.Time) (v Value, r
 		}
 	}
 	c.Scope, c.MaxAnswer = e.scope, e.limits.AnswerBytes
-	select {
-	case s.broker.slots <- struct{}{}:
-	default:
-		return Value{}, e.rule(), Errorf(Busy, "the node runs %d calls, which is the most: try again later", cap(s.broker.slots))
+	if !s.broker.places.take(s.id) {
+		return Value{}, e.rule(), Errorf(Busy, "this cell, its tenant or the node has as many calls under way as it may: try again later")
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.limits.Timeout)
 	defer cancel()
 	if refused := e.enter(c, e.limits.Concurrency, cancel); refused != nil {
-		<-s.broker.slots
+		s.broker.places.give(s.id)
 		if refused.Kind == Denied {
 			return s.serve(ctx, c, now) // the policy changed between the look-up and here
 		}
@@ -294,7 +292,7 @@ func (s *Session) run(ctx context.Context, b *binding, c *Call) (Value, error) {
 			if b.leave(c) {
 				s.Settle() // it may have passed the change of the grants
 			}
-			<-s.broker.slots
+			s.broker.places.give(s.id)
 			done <- r
 		}()
 		r.value, r.err = b.do.Do(ctx, c)
