@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"cmp"
 	"context"
+	"errors"
 
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/broker/capability/send"
@@ -30,7 +32,12 @@ func (s sender) Publish(ctx context.Context, from capability.Identity, topic str
 }
 
 func (s sender) Subscribe(from capability.Identity, topic string) error {
-	return toGuest(s.system.subscribe(address(from), topic, chosen))
+	err := s.system.subscribe(address(from), topic, chosen)
+	var own *cell.Error
+	if errors.As(err, &own) { // this node's words about the cell's own topics
+		return capability.Errorf(kindOf(err), "%s", own.Message)
+	}
+	return toGuest(err)
 }
 
 func (s sender) Unsubscribe(from capability.Identity, topic string) error {
@@ -40,18 +47,41 @@ func (s sender) Unsubscribe(from capability.Identity, topic string) error {
 
 func (s sender) Narrow(from capability.Identity, to []string) { s.system.narrow(address(from), to) }
 
-// toGuest says in the capabilities' words what became of a message.
+// kindOf an error in the capabilities' words.
+func kindOf(err error) capability.Kind {
+	switch cell.KindOf(err) {
+	case cell.CellGone:
+		return capability.NotFound
+	case cell.Busy:
+		return capability.Busy
+	case cell.Timeout, cell.UnknownOutcome:
+		return capability.Timeout
+	case cell.Cancelled:
+		return capability.Cancelled
+	case cell.Invalid:
+		return capability.Invalid
+	}
+	return capability.Failed
+}
+
+// toGuest says in the capabilities' words what became of a message. An error's own words are for the
+// record alone, unless they are about the message: on the way to another node they name nodes and their
+// addresses, and of a cell that has ended what it ended by.
 func toGuest(err error) error {
 	if err == nil {
 		return nil
 	}
-	kinds := map[cell.Kind]capability.Kind{
-		cell.CellGone: capability.NotFound, cell.Busy: capability.Busy, cell.Timeout: capability.Timeout,
-		cell.Cancelled: capability.Cancelled, cell.Invalid: capability.Invalid, cell.UnknownOutcome: capability.Timeout,
+	says := map[capability.Kind]string{
+		capability.NotFound:  "there is no such cell, or not any more",
+		capability.Busy:      "the receiver takes no message now, or its node cannot be reached: try again later",
+		capability.Timeout:   "the deadline passed; the message may have arrived",
+		capability.Cancelled: "the message was withdrawn; it may have arrived",
+		capability.Failed:    "the message could not be delivered",
 	}
-	kind, known := kinds[cell.KindOf(err)]
-	if !known {
-		kind = capability.Failed
+	kind := kindOf(err)
+	var about *cell.Error
+	if kind == capability.Invalid && errors.As(err, &about) {
+		says[kind] = about.Message
 	}
-	return capability.Errorf(kind, "%v", err)
+	return capability.Errorf(kind, "%s", cmp.Or(says[kind], "the message is not valid")).WithCause(err)
 }

@@ -2,10 +2,13 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/broker/capability"
+	"github.com/pyisolate/pyisolate/broker/capability/captest"
 	"github.com/pyisolate/pyisolate/broker/capability/send"
 	"github.com/pyisolate/pyisolate/cell"
 )
@@ -114,4 +117,44 @@ func TestMoveCarriesOrigins(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.b.mustHear(t, "then", "given")
+}
+
+// failing is a directory of which one name is on a node whose answers are an error.
+type failing struct {
+	Local
+	err error
+}
+
+func (f *failing) Lookup(a Address) (Entry, bool) {
+	if a.Name == "far" {
+		return Entry{Via: f}, true
+	}
+	return f.Local.Lookup(a)
+}
+
+func (f *failing) Ask(context.Context, Envelope) Reply { return Reply{Err: f.err} }
+
+// TestGuestsLearnNoAddresses: what another node could not be reached by is for the record.
+func TestGuestsLearnNoAddresses(t *testing.T) {
+	d := &failing{}
+	s, _ := newSystem(t, Options{Directory: d})
+	guest := captest.Open(t, map[string]capability.Capability{send.Name: send.New(s.Sender())}, "send=far")
+	const secret = "dial tcp 10.1.2.3:7443"
+	for err, want := range map[error]capability.Kind{
+		cell.Errorf(cell.Busy, "%s", secret): capability.Busy, cell.Errorf(cell.CellGone, "%s", secret): capability.NotFound,
+		cell.Errorf(cell.UnknownOutcome, "%s", secret): capability.Timeout, cell.Errorf(cell.Cancelled, "%s", secret): capability.Cancelled,
+		errors.New(secret): capability.Failed,
+	} {
+		d.err = err
+		_, got := guest.Ask(send.Name, "send", `{"to":"far","value":1}`)
+		if e := captest.Error(t, got, want); e.Message == "" || strings.Contains(e.Message, "10.1") {
+			t.Errorf("the guest reads %q", e.Message)
+		}
+		if last := guest.Records()[len(guest.Records())-1]; !strings.Contains(last.Fault, secret) {
+			t.Errorf("the record of %v has the fault %q", got, last.Fault)
+		}
+	}
+	d.err = cell.Errorf(cell.Invalid, "the value has 9 bytes too many")
+	_, got := guest.Ask(send.Name, "send", `{"to":"far","value":1}`)
+	captest.Want(t, got, capability.Invalid, "9 bytes too many")
 }
