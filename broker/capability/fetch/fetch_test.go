@@ -480,7 +480,7 @@ func TestBadGrants(t *testing.T) {
 	for _, bad := range []string{`{}`, `{"hosts":[]}`, "*", "*.com", "*.*.example.com", "a..b", "-a.com", "ftp://a.com", "a.com:0", "a.com:99999", "a.com:x",
 		"a.com/path", "user@a.com", "http://a.com/", "[::1", "[a.com]:80", "*.1.2.3.4", "127.1", "::1", `{"hosts":["a.com"],"methods":["get"]}`,
 		`{"hosts":["a.com"],"methods":["CONNECT"]}`, `{"hosts":["a.com"],"addresses":["10.0.0.1/8"]}`, `{"hosts":["a.com"],"addresses":["::ffff:1.2.3.4"]}`,
-		`{"hosts":["a.com"],"addresses":["x"]}`, `{"hosts":["a.com"],"redirects":11}`, `{"hosts":["a.com"],"redirects":-1}`, `{"hosts":["a.com"],"headers":["Host"]}`,
+		`{"hosts":["a.com"],"addresses":["x"]}`, `{"hosts":["a.com"],"redirects":11}`, `{"hosts":["a.com"],"redirects":-1}`, `{"hosts":["a.com"],"headers":["Host"]}`, `{"hosts":["a.com"],"headers":["Content_Length"]}`,
 		`{"hosts":["a.com"],"idle_timeout":"0.1ms"}`, `{"hosts":["a.com"],"response_bytes":"1GiB"}`, `{"host":["a.com"]}`} {
 		_, err := s.TryAs("t", "c", Name+"="+bad)
 		captest.Want(t, err, capability.Invalid, "grant http.fetch")

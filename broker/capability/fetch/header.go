@@ -16,9 +16,22 @@ var reserved = []string{"Host", "Connection", "Keep-Alive", "Proxy-Connection", 
 
 // forwarding are headers by which servers behind a proxy learn who asks: a guest
 // may not claim to be somebody else unless the grant names them.
-var forwarding = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port",
-	"X-Forwarded-Prefix", "X-Forwarded-Server", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip",
-	"Cf-Connecting-Ip", "X-Original-Url", "X-Rewrite-Url", "X-Original-Host", "X-Http-Method-Override", "X-Method-Override", "X-Http-Method"}
+var forwarding = []string{"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "Client-Ip", "True-Client-Ip",
+	"Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Envoy-External-Address", "X-Original-Url", "X-Rewrite-Url", "X-Original-Host",
+	"X-Original-Forwarded-For", "X-Http-Method-Override", "X-Method-Override", "X-Http-Method", "Remote-User", "X-Authenticated-User"}
+
+// forwardingPrefixes are of families of such headers, which proxies extend as they like.
+var forwardingPrefixes = []string{"X-Forwarded-", "X-Remote-", "X-Auth-Request-"}
+
+func isForwarding(key string) bool {
+	return slices.Contains(forwarding, key) || slices.ContainsFunc(forwardingPrefixes, func(p string) bool { return strings.HasPrefix(key, p) })
+}
+
+// asRead is the name of a header as a server may read it that tells names apart by letters and
+// digits alone: CGI, and so WSGI, makes one variable of X_Real_Ip and X-Real-Ip.
+func asRead(name string) string {
+	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+}
 
 // crossing are the headers that stay when a redirect leads to another origin.
 // Anything else could be a credential.
@@ -49,14 +62,14 @@ func (s *scope) requestHeader(given map[string]values) (http.Header, error) {
 	h := http.Header{}
 	size := 0
 	for name, vs := range given {
-		key := http.CanonicalHeaderKey(name)
+		key, read := http.CanonicalHeaderKey(name), asRead(name)
 		switch {
 		case !isToken(name):
 			return nil, capability.Errorf(capability.Invalid, "header name %.64q is not valid", name)
-		case slices.Contains(reserved, key):
+		case slices.Contains(reserved, read):
 			return nil, capability.Denyf(Name+": headers", "header %s is set by the node alone", key)
 		case s.headers != nil && !slices.Contains(s.headers, key),
-			s.headers == nil && slices.Contains(forwarding, key):
+			s.headers == nil && isForwarding(read):
 			return nil, capability.Denyf(Name+": headers", "header %s is not one of the grant's headers", key)
 		case h[key] != nil:
 			return nil, capability.Errorf(capability.Invalid, "header %s is there twice: give it a list of values", key)

@@ -96,7 +96,7 @@ func (f scopeFields) into(s *scope) error {
 		s.addresses = append(s.addresses, p)
 	}
 	for _, name := range f.Headers {
-		if !isToken(name) || slices.Contains(reserved, http.CanonicalHeaderKey(name)) {
+		if !isToken(name) || slices.Contains(reserved, asRead(name)) {
 			return capability.Errorf(capability.Invalid, "headers: %q is not a header that a guest can set", name)
 		}
 		s.headers = append(s.headers, http.CanonicalHeaderKey(name))
