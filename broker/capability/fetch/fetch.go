@@ -116,6 +116,8 @@ func (f *Fetch) Do(ctx context.Context, c *capability.Call) (capability.Value, e
 }
 
 func (x *exchange) fetch(ctx context.Context, redirects int, raw bool) (capability.Value, error) {
+	ctx, end := dialing(ctx)
+	defer end()
 	first := x.url
 	for hop := 0; ; hop++ {
 		// Neither path nor query: either may hold a token.

@@ -5,12 +5,10 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/pyisolate/pyisolate/broker/capability"
@@ -33,8 +31,8 @@ const (
 	defaultRedirects = 5
 	maxRedirects     = 10
 	defaultIdle      = 15 * time.Second
-	maxDials         = 8 // addresses of one name that are tried
-	dialTimeout      = 10 * time.Second
+	maxDials         = 8                // addresses of one name that are tried
+	dialTimeout      = 10 * time.Second // of look-up, all addresses and handshake
 	maxHeaderBytes   = 64 << 10
 	connections      = 16 // to one host at once
 )
@@ -50,6 +48,7 @@ type scope struct {
 	maxBody   int
 	idle      time.Duration
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
+	tls       *tls.Config
 	transport *http.Transport
 }
 
@@ -62,12 +61,12 @@ func newScope(config Config, raw json.RawMessage) (*scope, error) {
 	if err := f.into(s); err != nil {
 		return nil, err
 	}
+	s.tls = &tls.Config{RootCAs: config.RootCAs, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	s.transport = &http.Transport{
-		DialContext:            s.dial,
-		TLSClientConfig:        &tls.Config{RootCAs: config.RootCAs, MinVersion: tls.VersionTLS12},
+		DialContext:            bound(s.dial),
+		DialTLSContext:         bound(s.dialTLS),
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // we decompress ourselves, within the limit
-		TLSHandshakeTimeout:    dialTimeout,
 		MaxIdleConns:           4,
 		MaxIdleConnsPerHost:    2,
 		MaxConnsPerHost:        connections,
@@ -158,51 +157,4 @@ func (s *scope) allow(method string, t target) (rule string, err error) {
 		return "", capability.Denyf(rule+": methods", "%s is not one of the grant's methods, %s", method, strings.Join(s.methods, ", "))
 	}
 	return rule, nil
-}
-
-// dial connects to a host that is on the list, if its address may be connected to.
-func (s *scope) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
-	host, port, err := splitPort(hostport)
-	if err != nil {
-		return nil, err
-	}
-	granted := s.addresses
-	addr, err := netip.ParseAddr(host)
-	addrs := []netip.Addr{addr}
-	if err == nil {
-		// The list names the address itself. It does so for itself only, and
-		// not for names that resolve to it.
-		granted = append(slices.Clip(granted), netip.PrefixFrom(addr, addr.BitLen()))
-	} else if addrs, err = s.lookup(ctx, host); err != nil {
-		return nil, err
-	}
-	d := net.Dialer{Timeout: dialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return err
-		}
-		return judge(to.Addr(), granted)
-	}}
-	var failures []error
-	for _, a := range addrs[:min(len(addrs), maxDials)] {
-		conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(a, port).String())
-		if err == nil {
-			return conn, nil
-		}
-		failures = append(failures, err)
-	}
-	return nil, worst(failures)
-}
-
-// worst prefers a refusal: it is what somebody should look at.
-func worst(failures []error) error {
-	for _, err := range failures {
-		if capability.KindOf(err) == capability.Denied {
-			return err
-		}
-	}
-	if len(failures) == 0 {
-		return &net.DNSError{Err: "no addresses", IsNotFound: true}
-	}
-	return failures[0]
 }
