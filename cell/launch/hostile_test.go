@@ -268,6 +268,27 @@ func TestCellEndsOnce(t *testing.T) {
 	}
 }
 
+// A host that says that it retires, and stays, is killed. It has one successor, however often it
+// says so.
+func TestHostDoesNotRetire(t *testing.T) {
+	h, c, _ := impostor(t)
+	told := 0
+	h.changed, h.toLeave = func(*hostproc) { told++ }, 50*time.Millisecond
+	for range 3 {
+		h.take(wire.New(0, 0, &wire.Control_Retiring{Retiring: &wire.Retiring{}}, nil))
+		h.take(wire.New(c.wireID, 0, &wire.Control_Ended{Ended: &wire.Ended{State: string(cell.Closed)}}, nil))
+	}
+	if told != 1 {
+		t.Fatalf("its retirement is a change %d times", told)
+	}
+	if err := h.proc.cmd.Wait(); err == nil { // it lasts for ten minutes by itself
+		t.Error("the host ended by itself")
+	}
+	if words := h.epitaph(nil); !strings.Contains(words, "did not retire in time") {
+		t.Errorf("the reason is %q", words)
+	}
+}
+
 // FuzzHostMessages has a host say anything at all about its cell, while an operation
 // of that cell is under way.
 func FuzzHostMessages(f *testing.F) {

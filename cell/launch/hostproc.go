@@ -34,6 +34,8 @@ type hostproc struct {
 	ready    int    // workers it has said to have ready, less those claimed since
 	seats    *seats // nil: the node's half of the kernel has nothing
 	retiring bool
+	leaving  *time.Timer   // kills it when it has not gone by then; nil: it has not said that it goes
+	toLeave  time.Duration // how long that may take
 	dead     bool
 	verdict  string // why we killed it
 
@@ -69,7 +71,7 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 	}
 	confined := l.confinement(backend, r) // while the host starts
 	h := &hostproc{backend: backend, fit: r.fit, node: node, confined: confined, proc: p, pid: p.cmd.Process.Pid, gone: make(chan struct{}),
-		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}}
+		changed: l.hostChanged, alive: l.alive, cells: map[uint64]*handle{}, toLeave: l.config.RetireGrace + l.config.AnswerGrace}
 	h.expired = func() { l.endIdle(h) }
 	if l.wantsSeats(backend, r.fit, confined) {
 		h.seats = &seats{enforcer: l.config.Kernel, pool: max(l.config.PoolSize, 0), watches: map[uint64]*enforce.Watch{}, more: make(chan struct{}), said: make(chan *wire.Msg, maxSaid), base: policy.Policy{Files: guardFiles(l.config.Python)}}
@@ -159,8 +161,10 @@ func (l *Launcher) attend(h *hostproc) {
 	reason := h.epitaph(exit)
 	h.mu.Lock()
 	h.dead = true
-	if h.idle != nil {
-		h.idle.Stop()
+	for _, t := range []*time.Timer{h.idle, h.leaving} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	orphans := h.cells
 	h.cells = map[uint64]*handle{}
@@ -194,10 +198,9 @@ func (h *hostproc) epitaph(exit error) string {
 // take handles one message. It never sends: both sides may not wait for room.
 func (h *hostproc) take(m *wire.Msg) {
 	if m.GetRetiring() != nil {
-		h.mu.Lock()
-		h.retiring = true
-		h.mu.Unlock()
-		h.changed(h)
+		if h.retire() {
+			h.changed(h)
+		}
 		return
 	}
 	if h.hear(m) {
@@ -215,6 +218,19 @@ func (h *hostproc) take(m *wire.Msg) {
 	case m.Cell != 0 && h.alive(m.Cell):
 		h.kill("spoke for a cell that it does not have")
 	}
+}
+
+// retire is called when the host has said that it takes no more cells, and ends. It is false when
+// that is known. The host has a successor at once: that it goes is not left to it.
+func (h *hostproc) retire() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.retiring || h.dead {
+		return false
+	}
+	h.retiring = true
+	h.leaving = time.AfterFunc(h.toLeave, func() { h.kill("did not retire in time") })
+	return true
 }
 
 // kill ends the process; attend does the rest.
