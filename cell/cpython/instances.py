@@ -4,6 +4,17 @@
 _REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
 _new_object = object.__reduce_ex__(object(), 2)[0]  # of copyreg
 _copyreg = _new_object.__globals__
+_holders = _sys.getrefcount
+
+
+def _held_alone():
+    """How many holders the __dict__ of an object has that is nobody else's."""
+    alone = _Later("")
+    names = alone.__dict__
+    return _holders(names)
+
+
+_ALONE = _held_alone()
 
 
 def _instance_reducer(saver, kind):
@@ -26,7 +37,9 @@ def _instance_reducer(saver, kind):
     answers = hasattr(kind, "__getattr__") or _defines(kind, "__getattribute__", object)
     if base is object and not made_by and not answers and kind.__hash__ in (None, object.__hash__):
         own_ways = _defines(kind, "__getstate__", object) or _copyreg["_slotnames"](kind)
-        return None if own_ways or not kind.__dictoffset__ else (kind,)
+        if not kind.__dictoffset__:
+            return None
+        return _reduce_if_shared if own_ways else (kind,)
     return lambda obj: _reduce_instance(obj, base)
 
 
@@ -75,6 +88,11 @@ def _reduce_inherited(saver, obj, base):
     return _remade, (kind, base, arguments), (base, items, *_parts(saver, obj, base, state)), None, None, _fill_remade
 
 
+def _reduce_if_shared(obj):
+    """As pickle does it, which does not know that a __dict__ may be another's, too."""
+    return NotImplemented if _shared_names(obj) is None else _reduce_instance(obj, object)
+
+
 def _parts(saver, obj, base, state):
     """Attributes, slots, items and the state for __setstate__, as _fill takes them."""
     kind = type(obj)
@@ -83,6 +101,9 @@ def _parts(saver, obj, base, state):
         if own and _defines(kind, "__setstate__", base):
             return None, None, None, own
         return _names_of(obj), _slots_of(saver, obj), None, own
+    shared = _shared_names(obj)
+    if shared is not None and not _defines(kind, "__getstate__", base):
+        return None, {"__dict__": shared, **_slots_of(saver, obj)}, None, None
     if type(state) is tuple and len(state) == 2:
         return *state, None, None
     if state is not None:
@@ -92,6 +113,15 @@ def _parts(saver, obj, base, state):
 
 def _names_of(obj):
     return object.__getattribute__(obj, "__dict__") if type(obj).__dictoffset__ else None
+
+
+def _shared_names(obj):
+    """The __dict__ of an object if others have it, too, and it can be given it: some types make their own."""
+    names = _names_of(obj)
+    if names is None or (_holders(names) == _ALONE and type(names) is dict):
+        return None
+    given = next(c for c in type(obj).__mro__ if "__dict__" in _body_of(c))
+    return names if _is_own_getset(_body_of(given)["__dict__"]) else None
 
 
 def _slots_of(saver, obj):
@@ -157,6 +187,7 @@ def _reduce_instance(obj, base):
     elif base is list or base is set:
         items = list(base.__iter__(obj))
     own = names = slots = early = None
+    shared = _shared_names(obj)
     state = kind.__getstate__(obj)
     if hasattr(kind, "__setstate__"):
         own = (state,) if state is not None else None
@@ -166,4 +197,6 @@ def _reduce_instance(obj, base):
         names = state
     if own is None and (names or slots) and kind.__hash__ is not object.__hash__ and kind.__hash__:
         early = {k: v for part in (names, slots) if type(part) is dict for k, v in part.items() if type(v) in _SIMPLE}
+    if shared is not None and own is None and not _defines(kind, "__getstate__", object):
+        names, slots = None, {"__dict__": shared, **(slots or {})}
     return _new, (kind, base, value, early), (names, slots, items, own), None, None, _fill

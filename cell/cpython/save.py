@@ -60,7 +60,10 @@ class _Saver(_Pickler):
         if reduce is self:
             reduce = self.kinds[kind] = self.choose(kind)
         if type(reduce) is tuple:
-            return _new_object, reduce, obj.__dict__
+            names = obj.__dict__
+            if _holders(names) == _ALONE and type(names) is dict:
+                return _new_object, reduce, names
+            return _reduce_instance(obj, object)
         return NotImplemented if reduce is None else reduce(obj)
 
     def choose(self, kind):
