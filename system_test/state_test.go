@@ -83,6 +83,30 @@ func TestStateCarries(t *testing.T) {
 	})
 }
 
+// A module is what the guest may import: with what was in its package, and under the name that its policy knows.
+func TestStateCarriesModules(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		for name, tc := range map[string]struct{ imports, then, before, after string }{
+			"package":        {"urllib", "urllib", "import urllib.parse", "assert urllib.parse.quote('a b') == 'a%20b'"},
+			"deep package":   {"xml", "xml", "import xml.dom.minidom", "assert xml.dom.minidom.parseString('<a/>').documentElement.tagName == 'a'"},
+			"narrower":       {"urllib", "urllib.parse", "import urllib.parse, urllib.error", "urllib.parse.quote('a')\nassert not hasattr(urllib, 'error')"},
+			"by way of":      {"os", "os", "from os import path", "assert path.join('a', 'b') == 'a/b'\nimport os\nassert os.path is path"},
+			"under its name": {"posixpath", "posixpath", "import posixpath", "assert posixpath.join('a', 'b') == 'a/b'"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{tc.imports}})
+				posts(t, c, tc.before)
+				stream, _ := stateOf(t, c)
+				next := spawn(t, l, cell.Spec{Backend: b, Imports: []string{tc.then}})
+				if err := next.Restore(soon(t), bytes.NewReader(stream)); err != nil {
+					t.Fatalf("restore: %v\n%s", err, traceback(err))
+				}
+				posts(t, next, tc.after)
+			})
+		}
+	})
+}
+
 func programs(tb testing.TB, folder string) []string {
 	tb.Helper()
 	files, err := filepath.Glob("testdata/" + folder + "/*.py")

@@ -172,6 +172,7 @@ bool gate_trusted_code(PyObject *code); // the library's, or ours
 bool gate_library_names(const char *name);
 int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied
 int gate_check_guest(cell *c, const char *name);  // the same, judged as the guest's own wish
+bool gate_grants_guest(const cell *c, const char *name); // asks, and denies nothing
 const char *gate_text(PyObject *o); // of a str, borrowed; else NULL, without an exception
 void removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it
 

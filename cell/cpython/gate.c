@@ -158,10 +158,11 @@ int gate_check_import(cell *c, const char *name) {
   return policy_deny(c, "import", name);
 }
 
-int gate_check_guest(cell *c, const char *name) {
-  bool yes = !listed(never, name) && !listed(internal, name) && granted(c, name);
-  return yes ? 0 : policy_deny(c, "import", name);
+bool gate_grants_guest(const cell *c, const char *name) {
+  return !listed(never, name) && !listed(internal, name) && granted(c, name);
 }
+
+int gate_check_guest(cell *c, const char *name) { return gate_grants_guest(c, name) ? 0 : policy_deny(c, "import", name); }
 
 // ---- the wrapped functions -------------------------------------------------------------------
 

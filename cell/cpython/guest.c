@@ -157,6 +157,13 @@ static PyObject *guest_import(PyObject *self, PyObject *name) {
   return PyImport_ImportModule(text);
 }
 
+// Would guest_import be let? 1 or 0.
+static PyObject *grants(PyObject *self, PyObject *name) {
+  (void)self;
+  const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+  return text ? PyLong_FromLong(gate_grants_guest(cell_current(), text)) : NULL;
+}
+
 // ---- for effects.py --------------------------------------------------------------------
 
 static PyObject *encode_json(PyObject *self, PyObject *value) {
@@ -188,6 +195,7 @@ static PyMethodDef functions[] = {
     {"request", request, METH_VARARGS, NULL},
     {"trace", trace, METH_NOARGS, NULL},
     {"guest_import", guest_import, METH_O, NULL},
+    {"grants", grants, METH_O, NULL},
     {"encode", encode_json, METH_O, NULL},
     {"decode", decode_json, METH_O, NULL},
     {"load", load_support, METH_O, NULL},

@@ -22,10 +22,14 @@ def _import(name):
     return __import__(name, None, None, ("__doc__",))
 
 
-def _module(name):
+def _module(name, *below):
     # What the guest has imported it may use whole: so its policy says of this cell, too. Others than that are
     # objects whose library the interpreter has for itself.
-    return _c.guest_import(name)
+    module = _c.guest_import(name)
+    for submodule in below:  # of a package, as far as this cell may have them
+        if _c.grants(submodule):
+            _c.guest_import(submodule)
+    return module
 
 
 def _named(module, name):

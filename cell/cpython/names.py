@@ -55,3 +55,20 @@ class _Names:
             if id(obj) in self.shared.get(module, ()):
                 return module, self.shared[module][id(obj)]
         return None
+
+    def module(self, obj):
+        """(module, name) of a module that the guest has by way of another one, as os.path, or None."""
+        for home in sorted(name for name in _sys.modules if type(name) is str):
+            if home != "__main__" and _c.grants(home):
+                for name, value in list(getattr(_sys.modules[home], "__dict__", {}).items()):
+                    if value is obj and type(name) is str:
+                        return home, name
+        return None
+
+    def submodules(self, obj):
+        """What is in a package because somebody has imported it."""
+        if "__path__" not in obj.__dict__:
+            return []
+        package = obj.__name__ + "."
+        below = sorted(name for name in _sys.modules if type(name) is str and name.startswith(package))
+        return [name for name in below if _resolve_name(obj.__name__, name.removeprefix(package)) is _sys.modules[name]]

@@ -91,7 +91,11 @@ class _Saver(_Pickler):
     def module(self, obj):
         if _sys.modules.get(obj.__name__) is not obj:
             self.refuse(obj)
-        return _module, (obj.__name__,)
+        if not _c.grants(obj.__name__):
+            where = self.names.module(obj)
+            if where:
+                return _named, where
+        return _module, (obj.__name__, *self.names.submodules(obj))
 
     def builtin(self, obj):
         of = obj.__self__
