@@ -9,14 +9,15 @@ def _shown(key):
 def _children(saver, obj):
     """(label, child) of all that a state carries of an object."""
     kind = type(obj)
-    if isinstance(obj, dict):
+    # isinstance would take a proxy for what it stands for.
+    if issubclass(kind, dict):
         for key, value in list(dict.items(obj)):
             yield ".<key>", key
             yield f"[{_shown(key)}]", value
-    elif isinstance(obj, (list, tuple)):
-        for i, item in enumerate((list if isinstance(obj, list) else tuple).__iter__(obj)):
+    elif issubclass(kind, (list, tuple)):
+        for i, item in enumerate((list if issubclass(kind, list) else tuple).__iter__(obj)):
             yield f"[{i}]", item
-    elif isinstance(obj, (set, frozenset)):
+    elif issubclass(kind, (set, frozenset)):
         for item in list(obj):
             yield ".<member>", item
     if kind in _SIMPLE or kind in (dict, list, tuple, set, frozenset):

@@ -18,6 +18,12 @@ class _Part:
         self.kind, self.names = kind, names
 
 
+class _Operand:
+    def __ror__(self, other):
+        self.met = other
+        return self
+
+
 class _Saver(_Pickler):
     """Writes objects. `last` is what it was asked about last: after a failure, the culprit."""
 
@@ -50,6 +56,7 @@ class _Saver(_Pickler):
         weakref = _sys.modules.get("weakref")
         if weakref:
             self.kinds[weakref.ref] = self.weak
+            self.kinds[weakref.ProxyType] = self.kinds[weakref.CallableProxyType] = self.weak_proxy
             for kind in (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet):
                 self.kinds[kind] = self.weak_container
 
@@ -204,7 +211,17 @@ class _Saver(_Pickler):
         return (_named, where) if where else (type(obj), (obj.__func__,))
 
     def proxy(self, obj):
-        return type(obj), (dict(obj),)
+        mapping = self.proxied(obj)
+        if type(mapping) is dict and "__module__" in mapping and "__doc__" in mapping:
+            mapping = dict(mapping)  # a class's own, which nobody else can hold
+        return type(obj), (mapping,)
+
+    def proxied(self, obj):
+        """What a proxy stands for: the operand of | that it hands over in its own place."""
+        other = _Operand()
+        if (obj | other) is not other:
+            self.refuse(obj)
+        return other.met
 
     def type_parameter(self, obj):
         where = self.names.shares(obj)
@@ -248,6 +265,12 @@ class _Saver(_Pickler):
         if target is None or obj.__callback__ is not None:
             self.refuse(obj)
         return type(obj), (target,)
+
+    def weak_proxy(self, obj):
+        target, proxy = self.proxied(obj), _sys.modules["weakref"].proxy
+        if proxy(target) is not obj:  # it has a callback
+            self.refuse(obj)
+        return proxy, (target,)
 
     def weak_container(self, obj):
         return type(obj), (list(obj) if type(obj).__name__ == "WeakSet" else dict(obj),)
