@@ -59,7 +59,7 @@ def _inherited_reducer(saver, kind):
     if of.__flags__ & _HEAP and not saver.names.of(of):
         return _reduce_own
     base = next(c for c in kind.__mro__ if issubclass(c, of) and (not c.__flags__ & _HEAP or saver.names.of(c)))
-    return lambda obj: _reduce_inherited(saver, obj, base)
+    return lambda obj: _reduce_inherited(saver, obj, base, obj.__reduce_ex__(5))
 
 
 def _reduce_own(obj):
@@ -69,12 +69,11 @@ def _reduce_own(obj):
     return reduced
 
 
-def _reduce_inherited(saver, obj, base):
+def _reduce_inherited(saver, obj, base, reduced):
     """base is the library's class that is remade, without what the guest's class does to that."""
     kind = type(obj)
-    reduced = obj.__reduce_ex__(5)
     if type(reduced) is str or reduced[0] is not kind:
-        return _reduce_own(obj)
+        return reduced
     arguments, state = reduced[1], reduced[2] if len(reduced) > 2 else None
     items = None
     if issubclass(base, dict):

@@ -50,7 +50,7 @@ def _library_code(module, name, line):
     while not hasattr(found, "__code__"):
         found = getattr(found, "__wrapped__", None) or getattr(found, "__func__", None) or found.fget
     code = found.__code__
-    for part in ".".join(inner).split("."):
+    for part in inner and ".".join(inner).split("."):
         nested = [c for c in code.co_consts if type(c) is type(code) and c.co_name == part]
         code = next((c for c in nested if c.co_firstlineno == line), nested[0] if nested else None)
         if code is None:

@@ -243,12 +243,13 @@ class _Saver(_Pickler):
 
     def member(self, obj):
         kind = type(obj)
-        base = kind._member_type_
-        if base is object or base not in _PLAIN:
-            base, value = object, None
-        else:
-            value = _plain(base, obj)
-        return _new, (kind, base, value, None), (obj.__dict__, None, None, None), None, None, _fill
+        base = next(c for c in kind._member_type_.__mro__ if not c.__flags__ & _HEAP or self.names.of(c))
+        if base is not object and base not in _PLAIN and base not in _OPEN:
+            reduced = base.__reduce_ex__(obj, 5)
+            return _reduce_inherited(self, obj, base, reduced) if reduced[0] is kind else self.refuse(obj)
+        value = _plain(base, obj) if base in _PLAIN else None
+        items = dict(dict.items(obj)) if base is dict else list(base.__iter__(obj)) if base in _OPEN else None
+        return _new, (kind, base, value, None), (_names_of(obj), _slots_of(self, obj), items, None), None, None, _fill
 
     def exception(self, obj):
         kind = type(obj)
