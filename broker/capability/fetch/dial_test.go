@@ -64,8 +64,8 @@ func TestDialsEndWithTheirCall(t *testing.T) {
 	if err := <-second; err != nil {
 		t.Errorf("another call: %v", err)
 	}
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
+	over, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
 	if s.Broker.Close(over) == nil {
 		t.Error("the call has returned, and its look-up has not")
 	}
