@@ -82,28 +82,37 @@ func peerOf(c net.Conn) (string, error) {
 	return on.Peer().Name, nil
 }
 
-// leaveWithin is how long a node that ends waits for the others: those may have ended, too.
+// leaveWithin is how long a node that ends waits for the others, for each of the two leads that it may
+// have: those may have ended, too.
 const leaveWithin = 3 * time.Second
 
 // closeCluster ends the node's part, when it has no cells any more, and the store.
-func (n *Node) closeCluster(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, leaveWithin)
-	defer cancel()
+func (n *Node) closeCluster() (err error) {
 	if n.store != nil {
-		if n.cluster != nil && n.store.Leads() {
-			if err := n.store.HandOver(ctx); err != nil {
-				n.logger.Info("the lead of the policies is not handed over", slog.Any("error", err))
-			}
-		}
+		n.handOver()
 		err = n.store.Close()
 	}
 	if n.fabric != nil {
 		n.fabric.Close()
 	}
 	if n.cluster != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+		defer cancel()
 		err = errors.Join(err, n.cluster.Close(ctx))
 	}
 	return err
+}
+
+// handOver has another node lead the policies' group, if this one does.
+func (n *Node) handOver() {
+	if n.cluster == nil || !n.store.Leads() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	if err := n.store.HandOver(ctx); err != nil {
+		n.logger.Info("the lead of the policies is not handed over", slog.Any("error", err))
+	}
 }
 
 // mayRun says why a cell of a cluster's node may not be started now.

@@ -47,8 +47,12 @@ var (
 // settling is how long a cell runs nothing before it counts as idle: answers are on their way then.
 const settling = 50 * time.Millisecond
 
-// endWithin is how long a node waits for its clients and hosts when it closes.
-const endWithin = 10 * time.Second
+// How long a node waits when it closes. Whoever takes all of his time takes none of the others'.
+const (
+	endWithin  = 10 * time.Second // for its clients and hosts
+	tellWithin = 3 * time.Second  // for those who are told of events and calls
+	callWithin = 3 * time.Second  // for what is done for guests
+)
 
 // Node is one that runs.
 type Node struct {
@@ -164,14 +168,14 @@ func (n *Node) Close() error {
 
 // closeParts closes what there is, what needs something before that.
 func (n *Node) closeParts() (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
+	ending, cancel := context.WithTimeout(context.Background(), endWithin)
 	defer cancel()
 	if n.fabric != nil {
 		n.fabric.Leave()
 	}
 	n.stopPruning()
 	if n.server != nil {
-		err = errors.Join(err, n.server.Close(ctx))
+		err = errors.Join(err, n.server.Close(ending))
 	}
 	for _, l := range n.listeners {
 		_ = l.Close() // the server has, if it ever served
@@ -188,14 +192,16 @@ func (n *Node) closeParts() (err error) {
 		n.refresher.Close()
 	}
 	if n.launcher != nil {
-		err = errors.Join(err, n.launcher.Close(ctx))
+		err = errors.Join(err, n.launcher.Close(ending))
 	}
-	err = errors.Join(err, n.observer.close(ctx))
+	n.observer.close()
 	_ = n.kernel.Close() // what cannot be removed now is removed by the next node
 	if n.broker != nil {
-		err = errors.Join(err, n.broker.Close(ctx))
+		calls, cancel := context.WithTimeout(context.Background(), callWithin)
+		defer cancel()
+		err = errors.Join(err, n.broker.Close(calls))
 	}
-	err = errors.Join(err, n.closeCluster(ctx))
+	err = errors.Join(err, n.closeCluster())
 	if n.data != nil {
 		err = errors.Join(err, n.data.close())
 	}

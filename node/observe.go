@@ -2,8 +2,9 @@ package node
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/pyisolate/pyisolate/api/server"
@@ -70,16 +71,24 @@ func (o *observing) stopWatching() {
 	}
 }
 
-// close sends what has happened, when nothing happens any more.
-func (o *observing) close(ctx context.Context) (err error) {
+// close sends what has happened, when nothing happens any more. That somebody does not take it is no
+// failure of the node.
+func (o *observing) close() {
 	if o.Observer == nil {
-		return nil
+		return
 	}
 	o.Wait()
-	if o.hooks != nil {
-		err = o.hooks.Close(ctx)
+	ctx, cancel := context.WithTimeout(context.Background(), tellWithin)
+	defer cancel()
+	var telling sync.WaitGroup
+	for _, tell := range []func(context.Context) error{o.hooks.Close, o.Tracer.Close} {
+		telling.Go(func() {
+			if err := tell(ctx); err != nil {
+				o.Logger.Warn("the end of the node is not told to all", slog.Any("error", err))
+			}
+		})
 	}
-	return errors.Join(err, o.Tracer.Close(ctx))
+	telling.Wait()
 }
 
 // Observer is what counts and keeps what happens in the node, for an embedding program's own

@@ -176,6 +176,22 @@ func TestAnswerThatNobodyTakes(t *testing.T) {
 	}
 }
 
+// Nor does it hold up the node's end.
+func TestEndWhileAnAnswerIsNotTaken(t *testing.T) {
+	n := newNode(t)
+	text := string(permits("math")) + strings.Repeat("# nothing\n", 90_000)
+	_, err := n.Policies.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "web", Text: []byte(text)}))
+	must(t, err)
+	const body = `{"name":"web"}`
+	n.talk(t, fmt.Sprintf("POST /pyisolate.v1.PolicyService/Get HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	await.That(t, "the call is under way", func() bool { return n.server.Underway() == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	must(t, n.server.Close(ctx))
+	must(t, ctx.Err())
+	await.That(t, "the call has been given up", func() bool { return n.server.Underway() == 0 })
+}
+
 // Nor is a program waited for that does not come.
 func TestProgramThatDoesNotCome(t *testing.T) {
 	n := newNode(t, func(c *server.Config) { c.Patience = 50 * time.Millisecond })

@@ -250,16 +250,30 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Close ends all calls and all cells and waits for them. When ctx ends first it does not wait
-// for clients.
+// partWithin is how long clients have to take their last answers: one that reads nothing holds up
+// nothing else.
+const partWithin = 2 * time.Second
+
+// Close ends all calls and all cells and waits for them until ctx ends.
 func (s *Server) Close(ctx context.Context) error {
 	s.end(fmt.Errorf("%w: the node ends", fault.ErrUnavailable))
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("api: close: %w", err), s.http.Close())
-	}
+	err := s.partWithClients(ctx)
 	s.book.close()
 	err = errors.Join(err, s.actors.Close(ctx))
 	s.book.kill()
+	return err
+}
+
+// partWithClients ends their connections.
+func (s *Server) partWithClients(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, partWithin)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if ctx.Err() != nil { // this wakes up who writes to them
+		err = s.http.Close()
+	}
+	if err != nil {
+		err = fmt.Errorf("api: close: %w", err)
+	}
 	return err
 }
