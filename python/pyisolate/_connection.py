@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import ssl
 
 _CONNECT = 10.0  # seconds, at most
+_LONGEST = 2e6  # seconds, 23 days: poll counts milliseconds in 31 bits
 _IDLE = 16  # connections that wait for the next call
 _PIECE = 256 << 10
 
@@ -112,7 +113,7 @@ class Connection:
             return True
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))))
+        return bool(poll.poll(None if timeout is None else int(min(max(0.0, timeout), _LONGEST) * 1000 + 0.999)))
 
     def _wait_until(self, until: Optional[float]) -> None:
         if until is None:
@@ -121,7 +122,7 @@ class Connection:
         left = until - time.monotonic()
         if left <= 0:
             raise socket.timeout
-        self.sock.settimeout(left)
+        self.sock.settimeout(min(left, _LONGEST))
 
 
 def _open(address: Address, timeout: float) -> socket.socket:

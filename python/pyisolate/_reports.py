@@ -292,7 +292,7 @@ def saying(d: Dict[str, Any]) -> Saying:
         m = _d(d, "metric")
         try:
             value = float(m.get("value", 0.0))  # NaN and the infinities are texts
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise errors.ProtocolError("a metric of the answer has no value") from None
         return Metric(
             _s(m, "name"),

@@ -81,6 +81,7 @@ STREAMS = {
     "compressed": (answering(STREAMED + b"7\r\n\1\0\0\0\2{}\r\n"), iso.ProtocolError, "compression"),
     "4 GiB announced": (answering(STREAMED + b"5\r\n\0\xff\xff\xff\xff\r\n"), iso.ProtocolError, "4294967295 bytes"),
     "no JSON": (answering(stream_of(b"x")), iso.ProtocolError, "no JSON"),
+    "a metric beyond all numbers": (answering(stream_of(b'{"metric":{"value":' + b"9" * 400 + b"}}")), iso.ProtocolError, "no value"),
     "an error": (answering(stream_of(end=b'{"error":{"code":"not_found","message":"gone"}}')), iso.NotFound, "gone"),
     "no stream": (answering(ok(b"{}")), iso.ProtocolError, "is it a node?"),
     "an error that is no stream": (
@@ -206,6 +207,14 @@ class HostileTest(unittest.TestCase):
         with Liar(act) as liar, iso.Client(liar.path) as client:
             with self.assertRaises((iso.Limited, iso.Unavailable)):
                 client.do(_calls.Call("CellService/Exec", {"code": "x" * 8 * MIB}, lambda d: d, timeout=10))
+
+    def test_long_waits(self):
+        """Of more time than the system counts."""
+        with Liar(answering(ok(b"{}"))) as liar, iso.Client(liar.path) as client:
+            self.assertEqual(client.do(_calls.recv(CELL, timeout=9.9e9)), [])
+        with Liar(answering(stream_of(b'{"log":{}}'))) as liar, iso.Client(liar.path) as client:
+            with client.stream(_calls.logs(CELL, True)) as stream:
+                self.assertIsInstance(stream.next(9.9e9), iso.Log)
 
     def test_values_that_are_none(self):
         for body in (
