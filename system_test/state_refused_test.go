@@ -45,6 +45,8 @@ func TestStateRefusesByPlace(t *testing.T) {
 		{"partial", "import functools\nx = functools.partial(print, gen())", "globals['x'].args[0]: generator"},
 		{"bound method", "c = C(); c.g = gen()\nC.m = lambda self: 0\nx = [c.m]\ndel c", "globals['x'][0].__self__.g: generator"},
 		{"exception", "e = ValueError(gen())", "globals['e'].args[0]: generator"},
+		{"derived from the library's", "import datetime\nclass D(datetime.date): pass\nx = D(2020, 1, 1)\nx.g = gen()", "globals['x'].g: generator"},
+		{"proxy with a callback", "import weakref\nf = C()\nx = weakref.proxy(f, print)", "globals['x']: ProxyType"},
 		{"deque", "import collections\nx = collections.deque([1, gen()])", "globals['x'][1]: generator"},
 		{"property", "class D:\n    p = property(gen().send)", "globals['D'].p.fget.__self__: generator"},
 		{"coroutine", "async def a(): pass\nx = a()", "globals['x']: coroutine"},

@@ -69,6 +69,8 @@ def _in_instance(saver, obj):
         parts = ("func", "args", "keywords")
     for name in parts:
         yield f".{name}", getattr(obj, name)
+    if not saver.names.of(type(obj)):  # a __reduce__ of the library does not tell what it does not know
+        yield from ((f".{name}", value) for name, value in list((_names_of(obj) or {}).items()))
     try:
         reduced = obj.__reduce_ex__(5)
     except Exception:

@@ -1935,6 +1935,8 @@ static const char find_source[] =
     "        parts = (\"func\", \"args\", \"keywords\")\n"
     "    for name in parts:\n"
     "        yield f\".{name}\", getattr(obj, name)\n"
+    "    if not saver.names.of(type(obj)):  # a __reduce__ of the library does not tell what it does not know\n"
+    "        yield from ((f\".{name}\", value) for name, value in list((_names_of(obj) or {}).items()))\n"
     "    try:\n"
     "        reduced = obj.__reduce_ex__(5)\n"
     "    except Exception:\n"
