@@ -47,6 +47,7 @@ type handle struct {
 	recordsLost uint64 // those that are dropped here
 
 	served   served
+	barred   error // what requests of its guest come to, under mu; nil: they are served
 	requests scope // made under no operation
 
 	reloads sync.Mutex // held while the policy is replaced, by the host's answer
@@ -296,11 +297,13 @@ func (c *handle) confinement() *cell.Confinement {
 	return &copied
 }
 
-// Quarantine stops the guest for good; Inspect goes on working.
+// Quarantine stops the guest for good; Inspect goes on working. From here on the guest is served
+// nothing, whatever its host makes of it.
 func (c *handle) Quarantine(ctx context.Context, reason string) error {
 	if err := c.gone(); err != nil {
 		return err
 	}
+	c.bar(reason)
 	if err := c.host.send(c.wireID, 0, &wire.Control_Quarantine{Quarantine: &wire.Quarantine{Reason: wire.Text(reason, 4096)}}, nil); err != nil {
 		return cell.Errorf(cell.CellGone, "quarantine: %v", err)
 	}

@@ -164,9 +164,12 @@ func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
 	defer func() { c.served.end(held) }()
 	ctx := c.operationContext(r.During)
 	answer, v, err := &wire.Answer{}, cell.Value{}, error(nil)
-	if c.spec.Sink == nil {
+	switch barred := c.barredBy(); {
+	case barred != nil:
+		err = barred
+	case c.spec.Sink == nil:
 		err = cell.Errorf(cell.PolicyDenied, "capability %s is not granted", r.Capability)
-	} else {
+	default:
 		v, err = c.spec.Sink.Request(ctx, cell.Request{Capability: r.Capability, Action: r.Action, Payload: value(r.Type, m.Payload)})
 	}
 	answer.Type = uint32(v.Type)

@@ -1,0 +1,24 @@
+package launch
+
+import "github.com/pyisolate/pyisolate/cell"
+
+// bar ends the requests of a quarantined guest that are under way, and refuses those to come. Its
+// host does so, too; threads that the guest has started go on until it does, and one that is taken
+// over goes on for good.
+func (c *handle) bar(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.barred = cell.Errorf(cell.CellGone, "quarantined: %s", reason)
+	c.requests.over()
+	for _, p := range c.pending {
+		p.requests.over()
+	}
+}
+
+// barredBy is what a request comes to that is not to be served. It is asked when the request has
+// its context, which bar ends.
+func (c *handle) barredBy() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.barred
+}
