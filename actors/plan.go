@@ -13,6 +13,9 @@ import (
 type Plan struct {
 	// Life tells the cell from others that have its name before and after it; "" where nobody asks.
 	Life string
+	// Of is told again with each [Event] of the actor: another that has the name before or after it, or the same cell
+	// there once more, is not it.
+	Of any
 	// Start makes the cell: the first time in Spawn, and again after each end that Restart
 	// answers. The epoch is the incarnation's. What Start needs beside the cell it
 	// gives back itself when the cell is done.
@@ -115,6 +118,7 @@ func (r Restart) pause(failures int) time.Duration {
 type Event struct {
 	Kind  EventKind
 	Cell  Address
+	Of    any // of its Plan
 	Epoch uint64
 	// Reason is why, in words; Err is what the incarnation ended with, nil when it was closed.
 	Reason string

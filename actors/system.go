@@ -297,7 +297,7 @@ func (s *System) forget(a *cellActor) {
 func (s *System) happened(k EventKind, a *cellActor, reason string) {
 	s.options.Logger.Debug("cell", "event", string(k), "cell", a.at.String(), "epoch", a.epoch, "reason", reason)
 	if s.options.Events != nil {
-		s.options.Events(Event{Kind: k, Cell: a.at, Epoch: a.epoch, Reason: reason, Err: a.err, At: time.Now()})
+		s.options.Events(Event{Kind: k, Cell: a.at, Of: a.plan.Of, Epoch: a.epoch, Reason: reason, Err: a.err, At: time.Now()})
 	}
 }
 

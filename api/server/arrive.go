@@ -191,7 +191,7 @@ func (t *transfers) arrive(ctx context.Context, v *reservation, id string, carri
 	}()
 	e.from, e.last = id, id
 	t.ownCopy(id)
-	plan := actors.Plan{Life: e.id, Carried: carried, Topics: v.asked.GetTopics()}
+	plan := actors.Plan{Life: e.id, Of: e, Carried: carried, Topics: v.asked.GetTopics()}
 	if plan.Restart, err = restartOf(v.asked.GetRestart(), v.began.Compiled.Restart); err != nil {
 		return err
 	}

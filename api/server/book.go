@@ -169,23 +169,22 @@ func (b *book) withdraw(e *entry) {
 	b.drop(e)
 }
 
-// happened is told what becomes of cells, by their actors.
+// happened is told what becomes of cells, by their actors. It may come late: another has the name by then.
 func (b *book) happened(event actors.Event) {
-	b.mu.Lock()
-	e := b.all[cellKey{event.Cell.Tenant, event.Cell.Name}]
+	e, known := event.Of.(*entry)
+	if !known {
+		return
+	}
 	var oldest *entry
-	if e != nil {
-		switch event.Kind {
-		case actors.Ended:
-			oldest = b.retire(e)
-		case actors.Left:
-			b.drop(e)
-		}
+	b.mu.Lock()
+	switch event.Kind {
+	case actors.Ended:
+		oldest = b.retire(e)
+	case actors.Left:
+		b.drop(e)
 	}
 	b.mu.Unlock()
-	if e != nil {
-		e.happened(event)
-	}
+	e.happened(event)
 	if oldest != nil {
 		b.forget(oldest.key.address()) // it will tell that it has left
 	}
@@ -193,7 +192,7 @@ func (b *book) happened(event actors.Event) {
 
 // retire counts a cell as ended, and returns one that is to be forgotten for it, or nil.
 func (b *book) retire(e *entry) *entry {
-	if slices.Contains(b.ended, e) {
+	if b.all[e.key] != e || slices.Contains(b.ended, e) {
 		return nil
 	}
 	b.count(e.key.tenant, -1)

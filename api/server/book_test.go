@@ -18,7 +18,7 @@ import (
 func newTestBook() *book {
 	b := newBook()
 	b.forget = func(a actors.Address) <-chan struct{} {
-		b.happened(actors.Event{Kind: actors.Left, Cell: a})
+		b.happened(actors.Event{Kind: actors.Left, Of: b.all[cellKey{a.Tenant, a.Name}]})
 		return nil
 	}
 	return b
@@ -151,7 +151,7 @@ func TestBookBounds(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"0", "1"} {
-		b.happened(actors.Event{Kind: actors.Ended, Cell: actors.Address{Tenant: "t", Name: name}})
+		b.happened(actors.Event{Kind: actors.Ended, Of: b.all[cellKey{"t", name}]})
 	}
 	if _, err := reserve(b, cellKey{"t", "y"}); !errors.Is(err, policystore.ErrLimited) {
 		t.Errorf("one that has more than its share gets one: %v", err)
@@ -167,16 +167,39 @@ func TestBookBounds(t *testing.T) {
 	}
 }
 
+// What is told late of a cell that has ended is not told of the next that has its name: it stays to be found, and counts.
+func TestBookHearsLate(t *testing.T) {
+	b := newBook()
+	b.forget = func(actors.Address) <-chan struct{} { return nil } // its actor is not idle yet
+	k := cellKey{"t", "a"}
+	first, err := reserve(b, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.happened(actors.Event{Kind: actors.Ended, Of: first})
+	second, err := reserve(b, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []actors.EventKind{actors.Ended, actors.Left} {
+		b.happened(actors.Event{Kind: kind, Of: first})
+		if e, err := b.find(k); e != second || e.isFinal() || b.live != 1 {
+			t.Errorf("%s: %v, %v, %d live", kind, e, err, b.live)
+		}
+	}
+}
+
 // Of ended cells the latest are kept, and no tenant's push all others out.
 func TestBookRemembers(t *testing.T) {
 	b := newTestBook()
 	retire := func(tenant string, n int) {
 		for i := range n {
 			k := cellKey{tenant, fmt.Sprintf("%03d", i)}
-			if _, err := reserve(b, k); err != nil {
+			e, err := reserve(b, k)
+			if err != nil {
 				t.Fatal(err)
 			}
-			b.happened(actors.Event{Kind: actors.Ended, Cell: k.address()})
+			b.happened(actors.Event{Kind: actors.Ended, Of: e})
 		}
 	}
 	retire("first", 5)

@@ -106,7 +106,7 @@ func TestInheritedBesideMoves(t *testing.T) {
 // What passes costs a cell no heir.
 func TestInheritedAgain(t *testing.T) {
 	for name, refusal := range map[string]error{
-		"a host that is busy":        nil,
+		"a host that is busy":   nil,
 		"policies on their way": fmt.Errorf("%w: no leader was heard of yet", policystore.ErrStale),
 	} {
 		t.Run(name, func(t *testing.T) {

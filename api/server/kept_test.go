@@ -53,7 +53,7 @@ func posted(t *testing.T, n int) (*cells, *entry) {
 	s := &cells{logger: slog.New(slog.DiscardHandler), actors: actors.New(actors.Options{})}
 	t.Cleanup(func() { _ = s.actors.Close(context.Background()) })
 	e := newEntry(cellKey{"t", "c"}, terms{}, actors.ID{})
-	err := s.actors.Spawn(t.Context(), e.key.address(), actors.Plan{Life: e.id, Start: func(context.Context, uint64) (cell.Cell, error) { return p, nil }})
+	err := s.actors.Spawn(t.Context(), e.key.address(), actors.Plan{Life: e.id, Of: e, Start: func(context.Context, uint64) (cell.Cell, error) { return p, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err er
 	if err != nil {
 		return err
 	}
-	plan := actors.Plan{Life: e.id, Restart: restart, Topics: r.GetTopics(), Next: s.epochs(e, first)}
+	plan := actors.Plan{Life: e.id, Of: e, Restart: restart, Topics: r.GetTopics(), Next: s.epochs(e, first)}
 	plan.Start = func(ctx context.Context, epoch uint64) (cell.Cell, error) {
 		if e.incarnation() == nil {
 			return s.start(ctx, e, epoch, first)

@@ -1,8 +1,8 @@
 package server_test
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
