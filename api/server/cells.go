@@ -3,10 +3,8 @@ package server
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"connectrpc.com/connect"
 
@@ -16,7 +14,6 @@ import (
 	"github.com/pyisolate/pyisolate/broker/capability"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
-	"github.com/pyisolate/pyisolate/internal/pause"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/live"
 	"github.com/pyisolate/pyisolate/telemetry"
@@ -115,38 +112,10 @@ func (s *cells) Kill(ctx context.Context, r *connect.Request[pb.KillRequest]) (*
 
 // Close implements the call.
 func (s *cells) Close(ctx context.Context, r *connect.Request[pb.CloseRequest]) (*connect.Response[pb.CloseResponse], error) {
-	err := s.tell(ctx, r.Msg, actors.Close{})
-	if errors.Is(err, policystore.ErrNotFound) {
-		err = s.closeComing(ctx, r.Msg, err)
-	}
-	if err != nil && !errors.Is(err, policystore.ErrNotFound) && !errors.Is(err, cell.CellGone) {
+	if err := s.tell(ctx, r.Msg, actors.Close{}); err != nil && !isOver(err) {
 		return nil, err
 	}
 	return connect.NewResponse(&pb.CloseResponse{}), nil
-}
-
-// comesWithin is how long who closes a cell waits for it to come.
-const comesWithin = 10 * time.Second
-
-// closeComing closes a cell that is not here yet, but comes: it is this node's by what was agreed, and would run
-// after it was said to be closed. What is nobody's stays not found.
-func (s *cells) closeComing(ctx context.Context, ref named, notFound error) error {
-	k, err := keyOf(ctx, ref)
-	if err != nil || s.fabric == nil {
-		return notFound
-	}
-	waiting, cancel := context.WithTimeout(ctx, comesWithin)
-	defer cancel()
-	for errors.Is(notFound, policystore.ErrNotFound) {
-		if place, known := s.fabric.Find(k.address()); !known || place.Node != s.fabric.Self() {
-			return notFound
-		}
-		if !pause.For(waiting, again[0]) {
-			return cell.Errorf(cell.Busy, "cell %s is on its way to this node: close it when it is there", k)
-		}
-		notFound = s.tell(ctx, ref, actors.Close{})
-	}
-	return notFound
 }
 
 // tell sends what is answered by nothing.
@@ -219,7 +188,7 @@ func (s *cells) find(ctx context.Context, ref named) (*entry, error) {
 	}
 	e, err := s.book.find(k)
 	if which, ok := ref.(identified); ok && err == nil && which.GetId() != "" && which.GetId() != e.id {
-		return nil, cell.Errorf(cell.CellGone, "cell %s of the id %.64q has ended; another has its name now", k, which.GetId())
+		return nil, &succeededError{cell.Errorf(cell.CellGone, "cell %s of the id %.64q has ended; another has its name now", k, which.GetId())}
 	}
 	return e, err
 }

@@ -296,7 +296,7 @@ func TestCellsOfOneNode(t *testing.T) {
 			t.Errorf("of a node that there is not: %v", err)
 		}
 	}
-	must(t, n2.server.Close(t.Context()))
+	w.lose(t, n2)
 	list, err := n1.Cells.List(t.Context(), connect.NewRequest(&pb.ListCellsRequest{Node: "n2"}))
 	must(t, err)
 	if got := list.Msg; len(got.GetReports()) != 2 || got.GetReports()[0].GetState() != "unknown" || !slices.Equal(got.GetSilent(), []string{"n2"}) {

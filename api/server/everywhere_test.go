@@ -174,7 +174,7 @@ func TestNodeIsGone(t *testing.T) {
 	n2, _ := w.join(t, "n2")
 	spawnOn(t, n1, "n2", "c")
 	must(t, n1.exec(ctx, "c", "post 1"))
-	must(t, n2.server.Close(ctx))
+	w.lose(t, n2)
 	f1.transport.CloseIdleConnections()
 	if err := n1.exec(ctx, "c", "post 1"); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "n2") {
 		t.Errorf("its node does not answer: %v", err)
@@ -306,7 +306,7 @@ func TestCellsThatNoNodeHas(t *testing.T) {
 	spawnOn(t, n1, "n2", "lost")
 	spawnOn(t, n1, "n2", "waits")
 	waits := actors.Address{Tenant: "default", Name: "waits"}
-	must(t, n2.server.Close(ctx))
+	w.lose(t, n2)
 	w.mu.Lock()
 	p := w.places[waits]
 	p.Checkpoint, p.Copies = "c0ffee", []string{"n2"}

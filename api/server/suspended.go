@@ -65,28 +65,6 @@ func (s *everywhere) Inspect(ctx context.Context, r *connect.Request[pb.InspectR
 	return answer, err
 }
 
-// Close implements the call. A cell that no node has is forgotten, and the copies of its checkpoint are removed.
-func (s *everywhere) Close(ctx context.Context, r *connect.Request[pb.CloseRequest]) (*connect.Response[pb.CloseResponse], error) {
-	for range maxFollowed {
-		answer, err := pass(ctx, s, r, s.cells.Close, api.CellServiceClient.Close)
-		var none *nobodys
-		if !errors.As(err, &none) {
-			return answer, err
-		}
-		if r.Msg.GetId() != "" { // which no record has
-			return nil, cell.Errorf(cell.CellGone, "%v; to close it, leave out the id", none)
-		}
-		err = s.discard(ctx, none.place)
-		if err == nil {
-			return connect.NewResponse(&pb.CloseResponse{}), nil
-		}
-		if !errors.Is(err, policystore.ErrConflict) { // else a node has it by now, which is to close it
-			return nil, err
-		}
-	}
-	return nil, cell.Errorf(cell.Busy, "cell %s goes from node to node; try again", cellKey{r.Msg.GetTenant(), r.Msg.GetName()})
-}
-
 // discard forgets a cell that no node has. A copy that is not reached is old some day.
 func (s *everywhere) discard(ctx context.Context, p Place) error {
 	if err := s.fabric.Discard(ctx, p.Address, p.Epoch); err != nil {

@@ -245,6 +245,37 @@ func TestCloseOfACellThatComes(t *testing.T) {
 	must(t, <-closing)
 }
 
+// Close is answered when it is agreed that the cell is gone: it would come back with the loss of its node else.
+func TestCloseIsAgreed(t *testing.T) {
+	w := newWorld(t)
+	n, _ := w.join(t, "n1")
+	spawnOn(t, n, "n1", "c")
+	w.keep(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := n.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: "c"})); err == nil {
+		t.Error("it is said to be closed, and the cluster has it")
+	}
+	a := actors.Address{Tenant: "default", Name: "c"}
+	w.mu.Lock()
+	moved := w.places[a]
+	moved.Node, moved.Epoch = "n9", moved.Epoch+1
+	w.places[a] = moved
+	w.mu.Unlock()
+	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := n.Cells.Close(ctx, connect.NewRequest(&pb.CloseRequest{Name: "c"})); err == nil {
+		t.Error("it is said to be closed, and another node has it")
+	}
+	w.mu.Lock()
+	delete(w.places, a)
+	w.mu.Unlock()
+	for range 2 {
+		_, err := n.Cells.Close(t.Context(), connect.NewRequest(&pb.CloseRequest{Name: "c"}))
+		must(t, err)
+	}
+}
+
 // Only the node that has a cell has room made for it, or sends what it says is its state.
 func TestStrangersCells(t *testing.T) {
 	n := newTarget(t)

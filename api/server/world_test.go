@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
@@ -32,6 +34,7 @@ type world struct {
 	first  string                  // the node that is chosen if it may be
 	full   map[string]bool         // nodes that refuse what they are chosen for
 	news   chan struct{}           // closed with the next change, if anybody waits for it
+	keeps  bool                    // what has ended is not given back
 	hands  int                     // that are out
 	ran    map[actors.Address]bool // cells that have come, and run
 	refuse func() error            // why nothing is agreed about moves now, if it says so
@@ -45,7 +48,7 @@ func newWorld(tb testing.TB) *world {
 func (w *world) join(tb testing.TB, name string, options ...option) (*node, *fabric) {
 	tb.Helper()
 	f := w.fabric(name)
-	n := newNode(tb, append(options, func(c *server.Config) { c.Fabric = f })...)
+	n := newNode(tb, append(options, func(c *server.Config) { c.Fabric, c.Directory = f, &released{of: f} })...)
 	l, err := net.Listen("unix", filepath.Join(w.dir, name))
 	must(tb, err)
 	served := make(chan error, 1)
@@ -60,6 +63,38 @@ func (w *world) join(tb testing.TB, name string, options ...option) (*node, *fab
 	defer w.mu.Unlock()
 	w.nodes = append(w.nodes, name)
 	return n, f
+}
+
+// released are the names of a node, of which those whose cells have ended are given back.
+type released struct {
+	actors.Local
+	of *fabric
+}
+
+func (r *released) Release(a actors.Address, pid *actor.PID) {
+	if e, has := r.Lookup(a); has && e.PID == pid {
+		r.of.mu.Lock()
+		if r.of.places[a].Node == r.of.self && !r.of.keeps {
+			delete(r.of.places, a)
+		}
+		r.of.mu.Unlock()
+	}
+	r.Local.Release(a, pid)
+}
+
+// lose ends a node as if it died: it gives nothing back.
+func (w *world) lose(tb testing.TB, n *node) {
+	tb.Helper()
+	w.keep(true)
+	must(tb, n.server.Close(context.Background()))
+	w.keep(false)
+}
+
+// keep says whether what ends is not given back.
+func (w *world) keep(keeps bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keeps = keeps
 }
 
 // fabric is the part of a node that nothing is asked of yet.
