@@ -486,6 +486,29 @@ func TestCloseWaitsForCalls(t *testing.T) {
 	}
 }
 
+// What nobody uses is closed, however little time there is.
+func TestCloseWithoutTime(t *testing.T) {
+	closes := &closing{Func: echo}
+	s := open(t, closes, capability.Config{}, capability.Limits{})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.broker.Close(ctx); err != nil || closes.times != 1 {
+		t.Errorf("%v; the capability was closed %d times", err, closes.times)
+	}
+}
+
+// closing is a capability that is closed.
+type closing struct {
+	capability.Func
+	times int
+}
+
+// Close implements io.Closer.
+func (c *closing) Close() error {
+	c.times++
+	return nil
+}
+
 func TestRegister(t *testing.T) {
 	s := open(t, echo, capability.Config{}, capability.Limits{})
 	wantKind(t, s.broker.Register("test", echo), capability.Conflict)
