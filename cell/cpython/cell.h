@@ -122,7 +122,9 @@ bool wire_await(cell *c, long nanoseconds);
 void wire_drop(cell *c); // forgets operations that nobody will run
 // Sends a question and waits for its answer, whose data the caller frees. false: as wire_send.
 bool wire_ask(cell *c, uint8_t kind, uint8_t flags, const part *parts, int n, frame *answer);
-bool wire_interrupted(cell *c); // the host wants the running operation stopped
+bool wire_interrupted(cell *c); // the host wants the running operation stopped, or all
+bool wire_stopped(cell *c);     // and what the calling thread does: threads beside an operation outlive it
+bool wire_pursued(cell *c);     // for threads that run no guest: something runs that is to stop
 void wire_wake(cell *c);        // from any thread: makes blocked calls look again
 
 // ---- encode.c, decode.c: JSON text <-> Python objects ------------------------------------

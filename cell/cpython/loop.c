@@ -35,7 +35,7 @@ static int inject(void *arg) {
   // CPython's own end drains pending calls: one that came back would never be drained.
   if (atomic_load(&c->ending) || !wire_interrupted(c)) return 0;
   arm(c);
-  if (pthread_self() != c->thread && !atomic_load(&c->dying)) return 0; // not this thread's operation
+  if (!wire_stopped(c)) return 0; // not this thread's operation
   PyErr_SetNone(c->interrupt);
   return -1;
 }

@@ -96,7 +96,7 @@ static void *watch(void *arg) {
   for (uint32_t seen = 0;;) {
     uint32_t seq = atomic_load(&c->hdr->ctl_seq);
     const struct timespec again = {.tv_nsec = 20000000};
-    bool pending = wire_interrupted(c); // may sleep where only the next signal wakes it
+    bool pending = wire_pursued(c); // may sleep where only the next signal wakes it
     if (seq == seen && syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAIT, seen, pending ? &again : NULL, NULL, 0) == 0) continue;
     if (seq == seen && !pending) continue;
     seen = seq;

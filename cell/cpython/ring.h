@@ -13,6 +13,7 @@
 #define RING_MAGIC 0x31525950u // "PYR1"
 #define RING_THREADS 64
 #define RING_TRACE 55
+#define RING_ALL UINT64_MAX // as ctl_op: all that runs for the guest, now and later
 // The first rules are behind the header's words: few share the page with them.
 #define RING_RULES_AT 1024
 #define RING_RULES 261120

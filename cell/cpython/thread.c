@@ -315,7 +315,7 @@ static int poke(thread *t, bool kill) {
     if (kill) atomic_fetch_add(&c->hdr->ctl_seq, 1);
     syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
     if (c->thread) pthread_kill(c->thread, wake_signal);
-    again = kill || wire_interrupted(c);
+    again = kill || wire_pursued(c);
   }
   pthread_mutex_unlock(&t->lock);
   return again;

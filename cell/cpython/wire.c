@@ -52,15 +52,24 @@ static void ring_bell(cell *c) {
   if (write(c->bell, &one, sizeof one) < 0) return;
 }
 
+static uint64_t interrupted_op(cell *c) { return atomic_load(&c->hdr->ctl_reason) ? atomic_load(&c->hdr->ctl_op) : 0; }
+
 bool wire_interrupted(cell *c) {
   if (atomic_load(&c->dying)) return true;
-  uint64_t op = atomic_load(&c->op);
-  return op && atomic_load(&c->hdr->ctl_reason) && atomic_load(&c->hdr->ctl_op) == op;
+  uint64_t op = atomic_load(&c->op), named = interrupted_op(c);
+  if (named == RING_ALL) return op || pthread_self() != c->thread; // its own thread runs our code between operations
+  return op && named == op;
 }
 
-// Is this thread to give up what it waits for? Threads beside the operation's outlive it.
-static bool stopped(cell *c) {
-  return pthread_self() == c->thread ? wire_interrupted(c) : atomic_load(&c->dying);
+bool wire_stopped(cell *c) {
+  if (pthread_self() == c->thread) return wire_interrupted(c);
+  return atomic_load(&c->dying) || interrupted_op(c) == RING_ALL;
+}
+
+bool wire_pursued(cell *c) {
+  bool busy = atomic_load(&c->dying) || atomic_load(&c->op);
+  for (int i = 0; i < RING_THREADS && !busy; i++) busy = atomic_load(&c->hdr->threads[i]);
+  return busy && wire_interrupted(c);
 }
 
 void wire_wake(cell *c) {
@@ -228,7 +237,7 @@ static bool wait_input(cell *c, uint32_t tail, bool inside) {
   if (ts) PyEval_SaveThread();
   bool ok = true;
   look_for_input(c, tail);
-  while (atomic_load(&h->in_head) == tail && (ok = !(inside ? atomic_load(&c->dying) : stopped(c))))
+  while (atomic_load(&h->in_head) == tail && (ok = !(inside ? atomic_load(&c->dying) : wire_stopped(c))))
     sleep_on(&h->in_head, tail, &h->in_parked, &net);
   if (ts) PyEval_RestoreThread(ts);
   return ok;
@@ -383,7 +392,7 @@ void wire_drop(cell *c) {
 
 bool wire_ask(cell *c, uint8_t kind, uint8_t flags, const part *parts, int n, frame *answer) {
   letter l = {0}, **at;
-  if (stopped(c)) return false; // so that an operation gives up one question at most
+  if (wire_stopped(c)) return false; // so that an operation gives up one question at most
   pthread_mutex_lock(&c->inbox);
   l.question = ++c->last_question;
   l.next = c->questions;
@@ -391,7 +400,7 @@ bool wire_ask(cell *c, uint8_t kind, uint8_t flags, const part *parts, int n, fr
   pthread_mutex_unlock(&c->inbox);
   bool sent = wire_send(c, kind, flags, l.question, parts, n);
   pthread_mutex_lock(&c->inbox);
-  while (sent && !l.arrived && !stopped(c)) c->reading ? let_read(c) : read_for_all(c);
+  while (sent && !l.arrived && !wire_stopped(c)) c->reading ? let_read(c) : read_for_all(c);
   for (at = &c->questions; *at != &l;) at = &(*at)->next;
   *at = l.next;
   pthread_mutex_unlock(&c->inbox);

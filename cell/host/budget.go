@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -136,6 +137,7 @@ func (g *guest) overBudget() *cell.Error {
 	}
 	if e != nil && g.budget.total > 0 && used >= g.budget.total && g.refusal == nil {
 		g.refusal = e // of the cell's whole life: nothing can run any more
+		g.subdue(e)
 	}
 	if g.budget.timer == nil {
 		g.budget.timer = time.AfterFunc(next, g.watchBudget)
@@ -143,4 +145,33 @@ func (g *guest) overBudget() *cell.Error {
 		g.budget.timer.Reset(next)
 	}
 	return e
+}
+
+// subdue is called under mu. It ends a cell in which nothing is to run any more, if threads
+// of the guest's use the processor beyond the grace: no operation's end ends those.
+func (g *guest) subdue(why *cell.Error) {
+	if !g.budget.background {
+		return
+	}
+	grace := g.srv.killGrace
+	time.AfterFunc(grace, func() { g.observe(why, grace, g.budget.used()) })
+}
+
+// restless is the part of the grace that threads which wait, and are woken to look, do not need.
+const restless = 10
+
+func (g *guest) observe(why *cell.Error, grace, before time.Duration) {
+	time.AfterFunc(grace, func() {
+		used := g.budget.used()
+		g.mu.Lock()
+		over := g.budget.stopped
+		g.mu.Unlock()
+		switch {
+		case over:
+		case used-before > grace/restless:
+			g.end(cell.Killed, fmt.Sprintf("%v; the guest's threads did not stop within %s", why, grace))
+		default:
+			g.observe(why, grace, used)
+		}
+	})
 }

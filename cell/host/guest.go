@@ -97,7 +97,7 @@ func (g *guest) dispatch(m *wire.Msg) {
 	}
 }
 
-// quarantine stops the running operation and refuses all later ones.
+// quarantine stops all that runs for the guest and refuses what comes later.
 func (g *guest) quarantine(reason string) {
 	g.mu.Lock()
 	if g.state != cell.Running {
@@ -109,6 +109,7 @@ func (g *guest) quarantine(reason string) {
 	waiting := g.queue
 	g.queue = nil
 	current := g.current
+	g.subdue(e)
 	g.mu.Unlock()
 	for _, op := range waiting {
 		g.fail(op, e)
@@ -116,6 +117,7 @@ func (g *guest) quarantine(reason string) {
 	if current != nil {
 		g.interrupt(current, e, g.srv.killGrace)
 	}
+	g.slot.worker.Interrupt(ring.All, e.Kind)
 }
 
 // close ends the cell orderly; the watcher kills it when it does not leave.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
@@ -36,6 +37,10 @@ func (g *guest) post(f ring.Frame) error {
 		return nil
 	}
 	g.mu.Lock()
+	if g.state == cell.Quarantined {
+		g.mu.Unlock()
+		return nil
+	}
 	if !g.outbox.open() {
 		g.mu.Unlock()
 		_ = g.srv.conn.Flush() // the node gives no credit for what it has not seen

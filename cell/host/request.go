@@ -49,7 +49,10 @@ func (g *guest) request(f ring.Frame) error {
 	}
 	g.mu.Lock()
 	g.count.Requests++
-	refusal := g.ask(f.ID, len(parts[2]))
+	refusal := g.refusal // a thread's that outlives what it was of
+	if refusal == nil {
+		refusal = g.ask(f.ID, len(parts[2]))
+	}
 	during := uint64(0)
 	if g.current != nil {
 		during = g.current.id

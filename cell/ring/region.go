@@ -198,6 +198,10 @@ func (r *Region) Free() error {
 	return nil
 }
 
+// All names, to Interrupt, all that runs for the guest in place of one operation: its
+// threads, too, and for good.
+const All = ^uint64(0)
+
 // Interrupt asks the cell to end operation op for reason, a cell.Kind. It is a
 // request: the cell may have finished, or may not obey.
 func (r *Region) Interrupt(op uint64, reason uint8) {

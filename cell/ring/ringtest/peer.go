@@ -99,7 +99,8 @@ func (p *Peer) SetState(s ring.State) { p.Word(state).Store(uint32(s)) }
 
 // Interrupted reports the reason to end operation op, 0 for none.
 func (p *Peer) Interrupted(op uint64) uint8 {
-	if p.Word(ctlSeq).Load() == 0 || (*atomic.Uint64)(unsafe.Pointer(&p.mem[ctlOp])).Load() != op {
+	named := (*atomic.Uint64)(unsafe.Pointer(&p.mem[ctlOp])).Load()
+	if p.Word(ctlSeq).Load() == 0 || named != op && named != ^uint64(0) {
 		return 0
 	}
 	return uint8(p.Word(ctlReason).Load())
