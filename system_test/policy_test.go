@@ -88,6 +88,30 @@ func changes(kernel *enforce.Enforcer) bool {
 	return !facts.Files || facts.Changes
 }
 
+// A policy with as many paths as the gate takes comes to the cell whole.
+func TestLargestPolicyOfFiles(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		root := newTree(t)
+		name := func(i int) string { return fmt.Sprintf("%s/a/%s-%04d", root, strings.Repeat("n", 40), i) }
+		var rules []policy.FileRule
+		for i := range (240 << 10) / (len(name(0)) + 6) {
+			if err := os.WriteFile(name(i), []byte(publicText), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			rules = append(rules, readAt(name(i)))
+		}
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"os"}, Policy: fileRules(rules...)})
+		posts(t, c, attempts)
+		for path, want := range map[string]string{
+			rules[0].Path: publicText, rules[len(rules)-1].Path: publicText, root + "/b/file": "refused by the gate",
+		} {
+			if got := attempt(t, c, "open('"+path+"').read()"); got != want {
+				t.Errorf("%d rules: %s: %s, want %s", len(rules), path, got, want)
+			}
+		}
+	})
+}
+
 func TestPolicyOfFiles(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		root := newTree(t)

@@ -38,7 +38,7 @@ static void read_setting(config *k, const char *key, char *value) {
   if (!strncmp(key, "lib=", 4)) k->lib = value;
   else if (!strncmp(key, "home=", 5)) k->home = value;
   else if (!strncmp(key, "stdlib=", 7)) k->stdlib = value;
-  else if (!strncmp(key, "landlock=", 9)) k->landlock = unhex(value);
+  else if (!strncmp(key, "landlock=", 9)) k->landlock.n = strtoul(value, NULL, 10);
   else if (!strncmp(key, "seccomp=", 8)) k->seccomp = unhex(value);
   else if (!strncmp(key, "writes=", 7)) k->writes = *value == '1';
   else if (!strncmp(key, "notify=", 7)) k->notify = unhex(value);
@@ -48,9 +48,35 @@ static void read_setting(config *k, const char *key, char *value) {
       k->preload[k->preloads++] = m;
 }
 
+// The whole of it: a part of what confines must not do.
+static layer read_layer(int fd, size_t n) {
+  layer l = {malloc(n ? n : 1), 0};
+  while (l.p && l.n < n) {
+    ssize_t got = pread(fd, l.p + l.n, n - l.n, (off_t)l.n);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    l.n += (size_t)got;
+  }
+  if (fd >= 0) close(fd);
+  if (l.n != n) control_die("the rules of Landlock did not come whole");
+  return l;
+}
+
+// The packet's length, not what was read; fd is -1 where none came.
+static ssize_t receive_config(char *text, size_t most, int *fd) {
+  struct iovec iov = {text, most};
+  union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } c;
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
+  ssize_t n = recvmsg(CONTROL, &m, MSG_TRUNC | MSG_CMSG_CLOEXEC);
+  *fd = -1;
+  if (n > 0 && m.msg_controllen >= CMSG_LEN(sizeof(int)) && c.head.cmsg_type == SCM_RIGHTS) memcpy(fd, CMSG_DATA(&c.head), sizeof *fd);
+  return n;
+}
+
 void control_config(config *k) {
   static char text[65536];
-  ssize_t n = recv(CONTROL, text, sizeof text - 1, MSG_TRUNC); // the packet's length, not what was read
+  int fd;
+  ssize_t n = receive_config(text, sizeof text - 1, &fd);
   if (n <= 0) _exit(1);
   // The last settings are those that confine: a part of them must not do.
   if (n > (ssize_t)sizeof text - 1) control_die("the configuration is larger than 64 KiB");
@@ -60,6 +86,7 @@ void control_config(config *k) {
     if (value) read_setting(k, p, value + 1);
     p += step;
   }
+  k->landlock = read_layer(fd, k->landlock.n);
   if (!k->lib || !k->home || !k->stdlib) control_die("the configuration lacks lib, home or stdlib");
 }
 

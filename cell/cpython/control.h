@@ -2,7 +2,8 @@
 // or a cell that is executed afresh. SOCK_SEQPACKET, one message a packet, native
 // byte order:
 //   in:  NUL-separated key=value texts: lib, home, stdlib, preload (a,b,c), uid, writes (0 or 1),
-//        landlock, seccomp and notify (see layers.h) in hexadecimal digits
+//        seccomp and notify (see layers.h) in hexadecimal digits, and landlock, the length of
+//        what is read from a descriptor that comes with SCM_RIGHTS: it may be larger than a packet
 //   out: "ready\0" pid "\0" why cells cannot have a user of their own, or
 //        "error\0" text
 //   in:  request with SCM_RIGHTS {region, bell}; a fresh cell takes one

@@ -88,12 +88,17 @@ func (c *control) configure(d Dist, uid uint32) error {
 	}
 	packet := strings.Join([]string{"home=" + d.Home, "lib=" + d.Lib, "stdlib=" + d.Stdlib,
 		"preload=" + strings.Join(d.Preload, ","), "writes=" + writes, "uid=" + strconv.FormatUint(uint64(uid), 10),
-		"landlock=" + hex.EncodeToString(d.Landlock), "seccomp=" + hex.EncodeToString(d.Seccomp),
+		"landlock=" + strconv.Itoa(len(d.Landlock)), "seccomp=" + hex.EncodeToString(d.Seccomp),
 		"notify=" + hex.EncodeToString(d.Notify)}, "\x00")
 	if err := c.sock.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
 	}
-	if _, err := c.sock.Write([]byte(packet)); err != nil {
+	rules, err := memory(d.Landlock)
+	if err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	err = c.send([]byte(packet), int(rules.Fd()))
+	if err = errors.Join(err, rules.Close()); err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
 	buf := make([]byte, 64<<10)
@@ -144,16 +149,34 @@ func (c *control) request(o order, r *ring.Region) error {
 	if o.own {
 		p[28] = 1
 	}
+	return c.send(p[:], r.MemFD(), r.BellFD())
+}
+
+// send sends a packet with descriptors.
+func (c *control) send(packet []byte, fds ...int) error {
 	raw, err := c.sock.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var sendErr error
 	err = raw.Write(func(fd uintptr) bool {
-		sendErr = unix.Sendmsg(int(fd), p[:], unix.UnixRights(r.MemFD(), r.BellFD()), nil, unix.MSG_NOSIGNAL)
+		sendErr = unix.Sendmsg(int(fd), packet, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
 		return !errors.Is(sendErr, unix.EAGAIN)
 	})
 	return errors.Join(err, sendErr)
+}
+
+// memory is a file that has data and no name.
+func memory(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("pyisolate-rules", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create a file in memory: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "rules")
+	if _, err := f.Write(data); err != nil {
+		return nil, errors.Join(fmt.Errorf("write a file in memory: %w", err), f.Close())
+	}
+	return f, nil
 }
 
 // reply is what comes back, in time or unasked.

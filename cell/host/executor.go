@@ -110,10 +110,10 @@ type Options struct {
 
 var errNoThreads = errors.New("host: this binary has no sub-interpreter executor: build it with cgo")
 
-func newExecutor(hello *wire.Hello, o Options) (Executor, error) {
+func newExecutor(hello *wire.Hello, landlock []byte, o Options) (Executor, error) {
 	d := hello.GetDist()
 	dist := Dist{Home: d.GetHome(), Lib: d.GetLib(), Stdlib: d.GetStdlib(), Start: d.GetStart(), Preload: d.GetPreload(),
-		Landlock: hello.GetLayers().GetLandlock(), Seccomp: hello.GetLayers().GetSeccomp(), Notify: hello.GetLayers().GetNotify(), Writes: hello.GetWrites()}
+		Landlock: landlock, Seccomp: hello.GetLayers().GetSeccomp(), Notify: hello.GetLayers().GetNotify(), Writes: hello.GetWrites()}
 	switch cell.Backend(hello.GetBackend()) {
 	case cell.SubInterpreter:
 		if o.Threads == nil {

@@ -64,7 +64,7 @@ type server struct {
 // connection, and an error when the host could not start, is retired or met a
 // broken message. All cells have been ended then.
 func Serve(conn wire.Conn, o Options) error {
-	hello, err := greet(conn)
+	hello, landlock, err := greet(conn)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func Serve(conn wire.Conn, o Options) error {
 	s.lease.greeted(hello.GetLeaseUntilNs())
 	defer s.lease.stop()
 	if err = confineProcess(hello.GetLayers().GetHost()); err == nil {
-		s.exec, err = newExecutor(hello, o)
+		s.exec, err = newExecutor(hello, landlock, o)
 	}
 	if err != nil {
 		_ = conn.Send(wire.NewFailed(0, 0, err))
@@ -89,15 +89,16 @@ func Serve(conn wire.Conn, o Options) error {
 	return s.run()
 }
 
-func greet(conn wire.Conn) (*wire.Hello, error) {
+// greet returns the greeting and the rules of Landlock that came with it.
+func greet(conn wire.Conn) (*wire.Hello, []byte, error) {
 	m, err := conn.Recv()
 	if err != nil {
-		return nil, fmt.Errorf("host: wait for the node's greeting: %w", err)
+		return nil, nil, fmt.Errorf("host: wait for the node's greeting: %w", err)
 	}
 	if m.GetHello() == nil {
-		return nil, errors.New("host: the node's first message is not a greeting")
+		return nil, nil, errors.New("host: the node's first message is not a greeting")
 	}
-	return m.GetHello(), nil
+	return m.GetHello(), m.Payload, nil
 }
 
 func orDefault(ns int64, d time.Duration) time.Duration {

@@ -19,9 +19,10 @@ import (
 
 // confinement is what the kernel holds the cells of one backend by.
 type confinement struct {
-	layers *wire.Layers
-	report *cell.Confinement
-	err    error // hardened mode, and the kernel lacks a layer
+	landlock []byte // nil: not put on
+	layers   *wire.Layers
+	report   *cell.Confinement
+	err      error // hardened mode, and the kernel lacks a layer
 }
 
 // confine compiles what the cells of a host put on by a policy. The kernel is probed once a
@@ -39,7 +40,10 @@ func confine(backend cell.Backend, config Config, r ruling) *confinement {
 		c.err = cell.Errorf(cell.PolicyDenied, "%s mode: %v", mode, err)
 		return c
 	}
-	c.layers, err = encodeLayers(s)
+	c.landlock, err = encodeRuleset(s)
+	if err == nil {
+		c.layers, err = encodeFilters(s)
+	}
 	if err == nil && s.Program != nil && backend == cell.SubInterpreter {
 		c.layers.Host, err = hostFilter(s.Grants)
 	}
@@ -120,21 +124,23 @@ func hostFilter(g seccomp.Grant) ([]byte, error) {
 	return filter.MarshalBinary()
 }
 
-func encodeLayers(s stack.Stack) (*wire.Layers, error) {
+func encodeRuleset(s stack.Stack) ([]byte, error) {
+	if s.Ruleset == nil {
+		return nil, nil
+	}
+	rules := *s.Ruleset
+	// The null device may be written to; by the policy, that would give the calls that
+	// make and remove files, too.
+	rules.Paths = append(rules.Paths[:len(rules.Paths):len(rules.Paths)],
+		landlock.PathRule{Path: os.DevNull, Access: unix.LANDLOCK_ACCESS_FS_WRITE_FILE & rules.FS})
+	return rules.MarshalBinary()
+}
+
+func encodeFilters(s stack.Stack) (*wire.Layers, error) {
 	layers := &wire.Layers{}
 	var err error
 	if s.Notify != nil {
 		if layers.Notify, err = s.Notify.MarshalBinary(); err != nil {
-			return nil, err
-		}
-	}
-	if s.Ruleset != nil {
-		rules := *s.Ruleset
-		// The null device may be written to; by the policy, that would give the calls that
-		// make and remove files, too.
-		rules.Paths = append(rules.Paths[:len(rules.Paths):len(rules.Paths)],
-			landlock.PathRule{Path: os.DevNull, Access: unix.LANDLOCK_ACCESS_FS_WRITE_FILE & rules.FS})
-		if layers.Landlock, err = rules.MarshalBinary(); err != nil {
 			return nil, err
 		}
 	}

@@ -78,7 +78,7 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 		h.seats.leave, err = l.config.Kernel.Enroll(h.pid)
 	}
 	if p.channel.listeners != nil {
-		if len(confined.layers.GetLandlock()) > 0 { // which judges again what they open
+		if len(confined.landlock) > 0 { // which judges again what they open
 			h.seats.library = []string{l.config.Python.Stdlib}
 		}
 		l.waiters.Go(h.attendListeners)
@@ -124,7 +124,7 @@ func (l *Launcher) greet(h *hostproc, share Users) error {
 	if !c.NoNamespaces {
 		hello.NamespaceFlags = h.fit.namespaces(cellNamespaces)
 	}
-	if err := h.proc.conn.Send(wire.New(0, 0, &wire.Control_Hello{Hello: hello}, nil)); err != nil {
+	if err := h.proc.conn.Send(wire.New(0, 0, &wire.Control_Hello{Hello: hello}, h.confined.landlock)); err != nil {
 		return err
 	}
 	m, err := h.proc.conn.Recv()

@@ -833,6 +833,8 @@ func (x *Dist) GetPreload() []string {
 	return nil
 }
 
+// Hello's payload is what every cell puts on of Landlock, as package kernel/landlock encodes it:
+// with the paths of a large policy it is larger than a control message.
 type Hello struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Tenant         string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -1027,13 +1029,11 @@ func (x *Lease) GetUntilNs() int64 {
 	return 0
 }
 
-// Layers are what every cell of the host puts on, as packages kernel/landlock and
-// kernel/seccomp encode it, and host the filter of the host's process itself; an empty one
-// is left out. notify is the filter that leaves paths to a supervisor: with it the host has
+// Layers are what else every cell of the host puts on, as package kernel/seccomp encodes it, and
+// host the filter of the host's process itself; an empty one is left out. notify is the filter that leaves paths to a supervisor: with it the host has
 // inherited a socket for listeners.
 type Layers struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Landlock      []byte                 `protobuf:"bytes,1,opt,name=landlock,proto3" json:"landlock,omitempty"`
 	Seccomp       []byte                 `protobuf:"bytes,2,opt,name=seccomp,proto3" json:"seccomp,omitempty"`
 	Host          []byte                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	Notify        []byte                 `protobuf:"bytes,4,opt,name=notify,proto3" json:"notify,omitempty"`
@@ -1069,13 +1069,6 @@ func (x *Layers) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Layers.ProtoReflect.Descriptor instead.
 func (*Layers) Descriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *Layers) GetLandlock() []byte {
-	if x != nil {
-		return x.Landlock
-	}
-	return nil
 }
 
 func (x *Layers) GetSeccomp() []byte {
@@ -3343,12 +3336,11 @@ const file_wire_proto_rawDesc = "" +
 	"\x05seats\x18\r \x01(\bR\x05seats\x12$\n" +
 	"\x0elease_until_ns\x18\x0e \x01(\x03R\fleaseUntilNs\"\"\n" +
 	"\x05Lease\x12\x19\n" +
-	"\buntil_ns\x18\x01 \x01(\x03R\auntilNs\"j\n" +
-	"\x06Layers\x12\x1a\n" +
-	"\blandlock\x18\x01 \x01(\fR\blandlock\x12\x18\n" +
+	"\buntil_ns\x18\x01 \x01(\x03R\auntilNs\"T\n" +
+	"\x06Layers\x12\x18\n" +
 	"\aseccomp\x18\x02 \x01(\fR\aseccomp\x12\x12\n" +
 	"\x04host\x18\x03 \x01(\fR\x04host\x12\x16\n" +
-	"\x06notify\x18\x04 \x01(\fR\x06notify\"I\n" +
+	"\x06notify\x18\x04 \x01(\fR\x06notifyJ\x04\b\x01\x10\x02\"I\n" +
 	"\x05Ready\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
 	"\x06python\x18\x02 \x01(\tR\x06python\x12\x16\n" +
