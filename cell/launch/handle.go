@@ -131,8 +131,8 @@ func (c *handle) chooseWorker() (ready bool, worker uint64, err error) {
 		return false, 0, nil
 	}
 	if err := c.sit(c.host, s); err != nil {
-		c.host.keepSeat(s) // the policy's fault
-		return false, 0, cell.Errorf(cell.PolicyDenied, "put the policy in place: %v", err)
+		c.host.keepSeat(s)
+		return false, 0, c.unseated(err)
 	}
 	return true, s.worker, nil
 }

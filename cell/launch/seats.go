@@ -257,15 +257,33 @@ func (h *hostproc) takeSeat() *numbered {
 }
 
 // keepSeat puts a seat that its cell could not take back among the free ones. What was put into
-// it goes.
+// it goes, and all of it where its worker died with the host.
 func (h *hostproc) keepSeat(s *numbered) {
-	if _, err := s.Put(h.seats.base, cgroup.Limits{}); err != nil {
-		s.Close() // its worker stays with the host, and nobody names it
-		return
-	}
+	_, err := s.Put(h.seats.base, cgroup.Limits{})
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.seats.free = append(h.seats.free, s)
+	kept := err == nil && !h.dead
+	if kept {
+		h.seats.free = append(h.seats.free, s)
+	}
+	h.mu.Unlock()
+	if !kept {
+		s.Close() // a worker that lives stays with the host, and nobody names it
+	}
+}
+
+// unseated is why a cell could not have its seat: the policy's fault, unless the host has died
+// meanwhile.
+func (c *handle) unseated(err error) error {
+	c.host.mu.Lock()
+	dead := c.host.dead
+	c.host.mu.Unlock()
+	if dead {
+		<-c.host.gone // its cells know why
+	}
+	if gone := c.gone(); gone != nil {
+		return gone
+	}
+	return cell.Errorf(cell.PolicyDenied, "put the policy in place: %v", err)
 }
 
 // clear gives back the seats of workers that died with their host.
