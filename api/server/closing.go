@@ -49,30 +49,36 @@ func (s *everywhere) Close(ctx context.Context, r *connect.Request[pb.CloseReque
 			return nil, cell.Errorf(cell.CellGone, "%v; to close it, leave out the id", none)
 		case none != nil:
 			err = s.discard(ctx, none.place)
-			if err == nil {
-				return connect.NewResponse(&pb.CloseResponse{}), nil
-			}
-			if !errors.Is(err, policystore.ErrConflict) { // else a node has it by now, which is to close it
-				return nil, err
-			}
-		case err == nil || !isOver(err):
-			return answer, err
+		case err != nil && isOver(err):
+			err = s.isGone(ctx, k, err)
 		default:
-			if e := s.fabric.Refresh(ctx); e != nil {
-				return nil, e
-			}
-			place, known := s.fabric.Find(k.address())
-			if !known {
-				return connect.NewResponse(&pb.CloseResponse{}), nil
-			}
-			if isPassedOn(ctx) && place.Node != s.fabric.Self() { // whoever passed it on follows
-				return nil, err
-			}
+			return answer, err
 		}
-		if !pause.For(waiting, again[0]) {
+		switch {
+		case err == nil:
+			return connect.NewResponse(&pb.CloseResponse{}), nil
+		case !errors.Is(err, policystore.ErrConflict): // else a node has it by now, which is to close it
+			return nil, err
+		case !pause.For(waiting, again[0]):
 			return nil, cell.Errorf(cell.Busy, "cell %s is on its way from node to node: close it when it is there", k)
 		}
 	}
+}
+
+// isGone is nil when it is agreed that there is no cell, of which a node has said so. ErrConflict: another node
+// has it, or this one is about to. Whoever passed the call on follows by himself.
+func (s *everywhere) isGone(ctx context.Context, k cellKey, said error) error {
+	if err := s.fabric.Refresh(ctx); err != nil {
+		return err
+	}
+	place, known := s.fabric.Find(k.address())
+	switch {
+	case !known:
+		return nil
+	case isPassedOn(ctx) && place.Node != s.fabric.Self():
+		return said
+	}
+	return policystore.ErrConflict
 }
 
 // closeHere closes a cell of this node, and returns when that is agreed. When it was not this node's any more, what
