@@ -264,11 +264,17 @@ func (a *cellActor) after(m *moving, r *request, i *incarnation) {
 
 // follows says of what can be asked that it is asked where the cell is.
 func follows(b Body) bool {
+	_, receives := b.(Recv) // who receives goes there himself
+	return !receives && !isForHere(b)
+}
+
+// isForHere says of what can be asked that it is for this node alone: it is not sent to others.
+func isForHere(b Body) bool {
 	switch b.(type) {
-	case Recv, Snapshot, Move: // who receives goes there himself; the others are for this node alone
-		return false
+	case Snapshot, Move:
+		return true
 	}
-	return true
+	return false
 }
 
 // forward has it done where the cell is. begun says that it is not to be asked again.

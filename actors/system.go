@@ -209,6 +209,9 @@ func (s *System) Forget(a Address) <-chan struct{} {
 // [ErrMoved].
 func (s *System) Ask(ctx context.Context, env Envelope) Reply {
 	at, _ := s.directory.Lookup(env.To)
+	if at.Via != nil && isForHere(env.Body) { // it has moved since it was known to be here
+		return Reply{Err: Elsewhere(env.To, "")}
+	}
 	reply := s.askAt(ctx, env, at)
 	if errors.Is(reply.Err, ErrMoved) && (at.Via != nil || follows(env.Body)) {
 		return s.seek(ctx, env, nil, reply)

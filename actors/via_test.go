@@ -39,6 +39,11 @@ func TestVia(t *testing.T) {
 	if r := s.Begin(soon(t), post(d.at, "x"))(); cell.KindOf(r.Err) != cell.CellGone || !errors.Is(r.Err, ErrMoved) || len(d.asked) != 1 {
 		t.Errorf("passed on: %+v", r)
 	}
+	for _, b := range []Body{Snapshot{}, Move{}} { // they are for the node that has the cell, and it has moved
+		if r := s.Ask(soon(t), Envelope{To: d.at, Body: b}); !errors.Is(r.Err, ErrMoved) || len(d.asked) != 1 {
+			t.Errorf("%T: %+v", b, r)
+		}
+	}
 	if err := s.Subscribe(d.at, "x"); cell.KindOf(err) != cell.Invalid {
 		t.Error(err)
 	}
