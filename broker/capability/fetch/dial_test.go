@@ -37,8 +37,9 @@ func TestDialsEndWithTheirCall(t *testing.T) {
 	lookups, ended, goOn := make(chan context.Context, 2), make(chan struct{}), make(chan struct{})
 	var before atomic.Int32
 	s := open(t, Config{Lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+		number := before.Add(1)
 		lookups <- ctx
-		if before.Add(1) == 1 {
+		if number == 1 {
 			<-ctx.Done()
 			close(ended)
 			<-goOn
