@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,30 @@ func TestStateRefusesByPlace(t *testing.T) {
 				posts(t, c, "for name in 'g conn x f d D e __checkpoint__'.split(): globals().pop(name, None)")
 				if _, err := c.Snapshot(soon(t), func([]byte) error { return nil }); err != nil {
 					t.Errorf("without it: %v", err)
+				}
+			})
+		}
+	})
+}
+
+// What a snapshot has seen is the guest's alone afterwards, also when it was refused: it ends when the guest lets go of it.
+func TestStateIsLetGo(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		for name, refused := range map[string]string{"taken": "", "refused": "g = (i for i in [])\n"} {
+			t.Run(name, func(t *testing.T) {
+				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"weakref", "gc"}})
+				posts(t, c, "import gc, weakref\ngc.disable()\nclass C: pass\nc = C()\nr = weakref.ref(c)\n"+refused)
+				_, err := c.Snapshot(soon(t), func([]byte) error { return nil })
+				if (err == nil) != (refused == "") {
+					t.Fatalf("the snapshot: %v", err)
+				}
+				if refused == "" {
+					if err := c.Thaw(soon(t)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := posts(t, c, "del c\npost(r() is None)"); !slices.Equal(got, []string{"true"}) {
+					t.Errorf("the guest has let go of it: %v", got)
 				}
 			})
 		}

@@ -60,6 +60,11 @@ class _Saver(_Pickler):
             for kind in (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet):
                 self.kinds[kind] = self.weak_container
 
+    def forget(self):
+        """Lets go of all that was written: it is held in cycles, and would stay until somebody collects those."""
+        self.clear_memo()
+        self.__dict__.clear()
+
     def reducer_override(self, obj):
         self.last = obj
         kind = type(obj)

@@ -55,13 +55,13 @@ def _snapshot():
         for name, value in sorted(names.items(), key=lambda item: _definition(item[1])):
             saver.last = value
             saver.dump((name, value))
+        return {"python": _abi().decode(), "objects": _count(saver, out)}
     except MemoryError:
         raise
     except Exception as error:
-        refused = _refused(saver, name, value, error)
-        saver = None
-        raise refused from None
-    return {"python": _abi().decode(), "objects": _count(saver, out)}
+        raise _refused(saver, name, value, error) from None
+    finally:
+        saver.forget()
 
 
 def _count(saver, out):
