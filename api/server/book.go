@@ -11,6 +11,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/share"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -88,7 +89,7 @@ func (b *book) try(e *entry) (gone <-chan struct{}, same *entry, err error) {
 	if b.live >= maxLive {
 		return nil, nil, fmt.Errorf("%w: there are %d cells, which is the most: close some", policystore.ErrLimited, maxLive)
 	}
-	if has := b.of[e.key.tenant]; int64(has) >= share(maxLive, int64(b.live-has)) {
+	if has := b.of[e.key.tenant]; int64(has) >= share.Of(maxLive, int64(b.live-has)) {
 		return nil, nil, fmt.Errorf("%w: tenant %s has %d cells, which is its share: close some", policystore.ErrLimited, e.key.tenant, has)
 	}
 	b.all[e.key] = e

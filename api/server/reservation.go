@@ -13,6 +13,7 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/checkpoint"
+	"github.com/pyisolate/pyisolate/internal/share"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/policystore/live"
 )
@@ -80,7 +81,7 @@ func (t *transfers) add(v *reservation) error {
 			others++
 		}
 	}
-	full := v.from != "" && own >= share(maxReserved, others) // so that none has all
+	full := v.from != "" && own >= share.Of(maxReserved, others) // so that none has all
 	if !same && !full {
 		t.all[v.reserved] = v
 	}

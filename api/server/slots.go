@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"sync"
 
+	"github.com/pyisolate/pyisolate/internal/share"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -17,11 +18,6 @@ type slots struct {
 	used int64
 	by   map[string]int64
 }
-
-// share is what one may have of all when others hold that much: as much as it leaves free. One
-// alone may so have a half, two a third each, and who comes next always half of what is left; who
-// has more, because it came first, gets no more until it has given back what it has too much.
-func share(all, others int64) int64 { return max(1, (all-others)/2) }
 
 // newSlots has n.
 func newSlots(n int64) *slots { return newShares(n, n/2) }
@@ -50,7 +46,7 @@ func tenantHolder(tenant string) string { return "tenant " + tenant }
 // most is what the holder at i may have: the outermost its share, one within it a half of that.
 func (s *slots) most(who holders, i int) int64 {
 	outermost := len(who) - 1
-	of := min(s.one, share(s.all, s.used-s.by[who[outermost]]))
+	of := min(s.one, share.Of(s.all, s.used-s.by[who[outermost]]))
 	return max(1, of>>(outermost-i))
 }
 

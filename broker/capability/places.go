@@ -1,6 +1,10 @@
 package capability
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/pyisolate/pyisolate/internal/share"
+)
 
 // places bound the calls under way, of a broker, of each tenant and of each cell: whoever holds none
 // finds one, however many the others hold. Methods may be called from any goroutine.
@@ -18,17 +22,14 @@ func newPlaces(n int) *places {
 	return &places{all: n, tenants: map[string]int{}, cells: map[Identity]int{}}
 }
 
-// half is what one may have of all when others hold that many: as many as it leaves free.
-func half(all, others int) int { return max(1, (all-others)/2) }
-
 // take says whether there was one, to be given back. Of all a tenant has half of what others
 // leave it, and of that a cell half of what the tenant's other cells do.
 func (p *places) take(id Identity) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	tenants, cells := p.tenants[id.Tenant], p.cells[id]
-	share := half(p.all, p.used-tenants)
-	if p.used >= p.all || tenants >= share || cells >= half(share, tenants-cells) {
+	of := share.Of(p.all, p.used-tenants)
+	if p.used >= p.all || tenants >= of || cells >= share.Of(of, tenants-cells) {
 		return false
 	}
 	p.used++
