@@ -49,7 +49,9 @@ func TestEntriesOfAMessage(t *testing.T) {
 			},
 			"in a pipeline": func(a *raft.AppendEntriesRequest) error {
 				_, err := line.AppendEntries(a, &raft.AppendEntriesResponse{})
-				go func() { <-line.Consumer() }()
+				if err == nil {
+					<-line.Consumer()
+				}
 				return err
 			},
 		} {
