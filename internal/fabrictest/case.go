@@ -76,7 +76,7 @@ var below = []site{
 	{"group.applied", Leader, 2, agreed, straight},
 	{"group.applied", Leader, 3, owned, straight},
 	{"group.applied", Source, 1, staying, straight},
-	{"group.applied", Target, 3, owned, straight},
+	{"group.applied", Target, 3, going, straight}, // the leader may have told it before
 	{"group.answered", Source, 1, staying, straight},
 	{"group.answered", Source, 2, agreed, straight},
 	{"group.answered", Target, 1, owned, straight},
