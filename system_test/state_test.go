@@ -3,8 +3,11 @@ package systemtest
 import (
 	"bytes"
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -79,6 +82,55 @@ func TestStateCarries(t *testing.T) {
 				c = movedTo(t, l, c)
 				posts(t, c, after)
 			})
+		}
+	})
+}
+
+var golden = flag.Bool("golden", false, "write states as they are now, where there are none")
+
+// States that earlier builds took out of the programs of testdata/state go on in this one.
+func TestStateOfEarlierBuilds(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		for _, file := range programs(t, "state") {
+			name := filepath.Base(file)
+			t.Run(name, func(t *testing.T) {
+				before, after, _ := strings.Cut(readText(t, file), "# --- after ---\n")
+				kept := filepath.Join("testdata/golden", strings.TrimSuffix(name, ".py")+".1.state")
+				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"*"}})
+				if _, err := os.Stat(kept); *golden && errors.Is(err, fs.ErrNotExist) {
+					posts(t, c, before)
+					state, _ := stateOf(t, c)
+					if err := os.WriteFile(kept, state, 0o644); err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+				f, err := os.Open(kept)
+				if err != nil {
+					t.Fatalf("%v: write it with -golden, by a build whose states this one has to take", err)
+				}
+				defer func() { _ = f.Close() }()
+				if err := c.Restore(soon(t), f); err != nil {
+					t.Fatalf("restore: %v\n%s", err, traceback(err))
+				}
+				c = movedTo(t, l, c) // which is the second time
+				posts(t, c, after)
+			})
+		}
+	})
+}
+
+// Names and keys that many rows have are in a state once, whichever way its rows are written.
+func TestStateOfPlainDataIsSmall(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b})
+		posts(t, c, "rows = [{'a key that is rather long': i, 'and another': ['once', 'again', i]} for i in range(10_000)]")
+		state, snapshot := stateOf(t, c)
+		if most := 10_000 * 40; len(state) > most {
+			t.Errorf("the state has %d bytes, want at most %d", len(state), most)
+		}
+		if least := int64(20_000); snapshot.Objects < least || snapshot.Objects > 2*least {
+			t.Errorf("it says that it has %d objects, want at least %d", snapshot.Objects, least)
 		}
 	})
 }
@@ -170,9 +222,13 @@ func TestStateOfGeneratedGraphs(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		seed := rand.Uint32()
 		program := readText(t, "testdata/graphs/graph.py")
-		for i := range uint32(12) {
+		for i := range uint32(24) {
 			c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"*"}, Limits: cell.Limits{MessageBytes: 16 << 20}})
-			posts(t, c, fmt.Sprintf("%s\ngraph = grow(%d, %d)", program, seed+i, 20<<(i/2)))
+			grow := fmt.Sprintf("graph = grow(%d, %d)", seed+i, 20<<(i/4))
+			if i%2 == 1 {
+				grow = fmt.Sprintf("tree, links = grow_plain(%d, %d)", seed+i, 200<<(i/4))
+			}
+			posts(t, c, program+"\n"+grow)
 			want := shape(t, c)
 			t.Logf("%d objects", len(want))
 			c = movedTo(t, l, c)

@@ -143,6 +143,34 @@ def grow(seed, size):
     return [pick() for _ in range(10)] + made
 
 
+def grow_plain(seed, size):
+    """Plain data, and what else refers to some of it."""
+    r = random.Random(seed)
+    made = [[]]
+    for i in range(size):
+        new = r.choice([lambda: [i], lambda: {f"k{i}": i}, lambda: (i, [i]), lambda: f"text {i}", lambda: b"%d" % i])()
+        holder = r.choice(made)
+        if isinstance(holder, dict):
+            holder[r.choice([i, f"at {i}", (i,)])] = new
+        elif isinstance(holder, list):
+            holder.append(new)
+        else:
+            made[0].append(new)
+        if isinstance(new, (list, dict)):
+            made.append(new)
+    links = []
+    for _ in range(r.choice([0, 1, 10, size // 20])):
+        held, link = r.choice(made[1:]), r.choice([lambda x: x, lambda x: [x], lambda x: functools.partial(len, x), Plain])
+        if link is Plain:
+            new = Plain()
+            new.held = held
+        else:
+            new = link(held)
+        where = r.choice([links, links, r.choice(made)])
+        where.append(new) if isinstance(where, list) else where.setdefault("link", new)
+    return made[0], links
+
+
 def parts(o):
     """A word for what an object is by itself, and what it refers to, in order."""
     kind = type(o)
@@ -202,4 +230,4 @@ def describe(root):
 
 
 def shape():
-    return describe(graph)
+    return describe(graph) if "graph" in globals() else describe([tree, links])
