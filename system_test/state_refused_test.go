@@ -225,7 +225,7 @@ func TestStateWithinMemory(t *testing.T) {
 		if got := posts(t, c, "post(len(blob))"); got[0] != "52428800" {
 			t.Errorf("%s bytes after the move", got)
 		}
-		posts(t, c, "blob = None\nmany = [[] for i in range(600_000)]")
+		posts(t, c, "blob = None\nclass C:\n    __slots__ = tuple('abcde')\nmany = [C() for i in range(600_000)]")
 		if err := discard(t, c); !errors.Is(err, cell.MemoryExceeded) {
 			t.Errorf("a state whose bookkeeping exceeds the limit: %v", err)
 		}

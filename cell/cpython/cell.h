@@ -208,3 +208,7 @@ PyObject *state_save_code(PyObject *self, PyObject *code);
 PyObject *state_read(PyObject *self, PyObject *unused);
 PyObject *state_code(PyObject *self, PyObject *number);
 PyObject *state_whole(PyObject *self, PyObject *unused);
+// ---- plain.c ----------------------------------------------------------------------------------
+// plain(names, name): None, or what is to be pickled before the value so that it needs no memo, and
+// how many objects that saves.
+PyObject *state_plain(PyObject *self, PyObject *args);

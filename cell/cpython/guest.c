@@ -201,6 +201,7 @@ static PyMethodDef functions[] = {
     {"load", load_support, METH_O, NULL},
     {"write_state", state_write, METH_O, NULL},
     {"save_code", state_save_code, METH_O, NULL},
+    {"plain", state_plain, METH_VARARGS, NULL},
     {"read_state", state_read, METH_NOARGS, NULL},
     {"state_code", state_code, METH_O, NULL},
     {"state_whole", state_whole, METH_NOARGS, NULL},

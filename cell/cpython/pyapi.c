@@ -12,7 +12,10 @@ PY_FUNCTIONS(X)
 #define X(name) PyObject *name;
 PY_TYPES(X)
 #undef X
-PyObject *Py_None, *Py_True, *Py_False, *PyFloat_Type_;
+PyObject *Py_None, *Py_True, *Py_False;
+#define X(name) PyObject *name##_;
+PY_STATIC_TYPES(X)
+#undef X
 uintptr_t py_image_lo, py_image_hi;
 
 static int find_image(struct dl_phdr_info *info, size_t size, void *anchor) {
@@ -56,10 +59,13 @@ int py_load(const char *path, char *err, size_t errlen) {
   // The variables are filled in statically in CPython, so they can be read now.
   PY_TYPES(X)
 #undef X
+#define X(name) \
+  if (!(name##_ = resolve(lib, #name, err, errlen))) return -1;
+  PY_STATIC_TYPES(X)
+#undef X
   if (!(Py_None = resolve(lib, "_Py_NoneStruct", err, errlen)) ||
       !(Py_True = resolve(lib, "_Py_TrueStruct", err, errlen)) ||
-      !(Py_False = resolve(lib, "_Py_FalseStruct", err, errlen)) ||
-      !(PyFloat_Type_ = resolve(lib, "PyFloat_Type", err, errlen)))
+      !(Py_False = resolve(lib, "_Py_FalseStruct", err, errlen)))
     return -1;
   dl_iterate_phdr(find_image, (void *)(uintptr_t)Py_GetVersion);
   return 0;

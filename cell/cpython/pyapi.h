@@ -96,6 +96,7 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(PyObject *, PyObject_Type, (PyObject *)) \
   X(int, PyObject_IsTrue, (PyObject *)) \
   X(PyObject *, Py_TYPE, (PyObject *)) \
+  X(Py_ssize_t, Py_REFCNT, (PyObject *)) \
   X(unsigned long, PyType_GetFlags, (PyObject *)) \
   X(int, PyType_IsSubtype, (PyObject *, PyObject *)) \
   X(PyObject *, PyType_GetName, (PyObject *)) \
@@ -111,6 +112,7 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(PyObject *, PyList_New, (Py_ssize_t)) \
   X(int, PyList_Append, (PyObject *, PyObject *)) \
   X(int, PyList_Insert, (PyObject *, Py_ssize_t, PyObject *)) \
+  X(PyObject *, PyList_GetItem, (PyObject *, Py_ssize_t)) \
   X(PyObject *, PyList_GetItemRef, (PyObject *, Py_ssize_t)) \
   X(PyObject *, PyList_AsTuple, (PyObject *)) \
   X(Py_ssize_t, PyList_Size, (PyObject *)) \
@@ -177,7 +179,15 @@ PY_FUNCTIONS(X)
 #define X(name) extern PyObject *name;
 PY_TYPES(X)
 #undef X
-extern PyObject *Py_None, *Py_True, *Py_False, *PyFloat_Type_;
+extern PyObject *Py_None, *Py_True, *Py_False;
+
+// Types that are the same in every interpreter, by an underscore more than their names.
+#define PY_STATIC_TYPES(X) \
+  X(PyLong_Type) X(PyFloat_Type) X(PyBool_Type) X(PyUnicode_Type) X(PyBytes_Type) X(PyByteArray_Type) \
+  X(PyList_Type) X(PyTuple_Type) X(PyDict_Type)
+#define X(name) extern PyObject *name##_;
+PY_STATIC_TYPES(X)
+#undef X
 
 // Where libpython's code and constants lie in memory; a pointer in here is a
 // literal that never moves.

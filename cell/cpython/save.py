@@ -6,6 +6,7 @@ from _pickle import Pickler as _Pickler
 _HEAP = 1 << 9  # a flag of types: made by a class statement, or as if
 _PLAIN = (int, float, complex, str, bytes, tuple, frozenset)  # made whole by __new__
 _OPEN = (list, dict, set)  # filled afterwards
+_ASKED = frozenset("__reduce__ __reduce_ex__ __getstate__ __getnewargs__ __getnewargs_ex__ __checkpoint__".split())
 _SIMPLE = (int, float, complex, str, bytes, bool, type(None))
 
 
@@ -37,6 +38,7 @@ class _Saver(_Pickler):
         self.classes = []  # those carried by value
         self.namespaces = {}  # cells that hold a class's own dict, by id: (cell, class)
         self.last = None
+        self.asks = False  # has a class been met that says how its objects are pickled?
         enum = _sys.modules.get("enum")
         self.Enum = enum.Enum if enum else ()
         self.kinds = {
@@ -202,6 +204,7 @@ class _Saver(_Pickler):
         if not obj.__flags__ & _HEAP:
             self.refuse(obj)
         self.classes.append(obj)
+        self.asks = self.asks or not _ASKED.isdisjoint(_body_of(obj))
         parts = [_Part(obj, names) for names in _in_order(_body(obj))]
         return _class, _skeleton(obj), (parts, _registered(obj)), None, None, _fill_class
 

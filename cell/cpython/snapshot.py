@@ -2,9 +2,20 @@
 
 
 class _Output:
+    """The stream, but for what was written last."""
+
+    last = b""
+
     def write(self, data):
+        self.flush()
         self.last = data
-        _c.write_state(data)
+
+    def flush(self):
+        _c.write_state(self.last)
+
+    def go_on(self):
+        """What was pickled is remembered and no more: its pickle goes on with the next one."""
+        self.last = self.last[:-1] + b"0"  # POP for STOP
 
 
 def _definition(value):
@@ -39,6 +50,7 @@ def _carried():
             hook(names)
         except Exception as error:
             raise NotCheckpointable(f"__checkpoint__ raised {type(error).__name__}: {error}") from error
+        names = dict(names)  # the hook's own may be held elsewhere
     return names
 
 
@@ -48,20 +60,42 @@ def _snapshot():
     out = _Output()
     saver = _Saver(out)
     _c.write_state(_STATE + _abi() + b"\n")
-    name = value = None
+    name, first = "__main__", (list(names), _sys.argv, globals().get("_moved"))
     try:
-        name, value = "__main__", (list(names), _sys.argv, globals().get("_moved"))
-        saver.dump(value)
-        for name, value in sorted(names.items(), key=lambda item: _definition(item[1])):
-            saver.last = value
-            saver.dump((name, value))
-        return {"python": _abi().decode(), "objects": _count(saver, out)}
+        saver.dump(first)
+        plain = 0
+        for name in sorted(names, key=lambda name: _definition(names[name])):
+            plain += _write(saver, out, names, name)
+        count = _count(saver, out)
+        out.flush()
+        return {"python": _abi().decode(), "objects": plain + count}
     except MemoryError:
         raise
     except Exception as error:
-        raise _refused(saver, name, value, error) from None
+        raise _refused(saver, name, names.get(name, first), error) from None
     finally:
         saver.forget()
+
+
+def _write(saver, out, names, name):
+    """Writes a name and its value. Returns how many of the value's objects need not be
+    remembered: nothing else refers to them."""
+    # Nobody may hold the value here, and what objects hand over when they are pickled may be anything.
+    found = None if saver.asks else _c.plain(names, name)
+    if found is None:
+        saver.last = names[name]
+        saver.dump((name, saver.last))
+        return 0
+    others, plain = found
+    if others:
+        saver.dump(others)
+        out.go_on()
+    saver.fast = True
+    try:
+        saver.dump((name, names[name]))
+    finally:
+        saver.fast = False
+    return plain
 
 
 def _count(saver, out):
