@@ -167,12 +167,19 @@ func validatorOf(h http.Header) Validator {
 	return Validator{ETag: h.Get("ETag"), LastModified: h.Get("Last-Modified")}.sane()
 }
 
-// sane keeps what is of a size and a form that we would send back.
+const (
+	maxETag         = 256
+	maxLastModified = 40 // HTTP's longest form of a date has 33; net/http reads one with any number of digits
+)
+
+// sane keeps what is of a size and a form that we would send back, and that a file has as it is: of
+// other bytes than those of visible ASCII, JSON makes others.
 func (v Validator) sane() Validator {
-	if len(v.ETag) > 256 || !strings.HasSuffix(v.ETag, `"`) {
+	odd := func(r rune) bool { return r < '!' || r > '~' }
+	if len(v.ETag) > maxETag || !strings.HasSuffix(v.ETag, `"`) || strings.ContainsFunc(v.ETag, odd) {
 		v.ETag = ""
 	}
-	if _, err := http.ParseTime(v.LastModified); err != nil {
+	if _, err := http.ParseTime(v.LastModified); err != nil || len(v.LastModified) > maxLastModified {
 		v.LastModified = ""
 	}
 	return v

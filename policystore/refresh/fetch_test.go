@@ -224,6 +224,8 @@ func TestValidators(t *testing.T) {
 		{"weak", `W/"1"`, "If-None-Match", `W/"1"`},
 		{"unquoted is no tag", `1`, "If-None-Match", ""},
 		{"too long to keep", `"` + strings.Repeat("a", 300) + `"`, "If-None-Match", ""},
+		{"bytes that JSON changes", `"` + strings.Repeat("\xff", 90) + `"`, "If-None-Match", ""},
+		{"not ASCII", `"é"`, "If-None-Match", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var condition atomic.Value

@@ -39,14 +39,14 @@ type seen struct {
 	LastModified string `json:"last_modified,omitempty"`
 }
 
-func (s *seen) validate() error {
-	if s == nil {
+// sane is what of it can be known. What is not as this program writes it is not known: it came from a
+// server, and no server is to keep a node from starting.
+func (s *seen) sane() *seen {
+	if s == nil || len(s.SHA256) != sha256.Size {
 		return nil
 	}
-	if v := (Validator{s.ETag, s.LastModified}); len(s.SHA256) != sha256.Size || v != v.sane() {
-		return errors.New("what it gave last is not as this program writes it")
-	}
-	return nil
+	v := Validator{s.ETag, s.LastModified}.sane()
+	return &seen{SHA256: s.SHA256, ETag: v.ETag, LastModified: v.LastModified}
 }
 
 // maxSourceFile is far above what maxSources take.
@@ -72,8 +72,8 @@ func (f sourceFile) read() ([]record, error) {
 
 // decodeSources takes what encodeSources makes and nothing else.
 func decodeSources(text []byte) ([]record, error) {
-	if len(text) > maxSourceFile {
-		return nil, fmt.Errorf("it has %d bytes; %d is the most", len(text), maxSourceFile)
+	if err := fits(text); err != nil {
+		return nil, err
 	}
 	var d sourcesDocument
 	if err := strictjson.Unmarshal(text, &d); err != nil {
@@ -83,18 +83,27 @@ func decodeSources(text []byte) ([]record, error) {
 		return nil, fmt.Errorf("format %d is not known; this build has format %d", d.Format, sourcesFormat)
 	}
 	names := map[string]bool{}
-	for _, s := range d.Sources {
-		if err := errors.Join(s.Validate(), s.Seen.validate()); err != nil {
+	for i, s := range d.Sources {
+		if err := s.Validate(); err != nil {
 			return nil, fmt.Errorf("source %q: %w", s.Name, err)
 		}
 		if s.Every == 0 || names[s.Name] {
 			return nil, fmt.Errorf("source %q: it is there twice, or is not to be repeated", s.Name)
 		}
 		names[s.Name] = true
+		d.Sources[i].Seen = s.Seen.sane()
 	}
 	return d.Sources, nil
 }
 
+func fits(text []byte) error {
+	if len(text) > maxSourceFile {
+		return fmt.Errorf("it has %d bytes; %d is the most", len(text), maxSourceFile)
+	}
+	return nil
+}
+
+// encodeSources makes nothing that decodeSources would not take for its size.
 func encodeSources(all map[string]record) ([]byte, error) {
 	d := sourcesDocument{Format: sourcesFormat, Sources: []record{}}
 	for _, s := range all {
@@ -102,7 +111,11 @@ func encodeSources(all map[string]record) ([]byte, error) {
 	}
 	slices.SortFunc(d.Sources, func(a, b record) int { return cmp.Compare(a.Name, b.Name) })
 	text, err := json.MarshalIndent(d, "", "  ")
-	return append(text, '\n'), err
+	if err != nil {
+		return nil, err
+	}
+	text = append(text, '\n')
+	return text, fits(text)
 }
 
 // write replaces the file so that a crash leaves the old or the new one.
