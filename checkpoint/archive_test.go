@@ -62,6 +62,59 @@ func TestArchiveGivesBackWhatItKeeps(t *testing.T) {
 	}
 }
 
+// withMaxState has states be small.
+func withMaxState(t *testing.T, most int64) {
+	t.Helper()
+	before := maxState
+	maxState = most
+	t.Cleanup(func() { maxState = before })
+}
+
+// What is kept can be opened: a state that is larger is refused, and nothing is left of it.
+func TestArchiveKeepsWhatOpens(t *testing.T) {
+	const most = 1 << 20
+	withMaxState(t, most)
+	identity, err := NewIdentity()
+	must(t, err)
+	for name, compression := range map[string]string{"zstd": Zstd, "S2": S2, "as it is": None} {
+		t.Run(name, func(t *testing.T) {
+			a, _ := newArchive(t, Bounds{})
+			seal := func(n int) (*Sealing, error) {
+				h := header()
+				h.Compression = compression
+				s, err := a.Seal(h, []byte("terms"), nil)
+				must(t, err)
+				_, err = s.Write(make([]byte, n))
+				return s, err
+			}
+			s, err := seal(most + 1)
+			if !errors.Is(err, ErrTooLarge) {
+				t.Errorf("written: %v", err)
+			}
+			if _, err := s.Keep(); !errors.Is(err, ErrTooLarge) { // though its writer goes on
+				t.Errorf("kept: %v", err)
+			}
+			nothingLeft(t, a)
+			s, err = seal(most)
+			must(t, err)
+			i, err := s.Keep()
+			must(t, err)
+			o, err := a.Open(i.ID, Expect{})
+			must(t, err)
+			n, err := io.Copy(io.Discard, struct{ io.Reader }{o})
+			if n != most || err != nil || string(o.Terms) != "terms" {
+				t.Errorf("%d bytes and %q come out, %v", n, o.Terms, err)
+			}
+			must(t, o.Close())
+			var file bytes.Buffer
+			must(t, a.Export(i.ID, identity.Recipient(), &file))
+			there, _ := newArchive(t, Bounds{})
+			_, err = there.Import(&file, identity, func(Header) error { return nil })
+			must(t, err)
+		})
+	}
+}
+
 // The last byte of a state is not given before the file is known to be whole.
 func TestArchiveHoldsTheEndBack(t *testing.T) {
 	a, dir := newArchive(t, Bounds{})

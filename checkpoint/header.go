@@ -38,8 +38,18 @@ const (
 	defaultChunk = 256 << 10
 )
 
-// MaxTerms bounds what a checkpoint says of how its cell was spawned, in bytes.
-const MaxTerms = 2 << 20
+const (
+	// MaxTerms bounds what a checkpoint says of how its cell was spawned, in bytes.
+	MaxTerms = 2 << 20
+	// MaxState bounds a state, without the terms, in bytes: a gigabyte of a guest's, and what says which objects that
+	// is. A larger one is not sealed, for no Reader opens it.
+	MaxState = 1<<30 + 16<<20
+	// MaxFile is more than the file of any checkpoint has, in bytes, even where nothing of it can be compressed.
+	MaxFile = MaxState + MaxState/32
+)
+
+// maxState is MaxState, but in tests.
+var maxState int64 = MaxState
 
 // Header is what everybody may read, and nobody change.
 type Header struct {

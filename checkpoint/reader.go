@@ -15,11 +15,9 @@ type Expect struct {
 	Tenant, Cell string
 	// Epoch; 0: any.
 	Epoch uint64
-	// Size is the most that the state may have, in bytes; 0: 1 GiB.
+	// Size is the most that the state may have, without its terms, in bytes; 0: MaxState.
 	Size int64
 }
-
-const defaultMost = 1 << 30
 
 // Reader opens a checkpoint. It gives verified bytes only; io.EOF says that it was whole.
 type Reader struct {
@@ -52,8 +50,9 @@ func NewReader(from io.Reader, k Keys, e Expect) (*Reader, error) {
 	r := &Reader{header: h, left: e.Size, opened: &opener{from: bufio.NewReaderSize(from, sealed+1), chunks: chunks{aead: aead, bound: bound},
 		sealed: make([]byte, sealed), buffer: make([]byte, 0, h.Chunk)}}
 	if r.left == 0 {
-		r.left = defaultMost
+		r.left = maxState
 	}
+	r.left += int64(h.Terms)
 	r.packed, r.done, err = decompressor(r.opened, h.Compression, r.left)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ type Writer struct {
 	sealed *sealer
 	packed io.WriteCloser // to sealed
 	size   int64
+	most   int64 // of size
+	err    error // there was more
 	closed bool
 }
 
@@ -40,7 +42,7 @@ func NewWriter(to io.Writer, h Header, k Keys) (*Writer, error) {
 	if _, err := to.Write(head); err != nil {
 		return nil, err
 	}
-	w := &Writer{header: h, sealed: &sealer{to: to, aead: aead, bound: sha256.Sum256(head),
+	w := &Writer{header: h, most: maxState + int64(h.Terms), sealed: &sealer{to: to, aead: aead, bound: sha256.Sum256(head),
 		plain: make([]byte, 0, h.Chunk), out: make([]byte, 0, h.Chunk+chacha20poly1305.Overhead)}}
 	w.packed, err = compressor(w.sealed, h.Compression)
 	return w, err
@@ -52,8 +54,14 @@ func (w *Writer) Header() Header { return w.header }
 // Size of what was written to it so far, in bytes.
 func (w *Writer) Size() int64 { return w.size }
 
-// Write implements io.Writer.
+// Write implements io.Writer. More than a Reader gives is ErrTooLarge, and then there is no end.
 func (w *Writer) Write(b []byte) (int, error) {
+	if w.err == nil && int64(len(b)) > w.most-w.size {
+		w.err = fmt.Errorf("%w: the state has more than %d bytes, which is the most", ErrTooLarge, maxState)
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
 	w.size += int64(len(b))
 	return w.packed.Write(b)
 }
@@ -64,7 +72,7 @@ func (w *Writer) Close() error {
 		return errors.New("checkpoint: it is closed already")
 	}
 	w.closed = true
-	if err := w.packed.Close(); err != nil {
+	if err := errors.Join(w.err, w.packed.Close()); err != nil {
 		return err
 	}
 	return w.sealed.flush(true)

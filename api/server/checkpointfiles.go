@@ -17,8 +17,8 @@ import (
 const (
 	// importPiece is the most that one message of a client's stream may have of a file.
 	importPiece = 1 << 20
-	// maxImport is the largest file that is taken in, in bytes.
-	maxImport = 1 << 30
+	// maxImport is the largest file that is taken in, in bytes, with what a stream puts around it.
+	maxImport = checkpoint.MaxFile
 )
 
 // ExportCheckpoint implements the call.
