@@ -156,6 +156,10 @@ func (c *handle) silent() { c.host.kill("did not answer in time") }
 // receive handles one message about the cell, on the host's reader.
 func (c *handle) receive(m *wire.Msg) {
 	if fromGuest(m) {
+		if c.isStarting() { // a host that goes on like this has a cell that need not take other rules
+			c.host.kill("let a cell speak and has not answered its claim")
+			return
+		}
 		c.proveSeat()
 	}
 	switch b := m.Body.(type) {

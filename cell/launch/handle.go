@@ -41,6 +41,7 @@ type handle struct {
 	claimed bool      // its host has said so: it is in its seat
 	// unproven: nothing has come from it yet.
 	unproven bool
+	starting bool // nobody waits for the answer to its claim, and it has not come
 	ended    bool // end has been called
 
 	records     wire.Records
@@ -112,73 +113,6 @@ func (c *handle) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
-}
-
-func (c *handle) claimBody(unwaited bool, worker uint64) wire.Body {
-	s := c.spec
-	return &wire.Control_Claim{Claim: &wire.Claim{Id: c.id, Tenant: s.Tenant, Name: s.Name, Backend: string(s.Backend),
-		Limits: wire.FromLimits(s.Limits), Unwaited: unwaited, Worker: worker}}
-}
-
-// chooseWorker reports whether the host has a worker ready, as far as is known, and which
-// it is where workers have seats.
-func (c *handle) chooseWorker() (ready bool, worker uint64, err error) {
-	if c.host.seats == nil {
-		return c.host.takeReady(), 0, nil
-	}
-	s := c.host.takeSeat()
-	if s == nil {
-		return false, 0, nil
-	}
-	if err := c.sit(c.host, s); err != nil {
-		c.host.keepSeat(s)
-		return false, 0, c.unseated(err)
-	}
-	return true, s.worker, nil
-}
-
-// claimReady claims a cell of which the host has said that it is ready. There is nothing
-// to wait for; should the answer be no all the same, it ends the cell.
-func (c *handle) claimReady(ctx context.Context, worker uint64) error {
-	if err := ctx.Err(); err != nil {
-		return cell.Errorf(contextKind(ctx), "before it began: %v", err)
-	}
-	op, err := c.register(&pending{answer: make(chan *wire.Msg, 1), ctx: ctx, then: c.claimAnswered})
-	if err != nil {
-		return err
-	}
-	m := wire.New(c.wireID, op, c.claimBody(true, worker), c.ruling.gate)
-	if err := c.host.proc.conn.SendWithin(ctx, m); err != nil {
-		return c.unsent(ctx, op, err)
-	}
-	return nil
-}
-
-func (c *handle) claimAnswered(m *wire.Msg) {
-	if f := m.GetFailed(); f != nil {
-		c.host.forget(c)
-		e := wire.ToError(f.Error)
-		if e.Kind == cell.Busy && c.gone() == nil { // of a host that retires: the next attempt meets another
-			c.mu.Lock()
-			c.err = e
-			c.mu.Unlock()
-		}
-		c.end(cell.Crashed, "the host refused the claim: "+e.Error(), nil)
-		return
-	}
-	c.sits()
-	c.launcher.claimed(m.GetClaimed())
-}
-
-func (c *handle) claim(ctx context.Context) error {
-	m, err := c.ask(ctx, unbounded, c.claimBody(false, 0), c.ruling.gate)
-	if err != nil {
-		_ = c.host.send(c.wireID, 0, &wire.Control_Kill{Kill: &wire.Kill{Reason: "claim withdrawn"}}, nil)
-		return err
-	}
-	c.sits()
-	c.launcher.claimed(m.GetClaimed())
-	return nil
 }
 
 // Exec runs source.
@@ -303,7 +237,7 @@ func (c *handle) Quarantine(ctx context.Context, reason string) error {
 	if err := c.gone(); err != nil {
 		return err
 	}
-	c.bar(reason)
+	c.bar("quarantined: " + reason)
 	if err := c.host.send(c.wireID, 0, &wire.Control_Quarantine{Quarantine: &wire.Quarantine{Reason: wire.Text(reason, 4096)}}, nil); err != nil {
 		return cell.Errorf(cell.CellGone, "quarantine: %v", err)
 	}

@@ -2,13 +2,13 @@ package launch
 
 import "github.com/pyisolate/pyisolate/cell"
 
-// bar ends the requests of a quarantined guest that are under way, and refuses those to come. Its
-// host does so, too; threads that the guest has started go on until it does, and one that is taken
+// bar ends the requests of a guest that are under way, and refuses those to come. The host of one that is
+// quarantined does so, too; threads that the guest has started go on until it does, and one that is taken
 // over goes on for good.
-func (c *handle) bar(reason string) {
+func (c *handle) bar(why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.barred = cell.Errorf(cell.CellGone, "quarantined: %s", reason)
+	c.barred = cell.Errorf(cell.CellGone, "%s", why)
 	c.requests.over()
 	for _, p := range c.pending {
 		p.requests.over()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
@@ -36,11 +37,8 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 	// From here on it is done whole: the host answers at once, or it and its cells are gone.
 	m, err := c.ask(context.WithoutCancel(ctx), c.atOnce, &wire.Control_Reload{Reload: &wire.Reload{Limits: wire.FromLimits(next.limits)}}, next.gate)
 	if err != nil {
-		// Where the gate is not known to have it, nothing is to have it. A cell that is gone
-		// needs nothing.
-		_, _, _ = c.putRuling(before)
 		unwiden()
-		return cell.Reloaded{}, err
+		return cell.Reloaded{}, c.notReloaded(err, before)
 	}
 	c.narrow(next.limits)
 	done := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
@@ -53,6 +51,26 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 		done.Layers = append(done.Layers, cell.ReloadedLayer{Name: limitsLayer, Missing: strings.Join(kept, "; ")})
 	}
 	return done, nil
+}
+
+// notReloaded is what a reload comes to that the host has not made. Rules that the node has checked an honest host
+// refuses of a cell alone that starts, and then is asked again, or is ending. Any other cell would go on by the rules
+// of before, as its guest likes: nothing is served to it any more, and its host is killed.
+func (c *handle) notReloaded(err error, before ruling) error {
+	if cell.KindOf(err) == cell.Busy && c.isStarting() {
+		_, _, _ = c.putRuling(before) // the gate has those
+		return err
+	}
+	c.bar("its rules have changed, and its host has not taken them")
+	ending := time.NewTimer(c.launcher.config.AnswerGrace)
+	defer ending.Stop()
+	select {
+	case <-c.done:
+	case <-ending.C:
+		c.host.kill("refused rules that the node has checked: " + wire.Text(err.Error(), 1024))
+		<-c.done
+	}
+	return c.gone()
 }
 
 // limitsKept is what the host says of its cell's process: no more than there are limits.
