@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +137,25 @@ func TestHosts(t *testing.T) {
 	}
 	if n := testutil.ToFloat64(o.Metrics.hostStarts.WithLabelValues("process", "Unknown")); n != 1 {
 		t.Errorf("%v failed starts", n)
+	}
+}
+
+// Who watches for the first failure of hosts sees 0 before it.
+func TestHostsBeforeTheFirst(t *testing.T) {
+	want := `
+# HELP pyisolate_host_starts_total Host processes that were started, or could not be.
+# TYPE pyisolate_host_starts_total counter
+pyisolate_host_starts_total{backend="process",outcome="Unknown"} 0
+pyisolate_host_starts_total{backend="process",outcome="ok"} 0
+pyisolate_host_starts_total{backend="subinterpreter",outcome="Unknown"} 0
+pyisolate_host_starts_total{backend="subinterpreter",outcome="ok"} 0
+`
+	m := NewMetrics()
+	if err := testutil.GatherAndCompare(m.registry, strings.NewReader(want), "pyisolate_host_starts_total"); err != nil {
+		t.Error(err)
+	}
+	if n := seriesOf(t, m, "pyisolate_host_ends_total"); n != 10 {
+		t.Errorf("%d series of ends, of 2 backends by 5 reasons", n)
 	}
 }
 

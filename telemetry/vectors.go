@@ -79,6 +79,19 @@ func (m *Metrics) makeVectors() {
 	m.checkpointed = counter("pyisolate_checkpoint_bytes_total", "Bytes of checkpoints that were kept (save) and restored (restore), sealed.", "op")
 	m.alerts = counter("pyisolate_webhook_events_total", "Events for webhooks, by what became of them.", "webhook", "outcome")
 	m.serving = prometheus.NewGauge(prometheus.GaugeOpts{Name: "pyisolate_api_requests_in_flight", Help: "Calls of the API that are under way, streams included."})
+	m.beginHosts()
+}
+
+// beginHosts has the series that alerts look at be there at 0, before there is anything to count: one
+// that comes into being with its first failure has, for increase(), not increased.
+func (m *Metrics) beginHosts() {
+	for backend := range backends.known {
+		m.hostStarts.WithLabelValues(backend, "ok")
+		m.hostStarts.WithLabelValues(backend, cell.KindUnknown.String())
+		for reason := range hostReasons.known {
+			m.hostEnds.WithLabelValues(backend, reason)
+		}
+	}
 }
 
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {

@@ -25,6 +25,9 @@ const (
 	maxAsked = 5 * time.Minute
 )
 
+// What becomes of events.
+const delivered, failed, lost = "delivered", "failed", "lost"
+
 // poster serves one hook. All is its goroutine's.
 type poster struct {
 	config Config
@@ -70,10 +73,10 @@ func (p *poster) wait(more <-chan struct{}) bool {
 
 // take returns the hook's events since the last time.
 func (p *poster) take() (wanted []Event, more <-chan struct{}) {
-	all, lost, more := p.reader.Next()
-	p.lost += lost
-	if lost > 0 {
-		p.config.Delivered(p.hook.Name, "lost", int(min(lost, 1<<31-1)))
+	all, missed, more := p.reader.Next()
+	p.lost += missed
+	if missed > 0 {
+		p.config.Delivered(p.hook.Name, lost, int(min(missed, 1<<31-1)))
 	}
 	for _, e := range all {
 		if p.hook.wants(e) {
@@ -90,12 +93,12 @@ func (p *poster) deliver(some []Event) {
 		err = p.persist(body)
 	}
 	if err != nil {
-		p.config.Delivered(p.hook.Name, "failed", len(some))
+		p.config.Delivered(p.hook.Name, failed, len(some))
 		p.config.Logger.Warn("events are not posted", "webhook", p.hook.Name, "events", len(some), "error", err)
 		return
 	}
 	p.lost = 0
-	p.config.Delivered(p.hook.Name, "delivered", len(some))
+	p.config.Delivered(p.hook.Name, delivered, len(some))
 }
 
 func (p *poster) persist(body []byte) (err error) {

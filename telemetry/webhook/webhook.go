@@ -29,7 +29,8 @@ type Config struct {
 	First, Most time.Duration
 	// RootCAs of servers; nil: the system's.
 	RootCAs *x509.CertPool
-	// Delivered is told what became of events: "delivered", "failed" or "lost". Nil: nobody is.
+	// Delivered is told what became of events: "delivered", "failed" or "lost"; first, by New, of none
+	// of each, so that who counts has every hook from the start. Nil: nobody is.
 	Delivered func(hook, outcome string, events int)
 	Logger    *slog.Logger // nil discards
 }
@@ -97,6 +98,9 @@ func New(c Config) (*Sender, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, h := range c.Hooks {
 		h = h.withDefaults()
+		for _, outcome := range []string{delivered, failed, lost} {
+			c.Delivered(h.Name, outcome, 0)
+		}
 		p := &poster{config: c, hook: h, sender: s, reader: c.Hub.Latest(h.Tenant), client: newClient(c, h)}
 		s.running.Go(p.work)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -160,6 +161,24 @@ func TestDelivers(t *testing.T) {
 	}
 	if err := webhook.Verify(q.Header, []byte(secret), r.raw[0], time.Now(), time.Minute); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who counts has each hook from the start: a counter that appears with its first failure has not
+// increased, for who watches it.
+func TestCountedFromTheStart(t *testing.T) {
+	told := map[string]int{}
+	s, err := webhook.New(webhook.Config{Hub: events.NewHub(0), Hooks: []webhook.Hook{{URL: "https://h.example/x"}, {Name: "pager", URL: "https://h.example/y"}},
+		Delivered: func(hook, outcome string, n int) { told[hook+" "+outcome] = n }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	want := map[string]int{"h.example delivered": 0, "h.example failed": 0, "h.example lost": 0, "pager delivered": 0, "pager failed": 0, "pager lost": 0}
+	if !maps.Equal(told, want) {
+		t.Errorf("told %v", told)
 	}
 }
 
