@@ -41,7 +41,26 @@ var situations = []struct {
 	{"PyisolateDown", "it does not answer", true, `up{N} 0x60`},
 	{"PyisolateHostsDie", "now and then", true, `pyisolate_host_ends_total{N, backend="process", reason="died"} 0+1x60`},
 	{"PyisolateHostsDie", "all at once", true, `pyisolate_host_ends_total{N, backend="process", reason="died"} 0x10 4x50`},
+	{"PyisolateHostsDie", "three", false, `pyisolate_host_ends_total{N, backend="process", reason="died"} 0x10 3x50`},
+	{"PyisolateHostsDie", "some do not start", true, `
+		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0+5x60
+		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0+1x60`},
 	{"PyisolateHostsDoNotStart", "again and again", true, `pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0+1x60`},
+	{"PyisolateHostsDoNotStart", "no more", true, `
+		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0+1x20 20x40
+		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0x20 0+1x40`},
+	{"PyisolateHostsDoNotStart", "one, and nobody tries again", false, `
+		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0x60
+		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0x20 1x40`},
+	{"PyisolateHostsDoNotStart", "one among others that do", false, `
+		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0+1x60
+		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0x20 1x40`},
+	{"PyisolateHostsDoNotStart", "some, until one does", false, `
+		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0x22 1x38
+		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0x20 9x40`},
+	{"PyisolateHostsDoNotStart", "those of the other backend do", true, `
+		pyisolate_host_starts_total{N, backend="subinterpreter", outcome="ok"} 0+1x60
+		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0+1x60`},
 	{"PyisolateDenialsByKernel", "two a second", true, `pyisolate_denials_total{N, capability="fs", layer="kernel"} 0+120x60`},
 	{"PyisolateDenialFlood", "some are left out", true, `pyisolate_events_left_out_total{N, kind="DENIED"} 0+10x60`},
 	{"PyisolateSlowSpawns", "they take long", true, `backend:pyisolate_cell_spawn_duration_seconds:p99{backend="process"} 2.5x60`},
