@@ -85,6 +85,7 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		Fetch: refresh.Options{Inner: n.config.PullInner, Proxy: proxy}})
 	if err == nil {
 		n.reloader = live.New(n.store, live.Options{Logger: n.logger, Reported: n.observer.Reported})
+		n.observer.Read(telemetry.Sources{Behind: n.reloader.Behind})
 		n.watchPolicies()
 	}
 	return err

@@ -114,6 +114,9 @@ func TestRefusedPolicy(t *testing.T) {
 	if e := n.happened(events.PolicyRefused); e.Version != 2 || e.Tenant != "acme" || e.Message == "" {
 		t.Errorf("refused %+v", e)
 	}
+	if got := value(parse(t, n.scrape(plainText)), "pyisolate_cells_behind_policy"); got != 1 {
+		t.Errorf("%v cells are behind", got)
+	}
 }
 
 // What ends since its caller has no more time has not met a limit.

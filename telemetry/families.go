@@ -48,6 +48,8 @@ var (
 	notifyCalls    = readCounter("pyisolate_notify_calls_total", "System calls about paths that the node judged for cells, by outcome.", "outcome")
 	notifyLost     = readCounter("pyisolate_notify_denials_lost_total", "Denials of such calls that were too many to be told.")
 
+	cellsBehind = readGauge("pyisolate_cells_behind_policy", "Cells that keep an old version of their policy because the newest could not be put in force.")
+
 	actorNames  = readGauge("pyisolate_actors", "Names that cells hold: of live ones, and of those that have ended and keep theirs.", "state")
 	queueItems  = readGauge("pyisolate_queue_messages", "Messages to cells that are not answered yet: those that keep an order, and those aside.", "line")
 	outboxItems = readGauge("pyisolate_outbox_items", "Items that guests have posted and nobody has received, of cells that have not ended.")

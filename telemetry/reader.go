@@ -26,6 +26,8 @@ type Sources struct {
 	// Actors and DeadLetters are (*actors.System).Stats and DeadLetters.
 	Actors      func() actors.Stats
 	DeadLetters func() map[string]uint64
+	// Behind is (*live.Reloader).Behind.
+	Behind func() int
 	// Events is (*events.Hub).Stats.
 	Events func() events.Stats
 	// Cluster is what a node knows of the cluster that it is in.
@@ -54,6 +56,9 @@ func (s Sources) over(old Sources) Sources {
 	}
 	if s.DeadLetters != nil {
 		old.DeadLetters = s.DeadLetters
+	}
+	if s.Behind != nil {
+		old.Behind = s.Behind
 	}
 	if s.Events != nil {
 		old.Events = s.Events
@@ -95,6 +100,9 @@ func (r *reader) Collect(ch chan<- prometheus.Metric) {
 	collectHosts(ch, s)
 	collectKernel(ch, s)
 	collectMessages(ch, s)
+	if s.Behind != nil {
+		cellsBehind.give(ch, float64(s.Behind()))
+	}
 	if s.Cluster != nil {
 		s.Cluster().collect(ch)
 	}

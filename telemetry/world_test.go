@@ -64,7 +64,7 @@ func newNode(t testing.TB, tracer *trace.Tracer) *node {
 	broker := capability.New(capability.Config{Recorder: o.Recorder(nil)})
 	must(t, builtin.Register(broker, builtin.Config{}))
 	o.Read(telemetry.Sources{Launch: launcher.Stats, Traffic: launcher.Traffic, Kernel: launcher.KernelUsage, Unreceived: launcher.Unreceived,
-		Watched: func() notify.Counts { return notify.Counts{} }, Events: o.Events.Stats,
+		Watched: func() notify.Counts { return notify.Counts{} }, Events: o.Events.Stats, Behind: reloader.Behind,
 		Cluster: func() telemetry.ClusterStats { return telemetry.ClusterStats{} }})
 	n := &node{Observer: o, t: t, socket: filepath.Join(dir, "s")}
 	s, err := server.New(server.Config{Store: store, Refresher: refresher, Reloader: reloader, Spawner: launcher, Broker: broker, Observer: o,

@@ -53,6 +53,14 @@ func (f *Followed) Report() Report {
 	return r
 }
 
+// behind reports whether there is a version that the target should have and has not, and nothing
+// that brings it is under way. Of a policy that is deleted there is none.
+func (f *Followed) behind() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.report.Failed != "" && !f.report.Deleted
+}
+
 // offer has the target get a revision, unless that is in force.
 func (f *Followed) offer(newest uint64, r Revision, m meaning) {
 	f.mu.Lock()

@@ -85,6 +85,7 @@ type Reloader struct {
 	mu       sync.Mutex
 	closed   bool
 	subjects map[string]*subject
+	all      map[*Followed]struct{} // of all subjects, whose own are behind a mutex that is held for long
 }
 
 // ErrClosed: the reloader is closed.
@@ -93,7 +94,7 @@ var ErrClosed = errors.New("live: the reloader is closed")
 // New makes a Reloader, which watches the source until it is closed, or the source is.
 func New(source Source, o Options) *Reloader {
 	o = o.withDefaults()
-	r := &Reloader{source: source, options: o, places: newShares(o.Parallel, max(1, o.Parallel/4)), subjects: map[string]*subject{}}
+	r := &Reloader{source: source, options: o, places: newShares(o.Parallel, max(1, o.Parallel/4)), subjects: map[string]*subject{}, all: map[*Followed]struct{}{}}
 	r.names = newNames(o, r.moved)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.running.Go(r.watch)
@@ -130,6 +131,7 @@ func (r *Reloader) Follow(ctx context.Context, name, sandbox string, t Target) (
 	}
 	f.ctx, f.cancel = context.WithCancel(r.ctx)
 	f.leave = sync.OnceFunc(func() { r.forget(f) })
+	r.remember(f)
 	if err := r.begin(ctx, f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("live: follow policy %s: %w", name, err)
@@ -201,6 +203,26 @@ func (r *Reloader) prepare(ctx context.Context, f *Followed, v policystore.Versi
 	r.want(s)
 }
 
+func (r *Reloader) remember(f *Followed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all[f] = struct{}{}
+}
+
+// Behind is how many targets keep what they have because they refused the newest version of their
+// policy, or it could not be put in force.
+func (r *Reloader) Behind() (n int) {
+	r.mu.Lock()
+	all := slices.Collect(maps.Keys(r.all))
+	r.mu.Unlock()
+	for _, f := range all {
+		if f.behind() {
+			n++
+		}
+	}
+	return n
+}
+
 // forget drops a follower, and what nobody follows any more.
 func (r *Reloader) forget(f *Followed) {
 	s := f.subject
@@ -217,6 +239,7 @@ func (r *Reloader) forget(f *Followed) {
 	s.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.all, f)
 	if s.users--; s.users == 0 {
 		delete(r.subjects, s.name)
 	}

@@ -2,7 +2,12 @@ package live
 
 import (
 	"errors"
+	"fmt"
 	"testing"
+
+	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // named is a recorder that says whose it is.
@@ -48,4 +53,37 @@ func TestReported(t *testing.T) {
 	if len(reports) != 0 {
 		t.Errorf("then %+v", <-reports)
 	}
+}
+
+// A target is behind from when it keeps an old version until it has a newer one, its policy is
+// deleted, or it is followed no more.
+func TestBehind(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.put("p", "s: {files: 10}")
+	w.follow("p", "", &recorder{})
+	refuses := &recorder{fail: func(r Revision) error {
+		if r.Version%2 == 0 {
+			return cell.Errorf(cell.PolicyDenied, "not this one")
+		}
+		return nil
+	}}
+	w.follow("p", "", refuses)
+	gone := w.follow("p", "", &recorder{fail: refuses.fail})
+	behind := func(when string, want int) {
+		t.Helper()
+		await.That(t, fmt.Sprintf("%d are behind %s", want, when), func() bool { return w.Behind() == want })
+	}
+	behind("at first", 0)
+	w.put("p", "s: {files: 11}")
+	behind("a version that two refuse", 2)
+	gone.Close()
+	behind("when one of them is followed no more", 1)
+	w.put("p", "s: {files: 12}")
+	behind("when they have a newer one", 0)
+	w.put("p", "other: {files: 12}", "s: {files: 12}")
+	behind("a version without their sandbox", 2)
+	if _, err := w.Delete(t.Context(), editor, policystore.DeleteRequest{Name: "p"}); err != nil {
+		t.Fatal(err)
+	}
+	behind("what is deleted", 0)
 }

@@ -23,7 +23,8 @@ const well = `
 	pyisolate_denials_total{N, capability="fs", layer="guest"} 0+600x60
 	pyisolate_denials_total{N, capability="fs", layer="kernel"} 0x60
 	pyisolate_events_left_out_total{N, kind="DENIED"} 0x60
-	pyisolate_events_total{N, kind="POLICY_REFUSED"} 3x60
+	pyisolate_events_total{N, kind="POLICY_REFUSED"} 0+1x60
+	pyisolate_cells_behind_policy{N} 0x60
 	pyisolate_events_total{N, kind="BROKER_ERROR"} 0x60
 	backend:pyisolate_cell_spawn_duration_seconds:p99{backend="process"} 0.2x60
 	pyisolate_dead_letters_total{N, reason="no credit"} 0x60
@@ -65,7 +66,8 @@ var situations = []struct {
 	{"PyisolateDenialFlood", "some are left out", true, `pyisolate_events_left_out_total{N, kind="DENIED"} 0+10x60`},
 	{"PyisolateSlowSpawns", "they take long", true, `backend:pyisolate_cell_spawn_duration_seconds:p99{backend="process"} 2.5x60`},
 	{"PyisolateMessagesRefused", "some are", true, `pyisolate_dead_letters_total{N, reason="no credit"} 0+5x60`},
-	{"PyisolatePolicyRefused", "again and again", true, `pyisolate_events_total{N, kind="POLICY_REFUSED"} 0+1x60`},
+	{"PyisolatePolicyRefused", "once, and it stays so", true, `pyisolate_cells_behind_policy{N} 0x20 1x40`},
+	{"PyisolatePolicyRefused", "for a moment", false, `pyisolate_cells_behind_policy{N} 0x20 1 0x40`},
 	{"PyisolateApiErrors", "of a twentieth", true, `instance:pyisolate_api_faults:ratio{N} 0.05x60`},
 	{"PyisolateWebhookFails", "always", true, `pyisolate_webhook_events_total{N, webhook="pager", outcome="failed"} 0+1x60`},
 	{"PyisolateWebhookFails", "once", true, `pyisolate_webhook_events_total{N, webhook="pager", outcome="lost"} 0x10 1x50`},
