@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -74,36 +74,22 @@ type contextJSON struct {
 }
 
 func newContextList() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "ls", Short: "List contexts; the current one has a star", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, all, err := loadContexts()
-			if err != nil {
-				return usageError{err}
+	c := &cobra.Command{Use: "ls", Short: "List contexts; the current one has a star", Args: cobra.NoArgs}
+	return newLocal(c, func(_ context.Context, r *remote, _ []string) error {
+		_, all, err := loadContexts()
+		if err != nil {
+			return usageError{err}
+		}
+		shown := func(one contexts.Context) contextJSON { return contextJSON{one, one.Name == all.Current, authOf(one)} }
+		list(r, "\tCONTEXT\tSERVER\tAUTH", all.Contexts, shown, func(one contexts.Context) string {
+			star := ""
+			if one.Name == all.Current {
+				star = "*"
 			}
-			r := &remote{out: c.OutOrStdout()}
-			table := tabwriter.NewWriter(r.out, 0, 8, 2, ' ', 0)
-			if !asJSON && len(all.Contexts) > 0 {
-				fmt.Fprintln(table, "\tCONTEXT\tSERVER\tAUTH")
-			}
-			for _, one := range all.Contexts {
-				line := contextJSON{one, one.Name == all.Current, authOf(one)}
-				if asJSON {
-					r.line(line)
-					continue
-				}
-				star := ""
-				if line.Current {
-					star = "*"
-				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", star, one.Name, plain(one.Server), line.Auth)
-			}
-			return table.Flush()
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
-	return c
+			return fmt.Sprintf("%s\t%s\t%s\t%s", star, one.Name, plain(one.Server), authOf(one))
+		})
+		return nil
+	})
 }
 
 func authOf(c contexts.Context) string {

@@ -59,8 +59,13 @@ func finish(c *cobra.Command, r *remote, do remoteRun) *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		r.out, r.err = c.OutOrStdout(), c.ErrOrStderr()
-		return r.failed(ctx, do(ctx, r, args))
+		working, out := newOutput(ctx, c.OutOrStdout())
+		r.out, r.err = out, c.ErrOrStderr()
+		err := do(working, r, args)
+		if out.failure() == nil {
+			err = r.failed(ctx, err)
+		}
+		return out.checked(err, r.err)
 	}
 	return c
 }

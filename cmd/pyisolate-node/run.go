@@ -99,9 +99,8 @@ same: ` + governedHelp() + `.` + exitStatusHelp(),
 }
 
 // printer shows what the program says as cell exec does.
-func (o *runOptions) printer(c *cobra.Command) *printer {
-	out := c.OutOrStdout()
-	return &printer{out: out, err: c.ErrOrStderr(), asJSON: o.asJSON, escapes: !o.raw, escapesPosts: !o.raw && isTerminal(out)}
+func (o *runOptions) printer(out *output, said io.Writer) *printer {
+	return &printer{out: out, err: said, asJSON: o.asJSON, escapes: !o.raw, escapesPosts: !o.raw && isTerminal(out)}
 }
 
 func (o *runOptions) spec(sink cell.Sink) (cell.Spec, error) {
@@ -197,7 +196,12 @@ func (o *runOptions) launchConfig() (launch.Config, error) {
 func run(c *cobra.Command, o *runOptions, args []string) error {
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	out := o.printer(c)
+	ctx, to := newOutput(ctx, c.OutOrStdout())
+	return to.checked(o.run(ctx, c, to, args), c.ErrOrStderr())
+}
+
+func (o *runOptions) run(ctx context.Context, c *cobra.Command, to *output, args []string) error {
+	out := o.printer(to, c.ErrOrStderr())
 	config, err := o.launchConfig()
 	if err != nil {
 		return err
@@ -235,8 +239,8 @@ func run(c *cobra.Command, o *runOptions, args []string) error {
 	}
 	defer closeLauncher(launcher)
 	err = runIn(ctx, launcher, spec, src, input, out, o.stats)
-	if err == nil {
-		return nil
+	if err == nil || to.failure() != nil { // which is told of instead
+		return err
 	}
 	status := statusOf(err)
 	if ctx.Err() != nil {

@@ -52,7 +52,7 @@ var exitStatuses = []struct {
 	{statusOfKind(cell.Busy), "Busy: a queue is full, or no host takes a claim"},
 	{statusOfKind(cell.UnknownOutcome), "UnknownOutcome: a change of a policy may have been made"},
 	{statusOfKind(cell.NotCheckpointable), "NotCheckpointable: the guest has what no checkpoint can carry"},
-	{statusInternal, "the node could not do its work: no usable Python, no host"},
+	{statusInternal, "the node could not do its work: no usable Python, no host; or its output could not be written"},
 	{statusInterrupt, "interrupted by Ctrl-C or SIGTERM"},
 }
 
