@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"connectrpc.com/connect"
@@ -108,7 +107,7 @@ func newCellSend() *cobra.Command {
 	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
-		value, err := valueArgument(args[1:], raw, os.Stdin)
+		value, err := valueArgument(args[1:], raw, r.in)
 		if err != nil {
 			return err
 		}
@@ -141,7 +140,7 @@ func newCellPublish() *cobra.Command {
 	c.Flags().StringVar(&tenant, "tenant", "", "the tenant (default: the caller's, or default)")
 	c.Flags().BoolVar(&raw, "raw", false, "send standard input, as bytes")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		value, err := valueArgument(args[1:], raw, os.Stdin)
+		value, err := valueArgument(args[1:], raw, r.in)
 		if err != nil {
 			return err
 		}

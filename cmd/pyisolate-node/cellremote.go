@@ -125,7 +125,7 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 				return usageError{errors.New("name a FILE, or - for standard input, or give -c CODE")}
 			}
 			var err error
-			if request.Code, err = readProgram(args[1]); err != nil {
+			if request.Code, err = readProgram(args[1], r.in); err != nil {
 				return err
 			}
 			request.File, request.Args = args[1], args[2:]
@@ -156,8 +156,8 @@ func (r *remote) raised(err error) error {
 	return err
 }
 
-func readProgram(name string) (string, error) {
-	from := os.Stdin
+func readProgram(name string, stdin io.Reader) (string, error) {
+	from := stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {

@@ -41,7 +41,7 @@ refused. serve takes part from then on.`,
 		}
 		token := args[0]
 		if token == "-" {
-			if token, err = contexts.TokenFrom(c.InOrStdin()); err != nil {
+			if token, err = contexts.TokenFrom(r.in); err != nil {
 				return usageError{err}
 			}
 		}

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -46,7 +44,7 @@ PYISOLATE_NOGIL_SAFE_MODULES, and only shown here.`,
 		Example: `  pyisolate-node doctor extensions math _curses
   pyisolate-node doctor extensions --json | jq -r 'select(.cells != "loads") | .module'`,
 		RunE: func(c *cobra.Command, names []string) error {
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := interruptible(c.Context())
 			defer stop()
 			_, p, err := resolvePython(ctx, python)
 			if err != nil {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"text/tabwriter"
 
 	"connectrpc.com/connect"
@@ -53,7 +52,7 @@ nothing.`,
 	}
 	f.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
-		text, name, err := readPolicyText(args[1], os.Stdin)
+		text, name, err := readPolicyText(args[1], r.in)
 		if err != nil {
 			return err
 		}

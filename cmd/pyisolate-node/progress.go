@@ -26,9 +26,9 @@ func clearStep(progress io.Writer) {
 	}
 }
 
-// interrupted is the exit status of a command that was ended from outside, else err.
+// interrupted is the exit status of a command that was ended from outside before its time, else err.
 func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return exitStatus(statusInterrupt)
 	}
 	return err

@@ -9,8 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -29,7 +27,8 @@ type remote struct {
 	asJSON bool
 
 	*client.Client
-	address  string // of the node
+	address  string    // of the node
+	in       io.Reader // what it reads when it is told to by -
 	out, err io.Writer
 	raw      bool // what guests say is shown as it is
 }
@@ -57,10 +56,10 @@ func newLocal(c *cobra.Command, do remoteRun) *cobra.Command { return finish(c, 
 func finish(c *cobra.Command, r *remote, do remoteRun) *cobra.Command {
 	c.Flags().BoolVar(&r.asJSON, "json", false, "print JSON, one object a line")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := interruptible(c.Context())
 		defer stop()
 		working, out := newOutput(ctx, c.OutOrStdout())
-		r.out, r.err = out, c.ErrOrStderr()
+		r.in, r.out, r.err = &input{ctx, c.InOrStdin()}, out, c.ErrOrStderr()
 		err := do(working, r, args)
 		if out.failure() == nil {
 			err = r.failed(ctx, err)

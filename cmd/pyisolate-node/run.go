@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -194,10 +192,10 @@ func (o *runOptions) launchConfig() (launch.Config, error) {
 }
 
 func run(c *cobra.Command, o *runOptions, args []string) error {
-	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(c.Context())
 	defer stop()
-	ctx, to := newOutput(ctx, c.OutOrStdout())
-	return to.checked(o.run(ctx, c, to, args), c.ErrOrStderr())
+	working, to := newOutput(ctx, c.OutOrStdout())
+	return to.checked(interrupted(ctx, o.run(working, c, to, args)), c.ErrOrStderr())
 }
 
 func (o *runOptions) run(ctx context.Context, c *cobra.Command, to *output, args []string) error {
@@ -206,7 +204,7 @@ func (o *runOptions) run(ctx context.Context, c *cobra.Command, to *output, args
 	if err != nil {
 		return err
 	}
-	src, err := o.source(c.InOrStdin(), args)
+	src, err := o.source(&input{ctx, c.InOrStdin()}, args)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // full takes so many bytes.
@@ -42,4 +46,31 @@ func TestOutputThatIsFull(t *testing.T) {
 	if err := out.checked(errors.New("cancelled"), &said); !errors.Is(err, exitStatus(statusInternal)) || !strings.Contains(said.String(), "no room") {
 		t.Errorf("%v, %q", err, said.String())
 	}
+}
+
+// Who takes nothing holds up an interrupt for a moment, once; what can be printed still is.
+func TestOutputAfterAnInterrupt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithCancel(t.Context())
+		interrupt()
+		from, to := io.Pipe()
+		defer func() { _ = from.Close() }()
+		_, out := newOutput(ctx, to)
+		go func() { _, _ = io.ReadFull(from, make([]byte, 4)) }()
+		if n, err := out.Write([]byte("last")); n != 4 || err != nil {
+			t.Errorf("with a reader: %d bytes, %v", n, err)
+		}
+		begun := time.Now()
+		for range 2 {
+			if _, err := out.Write([]byte("more")); !errors.Is(err, errInterrupted) {
+				t.Errorf("without: %v", err)
+			}
+		}
+		if took := time.Since(begun); took != lastWrite {
+			t.Errorf("given up after %s", took)
+		}
+		if err := out.checked(nil, nil); !errors.Is(err, exitStatus(statusInterrupt)) {
+			t.Errorf("it ends with %v", err)
+		}
+	})
 }
