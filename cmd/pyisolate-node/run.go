@@ -278,12 +278,7 @@ func runIn(ctx context.Context, l *launch.Launcher, spec cell.Spec, src cell.Sou
 		defer close(shown)
 		showPosts(guest, out)
 	}()
-	if input != nil {
-		feeding, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go feed(feeding, guest, input)
-	}
-	err = guest.Exec(ctx, src)
+	err = execFed(ctx, guest, src, input)
 	ran := time.Now()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -295,6 +290,29 @@ func runIn(ctx context.Context, l *launch.Launcher, spec cell.Spec, src cell.Sou
 	}
 	if err == nil && closeErr != nil && !errors.Is(closeErr, cell.CellGone) {
 		return closeErr
+	}
+	return err
+}
+
+// execFed runs src while input, if there is one, is sent to it. A program whose input cannot be read is
+// interrupted: it would take a part for the whole.
+func execFed(ctx context.Context, guest cell.Cell, src cell.Source, input io.ReadCloser) error {
+	if input == nil {
+		return guest.Exec(ctx, src)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	unread := make(chan error, 1)
+	go func() {
+		if err := feed(ctx, guest, input); err != nil {
+			unread <- cell.Errorf(cell.Invalid, "read --stdin: %v", err)
+			cancel()
+		}
+	}()
+	err := guest.Exec(ctx, src)
+	select {
+	case err = <-unread:
+	default:
 	}
 	return err
 }
@@ -315,18 +333,21 @@ func showPosts(guest cell.Cell, out *printer) {
 
 const feedChunk = 64 << 10
 
-// feed sends r to the guest's inbox, as fast as the guest takes it.
-func feed(ctx context.Context, guest cell.Cell, r io.ReadCloser) {
+// feed sends r to the guest's inbox, as fast as the guest takes it, and then its end. It fails where r does.
+func feed(ctx context.Context, guest cell.Cell, r io.ReadCloser) error {
 	defer func() { _ = r.Close() }()
 	buf := make([]byte, feedChunk)
 	for {
 		n, err := r.Read(buf)
 		if n > 0 && send(ctx, guest, cell.BytesValue(bytes.Clone(buf[:n]))) != nil {
-			return
+			return nil // the program has ended, or is to
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
 			_ = send(ctx, guest, cell.Null())
-			return
+			return nil
+		case err != nil:
+			return err
 		}
 	}
 }
