@@ -242,6 +242,7 @@ type statsJSON struct {
 	Warm       uint32            `json:"warm"`
 	WarmHits   uint64            `json:"warm_hits"`
 	WarmMisses uint64            `json:"warm_misses"`
+	Silent     []string          `json:"silent,omitempty"` // nodes that have not answered
 }
 
 func newCellStats() *cobra.Command {
@@ -258,7 +259,7 @@ func newCellStats() *cobra.Command {
 		}
 		m := answer.Msg
 		out := statsJSON{States: m.GetStates(), CPU: m.GetCpu().AsDuration(), Memory: m.GetMemory(), Output: m.GetOutput(), Posts: m.GetPosts(),
-			Logs: m.GetLogs(), Denials: m.GetDenials(), Warm: m.GetWarm(), WarmHits: m.GetWarmHits(), WarmMisses: m.GetWarmMisses()}
+			Logs: m.GetLogs(), Denials: m.GetDenials(), Warm: m.GetWarm(), WarmHits: m.GetWarmHits(), WarmMisses: m.GetWarmMisses(), Silent: m.GetSilent()}
 		r.show(out, "cells: %s\ncpu %s, memory %.1f MiB, output %d bytes, posts %d, logs %d, denials %d\nwarm cells %d; spawns that found one %d, that did not %d",
 			statesOf(out.States), out.CPU.Round(time.Millisecond), float64(out.Memory)/(1<<20), out.Output, out.Posts, out.Logs, out.Denials,
 			out.Warm, out.WarmHits, out.WarmMisses)

@@ -76,9 +76,9 @@ func (f *againFlag) id() string {
 	return rand.Text()
 }
 
-// silent names nodes that have not answered.
+// silent names nodes that have not answered, also beside JSON: without them what was printed looks whole.
 func (r *remote) silent(nodes []string) {
-	if len(nodes) > 0 && !r.asJSON {
+	if len(nodes) > 0 {
 		_, _ = fmt.Fprintln(r.err, "pyisolate-node: no answer from", plain(strings.Join(nodes, ", ")))
 	}
 }

@@ -142,6 +142,7 @@ func (t *top) frame(ctx context.Context) error {
 		for _, row := range rows {
 			t.line(row)
 		}
+		t.silent(answer.Msg.GetSilent())
 		return nil
 	}
 	head := fmt.Sprintf("%s: %d cells, cpu %.0f %%, memory %.1f MiB", t.address, len(rows), cpu, float64(memory)/(1<<20))
