@@ -248,12 +248,17 @@ func (a *asked) begin(life context.Context, from asker, m *envelope.CellEnvelope
 		a.of = map[asker]*askedBy{}
 	}
 	a.of[from] = by
-	ctx, cancel := context.WithCancel(life)
-	if at := deadline(m, time.Now()); !at.IsZero() {
-		ctx, cancel = context.WithDeadline(life, at)
-	}
+	ctx, cancel := until(life, deadline(m, time.Now()))
 	by.end[m.Call], by.bytes = cancel, by.bytes+size
 	return ctx, nil
+}
+
+// until is a context that ends at a time, or with the zero time only with its parent or cancel.
+func until(life context.Context, at time.Time) (context.Context, context.CancelFunc) {
+	if at.IsZero() {
+		return context.WithCancel(life)
+	}
+	return context.WithDeadline(life, at)
 }
 
 func (a *asked) end(from asker, m *envelope.CellEnvelope) {
