@@ -67,6 +67,43 @@ func TestLifeOfANode(t *testing.T) {
 	}
 }
 
+// Each time another node is asked first, so that none whose signatures are of no use is in the way for ever.
+func TestSignedByTurns(t *testing.T) {
+	f := found(t, wire.Limits{})
+	f.serve(t, nil)
+	open := func(name string) *control.Control {
+		id, _, err := joinAs(t.Context(), f.invite(t, "", time.Hour), name, "127.0.0.1:7", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := f.listen(t, id, wire.Limits{})
+		f.mu.Lock()
+		f.nodes[name] = w.Addr().String()
+		f.mu.Unlock()
+		c := control.Open(w, nil)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	for _, name := range []string{"a", "b"} {
+		err := open(name).Handle(Topic, func(context.Context, string, []byte) ([]byte, error) { return []byte(name), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	sign := SignedBy(open("c"), func() []string { return []string{"a", "b", "nobody"} })
+	var signed []string
+	for range 4 {
+		by, err := sign(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed = append(signed, string(by))
+	}
+	if want := []string{"a", "b", "a", "a"}; !reflect.DeepEqual(signed, want) {
+		t.Errorf("%v signed, in the turns of %v", signed, want)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	f := found(t, wire.Limits{})
 	f.serve(t, nil)

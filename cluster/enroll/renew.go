@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/control"
@@ -34,12 +35,15 @@ func Renewer(a *pki.Authority, life time.Duration, note Note) control.Handler {
 	}
 }
 
-// SignedBy asks the nodes that have the authority, one after the other until one has signed.
+// SignedBy asks the nodes that have the authority, one after the other until one has signed. Each time another
+// one is the first: what one signs may be of no use, since its clock is wrong.
 func SignedBy(c *control.Control, nodes func() []string) Sign {
+	var times atomic.Uint64
 	return func(ctx context.Context, request []byte) ([]byte, error) {
 		var failed error
-		for _, n := range nodes() {
-			cert, err := c.Ask(ctx, n, Topic, request)
+		all, first := nodes(), times.Add(1)-1
+		for n := range uint64(len(all)) {
+			cert, err := c.Ask(ctx, all[(first+n)%uint64(len(all))], Topic, request)
 			if err == nil {
 				return cert, nil
 			}

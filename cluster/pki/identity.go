@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +23,9 @@ type Identity struct {
 	ca   *x509.Certificate
 
 	held atomic.Pointer[held]
-	mu   sync.Mutex // one change at a time; guards path
+	mu   sync.Mutex // one change at a time; guards what follows
 	path string
+	next *Request // of a renewal that has not succeeded yet
 }
 
 // held is what changes on renewal. It is not changed itself.
@@ -129,18 +131,63 @@ func (i *Identity) Key() [sha256.Size]byte {
 
 // Renew gets a certificate for a fresh key: sign has the request signed by the authority, for
 // the name of this node, and gives the certificate in DER. If the identity has a file, it is
-// there before it is used. On an error all is as it was.
+// there before it is used, and so is the key before anybody is shown it. On an error the identity is as it
+// was, and the next call shows the same key, also after a restart: who notes the keys that it is shown
+// has one more to note, however often it comes to nothing.
 func (i *Identity) Renew(ctx context.Context, sign func(ctx context.Context, request []byte) ([]byte, error)) error {
-	r, err := NewRequest(i.node.Name)
-	if err != nil {
-		return err
+	r, err := i.request()
+	var cert []byte
+	if err == nil {
+		cert, err = sign(ctx, r.DER())
 	}
-	cert, err := sign(ctx, r.DER())
 	if err != nil {
 		return fmt.Errorf("renew the certificate of %s, which lasts until %s: %w", i.node.Name, i.NotAfter().Format(time.RFC3339), err)
 	}
 	return i.install(r.key, cert)
 }
+
+// request is that of the last renewal if it has come to nothing, or a new one.
+func (i *Identity) request() (*Request, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.next != nil {
+		return i.next, nil
+	}
+	r, err := i.requestOnDisk()
+	if r == nil && err == nil {
+		r, err = i.newRequest()
+	}
+	if err != nil {
+		return nil, err
+	}
+	i.next = r
+	return r, nil
+}
+
+// requestOnDisk is the one that is beside the identity, or nil. There is no use for one that is damaged, or that
+// a renewal has left which succeeded.
+func (i *Identity) requestOnDisk() (*Request, error) {
+	if i.path == "" {
+		return nil, nil
+	}
+	r, err := LoadRequest(nextPath(i.path), i.node.Name)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, ErrFile), err == nil && r.key.Equal(i.held.Load().key):
+		return nil, nil
+	}
+	return r, err
+}
+
+func (i *Identity) newRequest() (*Request, error) {
+	r, err := NewRequest(i.node.Name)
+	if err == nil && i.path != "" {
+		err = r.Save(nextPath(i.path))
+	}
+	return r, err
+}
+
+// nextPath is where the key of a renewal is until its certificate is there.
+func nextPath(identity string) string { return identity + ".next" }
 
 // install takes up a key and the certificate for it.
 func (i *Identity) install(key *ecdsa.PrivateKey, der []byte) error {
@@ -159,6 +206,12 @@ func (i *Identity) install(key *ecdsa.PrivateKey, der []byte) error {
 		}
 	}
 	i.held.Store(&held{key, cert})
+	if i.next != nil && i.next.key.Equal(key) {
+		i.next = nil
+		if i.path != "" {
+			_ = os.Remove(nextPath(i.path)) // or it is known by its key that it has no use
+		}
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"os"
@@ -124,6 +125,87 @@ func TestRenewFails(t *testing.T) {
 	}
 	if err := i.Renew(t.Context(), signer(a, "one")); err == nil || i.Serial().Cmp(serial) != 0 {
 		t.Errorf("without a directory: %v", err)
+	}
+}
+
+// However often a renewal comes to nothing, and whatever ends in between, one key is shown, and none that is not on
+// the disk.
+func TestRenewShowsOneKey(t *testing.T) {
+	a, file := newAuthority(t), path(t)
+	i := newIdentity(t, a, "one")
+	if err := i.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	var shown [][sha256.Size]byte
+	sign := func(ctx context.Context, request []byte) ([]byte, error) {
+		shown = append(shown, must(KeyOf(request))(t))
+		return signer(a, "one")(ctx, request)
+	}
+	block := func(path string) (end func()) { // nothing is written there
+		if err := os.MkdirAll(filepath.Join(path+".new", "x"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			if err := os.RemoveAll(path + ".new"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fail := func() {
+		t.Helper()
+		if err := i.Renew(t.Context(), sign); err == nil {
+			t.Error("renewed without a disk")
+		}
+	}
+
+	end := block(nextPath(file))
+	fail()
+	if len(shown) != 0 {
+		t.Error("a key was shown that is not on the disk")
+	}
+	end()
+	end = block(file)
+	fail()
+	fail()
+	i = must(LoadIdentity(file))(t)
+	fail()
+	end()
+	before := i.Key()
+	if err := i.Renew(t.Context(), sign); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range shown {
+		if key != i.Key() || key == before {
+			t.Errorf("%x was shown, then %x", key, i.Key())
+		}
+	}
+	if len(shown) != 4 {
+		t.Errorf("%d requests", len(shown))
+	}
+	if _, err := os.Stat(nextPath(file)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its key is there twice: %v", err)
+	}
+}
+
+// What is beside an identity and is of no use is replaced: the key that it has by now, for the node died in
+// between, and what cannot be read.
+func TestRenewWithWhatIsLeft(t *testing.T) {
+	a, file := newAuthority(t), path(t)
+	i := newIdentity(t, a, "one")
+	if err := i.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	for name, leave := range map[string]func() error{
+		"its own key": func() error { return save(nextPath(file), i.held.Load().key) },
+		"half a file": func() error { return os.WriteFile(nextPath(file), []byte("half"), 0o600) },
+	} {
+		before := i.Key()
+		if err := leave(); err != nil {
+			t.Fatal(err)
+		}
+		if err := i.Renew(t.Context(), signer(a, "one")); err != nil || i.Key() == before {
+			t.Errorf("%s: %v; the key is the same: %v", name, err, i.Key() == before)
+		}
 	}
 }
 
