@@ -191,25 +191,26 @@ func (c *Cluster) answerAdmit(ctx context.Context, _ string, request []byte) ([]
 	return json.Marshal(a)
 }
 
-// admitHere redeems the invitation, and then signs. It is not certain that a node is let in whose
+// admitHere redeems the invitation, and then signs. Of one who shows none the log hears nothing. It is not certain that a node is let in whose
 // answer was lost; to let it in again does no harm, so it is tried until it is.
 func (c *Cluster) admitHere(ctx context.Context, p enroll.Petition) (enroll.Admission, error) {
 	key, err := pki.KeyOf(p.Request)
 	if err != nil {
 		return enroll.Admission{}, err
 	}
+	if err := c.invited(ctx, p); err != nil {
+		return enroll.Admission{}, asToken(err)
+	}
 	cmd := roster.Command{
 		Op: roster.Admit, ID: p.Token, Secret: p.Secret, Name: p.Name, Address: p.Address, Gossip: p.Gossip,
 		Key: key[:], Until: time.Now().Add(certificateLife),
 	}
 	_, err = c.enrol(ctx, cmd)
-	switch {
-	case errors.Is(err, roster.ErrTaken):
-		return enroll.Admission{}, fmt.Errorf("%w: %w", enroll.ErrName, err)
-	case errors.Is(err, roster.ErrNoInvite):
-		return enroll.Admission{}, fmt.Errorf("%w: %w", pki.ErrToken, err)
-	case err != nil:
-		return enroll.Admission{}, err
+	if errors.Is(err, roster.ErrTaken) {
+		err = fmt.Errorf("%w: %w", enroll.ErrName, err)
+	}
+	if err != nil {
+		return enroll.Admission{}, asToken(err)
 	}
 	cert, err := c.authority.Load().Sign(p.Request, p.Name, certificateLife)
 	if err != nil {
@@ -221,6 +222,26 @@ func (c *Cluster) admitHere(ctx context.Context, p enroll.Petition) (enroll.Admi
 	applied := c.group.Applied()
 	known, err := encodeRoster(known{c.group.Roster(), applied})
 	return enroll.Admission{Certificate: cert, Roster: known}, err
+}
+
+// invited says why a petition is of nobody who was invited. An invitation may be newer than what is known here.
+func (c *Cluster) invited(ctx context.Context, p enroll.Petition) error {
+	err := c.group.Roster().Invited(p.Token, p.Secret)
+	if !errors.Is(err, roster.ErrNoInvite) {
+		return err
+	}
+	if err := c.fences.pass(ctx, c.group.Fence); err != nil {
+		return err
+	}
+	return c.group.Roster().Invited(p.Token, p.Secret)
+}
+
+// asToken is an error as the new node hears of it.
+func asToken(err error) error {
+	if errors.Is(err, roster.ErrNoInvite) {
+		return fmt.Errorf("%w: %w", pki.ErrToken, err)
+	}
+	return err
 }
 
 // ---- where nodes are ----------------------------------------------------------------------------

@@ -39,6 +39,7 @@ type Cluster struct {
 	known     atomic.Pointer[known]
 	current   atomic.Bool // what is known is what was agreed: a leader is heard
 	hints     hints       // what counts beside it when not
+	fences    *fences     // that strangers cause
 	lookups   atomic.Uint64
 	authority atomic.Pointer[pki.Authority]
 	remote    atomic.Pointer[remote.Remote]
@@ -85,7 +86,7 @@ func load(config Config) (*Cluster, error) {
 	}
 	c := &Cluster{
 		config: config, note: n, log: config.Logger,
-		wake: make(chan struct{}, 1), errand: make(chan struct{}, 1), seats: make(chan struct{}, 1),
+		fences: newFences(), wake: make(chan struct{}, 1), errand: make(chan struct{}, 1), seats: make(chan struct{}, 1),
 	}
 	if c.identity, err = pki.LoadIdentity(filepath.Join(config.Dir, identityFile)); err != nil {
 		return nil, err

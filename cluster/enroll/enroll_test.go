@@ -213,6 +213,43 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// A stranger fills no log.
+func TestStrangersAreLoggedSomeTimes(t *testing.T) {
+	f := found(t, wire.Limits{})
+	var log bytes.Buffer
+	serving, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Serve(serving, f.wire.Listener(wire.Join), Config{Admit: f.admit, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	}()
+	unknown, err := pki.NewToken(f.authority.Fingerprint(), []string{f.wire.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 50
+	begun := time.Now()
+	for range many {
+		await.That(t, "it is refused", func() bool {
+			_, _, err := joinAs(t.Context(), unknown, "third", "h:7", "")
+			return errors.Is(err, pki.ErrToken)
+		})
+	}
+	most := 6 + int(time.Since(begun).Seconds())
+	if _, _, err := joinAs(t.Context(), f.invite(t, "", time.Hour), "second", "h:7", ""); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if lines := strings.Count(log.String(), "is not admitted"); lines == 0 || lines > min(most, many-1) {
+		t.Errorf("%d lines of %d, no more than %d are right", lines, many, most)
+	}
+	if !strings.Contains(log.String(), "a node is admitted") {
+		t.Error("there is no line of the one that was let in")
+	}
+}
+
 func TestServeEnds(t *testing.T) {
 	f := found(t, wire.Limits{})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -21,7 +23,8 @@ const (
 var (
 	// ErrName: another node has the name, or it is no name.
 	ErrName = errors.New("the name of the node is not free")
-	// ErrNotNow: the cluster cannot admit nodes now; the log of the node that was asked says why.
+	// ErrNotNow: the cluster cannot admit nodes now; the log of the node that was asked says why,
+	// if there is not too much to say.
 	ErrNotNow = errors.New("the cluster does not admit the node now")
 )
 
@@ -31,8 +34,10 @@ type Config struct {
 	// else, of which the new node does not hear. Whatever it has agreed on must stand when it
 	// returns. Its context ends when its time is up. Several run at once.
 	Admit func(ctx context.Context, p Petition) (Admission, error)
-	// Logger hears of who was admitted and who not; nil discards.
+	// Logger hears of who was admitted and who not; of those who were not, no more than of some. nil discards.
 	Logger *slog.Logger
+
+	quiet *rate.Limiter // of what strangers can have logged
 }
 
 // Serve answers new nodes until the listener, of the stream wire.Join, is closed, or ctx ends. The
@@ -41,6 +46,7 @@ func Serve(ctx context.Context, l net.Listener, c Config) error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.quiet = rate.NewLimiter(1, 5)
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	var work sync.WaitGroup
@@ -76,7 +82,9 @@ func (c Config) answer(ctx context.Context, conn net.Conn) {
 		out.Admission = &a
 	}
 	if err != nil {
-		log.Warn("a node is not admitted", "error", err)
+		if c.quiet.Allow() {
+			log.Warn("a node is not admitted", "error", err)
+		}
 		out = refuse(err)
 	} else {
 		log.Info("a node is admitted")

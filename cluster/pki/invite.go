@@ -49,6 +49,14 @@ func secretHash(secret []byte) []byte {
 	return sum[:]
 }
 
+// Verify tells whether a secret is that of the token. The error is [ErrToken].
+func (v Invite) Verify(secret []byte) error {
+	if subtle.ConstantTimeCompare(secretHash(secret), v.Hash) != 1 {
+		return fmt.Errorf("%w: %.16s", ErrToken, v.ID)
+	}
+	return nil
+}
+
 // Redeem is the invitation after a node has joined with it: secret is what it showed, node the
 // name it wants, key what [KeyOf] says of its request. The caller replaces the record by the
 // result before it signs, or does not sign. It takes no clock of its own, so that all who apply
@@ -58,8 +66,8 @@ func secretHash(secret []byte) []byte {
 // first may have been lost. The errors are [ErrToken], [ErrLapsed] and [ErrUsed]; whoever does
 // not have the secret hears ErrToken, whatever the state of the invitation.
 func (v Invite) Redeem(secret []byte, node string, key [sha256.Size]byte, now time.Time) (Invite, error) {
-	if subtle.ConstantTimeCompare(secretHash(secret), v.Hash) != 1 {
-		return v, fmt.Errorf("%w: %.16s", ErrToken, v.ID)
+	if err := v.Verify(secret); err != nil {
+		return v, err
 	}
 	if err := checkName(node); err != nil {
 		return v, err

@@ -129,6 +129,16 @@ func (s *State) Invites(now time.Time) []pki.Invite {
 	return open
 }
 
+// Invited says why nobody with such a token was invited, or nil: [ErrNoInvite] or [pki.ErrToken]. Whether it is
+// good for what it is shown for, only Admit tells.
+func (s *State) Invited(id string, secret []byte) error {
+	v, ok := s.invites[id]
+	if !ok {
+		return fmt.Errorf("%w: %.64s", ErrNoInvite, id)
+	}
+	return v.Verify(secret)
+}
+
 // Gossip keys, in the order in which they came.
 func (s *State) Gossip() []Gossip { return slices.Clone(s.gossip) }
 
