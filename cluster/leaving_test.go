@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/enroll"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/cluster/wire"
@@ -61,6 +63,44 @@ func TestRemove(t *testing.T) {
 	again := join(t, nodes[1], "n3")
 	again.open()
 	settled(t, []*node{n1, nodes[1], again}, 3)
+}
+
+// Who was removed, or has left, is not let in again with the token that it joined with, nor when its first key is
+// remembered no more.
+func TestAUsedTokenIsGoodForNobody(t *testing.T) {
+	t.Parallel()
+	n1 := found(t, "n1")
+	n1.open()
+	settled(t, []*node{n1}, 1)
+	for name, end := range map[string]func(){
+		"n2": func() { must(t, n1.Remove(soon(t), "n2", false)) },
+		"n3": func() {
+			_, err := n1.Group().Enrol(soon(t), roster.Command{Op: roster.Retire, Name: "n3"})
+			must(t, err)
+			_, err = n1.answerFarewell(soon(t), "n3", nil)
+			must(t, err)
+			await.That(t, "it is struck", func() bool { return !n1.isMember("n3") })
+		},
+	} {
+		text, _, err := n1.Invite(soon(t), name, 0)
+		must(t, err)
+		token := parsed(t, text)
+		request, err := pki.NewRequest(name)
+		must(t, err)
+		join := func() error {
+			_, _, err := enroll.Join(soon(t), token, request, loopback.Address(), "")
+			return err
+		}
+		must(t, join())
+		must(t, join()) // its answer may have been lost
+		for n := range byte(4) {
+			must(t, n1.noteKey(soon(t), name, [32]byte{n}, time.Now().Add(time.Hour)))
+		}
+		end()
+		if err := join(); !errors.Is(err, pki.ErrToken) || n1.isMember(name) {
+			t.Errorf("%s is back: %v", name, err)
+		}
+	}
 }
 
 // The node that leads is removed by another.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/group"
+	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/internal/durable"
 )
@@ -24,8 +25,9 @@ const (
 
 // Remove takes another node out, for good: its certificates are refused from now on, its cells go to
 // others when its lease has lapsed, and it gets no entries any more. It returns when the groups are
-// without it. Invitations that are open are withdrawn: it may have made them. Somebody who votes is not removed when too few of the others answer, [ErrQuorum],
-// unless force is set; and never when the voters of now cannot agree.
+// without it. Invitations that are open are withdrawn: it may have made them. So is the one that it has used. Somebody who
+// votes is not removed when too few of the others answer, [ErrQuorum], unless force is set; and never when the
+// voters of now cannot agree.
 func (c *Cluster) Remove(ctx context.Context, node string, force bool) error {
 	if err := c.remove(ctx, node, force); err != nil {
 		return fmt.Errorf("remove node %.80s: %w", node, err)
@@ -54,19 +56,22 @@ func (c *Cluster) remove(ctx context.Context, node string, force bool) error {
 	}
 	nudge(c.wake)
 	c.gone(node)
-	if err := c.withdrawAll(ctx); err != nil {
+	if err := c.withdrawAll(ctx, openInvites); err != nil {
 		return fmt.Errorf("it is removed; invitations that are open, which it may have made, could not be withdrawn: do that: %w", err)
 	}
 	return nil
 }
 
-// withdrawAll forgets the invitations that are open: whoever was removed could come back by one that it
-// made, and nobody knows who made which.
-func (c *Cluster) withdrawAll(ctx context.Context) error {
+// open are the invitations that are: whoever was removed could come back by one that it made, and nobody
+// knows who made which.
+func openInvites(r *roster.State) []pki.Invite { return r.Invites(time.Time{}) }
+
+// withdrawAll forgets some of the invitations that there are.
+func (c *Cluster) withdrawAll(ctx context.Context, which func(*roster.State) []pki.Invite) error {
 	if err := c.group.Fence(ctx); err != nil {
 		return err
 	}
-	for _, v := range c.group.Roster().Invites(time.Time{}) {
+	for _, v := range which(c.group.Roster()) {
 		if err := c.Withdraw(ctx, v.ID); err != nil && !errors.Is(err, roster.ErrNoInvite) {
 			return err
 		}
@@ -74,8 +79,14 @@ func (c *Cluster) withdrawAll(ctx context.Context) error {
 	return nil
 }
 
-// strike takes a name from the roster. To do it twice does no harm, so it is done until it is certain.
+// strike takes a name from the roster. To do it twice does no harm, so it is done until it is certain. The
+// invitations that it has used go first: by one it could come back with the key that it had then, if that is
+// not among the last, which are all that is remembered of it.
 func (c *Cluster) strike(ctx context.Context, node string) error {
+	used := func(r *roster.State) []pki.Invite { return r.UsedBy(node) }
+	if err := c.withdrawAll(ctx, used); err != nil {
+		return err
+	}
 	for again := false; ; again = true {
 		_, err := c.group.Enrol(ctx, roster.Command{Op: roster.Remove, Name: node})
 		switch {

@@ -142,6 +142,18 @@ func (s *State) Invited(id string, secret []byte) error {
 // Gossip keys, in the order in which they came.
 func (s *State) Gossip() []Gossip { return slices.Clone(s.gossip) }
 
+// UsedBy are the invitations that a node of a name has joined with, by their ids.
+func (s *State) UsedBy(node string) []pki.Invite {
+	var used []pki.Invite
+	for _, v := range s.invites {
+		if v.Key != nil && v.Node == node {
+			used = append(used, v)
+		}
+	}
+	slices.SortFunc(used, func(a, b pki.Invite) int { return strings.Compare(a.ID, b.ID) })
+	return used
+}
+
 // Allow says why a certificate is not one of the cluster's any more, or nil: its key must be one
 // that the roster has for the name.
 func (s *State) Allow(name string, key [sha256.Size]byte) error {

@@ -68,6 +68,27 @@ func TestInviteAgain(t *testing.T) {
 	}
 }
 
+// An invitation is one that a node has used from when it joins until it is withdrawn.
+func TestUsedBy(t *testing.T) {
+	s := founded(t)
+	first, other := invited(t, s, "n2"), invited(t, s, "")
+	if used := s.UsedBy("n2"); len(used) != 0 {
+		t.Errorf("before it joins: %+v", used)
+	}
+	for _, c := range []Command{admit(first, "n2", 2), admit(other, "n3", 3)} {
+		_, err := s.Apply(c)
+		must(t, err)
+	}
+	if used := s.UsedBy("n2"); len(used) != 1 || used[0].ID != first.ID() {
+		t.Errorf("%+v", used)
+	}
+	_, err := s.Apply(Command{Op: Withdraw, ID: first.ID()})
+	must(t, err)
+	if used := s.UsedBy("n2"); len(used) != 0 {
+		t.Errorf("withdrawn: %+v", used)
+	}
+}
+
 func admit(token pki.Token, name string, k byte) Command {
 	return Command{Op: Admit, ID: token.ID(), Secret: token.Secret(), Name: name, Address: "10.0.0.2:7000", Key: key(k), At: now.Add(time.Minute), Until: now.Add(time.Hour)}
 }
