@@ -58,7 +58,7 @@ func (c *Cluster) followKeys() {
 // RotateKeys replaces the key that gossip is sealed with, in three steps: all open with the next,
 // all seal with it, the others go. Before each of them all nodes that answer have done the one
 // before; one that has a session and does not answer is [ErrBehind]. Nodes without one do all of it when
-// they are back. What was begun and not ended is ended by another call. The node that leads
+// they are back. When it was begun and not ended, another call begins anew, with another key. The node that leads
 // does it, one after the other.
 func (c *Cluster) RotateKeys(ctx context.Context) error {
 	for {
@@ -68,7 +68,7 @@ func (c *Cluster) RotateKeys(ctx context.Context) error {
 			return nil
 		case errors.Is(err, group.ErrNoLeader), errors.Is(err, control.ErrNotDone), errors.Is(err, group.ErrUncertain):
 			if pause(ctx) {
-				continue // with what was begun
+				continue // anew
 			}
 		}
 		return fmt.Errorf("rotate the key of gossip: %w", err)
@@ -117,28 +117,30 @@ func (c *Cluster) rotate(ctx context.Context) error {
 	if err := c.group.Fence(ctx); err != nil {
 		return err
 	}
+	if err := c.dropAllBut(ctx, func(g roster.Gossip) bool { return g.ID == next.ID }); err != nil {
+		return err
+	}
+	return c.all(ctx, "older keys are to go", func(r report) bool { return slices.Equal(r.Keys, []string{id}) })
+}
+
+// dropAllBut drops the keys that are not to be kept.
+func (c *Cluster) dropAllBut(ctx context.Context, keep func(roster.Gossip) bool) error {
 	for _, g := range c.group.Roster().Gossip() {
-		if g.ID == next.ID {
+		if keep(g) {
 			continue
 		}
 		if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.DropKey, ID: g.ID}); err != nil {
 			return err
 		}
 	}
-	return c.all(ctx, "older keys are to go", func(r report) bool { return slices.Equal(r.Keys, []string{id}) })
+	return nil
 }
 
-// nextKey is one that was added after the one in use, by a rotation that was not ended, or a new one.
+// nextKey is a new one. What else is not in use goes: all seal with the one in use, or will, and who was removed
+// meanwhile may have one that is left of a rotation that was not ended, or have added it.
 func (c *Cluster) nextKey(ctx context.Context) (roster.Gossip, error) {
-	keys := c.group.Roster().Gossip()
-	used := slices.IndexFunc(keys, func(g roster.Gossip) bool { return g.Used })
-	if last := len(keys) - 1; last > used {
-		return keys[last], nil
-	}
-	for _, g := range keys[:max(used, 0)] { // all of them seal with the one in use, or will
-		if _, err := c.group.Enrol(ctx, roster.Command{Op: roster.DropKey, ID: g.ID}); err != nil {
-			return roster.Gossip{}, err
-		}
+	if err := c.dropAllBut(ctx, func(g roster.Gossip) bool { return g.Used }); err != nil {
+		return roster.Gossip{}, err
 	}
 	secret := make([]byte, members.KeySize)
 	_, _ = rand.Read(secret) // it never fails
