@@ -17,7 +17,8 @@
 // [policy.Prefixes] makes of them. Opening to empty (O_TRUNC) is writing. A path
 // that a rule is for, and a directory between a rule and one above it, is not removed,
 // renamed or replaced, and nothing is renamed to where the cell may do more with it.
-// Connecting and sending by the longest CIDR and by port, IPv4 inside IPv6 as IPv4.
+// Connecting and sending by the longest CIDR and by port, IPv4 inside IPv6 as IPv4; never to
+// 0.0.0.0 or ::, for which the kernel takes one of the machine's own when it has asked.
 //
 // Refused whatever the policy: hard and symbolic links, binding and listening, Unix sockets
 // of others, other kinds of sockets, socket options that choose a route or a device,

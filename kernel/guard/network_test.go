@@ -138,6 +138,52 @@ func testNetwork(t *testing.T, g *Guard) {
 	}
 }
 
+// TestUnspecified: what no deny is about, as the kernel takes it for loopback or for the
+// socket's own address, is not permitted by a rule for everything.
+func TestUnspecified(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		port, six := listener(t, "tcp4", "127.0.0.1:0"), listener(t, "tcp6", "[::1]:0")
+		p := own()
+		p.Net = []policy.NetRule{permit("0.0.0.0/0"), permit("::/0"), permit("127.0.0.2/32")}
+		for _, loopback := range []string{"127.0.0.0/8", "::1/128"} {
+			p.Net = append(p.Net, policy.NetRule{Prefix: netip.MustParsePrefix(loopback), Deny: true})
+		}
+		c := newCell(t, g, p)
+		tcp, udp := unix.SOCK_STREAM, unix.SOCK_DGRAM
+		send := func(sa unix.Sockaddr) func(int) error {
+			return func(fd int) error { return unix.Sendto(fd, []byte("x"), 0, sa) }
+		}
+		after := func(first, then unix.Sockaddr) func(int) error {
+			return func(fd int) error {
+				if err := unix.Connect(fd, first); err != nil {
+					return errors.New("connect: " + err.Error()) // is no denial that counts
+				}
+				return unix.Sendto(fd, []byte("x"), 0, then)
+			}
+		}
+		v4 := &unix.SockaddrInet4{Port: port}
+		v6 := &unix.SockaddrInet6{Port: six}
+		inside := &unix.SockaddrInet6{Port: port, Addr: [16]byte{10: 0xff, 11: 0xff}}
+		second := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 2}}
+		for what, do := range map[string]func() error{
+			"0.0.0.0":              func() error { return to(unix.AF_INET, tcp, connect(v4)) },
+			"::":                   func() error { return to(unix.AF_INET6, tcp, connect(v6)) },
+			"::ffff:0.0.0.0":       func() error { return to(unix.AF_INET6, tcp, connect(inside)) },
+			"UDP, 0.0.0.0":         func() error { return to(unix.AF_INET, udp, connect(v4)) },
+			"UDP, ::":              func() error { return to(unix.AF_INET6, udp, connect(v6)) },
+			"sent, 0.0.0.0":        func() error { return to(unix.AF_INET, udp, send(v4)) },
+			"sent, ::":             func() error { return to(unix.AF_INET6, udp, send(v6)) },
+			"sent, ::ffff:0.0.0.0": func() error { return to(unix.AF_INET6, udp, send(inside)) },
+			"connected, 0.0.0.0":   func() error { return to(unix.AF_INET, udp, after(second, v4)) },
+			"fast open, to 0.0.0.0": func() error {
+				return to(unix.AF_INET, tcp, func(fd int) error { return unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, v4) })
+			},
+		} {
+			on(t, c, func() error { return denied(what, do()) })
+		}
+	})
+}
+
 // TestRoutes: packets go to whom was judged, and not by way of somebody else first.
 func TestRoutes(t *testing.T) {
 	const (

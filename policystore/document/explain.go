@@ -98,6 +98,10 @@ func (c *Compiled) explainAddress(peer netip.AddrPort) Verdict {
 		v.Why = "this is not an address"
 		return v
 	}
+	if peer.Addr().IsUnspecified() {
+		v.Why = "nothing permits it, whatever is granted: the kernel takes this machine for it"
+		return v
+	}
 	c.net.covering(netip.PrefixFrom(peer.Addr(), peer.Addr().BitLen()), func(r *netRule) bool {
 		if !r.hasPort(peer.Port()) || (v.Line > 0 && !r.denies()) {
 			return true

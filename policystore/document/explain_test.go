@@ -19,7 +19,7 @@ sandboxes:
       - write: "/a/**/*.log"
       - deny: /a/private
     net:
-      - connect: ["10.0.0.0/8:443", "Pinned.example:443", "gone.example", "unknown.example:80-90"]
+      - connect: ["10.0.0.0/8:443", "Pinned.example:443", "gone.example", "unknown.example:80-90", "0.0.0.0/0:22", "[::/0]:22"]
       - deny: 10.1.0.0/16
 `
 	c, err := parse(t, text).Compile("a", document.Options{Resolve: map[string][]netip.Addr{
@@ -46,6 +46,10 @@ sandboxes:
 		"another port":         {address("10.2.0.1:80"), false, 0, "no rule is about it"},
 		"denied":               {address("10.1.2.3:443"), false, 11, "beats every connect"},
 		"IPv4 in IPv6":         {address("[::ffff:10.1.2.3]:443"), false, 11, "beats every connect"},
+		"any address":          {address("192.0.2.9:22"), true, 10, "permits it"},
+		"no address":           {address("0.0.0.0:22"), false, 0, "this machine"},
+		"none in IPv6":         {address("[::ffff:0.0.0.0]:22"), false, 0, "this machine"},
+		"none of IPv6":         {address("[::]:22"), false, 0, "this machine"},
 		"pinned":               {address("192.0.2.1:443"), true, 10, "permits it"},
 		"pinned and denied":    {address("10.1.0.1:443"), false, 11, "beats every connect"},
 		"a host":               {document.Query{Host: "pinned.example.", Port: 443}, true, 10, "it is 192.0.2.1 at the moment"},

@@ -112,7 +112,7 @@ func judge(p policy.Policy, q document.Query) bool {
 			best = &p.Net[i]
 		}
 	}
-	if best == nil || best.Deny {
+	if best == nil || best.Deny || q.Address.Addr().IsUnspecified() {
 		return false
 	}
 	port := q.Address.Port()

@@ -169,10 +169,18 @@ static __always_inline struct net_rule *rule_v6(u32 slot, const u8 *address) {
   return bpf_map_lookup_elem(rules, &k);
 }
 
+// Is it 0.0.0.0 or ::? After the programs were asked the kernel puts another into its place,
+// loopback or the socket's own, so that no rule is about where it leads.
+static __always_inline bool is_unspecified(const struct address *a) {
+  if (a->family == AF_INET) return !*(const u32 *)a->v4;
+  const u32 *w = (const u32 *)a->v6.address;
+  return !w[0] && !w[1] && !w[3] && (!w[2] || is_mapped(a->v6.address));
+}
+
 // May the cell talk to a? Counts a connection when it may.
 static __noinline int judge_address(struct cell *c, struct address *a, u32 hook) {
   if (!c || !a) return -EACCES;
-  if (!has_policy(c)) return deny_with(c, hook, 0, a, 0);
+  if (!has_policy(c) || is_unspecified(a)) return deny_with(c, hook, 0, a, 0);
   struct net_rule *r = a->family == AF_INET ? rule_v4(c->slot, a->v4) : a->family == AF_INET6 ? rule_v6(c->slot, a->v6.address) : 0;
   if (!r || !r->permit) return deny_with(c, hook, 0, a, 0);
   u16 port = __builtin_bswap16(a->port);
