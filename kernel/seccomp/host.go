@@ -22,7 +22,7 @@ var hostTable = []rule{
 			is(2, 0, unix.IPPROTO_TCP, unix.IPPROTO_UDP)}}},
 	{why: "its channel is inherited", names: "connect", needs: Network},
 	{why: "nobody is served", names: "bind listen accept accept4", fails: Refused},
-	{why: "event loops have a pair of sockets", names: "socketpair", when: []clause{{is(0, unix.AF_UNIX)}}},
+	{why: "event loops have a pair of sockets", names: "socketpair", when: pairs},
 	{why: "making, renaming and removing files", needs: Write, names: `creat truncate mkdir mkdirat rmdir unlink unlinkat rename renameat
 		renameat2`},
 	{why: "links, devices and pipes", fails: Refused, names: "link linkat symlink symlinkat mknod mknodat"},

@@ -16,6 +16,10 @@ var descriptorCommands = []uint32{
 // deviceRequests are those of ioctl.
 var deviceRequests = []uint32{unix.TCGETS, unix.TIOCGWINSZ, unix.TIOCINQ, fioNBIO, fioCLEX, fioNCLEX}
 
+// pairs are those that speak to each other for ever. One of datagrams sends to any Unix socket
+// that it names, also in the file system, without a connection.
+var pairs = []clause{{is(0, unix.AF_UNIX), test{arg: 1, mask: 0xf, in: []uint32{unix.SOCK_STREAM, unix.SOCK_SEQPACKET}}}}
+
 // socketOptions are what Python's library, its usual clients and the C library's resolver
 // set. A packet goes to the first hop of a route that its sender names (IP_OPTIONS,
 // IPV6_RTHDR) or out of a device of its choice (SO_BINDTODEVICE), whatever the address that

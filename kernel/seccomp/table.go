@@ -66,7 +66,7 @@ var table = []rule{
 	{why: "a further filter for this thread", names: "seccomp", only: SubInterpreter, when: []clause{{is(0, unix.SECCOMP_SET_MODE_FILTER), is(1, uint32(ThisThread))}}},
 	{why: "or for all that the cell has", names: "seccomp", only: Process, when: []clause{{is(0, unix.SECCOMP_SET_MODE_FILTER), is(1, uint32(ThisThread), uint32(AllThreads))}}},
 
-	{why: "event loops have a pair of sockets", names: "socketpair", when: []clause{{is(0, unix.AF_UNIX)}}},
+	{why: "event loops have a pair of sockets", names: "socketpair", when: pairs},
 	{why: "on sockets one has", names: `recvfrom recvmsg recvmmsg shutdown getsockname getpeername getsockopt`},
 	{why: "on sockets one has; not to route packets past who judges addresses", names: "setsockopt", when: socketOptions},
 	{why: "on sockets one has; not to connect past who judges connect", names: "sendto", when: []clause{{clear(3, unix.MSG_FASTOPEN)}}},

@@ -68,6 +68,19 @@ func sends(domain, kind, flags uint64, at func(*canaries) []byte, size uint64) [
 	}
 }
 
+// pair makes a pair of sockets for datagrams and has its first do something else.
+func pair(then ...call) []call {
+	return append(one(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0, bufferArgument), then...)
+}
+
+// datagramPath is the address of the socket in the file system that takes datagrams.
+var datagramPath = local(func(c *canaries) string { return c.sockets.datagrams })
+
+// sendsToPath sends a datagram to it from a pair.
+func sendsToPath() []call {
+	return pair(call{number: unix.SYS_SENDTO, data: datagramPath, args: [6]uint64{pairArgument, dataArgument, 8, 0, dataArgument, 110}})
+}
+
 var mapped = [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1}
 
 const x32 = 0x40000000

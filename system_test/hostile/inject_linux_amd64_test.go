@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -136,6 +137,12 @@ func (v *traced) argument(a uint64) uint64 {
 		return v.page + a - dataArgument
 	case a == bufferArgument:
 		return v.page + 2048
+	case a == pairArgument:
+		var fd [4]byte
+		if _, err := unix.PtracePeekData(v.tid, uintptr(v.page+2048), fd[:]); err != nil {
+			return ^uint64(0) // no descriptor
+		}
+		return uint64(binary.NativeEndian.Uint32(fd[:]))
 	case a == pageArgument:
 		return v.page
 	case a >= resultArgument && a < resultArgument+uint64(len(v.results)):

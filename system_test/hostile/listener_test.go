@@ -12,12 +12,13 @@ import (
 type sockets struct {
 	tcp, tcp6, udp, udp6 int
 	abstract, path       string
+	datagrams            string         // in the file system, too
 	waiting              map[string]int // descriptors
 }
 
 func listen(t *testing.T, dir string) *sockets {
 	t.Helper()
-	s := &sockets{waiting: map[string]int{}, path: filepath.Join(dir, "socket"), abstract: "\x00" + filepath.Base(dir)}
+	s := &sockets{waiting: map[string]int{}, path: filepath.Join(dir, "socket"), datagrams: filepath.Join(dir, "datagrams"), abstract: "\x00" + filepath.Base(dir)}
 	s.tcp = s.open(t, "TCP", unix.SOCK_STREAM, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	s.udp = s.open(t, "UDP", unix.SOCK_DGRAM, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	s.tcp6 = s.open(t, "TCP of IPv6", unix.SOCK_STREAM, &unix.SockaddrInet6{Addr: [16]byte{15: 1}})
@@ -25,7 +26,9 @@ func listen(t *testing.T, dir string) *sockets {
 	s.open(t, "an abstract socket", unix.SOCK_STREAM, &unix.SockaddrUnix{Name: "@" + s.abstract[1:]})
 	s.open(t, "an abstract socket for datagrams", unix.SOCK_DGRAM, &unix.SockaddrUnix{Name: "@" + s.abstract[1:] + "d"})
 	s.open(t, "a socket in the file system", unix.SOCK_STREAM, &unix.SockaddrUnix{Name: s.path})
+	s.open(t, "a socket in the file system for datagrams", unix.SOCK_DGRAM, &unix.SockaddrUnix{Name: s.datagrams})
 	must(t, unix.Chmod(s.path, 0o777))
+	must(t, unix.Chmod(s.datagrams, 0o777))
 	return s
 }
 

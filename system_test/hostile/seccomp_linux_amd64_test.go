@@ -106,9 +106,10 @@ var kernelFamily = family{
 			{number: unix.SYS_CONNECT, data: inet(tcp), args: [6]uint64{resultArgument, dataArgument, 16}}}, through: unnamed()},
 		{name: "sctp_and_raw", refused: true, what: "a raw socket", calls: one(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_RAW, 1)},
 		{name: "unix_path", what: "connect to a socket in the file system", calls: connects(unix.AF_UNIX, unix.SOCK_STREAM, local(func(c *canaries) string { return c.sockets.path }), 110), through: unjudged()},
-		{name: "pair_to_path", what: "turn a socket pair to another address", calls: []call{
-			{number: unix.SYS_SOCKETPAIR, args: [6]uint64{unix.AF_UNIX, unix.SOCK_DGRAM, 0, bufferArgument}},
-			{number: unix.SYS_CONNECT, data: local(func(c *canaries) string { return c.sockets.path }), args: [6]uint64{5, dataArgument, 110}}}},
+		{name: "pair_to_path", what: "turn a socket pair to another address", calls: pair(
+			call{number: unix.SYS_CONNECT, data: datagramPath, args: [6]uint64{pairArgument, dataArgument, 110}},
+			call{number: unix.SYS_WRITE, args: [6]uint64{pairArgument, dataArgument, 8}}), through: unjudged()},
+		{name: "pair_sends_to_path", what: "a datagram of a socket pair to a socket in the file system", calls: sendsToPath(), through: unjudged()},
 		{name: "netlink", refused: true, what: "a netlink socket", calls: one(unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, 0)},
 		{name: "packet", refused: true, what: "a packet socket", calls: one(unix.SYS_SOCKET, unix.AF_PACKET, unix.SOCK_RAW, 0)},
 		{name: "vsock", refused: true, what: "a socket to the machine's host", calls: one(unix.SYS_SOCKET, unix.AF_VSOCK, unix.SOCK_STREAM, 0)},
@@ -122,6 +123,7 @@ var kernelFamily = family{
 		{name: "module", refused: true, what: "load a module", fatal: true, calls: one(unix.SYS_INIT_MODULE, bufferArgument, 0, bufferArgument)},
 		{name: "connect_elsewhere", what: "another thread connects", elsewhere: true, calls: connects(unix.AF_INET, unix.SOCK_STREAM, inet(tcp), 16),
 			through: []passage{{stacks: []string{gate}, why: noLayers}, {backend: "subinterpreter", stacks: []string{lsm}, why: unbound}}},
+		{name: "pair_elsewhere", what: "another thread sends a datagram to a socket in the file system", elsewhere: true, calls: sendsToPath(), through: unreached()},
 		{name: "unix_elsewhere", what: "another thread connects to a socket in the file system", elsewhere: true,
 			calls:   connects(unix.AF_UNIX, unix.SOCK_STREAM, local(func(c *canaries) string { return c.sockets.path }), 110),
 			through: unreached()},
