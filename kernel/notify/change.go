@@ -28,20 +28,18 @@ func (e *errand) makeDirectory(dir int32, at, mode uint64) error {
 	if err := e.still(); err != nil {
 		return err
 	}
-	free := e.w.supervisor.naming.hold(n.dir)
-	err = unix.Mkdirat(n.dir.fd, n.last, 0o700)
-	free()
-	if err != nil {
+	defer e.w.supervisor.naming.hold(n.dir)()
+	if err := unix.Mkdirat(n.dir.fd, n.last, 0o700); err != nil {
 		return err
 	}
 	return o.takeDirectory(n, uint32(mode)&modeBits)
 }
 
-// takeDirectory gives a directory that was just made to its owner. It has been a name for a
-// moment: who may write here could have put another of the node's directories there, in
-// which it may write, too.
+// takeDirectory gives a directory that was just made to its owner. The one above it is held, so
+// that nobody that is watched puts another there; a link can come in its place, and is not
+// followed: with the slash that the caller may have written it would be, in spite of O_NOFOLLOW.
 func (o owner) takeDirectory(n name, mode uint32) error {
-	fd, err := unix.Openat(n.dir.fd, n.last, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(n.dir.fd, strings.TrimSuffix(n.last, "/"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,34 @@ func TestDirectoryIsSwapped(t *testing.T) {
 	})
 }
 
+// A directory that was just made, and is a link to another when it is given to its owner.
+func TestMadeDirectoryIsSwapped(t *testing.T) {
+	s := supervisor(t, Options{})
+	tr := newTree(t)
+	var before, after unix.Stat_t
+	if err := unix.Stat(tr.at("b"), &before); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := unix.Open(tr.at("a"), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(dir) }()
+	o := owner{user: os.Getuid(), group: os.Getgid()}
+	for _, last := range []string{"dirlink", "dirlink/"} {
+		err := o.takeDirectory(name{dir: place{fd: dir}, last: last}, 0o700)
+		if !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+			t.Errorf("%s: %v", last, err)
+		}
+		if err := unix.Stat(tr.at("b"), &after); err != nil || after.Mode != before.Mode || after.Uid != before.Uid {
+			t.Errorf("%s: what it leads to has mode %#o and owner %d, had %#o and %d: %v", last, after.Mode, after.Uid, before.Mode, before.Uid, err)
+		}
+	}
+	on(t, s, Target{Rules: compiled(t, tr.rules()...)}, func(*Watched) error {
+		return unix.Mkdir(tr.at("a/made")+"/", 0o755) // the slash does no harm to what is made
+	})
+}
+
 // What is made and removed goes to the directory that was judged, whatever has its name.
 func TestDirectoryIsSwappedUnderChanges(t *testing.T) {
 	s := supervisor(t, Options{})
