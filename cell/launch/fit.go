@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -93,10 +94,16 @@ func hash(p policy.Policy) ([sha256.Size]byte, error) {
 	return sha256.Sum256(text), nil
 }
 
-// compiled keeps what policies compile to: many cells have few policies.
+// compiled keeps what policies compile to, since many cells have few policies; not for long, as
+// that depends on what is at their paths.
 type compiled struct {
 	mu sync.Mutex
-	of map[compiledKey]*confinement
+	of map[compiledKey]lookedUp
+}
+
+type lookedUp struct {
+	*confinement
+	until time.Time
 }
 
 type compiledKey struct {
@@ -120,13 +127,13 @@ func (l *Launcher) compile(spec cell.Spec, r *ruling) error {
 	l.compiled.mu.Lock()
 	defer l.compiled.mu.Unlock()
 	c := l.compiled.of[key]
-	if c == nil {
+	if !time.Now().Before(c.until) {
 		if len(l.compiled.of) >= maxCompiled {
 			clear(l.compiled.of)
 		}
-		c = confine(spec.Backend, l.config, *r)
+		c = lookedUp{confine(spec.Backend, l.config, *r), time.Now().Add(prepareFor)}
 		l.compiled.of[key] = c
 	}
-	r.confined = c
+	r.confined = c.confinement
 	return c.err
 }

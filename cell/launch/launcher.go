@@ -70,7 +70,7 @@ func New(c Config) (*Launcher, error) {
 	}
 	return &Launcher{confineThread: backend(cell.SubInterpreter), confineProcess: backend(cell.Process),
 		config: c, prefix: hex.EncodeToString(id[:]), starter: newStarter(c, users.users, nodes), machine: nodes,
-		users: users, closing: make(chan struct{}), guard: c.Kernel.Facts(), watches: c.Kernel.Watches() != "" && c.Confinement != stack.Compatibility, compiled: compiled{of: map[compiledKey]*confinement{}},
+		users: users, closing: make(chan struct{}), guard: c.Kernel.Facts(), watches: c.Kernel.Watches() != "" && c.Confinement != stack.Compatibility, compiled: compiled{of: map[compiledKey]lookedUp{}},
 		places: map[hostKey]*place{}, spares: map[cell.Backend][]*hostproc{},
 		hosts: map[*hostproc]struct{}{}, names: map[string]struct{}{}, live: map[uint64]struct{}{}}, nil
 }
