@@ -15,8 +15,9 @@
 // longest rule that is a prefix decides, at the borders of names, on the path as the kernel
 // has resolved it (dots and links are gone). Of rules with globs they hold what
 // [policy.Prefixes] makes of them. Opening to empty (O_TRUNC) is writing. A path
-// that a rule is for, and a directory between a rule and one above it, is not removed,
-// renamed or replaced, and nothing is renamed to where the cell may do more with it.
+// that a rule is for, a link that it was looked up by, and a directory between one of these
+// and a rule above it, is not removed, renamed or replaced, and nothing is renamed to where
+// the cell may do more with it.
 // Connecting and sending by the longest CIDR and by port, IPv4 inside IPv6 as IPv4; never to
 // 0.0.0.0 or ::, for which the kernel takes one of the machine's own when it has asked.
 //

@@ -137,22 +137,31 @@ func TestMoves(t *testing.T) {
 		"a rule's file":                        {unlink("/p/key"), false},
 		"a rule's file, replaced":              {rename("/p/file", "/p/key", 0), false},
 		"a file":                               {unlink("/p/file"), true},
+		"a link that a rule goes by":           {unlink("/p/way"), false},
+		"one further on":                       {unlink("/p/real/hop"), false},
+		"such a link, moved":                   {rename("/p/way", "/p/new", 0), false},
+		"such a link, replaced":                {rename("/p/away", "/p/way", 0), false},
+		"such a link, changing places":         {rename("/p/away", "/p/way", unix.RENAME_EXCHANGE), false},
+		"what such a link is in":               {rename("/p/real", "/p/new", 0), false},
+		"what such a link leads to":            {rename("/p/real/deep", "/p/new", 0), false},
+		"another link":                         {unlink("/p/away"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			for _, file := range []string{"conf/secrets/file", "conf/other/file", "conf2/file", "deep/er/secrets/file", "plain/er/file", "run/program", "drop/file", "file", "key"} {
+			for _, file := range []string{"conf/secrets/file", "conf/other/file", "conf2/file", "deep/er/secrets/file", "plain/er/file", "run/program", "drop/file", "real/deep/file", "file", "key"} {
 				path := root + "/p/" + file
 				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := os.Mkdir(root+"/p/run/empty", 0o755); err != nil {
+			links := errors.Join(os.Symlink("real", root+"/p/way"), os.Symlink("../real/deep", root+"/p/real/hop"), os.Symlink("plain", root+"/p/away"))
+			if err := errors.Join(os.Mkdir(root+"/p/run/empty", 0o755), links); err != nil {
 				t.Fatal(err)
 			}
 			var rules []policy.FileRule
 			for path, access := range map[string]policy.Access{
 				"": r | w, "/conf/secrets": 0, "/deep/er/secrets": r, "/run": r | w | x, "/run/empty": r | w | x, "/drop": w, "/key": r | w,
-				"/later": r | w | x, "/none/er": r | w | x,
+				"/later": r | w | x, "/none/er": r | w | x, "/way/hop": r | w,
 			} {
 				rules = append(rules, policy.FileRule{Path: root + "/p" + path, Access: access})
 			}

@@ -67,16 +67,20 @@ type entry struct {
 }
 
 // resolve follows the symbolic links in the rules' paths, as the kernel will in those it
-// judges. Where two rules come out at one path, only what both give is given.
-func resolve(rules []policy.FileRule) (map[string]policy.Access, error) {
-	of := map[string]policy.Access{}
+// judges, and returns them, too. Where two rules come out at one path, only what both give is
+// given.
+func resolve(rules []policy.FileRule) (of map[string]policy.Access, links []string, err error) {
+	of = map[string]policy.Access{}
 	for _, r := range rules {
-		path, _, err := policy.LookUp(r.Path)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("guard: look up %s: %w", r.Path, err)
-		case len(path) > policy.MaxPath:
-			return nil, fmt.Errorf("guard: %s leads to a path of %d bytes; %d are possible", r.Path, len(path), policy.MaxPath)
+		path, followed, err := policy.LookUp(r.Path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("guard: look up %s: %w", r.Path, err)
+		}
+		links = append(links, followed...)
+		for _, at := range append(followed, path) {
+			if len(at) > policy.MaxPath {
+				return nil, nil, fmt.Errorf("guard: %s leads to a path of %d bytes; %d are possible", r.Path, len(at), policy.MaxPath)
+			}
 		}
 		access := r.Access
 		if other, twice := of[path]; twice {
@@ -84,28 +88,35 @@ func resolve(rules []policy.FileRule) (map[string]policy.Access, error) {
 		}
 		of[path] = access
 	}
-	return of, nil
+	return of, links, nil
 }
 
-// withParents adds a rule for each directory between a rule and one above it, which says the
-// same as the latter. The programs let nobody move what has a rule of its own: a rule would
-// be about what comes into its place, and no longer about what it was written for.
-func withParents(rules map[string]policy.Access) map[string]policy.Access {
+// withWays adds a rule for each link that rules were looked up by, and for each directory between
+// one of these or a rule and the rule above it, which says the same as the latter. The programs
+// let nobody move what has a rule of its own: a rule would be about what comes into its place,
+// and no longer about what it was written for.
+func withWays(rules map[string]policy.Access, links []string) map[string]policy.Access {
 	all := maps.Clone(rules)
-	for path := range rules {
-		var between []string
-		for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-			if access, ok := rules[dir]; ok {
-				for _, d := range between {
-					all[d] = access
+	add := func(path string) {
+		var way []string
+		for ; ; path = filepath.Dir(path) {
+			if access, ok := rules[path]; ok {
+				for _, at := range way {
+					all[at] = access
 				}
-				break
+				return
 			}
-			if dir == "/" {
-				break
+			if path == "/" { // nobody may change anything there
+				return
 			}
-			between = append(between, dir)
+			way = append(way, path)
 		}
+	}
+	for path := range rules {
+		add(filepath.Dir(path))
+	}
+	for _, link := range links {
+		add(link)
 	}
 	return all
 }
@@ -114,11 +125,11 @@ func withParents(rules map[string]policy.Access) map[string]policy.Access {
 func entries(p policy.Policy) (map[string][]entry, error) {
 	of := map[string][]entry{"paths": nil, "v4": nil, "v6": nil}
 	prefixes, _ := policy.Prefixes(p.Files) // package stack tells what more they permit
-	files, err := resolve(prefixes)
+	files, links, err := resolve(prefixes)
 	if err != nil {
 		return nil, err
 	}
-	for path, access := range withParents(files) {
+	for path, access := range withWays(files, links) {
 		of["paths"] = append(of["paths"], entry{pathKeyOf(path), pathRule{uint16(access), uint16(len(asPrefix(path)))}})
 	}
 	for _, r := range p.Net {

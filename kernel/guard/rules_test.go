@@ -29,43 +29,51 @@ func TestResolve(t *testing.T) {
 	for name, c := range map[string]struct {
 		rules []policy.FileRule
 		want  map[string]policy.Access
+		links []string
 	}{
-		"as it is":         {[]policy.FileRule{{Path: dir + "/real", Access: r}}, map[string]policy.Access{dir + "/real": r}},
-		"a link":           {[]policy.FileRule{{Path: dir + "/link", Access: r}}, map[string]policy.Access{dir + "/real": r}},
-		"through a link":   {[]policy.FileRule{{Path: dir + "/link/sub", Access: r}}, map[string]policy.Access{dir + "/real/sub": r}},
-		"not there":        {[]policy.FileRule{{Path: dir + "/none", Access: r}}, map[string]policy.Access{dir + "/none": r}},
-		"not there yet":    {[]policy.FileRule{{Path: dir + "/link/new/x", Access: r}}, map[string]policy.Access{dir + "/real/new/x": r}},
-		"two of one place": {[]policy.FileRule{{Path: dir + "/real", Access: r | w}, {Path: dir + "/link", Access: r | x}}, map[string]policy.Access{dir + "/real": r}},
+		"as it is":         {[]policy.FileRule{{Path: dir + "/real", Access: r}}, map[string]policy.Access{dir + "/real": r}, nil},
+		"a link":           {[]policy.FileRule{{Path: dir + "/link", Access: r}}, map[string]policy.Access{dir + "/real": r}, []string{dir + "/link"}},
+		"through a link":   {[]policy.FileRule{{Path: dir + "/link/sub", Access: r}}, map[string]policy.Access{dir + "/real/sub": r}, []string{dir + "/link"}},
+		"not there":        {[]policy.FileRule{{Path: dir + "/none", Access: r}}, map[string]policy.Access{dir + "/none": r}, nil},
+		"not there yet":    {[]policy.FileRule{{Path: dir + "/link/new/x", Access: r}}, map[string]policy.Access{dir + "/real/new/x": r}, []string{dir + "/link"}},
+		"two of one place": {[]policy.FileRule{{Path: dir + "/real", Access: r | w}, {Path: dir + "/link", Access: r | x}}, map[string]policy.Access{dir + "/real": r}, []string{dir + "/link"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := resolve(c.rules)
-			if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+			got, links, err := resolve(c.rules)
+			if diff := cmp.Diff(c.want, got) + cmp.Diff(c.links, links); diff != "" || err != nil {
 				t.Errorf("%v, %s", err, diff)
 			}
 		})
 	}
-	if _, err := resolve([]policy.FileRule{{Path: dir + "/loop", Access: r}}); err == nil {
+	if _, _, err := resolve([]policy.FileRule{{Path: dir + "/loop", Access: r}}); err == nil {
 		t.Error("a loop was resolved")
 	}
 }
 
-func TestWithParents(t *testing.T) {
+func TestWithWays(t *testing.T) {
 	const r, w = policy.Read, policy.Write
 	type rules = map[string]policy.Access
-	for name, c := range map[string]struct{ rules, more rules }{
-		"one":            {rules{"/p": r}, nil},
-		"one below":      {rules{"/p": r, "/p/a": w}, nil},
-		"between":        {rules{"/p": r, "/p/a/b/c": 0}, rules{"/p/a": r, "/p/a/b": r}},
-		"of the nearest": {rules{"/p": r, "/p/a": r | w, "/p/a/b/c": r}, rules{"/p/a/b": r | w}},
-		"two":            {rules{"/p": r, "/p/a/b": w, "/p/a/c": w}, rules{"/p/a": r}},
-		"a like name":    {rules{"/p": r, "/pp/a/b": w}, nil},
-		"of the root":    {rules{"/": r, "/p/a": 0}, rules{"/p": r}},
-		"nothing above":  {rules{"/p/a": r}, nil},
+	for name, c := range map[string]struct {
+		rules rules
+		links []string
+		more  rules
+	}{
+		"one":                  {rules{"/p": r}, nil, nil},
+		"one below":            {rules{"/p": r, "/p/a": w}, nil, nil},
+		"between":              {rules{"/p": r, "/p/a/b/c": 0}, nil, rules{"/p/a": r, "/p/a/b": r}},
+		"of the nearest":       {rules{"/p": r, "/p/a": r | w, "/p/a/b/c": r}, nil, rules{"/p/a/b": r | w}},
+		"two":                  {rules{"/p": r, "/p/a/b": w, "/p/a/c": w}, nil, rules{"/p/a": r}},
+		"a like name":          {rules{"/p": r, "/pp/a/b": w}, nil, nil},
+		"of the root":          {rules{"/": r, "/p/a": 0}, nil, rules{"/p": r}},
+		"nothing above":        {rules{"/p/a": r}, nil, nil},
+		"a link":               {rules{"/p": w, "/q": r}, []string{"/p/a"}, rules{"/p/a": w}},
+		"a link deeper":        {rules{"/p": w, "/p/a": r | w, "/q": r}, []string{"/p/a/b/c"}, rules{"/p/a/b": r | w, "/p/a/b/c": r | w}},
+		"a link without rules": {rules{"/p": w}, []string{"/q/a"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := maps.Clone(c.rules)
 			maps.Copy(want, c.more)
-			if diff := cmp.Diff(want, withParents(c.rules)); diff != "" {
+			if diff := cmp.Diff(want, withWays(c.rules, c.links)); diff != "" {
 				t.Error(diff)
 			}
 		})
