@@ -12,7 +12,8 @@ import (
 // ReadEvents calls f with each event until ctx ends, which is no error; it does not return
 // while f runs. One reader at a time: events go to one of several. A cell has 100 events
 // of refusals in a second, of all that passes a quota one each; what is more, or finds the
-// reader behind by more than 5,000, is in [Usage.Lost].
+// reader behind by more than 5,000, is in [Usage.Lost]. That a quota is used up is told again
+// until there was room for it.
 //
 // ReadEvents owns a goroutine that ends with it.
 func (g *Guard) ReadEvents(ctx context.Context, f func(Event)) error {

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -311,6 +313,46 @@ func TestQuotas(t *testing.T) {
 			on(t, c, func() error { return to(unix.AF_INET, unix.SOCK_DGRAM, connect(peer)) })
 		}
 	})
+}
+
+// TestQuotaIsToldLate: where nobody reads and others have filled the room for events, that a cell
+// has used its time up is told when there is room again, as long as it computes.
+func TestQuotaIsToldLate(t *testing.T) {
+	g := shared.get(t, ways["cgroup"]) // the programs of all kinds tell by the same function
+	const most = 100                   // a cell has as many events a second, of some 5,000
+	full := false
+	for n := 0; n < most && !full; n++ {
+		c := newCell(t, g, own())
+		on(t, c, func() error {
+			for range most {
+				if err := denied("", to(unix.AF_INET, unix.SOCK_DGRAM, connect(&unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}}))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		full = c.Usage().Lost > 0
+	}
+	if !full {
+		t.Fatal("there is still room")
+	}
+	c := newCell(t, g, anywhere(policy.Quotas{CPUTotal: 20 * time.Millisecond}))
+	var over atomic.Bool
+	var computing sync.WaitGroup
+	computing.Go(func() {
+		on(t, c, func() error {
+			for !over.Load() {
+				spin(time.Millisecond)
+			}
+			return nil
+		})
+	})
+	defer computing.Wait()
+	defer over.Store(true)
+	await.That(t, "an event of the quota to find no room", func() bool { return c.Usage().Lost > 0 })
+	if !collect(t, g).has(func(e Event) bool { return e.Cell == c.Index() && e.Life == c.Life() && e.Kind == OverQuota }) {
+		t.Error("nobody was told that the time is used up")
+	}
 }
 
 // TestReceived: what would be too much is dropped.

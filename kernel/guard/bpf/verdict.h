@@ -39,6 +39,7 @@ static __always_inline bool is_mapped(const u8 *v6) {
 // A flag of hooks: the program is called for a packet, in anybody's context.
 #define PACKET 0x8000
 
+// Returns whether the node will hear of it.
 static __noinline int tell(const struct binding *of, u32 kind_hook, u32 value, const struct address *a, const char *path) {
   if (!of) return 0;
   // First, while kind_hook is in a register: an older verifier does not remember that it has
@@ -74,7 +75,7 @@ static __noinline int tell(const struct binding *of, u32 kind_hook, u32 value, c
   }
   if (path) bpf_probe_read_kernel_str(e->path, sizeof e->path, path);
   bpf_ringbuf_submit(e, 0);
-  return 0;
+  return 1;
 lost:
   __sync_fetch_and_add(&u->lost, 1);
   return 0;
@@ -90,8 +91,9 @@ static __always_inline int deny_with(struct cell *c, u32 hook, u32 value, const 
 
 static __always_inline int deny(struct cell *c, u32 hook) { return deny_with(c, hook, 0, 0, 0); }
 
-// Tells once for each policy that a quota is used up. Quota and hook are one word so that it
-// stays in a register, for the reason that tell gives.
+// Tells once for each policy that a quota is used up: again when there was no room, since the
+// node ends cells by it. Quota and hook are one word so that it stays in a register, for the
+// reason that tell gives.
 static __noinline int tell_over(const struct binding *of, u32 quota_hook) {
   if (!of) return 0;
   u32 cell = of->cell, quota = quota_hook >> 16;
@@ -104,7 +106,8 @@ static __noinline int tell_over(const struct binding *of, u32 quota_hook) {
     t->quotas = 0;
   }
   u64 bit = 1ull << (quota & 63);
-  if (!(__sync_fetch_and_or(&t->quotas, bit) & bit)) tell(of, EVENT_OVER << 16 | (quota_hook & 0xffff), quota, 0, 0);
+  if (__sync_fetch_and_or(&t->quotas, bit) & bit) return 0;
+  if (!tell(of, EVENT_OVER << 16 | (quota_hook & 0xffff), quota, 0, 0)) __sync_fetch_and_and(&t->quotas, ~bit);
   return 0;
 }
 
