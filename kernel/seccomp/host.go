@@ -31,10 +31,12 @@ var hostTable = []rule{
 	{why: "opening makes no files and empties none", names: "open", unless: Write, when: []clause{{clear(1, makingFiles)}}},
 	{why: "opening makes no files and empties none", names: "openat", unless: Write, when: []clause{{clear(2, makingFiles)}}},
 	{why: "its flags are in memory; nothing here needs it", names: "openat2", fails: Missing},
+	// A file in memory is a file, too: rings of cells are such, so that memfd_create stays.
 	{why: "code comes from files and is never writable", names: "mmap", when: []clause{
 		{clear(2, unix.PROT_EXEC)}, {clear(3, unix.MAP_ANONYMOUS), clear(2, unix.PROT_WRITE)}}},
 	{why: "data stays data", names: "mprotect", when: []clause{{clear(2, unix.PROT_EXEC)}}},
 	{why: "data stays data", names: "pkey_mprotect", fails: Missing},
+	{why: "memory that is mapped as code at one place and written at another", names: "shmget shmat", fails: Refused},
 	{why: "signals to itself: abort, and the runtime's own", names: "kill tgkill", when: []clause{{own(0, OwnProcess)}}},
 	{why: "signals to others", names: "tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", fails: Refused},
 	{why: "descriptors that signal whom one likes", names: "fcntl", when: []clause{{is(1, append([]uint32{unix.F_ADD_SEALS}, descriptorCommands...)...)}}},

@@ -57,6 +57,8 @@ func TestHostFilter(t *testing.T) {
 		"routes by itself":             {"setsockopt", []uint64{3, unix.IPPROTO_IP, unix.IP_OPTIONS}, Refused},
 		"loads a library":              {"mmap", []uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC, unix.MAP_PRIVATE}, Allow},
 		"runs what it wrote":           {"mprotect", []uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, Refused},
+		"has memory to write and run":  {"shmget", []uint64{0, 4096, 0o700}, Refused},
+		"runs memory of others":        {"shmat", []uint64{0, 0, 0o100000 /* SHM_EXEC */}, Refused},
 		"becomes root":                 {"setresuid", nil, Refused},
 		"traces":                       {"ptrace", nil, KillProcess},
 		"loads a program":              {"bpf", nil, KillProcess},
