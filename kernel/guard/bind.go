@@ -15,6 +15,22 @@ func (c *Cell) binding() binding { return binding{c.index, c.life} }
 // ErrClaim: this kernel cannot bind that thread from outside; see Cell.Claim.
 var ErrClaim = errors.New("guard: the thread must take its binding itself")
 
+// firstNamespace is the number of the first PID namespace, in which the programs number threads.
+const firstNamespace = 0xeffffffc
+
+// numbersFit fails when this process, and what it reads in /proc, numbers threads otherwise than the
+// programs do: what is bound by number would be another thread, or none, and none is let through.
+func numbersFit() error {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
+		return fmt.Errorf("guard: look for this process's PID namespace: %w", err)
+	}
+	if st.Ino != firstNamespace {
+		return errors.New("guard: this kernel binds threads by their number in the first PID namespace, and this process is in another: start it with the machine's own (hostPID, --pid=host)")
+	}
+	return nil
+}
+
 // Bind binds a thread, by its number in the first PID namespace; what it starts later is
 // bound, too. It fails with ErrClaim where the kernel (before 6.9) cannot name the thread.
 func (c *Cell) Bind(tid int) error {
@@ -44,11 +60,15 @@ func (c *Cell) Bind(tid int) error {
 
 // Claim leaves a binding for a thread, which takes it with its next prctl, whatever that
 // asks. Claimed tells whether it has. A claim that nobody took is to be withdrawn: a later
-// thread of the same number would take it. Only LSM programs give it to the thread.
+// thread of the same number would take it. Only LSM programs give it to the thread, and only
+// where this process is in the first PID namespace.
 func (c *Cell) Claim(tid int) error {
 	m := c.guard.maps["claims"]
 	if m == nil {
 		return fmt.Errorf("guard: no program of kind %s gives thread %d a binding that is left for it", c.guard.kind, tid)
+	}
+	if err := numbersFit(); err != nil {
+		return err
 	}
 	if err := m.Put(uint32(tid), c.binding()); err != nil {
 		return fmt.Errorf("guard: leave a binding for thread %d: %w", tid, err)

@@ -36,7 +36,8 @@
 // refused, so that a child that cannot be bound is killed before it runs (or, before Linux
 // 6.13, its parent is, and nobody in the group who is not bound may connect: see
 // [Guard.Orphans]). Where the kernel lets programs of control groups read no task storage
-// (6.12 does not, 6.18 does) bindings are found by thread number, for 65,536 threads.
+// (6.12 does not, 6.18 does) bindings are found by thread number, for 65,536 threads; that is
+// the first PID namespace's, and Load fails in another.
 //
 // With a control group, of either kind, packets of cells' sockets are dropped that have
 // options of IPv4, or a routing header or options of IPv6: they go to others first than

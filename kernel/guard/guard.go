@@ -125,6 +125,11 @@ func (p plain) Error() string {
 func (p plain) Unwrap() error { return p.error }
 
 func load(o Options, kind Kind) (*Guard, error) {
+	if o.byThread {
+		if err := numbersFit(); err != nil {
+			return nil, err
+		}
+	}
 	g := &Guard{kind: kind, cgroup: o.Cgroup, pin: o.Pin, byThread: o.byThread, links: map[string]link.Link{}, maps: map[string]*ebpf.Map{}}
 	if err := g.prepare(o); err != nil {
 		return nil, err

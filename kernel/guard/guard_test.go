@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -169,6 +171,22 @@ func TestRoom(t *testing.T) {
 	}
 	if _, err := g.NewCell(policy.Policy{Children: -1}); !errors.Is(err, policy.ErrInvalid) {
 		t.Errorf("a bad policy: %v", err)
+	}
+}
+
+// TestForeignNumbers: in another PID namespace no thread has the number that the programs know it
+// by, so that nothing is bound by number there.
+func TestForeignNumbers(t *testing.T) {
+	shared.get(t, ways["cgroup by number"]) // or skip
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self)
+	c.Env = []string{roleEnv + "=foreign:" + shared.group(t)}
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	if out, err := c.CombinedOutput(); len(out) > 0 || err != nil {
+		t.Errorf("%s %v", out, err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
@@ -59,12 +60,39 @@ func play(role, arg string) int {
 		if err := hold(arg); err != nil {
 			fmt.Println(err)
 		}
+	case "foreign":
+		if err := foreign(arg); err != nil {
+			fmt.Print(err)
+		}
 	case "parent":
 		if parent() != nil {
 			return 1
 		}
 	}
 	return 0
+}
+
+// foreign tries what depends on numbers of threads, and returns what did not fail.
+func foreign(cgroup string) error {
+	g, err := Load(Options{Kind: Cgroup, Cgroup: cgroup, byThread: true})
+	if err == nil {
+		return errors.Join(errors.New("bindings by number: they were loaded"), g.Close())
+	}
+	if !strings.Contains(err.Error(), "first PID namespace") {
+		return fmt.Errorf("bindings by number: %w", err)
+	}
+	claims, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+	if err != nil {
+		return fmt.Errorf("make a map: %w", err)
+	}
+	c := &Cell{guard: &Guard{kind: LSM, maps: map[string]*ebpf.Map{"claims": claims}}}
+	switch err := c.Claim(unix.Gettid()); {
+	case err == nil:
+		return errors.New("a claim by number was left")
+	case !strings.Contains(err.Error(), "first PID namespace"):
+		return fmt.Errorf("a claim by number: %w", err)
+	}
+	return claims.Close()
 }
 
 // udp connects a socket, which sends nothing.
