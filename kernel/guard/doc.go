@@ -21,13 +21,14 @@
 // Connecting and sending by the longest CIDR and by port, IPv4 inside IPv6 as IPv4; never to
 // 0.0.0.0 or ::, for which the kernel takes one of the machine's own when it has asked.
 //
-// Refused whatever the policy: hard and symbolic links, binding and listening, Unix sockets
-// of others, other kinds of sockets, socket options that choose a route or a device,
-// messages of IPv4 and IPv6 with options of their own, signals and tracing beyond the cell,
-// bpf, mounts, user namespaces, io_uring's polling thread and foreign credentials, memory
-// that becomes executable. Looking (stat) is not judged, but for a cell without a policy;
-// times and extended attributes are not. Before Linux 6.12 hooks for changing directories
-// cannot be told a path: there all such changes are refused.
+// Refused whatever the policy: hard and symbolic links, binding and listening, Unix sockets of
+// others, sockets of IPv4 and IPv6 that are neither TCP nor UDP, other kinds of sockets,
+// socket options that choose a route or a device, messages of IPv4 and IPv6 with options of
+// their own, signals and tracing beyond the cell, bpf, mounts, user namespaces, io_uring's
+// polling thread and foreign credentials, memory that becomes executable. Looking (stat) is
+// not judged, but for a cell without a policy; times and extended attributes are not. Before
+// Linux 6.12 hooks for changing directories cannot be told a path: there all such changes are
+// refused.
 //
 // [Cgroup] programs are for kernels that refuse the former. They judge, by the same rules
 // and code, connecting, sending, binding and making sockets of IPv4 and IPv6, of the

@@ -58,7 +58,16 @@ func testNetwork(t *testing.T, g *Guard) {
 	tcp, udp := unix.SOCK_STREAM, unix.SOCK_DGRAM
 	c := newCell(t, g, p)
 	// sockets are those that only the LSM judges.
-	sockets := []string{"listen", "netlink", "packets", "abstract socket"}
+	sockets := []string{"listen", "netlink", "packets", "abstract socket", "SCTP", "multipath TCP", "UDP-Lite", "echoes"}
+	made := func(family, kind, protocol int) func() error {
+		return func() error {
+			fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, protocol)
+			if err != nil {
+				return err
+			}
+			return unix.Close(fd)
+		}
+	}
 	for what, k := range map[string]struct {
 		do      func() error
 		allowed bool
@@ -106,6 +115,12 @@ func testNetwork(t *testing.T, g *Guard) {
 		"bind":            {func() error { return to(unix.AF_INET, tcp, func(fd int) error { return unix.Bind(fd, v4(1, 0)) }) }, false},
 		"listen":          {func() error { return to(unix.AF_INET, tcp, func(fd int) error { return unix.Listen(fd, 1) }) }, false},
 		"raw":             {func() error { _, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP); return err }, false},
+		"TCP by number":   {made(unix.AF_INET, tcp, unix.IPPROTO_TCP), true},
+		"UDP by number":   {made(unix.AF_INET6, udp, unix.IPPROTO_UDP), true},
+		"SCTP":            {made(unix.AF_INET, tcp, unix.IPPROTO_SCTP), false},
+		"multipath TCP":   {made(unix.AF_INET6, tcp, unix.IPPROTO_MPTCP), false},
+		"UDP-Lite":        {made(unix.AF_INET, udp, unix.IPPROTO_UDPLITE), false},
+		"echoes":          {made(unix.AF_INET, udp, unix.IPPROTO_ICMP), false},
 		"netlink":         {func() error { return to(unix.AF_NETLINK, unix.SOCK_DGRAM, func(int) error { return nil }) }, false},
 		"packets":         {func() error { return to(unix.AF_PACKET, unix.SOCK_DGRAM, func(int) error { return nil }) }, false},
 		"abstract socket": {func() error { return to(unix.AF_UNIX, tcp, connect(&unix.SockaddrUnix{Name: name})) }, false},

@@ -207,8 +207,11 @@ int BPF_PROG(on_socket, int family, int type, int protocol, int kern) {
   struct cell c;
   if (!bound(&c)) return 0;
   type &= 0xf;
-  bool known = family == AF_UNIX || internet(family);
-  return has_policy(&c) && known && (type == SOCK_STREAM || type == SOCK_DGRAM) ? 0 : deny(&c, HOOK_SOCKET);
+  bool known = type == SOCK_STREAM || type == SOCK_DGRAM;
+  // SCTP connects by a socket option, past on_connect; 0 is TCP or UDP.
+  if (internet(family)) known = known && (!protocol || protocol == (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP));
+  else if (family != AF_UNIX) known = false;
+  return has_policy(&c) && known ? 0 : deny(&c, HOOK_SOCKET);
 }
 
 // Its bytes are charged to who made it, whoever sends them, and in whatever context.
