@@ -203,11 +203,7 @@ func (e *Enforcer) Enroll(pid int) (leave func(), err error) {
 	if err != nil {
 		return leave, err
 	}
-	tids, err := threads(pid)
-	for _, tid := range tids { // those that they start meanwhile inherit it
-		err = errors.Join(err, nothing.Bind(tid))
-	}
-	return nothing.Close, err
+	return nothing.Close, bindAll(func() ([]int, error) { return threads(pid) }, nothing)
 }
 
 // enter puts a host into the group of hosts.

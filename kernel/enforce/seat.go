@@ -85,23 +85,24 @@ func (s *Seat) bind(base policy.Policy) error {
 	s.enforcer.mu.Lock()
 	s.enforcer.bound[s.cell.Index()] = s
 	s.enforcer.mu.Unlock()
-	tids := []int{s.task.TID}
-	if s.task.Process {
-		if tids, err = threads(s.task.TID); err != nil {
-			return err
-		}
+	if !s.task.Process {
+		return claiming{s}.Bind(s.task.TID)
 	}
-	for _, tid := range tids {
-		err := s.cell.Bind(tid)
-		if errors.Is(err, guard.ErrClaim) {
-			s.claimed = append(s.claimed, tid)
-			err = s.cell.Claim(tid) // it takes it at the cell's claim
-		}
-		if err != nil {
-			return err
-		}
+	return bindAll(func() ([]int, error) { return threads(s.task.TID) }, claiming{s})
+}
+
+// claiming binds threads to a seat's cell, however the kernel allows.
+type claiming struct{ *Seat }
+
+func (c claiming) Bound(tid int) bool { return c.cell.Bound(tid) }
+
+func (c claiming) Bind(tid int) error {
+	err := c.cell.Bind(tid)
+	if errors.Is(err, guard.ErrClaim) {
+		c.claimed = append(c.claimed, tid)
+		err = c.cell.Claim(tid) // it takes it at the cell's claim
 	}
-	return nil
+	return err
 }
 
 // Taken reports whether all its threads have their binding: before Linux 6.9 they take it

@@ -40,15 +40,9 @@ func (c *Cell) Bind(tid int) error {
 		}
 		return nil
 	}
-	fd, err := unix.PidfdOpen(tid, unix.PIDFD_THREAD)
-	if errors.Is(err, unix.EINVAL) { // no such flag: only processes have descriptors
-		fd, err = unix.PidfdOpen(tid, 0)
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-			return ErrClaim
-		}
-	}
+	fd, err := descriptorOf(tid)
 	if err != nil {
-		return fmt.Errorf("guard: open a descriptor of thread %d: %w", tid, err)
+		return err
 	}
 	err = c.guard.maps["bindings"].Put(int32(fd), c.binding())
 	_ = unix.Close(fd)
@@ -56,6 +50,36 @@ func (c *Cell) Bind(tid int) error {
 		return fmt.Errorf("guard: bind thread %d: %w", tid, err)
 	}
 	return nil
+}
+
+// Bound reports whether the thread is bound to the cell, also by who started it. Where the kernel
+// cannot name the thread it is not.
+func (c *Cell) Bound(tid int) bool {
+	var has binding
+	if c.guard.byThread {
+		return c.guard.maps["threads"].Lookup(uint32(tid), &has) == nil && has == c.binding()
+	}
+	fd, err := descriptorOf(tid)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return c.guard.maps["bindings"].Lookup(int32(fd), &has) == nil && has == c.binding()
+}
+
+// descriptorOf opens a descriptor by which maps know the thread.
+func descriptorOf(tid int) (int, error) {
+	fd, err := unix.PidfdOpen(tid, unix.PIDFD_THREAD)
+	if errors.Is(err, unix.EINVAL) { // no such flag: only processes have descriptors
+		fd, err = unix.PidfdOpen(tid, 0)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+			return -1, ErrClaim
+		}
+	}
+	if err != nil {
+		return -1, fmt.Errorf("guard: open a descriptor of thread %d: %w", tid, err)
+	}
+	return fd, nil
 }
 
 // Claim leaves a binding for a thread, which takes it with its next prctl, whatever that

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -172,6 +173,32 @@ func TestRoom(t *testing.T) {
 	if _, err := g.NewCell(policy.Policy{Children: -1}); !errors.Is(err, policy.ErrInvalid) {
 		t.Errorf("a bad policy: %v", err)
 	}
+}
+
+// TestBound: a cell knows its threads.
+func TestBound(t *testing.T) {
+	each(t, func(t *testing.T, g *Guard) {
+		c, other := newCell(t, g, own()), newCell(t, g, own())
+		tids, asked := make(chan int, 1), make(chan struct{})
+		var running sync.WaitGroup
+		running.Go(func() {
+			defer close(tids)
+			on(t, c, func() error {
+				tids <- unix.Gettid()
+				<-asked
+				return nil
+			})
+		})
+		defer running.Wait()
+		defer close(asked)
+		tid := <-tids
+		if _, err := descriptorOf(tid); errors.Is(err, ErrClaim) && !g.byThread {
+			t.Skip("this kernel names no threads")
+		}
+		if !c.Bound(tid) || other.Bound(tid) || c.Bound(1) {
+			t.Errorf("thread %d is its cell's: %v, another's: %v; thread 1 is: %v", tid, c.Bound(tid), other.Bound(tid), c.Bound(1))
+		}
+	})
 }
 
 // TestForeignNumbers: in another PID namespace no thread has the number that the programs know it
