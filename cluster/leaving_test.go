@@ -1,10 +1,13 @@
 package cluster
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +124,48 @@ func TestRemoveTheLeader(t *testing.T) {
 			s := n.Status()
 			return s.Leader != "" && s.Leader != leads.name && s.Members == 2 && s.Leased
 		})
+	}
+}
+
+// What a member that does not vote says of the groups cuts nobody off: they would count on a node that nobody
+// talks to.
+func TestRemovalByAnInsidersWord(t *testing.T) {
+	t.Parallel()
+	nodes := form(t, 2)
+	leads := leader(t, nodes) // it goes, so that the groups take a while
+	stays := nodes[0]
+	if stays == leads {
+		stays = nodes[1]
+	}
+	n3 := join(t, stays, "n3")
+	fill(t, leads) // so that what lacks all of it does not come to vote
+	id, err := pki.LoadIdentity(filepath.Join(n3.dir, identityFile))
+	must(t, err)
+	in := newInsider(t, id, n3.at, stays)
+	must(t, in.Handle(topicReport, func(context.Context, string, []byte) ([]byte, error) {
+		return json.Marshal(report{Directory: []string{stays.name}, Policies: []string{stays.name}})
+	}))
+	await.That(t, "its word is heard", func() bool {
+		r, err := stays.ask(soon(t), "n3")
+		return err == nil && without(r.Directory, leads.name)
+	})
+	must(t, stays.Remove(soon(t), leads.name, false))
+	await.That(t, "who stays leads alone", func() bool { return stays.group.Leading() })
+	if servers, err := (directoryGroup{stays.Cluster}).Servers(); err != nil || servers["n3"] || slices.Contains(names(directoryGroup{stays.Cluster}), leads.name) {
+		t.Errorf("%v, %v", servers, err)
+	}
+	must(t, stays.Group().Fence(soon(t)))
+}
+
+// fill makes the log longer than what a node may lack that is to vote.
+func fill(t *testing.T, n *node) {
+	t.Helper()
+	seat, _ := n.Lease().Seat()
+	for i := range 2 * behindBy {
+		_, err := n.Group().Propose(soon(t), directory.Command{
+			Op: directory.Claim, Cell: directory.Cell{Tenant: "acme", Name: strconv.Itoa(i)}, Seat: seat,
+		})
+		must(t, err)
 	}
 }
 

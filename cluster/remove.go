@@ -137,11 +137,15 @@ func (c *Cluster) quorumWithout(ctx context.Context, node string) error {
 }
 
 // dropped waits until the groups are without a node that is retired. As long as they count on it, it
-// must be reachable, or they might not agree on anything.
+// must be reachable, or they might not agree on anything. Those alone are believed who vote: they could undo the
+// groups anyway. Who leads them is no guide, since a node that leaves hears of no leader once it is let go.
 func (c *Cluster) dropped(ctx context.Context, node string) error {
 	return c.until(ctx, func(ctx context.Context) (bool, error) {
 		directory, policies := false, c.policies.Load() == nil
-		for _, r := range c.reports(ctx, append(c.others(), c.Self())) {
+		for name, r := range c.reports(ctx, append(c.others(), c.Self())) {
+			if name == node || !c.votes(name) {
+				continue
+			}
 			directory = directory || without(r.Directory, node)
 			policies = policies || without(r.Policies, node)
 		}
