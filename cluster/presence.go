@@ -21,7 +21,7 @@ const (
 	Unseen Presence = "unseen"
 )
 
-// presence is what gossip said last of each.
+// presence is what gossip said last of each member, and of whom it says that they are there.
 type presence struct {
 	mu   sync.Mutex
 	last map[string]Presence
@@ -35,6 +35,26 @@ func (p *presence) set(node string, is Presence, wire string) {
 		p.last, p.wire = map[string]Presence{}, map[string]string{}
 	}
 	p.last[node], p.wire[node] = is, wire
+}
+
+// forget has a node be Unseen again.
+func (p *presence) forget(node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.last, node)
+	delete(p.wire, node)
+}
+
+// alive are the nodes that are said to be there.
+func (p *presence) alive() (names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for node, is := range p.last {
+		if is == Alive {
+			names = append(names, node)
+		}
+	}
+	return names
 }
 
 // at is where a node says that its port between nodes is; "": it does not say.
@@ -68,7 +88,7 @@ func (c *Cluster) watch() {
 					return
 				case <-time.After(catchUpPause):
 				}
-				events = c.members.Watch(c.life)
+				events = c.watchAgain()
 				continue
 			}
 			c.seen(e)
@@ -92,15 +112,39 @@ func (c *Cluster) seen(e members.Event) {
 		c.presence.set(node, Alive, e.Member.Meta.Wire)
 		nudge(c.wake)
 	case members.Left:
-		c.presence.set(node, Left, "")
-		c.doubt(node)
+		c.missed(node, Left)
 	case members.Failed:
-		c.presence.set(node, Failed, "")
-		c.doubt(node)
+		c.missed(node, Failed)
 	}
 	if node != c.Self() && c.isMember(node) && e.Change != members.Updated {
 		c.log.Info("a node is "+string(e.Change), "node", node, "address", e.Member.Address)
 	}
+}
+
+// missed notes that a node is not there any more. Of who is no member nothing is kept: there is no end to the names
+// that somebody with a key of gossip can make up.
+func (c *Cluster) missed(node string, is Presence) {
+	if !c.isMember(node) {
+		c.presence.forget(node)
+		return
+	}
+	c.presence.set(node, is, "")
+	c.doubt(node)
+}
+
+// watchAgain is members.Watch for one who has missed events: whoever went meanwhile is not told of.
+func (c *Cluster) watchAgain() <-chan members.Event {
+	events := c.members.Watch(c.life) // first: who goes after this is told of
+	there := map[string]bool{}
+	for _, m := range c.members.List() {
+		there[m.Name] = true
+	}
+	for _, node := range c.presence.alive() {
+		if !there[node] {
+			c.missed(node, Failed)
+		}
+	}
+	return events
 }
 
 // doubt looks whether a node is there that is said to be gone. Anybody with a key of gossip can say
