@@ -2,12 +2,15 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cluster/control"
 	"github.com/pyisolate/pyisolate/cluster/enroll"
+	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/members"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
@@ -188,6 +192,53 @@ func TestSlander(t *testing.T) {
 	nodes[2].kill()
 	if !n1.silent("n3") {
 		t.Error("a node that is not there is taken for one that is")
+	}
+}
+
+// A node that has no room for another request, or refuses it, is there.
+func TestBusyIsNotDead(t *testing.T) {
+	t.Parallel()
+	nodes := form(t, 2)
+	n1, n2 := nodes[0], nodes[1]
+	const most = 64 // that one node may have under way at another
+	ctx, cancel := context.WithCancel(context.Background())
+	began := make(chan struct{}, most)
+	must(t, n2.Control().Handle("test/stuck", func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+		select {
+		case began <- struct{}{}:
+			<-ctx.Done()
+		case <-ctx.Done():
+		}
+		return nil, ctx.Err()
+	}))
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	await.That(t, "there is room for no other request", func() bool {
+		asking.Go(func() { _, _ = n1.Control().Ask(ctx, n2.name, "test/stuck", nil) })
+		return len(began) == most
+	})
+	if _, err := n1.ask(soon(t), n2.name); err == nil {
+		t.Error("there is room still")
+	}
+	if n1.silent(n2.name) {
+		t.Error("a node that is busy is taken for one that is dead")
+	}
+	var urgently atomic.Bool
+	for what, h := range map[string]control.Handler{
+		"a node that turns it away": nil,
+		"a node that refuses it": func(_ context.Context, _ string, request []byte) ([]byte, error) {
+			urgently.CompareAndSwap(false, string(request) == group.Probe)
+			return nil, errors.New("no")
+		},
+	} {
+		must(t, n2.Control().Handle(topicLease, h))
+		if n1.silent(n2.name) {
+			t.Errorf("%s is taken for one that is dead", what)
+		}
+	}
+	if !urgently.Load() {
+		t.Error("the question waits behind others")
 	}
 }
 

@@ -1,9 +1,13 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
+	"github.com/pyisolate/pyisolate/cluster/control"
+	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/members"
 )
 
@@ -160,8 +164,13 @@ func (c *Cluster) doubt(node string) {
 	})
 }
 
-// silent tells whether a node does not answer, which is more than that somebody says so.
+// silent tells whether a node does not answer, which is more than that somebody says so. Whatever it answers shows
+// that it is there, and the question is urgent: a node that is busy must not be taken for one that is dead.
 func (c *Cluster) silent(node string) bool {
-	_, err := c.ask(c.life, node)
-	return err != nil && c.life.Err() == nil
+	ctx, cancel := context.WithTimeout(c.life, askTime)
+	defer cancel()
+	_, err := peers{c}.Ask(ctx, node, []byte(group.Probe))
+	var refusal *control.Refusal
+	answers := err == nil || errors.As(err, &refusal) || errors.Is(err, control.ErrTurnedAway)
+	return !answers && c.life.Err() == nil
 }

@@ -103,5 +103,5 @@ func read(node string, back *http.Response) ([]byte, error) {
 	if back.StatusCode == statusRefused {
 		return nil, &Refusal{node, string(text)}
 	}
-	return nil, fmt.Errorf("%w: %s", ErrNotDone, strings.TrimSpace(string(text)))
+	return nil, fmt.Errorf("%w: %s", ErrTurnedAway, strings.TrimSpace(string(text)))
 }

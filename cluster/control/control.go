@@ -36,6 +36,9 @@ const (
 // has too many of them, or the request is too large.
 var ErrNotDone = errors.New("the request was not begun")
 
+// ErrTurnedAway is an ErrNotDone by which the node itself answered, and so is there.
+var ErrTurnedAway = fmt.Errorf("%w: the node turned it away", ErrNotDone)
+
 // Refusal is the error of a handler at another node.
 type Refusal struct {
 	// Node that was asked.

@@ -136,8 +136,12 @@ func TestNotDone(t *testing.T) {
 		"topic removed": {"two", "gone", "nobody answers"},
 		"bad topic":     {"two", "../echo?x", "no such node or topic"},
 	} {
-		if _, err := one.Ask(t.Context(), ask.node, ask.topic, nil); !errors.Is(err, ErrNotDone) || !strings.Contains(err.Error(), ask.says) {
+		_, err := one.Ask(t.Context(), ask.node, ask.topic, nil)
+		if !errors.Is(err, ErrNotDone) || !strings.Contains(err.Error(), ask.says) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if answered := ask.says == "nobody answers"; errors.Is(err, ErrTurnedAway) != answered {
+			t.Errorf("%s: that the node answers is %v: %v", name, answered, err)
 		}
 	}
 	if _, err := one.Ask(t.Context(), "two", "echo", make([]byte, MaxSize+1)); !errors.Is(err, ErrNotDone) {

@@ -7,7 +7,7 @@
 // may do.
 //
 // An error of Ask says what is known. [ErrNotDone]: no handler began, so that it can be tried
-// elsewhere or again. A [*Refusal]: the handler answered with an error. Anything else: the
+// elsewhere or again; [ErrTurnedAway], which is one, if that is the node's own answer. A [*Refusal]: the handler answered with an error. Anything else: the
 // connection was lost, or the caller's time was up, and it may have been done. Nothing is ever sent
 // twice.
 //

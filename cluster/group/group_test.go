@@ -208,7 +208,7 @@ func TestAnswer(t *testing.T) {
 		"a field of a new kind":   {"n1", `{"propose":{"op":"open","color":"red"}}`, "invalid"},
 		"something too large":     {"n1", fmt.Sprintf(`{"propose":%q}`, make([]byte, maxRequest)), "invalid"},
 		"an index":                {"n1", `{"index":true}`, ""},
-		"a term":                  {"n1", `{"poll":true}`, ""},
+		"a term":                  {"n1", Probe, ""},
 		"a session of its own":    {"n1", `{"propose":{"op":"open","seat":{"node":"n1"}}}`, ""},
 		"an abort of no cell":     {"n1", `{"propose":{"op":"abort","epoch":1}}`, "no-cell"},
 		"its own lease":           {"n0", fmt.Sprintf(`{"renew":{"node":"n0","session":%d}}`, g.seat().Session), ""},
@@ -217,6 +217,13 @@ func TestAnswer(t *testing.T) {
 		if a := read(t, g.Answer(t.Context(), c.from, []byte(c.request))); a.Kind != c.kind {
 			t.Errorf("%s: %+v, not %q", name, a, c.kind)
 		}
+	}
+}
+
+// What asks whether a node is there does not wait behind other requests.
+func TestProbeIsUrgent(t *testing.T) {
+	if !Urgent([]byte(Probe)) {
+		t.Errorf("%s waits", Probe)
 	}
 }
 
