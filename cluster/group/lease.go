@@ -9,8 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/roster"
+	"github.com/pyisolate/pyisolate/internal/pause"
 	"github.com/pyisolate/pyisolate/internal/readindex"
 )
 
@@ -104,7 +107,7 @@ func (g *Group) lead() {
 func (g *Group) reign() (again bool) {
 	defer g.leases.stop()
 	term := g.raft.CurrentTerm()
-	if err := g.await(g.life, g.raft.Barrier(0)); err != nil || g.raft.CurrentTerm() != term {
+	if !g.catchUp(term) {
 		return false // another change is told of
 	}
 	g.leases.begin(term, g.Sessions(), g.config.Clock(), g.ttl)
@@ -125,6 +128,24 @@ func (g *Group) reign() (again bool) {
 			g.expire()
 		}
 	}
+}
+
+// barrierPause is between attempts to know what earlier leaders agreed on.
+const barrierPause = 20 * time.Millisecond
+
+// catchUp returns true when this node knows all that was agreed before it came to lead in a term, and false when
+// it leads in that no more. Raft refuses a leader until the message by which it gave the lead away earlier is
+// answered, and nobody tells when that is.
+func (g *Group) catchUp(term uint64) bool {
+	for g.raft.State() == raft.Leader && g.raft.CurrentTerm() == term {
+		if g.await(g.life, g.raft.Barrier(0)) == nil {
+			return g.raft.CurrentTerm() == term
+		}
+		if !pause.For(g.life, barrierPause) {
+			return false
+		}
+	}
+	return false
 }
 
 // giveWay has another node lead: this one applies nothing any more, and would answer for nobody.

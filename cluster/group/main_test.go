@@ -39,6 +39,7 @@ type node struct {
 	net   *network
 	name  string
 	layer *layer
+	sends *transport
 
 	mu    sync.Mutex
 	seats []directory.Seat // opened, in their order
@@ -101,6 +102,48 @@ func (g gated) Read(b []byte) (int, error) {
 	g.layer.gate.RLock()
 	defer g.layer.gate.RUnlock()
 	return n, err
+}
+
+// transport is Raft's, on which what tells another node to lead can be held back.
+type transport struct {
+	*raft.NetworkTransport
+	mu   sync.Mutex
+	held chan struct{} // until it is closed
+	told func()        // that something is held
+}
+
+// hold has the next that is told to lead not hear of it before release is called.
+func (t *transport) hold() (told <-chan struct{}, release func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	held, heard := make(chan struct{}), make(chan struct{})
+	t.held, t.told = held, sync.OnceFunc(func() { close(heard) })
+	return heard, sync.OnceFunc(func() { close(held) })
+}
+
+// TimeoutNow implements raft.Transport.
+func (t *transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, q *raft.TimeoutNowRequest, a *raft.TimeoutNowResponse) error {
+	t.mu.Lock()
+	held, told := t.held, t.told
+	t.mu.Unlock()
+	if held != nil {
+		told()
+		<-held
+		return errors.New("it was held for too long")
+	}
+	return t.NetworkTransport.TimeoutNow(id, at, q, a)
+}
+
+// elect has a node lead in Raft, as another one wishes. What only a leader does it may not do yet.
+func (n *node) elect(t testing.TB, other *node) {
+	t.Helper()
+	await.That(t, other.name+" is elected", func() bool {
+		q := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
+		if err := n.sends.TimeoutNow(raft.ServerID(other.name), raft.ServerAddress(other.name), q, &raft.TimeoutNowResponse{}); err != nil {
+			return false
+		}
+		return await.Within(time.Second, func() bool { return other.Raft().State() == raft.Leader })
+	})
 }
 
 // deafen has nobody's Raft reach a node's any more. The node goes on reaching the others.
@@ -232,8 +275,9 @@ func newNetworkAt(t testing.TB, configs []Config) *network {
 	for _, c := range configs {
 		n := w.nodes[c.Node]
 		c.Peers, c.Bootstrap, c.Changed = n, servers, n.changed
-		c.Transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: n.layer, MaxPool: 3, Timeout: time.Second,
-			Logger: hclog.NewNullLogger(), ServerAddressProvider: nil})
+		n.sends = &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: n.layer, MaxPool: 3,
+			Timeout: time.Second, Logger: hclog.NewNullLogger(), ServerAddressProvider: nil})}
+		c.Transport = n.sends
 		var err error
 		n.Group, err = Open(c)
 		must(t, err)
