@@ -17,6 +17,11 @@ func TestWhatCountedBeforeAMove(t *testing.T) {
 	yield := Command{Op: Yield, Seat: seat2, Epoch: 2}
 	resume := Command{Op: Resume, Seat: seat1, Epoch: 3, Checkpoint: "f"}
 	drop := Command{Op: Drop, Seat: Seat{Node: "n1"}, Epoch: 2, Revision: 5}
+	survive := func(node string) Command {
+		return Command{Op: Recover, Seat: Seat{Node: node}, Epoch: 100, Earlier: true}
+	}
+	asOnce := survive("n3")
+	asOnce.Earlier = false
 	for _, c := range []struct {
 		name       string
 		do         []Command // the last may fail
@@ -38,6 +43,11 @@ func TestWhatCountedBeforeAMove(t *testing.T) {
 		{"and the source goes on, which is heard twice", []Command{begin, freeze, activate, yield, resume, resume}, "h", []string{"n1", "n3"}, false, true},
 		{"another says that", []Command{begin, freeze, activate, {Op: Resume, Seat: seat1, Epoch: 2, Checkpoint: "f"}}, "f", []string{"n1", "n2"}, true, true},
 		{"it is said of another state", []Command{begin, freeze, activate, yield, {Op: Resume, Seat: seat1, Epoch: 3, Checkpoint: "e"}}, "f", []string{"n1", "n2"}, true, true},
+		{"who has what was saved is all that is left", []Command{begin, freeze, survive("n3")}, "h", []string{"n3"}, false, true},
+		{"and the target had it", []Command{begin, freeze, activate, survive("n3")}, "h", []string{"n3"}, false, true},
+		{"who has both is all that is left", []Command{begin, freeze, activate, survive("n1")}, "f", []string{"n1"}, false, false},
+		{"who has neither is", []Command{begin, freeze, survive("n4")}, "", nil, false, false},
+		{"a version that looks at the newest alone", []Command{begin, freeze, asOnce}, "", nil, false, false},
 		{"a version that forgets", []Command{begin, forgets, abort}, "f", []string{"n1", "n2"}, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -50,7 +50,8 @@ const (
 	// Confine notes the policy that the owner Seat has put the cell under.
 	Confine Op = "confine"
 	// Recover says that Seat.Node is all that is left of the cluster: sessions end, cells are suspended,
-	// and copies of checkpoints count where that node has them. Epochs go ahead by Epoch.
+	// and copies of checkpoints count where that node has them; with Earlier, of a cell that moved also of the
+	// one before. Epochs go ahead by Epoch.
 	Recover Op = "recover"
 )
 
@@ -71,6 +72,9 @@ type Command struct {
 	Version    uint64   `json:"version,omitempty"`
 	// Remember is the command's, so that an entry of a version that did not know it means what it meant.
 	Remember bool `json:"remember,omitempty"`
+	// Earlier has a Recover go back to what counted before a move, where the node has that alone. It is the
+	// command's, as Remember is.
+	Earlier bool `json:"earlier,omitempty"`
 	// Lease of a session, in nanoseconds; 0: as long as the leader has it. It is the session's, so
 	// that a node and those who come to lead cannot differ.
 	Lease time.Duration `json:"lease,omitempty"`

@@ -22,6 +22,9 @@ func (s *State) recovered(_ uint64, c Command) (Outcome, error) {
 			r.suspend()
 		}
 		r.Epoch += c.Epoch
+		if c.Earlier && !r.Holds(c.Seat.Node) && r.Before != nil && slices.Contains(r.Before.Copies, c.Seat.Node) {
+			r.putBack()
+		}
 		r.Yielded, r.Before = nil, nil
 		if r.Holds(c.Seat.Node) {
 			r.Copies = []string{c.Seat.Node}

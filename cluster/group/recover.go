@@ -115,7 +115,9 @@ func (g *Group) recover(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := g.Propose(ctx, directory.Command{Op: directory.Recover, Seat: directory.Seat{Node: g.config.Node}, Epoch: recoverJump})
+	_, err := g.Propose(ctx, directory.Command{
+		Op: directory.Recover, Seat: directory.Seat{Node: g.config.Node}, Epoch: recoverJump, Earlier: true,
+	})
 	return err
 }
 
