@@ -47,8 +47,8 @@ func (g *Group) stillLeads(ctx context.Context, by readindex.Voice) error {
 	if term == 0 || term != g.raft.CurrentTerm() || g.raft.State() != raft.Leader {
 		return fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
 	}
-	if err := g.state.failed(); err != nil {
-		return fmt.Errorf("%w: node %s applies nothing any more: %w", ErrNoLeader, g.config.Node, err)
+	if err := g.applies(); err != nil {
+		return err
 	}
 	f := g.raft.GetConfiguration()
 	if err := f.Error(); err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/internal/boottime"
-	"github.com/pyisolate/pyisolate/internal/readindex"
 )
 
 var cellA = directory.Cell{Tenant: "shop", Name: "a"}
@@ -349,30 +348,5 @@ func BenchmarkFence(b *testing.B) {
 	leader := w.leader(b, "")
 	for b.Loop() {
 		must(b, leader.Fence(b.Context()))
-	}
-}
-
-// A node that applies nothing any more gives the lead away, fences nothing and opens no session.
-func TestFailedLeader(t *testing.T) {
-	n := newNetwork(t, 3, time.Second)
-	leases := n.hold(t)
-	sick := n.leader(t, "")
-	sick.state.mu.Lock()
-	sick.state.failure = errors.New("an entry of a newer version")
-	sick.state.mu.Unlock()
-	n.leader(t, sick.name)
-	await.That(t, "it has no lease, and the others have", func() bool {
-		for name, l := range leases {
-			if (l.Valid() == nil) == (name == sick.name) {
-				return false
-			}
-		}
-		return true
-	})
-	if err := leases[sick.name].open(t.Context()); err == nil {
-		t.Error("it opens a session")
-	}
-	if err := sick.stillLeads(t.Context(), readindex.Voice{}); !errors.Is(err, ErrNoLeader) {
-		t.Errorf("it fences: %v", err)
 	}
 }

@@ -2,13 +2,64 @@ package group
 
 import (
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/internal/pause"
+	"github.com/pyisolate/pyisolate/internal/readindex"
 )
+
+// A node that applies nothing any more gives the lead away, fences nothing and opens no session.
+func TestFailedLeader(t *testing.T) {
+	n := newNetwork(t, 3, time.Second)
+	leases := n.hold(t)
+	sick := n.leader(t, "")
+	sick.state.mu.Lock()
+	sick.state.failure = fmt.Errorf("an entry of a newer version: %w", directory.ErrInvalid)
+	sick.state.mu.Unlock()
+	for _, ask := range []func() error{
+		func() error {
+			_, err := sick.change(t.Context(), directory.Command{Op: directory.Abort, Cell: cellA, Epoch: 1})
+			return err
+		},
+		func() error {
+			a := read(t, sick.Answer(t.Context(), "nobody", []byte(`{"propose":{"op":"abort","epoch":1}}`)))
+			return a.err()
+		},
+		func() error {
+			a := read(t, sick.Answer(t.Context(), "nobody", []byte(`{"enrol":{"op":"retire","name":"n9"}}`)))
+			return a.err()
+		},
+		func() error { return sick.renew(sick.seat(), readindex.Voice{Node: sick.name}) },
+	} {
+		if err := ask(); !errors.Is(err, ErrNoLeader) {
+			t.Errorf("it answers %v", err)
+		}
+	}
+	if _, err := sick.Propose(t.Context(), directory.Command{Op: directory.Abort, Cell: cellA, Epoch: 1}); !errors.Is(err, directory.ErrNoCell) {
+		t.Errorf("by way of the next leader: %v", err)
+	}
+	n.leader(t, sick.name)
+	await.That(t, "it has no lease, and the others have", func() bool {
+		for name, l := range leases {
+			if (l.Valid() == nil) == (name == sick.name) {
+				return false
+			}
+		}
+		return true
+	})
+	if err := leases[sick.name].open(t.Context()); err == nil {
+		t.Error("it opens a session")
+	}
+	if err := sick.stillLeads(t.Context(), readindex.Voice{}); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("it fences: %v", err)
+	}
+}
 
 // A node that comes to lead again while the message is under way by which it gave the lead away waits for the
 // end of that, and then does a leader's work.

@@ -181,11 +181,8 @@ func (g *Group) renew(seat directory.Seat, by readindex.Voice) error {
 	}
 	// What it gets counts from before the question whether this node leads.
 	until := g.config.Clock() + g.ttl(seat.Node)
-	if err := g.state.failed(); err != nil {
+	if err := g.mayJudge(); err != nil {
 		return err
-	}
-	if !g.leases.ready() {
-		return fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
 	}
 	if g.Sessions()[seat.Node] != seat.Session {
 		return fmt.Errorf("%w: %d of node %s", directory.ErrNoSession, seat.Session, seat.Node)

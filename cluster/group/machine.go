@@ -65,16 +65,16 @@ func (m *machine) Apply(entry *raft.Log) any {
 	return out
 }
 
-// apply does it, under mu.
+// apply does it, under mu. What becomes of an entry that is not applied here, others know.
 func (m *machine) apply(entry *raft.Log) (out outcome, changed change) {
 	if m.failure != nil {
-		return outcome{err: m.failure}, changed
+		return outcome{err: unapplied(m.failure)}, changed
 	}
 	d, r, err := decode(entry.Data)
 	switch {
 	case err != nil:
 		m.failure = fmt.Errorf("entry %d of the cluster's log: %w", entry.Index, err)
-		return outcome{err: m.failure}, changed
+		return outcome{err: unapplied(m.failure)}, changed
 	case d != nil:
 		out.Directory, out.err = m.directory.Apply(entry.Index, *d)
 		changed.records = changesOf(*d, out)
@@ -85,6 +85,12 @@ func (m *machine) apply(entry *raft.Log) (out outcome, changed change) {
 	}
 	m.applied = entry.Index
 	return out, changed
+}
+
+// unapplied is the outcome of what was agreed. It must not be one of the errors that failure is, by which nothing
+// would have been done.
+func unapplied(failure error) error {
+	return fmt.Errorf("%w: this node applies nothing any more: %s", ErrUncertain, failure.Error())
 }
 
 // decode reads an entry. One of the results is not nil.

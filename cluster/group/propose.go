@@ -27,63 +27,11 @@ type request struct {
 	Term uint64 `json:"term,omitempty"`
 }
 
-// answer of a leader.
-type answer struct {
-	Outcome *outcome `json:"outcome,omitempty"`
-	// TTL of a lease that was renewed.
-	TTL time.Duration `json:"ttl,omitempty"`
-	// Index that whoever asked must have applied to know what the leader knows.
-	Index uint64 `json:"index,omitempty"`
-	// Term of Raft in which whoever answers is.
-	Term uint64 `json:"term,omitempty"`
-	Kind string `json:"error,omitempty"`
-	Text string `json:"message,omitempty"`
-}
-
 // At the leader, when what was proposed is agreed; and at who proposed it, when that is known there.
 var (
 	proposedPoint = failpoint.New("group.proposed")
 	answeredPoint = failpoint.New("group.answered")
 )
-
-// kinds are the errors that keep their identity on the way.
-var kinds = map[string]error{
-	"no-cell": directory.ErrNoCell, "taken": directory.ErrTaken, "stale": directory.ErrStale, "no-session": directory.ErrNoSession,
-	"last-copy": directory.ErrLastCopy, "limited": directory.ErrLimited, "invalid": directory.ErrInvalid,
-	"no-member": roster.ErrNoMember, "name-taken": roster.ErrTaken, "founded": roster.ErrFounded, "no-invite": roster.ErrNoInvite,
-	"no-key": roster.ErrNoKey, "roster-full": roster.ErrLimited, "last-node": roster.ErrLast, "invalid-roster": roster.ErrInvalid,
-	"token": pki.ErrToken, "lapsed": pki.ErrLapsed, "used": pki.ErrUsed,
-	"no-leader": ErrNoLeader, "uncertain": ErrUncertain,
-}
-
-// sent is an error that came from another node.
-type sent struct {
-	kind error
-	text string
-}
-
-func (e *sent) Error() string { return e.text }
-func (e *sent) Unwrap() error { return e.kind }
-
-func (a *answer) fail(err error) {
-	a.Kind, a.Text = "failed", err.Error()
-	for kind, is := range kinds {
-		if errors.Is(err, is) {
-			a.Kind = kind
-		}
-	}
-}
-
-func (a *answer) err() error {
-	switch kind := kinds[a.Kind]; {
-	case a.Kind == "":
-		return nil
-	case kind != nil:
-		return &sent{kind, a.Text}
-	default:
-		return errors.New(a.Text)
-	}
-}
 
 // maxRequest bounds what another node may ask, in bytes.
 const maxRequest = 32 << 10
@@ -116,8 +64,8 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 			r, _ := g.Find(c.Cell)
 			err = mayPropose(from, c, r)
 		}
-		if err != nil && !g.leases.ready() { // it may be judged by records that are old
-			err = fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
+		if old := g.mayJudge(); err != nil && old != nil { // by records that are old
+			err = old
 		}
 		if err != nil {
 			return a, err
@@ -129,8 +77,8 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 		if err == nil {
 			err = g.mayEnrol(from, c)
 		}
-		if !g.leases.ready() { // it is judged by a roster that may be old
-			err = fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
+		if old := g.mayJudge(); old != nil { // by a roster that is old
+			err = old
 		}
 		if err != nil {
 			return a, err
@@ -146,6 +94,23 @@ func (g *Group) answer(ctx context.Context, from string, q request) (a answer, e
 		return answer{Term: g.raft.CurrentTerm()}, nil
 	}
 	return a, fmt.Errorf("%w: node %s asks what this version does not know", directory.ErrInvalid, from)
+}
+
+// mayJudge says why this node cannot judge what others ask, or nil: it leads, and knows all that was agreed.
+func (g *Group) mayJudge() error {
+	if !g.leases.ready() {
+		return fmt.Errorf("%w: node %s does not lead, or not yet", ErrNoLeader, g.config.Node)
+	}
+	return g.applies()
+}
+
+// applies is nil as long as this node applies what is agreed. One that does not must not propose: it could tell nobody
+// what became of it.
+func (g *Group) applies() error {
+	if err := g.state.failed(); err != nil {
+		return fmt.Errorf("%w: node %s applies nothing any more: %w", ErrNoLeader, g.config.Node, err)
+	}
+	return nil
 }
 
 // mayPropose keeps nodes from speaking for others: a session is opened, ended and used by its own, a cell is
@@ -333,6 +298,9 @@ func (g *Group) enrol(ctx context.Context, c roster.Command) (outcome, error) {
 func (g *Group) apply(ctx context.Context, entry []byte) (outcome, error) {
 	if _, _, err := decode(entry); err != nil {
 		return outcome{}, fmt.Errorf("the log cannot have this change: %w", err)
+	}
+	if err := g.applies(); err != nil {
+		return outcome{}, err
 	}
 	within := 10 * time.Second
 	if end, ok := ctx.Deadline(); ok {

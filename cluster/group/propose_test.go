@@ -2,9 +2,11 @@ package group
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/roster"
 )
 
 // What a member may have done to a cell of another: nothing, not even by what names no seat, or its own.
@@ -61,5 +63,20 @@ func TestMayPropose(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Of an error that is several the one is told that says the least of what was done.
+func TestFirstKind(t *testing.T) {
+	for range 100 {
+		var a answer
+		a.fail(fmt.Errorf("%w: %w", ErrNoLeader, roster.ErrInvalid))
+		if back := a.err(); !errors.Is(back, ErrNoLeader) || errors.Is(back, roster.ErrInvalid) {
+			t.Fatalf("%+v is %v", a, back)
+		}
+	}
+	a := answer{Kind: "of a newer version", Text: "no"}
+	if err := a.err(); err == nil || err.Error() != "no" {
+		t.Errorf("%v", err)
 	}
 }
