@@ -278,7 +278,7 @@ func runIn(ctx context.Context, l *launch.Launcher, spec cell.Spec, src cell.Sou
 		defer close(shown)
 		showPosts(guest, out)
 	}()
-	err = execFed(ctx, guest, src, input)
+	err = execFed(ctx, guest, src, input, min(feedChunk, spec.Limits.MessageBytes))
 	ran := time.Now()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -294,9 +294,9 @@ func runIn(ctx context.Context, l *launch.Launcher, spec cell.Spec, src cell.Sou
 	return err
 }
 
-// execFed runs src while input, if there is one, is sent to it. A program whose input cannot be read is
-// interrupted: it would take a part for the whole.
-func execFed(ctx context.Context, guest cell.Cell, src cell.Source, input io.ReadCloser) error {
+// execFed runs src while input, if there is one, is sent to it, most bytes at once. A program whose input cannot
+// be read is interrupted: it would take a part for the whole.
+func execFed(ctx context.Context, guest cell.Cell, src cell.Source, input io.ReadCloser, most int) error {
 	if input == nil {
 		return guest.Exec(ctx, src)
 	}
@@ -304,7 +304,7 @@ func execFed(ctx context.Context, guest cell.Cell, src cell.Source, input io.Rea
 	defer cancel()
 	unread := make(chan error, 1)
 	go func() {
-		if err := feed(ctx, guest, input); err != nil {
+		if err := feed(ctx, guest, input, make([]byte, most)); err != nil {
 			unread <- cell.Errorf(cell.Invalid, "read --stdin: %v", err)
 			cancel()
 		}
@@ -331,12 +331,12 @@ func showPosts(guest cell.Cell, out *printer) {
 	}
 }
 
+// feedChunk is how much of its input a program is sent at once, if messages may be so large.
 const feedChunk = 64 << 10
 
 // feed sends r to the guest's inbox, as fast as the guest takes it, and then its end. It fails where r does.
-func feed(ctx context.Context, guest cell.Cell, r io.ReadCloser) error {
+func feed(ctx context.Context, guest cell.Cell, r io.ReadCloser, buf []byte) error {
 	defer func() { _ = r.Close() }()
-	buf := make([]byte, feedChunk)
 	for {
 		n, err := r.Read(buf)
 		if n > 0 && send(ctx, guest, cell.BytesValue(bytes.Clone(buf[:n]))) != nil {
