@@ -42,7 +42,7 @@ var situations = []struct {
 	{"PyisolateDown", "it does not answer", true, `up{N} 0x60`},
 	{"PyisolateHostsDie", "now and then", true, `pyisolate_host_ends_total{N, backend="process", reason="died"} 0+1x60`},
 	{"PyisolateHostsDie", "all at once", true, `pyisolate_host_ends_total{N, backend="process", reason="died"} 0x10 4x50`},
-	{"PyisolateHostsDie", "three", false, `pyisolate_host_ends_total{N, backend="process", reason="died"} 0x10 3x50`},
+	{"PyisolateHostsDie", "three", false, `pyisolate_host_ends_total{N, backend="process", reason="died"} 7x10 10x50`},
 	{"PyisolateHostsDie", "some do not start", true, `
 		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0+5x60
 		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0+1x60`},
@@ -53,9 +53,9 @@ var situations = []struct {
 	{"PyisolateHostsDoNotStart", "one, and nobody tries again", false, `
 		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0x60
 		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0x20 1x40`},
-	{"PyisolateHostsDoNotStart", "one among others that do", false, `
+	{"PyisolateHostsDoNotStart", "some among others that do", false, `
 		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0+1x60
-		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0x20 1x40`},
+		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0x20 9x40`},
 	{"PyisolateHostsDoNotStart", "some, until one does", false, `
 		pyisolate_host_starts_total{N, backend="process", outcome="ok"} 0x22 1x38
 		pyisolate_host_starts_total{N, backend="process", outcome="Unknown"} 0x20 9x40`},
