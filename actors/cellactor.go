@@ -216,14 +216,14 @@ func (a *cellActor) refuse(r *request) error {
 		return err
 	}
 	if r.env.Life != "" && r.env.Life != a.plan.Life {
-		a.system.Dead(r.env, "stale life")
+		a.system.Dead(r.env, StaleLife)
 		return cell.Errorf(cell.CellGone, "the cell that it was for has ended; another is named %s now", a.at)
 	}
 	if a.state == away {
 		return nil // it is judged there
 	}
 	if e := r.env.Epoch; e != 0 && (e < a.since || e > a.epoch) {
-		a.system.Dead(r.env, "stale epoch")
+		a.system.Dead(r.env, StaleEpoch)
 		return cell.Errorf(cell.CellGone, "it was for incarnation %d of cell %s, which is at %d", r.env.Epoch, a.at, a.epoch)
 	}
 	switch r.env.Body.(type) {

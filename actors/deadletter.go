@@ -3,42 +3,67 @@ package actors
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
 
+// A Loss is why an envelope does not reach a cell.
+type Loss int
+
+// The losses. The last ones are of what comes from other nodes and goes to them.
+const (
+	NoSuchCell Loss = iota
+	NoCredit        // too much waits for the cell
+	StaleEpoch      // it was for another incarnation
+	StaleLife       // it was for another cell of the name
+	HasMoved        // who asked did not look the name up again
+	ActorEnded
+	StaleSession // it was for the node as it was before a restart
+	NodeOverloaded
+	NoWay
+
+	losses
+)
+
+var lossNames = [losses]string{NoSuchCell: "no such cell", NoCredit: "no credit", StaleEpoch: "stale epoch", StaleLife: "stale life",
+	HasMoved: "moved", ActorEnded: "the actor has ended", StaleSession: "stale session", NodeOverloaded: "the node has too much to answer",
+	NoWay: "no way to its node"}
+
+// String is what logs and metrics call it.
+func (l Loss) String() string { return lossNames[l] }
+
 // deadLetters counts what did not reach a cell.
 type deadLetters struct {
-	mu      sync.Mutex
-	reasons map[string]uint64
-	logged  time.Time
+	mu     sync.Mutex
+	counts [losses]uint64
+	logged time.Time
 }
 
-// Dead counts an envelope that is not delivered, under a reason of few. One a second is logged.
-func (s *System) Dead(env Envelope, reason string) {
+// Dead counts an envelope that is not delivered. One a second is logged.
+func (s *System) Dead(env Envelope, why Loss) {
 	d := &s.lost
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.reasons == nil {
-		d.reasons = map[string]uint64{}
-	}
-	d.reasons[reason]++
+	d.counts[why]++
 	if now := time.Now(); now.Sub(d.logged) >= time.Second {
 		d.logged = now
-		s.options.Logger.Info("a message is not delivered", "cell", env.To.String(), "id", env.ID.String(), "principal", env.Principal, "reason", reason)
+		s.options.Logger.Info("a message is not delivered", "cell", env.To.String(), "id", env.ID.String(), "principal", env.Principal, "reason", why.String())
 	}
 }
 
-// DeadLetters returns how many envelopes did not reach a cell, by why: "no such cell", "no
-// credit", "stale epoch", "stale life", "moved", "the actor has ended".
+// DeadLetters returns how many envelopes did not reach a cell, by the name of each loss, also of
+// those that have not happened.
 func (s *System) DeadLetters() map[string]uint64 {
 	d := &s.lost
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return maps.Clone(d.reasons)
+	counts := make(map[string]uint64, losses)
+	for l, n := range d.counts {
+		counts[Loss(l).String()] = n
+	}
+	return counts
 }
 
 // undelivered answers what protoactor could not deliver.
@@ -48,7 +73,7 @@ func (s *System) undelivered(event any) {
 		return
 	}
 	if m, is := d.Message.(*request); is {
-		s.Dead(m.env, "the actor has ended")
+		s.Dead(m.env, ActorEnded)
 		m.fail(0, m.ended())
 	}
 }

@@ -42,8 +42,8 @@ func TestRestart(t *testing.T) {
 	if r := s.Ask(soon(t), env); cell.KindOf(r.Err) != cell.CellGone {
 		t.Errorf("for another cell of the name: %+v", r)
 	}
-	if n := s.DeadLetters()["stale epoch"]; n != 1 {
-		t.Errorf("%d dead letters", n)
+	if n := s.DeadLetters(); n["stale epoch"] != 1 || n["stale life"] != 1 {
+		t.Errorf("dead letters: %v", n)
 	}
 }
 

@@ -252,15 +252,15 @@ func (s *System) submit(ctx context.Context, env Envelope) (*request, Entry, err
 // send sends; waiting says that the caller waits for the answer at once, and nothing else.
 func (s *System) send(ctx context.Context, env Envelope, at Entry, waiting bool) (*request, error) {
 	if at.Via != nil {
-		s.Dead(env, "moved")
+		s.Dead(env, HasMoved)
 		return nil, Elsewhere(env.To, "")
 	}
 	if at.PID == nil {
-		s.Dead(env, "no such cell")
+		s.Dead(env, NoSuchCell)
 		return nil, s.noSuchCell(env.To)
 	}
 	if err := at.gate.enter(env.Body); err != nil {
-		s.Dead(env, "no credit")
+		s.Dead(env, NoCredit)
 		return nil, err
 	}
 	r := newRequest(ctx, env, func() { at.gate.leave(env.Body) })

@@ -98,8 +98,8 @@ func (m *Metrics) Spawned(backend, outcome string, warm bool, d time.Duration) {
 }
 
 // Operation counts one operation of a cell: its name as actors have it ("exec", "call", "send",
-// "recv", "inspect", "reload", "quarantine", "close"), and an outcome ([Outcome]). trace is the id
-// of its trace, "" for none.
+// "recv", "snapshot", "inspect", "reload", "quarantine", "close"), or "restore", and an outcome
+// ([Outcome]). trace is the id of its trace, "" for none.
 func (m *Metrics) Operation(op, outcome string, d time.Duration, trace string) {
 	if m != nil {
 		observe(m.operations.WithLabelValues(operations.of(op), outcomes.of(outcome)), d, trace)

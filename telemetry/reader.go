@@ -23,7 +23,7 @@ type Sources struct {
 	Unreceived func() int
 	// Watched is (*enforce.Enforcer).WatchCounts.
 	Watched func() notify.Counts
-	// Actors and DeadLetters are (*actors.System).Stats and DeadLetters.
+	// Actors and DeadLetters are (*actors.System).Stats and DeadLetters, whose names are few.
 	Actors      func() actors.Stats
 	DeadLetters func() map[string]uint64
 	// Behind is (*live.Reloader).Behind.
@@ -155,9 +155,6 @@ func collectKernel(ch chan<- prometheus.Metric, s Sources) {
 	}
 }
 
-// letters are the reasons that actors give.
-var letters = newWords(0, "no such cell", "no credit", "stale epoch", "the actor has ended")
-
 func collectMessages(ch chan<- prometheus.Metric, s Sources) {
 	if s.Unreceived != nil {
 		outboxItems.give(ch, float64(s.Unreceived()))
@@ -171,15 +168,8 @@ func collectMessages(ch chan<- prometheus.Metric, s Sources) {
 		queueBytes.give(ch, float64(a.Bytes))
 	}
 	if s.DeadLetters != nil {
-		sum := map[string]uint64{}
 		for reason, n := range s.DeadLetters() {
-			sum[letters.of(reason)] += n
-		}
-		for reason := range letters.known {
-			deadLetters.give(ch, float64(sum[reason]), reason)
-		}
-		if n := sum[Other]; n > 0 {
-			deadLetters.give(ch, float64(n), Other)
+			deadLetters.give(ch, float64(n), reason)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (l *link) askOnce(ctx context.Context, env actors.Envelope, a attempt) (act
 	reply, f, err := l.ask(ctx, m, env.Deadline, a)
 	if err != nil {
 		if f.session == "" {
-			l.remote.config.System.Dead(env, "no way to its node")
+			l.remote.config.System.Dead(env, actors.NoWay)
 		}
 		return actors.Reply{Err: err}, f
 	}

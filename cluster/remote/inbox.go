@@ -62,7 +62,7 @@ func (r *Remote) answers(from asker, m *envelope.CellReply) {
 // asks does what another node asks for.
 func (r *Remote) asks(from asker, m *envelope.CellEnvelope) {
 	if m.Session != r.session {
-		r.reject(from, m, "stale session", cell.Errorf(cell.CellGone, "the node was started again since"))
+		r.reject(from, m, actors.StaleSession, cell.Errorf(cell.CellGone, "the node was started again since"))
 		return
 	}
 	if c, is := m.Body.(*envelope.CellEnvelope_Cancel); is {
@@ -71,7 +71,7 @@ func (r *Remote) asks(from asker, m *envelope.CellEnvelope) {
 	}
 	ctx, err := r.asked.begin(r.life, from, m)
 	if err != nil {
-		r.reject(from, m, "the node has too much to answer", err)
+		r.reject(from, m, actors.NodeOverloaded, err)
 		return
 	}
 	wait := r.do(ctx, m)
@@ -121,9 +121,9 @@ const rejectedCount = 64
 
 // reject answers what is not begun, and counts it. A node that has more of it than the way back takes
 // is cut off.
-func (r *Remote) reject(from asker, m *envelope.CellEnvelope, reason string, err error) {
+func (r *Remote) reject(from asker, m *envelope.CellEnvelope, why actors.Loss, err error) {
 	to := actors.Address{Tenant: m.Tenant, Name: m.Name}
-	r.config.System.Dead(actors.Envelope{To: to, Principal: m.Principal}, reason)
+	r.config.System.Dead(actors.Envelope{To: to, Principal: m.Principal}, why)
 	call, reply := m.Call, toReply(nil, actors.Reply{Err: err}) // m may be large, and is not kept
 	if r.replyNow(from, call, reply) {
 		return
