@@ -319,7 +319,7 @@ func (s *Store) List() ([]Info, error) {
 	return all, nil
 }
 
-// Remove removes a checkpoint. Removing one that is not there is no error.
+// Remove removes a checkpoint. Removing one that is not there, or that others remove just now, is no error.
 func (s *Store) Remove(id string) error {
 	if !nameRE.MatchString(id) {
 		return fmt.Errorf("%w: %.80q is no name of one", ErrNotFound, id)
@@ -330,6 +330,9 @@ func (s *Store) Remove(id string) error {
 	}
 	if err == nil {
 		err = os.Remove(s.path(id))
+	}
+	if errors.Is(err, fs.ErrNotExist) { // others did it, and have given back what it took
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoints: %w", err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,6 +63,27 @@ func TestStore(t *testing.T) {
 		}
 		if err := s.Remove(bad); !errors.Is(err, ErrNotFound) {
 			t.Errorf("remove %q: %v", bad, err)
+		}
+	}
+}
+
+// Two that remove a checkpoint at once, as a request and a retention do, both find it gone, and what it took is given
+// back once.
+func TestStoreRemovesOnce(t *testing.T) {
+	s, err := OpenStore(t.TempDir(), 0)
+	must(t, err)
+	file := sealed(t, header(), newRing(t), state(100))
+	for range 300 {
+		i, err := put(t, s, file)
+		must(t, err)
+		var errs [2]error
+		var both sync.WaitGroup
+		for n := range errs {
+			both.Go(func() { errs[n] = s.Remove(i.ID) })
+		}
+		both.Wait()
+		if err := errors.Join(errs[:]...); err != nil || s.used != 0 {
+			t.Fatalf("%v; %d bytes are used", err, s.used)
 		}
 	}
 }
