@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -290,6 +291,47 @@ func TestArchiveImport(t *testing.T) {
 				t.Errorf("it has %v", c.into.List("", ""))
 			}
 		})
+	}
+}
+
+// Who has a good copy of what is damaged takes it in, and then it is good. What is counted is what is there.
+func TestArchiveImportRepairs(t *testing.T) {
+	for name, c := range map[string]struct {
+		damage func(b []byte) []byte
+		listed bool // after a start
+	}{
+		"the body":        {func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, true},
+		"cut short":       {func(b []byte) []byte { return b[:len(b)-100] }, true},
+		"longer":          {func(b []byte) []byte { return append(b, b...) }, true},
+		"the header":      {func(b []byte) []byte { b[0] ^= 1; return b }, false},
+		"whose it may be": {func(b []byte) []byte { return bytes.Replace(b, []byte(`"shop"`), []byte(`"shup"`), 1) }, true},
+	} {
+		for _, anew := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, started anew %t", name, anew), func(t *testing.T) {
+				a, dir := newArchive(t, Bounds{})
+				i := mustKeep(t, a, "shop", "worker", 0)
+				good, err := os.ReadFile(a.store.path(i.ID))
+				must(t, err)
+				must(t, os.WriteFile(a.store.path(i.ID), c.damage(bytes.Clone(good)), 0o600))
+				if anew {
+					a, err = OpenArchive(dir, a.Ring(), Bounds{})
+					must(t, err)
+					if _, err := a.Get(i.ID); (err == nil) != c.listed {
+						t.Fatalf("damaged: %v", err)
+					}
+				}
+				got, err := a.Import(bytes.NewReader(good), nil, func(Header) error { return nil })
+				if err != nil || got.ID != i.ID {
+					t.Fatalf("%+v, %v", got, err)
+				}
+				must(t, a.store.Verify(i.ID))
+				if len(a.of) != 1 || a.of["shop"] != (share{i.Size, 1}) || a.store.used != i.Size {
+					t.Errorf("counted are %v and %d bytes, of %d", a.of, a.store.used, i.Size)
+				}
+				must(t, a.Remove(i.ID))
+				nothingLeft(t, a)
+			})
+		}
 	}
 }
 

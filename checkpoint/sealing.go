@@ -208,8 +208,8 @@ func (c *counted) keep() (Info, error) {
 		return Info{}, err
 	}
 	c.of.mu.Lock()
-	if _, same := c.of.all[i.ID]; same { // it was here before
-		c.of.count(c.tenant, -c.bytes, -1)
+	if before, same := c.of.all[i.ID]; same { // what was here may have been damaged
+		c.of.count(before.Header.Tenant, -before.Size, -1)
 	}
 	c.of.all[i.ID] = i
 	c.of.mu.Unlock()

@@ -34,7 +34,8 @@ type Store struct {
 	most int64
 
 	mu   sync.Mutex
-	used int64 // also by files that are being written
+	used int64            // by what is kept, and by files that are being written
+	kept map[string]int64 // bytes, by name: also of files that List leaves out
 }
 
 const suffix = ".ckpt"
@@ -56,12 +57,25 @@ func OpenStore(dir string, most int64) (*Store, error) {
 			return nil, fmt.Errorf("checkpoints: %w", err)
 		}
 	}
-	s := &Store{dir: dir, most: most}
-	all, err := s.List()
-	for _, one := range all {
-		s.used += one.Size
+	s := &Store{dir: dir, most: most, kept: map[string]int64{}}
+	return s, s.reckon()
+}
+
+// reckon counts what is there, of a store that nobody else has yet.
+func (s *Store) reckon() error {
+	names, err := s.names()
+	if err != nil {
+		return err
 	}
-	return s, err
+	for _, id := range names {
+		st, err := os.Stat(s.path(id))
+		if err != nil {
+			return fmt.Errorf("checkpoints: %w", err)
+		}
+		s.kept[id] = st.Size()
+		s.used += st.Size()
+	}
+	return nil
 }
 
 // Info is a checkpoint of a store.
@@ -140,7 +154,8 @@ func (d *Draft) begin() error {
 // id is what its name will be, if nothing more is written to it.
 func (d *Draft) id() string { return hex.EncodeToString(d.hash.Sum(nil)) }
 
-// Keep puts it on the disk and returns its name. When it fails nothing is left of it.
+// Keep puts it on the disk and returns its name, in place of what has that name: that may be damaged. When it fails
+// nothing is left of it.
 func (d *Draft) Keep() (Info, error) {
 	err := d.err
 	if err == nil {
@@ -154,15 +169,11 @@ func (d *Draft) Keep() (Info, error) {
 		return Info{}, errors.Join(err, d.Discard())
 	}
 	i := Info{ID: d.id(), Size: d.size, Header: h}
-	path := d.store.path(i.ID)
-	_, err = os.Stat(path)
-	if err == nil { // the same is there
-		return i, d.Discard()
-	}
-	if err := d.file.Keep(path); err != nil {
+	if err := d.file.Keep(d.store.path(i.ID)); err != nil {
 		d.store.give(d.size)
 		return Info{}, fmt.Errorf("checkpoints: %w", err)
 	}
+	d.store.keeps(i.ID, i.Size)
 	return i, nil
 }
 
@@ -193,6 +204,17 @@ func (s *Store) give(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used -= n
+}
+
+// keeps notes which of the bytes that were taken a file has now, and gives back those that it had before; 0: it is gone.
+func (s *Store) keeps(id string, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used -= s.kept[id]
+	s.kept[id] = bytes
+	if bytes == 0 {
+		delete(s.kept, id)
+	}
 }
 
 // free is how many bytes its file system has for this process. Known false: it does not say.
@@ -297,16 +319,12 @@ func (s *Store) Verify(id string) error {
 // List returns all checkpoints by name. One whose header cannot be read is left out; Verify
 // says why.
 func (s *Store) List() ([]Info, error) {
-	entries, err := os.ReadDir(s.dir)
+	names, err := s.names()
 	if err != nil {
-		return nil, fmt.Errorf("checkpoints: %w", err)
+		return nil, err
 	}
 	var all []Info
-	for _, e := range entries {
-		id, ok := strings.CutSuffix(e.Name(), suffix)
-		if !ok || !nameRE.MatchString(id) {
-			continue
-		}
+	for _, id := range names {
 		f, err := os.Open(s.path(id))
 		if err != nil {
 			continue // it was removed meanwhile
@@ -319,24 +337,33 @@ func (s *Store) List() ([]Info, error) {
 	return all, nil
 }
 
+// names are those of the files that are kept.
+func (s *Store) names() (ids []string, err error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoints: %w", err)
+	}
+	for _, e := range entries {
+		if id, ok := strings.CutSuffix(e.Name(), suffix); ok && nameRE.MatchString(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
 // Remove removes a checkpoint. Removing one that is not there, or that others remove just now, is no error.
 func (s *Store) Remove(id string) error {
 	if !nameRE.MatchString(id) {
 		return fmt.Errorf("%w: %.80q is no name of one", ErrNotFound, id)
 	}
-	st, err := os.Stat(s.path(id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = os.Remove(s.path(id))
-	}
-	if errors.Is(err, fs.ErrNotExist) { // others did it, and have given back what it took
-		return nil
-	}
-	if err != nil {
+	err := os.Remove(s.path(id))
+	there := !errors.Is(err, fs.ErrNotExist)
+	if err != nil && there {
 		return fmt.Errorf("checkpoints: %w", err)
 	}
-	s.give(st.Size())
+	s.keeps(id, 0)
+	if !there {
+		return nil
+	}
 	return durable.SyncDir(s.dir)
 }
