@@ -136,14 +136,9 @@ func (s *spawner) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) 
 		return nil, &fault.Hinted{Err: fmt.Errorf("%w: the node is draining and starts no more cells", fault.ErrUnavailable),
 			Hint: "ask another node, or this one when it is back"}
 	}
-	var begun uint64
-	if s.session != nil {
-		begun = s.session()
-	}
-	if s.may != nil {
-		if err := s.may(); err != nil {
-			return nil, err
-		}
+	begun, err := s.mayStart()
+	if err != nil {
+		return nil, err
 	}
 	room, err := s.capacity.take(spec.Limits)
 	if err != nil {
@@ -163,6 +158,23 @@ func (s *spawner) Spawn(ctx context.Context, spec cell.Spec) (cell.Cell, error) 
 		started = lease(started, s.session, begun)
 	}
 	return &counted{started, s}, nil
+}
+
+// mayStart is the session of the cluster that a cell may be started in now, 0 where the node is by itself. It is looked at
+// first: of a session that ends or begins before the rest is known, the cell is not.
+func (s *spawner) mayStart() (begun uint64, err error) {
+	if s.session != nil {
+		begun = s.session()
+	}
+	if s.may != nil {
+		if err := s.may(); err != nil {
+			return 0, err
+		}
+	}
+	if s.session != nil && begun == 0 {
+		return 0, fmt.Errorf("%w: the node came to be of its cluster only now: try again", fault.ErrUnavailable)
+	}
+	return begun, nil
 }
 
 // counted is a cell whose operations are counted.

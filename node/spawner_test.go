@@ -52,6 +52,26 @@ func TestSpawnEndsWithTheNode(t *testing.T) {
 	}
 }
 
+// A cell is of no session when that began while it was asked for: it would be cut off in it, and not when it has ended.
+func TestSpawnWhileASessionBegins(t *testing.T) {
+	s, h := newSpawner(newCapacity(0, 0)), &held{make(chan struct{})}
+	close(h.letGo)
+	s.begin(h)
+	now := uint64(0)
+	s.session = func() uint64 { return now }
+	s.may = func() error { now = 7; return nil }
+	if _, err := s.Spawn(t.Context(), cell.Spec{}); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("as it began: %v", err)
+	}
+	c, err := s.Spawn(t.Context(), cell.Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Exec(t.Context(), cell.Source{}); err != nil {
+		t.Errorf("in the session: %v", err)
+	}
+}
+
 func TestDrainWaitsForOperations(t *testing.T) {
 	s, h := newSpawner(newCapacity(0, 0)), &held{make(chan struct{})}
 	s.begin(h)
