@@ -179,7 +179,7 @@ func variable(name, value string) (string, any) {
 		return "", nil
 	}
 	if s.Kind == List {
-		return key, strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+		return key, strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' && !s.spaced })
 	}
 	return key, value
 }

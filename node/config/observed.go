@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -10,22 +11,36 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/pyisolate/pyisolate/telemetry/webhook"
 )
 
+// setHeaders tells nothing of what is wrong: where a value was cut up, half of a secret is in a name's place.
 func setHeaders(l *Loaded, values []string) error {
 	l.Node.TraceHeaders = map[string]string{}
 	for _, v := range values {
 		name, value, found := strings.Cut(v, "=")
-		if name = strings.TrimSpace(name); !found || name == "" {
-			return fmt.Errorf("one has no name: write NAME=VALUE")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		switch {
+		case !found || name == "":
+			return errors.New("one has no name: write NAME=VALUE")
+		case strings.ContainsFunc(name, notInName):
+			return errors.New("one has a name that no header can have: write NAME=VALUE")
+		case value == "" || strings.ContainsFunc(value, unicode.IsControl):
+			return errors.New("one has a value that no header can have: write NAME=VALUE")
 		}
 		l.Node.TraceHeaders[name] = value
 	}
 	return nil
+}
+
+// notInName: a header's name is a token of HTTP (RFC 9110, 5.6.2).
+func notInName(r rune) bool {
+	alphanumeric := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	return !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 func headers(l *Loaded) (out []string) {

@@ -1,8 +1,10 @@
 package config_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +27,32 @@ func TestWhatIsObserved(t *testing.T) {
 	for _, e := range l.Effective() {
 		if strings.Contains(e.YAML(), "hunter2") {
 			t.Errorf("it shows %s", e.YAML())
+		}
+	}
+}
+
+// A variable's headers are separated by commas alone, and no part of a value is shown as if it were a name.
+func TestHeadersOfAVariable(t *testing.T) {
+	const secret = "dXNlcjpwYXNzd29yZA"
+	l, err := config.Load(config.Sources{Environ: append(slices.Clone(base), "PYISOLATE_TRACE_HEADERS=Authorization=Basic "+secret+"==, X-Scope=a b")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"Authorization": "Basic " + secret + "==", "X-Scope": "a b"}; !maps.Equal(l.Node.TraceHeaders, want) {
+		t.Errorf("headers %v", l.Node.TraceHeaders)
+	}
+	for _, e := range l.Effective() {
+		if strings.Contains(e.YAML(), secret) {
+			t.Errorf("it shows %s", e.YAML())
+		}
+	}
+	for name, headers := range map[string]string{
+		"a space in a name": "Basic " + secret + "==", "no value": secret + "=", "half of a value": "Authorization=Digest a," + secret,
+		"a line in a value": "a=b\nSecret: " + secret,
+	} {
+		_, err := config.Load(config.Sources{Environ: append(slices.Clone(base), "PYISOLATE_TRACE_HEADERS="+headers)})
+		if err == nil || !strings.Contains(err.Error(), "write NAME=VALUE") || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -35,6 +35,8 @@ type Setting struct {
 	set  func(l *Loaded, values []string) error
 	get  func(l *Loaded) []string // of a resolved configuration
 	hide func(string) string      // what may be shown of a value; nil: all
+
+	spaced bool // a list's values may have spaces: in the environment, where these separate values, too, they do not
 }
 
 // EnvPrefix begins the names of variables.
@@ -78,7 +80,7 @@ var Settings = []Setting{
 		set: func(l *Loaded, v []string) (err error) { l.Node.DrainTimeout, err = drain(v[0]); return err },
 		get: func(l *Loaded) []string { return []string{max(l.Node.DrainTimeout, 0).String()} }},
 	text("trace-endpoint", "an OpenTelemetry collector to send traces to, as http://HOST:4318 (default: nothing is traced)", func(l *Loaded) *string { return &l.Node.TraceEndpoint }),
-	hidden(Setting{Key: "trace-headers", Kind: List, Usage: "headers that go with traces, as NAME=VALUE; repeatable", set: setHeaders, get: headers}, headerName),
+	hidden(Setting{Key: "trace-headers", Kind: List, Usage: "headers that go with traces, as NAME=VALUE; repeatable", set: setHeaders, get: headers, spaced: true}, headerName),
 	{Key: "trace-ratio", Kind: Text, Usage: "how many of the traces that begin here are kept, above 0 and at most 1 (default 1)", set: setRatio,
 		get: func(l *Loaded) []string {
 			return []string{strconv.FormatFloat(cmp.Or(l.Node.TraceRatio, 1), 'g', -1, 64)}
