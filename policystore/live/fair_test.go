@@ -85,6 +85,49 @@ func TestHungTargetsHoldUpNobodyElse(t *testing.T) {
 	close(hold)
 }
 
+// cellOf is a cell of a tenant.
+type cellOf struct {
+	*recorder
+	tenant string
+}
+
+func (c cellOf) Subject() (tenant, cell string) { return c.tenant, "worker" }
+
+// Cells that do not answer hold up their own tenant's, whether under the tenant's own policy or under one that all share.
+func TestHungCellsHoldUpNoOtherTenants(t *testing.T) {
+	w := newWorld(t, Options{Parallel: 8})
+	w.put("shared", "s: { files: 10 }")
+	w.put("a/p", "s: { files: 10 }")
+	hold := make(chan struct{}, 100)
+	var hung []*recorder
+	follow := func(policy string) {
+		hold <- struct{}{}
+		hung = append(hung, &recorder{hold: hold})
+		w.follow(policy, "", cellOf{hung[len(hung)-1], "a"})
+	}
+	for range 5 {
+		follow("shared")
+		follow("a/p")
+	}
+	f := w.follow("shared", "", cellOf{&recorder{}, "b"})
+	w.put("a/p", "s: { files: 11 }")
+	w.put("shared", "s: { files: 11 }")
+	await.That(t, "the other tenant's", func() bool { return f.Report().Version == 2 })
+	at := func() (n int) {
+		for _, h := range hung {
+			n += len(h.versions()) - 1
+		}
+		return n
+	}
+	await.That(t, "two at work", func() bool { return at() == 2 })
+	w.put("shared", "s: { files: 12 }")
+	await.That(t, "the other tenant's next", func() bool { return f.Report().Version == 3 })
+	if n := at(); n != 2 {
+		t.Errorf("%d of one tenant are at work", n)
+	}
+	close(hold)
+}
+
 // A target that is busy gives its place to others until it is asked again.
 func TestBusyTargetsLeaveTheirPlace(t *testing.T) {
 	w := newWorld(t, Options{Parallel: 1})

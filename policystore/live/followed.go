@@ -18,6 +18,7 @@ type Followed struct {
 	subject  *subject
 	sandbox  string
 	target   Target
+	owner    string // whose places it takes
 	ctx      context.Context
 	cancel   context.CancelFunc
 	leave    func()
@@ -134,17 +135,16 @@ func (f *Followed) tell(err error) {
 
 // work puts the newest revision in force until there is none.
 func (f *Followed) work() {
-	owner := owner(f.subject.name)
-	for f.reloader.places.enter(f.ctx, owner) {
+	for f.reloader.places.enter(f.ctx, f.owner) {
 		o := f.take()
 		if o == nil {
-			f.reloader.places.leave(owner)
+			f.reloader.places.leave(f.owner)
 			return
 		}
 		began := time.Now()
 		reloaded, err := f.target.Apply(f.ctx, o.revision)
 		took := time.Since(began)
-		f.reloader.places.leave(owner)
+		f.reloader.places.leave(f.owner)
 		if f.again(o, err) {
 			continue
 		}

@@ -28,8 +28,8 @@ var _ Source = (*policystore.Store)(nil)
 type Options struct {
 	// Keys are the plug-ins' keys that documents may have; nil: none.
 	Keys *document.Keys
-	// Parallel is how many targets are at work at one time, a fourth of them of one tenant, or of
-	// one policy that is nobody's; 0 is 256.
+	// Parallel is how many targets are at work at one time, a fourth of them cells of one tenant, or of
+	// targets that are nobody's under one policy; 0 is 256.
 	Parallel int
 	// Resolver finds the addresses of host names; nil is net.DefaultResolver.
 	Resolver Resolver
@@ -121,9 +121,12 @@ func (r *Reloader) Follow(ctx context.Context, name, sandbox string, t Target) (
 		return nil, err
 	}
 	defer r.running.Done()
-	f := &Followed{reloader: r, subject: s, sandbox: sandbox, target: t, first: make(chan error, 1), report: Report{Policy: name, Sandbox: sandbox}}
+	f := &Followed{reloader: r, subject: s, sandbox: sandbox, target: t, owner: owner(name), first: make(chan error, 1), report: Report{Policy: name, Sandbox: sandbox}}
 	if n, ok := t.(Named); ok {
 		f.report.Tenant, f.report.Cell = n.Subject()
+	}
+	if f.report.Tenant != "" { // whoever else's cells are under the policy
+		f.owner = ofTenant(f.report.Tenant)
 	}
 	if b, ok := t.(Begun); ok {
 		f.inForce = b.Began()

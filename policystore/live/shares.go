@@ -26,14 +26,17 @@ func newShares(total, each int) *shares {
 }
 
 // owner is whose places the work for a policy takes: its tenant's, and the policy's own where
-// it is shared by all.
+// it is shared by all. What is done for a cell takes places of the cell's tenant.
 func owner(policy string) string {
 	tenant, _, has := strings.Cut(policy, "/")
 	if has {
-		return tenant + "/"
+		return ofTenant(tenant)
 	}
 	return policy
 }
+
+// ofTenant is a tenant as an owner. No policy has that name.
+func ofTenant(tenant string) string { return tenant + "/" }
 
 // enter takes a place, and reports false when ctx has ended.
 func (s *shares) enter(ctx context.Context, owner string) bool {
