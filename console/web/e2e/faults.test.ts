@@ -122,6 +122,17 @@ it('a call that a node does not have is said to be missing', async () => {
   await page.getByText('this node tells no events').waitFor()
 })
 
+it('a version that is refused by the rules of today is not rolled back to', async () => {
+  const page = await open('#/policies/team%2Freader/history', {
+    answers: { 'PolicyService/Check': () => ({ problems: [{ line: 4, column: 5, message: 'there is no key "old"' }] }) },
+  })
+  await page.getByRole('button', { name: 'Roll back to version 1' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByRole('alert').getByText('line 4: there is no key "old"').waitFor()
+  expect(await dialog.getByText('Nothing is gained').count()).toBe(0)
+  expect(await dialog.getByRole('button', { name: 'Roll back', exact: true }).isDisabled()).toBe(true)
+})
+
 it('a tab that nobody sees asks for nothing', async () => {
   let asked = 0
   const page = await open('#/cells', { answers: { 'CellService/List': () => ({ reports: cells(++asked % 2) }) } })

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
+import { textToBase64 } from '../src/format.ts'
 import { expectAccessible, logIn, shoot } from './browser.ts'
 import { openConsole, reader, spawnCells, write, type Console } from './fixture.ts'
 
@@ -161,8 +162,37 @@ it('are made anew', async () => {
   await on.page.getByRole('button', { name: 'Write it' }).click()
   await on.says('✓ 1 sandbox')
   await on.page.getByRole('button', { name: 'Save…' }).click()
+  await on.says('There is nothing to compare with')
+  expect(await on.page.getByText('Nothing is gained').count()).toBe(0)
+  await shoot(on.page, 'policy-new-save')
+  await expectAccessible(on.page)
   await on.page.getByRole('button', { name: 'Save', exact: true }).click()
   await on.says('Stored as version 1')
+})
+
+it('that were deleted are compared with what their cells have kept', async () => {
+  const name = 'team/gone'
+  for (const text of [wider, reader]) await on.node.call('PolicyService/Put', { name, text: textToBase64(text) })
+  await on.node.call('PolicyService/Delete', { name })
+  const expectCompared = async () => {
+    await on.says('compared with version 2')
+    await on.page.locator('.authority .gained').getByText('math').waitFor()
+    await on.page.locator('.authority .lost').getByText('/etc/hostname').waitFor()
+  }
+  await on.go('#/policies/team%2Fgone/history', name)
+  await on.page.getByRole('button', { name: 'Roll back to version 1' }).click()
+  await expectCompared()
+  await shoot(on.page, 'rollback-deleted')
+  await expectAccessible(on.page)
+  await on.page.getByRole('button', { name: 'Cancel' }).click()
+  await on.page.getByRole('link', { name: 'Document' }).click()
+  await on.says('not stored yet')
+  await write(on.page, wider)
+  await on.says('✓ 1 sandbox')
+  await on.page.getByRole('button', { name: 'Save…' }).click()
+  await expectCompared()
+  await on.page.getByRole('button', { name: 'Save', exact: true }).click()
+  await on.says('Stored as version 4')
 })
 
 it('that are being written survive the end of the session, and no logout', async () => {

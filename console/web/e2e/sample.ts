@@ -203,7 +203,7 @@ export const answers: Answers = {
       { direction: 'lost', what: 'net', text: 'connect 9.9.9.9:53' },
       { direction: 'changed', what: 'mem', text: '256MiB → 64MiB' },
     ]
-    return { sandboxes: ['web_scraper'], changes: base ? [{ sandbox: 'web_scraper', changes }] : [], number: '3' }
+    return { sandboxes: ['web_scraper'], changes: base ? [{ sandbox: 'web_scraper', changes }] : [], number: base && '3' }
   },
   'PolicyService/Explain': ({ path }) =>
     path?.path?.startsWith('/srv/scraped')

@@ -1,15 +1,15 @@
 import { useEffect, useState } from 'preact/hooks'
 
 import { textOf } from '../api/errors.ts'
-import type { CheckResponse, Version } from '../api/types.ts'
+import type { Version } from '../api/types.ts'
 import { ago, date, hex, textFromBase64 } from '../format.ts'
 import { useNow, usePolled } from '../live.ts'
 import { call } from '../session.ts'
-import { Authority } from '../ui/authority.tsx'
 import { Problem } from '../ui/bits.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { useSecret } from '../ui/secret.tsx'
 import { Table, type Column } from '../ui/table.tsx'
+import { Compared, isStorable, useCompared } from './compared.tsx'
 import { requestId } from './save.tsx'
 
 const most = 200 // versions that are shown
@@ -159,27 +159,20 @@ interface RollbackProps {
 
 function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
   const [text, textError] = useText(name, to.number)
-  const [compared, setCompared] = useState<CheckResponse>()
+  const number = newest.deleted ? '0' : (newest.number ?? '0')
+  const compared = useCompared(name, number, text)
   const [comment, setComment] = useState('')
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<string>()
   const [id] = useState(requestId)
   const secret = useSecret()
-  useEffect(() => {
-    if (text === undefined) return
-    const request = newest.deleted ? { text } : { text, base: name, number: newest.number }
-    call('PolicyService/Check', request).then(setCompared, (err: unknown) => setError(textOf(err)))
-  }, [text])
   const submit = async (e: Event) => {
     e.preventDefault()
     setBusy(true)
     setError(undefined)
     try {
-      await call(
-        'PolicyService/Rollback',
-        { name, to: to.number, expect: newest.deleted ? '0' : newest.number, comment, requestId: id },
-        { token: secret.token },
-      )
+      const request = { name, to: to.number, expect: number, comment, requestId: id }
+      await call('PolicyService/Rollback', request, { token: secret.token })
       onDone()
     } catch (err) {
       if (!secret.failed(err)) setError(textOf(err))
@@ -191,13 +184,7 @@ function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
       <form onSubmit={submit}>
         <p>Its text becomes version {String(BigInt(newest.number ?? '0') + 1n)}; nothing is removed from the history.</p>
         <h3>What cells may do after it</h3>
-        {compared ? (
-          <Authority changes={compared.changes} nothing="Nothing is gained and nothing lost." />
-        ) : (
-          <p class="dim" role="status">
-            Comparing…
-          </p>
-        )}
+        <Compared of={compared} />
         <label class="field">
           Comment, for its history
           <input value={comment} maxLength={250} onInput={(e) => setComment(e.currentTarget.value)} />
@@ -208,7 +195,7 @@ function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
           <button type="button" onClick={onClose}>
             Cancel
           </button>
-          <button class="primary" disabled={busy || !compared}>
+          <button class="primary" disabled={busy || !isStorable(compared)}>
             Roll back
           </button>
         </div>

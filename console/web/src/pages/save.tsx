@@ -1,13 +1,13 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { isKind, textOf } from '../api/errors.ts'
-import type { CheckResponse, Version } from '../api/types.ts'
+import type { Version } from '../api/types.ts'
 import { textToBase64 } from '../format.ts'
 import { call } from '../session.ts'
-import { Authority } from '../ui/authority.tsx'
 import { Problem } from '../ui/bits.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { useSecret } from '../ui/secret.tsx'
+import { Compared, isStorable, useCompared } from './compared.tsx'
 
 interface SaveProps {
   name: string
@@ -25,7 +25,7 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
   const [error, setError] = useState<string>()
   const secret = useSecret()
   const id = useRef(requestId())
-  const [compared, compareError] = useCompared(name, base.number, text)
+  const compared = useCompared(name, base.number, text)
   const submit = async (e: Event) => {
     e.preventDefault()
     setBusy(true)
@@ -47,14 +47,7 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
     >
       <form onSubmit={submit}>
         <h3>What cells may do after it</h3>
-        {compared ? (
-          <Compared c={compared} />
-        ) : (
-          <p class="dim" role="status">
-            {compareError ? '' : 'Comparing…'}
-          </p>
-        )}
-        <Problem text={compareError} />
+        <Compared of={compared} />
         {base.text !== '' && (
           <details>
             <summary>Changes of the text</summary>
@@ -71,33 +64,13 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
           <button type="button" onClick={onClose}>
             Cancel
           </button>
-          <button class="primary" disabled={busy || !compared || (compared.problems?.length ?? 0) > 0}>
+          <button class="primary" disabled={busy || !isStorable(compared)}>
             {busy ? 'Saving…' : 'Save'}
           </button>
         </div>
       </form>
     </Dialog>
   )
-}
-
-function useCompared(name: string, number: string, text: string): [CheckResponse | undefined, string | undefined] {
-  const [compared, setCompared] = useState<CheckResponse>()
-  const [error, setError] = useState<string>()
-  useEffect(() => {
-    const stop = new AbortController()
-    const request = number === '0' ? { text } : { text, base: name, number }
-    call('PolicyService/Check', request, { signal: stop.signal }).then(
-      setCompared,
-      (err: unknown) => !stop.signal.aborted && setError(textOf(err)),
-    )
-    return () => stop.abort()
-  }, [name, number, text])
-  return [compared, error]
-}
-
-function Compared({ c }: { c: CheckResponse }) {
-  if (c.problems?.length) return <Problem text={`line ${c.problems[0]?.line}: ${c.problems[0]?.message}`} />
-  return <Authority changes={c.changes} nothing="Nothing is gained and nothing lost: only the text differs." />
 }
 
 function Diff({ before, after }: { before: string; after: string }) {

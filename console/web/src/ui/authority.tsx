@@ -7,8 +7,8 @@ const signs: Record<string, [sign: string, tone: string, word: string]> = {
 }
 
 // Authority is what cells would be permitted that they are not now, and the other way round.
-export function Authority({ changes, nothing }: { changes: SandboxChange[] | undefined; nothing: string }) {
-  if (!changes?.length) return <p class="note quiet">{nothing}</p>
+export function Authority({ changes }: { changes: SandboxChange[] | undefined }) {
+  if (!changes?.length) return <p class="note quiet">Nothing is gained and nothing lost.</p>
   return (
     <div class="authority">
       {changes.map((s) => (
