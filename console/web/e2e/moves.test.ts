@@ -2,7 +2,7 @@
 
 import { afterEach, expect, it } from 'vitest'
 
-import type { CellReport, MigrateRequest, MigrateResponse } from '../src/api/types.ts'
+import type { AbortMigrationRequest, CellReport, MigrateRequest, MigrateResponse } from '../src/api/types.ts'
 import { expectAccessible, logIn, openBrowser, shoot, type Browser } from './browser.ts'
 import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
 import { answers, node, streams } from './sample.ts'
@@ -86,11 +86,13 @@ it('a stream that ends before the move does is not taken for its end', async () 
 
 it('a move that somebody else has begun is shown, and can be aborted', async () => {
   let moving = true
+  const aborted: AbortMigrationRequest[] = []
   const page = await open(
     () => (moving ? { ...report, migration: { to: 'n2', phase: 'copy', copied: '256', size: '1024', paused: '0.2s' } } : report),
     {
       answers: {
-        'CellService/AbortMigration': () => {
+        'CellService/AbortMigration': (request) => {
+          aborted.push(request)
           moving = false
           return {}
         },
@@ -105,4 +107,5 @@ it('a move that somebody else has begun is shown, and can be aborted', async () 
   await page.evaluate(() => (location.hash = '#/cells/team/one'))
   await page.getByRole('button', { name: 'Abort the move' }).click()
   await page.getByRole('heading', { name: 'Moving to n2' }).waitFor({ state: 'detached' })
+  expect(aborted).toEqual([{ tenant: 'team', name: 'one', id: '7' }])
 })

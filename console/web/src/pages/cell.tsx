@@ -61,7 +61,7 @@ export function Cell({ tenant, name }: CellProps) {
         <div class="main">
           <Exec tenant={tenant} name={name} onRan={report.again} />
           {r && <Output tenant={tenant} name={name} epoch={r.epoch} />}
-          <Posts tenant={tenant} name={name} waiting={r?.posts} />
+          <Posts tenant={tenant} name={name} id={r?.id} waiting={r?.posts} />
         </div>
         <div class="side">{r && <Report r={r} />}</div>
       </div>

@@ -1,3 +1,5 @@
+import { useState } from 'preact/hooks'
+
 import type { CellReport } from '../api/types.ts'
 import { call } from '../session.ts'
 import { Confirm } from '../ui/dialog.tsx'
@@ -35,10 +37,11 @@ interface EndDialogProps {
   onDone: () => void
 }
 
+// EndDialog ends the cell that it was opened for, and none that has its name since.
 export function EndDialog({ report, ending, onClose, onDone }: EndDialogProps) {
-  const { tenant, name } = report.cell ?? {}
+  const [{ cell: { tenant, name } = {}, id }] = useState(report)
   const act = async (reason: string) => {
-    await call(calls[ending], ending === 'close' ? { tenant, name } : { tenant, name, reason })
+    await call(calls[ending], ending === 'close' ? { tenant, name, id } : { tenant, name, id, reason })
     onDone()
   }
   return (

@@ -21,11 +21,11 @@ function MoveBar({ of, label }: { of: Progress; label: string }) {
 
 // Moving shows a move that is under way, whoever has begun it.
 export function Moving({ report }: { report: CellReport }) {
-  const { tenant, name } = report.cell ?? {}
+  const { cell: { tenant, name } = {}, id } = report
   const [error, setError] = useState<string>()
   const m = report.migration
   if (!m) return null
-  const abort = () => call('CellService/AbortMigration', { tenant, name }).catch((err: unknown) => setError(textOf(err)))
+  const abort = () => call('CellService/AbortMigration', { tenant, name, id }).catch((err: unknown) => setError(textOf(err)))
   return (
     <section class="card">
       <div class="cardhead">
@@ -48,9 +48,9 @@ interface MoveDialogProps {
 
 type Stage = { at: 'asking' } | { at: 'moving'; to: string } | { at: 'over'; to: string; error?: string }
 
-// MoveDialog moves a cell. Closing it while that goes on aborts the move, if that is still possible.
+// MoveDialog moves the cell that it was opened for. Closing it while that goes on aborts the move, if that is still possible.
 export function MoveDialog({ report, onClose, onDone }: MoveDialogProps) {
-  const { tenant, name } = report.cell ?? {}
+  const [{ cell: { tenant, name } = {}, id }] = useState(report)
   const nodes = usePolled((signal) => call('NodeService/ListNodes', {}, { signal }), 0, [])
   const [stage, setStage] = useState<Stage>({ at: 'asking' })
   const [last, setLast] = useState<MigrateResponse>({})
@@ -61,7 +61,7 @@ export function MoveDialog({ report, onClose, onDone }: MoveDialogProps) {
     setStage({ at: 'moving', to })
     let phase: string | undefined
     try {
-      const request = { tenant, name, id: report.id, node: to }
+      const request = { tenant, name, id, node: to }
       for await (const step of stream('CellService/Migrate', request, { signal: stop.current.signal })) {
         phase = step.phase
         setLast(step)

@@ -12,22 +12,26 @@ const most = 100 // that are taken at once
 interface PostsProps {
   tenant: string
   name: string
+  id: string | undefined // of the cell that has the name now
   waiting: string | undefined // how many it has posted in all
 }
 
 // Posts are taken once, so they are taken only when somebody says so.
-export function Posts({ tenant, name, waiting }: PostsProps) {
+export function Posts({ tenant, name, id, waiting }: PostsProps) {
   const [items, setItems] = useState<{ key: number; item: Item }[]>([])
-  const [asking, setAsking] = useState(false)
+  const [asking, setAsking] = useState<{ of: string | undefined }>()
   const [taken, setTaken] = useState('')
   const key = useRef(0)
-  const take = async () => {
-    const answer = await call('CellService/Recv', { tenant, name, max: most, wait: '0s' }).catch((err: unknown) => {
-      if (isKind(err, 'Timeout', 'CellGone')) return { items: [] } // there is nothing
-      throw err
+  const take = async (of: string | undefined) => {
+    let nothing = 'There was nothing to take.'
+    const request = { tenant, name, id: of, max: most, wait: '0s' }
+    const answer = await call('CellService/Recv', request).catch((err: unknown) => {
+      if (!isKind(err, 'Timeout', 'CellGone')) throw err
+      if (err.kind === 'CellGone') nothing = err.text
+      return { items: [] }
     })
     const got = answer.items ?? []
-    setTaken(got.length === 0 ? 'There was nothing to take.' : `${count(got.length, 'item')} taken.`)
+    setTaken(got.length === 0 ? nothing : `${count(got.length, 'item')} taken.`)
     setItems((old) => [...old, ...got.map((item) => ({ key: key.current++, item }))].slice(-1000))
   }
   return (
@@ -38,7 +42,7 @@ export function Posts({ tenant, name, waiting }: PostsProps) {
         <span role="status" class="dim small">
           {taken}
         </span>
-        <button type="button" onClick={() => setAsking(true)}>
+        <button type="button" onClick={() => setAsking({ of: id })}>
           Take posts…
         </button>
       </div>
@@ -52,7 +56,12 @@ export function Posts({ tenant, name, waiting }: PostsProps) {
         </ol>
       )}
       {asking && (
-        <Confirm title="Take what it has posted?" yes="Take them" onClose={() => setAsking(false)} act={take}>
+        <Confirm
+          title="Take what it has posted?"
+          yes="Take them"
+          onClose={() => setAsking(undefined)}
+          act={() => take(asking.of)}
+        >
           <p>
             A post is delivered once. What you take here, the program that waits for it will not get; up to {most} items are
             taken.

@@ -1,0 +1,83 @@
+// A cell ends while somebody is asked about it, and another one gets its name: what was asked
+// about the first is not done to the second.
+
+import type { Page } from 'playwright-core'
+import { afterEach, expect, it } from 'vitest'
+
+import type { CellReport } from '../src/api/types.ts'
+import { logIn, openBrowser, type Browser } from './browser.ts'
+import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
+import { answers, node, streams } from './sample.ts'
+
+let browser: Browser | undefined
+let fake: Fake | undefined
+
+afterEach(async () => {
+  await browser?.close()
+  await fake?.close()
+})
+
+const cell = { tenant: 'team', name: 'etl' }
+const first: CellReport = { cell, id: 'first', node: 'n1', state: 'running', backend: 'process' }
+const second: CellReport = { ...first, id: 'second', backend: 'subinterpreter' }
+
+const ended = new Refusal('failed_precondition', { kind: 'CellGone', message: 'the cell of this id has ended' })
+
+// open opens a page on the first cell. What is asked of a cell is kept; `follow` waits until
+// the page knows the second one.
+async function open(hash: string) {
+  let now = first
+  const asked: unknown[] = []
+  const ask = (request: unknown) => {
+    asked.push(request)
+    return ended
+  }
+  const more: Answers = {
+    'CellService/Inspect': () => ({ report: now }),
+    'CellService/List': () => ({ reports: [now] }),
+    'NodeService/ListNodes': () => ({ nodes: ['n1', 'n2'].map((id) => ({ ...node, id })) }),
+    'CellService/Quarantine': ask,
+    'CellService/Kill': ask,
+    'CellService/Close': ask,
+    'CellService/Recv': ask,
+  }
+  const moves: Streaming = { 'CellService/Migrate': ask }
+  fake = await serveFake({ ...answers, ...more }, { ...streams, ...moves })
+  browser = await openBrowser()
+  const page = await browser.open(fake.url + hash)
+  await logIn(page, 'operator')
+  const follow = async () => {
+    now = second
+    await page.getByText('subinterpreter').waitFor()
+  }
+  return { page, asked, follow }
+}
+
+const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click()
+
+const one = '#/cells/team/etl'
+
+it.each([
+  ['Quarantine', one, 'Quarantine', 'Quarantine it', { reason: '' }],
+  ['Kill', one, 'Kill', 'Kill it', { reason: '' }],
+  ['Close', one, 'Close', 'Close it', {}],
+  ['Kill in the list', '#/cells', 'Kill team/etl', 'Kill it', { reason: '' }],
+  ['Close in the list', '#/cells', 'Close team/etl', 'Close it', {}],
+  ['Move', one, 'Move…', 'Move it', { node: 'n2' }],
+])('%s', async (_, hash, what, yes, more) => {
+  const { page, asked, follow } = await open(hash)
+  await press(page, what)
+  await follow()
+  await press(page, yes)
+  await page.getByRole('dialog').getByRole('alert').getByText('the cell of this id has ended').waitFor()
+  expect(asked).toEqual([{ ...cell, id: 'first', ...more }])
+})
+
+it('Take posts', async () => {
+  const { page, asked, follow } = await open(one)
+  await press(page, 'Take posts…')
+  await follow()
+  await press(page, 'Take them')
+  await page.getByText('the cell of this id has ended').waitFor()
+  expect(asked).toMatchObject([{ ...cell, id: 'first' }])
+})
