@@ -217,6 +217,25 @@ it('nothing that a guest says is unseen', async () => {
   }
 })
 
+it('a guest that floods its page is seen, and can be quarantined', async () => {
+  const flood = '\u0001'.repeat(256 << 10) // the longest text that a node passes on; six characters of it are seen for each
+  const page = await open('#/cells/team/etl', {
+    streams: {
+      'CellService/Logs': async function* () {
+        for (let i = 0; i < 100; i++) yield { log: { level: 'stdout', message: flood } }
+        yield { log: { level: 'stdout', message: 'the last line' } }
+        await new Promise(() => {})
+      },
+    },
+  })
+  await page.getByText('the last line').waitFor()
+  const text = (await page.getByRole('log').textContent()) ?? ''
+  expect(text).toContain('… 245760 more characters')
+  expect(text.length).toBeLessThan((1 << 20) + 10_000) // the words beside them, too
+  await page.getByRole('button', { name: 'Quarantine' }).click()
+  await page.getByRole('heading', { name: 'Quarantine team/etl?' }).waitFor()
+})
+
 it('words of guests are words', async () => {
   const markup = '<img src=x onerror="document.title=\'taken\'"><script>document.title="taken"</script>'
   const page = await open('#/cells/team/etl', {

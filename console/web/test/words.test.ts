@@ -1,11 +1,12 @@
 import { describe, expect, it, vi } from 'vitest'
 
 import { ago, bytes, count, duration, hex, instant, seconds, textFromBase64, textToBase64 } from '../src/format.ts'
-import { visible } from '../src/api/visible.ts'
+import { allVisible, shortened, visible } from '../src/api/visible.ts'
 import { metricName, shownItem } from '../src/guest.ts'
 
 vi.stubGlobal('location', { hash: '' })
 const { href, parse } = await import('../src/route.ts')
+const { Last } = await import('../src/ui/kept.ts')
 const { matches, sort } = await import('../src/ui/table.tsx')
 
 it.each([
@@ -117,4 +118,54 @@ it('instants are in order within a millisecond, however many digits a node write
   expect(at.map(instant).toSorted((a, b) => a - b)).toEqual(at.map(instant))
   expect(new Set(at.map(instant)).size).toBe(at.length)
   expect(instant(undefined)).toBe(0)
+})
+
+describe('of long texts', () => {
+  it.each([
+    ['it is short', 'it is short'],
+    ['sixteen ü bytes', 'sixteen ü bytes'],
+    ['seventeen ü bytes', 'seventeen ü byt… 2 more characters'],
+    ['\ufeff'.repeat(6), `${'\ufeff'.repeat(5)}… 1 more characters`],
+    ['🐍'.repeat(5), `${'🐍'.repeat(4)}… 2 more characters`],
+  ])('the beginning of %j stays', (text, short) => expect(shortened(text, 16)).toBe(short))
+  it('each in a message is shortened, and nothing else', () => {
+    const long = 'x'.repeat(20)
+    const short = `${'x'.repeat(16)}… 4 more characters`
+    expect(allVisible({ metric: { name: long, value: 1, tags: { [long]: '\u202e' } }, list: [long, true] }, 16)).toEqual({
+      metric: { name: short, value: 1, tags: { [short]: '\\u202e' } },
+      list: [short, true],
+    })
+  })
+  it('a name of a metric has a kilobyte', () => {
+    const tags = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`tag${i}`, 'v'.repeat(100)]))
+    expect(metricName({ name: 'rows', tags }).length).toBeLessThan(1100)
+  })
+})
+
+describe('of what comes without end', () => {
+  const kept = (most: number, room: number, items: unknown[]) => {
+    const last = new Last(most, room)
+    for (const item of items) last.push(item)
+    return last.items
+  }
+  it('the last are kept', () => expect(kept(3, 100, [1, 2, 3, 4, 5])).toEqual([3, 4, 5]))
+  it('so many characters are kept', () => {
+    const lines = Array.from({ length: 1000 }, (_, key) => ({ log: { message: 'x'.repeat(16 << 10) }, key }))
+    const items = kept(1000, 1 << 20, lines)
+    expect(items).toEqual(lines.slice(-items.length))
+    expect(items.length).toBe(63)
+  })
+  it('the newest is kept, and what comes after it, too', () => {
+    const [small, large] = ['s', 'l'.repeat(20)]
+    expect(kept(10, 16, [small, large])).toEqual([large])
+    expect(kept(10, 16, [small, large, small, small])).toEqual([small, small])
+  })
+  it('nothing is left of what was before', () => {
+    const last = new Last<string>(10, 16)
+    last.push('x'.repeat(16))
+    last.clear()
+    last.push('a')
+    last.push('b')
+    expect(last.items).toEqual(['a', 'b'])
+  })
 })

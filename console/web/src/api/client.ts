@@ -8,6 +8,7 @@ import { allVisible } from './visible.ts'
 export interface Options {
   token?: string // empty: none is sent
   signal?: AbortSignal
+  longest?: number // bytes of each text in what a stream yields; the rest of it is left out
 }
 
 const encoder = new TextEncoder()
@@ -40,7 +41,7 @@ export async function* stream<M extends keyof Streams>(
     })
     if (!answer.ok || !answer.body) throw unreachable(`status ${answer.status}`)
     for await (const { end, data } of disclose(pieces(answer.body))) {
-      const value = parse(decoder.decode(data)) as { error?: unknown }
+      const value = parse(decoder.decode(data), end ? undefined : options.longest) as { error?: unknown }
       if (!end) {
         yield value as Streams[M][1]
       } else if (value.error) {
@@ -86,9 +87,9 @@ async function* pieces(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Ar
 }
 
 // Whatever comes from a node comes through here, failures too.
-function parse(text: string): unknown {
+function parse(text: string, longest?: number): unknown {
   try {
-    return allVisible(JSON.parse(text))
+    return allVisible(JSON.parse(text), longest)
   } catch {
     return undefined
   }

@@ -13,11 +13,25 @@ function escaped(c: string): string {
 // visible writes what is not seen as Python does. What is visible stays as it is.
 export const visible = (text: string): string => text.replace(unseen, escaped)
 
-// allVisible does so with each text in a decoded message, keys of maps included. Bytes are
-// base64 there, a policy's text among them, which it leaves alone.
-export function allVisible(value: unknown): unknown {
-  if (typeof value === 'string') return visible(value)
-  if (Array.isArray(value)) return value.map(allVisible)
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+
+// shortened keeps the beginning of a text that has more than so many bytes, and says how much is left out.
+export function shortened(text: string, most: number): string {
+  if (text.length * 3 <= most) return text // no character takes more in UTF-8
+  const room = new Uint8Array(most)
+  const { read, written } = encoder.encodeInto(text, room)
+  if (read === text.length) return text
+  // A slice would hold the whole text in memory.
+  return `${decoder.decode(room.subarray(0, written))}… ${text.length - read} more characters`
+}
+
+// allVisible makes each text in a decoded message visible, keys of maps included, and shortens
+// those that have more than so many bytes. Bytes are base64 there, a policy's text among them,
+// which it leaves alone as long as nothing is to be shortened.
+export function allVisible(value: unknown, most = Infinity): unknown {
+  if (typeof value === 'string') return visible(shortened(value, most))
+  if (Array.isArray(value)) return value.map((held) => allVisible(held, most))
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, held]) => [visible(key), allVisible(held)]))
+  return Object.fromEntries(Object.entries(value).map(([key, held]) => [visible(shortened(key, most)), allVisible(held, most)]))
 }

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 
 import type { CellRef, Event } from '../api/types.ts'
 import { clock, count, date, instant } from '../format.ts'
-import { denialText } from '../guest.ts'
+import { denialText, longest } from '../guest.ts'
 import { useStream } from '../live.ts'
 import { href } from '../route.ts'
 import { stream } from '../session.ts'
@@ -10,18 +10,20 @@ import { Problem, StreamWord, Title, Word } from '../ui/bits.tsx'
 import { useKept } from '../ui/kept.ts'
 import { Filter, matches, Table, type Column } from '../ui/table.tsx'
 
-const most = 4096 // as many as the node keeps
+// What is kept here: as many events as the node keeps, and so many characters.
+const most = 4096
+const room = 4 << 20
 
 // Events, or denials alone, newest first, as they happen.
 export function Events({ denials = false }: { denials?: boolean }) {
-  const kept = useKept<Event>(most)
+  const kept = useKept<Event>(most, room)
   const [lost, setLost] = useState(0)
   const [filter, setFilter] = useState('')
   const [kind, setKind] = useState('')
   const open = (signal: AbortSignal) => {
     kept.clear() // the node begins with what it has kept
     setLost(0)
-    return stream('NodeService/Events', { follow: true, kinds: denials ? ['DENIED'] : [] }, { signal })
+    return stream('NodeService/Events', { follow: true, kinds: denials ? ['DENIED'] : [] }, { signal, longest })
   }
   const state = useStream(open, (r) => (r.event ? kept.push(r.event) : setLost((n) => n + Number(r.lost ?? 0))), [denials])
   const kinds = [...new Set(kept.items.map((e) => e.kind ?? ''))].sort()

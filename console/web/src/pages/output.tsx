@@ -2,14 +2,16 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import type { LogsResponse } from '../api/types.ts'
 import { clock } from '../format.ts'
-import { denialText, metricName } from '../guest.ts'
+import { denialText, longest, metricName } from '../guest.ts'
 import { useStream } from '../live.ts'
 import { stream } from '../session.ts'
 import { StreamWord } from '../ui/bits.tsx'
 import { useKept } from '../ui/kept.ts'
 import { Metrics } from './metrics.tsx'
 
-const most = 1000 // that are kept here
+// What is kept here: so many lines, and so many characters.
+const most = 1000
+const room = 1 << 20
 
 export type Line = LogsResponse & { key: number; came: string }
 
@@ -31,12 +33,12 @@ interface OutputProps {
 
 // Output is all that a cell says beside its posts, as it comes.
 export function Output({ tenant, name, epoch }: OutputProps) {
-  const kept = useKept<Line>(most)
+  const kept = useKept<Line>(most, room)
   const [view, setView] = useState<View>('all')
   const key = useRef(0)
   const open = (signal: AbortSignal) => {
     kept.clear() // the node begins with what it has kept
-    return stream('CellService/Logs', { tenant, name, follow: true }, { signal })
+    return stream('CellService/Logs', { tenant, name, follow: true }, { signal, longest })
   }
   // A cell that was started again under its name says things of its own.
   const state = useStream(open, (item) => kept.push({ ...item, key: key.current++, came: new Date().toISOString() }), [
