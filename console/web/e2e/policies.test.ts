@@ -161,6 +161,8 @@ it('are made anew', async () => {
   await shoot(on.page, 'policy-new')
   await on.page.getByRole('button', { name: 'Write it' }).click()
   await on.says('✓ 1 sandbox')
+  await write(on.page, wider)
+  await on.says('✓ 1 sandbox')
   await on.page.getByRole('button', { name: 'Save…' }).click()
   await on.says('There is nothing to compare with')
   expect(await on.page.getByText('Nothing is gained').count()).toBe(0)
@@ -168,6 +170,11 @@ it('are made anew', async () => {
   await expectAccessible(on.page)
   await on.page.getByRole('button', { name: 'Save', exact: true }).click()
   await on.says('Stored as version 1')
+  await on.page.getByRole('link', { name: 'History' }).click()
+  await on.page.getByRole('button', { name: 'Show version 1' }).waitFor()
+  await on.page.getByRole('link', { name: 'Document' }).click()
+  await on.page.getByText('version 1', { exact: true }).waitFor()
+  expect(await on.page.locator('.cm-content').first().textContent()).toContain('os-release')
 })
 
 it('that were deleted are compared with what their cells have kept', async () => {

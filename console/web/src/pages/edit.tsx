@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { textOf } from '../api/errors.ts'
 import type { CheckResponse, Version } from '../api/types.ts'
 import type { Editor } from '../editor/editor.ts'
-import { count, textFromBase64 } from '../format.ts'
+import { count, textFromBase64, textToBase64 } from '../format.ts'
 import { guardLeaving } from '../route.ts'
 import { call, token } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
@@ -40,10 +40,11 @@ interface EditProps {
   opened: Version
   latest: Version | undefined
   onReload: () => void
+  onStored: (v: Version) => void
   newest: () => Promise<Version>
 }
 
-export function Edit({ opened, latest, onReload, newest }: EditProps) {
+export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) {
   const name = opened.name ?? ''
   const [kept] = useState(() => takeDraft(name))
   const [base, setBase] = useState<Base>(kept?.base ?? { number: opened.number ?? '0', text: textFromBase64(opened.text) })
@@ -66,6 +67,7 @@ export function Edit({ opened, latest, onReload, newest }: EditProps) {
     setBase({ number: v.number ?? '0', text })
     setSaving(false)
     setSaid(`Stored as version ${v.number}. Cells that follow it take it over.`)
+    onStored({ ...v, name, text: textToBase64(text) })
   }
   const conflicted = async () => {
     setSaving(false)

@@ -28,7 +28,14 @@ async function newest(name: string, signal?: AbortSignal): Promise<Version> {
 
 export function Policy({ name, tab }: PolicyProps) {
   const [turn, setTurn] = useState(0)
-  const opened = usePolled((signal) => newest(name, signal), 0, [name, turn])
+  const asked = usePolled((signal) => newest(name, signal), 0, [name, turn])
+  // What was stored from here, since it was asked for.
+  const [stored, setStored] = useState<Version>()
+  const opened = stored ?? asked.value
+  const reload = () => {
+    setStored(undefined)
+    setTurn((n) => n + 1)
+  }
   // Whether somebody else stores a version meanwhile.
   const latest = usePolled(
     (signal) =>
@@ -60,18 +67,19 @@ export function Policy({ name, tab }: PolicyProps) {
           </a>
         </div>
       </Title>
-      <Problem text={opened.error}>
-        <button type="button" onClick={opened.again}>
+      <Problem text={asked.error}>
+        <button type="button" onClick={asked.again}>
           Try again
         </button>
       </Problem>
-      {tab === 'history' && <History name={name} latest={latest.value} onChanged={() => setTurn((n) => n + 1)} />}
-      {tab === 'edit' && opened.value && (
+      {tab === 'history' && <History name={name} latest={latest.value} onChanged={reload} />}
+      {tab === 'edit' && opened && (
         <Edit
           key={turn}
-          opened={opened.value}
+          opened={opened}
           latest={latest.value}
-          onReload={() => setTurn((n) => n + 1)}
+          onReload={reload}
+          onStored={setStored}
           newest={() => newest(name)}
         />
       )}
