@@ -202,6 +202,42 @@ it('that were deleted are compared with what their cells have kept', async () =>
   await on.says('Stored as version 4')
 })
 
+it('that are being merged survive Escape and the end of the session', async () => {
+  const name = 'team/both'
+  const put = (text: string) => on.node.call('PolicyService/Put', { name, text: textToBase64(text) })
+  await put(reader)
+  await on.go('#/policies/team%2Fboth', name)
+  await on.says('version 1')
+  await write(on.page, reader + '    mem: 32MiB\n')
+  await put(reader + '    wall: 5s\n')
+  const merge = on.page.locator('.merge .cm-merge-b .cm-content')
+  const compare = async () => {
+    await on.page.getByRole('button', { name: 'Compare and merge…' }).click()
+    await merge.waitFor()
+  }
+  await compare()
+  await write(on.page, reader + '    wall: 7s\n    mem: 32MiB\n', merge)
+  await on.page.keyboard.press('Escape')
+  await on.page.locator('dialog').waitFor({ state: 'detached' })
+  await on.says('What you have merged is kept')
+  await compare()
+  expect(await merge.textContent()).toContain('wall: 7s')
+  await write(on.page, reader + '    wall: 8s\n    mem: 32MiB\n', merge)
+  const { tokens = [] } = await on.node.call('PolicyService/ListTokens', {})
+  for (const t of tokens) await on.node.call('PolicyService/RevokeToken', { id: t.id })
+  await on.page.getByRole('button', { name: 'Log in' }).waitFor()
+  await logIn(on.page, await on.node.token('viewer'))
+  await on.says('What you have merged is kept')
+  await compare()
+  expect(await merge.textContent()).toContain('wall: 8s')
+  await on.page.getByRole('button', { name: 'Go on with the merged text' }).click()
+  await on.says('What you save now follows version 2')
+  expect(await on.page.locator('.cm-content').first().textContent()).toContain('wall: 8s')
+  on.page.once('dialog', (d) => void d.accept())
+  await on.page.getByRole('link', { name: 'Policies' }).first().click()
+  await on.page.getByRole('heading', { level: 1, name: 'Policies' }).waitFor()
+})
+
 it('that are being written survive the end of the session, and no logout', async () => {
   await on.go('#/policies/team%2Freader', 'team/reader')
   await on.says('✓ 1 sandbox')

@@ -85,6 +85,9 @@ const writing: Extension = [
   keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap]),
 ]
 
+const changes = (heard: (text: string) => void): Extension =>
+  EditorView.updateListener.of((u) => u.docChanged && heard(u.state.doc.toString()))
+
 const shadowOf = (host: HTMLElement) => host.shadowRoot ?? host.attachShadow({ mode: 'open' })
 
 export function createEditor({ host, text, label, onChange }: Options): Editor {
@@ -100,11 +103,10 @@ export function createEditor({ host, text, label, onChange }: Options): Editor {
         common(label),
         writing,
         autocompletion({ icons: false, override: [source(() => schema)] }),
-        EditorView.updateListener.of((u) => {
-          if (!u.docChanged) return
+        changes((text) => {
           told = null
           queueMicrotask(show)
-          onChange(u.state.doc.toString())
+          onChange(text)
         }),
       ],
     }),
@@ -170,20 +172,22 @@ export function createDiff(host: HTMLElement, before: string, after: string, lab
   return () => view.destroy()
 }
 
-export interface Merge {
-  text(): string
-  destroy(): void
+interface MergeOptions {
+  host: HTMLElement
+  theirs: string
+  mine: string
+  onChange: (text: string) => void
 }
 
 // createMerge shows another's text beside one's own, which can be written, and takes single
 // changes over.
-export function createMerge(host: HTMLElement, theirs: string, mine: string): Merge {
+export function createMerge({ host, theirs, mine, onChange }: MergeOptions): () => void {
   const root = shadowOf(host)
   const view = new MergeView({
     parent: root,
     root,
     a: { doc: theirs, extensions: [common('Their version'), EditorState.readOnly.of(true)] },
-    b: { doc: mine, extensions: [common('Your version'), writing] },
+    b: { doc: mine, extensions: [common('Your version'), writing, changes(onChange)] },
     revertControls: 'a-to-b',
     renderRevertControl: () => {
       const button = document.createElement('button')
@@ -196,5 +200,5 @@ export function createMerge(host: HTMLElement, theirs: string, mine: string): Me
     collapseUnchanged: { margin: 3, minSize: 6 },
     gutter: true,
   })
-  return { text: () => view.b.state.doc.toString(), destroy: () => view.destroy() }
+  return () => view.destroy()
 }

@@ -1,35 +1,37 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 
 import type { Version } from '../api/types.ts'
-import type { Merge } from '../editor/editor.ts'
 import { date, textFromBase64 } from '../format.ts'
 import { Dialog } from '../ui/dialog.tsx'
 
 interface ConflictProps {
   mine: string
+  merged: string | undefined // what has been made of both so far
   based: string // the version that mine was made from
   theirs: Version
   onClose: () => void
+  onMerge: (text: string) => void
   onResolved: (theirs: Version, text: string) => void
 }
 
 // Conflict shows what somebody else has stored meanwhile, beside one's own. Whatever is
-// chosen only goes back into the editor, and is saved from there as a change of theirs.
-export function Conflict({ mine, based, theirs, onClose, onResolved }: ConflictProps) {
+// chosen only goes back into the editor, and is saved from there as a change of theirs. What is
+// written here is told of at once, so that it outlives the dialog.
+export function Conflict({ mine, merged, based, theirs, onClose, onMerge, onResolved }: ConflictProps) {
   const host = useRef<HTMLDivElement>(null)
-  const merge = useRef<Merge>(undefined)
   const [ready, setReady] = useState(false)
   const text = textFromBase64(theirs.text)
   useEffect(() => {
+    let close: (() => void) | undefined
     let gone = false
     void import('../editor/editor.ts').then(({ createMerge }) => {
       if (gone || !host.current) return
-      merge.current = createMerge(host.current, text, mine)
+      close = createMerge({ host: host.current, theirs: text, mine: merged ?? mine, onChange: onMerge })
       setReady(true)
     })
     return () => {
       gone = true
-      merge.current?.destroy()
+      close?.()
     }
   }, [])
   return (
@@ -60,7 +62,7 @@ export function Conflict({ mine, based, theirs, onClose, onResolved }: ConflictP
         <button type="button" class="danger" onClick={() => onResolved(theirs, mine)}>
           Overwrite theirs with mine
         </button>
-        <button type="button" class="primary" disabled={!ready} onClick={() => onResolved(theirs, merge.current?.text() ?? mine)}>
+        <button type="button" class="primary" disabled={!ready} onClick={() => onResolved(theirs, merged ?? mine)}>
           Go on with the merged text
         </button>
       </div>

@@ -28,13 +28,15 @@ interface Base {
 }
 
 // What was being written when the session ended: after the next login it is there again.
-let draft: { name: string; base: Base; text: string } | undefined
+let draft: { name: string; base: Base; text: string; merged: string | undefined } | undefined
 
 function takeDraft(name: string) {
   const taken = draft?.name === name ? draft : undefined
   draft = undefined
   return taken
 }
+
+const mergeKept = 'What you have merged is kept for when you compare again, until you change the text here.'
 
 interface EditProps {
   opened: Version
@@ -52,15 +54,17 @@ export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) 
   const [editor, setEditor] = useState<Editor>()
   const [saving, setSaving] = useState(false)
   const [conflict, setConflict] = useState<Version>()
-  const [said, setSaid] = useState('')
+  const [merged, setMerged] = useState(kept?.merged) // of this text and another's, and not taken yet
+  const [said, setSaid] = useState(merged === undefined ? '' : mergeKept)
   const [error, setError] = useState<string>()
   const check = useCheck(text, editor)
   const dirty = text !== base.text
   useLeaving(text !== (base.text || beginning))
-  useDraft({ name, base, text })
+  useDraft({ name, base, text, merged })
 
   const changed = (next: string) => {
     setText(next)
+    setMerged(undefined)
     setSaid('')
   }
   const stored = (v: Version) => {
@@ -74,9 +78,13 @@ export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) 
     setError(undefined)
     await newest().then(setConflict, (err: unknown) => setError(textOf(err)))
   }
-  const resolved = (theirs: Version, merged: string) => {
+  const putOff = () => {
+    setConflict(undefined)
+    if (merged !== undefined) setSaid(mergeKept)
+  }
+  const resolved = (theirs: Version, chosen: string) => {
     setBase({ number: theirs.number ?? '0', text: textFromBase64(theirs.text) })
-    editor?.setText(merged)
+    editor?.setText(chosen)
     setConflict(undefined)
     setSaid(theirs.number === '0' ? 'What you save now begins it anew.' : `What you save now follows version ${theirs.number}.`)
   }
@@ -132,9 +140,11 @@ export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) 
       {conflict && (
         <Conflict
           mine={text}
+          merged={merged}
           based={base.number}
           theirs={conflict}
-          onClose={() => setConflict(undefined)}
+          onClose={putOff}
+          onMerge={setMerged}
           onResolved={resolved}
         />
       )}
