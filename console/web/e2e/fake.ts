@@ -16,7 +16,7 @@ export class Refusal {
 }
 
 export type Answers = {
-  [M in keyof Calls]?: (request: Calls[M][0], token: string) => Calls[M][1] | Refusal
+  [M in keyof Calls]?: (request: Calls[M][0], token: string) => Calls[M][1] | Refusal | Promise<Calls[M][1]>
 }
 export type Streaming = {
   [M in keyof Streams]?: (request: Streams[M][0]) => AsyncIterable<Streams[M][1]> | Refusal
@@ -24,6 +24,8 @@ export type Streaming = {
 
 export interface Fake {
   url: string
+  // The calls that are under way.
+  held: () => string[]
   close: () => Promise<void>
 }
 
@@ -36,13 +38,16 @@ const types: Record<string, string> = {
 const dist = join(import.meta.dirname, '../../dist')
 
 export async function serveFake(answers: Answers, streams: Streaming): Promise<Fake> {
+  const held = new Set<ServerResponse>()
   const server = createServer((request, response) => {
+    if (request.method === 'POST') held.add(response.on('close', () => held.delete(response)))
     const answer = request.method === 'GET' ? page(request, response) : call(request, response, answers, streams)
     answer.catch(() => response.destroy())
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/console/`,
+    held: () => [...held].map((r) => methodOf(r.req)).sort(),
     close: () => {
       server.closeAllConnections()
       return new Promise((done) => server.close(() => done()))
@@ -58,12 +63,12 @@ async function page(request: IncomingMessage, response: ServerResponse): Promise
 
 async function call(request: IncomingMessage, response: ServerResponse, answers: Answers, streams: Streaming): Promise<void> {
   const body = await bodyOf(request)
-  const method = (request.url ?? '').replace('/pyisolate.v1.', '')
+  const method = methodOf(request)
   const token = request.headers.authorization?.replace('Bearer ', '') ?? ''
   const known = (answers as Record<string, ((r: unknown, token: string) => unknown) | undefined>)[method]
   if (request.headers['content-type'] === 'application/json') {
     const answer = known
-      ? known(JSON.parse(body.toString()), token)
+      ? await known(JSON.parse(body.toString()), token)
       : new Refusal('unimplemented', { kind: 'Unimplemented', message: method })
     const failed = answer instanceof Refusal
     response
@@ -87,6 +92,8 @@ async function call(request: IncomingMessage, response: ServerResponse, answers:
   }
   response.end(envelope({}, 2))
 }
+
+const methodOf = (request: IncomingMessage) => (request.url ?? '').replace('/pyisolate.v1.', '')
 
 const errorOf = ({ code, detail }: Refusal) => ({
   code,

@@ -1,6 +1,7 @@
 // What a node seldom does: many cells, streams that break off, words that want to be more
 // than words.
 
+import type { Page } from 'playwright-core'
 import { afterEach, expect, it } from 'vitest'
 
 import type { EventsResponse } from '../src/api/types.ts'
@@ -23,6 +24,13 @@ async function open(hash: string, more: { answers?: Answers; streams?: Streaming
   await logIn(page, 'operator')
   return page
 }
+
+// show has a page believe that it is seen, or not.
+const show = (page: Page, state: DocumentVisibilityState) =>
+  page.evaluate((state) => {
+    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
+    document.dispatchEvent(new Event('visibilitychange'))
+  }, state)
 
 const event = (index: number): EventsResponse => ({
   event: {
@@ -137,18 +145,35 @@ it('a tab that nobody sees asks for nothing', async () => {
   let asked = 0
   const page = await open('#/cells', { answers: { 'CellService/List': () => ({ reports: cells(++asked % 2) }) } })
   await expect.poll(() => asked).toBeGreaterThan(3)
-  const show = (state: string) =>
-    page.evaluate((state) => {
-      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
-      document.dispatchEvent(new Event('visibilitychange'))
-    }, state)
-  await show('hidden')
+  await show(page, 'hidden')
   await page.waitForLoadState('networkidle')
   const before = asked
   await page.evaluate(() => new Promise((done) => setTimeout(done, 3500))) // twice as long as the list is asked for
   expect(asked - before).toBeLessThanOrEqual(1) // it may have been under way
-  await show('visible')
+  await show(page, 'visible')
   await expect.poll(() => asked).toBeGreaterThan(before + 1)
+})
+
+it('a tab that nobody sees holds no connection but that of the code which it runs', async () => {
+  let asked = 0
+  const never = new Promise<never>(() => {})
+  const page = await open('#/cells/team/etl', {
+    answers: {
+      'CellService/Inspect': () => (asked++ === 0 ? { report: cells(2)[1] } : never),
+      'CellService/ListCheckpoints': () => never,
+      'CellService/Exec': () => never,
+    },
+  })
+  await page.getByLabel('Run Python').fill('1')
+  await page.getByRole('button', { name: 'Run', exact: true }).click()
+  const seen = ['CellService/Exec', 'CellService/Inspect', 'CellService/ListCheckpoints', 'CellService/Logs']
+  await expect.poll(() => fake!.held()).toEqual(seen)
+  await show(page, 'hidden')
+  // Sooner than they would have been given up in any case.
+  await expect.poll(() => fake!.held(), { timeout: 10_000 }).toEqual(['CellService/Exec'])
+  expect(await page.getByRole('alert').count()).toBe(0)
+  await show(page, 'visible')
+  await expect.poll(() => fake!.held()).toEqual(seen)
 })
 
 it('nothing that a guest says is unseen', async () => {

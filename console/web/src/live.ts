@@ -1,6 +1,6 @@
 // What goes on while a page is looked at: calls again and again, and streams that are taken
-// up where they broke off. A tab that nobody sees does neither; browsers give one server
-// six connections, which all tabs share.
+// up where they broke off. A tab that nobody sees does neither, and lets go of what is under way:
+// browsers give one server six connections, which all tabs share.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 
@@ -32,17 +32,20 @@ export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: nu
     let timer: number | undefined
     let asking = false
     let wanted = false
+    let letGo = () => {} // of the call that is under way
     const run = async () => {
       window.clearTimeout(timer)
       wanted = asking || !visible()
       if (wanted) return
       asking = true
+      const unseen = new AbortController()
+      letGo = () => unseen.abort()
       const began = performance.now()
       try {
-        const value = await ask(AbortSignal.any([stop.signal, AbortSignal.timeout(patience)]))
+        const value = await ask(AbortSignal.any([stop.signal, unseen.signal, AbortSignal.timeout(patience)]))
         if (!stop.signal.aborted) setState({ value })
       } catch (err) {
-        if (!stop.signal.aborted) setState((old) => ({ ...old, error: textOf(err) }))
+        if (!stop.signal.aborted && !unseen.signal.aborted) setState((old) => ({ ...old, error: textOf(err) }))
       }
       asking = false
       if (stop.signal.aborted) return
@@ -52,7 +55,7 @@ export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: nu
     again.current = () => void run()
     setState({})
     void run()
-    const off = onVisible(() => visible() && void run())
+    const off = onVisible(() => (visible() ? void run() : letGo()))
     return () => {
       stop.abort()
       window.clearTimeout(timer)
