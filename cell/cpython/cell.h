@@ -73,7 +73,8 @@ struct cell {
   PyObject *stdout_kept, *stderr_kept; // the streams it begins with, owned
   unsigned supported; // bits by support_part
   PyObject *real_import, *real_lazy_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
-      *real_exec_builtin, *real_exec_dynamic;
+      *real_exec_builtin, *real_exec_dynamic, *real_loads, *real_rename;
+  bool vouched; // the next event that tells of code is of code that our own has judged
 
   // The source run last, for traceback lines.
   char *file, *source;
@@ -104,7 +105,6 @@ int support_load_all(cell *c);
 PyObject *support_name(cell *c, support_part p, const char *name);
 // Calls it with up to three arguments, NULL for none. A new reference, or NULL with an exception.
 PyObject *support_call(cell *c, support_part p, const char *name, PyObject *a, PyObject *b, PyObject *d);
-bool support_has(const char *code, size_t n); // a part, marshalled
 
 // ---- wire.c: frames over the rings -------------------------------------------------------
 typedef struct { const void *p; size_t n; } part;
@@ -170,12 +170,21 @@ uint32_t rules_files(const cell *c); // descriptors it may have open
 bool glob_match(const char *glob, size_t m, const char *path, size_t n, bool below);
 int gate_install(cell *c); // wraps import machinery, removes what no guest may have
 bool gate_trusted_frame(void);
+bool gate_trusted_name(PyObject *file);
 bool gate_trusted_code(PyObject *code); // the library's, or ours
 bool gate_library_names(const char *name);
 int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied
 int gate_check_guest(cell *c, const char *name);  // the same, judged as the guest's own wish
 bool gate_grants_guest(const cell *c, const char *name); // asks, and denies nothing
 const char *gate_text(PyObject *o); // of a str, borrowed; else NULL, without an exception
+// Puts a function of ours in place of the module's, and keeps the first that was there.
+int gate_wrap(PyObject *dict, PyMethodDef *def, PyObject **real);
+PyObject *gate_call(PyObject *real, PyObject *args, PyObject *kwargs);
+// ---- code.c: code that is not compiled from a guest's source, and the names of code ----------
+int code_wrap(cell *c, const char *module, PyObject *dict); // what the module makes or names code with
+PyObject *code_load(cell *c, const char *p, Py_ssize_t n);  // unmarshals code that has been judged
+bool code_vouched(cell *c);
+bool code_frozen(PyObject *args); // is what is unmarshalled in libpython already?
 void removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it
 
 // ---- memory.c ------------------------------------------------------------------------------
@@ -201,7 +210,6 @@ bool loop_succeed(cell *c, uint64_t op);
 
 // ---- state.c: the guest's state, out and in ---------------------------------------------------
 void state_run(cell *c, const frame *f); // IN_SAVE and IN_RESTORE
-bool state_takes_code(const cell *c); // is this the code of a state, which is being read?
 bool state_busy(const cell *c); // true, with an exception: nothing may be said or asked
 PyObject *state_write(PyObject *self, PyObject *data);
 PyObject *state_save_code(PyObject *self, PyObject *code);

@@ -46,16 +46,28 @@ static bool granted(const cell *c, const char *name) {
 
 // ---- who asks ------------------------------------------------------------------------------
 
-static bool trusted_file(PyObject *code, bool *importlib) {
-  PyObject *file = PyObject_GetAttrString(code, "co_filename");
+static bool trusted_name(PyObject *file, bool *importlib) {
   Py_ssize_t n = 0;
-  const char *p = file ? PyUnicode_AsUTF8AndSize(file, &n) : NULL;
+  const char *p = PyUnicode_AsUTF8AndSize(file, &n);
   bool frozen = p && n >= 7 && !memcmp(p, "<frozen", 7);
   bool trusted = p && (frozen || policy_in_stdlib(p, (size_t)n) || !strcmp(p, "<pyisolate>"));
   *importlib = trusted && (strstr(p, "/importlib/") || (frozen && strstr(p, " importlib")));
   if (!p) PyErr_Clear();
-  if (file) Py_DecRef(file);
   return trusted;
+}
+
+static bool trusted_file(PyObject *code, bool *importlib) {
+  *importlib = false;
+  PyObject *file = PyObject_GetAttrString(code, "co_filename");
+  bool trusted = file && trusted_name(file, importlib);
+  if (file) Py_DecRef(file);
+  else PyErr_Clear();
+  return trusted;
+}
+
+bool gate_trusted_name(PyObject *file) {
+  bool importlib;
+  return trusted_name(file, &importlib);
 }
 
 bool gate_trusted_code(PyObject *code) {
@@ -185,7 +197,7 @@ static PyObject *argument(PyObject *args, PyObject *kwargs, Py_ssize_t i, const 
 }
 
 // At the very end of an interpreter what is wrapped is gone already.
-static PyObject *call_real(PyObject *real, PyObject *args, PyObject *kwargs) {
+PyObject *gate_call(PyObject *real, PyObject *args, PyObject *kwargs) {
   if (real) return PyObject_Call(real, args, kwargs);
   PyErr_SetString(PyExc_RuntimeError, "the interpreter ends");
   return NULL;
@@ -203,13 +215,13 @@ static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
       if (!gate_trusted_frame() && policy_deny(c, "import", "a relative import")) return NULL;
     } else if (from_c(argument(args, kwargs, 3, "fromlist"), name)) {
       c->implicit++;
-      PyObject *module = call_real(c->real_import, args, kwargs);
+      PyObject *module = gate_call(c->real_import, args, kwargs);
       c->implicit--;
       return module;
     } else if (gate_check_import(c, name))
       return NULL;
   }
-  return call_real(c->real_import, args, kwargs);
+  return gate_call(c->real_import, args, kwargs);
 }
 
 static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
@@ -217,7 +229,7 @@ static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
   cell *c = cell_current();
   const char *name = gate_text(argument(args, NULL, 0, NULL));
   if (name && gate_check_import(c, name)) return NULL;
-  return call_real(c->real_find_and_load, args, NULL);
+  return gate_call(c->real_find_and_load, args, NULL);
 }
 
 // create_builtin and create_dynamic take a spec whose name is the module's.
@@ -227,11 +239,14 @@ static PyObject *create(PyObject *real, PyObject *args) {
   PyObject *name = spec ? PyObject_GetAttrString(spec, "name") : NULL;
   const char *text = gate_text(name);
   PyObject *module = NULL;
-  if (text && !gate_check_import(c, text)) module = call_real(real, args, NULL);
+  if (text && !gate_check_import(c, text)) module = gate_call(real, args, NULL);
   // A module's functions are there from now on, whether anybody executes it or not.
   PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
-  if (dict) removals_apply(text, dict);
-  else if (module) PyErr_Clear();
+  if (dict) {
+    removals_apply(text, dict);
+    code_wrap(c, text, dict);
+  }
+  if (module) PyErr_Clear();
   if (dict) Py_DecRef(dict);
   if (name) Py_DecRef(name);
   return module;
@@ -253,7 +268,7 @@ static PyObject *execute(PyObject *real, PyObject *module) {
   cell *c = cell_current();
   PyObject *args = PyTuple_New(1), *done = NULL;
   Py_IncRef(module);
-  if (args && !PyTuple_SetItem(args, 0, module)) done = call_real(real, args, NULL);
+  if (args && !PyTuple_SetItem(args, 0, module)) done = gate_call(real, args, NULL);
   if (args) Py_DecRef(args);
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
   const char *text = gate_text(name);
@@ -286,13 +301,15 @@ static PyMethodDef dynamic_def = {"create_dynamic", gate_create_dynamic, METH_VA
 static PyMethodDef exec_def = {"exec_builtin", gate_exec_builtin, METH_O, NULL};
 static PyMethodDef exec_dynamic_def = {"exec_dynamic", gate_exec_dynamic, METH_O, NULL};
 
-static int wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
-  *real = PyDict_GetItemString(dict, def->ml_name);
-  PyObject *f = *real ? PyCFunction_NewEx(def, NULL, NULL) : NULL;
+int gate_wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
+  PyObject *found = PyDict_GetItemString(dict, def->ml_name), *f = found ? PyCFunction_NewEx(def, NULL, NULL) : NULL;
   if (!f) return -1;
-  Py_IncRef(*real);
+  if (!*real) {
+    Py_IncRef(found);
+    *real = found;
+  }
   // Or gc would hand it out. A built-in function may be untracked; others may not.
-  if (Py_TYPE(*real) == Py_TYPE(f)) PyObject_GC_UnTrack(*real);
+  if (Py_TYPE(found) == Py_TYPE(f)) PyObject_GC_UnTrack(found);
   int rc = PyDict_SetItemString(dict, def->ml_name, f);
   Py_DecRef(f);
   return rc;
@@ -306,24 +323,27 @@ int gate_install(cell *c) {
   if (!builtins || !imp || !bootstrap) return -1;
   PyObject *d = PyModule_GetDict(imp), *b = PyModule_GetDict(builtins);
   // Since 3.15 an import may be put off, and what resolves it later asks nobody.
-  if (PyDict_GetItemString(b, "__lazy_import__") && wrap(b, &lazy_def, &c->real_lazy_import)) return -1;
-  if (wrap(b, &import_def, &c->real_import) ||
-      wrap(PyModule_GetDict(bootstrap), &find_def, &c->real_find_and_load) ||
-      wrap(d, &builtin_def, &c->real_create_builtin) || wrap(d, &exec_def, &c->real_exec_builtin))
+  if (PyDict_GetItemString(b, "__lazy_import__") && gate_wrap(b, &lazy_def, &c->real_lazy_import)) return -1;
+  if (gate_wrap(b, &import_def, &c->real_import) ||
+      gate_wrap(PyModule_GetDict(bootstrap), &find_def, &c->real_find_and_load) ||
+      gate_wrap(d, &builtin_def, &c->real_create_builtin) || gate_wrap(d, &exec_def, &c->real_exec_builtin))
     return -1;
   if (PyDict_GetItemString(d, "create_dynamic") &&
-      (wrap(d, &dynamic_def, &c->real_create_dynamic) || wrap(d, &exec_dynamic_def, &c->real_exec_dynamic)))
+      (gate_wrap(d, &dynamic_def, &c->real_create_dynamic) || gate_wrap(d, &exec_dynamic_def, &c->real_exec_dynamic)))
     return -1;
   Py_ssize_t pos = 0;
   while (PyDict_Next(modules, &pos, &name, &module)) {
     const char *text = gate_text(name);
     if (!text) continue;
     PyObject *dict = PyObject_GetAttrString(module, "__dict__");
+    int rc = 0;
     if (dict) {
       removals_apply(text, dict);
+      rc = code_wrap(c, text, dict);
       Py_DecRef(dict);
     } else
       PyErr_Clear();
+    if (rc) return -1;
   }
   return 0;
 }

@@ -4,7 +4,6 @@
 // address of CPython's own literals, which never move.
 #define _GNU_SOURCE
 #include "cell.h"
-#include "frozen.h"
 #include "policy.h"
 
 #include <fcntl.h>
@@ -202,58 +201,6 @@ static int check_thread(cell *c) {
   return -1;
 }
 
-// Is content what the file of the standard library says, behind its first bytes? So a library
-// without compiled files may be imported, and nothing else pass for it.
-static bool is_content_of(PyObject *content, const char *file, long skip) {
-  if (!content || !(PyType_GetFlags(Py_TYPE(content)) & TPFLAGS_BYTES)) return false;
-  char *text;
-  Py_ssize_t n, at = 0;
-  if (PyBytes_AsStringAndSize(content, &text, &n)) return false;
-  FILE *f = fopen(file, "re");
-  if (!f) return false;
-  char buf[8192];
-  bool same = !fseek(f, skip, SEEK_SET);
-  for (size_t got; same && (got = fread(buf, 1, sizeof buf, f)); at += (Py_ssize_t)got)
-    same = (Py_ssize_t)got <= n - at && !memcmp(buf, text + at, got);
-  same = same && !ferror(f) && at == n;
-  fclose(f);
-  return same;
-}
-
-static int check_compile(cell *c, const rule *r, PyObject *args) {
-  size_t n = 0;
-  const char *file = policy_path(args, 1, &n);
-  if (!file) return 0;
-  bool ours = (n >= 7 && !memcmp(file, "<frozen", 7)) || !strcmp(file, "<pyisolate>");
-  if (!ours && !policy_in_stdlib(file, n)) return 0;
-  bool genuine = !ours && gate_library_names("compile") && is_content_of(PyTuple_GetItem(args, 0), file, 0);
-  return genuine ? 0 : policy_deny_event(c, r, "compile", "as standard library");
-}
-
-// Who unmarshals or makes code says nothing: library code can be made to do it with what a
-// guest gives it. What counts is the code.
-
-// Code that is unmarshalled is ours, or frozen into libpython, or a compiled file of the
-// standard library, whose path importlib's function has.
-static bool loads_known_code(PyObject *args) {
-  PyObject *code = PyTuple_GetItem(args, 0);
-  char *p;
-  Py_ssize_t n;
-  if (!code || !(PyType_GetFlags(Py_TYPE(code)) & TPFLAGS_BYTES) || PyBytes_AsStringAndSize(code, &p, &n)) {
-    PyErr_Clear();
-    return false;
-  }
-  if (support_has(p, (size_t)n) || frozen_has(p, (size_t)n)) return true;
-  PyFrameObject *f = PyEval_GetFrame();
-  PyObject *path = f ? PyFrame_GetVarString(f, "bytecode_path") : NULL;
-  Py_ssize_t len = 0;
-  const char *file = path && (PyType_GetFlags(Py_TYPE(path)) & TPFLAGS_UNICODE) ? PyUnicode_AsUTF8AndSize(path, &len) : NULL;
-  bool known = file && policy_in_stdlib(file, (size_t)len) && is_content_of(code, file, 16); // PEP 552's header
-  if (path) Py_DecRef(path);
-  PyErr_Clear();
-  return known;
-}
-
 enum { EQUAL = 2 }; // Py_EQ
 
 static bool same_attribute(PyObject *o, const char *name, PyObject *value) {
@@ -306,7 +253,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case SHARED_DENY: return c->shared ? policy_deny_event(c, r, event, policy_path(args, 0, &n)) : 0;
   case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : policy_deny_event(c, r, event, NULL);
   case MAKE_CODE: return flags_known_code(args) ? 0 : policy_deny_event(c, r, event, NULL);
-  case LOAD_CODE: return state_takes_code(c) || loads_known_code(args) ? 0 : policy_deny_event(c, r, event, NULL);
+  case LOAD_CODE: return code_vouched(c) || code_frozen(args) ? 0 : policy_deny_event(c, r, event, NULL);
   case READ_PATH: return files_check_read(c, r, event, args);
   case CHANGE_PATH: return files_check_change(c, r, event, args, 1);
   case MAKE_PATH: return files_check_change(c, r, event, args, 2);
@@ -317,7 +264,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
     return rules_network(c) && reaches_internet(args) ? 0 : policy_deny_event(c, r, event, NULL);
   case NETWORK: return rules_network(c) ? 0 : policy_deny_event(c, r, event, NULL);
   case THREAD: return check_thread(c);
-  case COMPILE: return check_compile(c, r, args);
+  case COMPILE: return code_check_compile(c, r, args);
   case MAPPING: return policy_int(args, 0, 0) == -1 ? 0 : policy_deny_event(c, r, event, "of a file");
   case DATABASE:
     path = policy_path(args, 0, &n);

@@ -10,6 +10,8 @@ int policy_deny_event(cell *c, const rule *r, const char *event, const char *det
 const char *policy_path(PyObject *args, Py_ssize_t i, size_t *n);
 long policy_int(PyObject *args, Py_ssize_t i, long missing);
 
+int code_check_compile(cell *c, const rule *r, PyObject *args); // as below
+
 // 0, or -1 with an exception. dir is where the directory's descriptor is among args.
 int files_check_room(cell *c, const rule *r, const char *event); // for one more open file
 int files_check_open(cell *c, const rule *r, const char *event, PyObject *args);

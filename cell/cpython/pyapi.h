@@ -184,7 +184,7 @@ extern PyObject *Py_None, *Py_True, *Py_False;
 // Types that are the same in every interpreter, by an underscore more than their names.
 #define PY_STATIC_TYPES(X) \
   X(PyLong_Type) X(PyFloat_Type) X(PyBool_Type) X(PyUnicode_Type) X(PyBytes_Type) X(PyByteArray_Type) \
-  X(PyList_Type) X(PyTuple_Type) X(PyDict_Type)
+  X(PyList_Type) X(PyTuple_Type) X(PyDict_Type) X(PyFunction_Type) X(PyCode_Type)
 #define X(name) extern PyObject *name##_;
 PY_STATIC_TYPES(X)
 #undef X

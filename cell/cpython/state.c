@@ -24,7 +24,6 @@ struct state_move {
   char *data; // what is written and not yet sent
   size_t n;
   PyObject *codes; // list of those that were read
-  bool taking; // unmarshals one
   Py_ssize_t saved;
 };
 
@@ -41,8 +40,6 @@ static state_move *moving(bool saving) {
   PyErr_SetString(PyExc_RuntimeError, "no state is moved now");
   return NULL;
 }
-
-bool state_takes_code(const cell *c) { return c->moving && c->moving->taking; }
 
 bool state_busy(const cell *c) {
   if (!c->moving) return false;
@@ -96,13 +93,6 @@ PyObject *state_write(PyObject *self, PyObject *data) {
   return ok ? none() : NULL;
 }
 
-static PyObject *code_type(void) {
-  PyObject *code = PyFrame_GetCode(PyEval_GetFrame()); // of whoever calls
-  PyObject *type = Py_TYPE(code);
-  Py_DecRef(code); // the type is immortal
-  return type;
-}
-
 // Sends a code object before the data that needs it. Returns its number, or None for the
 // library's own.
 PyObject *state_save_code(PyObject *self, PyObject *code) {
@@ -110,7 +100,7 @@ PyObject *state_save_code(PyObject *self, PyObject *code) {
   cell *c = cell_current();
   state_move *m = moving(true);
   if (!m) return NULL;
-  if (Py_TYPE(code) != code_type()) {
+  if (Py_TYPE(code) != PyCode_Type_) {
     PyErr_SetString(PyExc_TypeError, "not a code object");
     return NULL;
   }
@@ -133,24 +123,21 @@ PyObject *state_save_code(PyObject *self, PyObject *code) {
 // ---- in ----------------------------------------------------------------------------------------
 
 // Library code is not carried, and nothing else may pass for it: the gate would trust it.
-static bool harmless_code(PyObject *code, PyObject *type, int depth) {
+static bool harmless_code(PyObject *code, int depth) {
   if (gate_trusted_code(code) || depth > 100) return false;
   PyObject *consts = PyObject_GetAttrString(code, "co_consts");
   bool ok = consts;
   for (Py_ssize_t i = 0; ok && i < PyTuple_Size(consts); i++) {
     PyObject *item = PyTuple_GetItem(consts, i);
-    if (Py_TYPE(item) == type) ok = harmless_code(item, type, depth + 1);
+    if (Py_TYPE(item) == PyCode_Type_) ok = harmless_code(item, depth + 1);
   }
   if (consts) Py_DecRef(consts);
   return ok;
 }
 
 static bool take_code(state_move *m) {
-  PyObject *type = code_type();
-  m->taking = true; // in which no guest's code runs
-  PyObject *code = PyMarshal_ReadObjectFromString(m->data, (Py_ssize_t)m->n);
-  m->taking = false;
-  bool ok = code && Py_TYPE(code) == type && harmless_code(code, type, 0) && !PyList_Append(m->codes, code);
+  PyObject *code = code_load(cell_current(), m->data, (Py_ssize_t)m->n);
+  bool ok = code && Py_TYPE(code) == PyCode_Type_ && harmless_code(code, 0) && !PyList_Append(m->codes, code);
   if (code) Py_DecRef(code);
   if (!ok && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "the state holds no code where it should");
   m->n = 0;

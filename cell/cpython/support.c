@@ -53,14 +53,8 @@ int support_compile(void) {
   return 0;
 }
 
-bool support_has(const char *code, size_t n) {
-  for (int p = 0; p < SOURCES; p++)
-    if (sources[p].n == n && !memcmp(sources[p].code, code, n)) return true;
-  return false;
-}
-
 static int run(cell *c, support_part p) {
-  PyObject *code = PyMarshal_ReadObjectFromString(sources[p].code, (Py_ssize_t)sources[p].n);
+  PyObject *code = code_load(c, sources[p].code, (Py_ssize_t)sources[p].n);
   PyObject *done = code ? PyEval_EvalCode(code, c->guest, c->guest) : NULL;
   if (code) Py_DecRef(code);
   if (done) Py_DecRef(done);

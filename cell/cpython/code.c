@@ -1,0 +1,148 @@
+// Code that no compiler has just made, and the names code goes by. The gate trusts code by its
+// file's name. So no name of the library's is given to anything but what that file says; and who
+// asks for code says nothing, as library code can be made to ask with what a guest gives it.
+#define _GNU_SOURCE
+#include "cell.h"
+#include "frozen.h"
+#include "policy.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+// Is content what the file of the standard library says, behind its first bytes? So a library
+// without compiled files may be imported, and nothing else pass for it.
+static bool is_content_of(PyObject *content, const char *file, long skip) {
+  if (!content || !(PyType_GetFlags(Py_TYPE(content)) & TPFLAGS_BYTES)) return false;
+  char *text;
+  Py_ssize_t n, at = 0;
+  if (PyBytes_AsStringAndSize(content, &text, &n)) return false;
+  FILE *f = fopen(file, "re");
+  if (!f) return false;
+  char buf[8192];
+  bool same = !fseek(f, skip, SEEK_SET);
+  for (size_t got; same && (got = fread(buf, 1, sizeof buf, f)); at += (Py_ssize_t)got)
+    same = (Py_ssize_t)got <= n - at && !memcmp(buf, text + at, got);
+  same = same && !ferror(f) && at == n;
+  fclose(f);
+  return same;
+}
+
+int code_check_compile(cell *c, const rule *r, PyObject *args) {
+  size_t n = 0;
+  const char *file = policy_path(args, 1, &n);
+  if (!file) return 0;
+  bool ours = (n >= 7 && !memcmp(file, "<frozen", 7)) || !strcmp(file, "<pyisolate>");
+  if (!ours && !policy_in_stdlib(file, n)) return 0;
+  bool genuine = !ours && gate_library_names("compile") && is_content_of(PyTuple_GetItem(args, 0), file, 0);
+  return genuine ? 0 : policy_deny_event(c, r, "compile", "as standard library");
+}
+
+// ---- unmarshalled ------------------------------------------------------------------------------
+
+// Our own code sets vouched right before it has CPython make code that it has judged. The first
+// event thereafter is that code's: nobody else's code, nor another thread, runs before it.
+bool code_vouched(cell *c) {
+  bool yes = c->vouched;
+  c->vouched = false;
+  return yes;
+}
+
+PyObject *code_load(cell *c, const char *p, Py_ssize_t n) {
+  c->vouched = true;
+  PyObject *code = PyMarshal_ReadObjectFromString(p, n);
+  c->vouched = false; // for want of memory there may have been no event
+  return code;
+}
+
+bool code_frozen(PyObject *args) {
+  PyObject *code = PyTuple_GetItem(args, 0);
+  char *p;
+  Py_ssize_t n;
+  if (code && (PyType_GetFlags(Py_TYPE(code)) & TPFLAGS_BYTES) && !PyBytes_AsStringAndSize(code, &p, &n)) return frozen_has(p, (size_t)n);
+  PyErr_Clear();
+  return false;
+}
+
+// The compiled file of the standard library that importlib's function says it has read.
+static bool compiled_file(char path[PATH_MAX]) {
+  PyFrameObject *f = PyEval_GetFrame();
+  PyObject *said = f ? PyFrame_GetVarString(f, "bytecode_path") : NULL;
+  const char *p = gate_text(said);
+  size_t n = p ? strlen(p) : PATH_MAX;
+  bool has = n < PATH_MAX && policy_in_stdlib(p, n);
+  if (has) memcpy(path, p, n + 1);
+  if (said) Py_DecRef(said);
+  PyErr_Clear();
+  return has;
+}
+
+// PEP 3147: dir/__pycache__/name.tag.pyc is of dir/name.py. NULL, without an exception, for others.
+static PyObject *source_of(const char *file) {
+  static const char cache[] = "/__pycache__/";
+  const char *dir = strstr(file, cache), *name = dir ? dir + sizeof cache - 1 : NULL, *dot = name ? strchr(name, '.') : NULL;
+  char path[PATH_MAX];
+  if (!dot || strchr(name, '/')) return NULL;
+  int n = snprintf(path, sizeof path, "%.*s/%.*s.py", (int)(dir - file), file, (int)(dot - name), name);
+  PyObject *source = n < (int)sizeof path ? PyUnicode_DecodeUTF8(path, n, NULL) : NULL;
+  if (!source) PyErr_Clear();
+  return source;
+}
+
+// The compiled file may have been made elsewhere, and its code then has a name of that place.
+static PyObject *load_file(cell *c, PyObject *content, const char *file) {
+  char *p;
+  Py_ssize_t n;
+  PyObject *code = PyBytes_AsStringAndSize(content, &p, &n) ? NULL : code_load(c, p, n);
+  PyObject *source = code && Py_TYPE(code) == PyCode_Type_ ? source_of(file) : NULL;
+  PyObject *named = source && c->real_rename ? PyObject_CallFunctionObjArgs(c->real_rename, code, source, NULL) : NULL;
+  if (named) Py_DecRef(named);
+  if (source) Py_DecRef(source);
+  if (!PyErr_Occurred()) return code;
+  if (code) Py_DecRef(code);
+  return NULL;
+}
+
+// marshal.loads. What importlib gives it has to be a copy: a buffer of the guest's may change.
+static PyObject *loads(PyObject *self, PyObject *args, PyObject *kwargs) {
+  (void)self;
+  cell *c = cell_current();
+  char file[PATH_MAX];
+  if (!c->claimed || kwargs || PyTuple_Size(args) != 1 || !compiled_file(file)) return gate_call(c->real_loads, args, kwargs);
+  PyObject *content = PyBytes_FromObject(PyTuple_GetItem(args, 0)), *code = NULL;
+  if (content) code = is_content_of(content, file, 16) ? load_file(c, content, file) : gate_call(c->real_loads, args, kwargs); // PEP 552's header
+  if (content) Py_DecRef(content);
+  return code;
+}
+
+static bool same_text(PyObject *a, PyObject *b) {
+  Py_ssize_t n = 0, m = 0;
+  const char *p = PyUnicode_AsUTF8AndSize(a, &n), *q = PyUnicode_AsUTF8AndSize(b, &m); // asks no class of a guest's
+  PyErr_Clear();
+  return p && q && n == m && !memcmp(p, q, (size_t)n);
+}
+
+// _imp._fix_co_filename gives any code another name, and what is nested in it. importlib calls it
+// for compiled files, whose code has its name by then.
+static PyObject *rename_code(PyObject *self, PyObject *args) {
+  (void)self;
+  cell *c = cell_current();
+  PyObject *code = PyTuple_Size(args) == 2 ? PyTuple_GetItem(args, 0) : NULL;
+  if (c->claimed && code && Py_TYPE(code) == PyCode_Type_) {
+    PyObject *old = PyObject_GetAttrString(code, "co_filename"), *name = PyTuple_GetItem(args, 1);
+    bool trusted = old && (gate_trusted_name(old) || gate_trusted_name(name)), same = old && same_text(old, name);
+    if (old) Py_DecRef(old);
+    if (!old || (trusted && !same && policy_deny(c, "code", "a name of the standard library's"))) return NULL;
+  }
+  return gate_call(c->real_rename, args, NULL);
+}
+
+static PyMethodDef loads_def = {"loads", (PyCFunction)(void *)loads, METH_VARARGS | METH_KEYWORDS,
+                                "Convert the bytes-like object to a value."};
+static PyMethodDef rename_def = {"_fix_co_filename", rename_code, METH_VARARGS, NULL};
+
+int code_wrap(cell *c, const char *module, PyObject *dict) {
+  if (!strcmp(module, "_imp")) return gate_wrap(dict, &rename_def, &c->real_rename);
+  if (!strcmp(module, "marshal")) return gate_wrap(dict, &loads_def, &c->real_loads);
+  return 0;
+}
