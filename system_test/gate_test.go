@@ -33,6 +33,8 @@ func TestWaysAroundTheGate(t *testing.T) {
 		"deputy C pickle":      "import pickle\npickle.loads(b\"cposix\\nsystem\\n(S'true'\\ntR.\")",
 		"load_module":          importer + "I.load_module('_posixsubprocess')",
 		"create_module":        importer + "import types\nI.create_module(types.SimpleNamespace(name='_ctypes'))",
+		"create _imp":          importer + "S = type(sys.implementation)\nI.create_module(S(name='_imp')).create_builtin(S(name='_ctypes')).dlopen",
+		"create two names":     importer + "class S:\n names = ['json'] + ['_ctypes'] * 9\n name = property(lambda s: s.names.pop(0))\nsys.modules['_imp'].create_builtin(S()).dlopen",
 		"relative":             "exec('from . import path', {'__package__': 'os', '__name__': 'x', '__builtins__': __builtins__})",
 		"never":                "import _interpreters",
 		"never by library":     "import ctypes",
@@ -84,6 +86,26 @@ func TestWaysAroundTheGate(t *testing.T) {
 			if err := c.Close(soon(t)); err != nil {
 				t.Errorf("%s: close: %v", name, err)
 			}
+		}
+	})
+}
+
+// A file that is no module of the library's is not even opened, under whatever name.
+func TestNativeModulesAreTheLibrarys(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"sys", "json"}})
+		got := posts(t, c, `import sys, json
+S = type(sys.implementation)
+class Changing:
+    name = "json"
+    origins = [json.__file__] + ["/proc/self/exe"] * 9
+    origin = property(lambda s: s.origins.pop(0))
+for spec in (S(name="json", origin="/proc/self/exe"), S(name="json", origin=json.__file__ + "/../../../../bin/python3"), Changing()):
+    try: sys.modules["_imp"].create_dynamic(spec)
+    except ImportError as e: post(str(e).replace(json.__file__, "json"))`)
+		const denied = `/proc/self/exe is not allowed by the policy of this cell"`
+		if len(got) != 3 || got[0] != `"import: `+denied || !strings.Contains(got[1], "is not allowed") || !strings.Contains(got[2], "json: ") {
+			t.Errorf("posted %q", got)
 		}
 	})
 }

@@ -68,6 +68,7 @@ struct cell {
   PyObject *main_dict; // __main__.__dict__
   PyObject *guest;     // dict of the guest support module
   PyObject *main_module, *guest_module; // owned, for the two
+  PyObject *namespace; // types.SimpleNamespace
   PyObject *interrupt; // exception raised by injections
   PyObject *denied, *import_denied; // exception types, owned; NULL until SUPPORT_ERRORS is loaded
   PyObject *stdout_kept, *stderr_kept; // the streams it begins with, owned

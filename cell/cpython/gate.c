@@ -232,34 +232,64 @@ static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
   return gate_call(c->real_find_and_load, args, NULL);
 }
 
-// create_builtin and create_dynamic take a spec whose name is the module's.
-static PyObject *create(PyObject *real, PyObject *args) {
-  cell *c = cell_current();
-  PyObject *spec = argument(args, NULL, 0, NULL);
-  PyObject *name = spec ? PyObject_GetAttrString(spec, "name") : NULL;
-  const char *text = gate_text(name);
-  PyObject *module = NULL;
-  if (text && !gate_check_import(c, text)) module = gate_call(real, args, NULL);
+// What CPython makes once, before there are guests. A second one would have functions that
+// nothing wraps.
+static const char *const made_once[] = {"sys", "builtins", "_imp", NULL};
+
+static int check_create(cell *c, const char *name) {
+  if (c->claimed && listed(made_once, name)) return policy_deny(c, "import", name);
+  return gate_check_import(c, name);
+}
+
+// A spec that says what was judged, however often it is asked. NULL with an exception.
+static PyObject *plain_spec(cell *c, const char *name, PyObject *origin) {
+  PyObject *plain = PyObject_CallNoArgs(c->namespace), *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), NULL);
+  bool ok = plain && text && !PyObject_SetAttrString(plain, "name", text) && !PyObject_SetAttrString(plain, "origin", origin);
+  if (text) Py_DecRef(text);
+  if (ok) return plain;
+  if (plain) Py_DecRef(plain);
+  return NULL;
+}
+
+static PyObject *create_as(cell *c, PyObject *real, const char *name, PyObject *origin) {
+  PyObject *plain = plain_spec(c, name, origin), *args = plain ? PyTuple_New(1) : NULL, *module = NULL;
+  if (args && !PyTuple_SetItem(args, 0, plain)) module = gate_call(real, args, NULL);
+  if (args) Py_DecRef(args);
   // A module's functions are there from now on, whether anybody executes it or not.
   PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
   if (dict) {
-    removals_apply(text, dict);
-    code_wrap(c, text, dict);
+    removals_apply(name, dict);
+    code_wrap(c, name, dict);
+    Py_DecRef(dict);
   }
   if (module) PyErr_Clear();
-  if (dict) Py_DecRef(dict);
+  return module;
+}
+
+// create_builtin and create_dynamic take a spec whose name is the module's, and its origin the file.
+static PyObject *create(PyObject *real, PyObject *args, bool native) {
+  cell *c = cell_current();
+  PyObject *spec = argument(args, NULL, 0, NULL), *name = spec ? PyObject_GetAttrString(spec, "name") : NULL;
+  PyObject *origin = name && native ? PyObject_GetAttrString(spec, "origin") : Py_None;
+  const char *text = gate_text(name), *file = native ? gate_text(origin) : "";
+  PyObject *module = NULL;
+  if (PyErr_Occurred()) module = NULL;
+  else if (!text || !file) PyErr_SetString(PyExc_TypeError, "a spec is needed whose name, and origin, is text");
+  else if (native && c->claimed && !policy_in_stdlib(file, strlen(file))) policy_deny(c, "import", file);
+  else if (!check_create(c, text)) module = create_as(c, real, text, origin);
+  if (origin && native) Py_DecRef(origin);
   if (name) Py_DecRef(name);
   return module;
 }
 
 static PyObject *gate_create_builtin(PyObject *self, PyObject *args) {
   (void)self;
-  return create(cell_current()->real_create_builtin, args);
+  return create(cell_current()->real_create_builtin, args, false);
 }
 
 static PyObject *gate_create_dynamic(PyObject *self, PyObject *args) {
   (void)self;
-  return create(cell_current()->real_create_dynamic, args);
+  return create(cell_current()->real_create_dynamic, args, true);
 }
 
 // Multi-phase modules have no contents before they are executed: patch after it.
@@ -320,7 +350,9 @@ int gate_install(cell *c) {
   PyObject *builtins = PyDict_GetItemString(modules, "builtins");
   PyObject *imp = PyDict_GetItemString(modules, "_imp");
   PyObject *bootstrap = PyDict_GetItemString(modules, "_frozen_importlib");
-  if (!builtins || !imp || !bootstrap) return -1;
+  PyObject *implementation = PySys_GetObject("implementation"); // a SimpleNamespace, until there are guests
+  if (!builtins || !imp || !bootstrap || !implementation) return -1;
+  c->namespace = Py_TYPE(implementation);
   PyObject *d = PyModule_GetDict(imp), *b = PyModule_GetDict(builtins);
   // Since 3.15 an import may be put off, and what resolves it later asks nobody.
   if (PyDict_GetItemString(b, "__lazy_import__") && gate_wrap(b, &lazy_def, &c->real_lazy_import)) return -1;
