@@ -77,7 +77,7 @@ bool gate_trusted_code(PyObject *code) {
 
 bool gate_trusted_frame(void) {
   PyFrameObject *f = PyEval_GetFrame(); // borrowed
-  if (!f) return true;                  // our own C code
+  if (!f) return false;                 // a thread may begin in C, with what the guest gives it
   PyObject *code = PyFrame_GetCode(f);
   bool importlib, yes = trusted_file(code, &importlib);
   Py_DecRef(code);
@@ -112,7 +112,7 @@ static bool names(PyObject *code, const char *name) {
 // given, is a deputy: what happens is the guest's doing.
 bool gate_library_names(const char *name) {
   PyFrameObject *f = PyEval_GetFrame();
-  if (!f) return true; // our own C code
+  if (!f) return false;
   Py_IncRef((PyObject *)f);
   bool yes = false;
   for (int depth = 0; f && depth < 8; depth++) {

@@ -77,6 +77,7 @@ static const rule rules[] = {
     {"ctypes.", DENY, "native"},
     {"code.__new__", MAKE_CODE, "code"},
     {"marshal.loads", LOAD_CODE, "code"},
+    {"marshal.load", DENY, "code"}, // of a file; its event does not tell of the code
     {"marshal.", TRUSTED_ONLY, "code"},
     {"compile", COMPILE, "code"},
     {"sys._getframe", TRUSTED_ONLY, "frames"},
