@@ -68,13 +68,18 @@ func TestWaysAroundTheGate(t *testing.T) {
 			"class F:\n __class__ = types.FunctionType\n def __init__(s, r): s.__code__ = C(r)\n def __call__(s): pass\n" +
 			"def f(): return 1\n" +
 			"types.coroutine(F(partial(f.__code__.replace, co_code=bytes([0x80, 0]), co_stacksize=2)))",
+		"coroutine sets code": "import types, itertools, operator\nfrom functools import partial\nmade = []\ndef gen(): yield 1\n" +
+			"m = map(made.append, itertools.islice(iter(partial(gen.__code__.replace, co_stacksize=0), None), 1))\n" +
+			"class Code:\n def __get__(s, o, t=None): return gen.__code__\n __set__ = staticmethod(operator.contains)\n" +
+			"class F:\n __class__ = types.FunctionType\n __code__ = Code()\n __iter__ = staticmethod(m.__iter__)\n def __call__(s): pass\n" +
+			"types.coroutine(F())",
 		"deputy unmarshals": "import sys, json\nclass F:\n def __init__(s): s.data = b'i\\x07\\x00\\x00\\x00'\n def read(s, n): return b''\n" +
 			" def readinto(s, b):\n  b[:], s.data = s.data[:len(b)], s.data[len(b):]\n  return len(b)\n" +
 			"sys.stdout.writelines(map(str, map(sys.modules['marshal'].load, [F()])))",
 		"own code":          "c = (lambda: 0).__code__\ntype(c)(0,0,0,0,0,0,b'',(),(),(),'','','',0,b'',b'')",
 		"setswitchinterval": "import sys\nsys.setswitchinterval(1)",
 	}
-	imports := []string{"importlib", "json", "pickle", "types", "sys", "random", "io", "mmap", "functools"}
+	imports := []string{"importlib", "json", "pickle", "types", "sys", "random", "io", "mmap", "functools", "itertools", "operator"}
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		for name, way := range ways {
 			if b == cell.Process && (name == "descriptor" || name == "setswitchinterval") {

@@ -74,7 +74,7 @@ struct cell {
   PyObject *stdout_kept, *stderr_kept; // the streams it begins with, owned
   unsigned supported; // bits by support_part
   PyObject *real_import, *real_lazy_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
-      *real_exec_builtin, *real_exec_dynamic, *real_loads, *real_rename;
+      *real_exec_builtin, *real_exec_dynamic, *real_loads, *real_rename, *real_coroutine;
   bool vouched; // the next event that tells of code is of code that our own has judged
 
   // The source run last, for traceback lines.

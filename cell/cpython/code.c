@@ -137,12 +137,61 @@ static PyObject *rename_code(PyObject *self, PyObject *args) {
   return gate_call(c->real_rename, args, NULL);
 }
 
+// ---- types.coroutine ---------------------------------------------------------------------------
+
+enum { CO_GENERATOR = 0x20, CO_COROUTINE = 0x80, CO_ITERABLE_COROUTINE = 0x100 };
+
+static PyObject *with_flags(cell *c, PyObject *code, long flags) {
+  PyObject *replace = PyObject_GetAttrString(code, "replace"), *value = PyLong_FromLong(flags);
+  PyObject *args = PyTuple_New(0), *named = PyDict_New(), *made = NULL;
+  if (replace && value && args && named && !PyDict_SetItemString(named, "co_flags", value)) {
+    c->vouched = true;
+    made = PyObject_Call(replace, args, named);
+    c->vouched = false;
+  }
+  if (named) Py_DecRef(named);
+  if (args) Py_DecRef(args);
+  if (value) Py_DecRef(value);
+  if (replace) Py_DecRef(replace);
+  return made;
+}
+
+static long flags_of(PyObject *code) {
+  PyObject *value = code ? PyObject_GetAttrString(code, "co_flags") : NULL;
+  long flags = value ? PyLong_AsLong(value) : 0;
+  if (value) Py_DecRef(value);
+  return flags;
+}
+
+// types.coroutine makes code that differs from a function's own in a flag only; asyncio needs it.
+// The library does that in Python, to whatever calls itself a function, and may not any more.
+static PyObject *coroutine(PyObject *self, PyObject *args, PyObject *kwargs) {
+  (void)self;
+  cell *c = cell_current();
+  PyObject *function = !kwargs && PyTuple_Size(args) == 1 ? PyTuple_GetItem(args, 0) : NULL;
+  PyObject *code = function && Py_TYPE(function) == PyFunction_Type_ ? PyObject_GetAttrString(function, "__code__") : NULL;
+  long flags = flags_of(code);
+  bool marks = (flags & (CO_GENERATOR | CO_COROUTINE | CO_ITERABLE_COROUTINE)) == CO_GENERATOR;
+  PyObject *made = marks ? with_flags(c, code, flags | CO_ITERABLE_COROUTINE) : NULL;
+  bool done = made && !PyObject_SetAttrString(function, "__code__", made);
+  if (made) Py_DecRef(made);
+  if (code) Py_DecRef(code);
+  if (!marks && !PyErr_Occurred()) return gate_call(c->real_coroutine, args, kwargs);
+  if (done) Py_IncRef(function);
+  return done ? function : NULL;
+}
+
+// ---- installation ------------------------------------------------------------------------------
+
+static PyMethodDef coroutine_def = {"coroutine", (PyCFunction)(void *)coroutine, METH_VARARGS | METH_KEYWORDS,
+                                    "Convert regular generator function to a coroutine."};
 static PyMethodDef loads_def = {"loads", (PyCFunction)(void *)loads, METH_VARARGS | METH_KEYWORDS,
                                 "Convert the bytes-like object to a value."};
 static PyMethodDef rename_def = {"_fix_co_filename", rename_code, METH_VARARGS, NULL};
 
 int code_wrap(cell *c, const char *module, PyObject *dict) {
   if (!strcmp(module, "_imp")) return gate_wrap(dict, &rename_def, &c->real_rename);
+  if (!strcmp(module, "types") && PyDict_GetItemString(dict, "coroutine")) return gate_wrap(dict, &coroutine_def, &c->real_coroutine);
   if (!strcmp(module, "marshal")) return gate_wrap(dict, &loads_def, &c->real_loads);
   return 0;
 }

@@ -203,6 +203,14 @@ PyObject *gate_call(PyObject *real, PyObject *args, PyObject *kwargs) {
   return NULL;
 }
 
+// Of a module that may be anything: the guest's finders make some.
+static void wrap_code_of(cell *c, const char *name, PyObject *module) {
+  PyObject *dict = PyObject_GetAttrString(module, "__dict__");
+  if (dict && (PyType_GetFlags(Py_TYPE(dict)) & TPFLAGS_DICT)) code_wrap(c, name, dict);
+  if (dict) Py_DecRef(dict);
+  PyErr_Clear();
+}
+
 static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
   (void)self;
   cell *c = cell_current();
@@ -229,7 +237,9 @@ static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
   cell *c = cell_current();
   const char *name = gate_text(argument(args, NULL, 0, NULL));
   if (name && gate_check_import(c, name)) return NULL;
-  return gate_call(c->real_find_and_load, args, NULL);
+  PyObject *module = gate_call(c->real_find_and_load, args, NULL);
+  if (module && name && !strcmp(name, "types")) wrap_code_of(c, name, module);
+  return module;
 }
 
 // What CPython makes once, before there are guests. A second one would have functions that

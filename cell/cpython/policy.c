@@ -20,7 +20,7 @@ typedef enum {
   DENY,
   SHARED_DENY,  // other cells live in this process
   TRUSTED_ONLY, // the caller's code is the standard library's
-  MAKE_CODE,    // argument 0 is code's bytes, 1 its file
+  MAKE_CODE,    // by the type, or by replace
   LOAD_CODE,    // argument 0 is marshalled code
   READ_PATH,    // argument 0 is a path to look at, or a descriptor
   CHANGE_PATH,  // arguments path, directory descriptor
@@ -202,30 +202,6 @@ static int check_thread(cell *c) {
   return -1;
 }
 
-enum { EQUAL = 2 }; // Py_EQ
-
-static bool same_attribute(PyObject *o, const char *name, PyObject *value) {
-  PyObject *mine = PyObject_GetAttrString(o, name);
-  bool same = mine && value && PyObject_RichCompareBool(mine, value, EQUAL) == 1;
-  if (mine) Py_DecRef(mine);
-  PyErr_Clear();
-  return same;
-}
-
-// types.coroutine makes code that differs from a function's own in a flag only; asyncio
-// needs it. Its frame has the original.
-static bool flags_known_code(PyObject *args) {
-  if (!gate_library_names("co_flags")) return false;
-  PyFrameObject *f = PyEval_GetFrame();
-  PyObject *co = f ? PyFrame_GetVarString(f, "co") : NULL, *own = f ? (PyObject *)PyFrame_GetCode(f) : NULL;
-  bool known = co && own && Py_TYPE(co) == Py_TYPE(own) && same_attribute(co, "co_code", PyTuple_GetItem(args, 0)) &&
-               same_attribute(co, "co_filename", PyTuple_GetItem(args, 1));
-  if (own) Py_DecRef(own);
-  if (co) Py_DecRef(co);
-  PyErr_Clear();
-  return known;
-}
-
 // Of fcntl, what concerns the descriptor. By the rest the kernel signals any process of
 // the same user, or tells of what others do. kernel/seccomp has the same list.
 static bool harmless_control(long command) {
@@ -253,7 +229,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case DENY: return policy_deny_event(c, r, event, policy_path(args, 0, &n));
   case SHARED_DENY: return c->shared ? policy_deny_event(c, r, event, policy_path(args, 0, &n)) : 0;
   case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : policy_deny_event(c, r, event, NULL);
-  case MAKE_CODE: return flags_known_code(args) ? 0 : policy_deny_event(c, r, event, NULL);
+  case MAKE_CODE: return code_vouched(c) ? 0 : policy_deny_event(c, r, event, NULL);
   case LOAD_CODE: return code_vouched(c) || code_frozen(args) ? 0 : policy_deny_event(c, r, event, NULL);
   case READ_PATH: return files_check_read(c, r, event, args);
   case CHANGE_PATH: return files_check_change(c, r, event, args, 1);

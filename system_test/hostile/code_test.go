@@ -9,6 +9,7 @@ var codeFamily = family{
 		{name: "code_type", what: "make a code object from bytes", alone: true},
 		{name: "code_replace", what: "replace the bytes of a code object by garbage", alone: true},
 		{name: "coroutine_deputy", what: "types.coroutine calls a replace of the guest's choice", alone: true},
+		{name: "coroutine_setter", what: "types.coroutine sets the code of something that makes code when it is set", alone: true},
 		{name: "flag_deputy", what: "inspect reads a flag of something that makes code when it is read", alone: true},
 		{name: "unmarshal", what: "importlib unmarshals bytes that the guest gives it", alone: true},
 		{name: "loader_bytes", what: "a loader of the guest's gives its own compiled file to importlib", alone: true},
