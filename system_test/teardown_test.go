@@ -20,12 +20,17 @@ func TestFinalisersMeetTheGate(t *testing.T) {
 	l := newLauncher(t, launch.Config{PoolSize: -1, Confinement: stack.Compatibility})
 	sibling := spawn(t, l, cell.Spec{})
 	canary := filepath.Join(t.TempDir(), "written")
+	shared := "/" + filepath.Base(filepath.Dir(canary)) + strconv.Itoa(os.Getpid())
+	t.Cleanup(func() { _ = os.Remove("/dev/shm" + shared) })
 	for name, program := range map[string]string{
-		"ends the process": "class X:\n    def __del__(s, S=type(sys.implementation), imp=sys.modules['_imp']):\n        imp.create_builtin(S(name='posix'))._exit(7)\n",
-		"writes a file":    "class X:\n    def __del__(s, open=io.open):\n        open(" + strconv.Quote(canary) + ", 'w').write('x')\n",
-		"imports":          "class X:\n    def __del__(s, imp=__import__):\n        imp('os')._exit(7)\n",
+		"ends the process":   "class X:\n    def __del__(s, S=type(sys.implementation), imp=sys.modules['_imp']):\n        imp.create_builtin(S(name='posix'))._exit(7)\n",
+		"writes a file":      "class X:\n    def __del__(s, open=io.open):\n        open(" + strconv.Quote(canary) + ", 'w').write('x')\n",
+		"writes a file in C": "class X: __del__ = staticmethod(map(open, [" + strconv.Quote(canary) + "] * 9, ['w'] * 9).__next__)\n",
+		"makes a module in C": "import operator\nshm = map(sys.modules['_imp'].create_builtin, map(type(sys.implementation), [{'name': '_posixshmem'}] * 9))\n" +
+			"class X: __del__ = staticmethod(map(operator.call, map(getattr, shm, ['shm_open'] * 9), [" + strconv.Quote(shared) + "] * 9, [0o102] * 9).__next__)\n",
+		"imports": "class X:\n    def __del__(s, imp=__import__):\n        imp('os')._exit(7)\n",
 	} {
-		c := spawn(t, l, cell.Spec{Imports: []string{"sys", "io"}})
+		c := spawn(t, l, cell.Spec{Imports: []string{"sys", "io", "operator"}})
 		hide := "m = type(sys)('m'); m.x = X(); sys.modules['m'] = m; sys.keep = X(); io.keep = X()"
 		if err := c.Exec(soon(t), source("import sys, io\n%s%s", program, hide)); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -37,8 +42,10 @@ func TestFinalisersMeetTheGate(t *testing.T) {
 			t.Fatalf("%s: the sibling: %v", name, err)
 		}
 	}
-	if _, err := os.Stat(canary); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a file was written: %v", err)
+	for _, path := range []string{canary, "/dev/shm" + shared} {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s was made: %v", path, err)
+		}
 	}
 }
 

@@ -264,6 +264,8 @@ static const char holding[] = "pyisolate.cell";
 static void let_go(PyObject *capsule) {
   cell *c = PyCapsule_GetPointer(capsule, holding);
   if (!c) return;
+  c->guest = NULL; // it is the module's
+  c->supported = 0;
   PyObject **held[] = {&c->interrupt, &c->denied, &c->import_denied, &c->stdout_kept, &c->stderr_kept, &c->main_module,
                        &c->guest_module, &c->real_import, &c->real_lazy_import, &c->real_find_and_load,
                        &c->real_create_builtin, &c->real_create_dynamic, &c->real_exec_builtin, &c->real_exec_dynamic,

@@ -260,7 +260,6 @@ int policy_hook(const char *event, PyObject *args, void *unused) {
   cell *c = cell_current();
   if (c && c->starting && PyThreadState_GetUnchecked()) memory_hold_collector(c); // the earliest moment there is
   if (!c || !c->claimed) return 0;
-  if (atomic_load(&c->ending) && !PyEval_GetFrame()) return 0; // CPython's own end
   const rule *r = lookup(event);
   return r->verdict == ALLOW ? 0 : judge(c, r, event, args);
 }

@@ -76,6 +76,10 @@ static int keep_types(cell *c) {
 
 // An interrupt may end it anywhere; then the next one runs it again, from its start.
 int support_load(cell *c, support_part p) {
+  if (!c->guest) {
+    PyErr_SetString(PyExc_RuntimeError, "the interpreter ends");
+    return -1;
+  }
   if (c->supported & 1u << p) return 0;
   PyErr_Clear();
   if (p > SUPPORT_ERRORS && support_load(c, SUPPORT_ERRORS)) return -1;
