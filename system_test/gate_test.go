@@ -35,6 +35,7 @@ func TestWaysAroundTheGate(t *testing.T) {
 		"create_module":        importer + "import types\nI.create_module(types.SimpleNamespace(name='_ctypes'))",
 		"create _imp":          importer + "S = type(sys.implementation)\nI.create_module(S(name='_imp')).create_builtin(S(name='_ctypes')).dlopen",
 		"create two names":     importer + "class S:\n names = ['json'] + ['_ctypes'] * 9\n name = property(lambda s: s.names.pop(0))\nsys.modules['_imp'].create_builtin(S()).dlopen",
+		"create dotted":        "import json, sys\nS = type(sys.implementation)\nimp = sys.modules['_imp']\nimp.create_dynamic(S(name='json._dbm', origin=json.__file__[:-16] + 'lib-dynload/_dbm' + imp.extension_suffixes()[0]))",
 		"relative":             "exec('from . import path', {'__package__': 'os', '__name__': 'x', '__builtins__': __builtins__})",
 		"never":                "import _interpreters",
 		"never by library":     "import ctypes",

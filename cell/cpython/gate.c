@@ -246,8 +246,17 @@ static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
 // nothing wraps.
 static const char *const made_once[] = {"sys", "builtins", "_imp", NULL};
 
+// CPython finds a native module's function by the part of the name behind the last dot. Nothing
+// of the library's is both in a package and called like what is reserved.
+static const char *last_part(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot ? dot + 1 : name;
+}
+
 static int check_create(cell *c, const char *name) {
-  if (c->claimed && listed(made_once, name)) return policy_deny(c, "import", name);
+  const char *last = last_part(name);
+  bool reserved = listed(made_once, last) || (last != name && (listed(never, last) || listed(internal, last)));
+  if (c->claimed && reserved) return policy_deny(c, "import", name);
   return gate_check_import(c, name);
 }
 
@@ -268,7 +277,7 @@ static PyObject *create_as(cell *c, PyObject *real, const char *name, PyObject *
   // A module's functions are there from now on, whether anybody executes it or not.
   PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
   if (dict) {
-    removals_apply(name, dict);
+    removals_apply(last_part(name), dict);
     code_wrap(c, name, dict);
     Py_DecRef(dict);
   }
@@ -312,7 +321,7 @@ static PyObject *execute(PyObject *real, PyObject *module) {
   if (args) Py_DecRef(args);
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
   const char *text = gate_text(name);
-  if (text) removals_apply(text, PyModule_GetDict(module));
+  if (text) removals_apply(last_part(text), PyModule_GetDict(module));
   if (text && !strcmp(text, "gc")) memory_grows(c); // who asks shall find it at work
   if (name) Py_DecRef(name);
   if (done && PyErr_Occurred()) PyErr_Clear();
