@@ -151,7 +151,7 @@ void fault_raise(cell *c, const char *body, size_t n);
 int guest_install(cell *c); // into the current interpreter; 0, or -1 with an exception
 int guest_hold(cell *c); // sees to it that the interpreter's end gives up what the cell holds; 0 or -1
 
-// ---- policy.c: audit hook; gate.c: imports; removals.c -------------------------------------
+// ---- policy.c: audit hook; gate.c: imports -------------------------------------
 void policy_init(const char *stdlib); // before initialisation
 int policy_hook(const char *event, PyObject *args, void *unused);
 // Raises PolicyDenied (or its import flavour) and reports it. Always -1.
@@ -180,12 +180,17 @@ bool gate_grants_guest(const cell *c, const char *name); // asks, and denies not
 const char *gate_text(PyObject *o); // of a str, borrowed; else NULL, without an exception
 // Puts a function of ours in place of the module's, and keeps the first that was there.
 int gate_wrap(PyObject *dict, PyMethodDef *def, PyObject **real);
+bool gate_reserved(const char *name); // no guest gets the module
+PyObject *gate_argument(PyObject *args, PyObject *kwargs, Py_ssize_t i, const char *key); // borrowed, or NULL
 PyObject *gate_call(PyObject *real, PyObject *args, PyObject *kwargs);
+// ---- modules.c: built-in and native modules ----------------------------------------------------
+int modules_wrap(cell *c, PyObject *imp);
 // ---- code.c: code that is not compiled from a guest's source, and the names of code ----------
 int code_wrap(cell *c, const char *module, PyObject *dict); // what the module makes or names code with
 PyObject *code_load(cell *c, const char *p, Py_ssize_t n);  // unmarshals code that has been judged
 bool code_vouched(cell *c);
 bool code_frozen(PyObject *args); // is what is unmarshalled in libpython already?
+// ---- removals.c ------------------------------------------------------------------------------
 void removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it
 
 // ---- memory.c ------------------------------------------------------------------------------

@@ -170,8 +170,10 @@ int gate_check_import(cell *c, const char *name) {
   return policy_deny(c, "import", name);
 }
 
+bool gate_reserved(const char *name) { return listed(never, name) || listed(internal, name); }
+
 bool gate_grants_guest(const cell *c, const char *name) {
-  return !listed(never, name) && !listed(internal, name) && granted(c, name);
+  return !gate_reserved(name) && granted(c, name);
 }
 
 int gate_check_guest(cell *c, const char *name) { return gate_grants_guest(c, name) ? 0 : policy_deny(c, "import", name); }
@@ -191,7 +193,7 @@ static bool from_c(PyObject *fromlist, const char *name) {
   return harmless(name);
 }
 
-static PyObject *argument(PyObject *args, PyObject *kwargs, Py_ssize_t i, const char *key) {
+PyObject *gate_argument(PyObject *args, PyObject *kwargs, Py_ssize_t i, const char *key) {
   if (i < PyTuple_Size(args)) return PyTuple_GetItem(args, i);
   return kwargs ? PyDict_GetItemString(kwargs, key) : NULL;
 }
@@ -214,14 +216,14 @@ static void wrap_code_of(cell *c, const char *name, PyObject *module) {
 static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
   (void)self;
   cell *c = cell_current();
-  const char *name = gate_text(argument(args, kwargs, 0, "name"));
-  PyObject *level = argument(args, kwargs, 4, "level");
+  const char *name = gate_text(gate_argument(args, kwargs, 0, "name"));
+  PyObject *level = gate_argument(args, kwargs, 4, "level");
   if (c && c->claimed && name) {
     bool relative = level && PyObject_IsTrue(level) == 1;
     if (relative) {
       // A package's own business; a guest has no package to be relative to.
       if (!gate_trusted_frame() && policy_deny(c, "import", "a relative import")) return NULL;
-    } else if (from_c(argument(args, kwargs, 3, "fromlist"), name)) {
+    } else if (from_c(gate_argument(args, kwargs, 3, "fromlist"), name)) {
       c->implicit++;
       PyObject *module = gate_call(c->real_import, args, kwargs);
       c->implicit--;
@@ -235,107 +237,11 @@ static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
 static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
   (void)self;
   cell *c = cell_current();
-  const char *name = gate_text(argument(args, NULL, 0, NULL));
+  const char *name = gate_text(gate_argument(args, NULL, 0, NULL));
   if (name && gate_check_import(c, name)) return NULL;
   PyObject *module = gate_call(c->real_find_and_load, args, NULL);
   if (module && name && !strcmp(name, "types")) wrap_code_of(c, name, module);
   return module;
-}
-
-// What CPython makes once, before there are guests. A second one would have functions that
-// nothing wraps.
-static const char *const made_once[] = {"sys", "builtins", "_imp", NULL};
-
-// CPython finds a native module's function by the part of the name behind the last dot. Nothing
-// of the library's is both in a package and called like what is reserved.
-static const char *last_part(const char *name) {
-  const char *dot = strrchr(name, '.');
-  return dot ? dot + 1 : name;
-}
-
-static int check_create(cell *c, const char *name) {
-  const char *last = last_part(name);
-  bool reserved = listed(made_once, last) || (last != name && (listed(never, last) || listed(internal, last)));
-  if (c->claimed && reserved) return policy_deny(c, "import", name);
-  return gate_check_import(c, name);
-}
-
-// A spec that says what was judged, however often it is asked. NULL with an exception.
-static PyObject *plain_spec(cell *c, const char *name, PyObject *origin) {
-  PyObject *plain = PyObject_CallNoArgs(c->namespace), *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), NULL);
-  bool ok = plain && text && !PyObject_SetAttrString(plain, "name", text) && !PyObject_SetAttrString(plain, "origin", origin);
-  if (text) Py_DecRef(text);
-  if (ok) return plain;
-  if (plain) Py_DecRef(plain);
-  return NULL;
-}
-
-static PyObject *create_as(cell *c, PyObject *real, const char *name, PyObject *origin) {
-  PyObject *plain = plain_spec(c, name, origin), *args = plain ? PyTuple_New(1) : NULL, *module = NULL;
-  if (args && !PyTuple_SetItem(args, 0, plain)) module = gate_call(real, args, NULL);
-  if (args) Py_DecRef(args);
-  // A module's functions are there from now on, whether anybody executes it or not.
-  PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
-  if (dict) {
-    removals_apply(last_part(name), dict);
-    code_wrap(c, name, dict);
-    Py_DecRef(dict);
-  }
-  if (module) PyErr_Clear();
-  return module;
-}
-
-// create_builtin and create_dynamic take a spec whose name is the module's, and its origin the file.
-static PyObject *create(PyObject *real, PyObject *args, bool native) {
-  cell *c = cell_current();
-  PyObject *spec = argument(args, NULL, 0, NULL), *name = spec ? PyObject_GetAttrString(spec, "name") : NULL;
-  PyObject *origin = name && native ? PyObject_GetAttrString(spec, "origin") : Py_None;
-  const char *text = gate_text(name), *file = native ? gate_text(origin) : "";
-  PyObject *module = NULL;
-  if (PyErr_Occurred()) module = NULL;
-  else if (!text || !file) PyErr_SetString(PyExc_TypeError, "a spec is needed whose name, and origin, is text");
-  else if (native && c->claimed && !policy_in_stdlib(file, strlen(file))) policy_deny(c, "import", file);
-  else if (!check_create(c, text)) module = create_as(c, real, text, origin);
-  if (origin && native) Py_DecRef(origin);
-  if (name) Py_DecRef(name);
-  return module;
-}
-
-static PyObject *gate_create_builtin(PyObject *self, PyObject *args) {
-  (void)self;
-  return create(cell_current()->real_create_builtin, args, false);
-}
-
-static PyObject *gate_create_dynamic(PyObject *self, PyObject *args) {
-  (void)self;
-  return create(cell_current()->real_create_dynamic, args, true);
-}
-
-// Multi-phase modules have no contents before they are executed: patch after it.
-// Which ones are built in and which are files is each build's own choice.
-static PyObject *execute(PyObject *real, PyObject *module) {
-  cell *c = cell_current();
-  PyObject *args = PyTuple_New(1), *done = NULL;
-  Py_IncRef(module);
-  if (args && !PyTuple_SetItem(args, 0, module)) done = gate_call(real, args, NULL);
-  if (args) Py_DecRef(args);
-  PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
-  const char *text = gate_text(name);
-  if (text) removals_apply(last_part(text), PyModule_GetDict(module));
-  if (text && !strcmp(text, "gc")) memory_grows(c); // who asks shall find it at work
-  if (name) Py_DecRef(name);
-  if (done && PyErr_Occurred()) PyErr_Clear();
-  return done;
-}
-
-static PyObject *gate_exec_builtin(PyObject *self, PyObject *module) {
-  (void)self;
-  return execute(cell_current()->real_exec_builtin, module);
-}
-
-static PyObject *gate_exec_dynamic(PyObject *self, PyObject *module) {
-  (void)self;
-  return execute(cell_current()->real_exec_dynamic, module);
 }
 
 // ---- installation ----------------------------------------------------------------------------
@@ -345,10 +251,6 @@ static PyMethodDef import_def = {"__import__", (PyCFunction)(void *)gate_import,
 static PyMethodDef lazy_def = {"__lazy_import__", (PyCFunction)(void *)gate_import, METH_VARARGS | METH_KEYWORDS,
                                "Imports at once."};
 static PyMethodDef find_def = {"_find_and_load", gate_find_and_load, METH_VARARGS, NULL};
-static PyMethodDef builtin_def = {"create_builtin", gate_create_builtin, METH_VARARGS, NULL};
-static PyMethodDef dynamic_def = {"create_dynamic", gate_create_dynamic, METH_VARARGS, NULL};
-static PyMethodDef exec_def = {"exec_builtin", gate_exec_builtin, METH_O, NULL};
-static PyMethodDef exec_dynamic_def = {"exec_dynamic", gate_exec_dynamic, METH_O, NULL};
 
 int gate_wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
   PyObject *found = PyDict_GetItemString(dict, def->ml_name), *f = found ? PyCFunction_NewEx(def, NULL, NULL) : NULL;
@@ -369,18 +271,12 @@ int gate_install(cell *c) {
   PyObject *builtins = PyDict_GetItemString(modules, "builtins");
   PyObject *imp = PyDict_GetItemString(modules, "_imp");
   PyObject *bootstrap = PyDict_GetItemString(modules, "_frozen_importlib");
-  PyObject *implementation = PySys_GetObject("implementation"); // a SimpleNamespace, until there are guests
-  if (!builtins || !imp || !bootstrap || !implementation) return -1;
-  c->namespace = Py_TYPE(implementation);
-  PyObject *d = PyModule_GetDict(imp), *b = PyModule_GetDict(builtins);
+  if (!builtins || !imp || !bootstrap) return -1;
+  PyObject *b = PyModule_GetDict(builtins);
   // Since 3.15 an import may be put off, and what resolves it later asks nobody.
   if (PyDict_GetItemString(b, "__lazy_import__") && gate_wrap(b, &lazy_def, &c->real_lazy_import)) return -1;
   if (gate_wrap(b, &import_def, &c->real_import) ||
-      gate_wrap(PyModule_GetDict(bootstrap), &find_def, &c->real_find_and_load) ||
-      gate_wrap(d, &builtin_def, &c->real_create_builtin) || gate_wrap(d, &exec_def, &c->real_exec_builtin))
-    return -1;
-  if (PyDict_GetItemString(d, "create_dynamic") &&
-      (gate_wrap(d, &dynamic_def, &c->real_create_dynamic) || gate_wrap(d, &exec_dynamic_def, &c->real_exec_dynamic)))
+      gate_wrap(PyModule_GetDict(bootstrap), &find_def, &c->real_find_and_load) || modules_wrap(c, PyModule_GetDict(imp)))
     return -1;
   Py_ssize_t pos = 0;
   while (PyDict_Next(modules, &pos, &name, &module)) {

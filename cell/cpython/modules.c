@@ -1,0 +1,118 @@
+// The functions of _imp that make built-in and native modules, which is what every import of one
+// ends at. A module has no functions before it is made: what no guest may have is taken from it here.
+#define _GNU_SOURCE
+#include "cell.h"
+
+#include <string.h>
+
+// What CPython makes once, before there are guests. A second one would have functions that
+// nothing wraps.
+static bool made_once(const char *name) { return !strcmp(name, "sys") || !strcmp(name, "builtins") || !strcmp(name, "_imp"); }
+
+// CPython finds a native module's function by the part of the name behind the last dot. Nothing
+// of the library's is both in a package and called like what is reserved.
+static const char *last_part(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot ? dot + 1 : name;
+}
+
+static int check_create(cell *c, const char *name) {
+  const char *last = last_part(name);
+  bool reserved = made_once(last) || (last != name && gate_reserved(last));
+  if (c->claimed && reserved) return policy_deny(c, "import", name);
+  return gate_check_import(c, name);
+}
+
+// A spec that says what was judged, however often it is asked. NULL with an exception.
+static PyObject *plain_spec(cell *c, const char *name, PyObject *origin) {
+  PyObject *plain = PyObject_CallNoArgs(c->namespace), *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), NULL);
+  bool ok = plain && text && !PyObject_SetAttrString(plain, "name", text) && !PyObject_SetAttrString(plain, "origin", origin);
+  if (text) Py_DecRef(text);
+  if (ok) return plain;
+  if (plain) Py_DecRef(plain);
+  return NULL;
+}
+
+static PyObject *create_as(cell *c, PyObject *real, const char *name, PyObject *origin) {
+  PyObject *plain = plain_spec(c, name, origin), *args = plain ? PyTuple_New(1) : NULL, *module = NULL;
+  if (args && !PyTuple_SetItem(args, 0, plain)) module = gate_call(real, args, NULL);
+  if (args) Py_DecRef(args);
+  // A module's functions are there from now on, whether anybody executes it or not.
+  PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
+  if (dict) {
+    removals_apply(last_part(name), dict);
+    code_wrap(c, name, dict);
+    Py_DecRef(dict);
+  }
+  if (module) PyErr_Clear();
+  return module;
+}
+
+// create_builtin and create_dynamic take a spec whose name is the module's, and its origin the file.
+static PyObject *create(PyObject *real, PyObject *args, bool native) {
+  cell *c = cell_current();
+  PyObject *spec = gate_argument(args, NULL, 0, NULL), *name = spec ? PyObject_GetAttrString(spec, "name") : NULL;
+  PyObject *origin = name && native ? PyObject_GetAttrString(spec, "origin") : Py_None;
+  const char *text = gate_text(name), *file = native ? gate_text(origin) : "";
+  PyObject *module = NULL;
+  if (PyErr_Occurred()) module = NULL;
+  else if (!text || !file) PyErr_SetString(PyExc_TypeError, "a spec is needed whose name, and origin, is text");
+  else if (native && c->claimed && !policy_in_stdlib(file, strlen(file))) policy_deny(c, "import", file);
+  else if (!check_create(c, text)) module = create_as(c, real, text, origin);
+  if (origin && native) Py_DecRef(origin);
+  if (name) Py_DecRef(name);
+  return module;
+}
+
+static PyObject *create_builtin(PyObject *self, PyObject *args) {
+  (void)self;
+  return create(cell_current()->real_create_builtin, args, false);
+}
+
+static PyObject *create_dynamic(PyObject *self, PyObject *args) {
+  (void)self;
+  return create(cell_current()->real_create_dynamic, args, true);
+}
+
+// Multi-phase modules have no contents before they are executed: patch after it.
+// Which ones are built in and which are files is each build's own choice. CPython takes what is
+// no module for done.
+static PyObject *execute(PyObject *real, PyObject *module) {
+  cell *c = cell_current();
+  PyObject *args = PyTuple_New(1), *done = NULL;
+  Py_IncRef(module);
+  if (args && !PyTuple_SetItem(args, 0, module)) done = gate_call(real, args, NULL);
+  if (args) Py_DecRef(args);
+  PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
+  const char *text = gate_text(name);
+  PyObject *dict = text ? PyModule_GetDict(module) : NULL;
+  if (dict) removals_apply(last_part(text), dict);
+  if (text && !strcmp(text, "gc")) memory_grows(c); // who asks shall find it at work
+  if (name) Py_DecRef(name);
+  if (done && PyErr_Occurred()) PyErr_Clear();
+  return done;
+}
+
+static PyObject *exec_builtin(PyObject *self, PyObject *module) {
+  (void)self;
+  return execute(cell_current()->real_exec_builtin, module);
+}
+
+static PyObject *exec_dynamic(PyObject *self, PyObject *module) {
+  (void)self;
+  return execute(cell_current()->real_exec_dynamic, module);
+}
+
+static PyMethodDef builtin_def = {"create_builtin", create_builtin, METH_VARARGS, NULL};
+static PyMethodDef dynamic_def = {"create_dynamic", create_dynamic, METH_VARARGS, NULL};
+static PyMethodDef exec_def = {"exec_builtin", exec_builtin, METH_O, NULL};
+static PyMethodDef exec_dynamic_def = {"exec_dynamic", exec_dynamic, METH_O, NULL};
+
+int modules_wrap(cell *c, PyObject *imp) {
+  PyObject *implementation = PySys_GetObject("implementation"); // a SimpleNamespace, until there are guests
+  if (!implementation) return -1;
+  c->namespace = Py_TYPE(implementation);
+  if (gate_wrap(imp, &builtin_def, &c->real_create_builtin) || gate_wrap(imp, &exec_def, &c->real_exec_builtin)) return -1;
+  if (!PyDict_GetItemString(imp, "create_dynamic")) return 0;
+  return gate_wrap(imp, &dynamic_def, &c->real_create_dynamic) || gate_wrap(imp, &exec_dynamic_def, &c->real_exec_dynamic) ? -1 : 0;
+}
