@@ -36,6 +36,10 @@ func TestWaysAroundTheGate(t *testing.T) {
 		"create _imp":          importer + "S = type(sys.implementation)\nI.create_module(S(name='_imp')).create_builtin(S(name='_ctypes')).dlopen",
 		"create two names":     importer + "class S:\n names = ['json'] + ['_ctypes'] * 9\n name = property(lambda s: s.names.pop(0))\nsys.modules['_imp'].create_builtin(S()).dlopen",
 		"create dotted":        "import json, sys\nS = type(sys.implementation)\nimp = sys.modules['_imp']\nimp.create_dynamic(S(name='json._dbm', origin=json.__file__[:-16] + 'lib-dynload/_dbm' + imp.extension_suffixes()[0]))",
+		"loader executes":      "import json\nm = type(json)('sqlite3')\ntype(json.__spec__.loader)('sqlite3', json.__file__.replace('json', 'sqlite3')).exec_module(m)",
+		"loader executes anew": "import json\nm = type(json)('wave')\ntype(json.__spec__.loader)('wave', json.__file__.replace('json/__init__', 'wave')).exec_module(m)",
+		"loader compiles, too": "import json\nf = json.__file__.replace('json/__init__', 'wave')\nL = json.__spec__.loader\nL.source_to_code(L.get_data(f), f)",
+		"frozen module":        "import sys, json\nsys.modules['_imp'].get_frozen_object('runpy')",
 		"relative":             "exec('from . import path', {'__package__': 'os', '__name__': 'x', '__builtins__': __builtins__})",
 		"never":                "import _interpreters",
 		"never by library":     "import ctypes",
@@ -135,8 +139,9 @@ func TestGrantedImportsWork(t *testing.T) {
 			"try: import os\nexcept ImportError as e: post(type(e).__name__)",
 			"post(f'{1:{2}}')",
 			"import bz2\npost(len(bz2.compress(b'')))", // names only compression's submodules
+			"m = type(E)(E.__name__)\nE.__spec__.loader.exec_module(m)\npost(m.fromstring('<c/>').tag)",
 		}, "\n"))
-		if want := `"b" 2026 "7800" 5 "ImportDenied" " 1" 14`; strings.Join(got, " ") != want {
+		if want := `"b" 2026 "7800" 5 "ImportDenied" " 1" 14 "c"`; strings.Join(got, " ") != want {
 			t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 		}
 		if err := c.Exec(soon(t), source("import xml.dom.minidom")); !errors.Is(err, cell.PolicyDenied) {

@@ -5,6 +5,7 @@
 #include "pyapi.h"
 #include "ring.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -157,6 +158,8 @@ int policy_hook(const char *event, PyObject *args, void *unused);
 // Raises PolicyDenied (or its import flavour) and reports it. Always -1.
 int policy_deny(cell *c, const char *capability, const char *action);
 bool policy_in_stdlib(const char *path, size_t n);
+// The name of the module that is this file of the library's. false: it is in no such place.
+bool policy_module_of(const char *path, char name[PATH_MAX]);
 // ---- rules.c: what the cell's policy gives, as the host last wrote it ------------------------
 bool rules_permit(const cell *c, const char *path, size_t n, unsigned access);
 bool rules_network(const cell *c);
@@ -177,6 +180,7 @@ bool gate_library_names(const char *name);
 int gate_check_import(cell *c, const char *name); // 0, or -1 with ImportDenied
 int gate_check_guest(cell *c, const char *name);  // the same, judged as the guest's own wish
 bool gate_grants_guest(const cell *c, const char *name); // asks, and denies nothing
+int gate_check_module(cell *c, const char *name); // may its code be had? 0, or -1 with ImportDenied
 const char *gate_text(PyObject *o); // of a str, borrowed; else NULL, without an exception
 // Puts a function of ours in place of the module's, and keeps the first that was there.
 int gate_wrap(PyObject *dict, PyMethodDef *def, PyObject **real);
@@ -189,7 +193,6 @@ int modules_wrap(cell *c, PyObject *imp);
 int code_wrap(cell *c, const char *module, PyObject *dict); // what the module makes or names code with
 PyObject *code_load(cell *c, const char *p, Py_ssize_t n);  // unmarshals code that has been judged
 bool code_vouched(cell *c);
-bool code_frozen(PyObject *args); // is what is unmarshalled in libpython already?
 // ---- removals.c ------------------------------------------------------------------------------
 void removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it
 

@@ -6,7 +6,6 @@
 #include "frozen.h"
 #include "policy.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,8 +33,9 @@ int code_check_compile(cell *c, const rule *r, PyObject *args) {
   if (!file) return 0;
   bool ours = (n >= 7 && !memcmp(file, "<frozen", 7)) || !strcmp(file, "<pyisolate>");
   if (!ours && !policy_in_stdlib(file, n)) return 0;
-  bool genuine = !ours && gate_library_names("compile") && is_content_of(PyTuple_GetItem(args, 0), file, 0);
-  return genuine ? 0 : policy_deny_event(c, r, "compile", "as standard library");
+  char name[PATH_MAX];
+  bool genuine = !ours && gate_library_names("compile") && policy_module_of(file, name) && is_content_of(PyTuple_GetItem(args, 0), file, 0);
+  return genuine ? gate_check_module(c, name) : policy_deny_event(c, r, "compile", "as standard library");
 }
 
 // ---- unmarshalled ------------------------------------------------------------------------------
@@ -55,13 +55,17 @@ PyObject *code_load(cell *c, const char *p, Py_ssize_t n) {
   return code;
 }
 
-bool code_frozen(PyObject *args) {
+// What nobody vouches for may be frozen into libpython. Import itself is made of what is so and has
+// a name that begins with "_".
+int code_check_load(cell *c, const rule *r, const char *event, PyObject *args) {
   PyObject *code = PyTuple_GetItem(args, 0);
   char *p;
   Py_ssize_t n;
-  if (code && (PyType_GetFlags(Py_TYPE(code)) & TPFLAGS_BYTES) && !PyBytes_AsStringAndSize(code, &p, &n)) return frozen_has(p, (size_t)n);
+  bool is = code && (PyType_GetFlags(Py_TYPE(code)) & TPFLAGS_BYTES) && !PyBytes_AsStringAndSize(code, &p, &n);
   PyErr_Clear();
-  return false;
+  const char *name = is ? frozen_name(p, (size_t)n) : NULL;
+  if (!name) return policy_deny_event(c, r, event, NULL);
+  return *name == '_' ? 0 : gate_check_module(c, name);
 }
 
 // The compiled file of the standard library that importlib's function says it has read.
@@ -110,7 +114,10 @@ static PyObject *loads(PyObject *self, PyObject *args, PyObject *kwargs) {
   char file[PATH_MAX];
   if (!c->claimed || kwargs || PyTuple_Size(args) != 1 || !compiled_file(file)) return gate_call(c->real_loads, args, kwargs);
   PyObject *content = PyBytes_FromObject(PyTuple_GetItem(args, 0)), *code = NULL;
-  if (content) code = is_content_of(content, file, 16) ? load_file(c, content, file) : gate_call(c->real_loads, args, kwargs); // PEP 552's header
+  char name[PATH_MAX];
+  bool genuine = content && policy_module_of(file, name) && is_content_of(content, file, 16); // PEP 552's header
+  if (content && !genuine) code = gate_call(c->real_loads, args, kwargs);
+  else if (content && !gate_check_module(c, name)) code = load_file(c, content, file);
   if (content) Py_DecRef(content);
   return code;
 }

@@ -135,20 +135,23 @@ int frozen_prepare(frozen_start start, const char *stdlib, char *err, size_t err
 
 // ---- what is frozen ------------------------------------------------------------------------------
 
-static bool among(const entry *table, const char *code, size_t n) {
+static const char *among(const entry *table, const char *code, size_t n) {
   for (; table && table->name; table++)
-    if (table->code && (size_t)table->size == n && !memcmp(table->code, code, n)) return true;
-  return false;
+    if (table->code && (size_t)table->size == n && !memcmp(table->code, code, n)) return table->name;
+  return NULL;
 }
 
-bool frozen_has(const char *code, size_t n) {
+const char *frozen_name(const char *code, size_t n) {
   static const char *const names[] = {"PyImport_FrozenModules", "_PyImport_FrozenBootstrap", "_PyImport_FrozenStdlib",
                                       "_PyImport_FrozenTest"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+  const entry *ours[] = {slim_modules, lazy_modules, lazy_bootstrap};
+  const char *found = NULL;
+  for (size_t i = 0; !found && i < sizeof names / sizeof *names; i++) {
     const entry **table = dlsym(RTLD_DEFAULT, names[i]);
-    if (table && among(*table, code, n)) return true;
+    if (table) found = among(*table, code, n);
   }
-  return among(slim_modules, code, n) || among(lazy_modules, code, n) || among(lazy_bootstrap, code, n);
+  for (size_t i = 0; !found && i < sizeof ours / sizeof *ours; i++) found = among(ours[i], code, n);
+  return found;
 }
 
 // ---- open() of a lazy interpreter ----------------------------------------------------------------

@@ -24,4 +24,4 @@ int frozen_prepare(frozen_start start, const char *stdlib, char *err, size_t err
 int frozen_finish(void);
 
 // Is that the marshalled code of a frozen module?
-bool frozen_has(const char *code, size_t n);
+const char *frozen_name(const char *code, size_t n);

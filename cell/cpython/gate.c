@@ -176,6 +176,15 @@ bool gate_grants_guest(const cell *c, const char *name) {
   return !gate_reserved(name) && granted(c, name);
 }
 
+// What the calling thread is about to load, since the gate has let it; NULL if nothing.
+static _Thread_local const char *importing;
+
+// Loaders execute modules of the library's for whoever asks them. So their code is there for the
+// import that was judged, and else for whom the module is granted to.
+int gate_check_module(cell *c, const char *name) {
+  return importing && !strcmp(importing, name) ? 0 : gate_check_guest(c, name);
+}
+
 int gate_check_guest(cell *c, const char *name) { return gate_grants_guest(c, name) ? 0 : policy_deny(c, "import", name); }
 
 // ---- the wrapped functions -------------------------------------------------------------------
@@ -239,7 +248,10 @@ static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
   cell *c = cell_current();
   const char *name = gate_text(gate_argument(args, NULL, 0, NULL));
   if (name && gate_check_import(c, name)) return NULL;
+  const char *outer = importing;
+  importing = name;
   PyObject *module = gate_call(c->real_find_and_load, args, NULL);
+  importing = outer;
   if (module && name && !strcmp(name, "types")) wrap_code_of(c, name, module);
   return module;
 }

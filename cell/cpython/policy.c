@@ -230,7 +230,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case SHARED_DENY: return c->shared ? policy_deny_event(c, r, event, policy_path(args, 0, &n)) : 0;
   case TRUSTED_ONLY: return gate_trusted_frame() ? 0 : policy_deny_event(c, r, event, NULL);
   case MAKE_CODE: return code_vouched(c) ? 0 : policy_deny_event(c, r, event, NULL);
-  case LOAD_CODE: return code_vouched(c) || code_frozen(args) ? 0 : policy_deny_event(c, r, event, NULL);
+  case LOAD_CODE: return code_vouched(c) ? 0 : code_check_load(c, r, event, args);
   case READ_PATH: return files_check_read(c, r, event, args);
   case CHANGE_PATH: return files_check_change(c, r, event, args, 1);
   case MAKE_PATH: return files_check_change(c, r, event, args, 2);

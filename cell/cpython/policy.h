@@ -10,7 +10,9 @@ int policy_deny_event(cell *c, const rule *r, const char *event, const char *det
 const char *policy_path(PyObject *args, Py_ssize_t i, size_t *n);
 long policy_int(PyObject *args, Py_ssize_t i, long missing);
 
-int code_check_compile(cell *c, const rule *r, PyObject *args); // as below
+// As below.
+int code_check_compile(cell *c, const rule *r, PyObject *args);
+int code_check_load(cell *c, const rule *r, const char *event, PyObject *args);
 
 // 0, or -1 with an exception. dir is where the directory's descriptor is among args.
 int files_check_room(cell *c, const rule *r, const char *event); // for one more open file

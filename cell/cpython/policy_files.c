@@ -27,6 +27,24 @@ bool policy_in_stdlib(const char *path, size_t n) {
   return n >= stdlib_len && !memcmp(path, stdlib_dir, stdlib_len);
 }
 
+// dir/name.py and dir/__pycache__/name.tag.pyc are of dir.name, dir/__init__.py is of dir.
+bool policy_module_of(const char *path, char name[PATH_MAX]) {
+  static const char cache[] = "__pycache__/", packages[] = "site-packages/", init[] = ".__init__";
+  size_t n = 0, length = strlen(path);
+  if (length >= PATH_MAX || length < stdlib_len || !policy_in_stdlib(path, length)) return false;
+  path += stdlib_len;
+  if (!strncmp(path, packages, sizeof packages - 1)) path += sizeof packages - 1;
+  const char *last = strrchr(path, '/'), *stem = last ? last + 1 : path;
+  for (const char *p = path; *p && (p < stem || *p != '.');) {
+    size_t skip = strncmp(p, cache, sizeof cache - 1) ? 0 : sizeof cache - 1;
+    if (!skip) name[n++] = *p == '/' ? '.' : *p;
+    p += skip ? skip : 1;
+  }
+  name[n] = 0;
+  if (n >= sizeof init && !strcmp(name + n - (sizeof init - 1), init)) name[n - (sizeof init - 1)] = 0;
+  return true;
+}
+
 static bool readable_path(const char *path, size_t n) {
   if (policy_in_stdlib(path, n)) return true;
   for (size_t i = 0; i < sizeof readable / sizeof *readable; i++) {

@@ -14,6 +14,7 @@ var importsFamily = family{
 		{name: "cache_prefix", what: "have the library write its bytecode where the guest says", imports: []string{"sys", "wave", "colorsys", "cmd"}},
 		{name: "deputy", what: "library functions that import what they are told", imports: []string{"pickle", "importlib", "encodings"}},
 		{name: "posing", what: "code that says it is a file of the library", imports: []string{"json"}},
+		{name: "exec_module", what: "a loader executes a module of the library's that is not granted", imports: []string{"json"}},
 		{name: "never", what: "modules that no cell gets"},
 	},
 }
