@@ -99,6 +99,26 @@ func TestSevenOperations(t *testing.T) {
 	})
 }
 
+// Names that the host would not take are the guest's error, and not its end.
+func TestNamesHaveABound(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{MessageBytes: 64 << 10}})
+		got := posts(t, c, `for f in (lambda n: metric(n, 1), lambda n: log(n, "m"), lambda n: request(n, "a"), lambda n: request("c", n)):
+    for n in ("é" * 513, "x" * (2 << 20)):
+        try: f(n)
+        except ValueError as e: post(str(e))
+metric("é" * 512, 1)`)
+		want := []string{`"a metric's name has 1024 bytes at most, not 1026"`, `"a metric's name has 1024 bytes at most, not 2097152"`,
+			`"a log level has 1024 bytes at most, not 1026"`, `"a log level has 1024 bytes at most, not 2097152"`,
+			`"a capability has 1024 bytes at most, not 1026"`, `"a capability has 1024 bytes at most, not 2097152"`,
+			`"an action has 1024 bytes at most, not 1026"`, `"an action has 1024 bytes at most, not 2097152"`}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("posts (-want +got):\n%s", d)
+		}
+		alive(t, c)
+	})
+}
+
 func TestRequest(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		rec := &recorder{}

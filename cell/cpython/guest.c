@@ -64,6 +64,16 @@ static const char *str_arg(PyObject *args, Py_ssize_t i, uint32_t *n) {
   return p;
 }
 
+// What the host takes of a name, for which it would end the cell: maxName in package host.
+#define NAME_BYTES 1024
+
+static const char *name_arg(PyObject *args, Py_ssize_t i, const char *what, uint32_t *n) {
+  const char *p = str_arg(args, i, n);
+  if (!p || *n <= NAME_BYTES) return p;
+  PyErr_Format(PyExc_ValueError, "%s has %d bytes at most, not %zd", what, NAME_BYTES, (Py_ssize_t)*n);
+  return NULL;
+}
+
 // The optional dict at args[i] as JSON. -1 with an exception.
 static int fields_arg(cell *c, PyObject *args, Py_ssize_t i, const char *root, text *t) {
   *t = bounded(c);
@@ -76,7 +86,7 @@ static PyObject *log_record(PyObject *self, PyObject *args) {
   (void)self;
   cell *c = cell_current();
   uint32_t n[2];
-  const char *level = str_arg(args, 0, &n[0]);
+  const char *level = name_arg(args, 0, "a log level", &n[0]);
   PyObject *message = level ? PyTuple_GetItem(args, 1) : NULL;
   // print() of a lone surrogate must not fail.
   PyObject *bytes = message ? PyUnicode_AsEncodedString(message, "utf-8", "backslashreplace") : NULL;
@@ -100,7 +110,7 @@ static PyObject *metric(PyObject *self, PyObject *args) {
   (void)self;
   cell *c = cell_current();
   uint32_t n;
-  const char *name = str_arg(args, 0, &n);
+  const char *name = name_arg(args, 0, "a metric's name", &n);
   PyObject *value = name ? PyTuple_GetItem(args, 1) : NULL;
   if (!value) return NULL;
   double v = PyFloat_AsDouble(value);
@@ -119,8 +129,8 @@ static PyObject *request(PyObject *self, PyObject *args) {
   cell *c = cell_current();
   if (state_busy(c)) return NULL;
   uint32_t n[2];
-  const char *capability = str_arg(args, 0, &n[0]);
-  const char *action = capability ? str_arg(args, 1, &n[1]) : NULL;
+  const char *capability = name_arg(args, 0, "a capability", &n[0]);
+  const char *action = capability ? name_arg(args, 1, "an action", &n[1]) : NULL;
   PyObject *payload = action ? PyTuple_GetItem(args, 2) : NULL;
   if (!payload) return NULL;
   text t = bounded(c);
