@@ -8,6 +8,7 @@ import (
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/remote"
+	"github.com/pyisolate/pyisolate/cluster/wire"
 )
 
 // Attach lets the cells of a System be reached from other nodes, and theirs from here by
@@ -59,9 +60,14 @@ func (c *Cluster) followPeers() {
 	}
 }
 
-// gone ends what waits for answers of a node that is known to be dead, or has no session.
+// gone ends what waits for answers of a node that is known to be dead, or has no session, and what waits here by
+// way of it: a receiver whose connection nobody has at its other end would be given what others wait for.
 func (c *Cluster) gone(node string) {
-	if r := c.remote.Load(); r != nil && node != c.Self() {
+	if node == c.Self() {
+		return
+	}
+	if r := c.remote.Load(); r != nil {
 		r.Disconnect(node)
 	}
+	c.wire.Cut(node, wire.API)
 }

@@ -121,6 +121,15 @@ func (w *Wire) Recheck() {
 	}
 }
 
+// Cut closes what a node and this one have open of a stream, whoever opened it. Others may come about at once.
+func (w *Wire) Cut(node string, s Stream) {
+	for _, c := range w.open.all() {
+		if c.peer.Name == node && c.stream == s {
+			c.sever()
+		}
+	}
+}
+
 // judge tells why a connection must not stay.
 func (w *Wire) judge(c *Conn) error {
 	if c.stream == Join {

@@ -229,6 +229,30 @@ func TestRecheck(t *testing.T) {
 	mustTalk(t, two, "one", Actors)
 }
 
+func TestCut(t *testing.T) {
+	t.Parallel()
+	f := newFabric(t)
+	one, two, three := f.node(t, "one", Limits{}), f.node(t, "two", Limits{}), f.node(t, "three", Limits{})
+	for _, w := range []*Wire{one, two, three} {
+		echo(t, w, API)
+		echo(t, w, Actors)
+	}
+	in, out := mustTalk(t, two, "one", API), mustTalk(t, one, "two", API)
+	others := map[string]net.Conn{
+		"another stream": mustTalk(t, two, "one", Actors), "another node": mustTalk(t, three, "one", API), "to another node": mustTalk(t, one, "three", API),
+	}
+	one.Cut("two", API)
+	if err := errors.Join(hangsUp(in), hangsUp(out)); err != nil {
+		t.Error(err)
+	}
+	for name, c := range others {
+		if err := talk(c, "still here"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	mustTalk(t, two, "one", API)
+}
+
 func TestRecheckByItself(t *testing.T) {
 	f := newFabric(t)
 	one, two := f.node(t, "one", Limits{}), f.node(t, "two", Limits{Recheck: time.Millisecond})
