@@ -139,8 +139,8 @@ func (v *traced) argument(a uint64) uint64 {
 		return v.page + 2048
 	case a == pairArgument:
 		var fd [4]byte
-		if _, err := unix.PtracePeekData(v.tid, uintptr(v.page+2048), fd[:]); err != nil {
-			return ^uint64(0) // no descriptor
+		if _, err := unix.PtracePeekData(v.tid, uintptr(v.page+2048), fd[:]); err != nil || int64(v.results[0]) < 0 {
+			return ^uint64(0) // there is none
 		}
 		return uint64(binary.NativeEndian.Uint32(fd[:]))
 	case a == pageArgument:

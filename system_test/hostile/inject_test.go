@@ -23,7 +23,7 @@ type call struct {
 const (
 	dataArgument   = 1 << 60 // where data is
 	bufferArgument = 1 << 61 // where what was read is looked for
-	pairArgument   = 1 << 59 // the descriptor that a call has put there
+	pairArgument   = 1 << 59 // the descriptor that the first call has put there
 	pageArgument   = 1 << 62 // the page that both are in
 	resultArgument = 1 << 63 // plus i: what call i answered
 )
