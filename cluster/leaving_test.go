@@ -157,16 +157,18 @@ func TestRemovalByAnInsidersWord(t *testing.T) {
 	must(t, stays.Group().Fence(soon(t)))
 }
 
-// fill makes the log longer than what a node may lack that is to vote.
+// fill makes the log longer than what a node may lack that is to vote. A busy machine loses leaders meanwhile.
 func fill(t *testing.T, n *node) {
 	t.Helper()
-	seat, _ := n.Lease().Seat()
-	for i := range 2 * behindBy {
-		_, err := n.Group().Propose(soon(t), directory.Command{
+	ctx, i := soon(t), 0
+	await.That(t, "the log is long", func() bool {
+		i++
+		seat, _ := n.Lease().Seat()
+		_, _ = n.Group().Propose(ctx, directory.Command{
 			Op: directory.Claim, Cell: directory.Cell{Tenant: "acme", Name: strconv.Itoa(i)}, Seat: seat,
 		})
-		must(t, err)
-	}
+		return n.Group().Applied() > behindBy
+	})
 }
 
 // A voter does not go when those who stay could not agree.
