@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/internal/pause"
 )
 
 // leadership is whether this node leads, and is ready to: whether it has applied all that
@@ -131,7 +134,7 @@ func (s *Store) diskFailing(err error) {
 // in which it is.
 func (s *Store) getReady() (uint64, error) {
 	term := s.raft.CurrentTerm()
-	if err := s.await(s.life, func() error { return s.raft.Barrier(0).Error() }); err != nil {
+	if err := s.applyAll(); err != nil {
 		return 0, err
 	}
 	if s.raft.CurrentTerm() != term {
@@ -144,6 +147,20 @@ func (s *Store) getReady() (uint64, error) {
 		return 0, err
 	}
 	return term, s.makeFirstToken()
+}
+
+// barrierPause is between attempts to know what earlier leaders acknowledged.
+const barrierPause = 20 * time.Millisecond
+
+// applyAll returns when this node, which leads, has applied what was acknowledged before. Raft refuses a leader until the
+// message by which it gave the lead away earlier is answered, and nobody tells when that is.
+func (s *Store) applyAll() error {
+	for {
+		err := s.await(s.life, func() error { return s.raft.Barrier(0).Error() })
+		if !errors.Is(err, raft.ErrLeadershipTransferInProgress) || !pause.For(s.life, barrierPause) {
+			return err
+		}
+	}
 }
 
 // await runs ask, which asks Raft and waits for its answer, and returns at the latest when ctx or the

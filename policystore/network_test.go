@@ -32,7 +32,49 @@ type node struct {
 	*Store
 	id        string
 	dir       string
-	transport *raft.InmemTransport
+	transport *transport
+}
+
+// transport may keep the message back by which a node gives the lead away.
+type transport struct {
+	*raft.InmemTransport
+
+	mu   sync.Mutex
+	held <-chan struct{} // until it is closed
+	told func()          // that it is kept back
+}
+
+func (t *transport) hold() (told <-chan struct{}, release func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	held, heard := make(chan struct{}), make(chan struct{})
+	t.held, t.told = held, sync.OnceFunc(func() { close(heard) })
+	return heard, sync.OnceFunc(func() { close(held) })
+}
+
+// TimeoutNow implements raft.Transport.
+func (t *transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, q *raft.TimeoutNowRequest, a *raft.TimeoutNowResponse) error {
+	t.mu.Lock()
+	held, told := t.held, t.told
+	t.mu.Unlock()
+	if held != nil {
+		told()
+		<-held
+		return errLost
+	}
+	return t.InmemTransport.TimeoutNow(id, at, q, a)
+}
+
+// elect has a node lead in Raft, as another one wishes. It need not be ready to.
+func (n *node) elect(t testing.TB, other *node) {
+	t.Helper()
+	await.That(t, other.id+" is elected", func() bool {
+		q := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
+		if err := n.transport.TimeoutNow(raft.ServerID(other.id), raft.ServerAddress(other.id), q, &raft.TimeoutNowResponse{}); err != nil {
+			return false
+		}
+		return await.Within(time.Second, func() bool { return other.raft.State() == raft.Leader })
+	})
 }
 
 func newNetwork() *network {
@@ -61,7 +103,8 @@ func (w *network) start(t testing.TB, id string, c Config, group Cluster) *node 
 		c.Dir = t.TempDir()
 	}
 	n := &node{id: id, dir: c.Dir}
-	_, n.transport = raft.NewInmemTransport(raft.ServerAddress(id))
+	_, memory := raft.NewInmemTransport(raft.ServerAddress(id))
+	n.transport = &transport{InmemTransport: memory}
 	group.Transport, group.Forward = n.transport, func(ctx context.Context, to string, request []byte) ([]byte, error) {
 		return w.forward(ctx, id, to, request)
 	}
@@ -83,7 +126,7 @@ func (w *network) connect() {
 		a.transport.DisconnectAll()
 		for _, b := range w.nodes {
 			if a != b && !w.cut[a.id] && !w.cut[b.id] {
-				a.transport.Connect(b.transport.LocalAddr(), b.transport)
+				a.transport.Connect(b.transport.LocalAddr(), b.transport.InmemTransport)
 			}
 		}
 	}
