@@ -84,7 +84,7 @@ func TestTheSameRequestIsTheSameClaim(t *testing.T) {
 	if err != nil || elsewhere.Node != "n1" {
 		t.Errorf("at another node it is %+v, %v", elsewhere, err)
 	}
-	w.nodes["n1"].gone(web)
+	w.nodes["n1"].ended(web, func() bool { return true })
 	must(t, w.nodes["n1"].given(soon(t), web))
 	if _, known := w.nodes["n1"].Find(web); known {
 		t.Error("it is still there")
@@ -314,7 +314,7 @@ func BenchmarkClaim(b *testing.B) {
 	for b.Loop() {
 		_, err := n.Claim(soon(b), web, "", "", 0)
 		must(b, err)
-		n.gone(web)
+		n.ended(web, func() bool { return true })
 		must(b, n.given(soon(b), web))
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/internal/pause"
 	"github.com/pyisolate/pyisolate/internal/strictjson"
 )
 
@@ -108,6 +109,19 @@ func (f *Fabric) forget(a actors.Address) bool {
 	}
 	<-gone
 	return true
+}
+
+// endWithin is how long an earlier cell is waited for that ends, and endPause between looks.
+const endWithin, endPause = 2 * time.Second, 10 * time.Millisecond
+
+// outlive returns when an earlier cell has given its name up here, which this node may have been told to end when its lease was
+// over. It does not wait for long: what has the name may be about to claim it.
+func (f *Fabric) outlive(a actors.Address) {
+	for end := time.Now().Add(endWithin); !f.forget(a) && time.Now().Before(end); {
+		if _, here := f.names.local.Lookup(a); !here || !pause.For(f.life, endPause) {
+			return
+		}
+	}
 }
 
 // drop gives a record of this node back that no actor of its has, and says whether that is so.

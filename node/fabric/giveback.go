@@ -18,10 +18,14 @@ const (
 	repentWithin = time.Minute
 )
 
-// gone gives back what a cell had whose actor is no more, in the background.
-func (f *Fabric) gone(a actors.Address) {
+// ended gives back what a cell had whose actor is no more, in the background, if the actor was the cell's: that is asked
+// with f.mu held.
+func (f *Fabric) ended(a actors.Address, wasIts func() bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !wasIts() {
+		return
+	}
 	if h := f.hands[a]; h != nil { // whoever owns it just now
 		h.gone = true
 	}

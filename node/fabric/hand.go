@@ -103,17 +103,26 @@ func (f *Fabric) settled(a actors.Address, r directory.Record) (server.Place, er
 // back meanwhile, of which its replica has not heard: that is asked for.
 func (f *Fabric) inherit(a actors.Address, r directory.Record) {
 	seat, err := f.seat()
-	if err != nil || r.Owner != seat || r.Checkpoint == "" || !f.unheard(a, func() {}) || !f.caughtUp() {
+	if err != nil || r.Owner != seat || r.Checkpoint == "" || !f.unheard(a, func() {}) {
+		return
+	}
+	if f.outlive(a); !f.caughtUp() {
 		return
 	}
 	if now, known := f.at().Group().Find(r.Cell); !known || now.Epoch != r.Epoch || now.Owner != seat {
 		return // who changed it has told of that
 	}
-	f.forget(a) // an earlier cell of the name, which has ended
-	if !f.unheard(a, func() { f.owned[a], f.arrives[a] = r, true }) {
+	if !f.unheard(a, func() { f.comesTo(a, r) }) {
 		return
 	}
 	f.begin(a, r)
+}
+
+// comesTo notes a record of this node's that no actor has yet. One of the name may be there, which had the cell before: until
+// the lease was over, say, and it has not ended yet. f.mu is held.
+func (f *Fabric) comesTo(a actors.Address, r directory.Record) {
+	f.names.strays(a)
+	f.owned[a], f.arrives[a] = r, true
 }
 
 // begin tells of a cell that is this node's by now, and that nobody here has.

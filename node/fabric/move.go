@@ -129,7 +129,9 @@ func (f *Fabric) take(ctx context.Context, a actors.Address, epoch uint64, by di
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch has, ours := f.owned[a]; {
-	case !ours || has.Epoch < r.Epoch:
+	case (!ours || has.Epoch < r.Epoch) && by == directory.Adopt:
+		f.comesTo(a, r)
+	case !ours || has.Epoch < r.Epoch: // the actor that takes it up has the name already
 		f.owned[a], f.arrives[a] = r, true
 	case by == directory.Adopt: // each that asks would have it go on
 		return placeOf(r), cell.Errorf(cell.Busy, "cell %s is being taken up by this node already", a)

@@ -39,10 +39,11 @@ func (n *names) Claim(a actors.Address, e actors.Entry) bool { return n.local.Cl
 
 // Release implements actors.Directory.
 func (n *names) Release(a actors.Address, pid *actor.PID) {
-	_, stray := n.stray.LoadAndDelete(pid)
-	if e, has := n.local.Lookup(a); has && e.PID == pid && !stray {
-		n.fabric.gone(a)
-	}
+	n.fabric.ended(a, func() bool {
+		_, stray := n.stray.LoadAndDelete(pid)
+		e, has := n.local.Lookup(a)
+		return has && e.PID == pid && !stray
+	})
 	n.local.Release(a, pid)
 }
 
@@ -54,7 +55,8 @@ func (n *names) Leave(a actors.Address, pid *actor.PID) {
 }
 
 // strays notes that the actor which has a name here is not that of the name's cell, which comes to this
-// node: its end must not be taken for the cell's.
+// node: its end must not be taken for the cell's. Where the record becomes this node's, that is done at once with it:
+// both with f.mu held.
 func (n *names) strays(a actors.Address) {
 	if e, here := n.local.Lookup(a); here && e.PID != nil {
 		n.stray.Store(e.PID, true)

@@ -51,7 +51,7 @@ func (f *Fabric) resume(r directory.Record, try bool) {
 	}
 	f.spawn(func() {
 		defer f.tookUp(a, r.Epoch)
-		f.forget(a) // an earlier cell of the name, which has ended
+		f.outlive(a)
 		if _, err := f.Adopt(f.life, a, r.Epoch); err != nil {
 			f.logger.Debug("a suspended cell is not taken up", "cell", a.String(), "epoch", r.Epoch, "error", err)
 			return

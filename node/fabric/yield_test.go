@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 func TestACellThatItsTargetCannotRun(t *testing.T) {
@@ -90,6 +91,45 @@ func TestACellThatDoesNotArrive(t *testing.T) {
 	m.lives(true)
 }
 
+// A cell may come back to its node before that has ended what it had of it when its lease was over: that end is not
+// the cell's.
+func TestACellThatComesBackBeforeItHasEnded(t *testing.T) {
+	n := newWorld(t, 2).nodes["n1"]
+	old, err := n.spawn(soon(t), web, "r1")
+	must(t, err)
+	must(t, n.Save(soon(t), web, old.epoch, "c1", []string{"n1"}))
+	must(t, n.Refresh(soon(t)))
+	r, _ := n.cluster.Group().Find(cellOf(web))
+	n.Fabric.mu.Lock()
+	delete(n.owned, web) // as at the end of a lease
+	n.Fabric.mu.Unlock()
+	n.inherit(web, r)
+	select {
+	case <-n.inherited:
+	case <-soon(t).Done():
+		t.Fatal("it is not told of")
+	}
+	let := n.Hand(web)
+	old.Kill("its node was cut off")
+	await.That(t, "it has ended", func() bool { _, err := n.ask(t, web); return errors.Is(err, cell.CellGone) })
+	plan := actors.Plan{
+		Next: func(context.Context, uint64) (uint64, error) { return r.Epoch, nil },
+		Start: func(_ context.Context, epoch uint64) (cell.Cell, error) {
+			return &guest{at: "n1", epoch: epoch, done: make(chan struct{})}, nil
+		},
+	}
+	await.That(t, "it has its name", func() bool { return n.system.Spawn(soon(t), web, plan) == nil })
+	let()
+	must(t, n.given(soon(t), web))
+	must(t, n.Refresh(soon(t)))
+	if now, known := n.cluster.Group().Find(cellOf(web)); !known || now.Epoch != r.Epoch || now.Owner != r.Owner {
+		t.Errorf("it is %+v; want what it was, %+v", now, r)
+	}
+	if at, err := n.ask(t, web); at != "n1" {
+		t.Errorf("it answers from %q, %v", at, err)
+	}
+}
+
 // A cell that is closed as soon as it runs where it came is closed: it goes on nowhere. Nor does it where the replica
 // of the node has not heard yet that it has given it back.
 func TestACellThatIsClosedWhereItCame(t *testing.T) {
@@ -140,7 +180,7 @@ func TestACellThatEndsInItsMove(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newMove(t)
 			do(m)
-			m.n1.gone(web) // as by the end of its actor
+			m.n1.ended(web, func() bool { return true }) // as by the end of its actor
 			m.isNobodys(t, m.epoch)
 		})
 	}
@@ -168,7 +208,7 @@ func TestACellThatEndsWhileItIsElsewhere(t *testing.T) {
 	m.activate()
 	_, err := m.n1.Decided(soon(t), web, m.epoch)
 	must(t, err)
-	m.n1.gone(web) // as by the end of its actor
+	m.n1.ended(web, func() bool { return true }) // as by the end of its actor
 	_, err = m.n2.Yield(soon(t), web, m.epoch+1)
 	must(t, err)
 	m.isNobodys(t, m.epoch+1)
