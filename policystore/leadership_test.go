@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/internal/pause"
+	"github.com/pyisolate/pyisolate/internal/rafttest"
 )
 
 // A node that comes to lead again while the message is under way by which it gave the lead away waits for the
@@ -21,12 +22,12 @@ func TestLeadsAgainBeforeItsTransferEnds(t *testing.T) {
 			others = append(others, n)
 		}
 	}
-	held, release := one.transport.hold()
+	held, release := one.transport.lead.Hold()
 	defer release()
 	_ = one.raft.LeadershipTransfer()
 	<-held
-	others[0].elect(t, others[1])
-	others[0].elect(t, one)
+	rafttest.Elect(t, others[0].transport, others[1].id, others[1].raft)
+	rafttest.Elect(t, others[0].transport, one.id, one.raft)
 	if err := one.raft.Barrier(0).Error(); !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		t.Fatalf("it is not refused: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/rafttest"
 )
 
 // network connects nodes in memory, for Raft and for what they ask each other.
@@ -38,43 +39,12 @@ type node struct {
 // transport may keep the message back by which a node gives the lead away.
 type transport struct {
 	*raft.InmemTransport
-
-	mu   sync.Mutex
-	held <-chan struct{} // until it is closed
-	told func()          // that it is kept back
-}
-
-func (t *transport) hold() (told <-chan struct{}, release func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	held, heard := make(chan struct{}), make(chan struct{})
-	t.held, t.told = held, sync.OnceFunc(func() { close(heard) })
-	return heard, sync.OnceFunc(func() { close(held) })
+	lead rafttest.Lead
 }
 
 // TimeoutNow implements raft.Transport.
 func (t *transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, q *raft.TimeoutNowRequest, a *raft.TimeoutNowResponse) error {
-	t.mu.Lock()
-	held, told := t.held, t.told
-	t.mu.Unlock()
-	if held != nil {
-		told()
-		<-held
-		return errLost
-	}
-	return t.InmemTransport.TimeoutNow(id, at, q, a)
-}
-
-// elect has a node lead in Raft, as another one wishes. It need not be ready to.
-func (n *node) elect(t testing.TB, other *node) {
-	t.Helper()
-	await.That(t, other.id+" is elected", func() bool {
-		q := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
-		if err := n.transport.TimeoutNow(raft.ServerID(other.id), raft.ServerAddress(other.id), q, &raft.TimeoutNowResponse{}); err != nil {
-			return false
-		}
-		return await.Within(time.Second, func() bool { return other.raft.State() == raft.Leader })
-	})
+	return t.lead.Send(func() error { return t.InmemTransport.TimeoutNow(id, at, q, a) })
 }
 
 func newNetwork() *network {

@@ -11,6 +11,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/internal/pause"
+	"github.com/pyisolate/pyisolate/internal/rafttest"
 	"github.com/pyisolate/pyisolate/internal/readindex"
 )
 
@@ -72,12 +73,12 @@ func TestLeadsAgainBeforeItsTransferEnds(t *testing.T) {
 			others = append(others, n)
 		}
 	}
-	held, release := one.sends.hold()
+	held, release := one.sends.lead.Hold()
 	defer release()
 	_ = one.Raft().LeadershipTransfer()
 	<-held
-	others[0].elect(t, others[1])
-	others[0].elect(t, one)
+	rafttest.Elect(t, others[0].sends, others[1].name, others[1].Raft())
+	rafttest.Elect(t, others[0].sends, one.name, one.Raft())
 	if err := one.Raft().Barrier(0).Error(); !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		t.Fatalf("it is not refused: %v", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/internal/boottime"
+	"github.com/pyisolate/pyisolate/internal/rafttest"
 )
 
 func TestMain(m *testing.M) {
@@ -107,43 +108,12 @@ func (g gated) Read(b []byte) (int, error) {
 // transport is Raft's, on which what tells another node to lead can be held back.
 type transport struct {
 	*raft.NetworkTransport
-	mu   sync.Mutex
-	held chan struct{} // until it is closed
-	told func()        // that something is held
-}
-
-// hold has the next that is told to lead not hear of it before release is called.
-func (t *transport) hold() (told <-chan struct{}, release func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	held, heard := make(chan struct{}), make(chan struct{})
-	t.held, t.told = held, sync.OnceFunc(func() { close(heard) })
-	return heard, sync.OnceFunc(func() { close(held) })
+	lead rafttest.Lead
 }
 
 // TimeoutNow implements raft.Transport.
 func (t *transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, q *raft.TimeoutNowRequest, a *raft.TimeoutNowResponse) error {
-	t.mu.Lock()
-	held, told := t.held, t.told
-	t.mu.Unlock()
-	if held != nil {
-		told()
-		<-held
-		return errors.New("it was held for too long")
-	}
-	return t.NetworkTransport.TimeoutNow(id, at, q, a)
-}
-
-// elect has a node lead in Raft, as another one wishes. What only a leader does it may not do yet.
-func (n *node) elect(t testing.TB, other *node) {
-	t.Helper()
-	await.That(t, other.name+" is elected", func() bool {
-		q := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
-		if err := n.sends.TimeoutNow(raft.ServerID(other.name), raft.ServerAddress(other.name), q, &raft.TimeoutNowResponse{}); err != nil {
-			return false
-		}
-		return await.Within(time.Second, func() bool { return other.Raft().State() == raft.Leader })
-	})
+	return t.lead.Send(func() error { return t.NetworkTransport.TimeoutNow(id, at, q, a) })
 }
 
 // deafen has nobody's Raft reach a node's any more. The node goes on reaching the others.

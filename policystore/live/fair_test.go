@@ -73,16 +73,18 @@ func TestHungTargetsHoldUpNobodyElse(t *testing.T) {
 	}
 	f := w.follow("b/p", "", &recorder{})
 	w.put("a/p", "s: { files: 11 }")
-	await.That(t, "two at work", func() bool {
-		n := 0
-		for _, h := range hung {
-			n += len(h.versions()) - 1
-		}
-		return n == 2
-	})
+	await.That(t, "two at work", func() bool { return atWork(hung) == 2 })
 	w.put("b/p", "s: { files: 11 }")
 	await.That(t, "the other tenant's", func() bool { return f.Report().Version == 2 })
 	close(hold)
+}
+
+// atWork is how many of them have been given a version after their first, and have not answered.
+func atWork(hung []*recorder) (n int) {
+	for _, h := range hung {
+		n += len(h.versions()) - 1
+	}
+	return n
 }
 
 // cellOf is a cell of a tenant.
@@ -113,16 +115,10 @@ func TestHungCellsHoldUpNoOtherTenants(t *testing.T) {
 	w.put("a/p", "s: { files: 11 }")
 	w.put("shared", "s: { files: 11 }")
 	await.That(t, "the other tenant's", func() bool { return f.Report().Version == 2 })
-	at := func() (n int) {
-		for _, h := range hung {
-			n += len(h.versions()) - 1
-		}
-		return n
-	}
-	await.That(t, "two at work", func() bool { return at() == 2 })
+	await.That(t, "two at work", func() bool { return atWork(hung) == 2 })
 	w.put("shared", "s: { files: 12 }")
 	await.That(t, "the other tenant's next", func() bool { return f.Report().Version == 3 })
-	if n := at(); n != 2 {
+	if n := atWork(hung); n != 2 {
 		t.Errorf("%d of one tenant are at work", n)
 	}
 	close(hold)
