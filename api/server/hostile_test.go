@@ -263,15 +263,10 @@ func TestNodeThatMakesUpClients(t *testing.T) {
 	defer stop()
 	for i := range 150 {
 		for _, token := range []string{"", fmt.Sprint("t", i)} {
-			body, sends := io.Pipe() // nothing comes
-			defer func() { _ = sends.Close() }()
-			r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://n1/pyisolate.v1.CellService/Inspect", body)
-			must(t, err)
-			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set("Pyisolate-Principal", fmt.Sprintf(`{"name":"uid:%d@n2","role":"admin","token":%q}`, i, token))
 			holding.Go(func() {
-				if answer, err := hostile.transport.RoundTrip(r); err == nil {
-					_ = answer.Body.Close()
+				for ctx.Err() == nil { // what is refused, or cut off, comes again
+					hold(ctx, hostile.transport, fmt.Sprintf(`{"name":"uid:%d@n2","role":"admin","token":%q}`, i, token))
+					time.Sleep(10 * time.Millisecond)
 				}
 			})
 		}
@@ -281,5 +276,20 @@ func TestNodeThatMakesUpClients(t *testing.T) {
 		if _, err := c.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Name: "c"})); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// hold makes a call to n1 of which nothing comes, until it is refused or ctx ends.
+func hold(ctx context.Context, transport http.RoundTripper, principal string) {
+	body, sends := io.Pipe()
+	defer func() { _ = sends.Close() }()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://n1/pyisolate.v1.CellService/Inspect", body)
+	if err != nil {
+		panic(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Pyisolate-Principal", principal)
+	if answer, err := transport.RoundTrip(r); err == nil {
+		_ = answer.Body.Close()
 	}
 }
