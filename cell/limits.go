@@ -59,8 +59,8 @@ type Limits struct {
 	Output int64 `json:"output,omitempty"`
 	// Files the guest may hold open. Default 64.
 	Files int `json:"files,omitempty"`
-	// Children is how many threads may be alive beside the cell's own. Default
-	// 0: none. Processes are never allowed.
+	// Children is how many threads may be alive beside the cell's own, of which there
+	// are 256 at most. Default 0: none. Processes are never allowed.
 	Children int `json:"children,omitempty"`
 	// MessageBytes bounds one value or source text. Default 1 MiB, at most 64 MiB.
 	MessageBytes int `json:"message_bytes,omitempty"`

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
 func TestBadSources(t *testing.T) {
@@ -152,6 +155,8 @@ func TestQuotas(t *testing.T) {
 			"posts":          {cell.Limits{Output: 10000, QueueItems: 1 << 16}, "while True: post('x' * 100)", cell.OutputExceeded},
 			"threads":        {cell.Limits{}, "import threading\nthreading.Thread(target=print).start()", cell.ChildWorkExceeded},
 			"thread bomb":    {cell.Limits{Children: 3}, "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", cell.ChildWorkExceeded},
+			"forged threads": {cell.Limits{Children: 3}, "import sys, threading, time\nsys.modules['_thread']._count = lambda: 0\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", cell.ChildWorkExceeded},
+			"nested threads": {cell.Limits{Children: 3}, "import sys, threading, time\nn = 0\ndef hook(event, args):\n global n\n if event.startswith('_thread.start') and n < 9:\n  n += 1\n  start()\ndef start(): threading.Thread(target=time.sleep, args=(9,)).start()\nsys.addaudithook(hook)\nstart()", cell.ChildWorkExceeded},
 			"many threads":   {cell.Limits{Children: 1, CPU: 100 * time.Millisecond}, "import threading\ndef spin():\n while True: pass\nfor f in [int] * 80 + [spin]:\n t = threading.Thread(target=f)\n t.start()\n t.join()", cell.CPUExceeded},
 			"fork":           {cell.Limits{}, "import os\nos.fork()", cell.PolicyDenied},
 			"system":         {cell.Limits{}, "import os\nos.system('true')", cell.PolicyDenied},
@@ -171,6 +176,16 @@ func TestQuotas(t *testing.T) {
 			}
 		}
 	})
+}
+
+// No cell has more threads than its region has room to count, whatever its limit is.
+func TestThreadsThatCannotBeCounted(t *testing.T) {
+	l := newLauncher(t, launch.Config{})
+	c := spawn(t, l, cell.Spec{Imports: []string{"threading", "time"}, Limits: cell.Limits{Children: 1000}})
+	err := c.Exec(soon(t), source("import threading, time\nthreading.stack_size(64 << 10)\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()"))
+	if !errors.Is(err, cell.ChildWorkExceeded) || !strings.Contains(err.Error(), "limit of 256") {
+		t.Errorf("it ends with %v\n%s", err, traceback(err))
+	}
 }
 
 func TestCPUBudgetOutlivesTheOperation(t *testing.T) {
@@ -349,4 +364,34 @@ func TestOutputFlood(t *testing.T) {
 			t.Errorf("report %+v, %v", r, err)
 		}
 	})
+}
+
+// What is mapped of a file counts while it is, and gives back what it took: SQLite maps files.
+func TestMappedFilesGiveNoMemory(t *testing.T) {
+	l := newLauncher(t, launch.Config{})
+	path := newTree(t) + "/a/base"
+	maker := spawn(t, l, cell.Spec{Imports: []string{"sqlite3"}, Limits: cell.Limits{Memory: 128 << 20, MessageBytes: 64 << 20}})
+	if err := maker.Exec(soon(t), source("import sqlite3\ndef make():\n b = sqlite3.connect(':memory:')\n b.execute('create table t (b)')\n"+
+		" b.execute('insert into t values (zeroblob(24 << 20))')\n b.commit()\n return b.serialize()")); err != nil {
+		t.Fatal(err)
+	}
+	base, err := maker.Call(soon(t), cell.Invocation{Target: "make"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, base.Data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c := spawn(t, l, cell.Spec{Imports: []string{"sqlite3"}, Policy: fileRules(policy.FileRule{Path: filepath.Dir(path), Access: policy.Read | policy.Write}), Limits: cell.Limits{Memory: 64 << 20}})
+	err = c.Exec(soon(t), source(`import sqlite3
+def look():
+    b = sqlite3.connect(%q)
+    b.execute('pragma mmap_size = 33554432')
+    post(b.execute('select length(b), substr(b, 9999999, 1) from t').fetchone()[0])
+    b.close()
+for i in range(9): look()
+x = bytearray(65 << 20)`, path))
+	if !errors.Is(err, cell.MemoryExceeded) {
+		t.Errorf("it ends with %v\n%s", err, traceback(err))
+	}
 }

@@ -17,6 +17,7 @@ typedef struct cell cell;
 typedef struct state_move state_move;
 struct cell {
   struct cell *next; // in the registry
+  uintptr_t serial;  // no other has the same, before or after it
   // Rings. hdr is NULL once the host has been told that the cell ended.
   ring_hdr *hdr;
   char *in, *out; // cap bytes each
@@ -47,6 +48,7 @@ struct cell {
   // Set once by IN_CLAIM.
   bool claimed, shared;
   bool counted; // RLIMIT_NPROC counts this cell's threads and no others
+  int begun; // threads that are being started
   int implicit; // inside an import that CPython's C code asked for
 
   // The operation that is running; 0 when idle.
@@ -75,7 +77,7 @@ struct cell {
   PyObject *stdout_kept, *stderr_kept; // the streams it begins with, owned
   unsigned supported; // bits by support_part
   PyObject *real_import, *real_lazy_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
-      *real_exec_builtin, *real_exec_dynamic, *real_loads, *real_rename, *real_coroutine;
+      *real_exec_builtin, *real_exec_dynamic, *real_loads, *real_rename, *real_coroutine, *real_start_new, *real_start_joinable;
   bool vouched; // the next event that tells of code is of code that our own has judged
 
   // The source run last, for traceback lines.
@@ -193,6 +195,10 @@ int modules_wrap(cell *c, PyObject *imp);
 int code_wrap(cell *c, const char *module, PyObject *dict); // what the module makes or names code with
 PyObject *code_load(cell *c, const char *p, Py_ssize_t n);  // unmarshals code that has been judged
 bool code_vouched(cell *c);
+// ---- children.c: the threads of a guest ------------------------------------------------------------
+int children_alive(const cell *c); // beside the cell's own
+int children_check(cell *c); // may one more begin? 0, or -1 with ChildWorkExceeded
+int children_wrap(cell *c, PyObject *thread); // what _thread starts threads with; 0 or -1
 // ---- removals.c ------------------------------------------------------------------------------
 void removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it
 
@@ -214,8 +220,10 @@ void loop_finish(cell *c);   // after loop_run: takes the guest's objects down
 void loop_inject(cell *c);   // from any thread: interrupt what runs
 void loop_stack_bounds(cell *c);
 void loop_begin(cell *c, uint64_t op);
-// Ends an operation that came to its end. false: it was interrupted, and has been answered so.
-bool loop_succeed(cell *c, uint64_t op);
+// Ends an operation with its result, which it takes, or with the exception there is when that is NULL; one that was
+// interrupted is answered so. What the guest's objects run when they go is a part of it, under its limits: nothing of
+// the guest's is left to run behind the answer. max: bytes of the result.
+void loop_answer(cell *c, uint64_t op, PyObject *result, size_t max);
 
 // ---- state.c: the guest's state, out and in ---------------------------------------------------
 void state_run(cell *c, const frame *f); // IN_SAVE and IN_RESTORE

@@ -200,5 +200,6 @@ int code_wrap(cell *c, const char *module, PyObject *dict) {
   if (!strcmp(module, "_imp")) return gate_wrap(dict, &rename_def, &c->real_rename);
   if (!strcmp(module, "types") && PyDict_GetItemString(dict, "coroutine")) return gate_wrap(dict, &coroutine_def, &c->real_coroutine);
   if (!strcmp(module, "marshal")) return gate_wrap(dict, &loads_def, &c->real_loads);
+  if (!strcmp(module, "_thread")) return children_wrap(c, dict);
   return 0;
 }

@@ -15,7 +15,9 @@ static cell *registry; // cells that have an interpreter
 void cell_bind(cell *c) { current = c; }
 
 void cell_register(cell *c) {
+  static uintptr_t serials;
   pthread_mutex_lock(&registry_lock);
+  c->serial = ++serials;
   c->next = registry;
   registry = c;
   pthread_mutex_unlock(&registry_lock);
@@ -37,11 +39,11 @@ static pthread_key_t thread_end;
 static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
 static __thread _Atomic uint32_t *slot;
 
-static void leave(void *owner) {
+static void leave(void *serial) {
   struct timespec used;
   pthread_mutex_lock(&registry_lock);
   cell *c = registry;
-  while (c && c != owner) c = c->next; // the cell, and the region with it, may be gone
+  while (c && c->serial != (uintptr_t)serial) c = c->next; // the cell, and the region with it, may be gone
   if (c && slot && !clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used)) {
     atomic_fetch_add(&c->hdr->threads_cpu, (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec);
     atomic_store(slot, 0);
@@ -57,7 +59,7 @@ static void take_slot(cell *c) {
     if (atomic_compare_exchange_strong(&c->hdr->threads[i], &none, (uint32_t)syscall(SYS_gettid))) slot = &c->hdr->threads[i];
   }
   pthread_once(&thread_end_once, make_thread_end);
-  pthread_setspecific(thread_end, c);
+  pthread_setspecific(thread_end, (void *)c->serial); // another cell may have its address by the end
 }
 
 static cell *adopt(void) {

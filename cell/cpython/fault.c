@@ -229,28 +229,34 @@ static const char *reason_text(uint8_t reason) {
   }
 }
 
+// Writes down what the exception says. Returns its kind.
+static uint8_t tell(cell *c, PyObject *exc, text *t, char *type, size_t type_len, char *message) {
+  type_name(exc, type, type_len);
+  if (PyErr_GivenExceptionMatches(exc, PyExc_SyntaxError)) attr_text(exc, "msg", message, MAX_MESSAGE);
+  else text_into(exc, message, MAX_MESSAGE);
+  format(c, t, exc, 0);
+  uint8_t kind = kind_of(c, exc, c->denied_before);
+  if (kind == KIND_MEMORY && !*message) snprintf(message, MAX_MESSAGE, "the guest's memory limit is reached");
+  return kind;
+}
+
+// The operation goes on until the guest's own code has run: that of what tells about the exception, and what goes
+// with it.
 void fault_send(cell *c, uint64_t op) {
-  uint8_t reason = wire_interrupted(c) ? (uint8_t)atomic_load(&c->hdr->ctl_reason) : 0;
-  atomic_store(&c->op, 0); // no more injections: what follows is our code
   c->slack = 1 << 20;
   PyObject *exc = PyErr_GetRaisedException();
   text t = {.p = malloc(MAX_TEXT), .cap = MAX_TEXT};
-  char type[128] = "Exception", *message = malloc(MAX_MESSAGE);
-  if (!exc || !t.p || !message) {
-    fault_send_text(c, op, reason ? reason : KIND_MEMORY, "MemoryError", "out of memory");
-  } else {
-    type_name(exc, type, sizeof type);
-    if (PyErr_GivenExceptionMatches(exc, PyExc_SyntaxError)) attr_text(exc, "msg", message, MAX_MESSAGE);
-    else text_into(exc, message, MAX_MESSAGE);
-    format(c, &t, exc, 0);
-    uint8_t kind = reason ? reason : kind_of(c, exc, c->denied_before);
-    if (reason || (kind == KIND_MEMORY && !*message))
-      snprintf(message, MAX_MESSAGE, "%s", reason ? reason_text(reason) : "the guest's memory limit is reached");
-    send_body(c, op, kind, reason ? "" : type, message, t.p, t.n);
-  }
+  char type[128] = "MemoryError", *message = malloc(MAX_MESSAGE);
+  bool told = exc && t.p && message;
+  uint8_t kind = told ? tell(c, exc, &t, type, sizeof type, message) : KIND_MEMORY;
   if (exc) Py_DecRef(exc);
   PyErr_Clear();
+  uint8_t reason = wire_interrupted(c) ? (uint8_t)atomic_load(&c->hdr->ctl_reason) : 0;
   if (atomic_load(&c->hdr->mem_denied) > c->denied_before) PyGC_Collect(); // what the limit was reached with may be garbage now
+  PyErr_Clear();
+  if (!told) fault_send_text(c, op, reason ? reason : kind, type, "out of memory");
+  else if (reason) send_body(c, op, reason, "", reason_text(reason), t.p, t.n);
+  else send_body(c, op, kind, type, message, t.p, t.n);
   free(message);
   free(t.p);
   c->slack = 0;

@@ -265,7 +265,11 @@ static PyMethodDef lazy_def = {"__lazy_import__", (PyCFunction)(void *)gate_impo
 static PyMethodDef find_def = {"_find_and_load", gate_find_and_load, METH_VARARGS, NULL};
 
 int gate_wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
-  PyObject *found = PyDict_GetItemString(dict, def->ml_name), *f = found ? PyCFunction_NewEx(def, NULL, NULL) : NULL;
+  PyObject *found = PyDict_GetItemString(dict, def->ml_name);
+  PyObject *module = found ? PyObject_GetAttrString(found, "__module__") : NULL; // what is kept in a state is found by it
+  if (found && !module) PyErr_Clear();
+  PyObject *f = found ? PyCFunction_NewEx(def, NULL, module) : NULL;
+  if (module) Py_DecRef(module);
   if (!f) return -1;
   if (!*real) {
     Py_IncRef(found);

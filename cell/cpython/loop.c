@@ -55,7 +55,8 @@ void loop_begin(cell *c, uint64_t op) {
   atomic_store(&c->op, op);
 }
 
-bool loop_succeed(cell *c, uint64_t op) {
+// false: it was interrupted, and has been answered so.
+static bool succeed(cell *c, uint64_t op) {
   if (wire_interrupted(c)) {
     if (!PyErr_Occurred()) PyErr_SetNone(c->interrupt);
     fault_send(c, op);
@@ -63,6 +64,34 @@ bool loop_succeed(cell *c, uint64_t op) {
   }
   atomic_store(&c->op, 0);
   return true;
+}
+
+// Bytes that are just that: they go without any code of the guest's. Takes o.
+static PyObject *exact_bytes(PyObject *o) {
+  char *p;
+  Py_ssize_t n;
+  if (Py_TYPE(o) == PyBytes_Type_ || !(PyType_GetFlags(Py_TYPE(o)) & TPFLAGS_BYTES)) return o;
+  PyObject *exact = PyBytes_AsStringAndSize(o, &p, &n) ? NULL : PyBytes_FromStringAndSize(p, n);
+  Py_DecRef(o);
+  return exact;
+}
+
+void loop_answer(cell *c, uint64_t op, PyObject *result, size_t max) {
+  text t = {.max = max};
+  part body;
+  uint8_t flags;
+  if (result) result = exact_bytes(result);
+  bool ok = result && !value_pack(&t, result, "result", &body, &flags);
+  if (result && !(ok && flags & FLAG_RAW)) {
+    PyObject *exc = PyErr_GetRaisedException();
+    Py_DecRef(result);
+    if (exc) PyErr_SetRaisedException(exc);
+    result = NULL;
+  }
+  if (!ok) fault_send(c, op);
+  else if (succeed(c, op)) wire_send(c, OUT_RESULT, flags, op, &body, 1);
+  text_free(&t);
+  if (result) Py_DecRef(result);
 }
 
 // In a process of the cell's own the kernel bounds what the accounting cannot
@@ -178,6 +207,11 @@ static void flush_streams(cell *c) {
   if (exc) PyErr_SetRaisedException(exc);
 }
 
+static PyObject *none(void) {
+  Py_IncRef(Py_None);
+  return Py_None;
+}
+
 static void do_exec(cell *c, const frame *f) {
   uint32_t n[2];
   if (f->h.len < sizeof n || (memcpy(n, f->data, sizeof n), (uint64_t)n[0] + n[1] > f->h.len - sizeof n)) {
@@ -194,8 +228,7 @@ static void do_exec(cell *c, const frame *f) {
   bool ok = result || clean_exit();
   if (result) Py_DecRef(result);
   flush_streams(c);
-  if (!ok) fault_send(c, f->h.id);
-  else if (loop_succeed(c, f->h.id)) wire_send(c, OUT_RESULT, 0, f->h.id, &(part){"null", 4}, 1);
+  loop_answer(c, f->h.id, ok ? none() : NULL, 0);
 }
 
 static PyObject *find_target(cell *c, const char *target, size_t n) {
@@ -250,16 +283,10 @@ static void do_call(cell *c, const frame *f) {
   PyObject *args = fn ? call_args(f, a, n[1]) : NULL;
   PyObject *kwargs = args ? call_kwargs(k, n[2]) : NULL;
   PyObject *result = kwargs ? PyObject_Call(fn, args, kwargs) : NULL;
-  text t = {.max = rules_message_max(c)};
-  part body;
-  uint8_t flags;
-  if (!result || value_pack(&t, result, "result", &body, &flags)) fault_send(c, f->h.id);
-  else if (loop_succeed(c, f->h.id)) wire_send(c, OUT_RESULT, flags, f->h.id, &body, 1);
-  text_free(&t);
-  if (result) Py_DecRef(result);
   if (kwargs) Py_DecRef(kwargs);
   if (args) Py_DecRef(args);
   if (fn) Py_DecRef(fn);
+  loop_answer(c, f->h.id, result, rules_message_max(c));
 }
 
 // What the guest left behind runs its last code here, where an injection meets

@@ -222,10 +222,10 @@ void memory_finish(cell *c) {
 }
 
 // The mmap module calls these through libpython's import table, where the
-// executable's definitions come first; libc's own use is not affected. So an
-// anonymous mapping counts like any other memory.
+// executable's definitions come first; libc's own use is not affected. So a mapping
+// counts like any other memory, one of a file (which SQLite makes) too: what unmaps it does not know.
 __attribute__((visibility("default"))) void *mmap(void *addr, size_t n, int prot, int flags, int fd, off_t off) {
-  cell *c = fd < 0 ? cell_current() : NULL;
+  cell *c = cell_current();
   if (!charge(c, n)) {
     errno = ENOMEM;
     return MAP_FAILED;

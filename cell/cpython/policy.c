@@ -186,22 +186,6 @@ long policy_int(PyObject *args, Py_ssize_t i, long missing) {
   return v;
 }
 
-static int check_thread(cell *c) {
-  PyObject *thread = PyDict_GetItemString(PyImport_GetModuleDict(), "_thread");
-  PyObject *count = thread ? PyObject_GetAttrString(thread, "_count") : NULL;
-  PyObject *n = count ? PyObject_CallNoArgs(count) : NULL;
-  long alive = n ? PyLong_AsLong(n) : -1;
-  if (n) Py_DecRef(n);
-  if (count) Py_DecRef(count);
-  uint32_t most = rules_children(c);
-  if (alive >= 0 && (uint32_t)alive < most) return 0;
-  PyErr_Clear();
-  PyObject *type = support_name(c, SUPPORT_ERRORS, "ChildWorkExceeded");
-  if (c->hdr) atomic_fetch_add_explicit(&c->hdr->denials, 1, memory_order_relaxed);
-  if (type) PyErr_Format(type, "a thread beyond the limit of %d", (int)most);
-  return -1;
-}
-
 // Of fcntl, what concerns the descriptor. By the rest the kernel signals any process of
 // the same user, or tells of what others do. kernel/seccomp has the same list.
 static bool harmless_control(long command) {
@@ -240,7 +224,7 @@ static int judge(cell *c, const rule *r, const char *event, PyObject *args) {
   case REACH:
     return rules_network(c) && reaches_internet(args) ? 0 : policy_deny_event(c, r, event, NULL);
   case NETWORK: return rules_network(c) ? 0 : policy_deny_event(c, r, event, NULL);
-  case THREAD: return check_thread(c);
+  case THREAD: return children_check(c);
   case COMPILE: return code_check_compile(c, r, args);
   case MAPPING: return policy_int(args, 0, 0) == -1 ? 0 : policy_deny_event(c, r, event, "of a file");
   case DATABASE:

@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31525950u // "PYR1"
-#define RING_THREADS 64
+#define RING_THREADS 256
 #define RING_TRACE 55
 #define RING_ALL UINT64_MAX // as ctl_op: all that runs for the guest, now and later
 // The first rules are behind the header's words: few share the page with them.
-#define RING_RULES_AT 1024
-#define RING_RULES 261120
+#define RING_RULES_AT 2048
+#define RING_RULES 260096
 #define RING_HEADER (RING_RULES_AT + RING_RULES)
 
 typedef struct {
@@ -66,10 +66,10 @@ _Static_assert(offsetof(ring_hdr, ctl_op) == 328, "layout");
 _Static_assert(offsetof(ring_hdr, mem_used) == 384, "layout");
 _Static_assert(offsetof(ring_hdr, denials) == 408, "layout");
 _Static_assert(offsetof(ring_hdr, threads) == 448, "layout");
-_Static_assert(offsetof(ring_hdr, threads_cpu) == 704, "layout");
-_Static_assert(offsetof(ring_hdr, rules) == 768, "layout");
-_Static_assert(offsetof(ring_hdr, worker) == 776, "layout");
-_Static_assert(offsetof(ring_hdr, trace) == 784, "layout");
+_Static_assert(offsetof(ring_hdr, threads_cpu) == 1472, "layout");
+_Static_assert(offsetof(ring_hdr, rules) == 1536, "layout");
+_Static_assert(offsetof(ring_hdr, worker) == 1544, "layout");
+_Static_assert(offsetof(ring_hdr, trace) == 1552, "layout");
 
 enum ring_state { RING_STARTING = 0, RING_IDLE = 1, RING_BUSY = 2, RING_ENDED = 3, RING_FAILED = 4 };
 

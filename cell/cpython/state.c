@@ -218,8 +218,7 @@ static bool begin_move(cell *c, bool saving) {
 }
 
 static bool alone(cell *c) {
-  int threads = 0;
-  for (int i = 0; i < RING_THREADS; i++) threads += atomic_load(&c->hdr->threads[i]) != 0;
+  int threads = children_alive(c);
   if (!threads) return true;
   PyObject *type = support_name(c, SUPPORT_ERRORS, "NotCheckpointable");
   if (type) PyErr_Format(type, "threads: %d of the guest's run", threads);
@@ -291,11 +290,5 @@ void state_run(cell *c, const frame *f) {
   PyObject *result = begin_move(c, saving) ? call_deep(c, saving ? save : load) : PyErr_NoMemory();
   end_move(c);
   if (collects) PyGC_Enable();
-  text t = {.max = 4096};
-  part body = {"null", 4};
-  uint8_t flags;
-  if (!result || (saving && value_pack(&t, result, "result", &body, &flags))) fault_send(c, f->h.id);
-  else if (loop_succeed(c, f->h.id)) wire_send(c, OUT_RESULT, 0, f->h.id, &body, 1);
-  text_free(&t);
-  if (result) Py_DecRef(result);
+  loop_answer(c, f->h.id, result, 4096);
 }

@@ -91,18 +91,21 @@ func (l *Launcher) startIn(p *place, key hostKey) *starting {
 		case <-time.After(wait):
 		case <-l.closing:
 		}
-		s.host, s.err = l.startUnlessClosed(key.backend, p.ruling, key.node)
+		h, err := l.startUnlessClosed(key.backend, p.ruling, key.node)
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if err == nil {
+			err = l.enlist(h)
+		}
 		p.pending = nil
-		p.host = s.host
-		if s.err != nil {
+		if s.err = err; err != nil {
 			l.backOff(p)
 			if key.fit.own { // there may be as many as policies
 				delete(l.places, key)
 			}
 		} else {
-			l.settle(s.host, s.waiting)
+			p.host, s.host = h, h
+			l.settle(h, s.waiting)
 			l.fillSpares(key.backend)
 		}
 		close(s.done)
@@ -125,13 +128,25 @@ func (l *Launcher) startUnlessClosed(backend cell.Backend, r ruling, node int) (
 	if until := l.leaseNow(); until != 0 {
 		_ = h.proc.conn.Send(leaseUntil(until)) // one that is dead is told of elsewhere
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.hosts[h] = struct{}{}
-	if l.lease != 0 {
-		l.grant(h)
-	}
 	return h, nil
+}
+
+// enlist makes a new host one of the launcher's, under mu. What hostChanged does with those that retire or die is
+// not for it to do before: whoever enlists one gives it its place in the same breath.
+func (l *Launcher) enlist(h *hostproc) error {
+	h.mu.Lock()
+	dead, over := h.dead, h.dead || h.retiring
+	h.mu.Unlock()
+	if !dead {
+		l.hosts[h] = struct{}{}
+		if l.lease != 0 {
+			l.grant(h)
+		}
+	}
+	if over {
+		return cell.Errorf(cell.Busy, "the new host has ended already; try again later")
+	}
+	return nil
 }
 
 func (l *Launcher) backOff(p *place) {
@@ -151,6 +166,9 @@ func (l *Launcher) fillSpares(backend cell.Backend) {
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if l.enlist(h) != nil {
+			return
+		}
 		l.spares[backend] = append(l.spares[backend], h)
 		l.fillSpares(backend)
 	})

@@ -8,8 +8,8 @@ const (
 	HeaderSize = rulesAt + RulesSize
 	// RulesSize is one of the two rooms for rules, in the header and behind the rings: see
 	// SetRules. It is address space; memory is what is written.
-	RulesSize = 255 << 10
-	rulesAt   = 1 << 10
+	RulesSize = 254 << 10
+	rulesAt   = 2 << 10
 
 	offMagic      = 0
 	offCap        = 4
@@ -31,12 +31,12 @@ const (
 	offMemDenied  = 400
 	offDenials    = 408
 	offThreads    = 448
-	offThreadsCPU = 704
-	offRules      = 768
-	offWorker     = 776
-	offTrace      = 784
+	offThreadsCPU = 1472
+	offRules      = 1536
+	offWorker     = 1544
+	offTrace      = 1552
 	traceBytes    = 55 // of a traceparent
-	maxThreads    = 64
+	maxThreads    = 256
 	frameHdrBytes = 16
 )
 

@@ -20,7 +20,7 @@ import (
 // a mistake in one shows.
 const (
 	header    = 256 << 10
-	rules     = 255 << 10
+	rules     = 254 << 10
 	state     = 8
 	inHead    = 64
 	inFull    = 68

@@ -1,0 +1,53 @@
+// How many threads a guest may have beside the cell's own. What counts is CPython's own list of them:
+// what _thread tells about their number a guest can replace, and tells of those that have begun to run.
+#define _GNU_SOURCE
+#include "cell.h"
+
+// The caller holds the GIL: others come and go with it only.
+int children_alive(const cell *c) {
+  int n = -1; // the cell's own
+  for (PyThreadState *ts = PyInterpreterState_ThreadHead(c->interp); ts; ts = PyThreadState_Next(ts)) n++;
+  return n;
+}
+
+// Between the event and the new thread's state no code of the guest's runs but its own audit hooks,
+// which may start others: those that are being started around this one count, too.
+int children_check(cell *c) {
+  uint32_t most = rules_children(c) < RING_THREADS ? rules_children(c) : RING_THREADS;
+  int others = c->begun ? c->begun - 1 : 0;
+  if ((uint32_t)(children_alive(c) + others) < most) return 0;
+  PyObject *type = support_name(c, SUPPORT_ERRORS, "ChildWorkExceeded");
+  if (c->hdr) atomic_fetch_add_explicit(&c->hdr->denials, 1, memory_order_relaxed);
+  if (type) PyErr_Format(type, "a thread beyond the limit of %d", (int)most);
+  return -1;
+}
+
+static PyObject *begin(cell *c, PyObject *real, PyObject *args, PyObject *kwargs) {
+  c->begun++;
+  PyObject *result = gate_call(real, args, kwargs);
+  c->begun--;
+  return result;
+}
+
+static PyObject *start_new(PyObject *self, PyObject *args) {
+  (void)self;
+  cell *c = cell_current();
+  return begin(c, c->real_start_new, args, NULL);
+}
+
+static PyObject *start_joinable(PyObject *self, PyObject *args, PyObject *kwargs) {
+  (void)self;
+  cell *c = cell_current();
+  return begin(c, c->real_start_joinable, args, kwargs);
+}
+
+// Two names of the same.
+static PyMethodDef start_new_def = {"start_new_thread", start_new, METH_VARARGS, "Start a new thread and return its identifier."};
+static PyMethodDef older_def = {"start_new", start_new, METH_VARARGS, "An obsolete synonym of start_new_thread()."};
+static PyMethodDef start_joinable_def = {"start_joinable_thread", (PyCFunction)(void *)start_joinable, METH_VARARGS | METH_KEYWORDS,
+                                         "Start a new thread, and return its handle. For internal use by threading."};
+
+int children_wrap(cell *c, PyObject *thread) {
+  return gate_wrap(thread, &start_new_def, &c->real_start_new) || gate_wrap(thread, &older_def, &c->real_start_new) ||
+         gate_wrap(thread, &start_joinable_def, &c->real_start_joinable) ? -1 : 0;
+}
