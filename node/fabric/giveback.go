@@ -54,17 +54,27 @@ func (f *Fabric) giveBy(a actors.Address, has directory.Record, agree func(conte
 	before, done := f.giving[a], make(chan struct{})
 	f.giving[a] = done
 	f.work.Go(func() {
-		defer close(done)
 		if before != nil {
 			<-before
 		}
 		f.giveBack(has, agree)
 		f.mu.Lock()
-		defer f.mu.Unlock()
 		if f.giving[a] == done {
 			delete(f.giving, a)
 		}
+		f.mu.Unlock()
+		close(done)
+		f.comesBack(a)
 	})
+}
+
+// comesBack has a cell go on that has come to this node while it had an earlier record of it, or was giving that back: the
+// news of it were passed over then. A lease may have ended so while the cell was on its way here.
+func (f *Fabric) comesBack(a actors.Address) {
+	c := f.at()
+	if r, known := c.Group().Find(cellOf(a)); known && r.Owner.Node == c.Self() {
+		f.inherit(a, r)
+	}
 }
 
 // giveBack tries until it is done, or the session is not this any more.

@@ -130,6 +130,33 @@ func TestACellThatComesBackBeforeItHasEnded(t *testing.T) {
 	}
 }
 
+// A cell may come to its node again while that takes an earlier record of it for its own, by an answer that came when the
+// lease was over: it goes on when the actor has ended that was to have it.
+func TestACellThatComesBackToAnEarlierRecord(t *testing.T) {
+	n := newWorld(t, 2).nodes["n1"]
+	old, err := n.spawn(soon(t), web, "r1")
+	must(t, err)
+	must(t, n.Save(soon(t), web, old.epoch, "c1", []string{"n1"}))
+	must(t, n.Refresh(soon(t)))
+	r, _ := n.cluster.Group().Find(cellOf(web))
+	earlier := r
+	earlier.Owner.Session += 1000 // none that there is
+	n.Fabric.mu.Lock()
+	n.owned[web] = earlier
+	n.Fabric.mu.Unlock()
+	n.inherit(web, r) // is passed over
+	old.Kill("its node was cut off")
+	await.That(t, "it gives its name up", func() bool { return n.forget(web) })
+	select {
+	case p := <-n.inherited:
+		if p.Epoch != r.Epoch {
+			t.Errorf("%+v is to go on; want epoch %d", p, r.Epoch)
+		}
+	case <-soon(t).Done():
+		t.Fatal("it is nobody's, and this node's")
+	}
+}
+
 // A cell that is closed as soon as it runs where it came is closed: it goes on nowhere. Nor does it where the replica
 // of the node has not heard yet that it has given it back.
 func TestACellThatIsClosedWhereItCame(t *testing.T) {
