@@ -123,6 +123,7 @@ func (s *Store) giveWay() {
 // diskFailing notes why Raft cannot go on, or that it can again.
 func (s *Store) diskFailing(err error) {
 	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrFailed, err)
 		s.config.Logger.Error("the log cannot be written; the store does nothing until it can", "error", err)
 	} else {
 		s.config.Logger.Info("the log can be written again")

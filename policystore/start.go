@@ -41,7 +41,7 @@ func (s *Store) start() error {
 	if err := s.checkServers(snaps); err != nil {
 		return err
 	}
-	stable := &patientStable{StableStore: s.log, failing: s.diskFailing, closing: s.life.Done()}
+	stable := raftlog.NewPatient(s.log, s.diskFailing, s.life.Done())
 	if s.raft, err = raft.NewRaft(c, &fsm{s.state}, s.log, stable, snaps, transport); err != nil {
 		return corrupt(err)
 	}

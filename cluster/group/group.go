@@ -166,8 +166,18 @@ func (g *Group) start() (err error) {
 			return err
 		}
 	}
-	g.raft, err = raft.NewRaft(c, g.state, g.log, g.log, snaps, g.config.Transport)
+	stable := raftlog.NewPatient(g.log, g.diskFailing, g.life.Done())
+	g.raft, err = raft.NewRaft(c, g.state, g.log, stable, snaps, g.config.Transport)
 	return err
+}
+
+// diskFailing is told while Raft's term cannot be stored, and of nil when it can again.
+func (g *Group) diskFailing(err error) {
+	if err != nil {
+		g.config.Logger.Error("the directory's log cannot be written; this node takes no part until it can", "error", err)
+	} else {
+		g.config.Logger.Info("the directory's log can be written again")
+	}
 }
 
 // slogWriter takes Raft's lines.
