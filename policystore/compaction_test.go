@@ -66,12 +66,13 @@ func TestLargeEntriesGo(t *testing.T) {
 	if err := s.raft.ReloadConfig(c); err != nil {
 		t.Fatal(err)
 	}
-	for range 200 {
+	for range 400 {
 		mustPut(t, s, "etl", strings.Repeat("x", 2000))
 	}
+	// What came since the last snapshot is up to 100 entries, and those that came while it was taken.
 	await.That(t, "the log to be short", func() bool {
 		first, _ := s.log.FirstIndex()
 		last, _ := s.log.LastIndex()
-		return last-first < 150 && s.raft.ReloadableConfig() == c
+		return last-first < 250 && s.raft.ReloadableConfig() == c
 	})
 }
