@@ -20,6 +20,7 @@ import (
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/pause"
 	"github.com/pyisolate/pyisolate/policystore"
 )
 
@@ -264,9 +265,10 @@ func TestNodeThatMakesUpClients(t *testing.T) {
 	for i := range 150 {
 		for _, token := range []string{"", fmt.Sprint("t", i)} {
 			holding.Go(func() {
-				for ctx.Err() == nil { // what is refused, or cut off, comes again
-					hold(ctx, hostile.transport, fmt.Sprintf(`{"name":"uid:%d@n2","role":"admin","token":%q}`, i, token))
-					time.Sleep(10 * time.Millisecond)
+				principal := fmt.Sprintf(`{"name":"uid:%d@n2","role":"admin","token":%q}`, i, token)
+				hold(ctx, hostile.transport, principal)
+				for pause.For(ctx, 10*time.Millisecond) { // what is refused, or cut off, comes again
+					hold(ctx, hostile.transport, principal)
 				}
 			})
 		}

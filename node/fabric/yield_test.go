@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/internal/await"
 )
 
@@ -91,15 +92,22 @@ func TestACellThatDoesNotArrive(t *testing.T) {
 	m.lives(true)
 }
 
+// newSaved is a node with a cell that has a checkpoint, and the record of it.
+func newSaved(t *testing.T) (*node, *guest, directory.Record) {
+	t.Helper()
+	n := newWorld(t, 2).nodes["n1"]
+	g, err := n.spawn(soon(t), web, "r1")
+	must(t, err)
+	must(t, n.Save(soon(t), web, g.epoch, "c1", []string{"n1"}))
+	must(t, n.Refresh(soon(t)))
+	r, _ := n.cluster.Group().Find(cellOf(web))
+	return n, g, r
+}
+
 // A cell may come back to its node before that has ended what it had of it when its lease was over: that end is not
 // the cell's.
 func TestACellThatComesBackBeforeItHasEnded(t *testing.T) {
-	n := newWorld(t, 2).nodes["n1"]
-	old, err := n.spawn(soon(t), web, "r1")
-	must(t, err)
-	must(t, n.Save(soon(t), web, old.epoch, "c1", []string{"n1"}))
-	must(t, n.Refresh(soon(t)))
-	r, _ := n.cluster.Group().Find(cellOf(web))
+	n, old, r := newSaved(t)
 	n.Fabric.mu.Lock()
 	delete(n.owned, web) // as at the end of a lease
 	n.Fabric.mu.Unlock()
@@ -133,12 +141,7 @@ func TestACellThatComesBackBeforeItHasEnded(t *testing.T) {
 // A cell may come to its node again while that takes an earlier record of it for its own, by an answer that came when the
 // lease was over: it goes on when the actor has ended that was to have it.
 func TestACellThatComesBackToAnEarlierRecord(t *testing.T) {
-	n := newWorld(t, 2).nodes["n1"]
-	old, err := n.spawn(soon(t), web, "r1")
-	must(t, err)
-	must(t, n.Save(soon(t), web, old.epoch, "c1", []string{"n1"}))
-	must(t, n.Refresh(soon(t)))
-	r, _ := n.cluster.Group().Find(cellOf(web))
+	n, old, r := newSaved(t)
 	earlier := r
 	earlier.Owner.Session += 1000 // none that there is
 	n.Fabric.mu.Lock()
