@@ -87,3 +87,16 @@ func fillDisk(t *testing.T, size string) {
 		t.Error(err)
 	}
 }
+
+// Whoever calls while the log cannot be written is told so, with the disk's reason.
+func TestDiskFailing(t *testing.T) {
+	s := openLimited(t, Config{}, standardLimits)
+	s.diskFailing(unix.ENOSPC)
+	if err := s.lead.broken(); !errors.Is(err, ErrFailed) || !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%v", err)
+	}
+	s.diskFailing(nil)
+	if err := s.lead.broken(); err != nil {
+		t.Errorf("when it can again: %v", err)
+	}
+}
