@@ -3,8 +3,8 @@ package send_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -86,6 +86,12 @@ func TestTopics(t *testing.T) {
 type late struct {
 	inbox
 	begun, goOn chan struct{}
+	settled     chan struct{} // one for each time that subscriptions were ended
+}
+
+func (l *late) Narrow(from capability.Identity, to []string) {
+	l.inbox.Narrow(from, to)
+	l.settled <- struct{}{}
 }
 
 func (l *late) Subscribe(from capability.Identity, topic string) error {
@@ -96,7 +102,7 @@ func (l *late) Subscribe(from capability.Identity, topic string) error {
 
 // A subscription that passes the end of its grant is ended after it.
 func TestLateSubscription(t *testing.T) {
-	l := &late{begun: make(chan struct{}), goOn: make(chan struct{})}
+	l := &late{begun: make(chan struct{}), goOn: make(chan struct{}), settled: make(chan struct{}, 3)}
 	s := captest.Open(t, map[string]capability.Capability{send.Name: send.New(l)}, `send={"hear":["news"]}`)
 	done := make(chan error, 1)
 	go func() {
@@ -108,12 +114,17 @@ func TestLateSubscription(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(l.goOn)
-	captest.Want(t, <-done, capability.Denied)
-	if err := s.Broker.Close(t.Context()); err != nil {
-		t.Fatal(err)
+	captest.Want(t, <-done, capability.Denied) // which need not wait for the subscription
+	for _, when := range []string{"as the session was opened", "as the grant ended", "after the late subscription"} {
+		select {
+		case <-l.settled:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("nothing was ended %s", when)
+		}
 	}
-	if got := fmt.Sprint(l.got); !strings.HasSuffix(got, "cell-1 hears only [] cell-1 hears news cell-1 hears only []]") {
-		t.Error(got)
+	want := []string{`cell-1 hears only ["news"]`, "cell-1 hears only []", "cell-1 hears news", "cell-1 hears only []"}
+	if fmt.Sprint(l.got) != fmt.Sprint(want) {
+		t.Errorf("%q", l.got)
 	}
 }
 
