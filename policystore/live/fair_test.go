@@ -136,15 +136,16 @@ func TestBusyTargetsLeaveTheirPlace(t *testing.T) {
 	}}
 	w.follow("p", "", busy)
 	free := make([]*Followed, 5)
+	var asked atomic.Int64 // how often the busy one had been when the last of the others was
 	for i := range free {
-		free[i] = w.follow("p", "", &recorder{})
+		free[i] = w.follow("p", "", &recorder{fail: func(Revision) error { asked.Store(int64(len(busy.versions()))); return nil }})
 	}
 	w.put("p", "s: { files: 11 }")
 	await.That(t, "that it is busy", func() bool { return len(busy.versions()) > 1 })
 	for _, f := range free {
 		await.That(t, "the others", func() bool { return f.Report().Version == 2 })
 	}
-	if n := len(busy.versions()); n == 1+retries {
+	if asked.Load() == 1+retries {
 		t.Error("the others had to wait until it was asked for the last time")
 	}
 }
@@ -171,8 +172,9 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 		return errors.New("too many open files")
 	}
 	f := w.follow("p", "", poor)
-	w.follow("p", "", refusing)
+	refused := w.follow("p", "", refusing)
 	w.put("p", "s: { files: 11 }")
+	await.That(t, "the refusal", func() bool { return refused.Report().Failed != "" })
 	await.That(t, "that it worked in the end", func() bool { r := f.Report(); return r.Version == 2 && r.Failed == "" })
 	equal(t, "it", poor.versions(), []uint64{1, 2, 2, 2, 2})
 	equal(t, "what was refused", refusing.versions(), []uint64{1, 2})
@@ -202,52 +204,58 @@ func TestMissedDeletion(t *testing.T) {
 	}
 }
 
-// hanging is a zone in which some names hang until nobody waits any more.
+// hanging is a zone in which some names hang until nobody waits any more, or they are let go.
 type hanging struct {
 	zone
-	names  sync.Map
-	hung   atomic.Int32 // look-ups that do
-	lookUp func(name string)
+	lookUp func(ctx context.Context)
 
-	mu     sync.Mutex
-	counts map[string]int // of look-ups, by name
-}
-
-// count counts one look-up of a name in, and returns how many there were.
-func (h *hanging) count(name string) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.counts == nil {
-		h.counts = map[string]int{}
-	}
-	h.counts[name]++
-	return h.counts[name]
+	mu    sync.Mutex
+	names []string
+	hung  int // look-ups that do
+	free  chan struct{}
 }
 
 func (h *hanging) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	if h.lookUp != nil {
-		h.lookUp(host)
+		h.lookUp(ctx)
 	}
-	after, is := h.names.Load(host)
-	if rounds := h.count(host); is && rounds > after.(int) {
-		h.hung.Add(1)
-		<-ctx.Done()
-		return nil, ctx.Err()
+	if free, is := h.hangs(host); is {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-free:
+		}
 	}
 	return h.zone.LookupNetIP(ctx, network, host)
 }
 
-// hang has names hang from the next round on: of one that is half done fewer would than may.
+func (h *hanging) hangs(host string) (free <-chan struct{}, is bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if is = slices.Contains(h.names, host); is {
+		h.hung++
+	}
+	return h.free, is
+}
+
+// hang has names hang from now on.
 func (h *hanging) hang(names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	rounds := 0
-	for _, name := range names {
-		rounds = max(rounds, h.counts[name])
+	h.names, h.free = names, make(chan struct{})
+}
+
+// full waits until as many look-ups hang as may. Of a round that is half done fewer are left, and it does not end
+// while they hang: they are let go, and it is the next one's turn.
+func (h *hanging) full() bool {
+	if await.Within(100*time.Millisecond, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.hung >= ownLookups }) {
+		return true
 	}
-	for _, name := range names {
-		h.names.Store(name, rounds)
-	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.free)
+	h.hung, h.free = 0, make(chan struct{})
+	return false
 }
 
 func slowNames() (list []string) {
@@ -275,7 +283,7 @@ func TestHungNamesHoldUpNoOthers(t *testing.T) {
 	b := &recorder{}
 	w.follow("b/p", "", b)
 	z.hang(slow)
-	await.That(t, "all that may hang", func() bool { return z.hung.Load() >= ownLookups })
+	await.That(t, "all that may hang", z.full)
 	z.set("b.example", "192.0.2.7")
 	await.That(t, "the address that moved", func() bool {
 		b.mu.Lock()
@@ -288,15 +296,20 @@ func TestHungNamesHoldUpNoOthers(t *testing.T) {
 func TestFollowWaitsOnce(t *testing.T) {
 	z := &hanging{zone: zone{of: map[string][]netip.Addr{}}}
 	z.hang(slowNames())
-	var mu sync.Mutex
-	n := 0
-	z.lookUp = func(string) { mu.Lock(); defer mu.Unlock(); n++ }
-	w := newWorld(t, Options{Resolver: z, ResolveTimeout: 50 * time.Millisecond})
+	type starts struct{} // in the context of the one that starts, not of what goes on behind it
+	var n atomic.Int64
+	z.lookUp = func(ctx context.Context) {
+		if ctx.Value(starts{}) != nil {
+			n.Add(1)
+		}
+	}
+	w := newWorld(t, Options{Resolver: z, ResolveTimeout: 200 * time.Millisecond})
 	w.put("p", connects(slowNames()...))
-	f := w.follow("p", "", &recorder{})
-	mu.Lock()
-	defer mu.Unlock()
-	if n > 2*ownLookups { // its own, and those that go on behind it
+	f, err := w.Follow(context.WithValue(t.Context(), starts{}, true), "p", "", &recorder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := n.Load(); n == 0 || n > 2*ownLookups { // some may begin as the time ends
 		t.Errorf("it waited for %d look-ups", n)
 	}
 	if r := f.Report(); len(r.Unresolved) != document.MaxHosts || r.Version != 1 {
@@ -308,7 +321,7 @@ func TestFollowWaitsOnce(t *testing.T) {
 func TestNamesBackOff(t *testing.T) {
 	z := &hanging{zone: zone{of: map[string][]netip.Addr{}}}
 	asked := 0
-	z.lookUp = func(string) { asked++ }
+	z.lookUp = func(context.Context) { asked++ }
 	moved := 0
 	n := newNames(Options{Resolver: z}.withDefaults(), func(string) { moved++ })
 	rounds := func(many int) int {

@@ -172,10 +172,12 @@ func TestNewestWins(t *testing.T) {
 	at := w.follow("p", "", quick)
 	w.put("p", "a: { files: 11 }")
 	await.That(t, "the second at work", func() bool { return len(slow.versions()) == 2 })
+	await.That(t, "the quick one's second", func() bool { return at.Report().Version == 2 })
 	for i := range 3 {
 		v := w.put("p", fmt.Sprintf("a: { files: %d }", 20+i))
 		await.That(t, "a quick one is not kept waiting", func() bool { return at.Report().Version == v })
 	}
+	await.That(t, "the newest is offered to the slow one, too", func() bool { return f.Report().Newest == 5 })
 	close(slow.hold)
 	await.That(t, "the newest", func() bool { return f.Report().Version == 5 })
 	equal(t, "the slow one", slow.versions(), []uint64{1, 2, 5})
