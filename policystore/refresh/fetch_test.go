@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -56,7 +55,7 @@ var answers = []struct {
 }{
 	{"gives it", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, example) }, nil, "", 1},
 	{"stalls before the header", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		refresh.ErrUnavailable, "no whole answer within 300ms", 3},
+		refresh.ErrUnavailable, "no whole answer within ", 3},
 	{"stalls in the body", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "version")
 		_ = http.NewResponseController(w).Flush()
@@ -139,6 +138,11 @@ func TestFetchFromServersThatMisbehave(t *testing.T) {
 				o.Timeout = 300 * time.Millisecond
 			}
 			got, err := fetch(t, o, refresh.Source{URL: s.URL + "/p.yml"}, refresh.Validator{})
+			for o.Timeout < 10*time.Second && tries.Load() < c.tries { // on a busy machine the time may end on the way to the server
+				o.Timeout *= 4
+				tries.Store(0)
+				got, err = fetch(t, o, refresh.Source{URL: s.URL + "/p.yml"}, refresh.Validator{})
+			}
 			if !errors.Is(err, c.want) {
 				t.Fatalf("error %v, want %v (%q, %d tries)", err, c.want, got.Text, tries.Load())
 			}
@@ -174,13 +178,8 @@ func TestFetchComesBack(t *testing.T) {
 }
 
 func TestFetchFromNobody(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "https://" + l.Addr().String() + "/p.yml"
-	_ = l.Close()
-	_, err = fetch(t, refresh.Options{RetryFirst: time.Millisecond, RetryMost: time.Millisecond}, refresh.Source{URL: address}, refresh.Validator{})
+	const address = "https://127.0.0.1:1/p.yml"
+	_, err := fetch(t, refresh.Options{RetryFirst: time.Millisecond, RetryMost: time.Millisecond}, refresh.Source{URL: address}, refresh.Validator{})
 	if !errors.Is(err, refresh.ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("error %v", err)
 	}
