@@ -223,11 +223,9 @@ func TestCrash(t *testing.T) {
 	points := pointsOf(t, child)
 	died := map[string]int{}
 	var c *crashes
-	for round := range rounds {
-		point, after := "", time.Duration(0)
-		if i := round % (len(points) + 2); i < len(points) {
-			point = points[i]
-		} else {
+	crash := func(round int, point string) {
+		after := time.Duration(0)
+		if point == "" {
 			after = time.Duration(5+r.IntN(80)) * time.Millisecond
 		}
 		hit := 1 + r.IntN(20)
@@ -254,7 +252,14 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("round %d, %q at hit %d, after %v", round, point, hit, after)
 		}
 	}
-	for _, point := range append(points, "") {
+	points = append(points, "", "") // at any moment, twice
+	for round := range rounds {
+		crash(round, points[round%len(points)])
+	}
+	for _, point := range points {
+		for end := rounds + 20; died[point] == 0 && rounds < end; rounds++ { // it was not reached, or the child was done before
+			crash(rounds, point)
+		}
 		if died[point] == 0 {
 			t.Errorf("nobody died at %q: %v", point, died)
 		}

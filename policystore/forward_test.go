@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/policystore/document"
 )
 
@@ -30,16 +31,17 @@ func TestForward(t *testing.T) {
 		t.Fatalf("%+v, %v", info, err)
 	}
 	for _, other := range w.all() { // some have not heard of it yet
-		if p, err := other.Authenticate(ctx, secret, "here"); err != nil || p.TokenID != info.ID {
-			t.Errorf("%s: %+v, %v", other.id, p, err)
+		if p := authenticated(t, other, secret); p.TokenID != info.ID {
+			t.Errorf("%s: %+v", other.id, p)
 		}
 	}
-	p, err := n.Authenticate(ctx, secret, "here")
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := authenticated(t, n, secret)
+	began := time.Now()
 	if i, err := n.RevokeToken(ctx, p, info.ID); err != nil || i.Revoked.IsZero() {
 		t.Fatalf("%+v, %v", i, err)
+	}
+	if time.Since(began) >= catchUpTime { // it may have given up waiting for it to come here
+		await.That(t, "the revocation to come here", func() bool { return n.TokenValid(ctx, info.ID) != nil })
 	}
 	if _, err := n.Authenticate(ctx, secret, "here"); !errors.Is(err, ErrUnauthenticated) {
 		t.Errorf("with a revoked token, where it was revoked: %v", err)
@@ -53,10 +55,25 @@ func TestForward(t *testing.T) {
 	w.waitEqual(t)
 }
 
+// authenticated is whose a secret is at a node. One that could not ask in time whether there is such a token says that,
+// and is asked again.
+func authenticated(t testing.TB, n *node, secret string) (p Principal) {
+	t.Helper()
+	await.That(t, n.id+" to have asked for the token", func() bool {
+		var err error
+		p, err = n.Authenticate(t.Context(), secret, "here")
+		if errors.Is(err, ErrUnauthenticated) {
+			t.Fatalf("%s: %v", n.id, err)
+		}
+		return err == nil
+	})
+	return p
+}
+
 // TestForwardedRefusals are the same errors as the leader's own.
 func TestForwardedRefusals(t *testing.T) {
-	ctx, w := t.Context(), startGroup(t, 3)
-	n := w.follower(t)
+	ctx := t.Context()
+	_, _, n := startPair(t)
 	mustPut(t, n.Store, "p", "one")
 	put := func(p Principal, r PutRequest) error {
 		if r.Text == nil {
@@ -170,14 +187,14 @@ func TestHostileRequests(t *testing.T) {
 
 // TestLostAnswers has the first answer to each change get lost: it is asked for again, and made once.
 func TestLostAnswers(t *testing.T) {
-	ctx, w := t.Context(), startGroup(t, 3)
-	n := w.follower(t)
+	ctx := t.Context()
+	w, _, n := startPair(t)
 	mustPut(t, n.Store, "p", "one")
 	sent := 0
-	w.commits = func() (there, back bool) {
+	w.onCommit(func() (there, back bool) {
 		sent++
 		return true, sent%2 == 0
-	}
+	})
 	if v, err := n.Put(ctx, editor, PutRequest{Name: "p", Text: []byte("two")}); err != nil || v.Number != 2 {
 		t.Errorf("put: %+v, %v", v, err)
 	}
@@ -188,9 +205,7 @@ func TestLostAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Authenticate(ctx, secret, "here"); err != nil {
-		t.Error(err)
-	}
+	authenticated(t, n, secret)
 	if _, err := n.RevokeToken(ctx, root, info.ID); err != nil {
 		t.Error(err)
 	}
@@ -206,16 +221,16 @@ func TestLostAnswers(t *testing.T) {
 // TestRefusedRepetition has a change get lost on the way, and refused when it is asked for again: as
 // far as anybody knows it may still arrive.
 func TestRefusedRepetition(t *testing.T) {
-	ctx, w := t.Context(), startGroup(t, 3)
-	n, leader := w.follower(t), w.leader(t, "")
+	ctx := t.Context()
+	w, leader, n := startPair(t)
 	mustPut(t, n.Store, "p", "one")
 	sent := 0
-	w.commits = func() (there, back bool) {
+	w.onCommit(func() (there, back bool) {
 		if sent++; sent == 1 {
 			mustPut(t, leader.Store, "p", "another's")
 		}
 		return sent > 1, true
-	}
+	})
 	_, err := n.Put(ctx, editor, PutRequest{Name: "p", Text: []byte("two"), Expect: number(1)})
 	if !errors.Is(err, ErrUncertain) || errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "2; 1 was expected") {
 		t.Error(err)
@@ -224,25 +239,24 @@ func TestRefusedRepetition(t *testing.T) {
 
 // TestUncertain has nobody answer any more: what may have been made is told as that.
 func TestUncertain(t *testing.T) {
-	w := startGroup(t, 3)
-	n, leader := w.follower(t), w.leader(t, "")
+	w, leader, n := startPair(t)
 	mustPut(t, n.Store, "p", "one")
 	for _, other := range w.all() {
 		w.loseAnswers(other.id, true)
 	}
-	put := func(expect uint64) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	put := func(within time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
-		_, err := n.Put(ctx, editor, PutRequest{Name: "p", Text: []byte("two"), Expect: number(expect), RequestID: "r"})
+		_, err := n.Put(ctx, editor, PutRequest{Name: "p", Text: []byte("two"), Expect: number(1), RequestID: "r"})
 		return err
 	}
-	if err := put(1); !errors.Is(err, ErrUncertain) || errors.Is(err, ErrNotLeader) {
+	if err := put(time.Second); !errors.Is(err, ErrUncertain) || errors.Is(err, ErrNotLeader) {
 		t.Error(err)
 	}
 	for _, other := range w.all() {
 		w.loseAnswers(other.id, false)
 	}
-	if err := put(1); err != nil {
+	if err := put(20 * time.Second); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
 	if v, err := leader.Get(t.Context(), "p", 0, Linearizable); err != nil || v.Number != 2 {
@@ -252,11 +266,10 @@ func TestUncertain(t *testing.T) {
 
 // TestNobodyToAsk cuts a node off: it says that nothing was done, in the time that there is.
 func TestNobodyToAsk(t *testing.T) {
-	w := startGroup(t, 3)
-	n := w.follower(t)
+	w, _, n := startPair(t)
 	mustPut(t, n.Store, "p", "one")
 	w.isolate(n.id, true)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if _, err := n.Put(ctx, editor, PutRequest{Name: "p", Text: []byte("two")}); !errors.Is(err, ErrNotLeader) || errors.Is(err, ErrUncertain) {
 		t.Error(err)

@@ -30,7 +30,8 @@ func TestMembers(t *testing.T) {
 	ctx, w := t.Context(), startFounded(t, t.TempDir())
 	n0 := w.nodes["n0"]
 	mustPut(t, n0.Store, "p", "one")
-	n1, n2 := w.start(t, "n1", Config{}, Cluster{}), w.start(t, "n2", Config{}, Cluster{})
+	w.start(t, "n1", Config{}, Cluster{})
+	n2 := w.start(t, "n2", Config{}, Cluster{})
 	join(t, w, "n1", true)
 	join(t, w, "n2", false)
 	join(t, w, "n1", false) // a voter stays one
@@ -45,23 +46,15 @@ func TestMembers(t *testing.T) {
 		}
 	}
 	mustPut(t, n2.Store, "p", "two") // at one that does not vote
-	if err := n1.AddVoter(ctx, "n2"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("at a node that does not lead: %v", err)
-	}
+	await.That(t, "one that does not lead to say so", func() bool { return errors.Is(w.follower(t).AddVoter(ctx, "n2"), ErrNotLeader) })
 	if lag, err := n0.Lag(ctx, "n9"); err == nil {
 		t.Errorf("of a node that there is not: %d", lag)
 	}
 	join(t, w, "n2", true)
-	if err := n0.HandOver(ctx); err != nil {
-		t.Fatal(err)
-	}
+	w.lead(t, "to hand over", func(leader *node) error { return leader.HandOver(ctx) })
+	w.lead(t, "to remove n0", func(leader *node) error { return leader.Remove(ctx, "n0") })
 	second := w.leader(t, "n0")
-	if err := second.Remove(ctx, "n0"); err != nil {
-		t.Fatal(err)
-	}
-	if err := second.Remove(ctx, second.id); err != nil { // the leader itself
-		t.Fatal(err)
-	}
+	w.lead(t, "to remove itself", func(leader *node) error { return leader.Remove(ctx, second.id) })
 	last := w.leader(t, second.id)
 	if err := last.Remove(ctx, last.id); err == nil {
 		t.Error("the last voter is gone")
@@ -111,9 +104,7 @@ func TestFoundWithPolicies(t *testing.T) {
 			if err != nil || v.Number != 31 {
 				t.Errorf("%+v, %v", v, err)
 			}
-			if _, err := w.nodes["n1"].Authenticate(t.Context(), secret, "here"); err != nil {
-				t.Error(err)
-			}
+			authenticated(t, w.nodes["n1"], secret)
 			w.waitEqual(t)
 		})
 	}

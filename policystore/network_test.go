@@ -66,6 +66,17 @@ func startGroup(t testing.TB, size int) *network {
 	return w
 }
 
+// startPair starts a leader, which stays it however busy the machine is, since nobody else votes, and a node that
+// follows it.
+func startPair(t *testing.T) (w *network, leader, follower *node) {
+	t.Helper()
+	w = startFounded(t, t.TempDir())
+	follower = w.start(t, "n1", Config{}, Cluster{})
+	join(t, w, "n1", false)
+	await.That(t, "n1 to know who leads", func() bool { return follower.Leader() == "n0" })
+	return w, w.nodes["n0"], follower
+}
+
 // start starts a node, which the test closes at its end.
 func (w *network) start(t testing.TB, id string, c Config, group Cluster) *node {
 	t.Helper()
@@ -114,6 +125,13 @@ func (w *network) loseAnswers(id string, lose bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mute[id] = lose
+}
+
+// onCommit sets commits.
+func (w *network) onCommit(f func() (there, back bool)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.commits = f
 }
 
 func (w *network) hang(id string, hang bool) {
@@ -182,6 +200,21 @@ func (w *network) leader(t testing.TB, other string) (found *node) {
 		return false
 	})
 	return found
+}
+
+// lead has a node do what only a leader can, until one has: on a busy machine the lead may be lost meanwhile.
+func (w *network) lead(t testing.TB, what string, do func(leader *node) error) {
+	t.Helper()
+	var err error
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s: %v", what, err)
+		}
+	}()
+	await.That(t, what, func() bool {
+		err = do(w.leader(t, ""))
+		return err == nil
+	})
 }
 
 // follower is a node that does not lead.

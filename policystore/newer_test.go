@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -19,15 +20,16 @@ func TestNewerEntry(t *testing.T) {
 	w := startGroup(t, 3)
 	putAnywhere(t, w, "known")
 	w.waitEqual(t)
-	leader := w.leader(t, "")
-	before, err := leader.Status(t.Context())
+	before, err := w.leader(t, "").Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := leader.raft.Apply([]byte{commandFormatSince + 1, 1, 2, 3}, enqueueTimeout)
-	if err := o.Error(); err != nil {
-		t.Fatal(err)
-	}
+	entry := []byte{commandFormatSince + 1, 1, 2, 3}
+	await.That(t, "the entry to be made", func() bool {
+		return slices.ContainsFunc(w.all(), func(n *node) bool {
+			return n.state.failure() != nil || n.Leads() && n.raft.Apply(entry, enqueueTimeout).Error() == nil
+		})
+	})
 	for _, n := range w.all() {
 		await.That(t, n.id+" to stop", func() bool { return n.state.failure() != nil })
 		if err := n.Fresh(); !errors.Is(err, ErrNewer) || !errors.Is(err, ErrFailed) {

@@ -19,7 +19,7 @@ import (
 
 // A follower knows what the leader has not applied yet: who reads by the leader afterwards waits for it.
 func TestAheadOfLeader(t *testing.T) {
-	w := newNetwork(t, 3, time.Hour)
+	w := steady(t, 3, time.Hour)
 	leader := w.leader(t, "")
 	must(t, claimCell(t, w, leader))
 	stall := make(chan struct{})
@@ -68,23 +68,29 @@ func TestDeposed(t *testing.T) {
 	w := newNetworkAt(t, configs)
 	n0, n1 := w.nodes["n0"], w.nodes["n1"]
 	must(t, claimCell(t, w, w.leader(t, "")))
-	await.That(t, "n0 leads", func() bool { // with too few heartbeats for the others
-		for _, n := range w.nodes {
-			if n != n0 && n.leases.ready() {
-				_ = n.Raft().LeadershipTransferToServer("n0", "n0").Error() // there may be another leader
+	var open func()
+	await.That(t, "n0 has led, and has not heard that another does", func() bool {
+		await.That(t, "n0 leads", func() bool { // with too few heartbeats for the others
+			for _, n := range w.nodes {
+				if n != n0 && n.leases.ready() {
+					_ = n.Raft().LeadershipTransferToServer("n0", "n0").Error() // there may be another leader
+				}
 			}
+			return n0.leases.ready()
+		})
+		w.deafen("n0")
+		n0.layer.gate.Lock()
+		open = sync.OnceFunc(n0.layer.gate.Unlock)
+		t.Cleanup(open)
+		n0.Raft().VerifyLeader() // sends heartbeats, whose answers do not arrive
+		w.leader(t, "n0")
+		if n0.leases.ready() && n0.Raft().State() == raft.Leader {
+			return true
 		}
-		return n0.leases.ready()
+		open() // the machine was busy before it was deaf
+		w.deafen("")
+		return false
 	})
-	w.deafen("n0")
-	n0.layer.gate.Lock()
-	open := sync.OnceFunc(n0.layer.gate.Unlock)
-	t.Cleanup(open)
-	n0.Raft().VerifyLeader() // sends heartbeats, whose answers do not arrive
-	w.leader(t, "n0")
-	if !n0.leases.ready() || n0.Raft().State() != raft.Leader {
-		t.Fatal("n0 has heard of it: this shows nothing")
-	}
 	renew, err := json.Marshal(request{Renew: &directory.Seat{Node: "n1", Session: n1.seat().Session}})
 	must(t, err)
 	var asks sync.WaitGroup
@@ -104,14 +110,18 @@ func TestDeposed(t *testing.T) {
 func TestStillLeads(t *testing.T) {
 	w := newNetwork(t, 3, time.Hour)
 	must(t, claimCell(t, w, w.leader(t, "")))
-	leader := w.leader(t, "")
-	others := w.others(leader.name)
-	term := leader.Raft().CurrentTerm()
-	must(t, leader.stillLeads(t.Context(), readindex.Voice{}))
-	must(t, leader.stillLeads(t.Context(), readindex.Voice{Node: others[0], Term: term}))
-	if err := w.nodes[others[0]].stillLeads(t.Context(), readindex.Voice{}); !errors.Is(err, ErrNoLeader) {
-		t.Errorf("who does not lead: %v", err)
-	}
+	var leader *node
+	var term uint64
+	await.That(t, "who leads does so still", func() bool { // the others may be slow to answer, or have another elected
+		leader = w.leader(t, "")
+		term = leader.Raft().CurrentTerm()
+		voice := readindex.Voice{Node: w.others(leader.name)[0], Term: term}
+		return leader.stillLeads(t.Context(), readindex.Voice{}) == nil && leader.stillLeads(t.Context(), voice) == nil
+	})
+	other := w.nodes[w.others(leader.name)[0]]
+	await.That(t, "who does not lead does not", func() bool {
+		return errors.Is(other.stillLeads(t.Context(), readindex.Voice{}), ErrNoLeader)
+	})
 	leader.leases.stop()
 	if err := leader.stillLeads(t.Context(), readindex.Voice{}); !errors.Is(err, ErrNoLeader) {
 		t.Errorf("who is not ready: %v", err)

@@ -68,11 +68,18 @@ func TestProposeFromAnywhere(t *testing.T) {
 	}
 }
 
-// claims has a node claim a cell until it is known what came of it: a busy machine loses leaders.
-func (n *node) claims(t *testing.T, c directory.Cell, request string) (out directory.Outcome, err error) {
+// claims has a node claim a cell.
+func (n *node) claims(t *testing.T, c directory.Cell, request string) (directory.Outcome, error) {
+	t.Helper()
+	return n.sure(t, directory.Command{Op: directory.Claim, Cell: c, Seat: n.seat(), Request: request})
+}
+
+// sure proposes what does no harm when it is done twice until it is known what came of it: a busy machine loses
+// leaders.
+func (n *node) sure(t *testing.T, c directory.Command) (out directory.Outcome, err error) {
 	t.Helper()
 	await.That(t, n.name+" is answered", func() bool {
-		out, err = n.Propose(t.Context(), directory.Command{Op: directory.Claim, Cell: c, Seat: n.seat(), Request: request})
+		out, err = n.Propose(t.Context(), c)
 		return !errors.Is(err, ErrUncertain) && !errors.Is(err, ErrNoLeader)
 	})
 	return out, err
@@ -80,7 +87,7 @@ func (n *node) claims(t *testing.T, c directory.Cell, request string) (out direc
 
 // A node that is cut off gives its lease up before its cells go to others.
 func TestLapse(t *testing.T) {
-	w := newNetwork(t, 3, testTTL)
+	w := newNetwork(t, 3, 3*time.Second) // a busy machine takes its time
 	leases := w.hold(t)
 	victim := w.leader(t, "") // the leader itself: the others must elect another, which waits
 	seat := victim.seat()
@@ -90,10 +97,13 @@ func TestLapse(t *testing.T) {
 			holder = n
 		}
 	}
-	_, err := victim.Propose(t.Context(), directory.Command{Op: directory.Claim, Cell: cellA, Seat: seat})
+	_, err := victim.claims(t, cellA, "r")
 	must(t, err)
-	_, err = victim.Propose(t.Context(), directory.Command{Op: directory.Save, Cell: cellA, Seat: seat, Epoch: 1, Revision: 1, Checkpoint: "h", Nodes: []string{victim.name, holder.name}})
-	must(t, err)
+	await.That(t, "its checkpoint is known", func() bool {
+		_, err := victim.Propose(t.Context(), directory.Command{Op: directory.Save, Cell: cellA, Seat: seat, Epoch: 1, Revision: 1, Checkpoint: "h", Nodes: []string{victim.name, holder.name}})
+		r, _ := victim.Find(cellA)
+		return err == nil || r.Checkpoint == "h"
+	})
 
 	w.isolate(victim.name, true)
 	var given time.Duration
@@ -118,7 +128,7 @@ func TestLapse(t *testing.T) {
 	if r, _ := victim.Find(cellA); r.Owner != holder.seat() {
 		t.Errorf("the cell is %+v", r)
 	}
-	_, err = victim.Propose(t.Context(), directory.Command{Op: directory.Restart, Cell: cellA, Seat: seat, Epoch: 1})
+	_, err = victim.sure(t, directory.Command{Op: directory.Restart, Cell: cellA, Seat: seat, Epoch: 1})
 	if !errors.Is(err, directory.ErrStale) {
 		t.Errorf("its old self is answered %v", err)
 	}
@@ -126,7 +136,7 @@ func TestLapse(t *testing.T) {
 
 // Leases outlive a change of the leader.
 func TestLeaderLeaves(t *testing.T) {
-	const ttl = 3 * time.Second // a busy machine takes its time
+	const ttl = 6 * time.Second // a busy machine takes its time
 	w := newNetwork(t, 3, ttl)
 	leases := w.hold(t)
 	before := map[string]directory.Seat{}
@@ -134,8 +144,15 @@ func TestLeaderLeaves(t *testing.T) {
 		before[name] = n.seat()
 	}
 	old := w.leader(t, "")
-	must(t, old.Raft().LeadershipTransfer().Error())
-	w.leader(t, old.name)
+	await.That(t, "another leads", func() bool {
+		for _, n := range w.nodes {
+			if n != old && n.leases.ready() {
+				return true
+			}
+		}
+		_ = old.Raft().LeadershipTransfer().Error() // it may not lead, or the other be too slow
+		return false
+	})
 	for range 4 { // longer than any lease that is not renewed
 		<-time.After(ttl / 3)
 		for name, l := range leases {
@@ -157,8 +174,13 @@ func TestRelease(t *testing.T) {
 	leases := w.hold(t)
 	n := w.nodes["n1"]
 	seat := n.seat()
-	must(t, leases["n1"].Release(t.Context()))
 	o := w.nodes["n2"]
+	released := leases["n1"].Release(t.Context())
+	if errors.Is(released, ErrUncertain) { // a busy machine lost its leader: if it was not done, the lease ends it
+		await.That(t, "the session ends", func() bool { return o.Sessions()["n1"] == 0 })
+	} else {
+		must(t, released)
+	}
 	must(t, o.Fence(t.Context()))
 	if _, open := o.Sessions()["n1"]; open {
 		t.Error("the session is open")
@@ -191,7 +213,7 @@ func TestNoQuorum(t *testing.T) {
 
 // What other nodes ask is judged: they speak for themselves, in words that are known.
 func TestAnswer(t *testing.T) {
-	w := newNetwork(t, 1, testTTL)
+	w := newNetwork(t, 1, time.Minute) // no lease is to lapse meanwhile
 	w.hold(t)
 	g := w.nodes["n0"]
 	for name, c := range map[string]struct {
@@ -274,13 +296,18 @@ func TestLongerLease(t *testing.T) {
 	n1 := w.nodes["n1"]
 	lease := n1.Hold(n1)
 	await.That(t, "it has a lease", func() bool { return lease.Valid() == nil })
-	seat, _ := lease.Seat()
 	w.isolate("n1", true)
-	begin := boottime.Now()
+	lease.mu.Lock()
+	seat, until := lease.seat, lease.until
+	lease.mu.Unlock()
+	if seat.Session == 0 {
+		t.Fatal("it had none any more")
+	}
 	ends := w.leader(t, "n1") // n1 may have led
 	await.That(t, "its session ends", func() bool { return ends.Sessions()["n1"] == 0 })
-	if after := boottime.Now() - begin; after < 3*testTTL {
-		t.Errorf("its session ends after %s", after)
+	// It gives up a third of its lease, which counts from before it asked for it.
+	if early := until + 4*testTTL/3 - boottime.Now(); early > 0 {
+		t.Errorf("its session ends %s before its lease", early)
 	}
 	n1.mu.Lock()
 	defer n1.mu.Unlock()
@@ -291,9 +318,9 @@ func TestLongerLease(t *testing.T) {
 
 // Every node hears of every change, of one cell in their order.
 func TestChanged(t *testing.T) {
-	w := newNetwork(t, 3, testTTL)
+	w := steady(t, 3, time.Minute)
 	w.hold(t)
-	n := w.nodes["n0"]
+	n := w.nodes["n1"]
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {

@@ -125,7 +125,7 @@ func uncertain(err error) bool {
 // not vote, and the third is not.
 func enrolled(t *testing.T) (leader, member, stranger *node) {
 	t.Helper()
-	w := newNetwork(t, 3, testTTL)
+	w := steady(t, 3, testTTL)
 	leader = w.leader(t, "")
 	for _, n := range w.nodes {
 		switch {

@@ -223,24 +223,44 @@ const testTTL = 900 * time.Millisecond
 // newNetwork starts n0, n1, …, all voters.
 func newNetwork(t testing.TB, count int, ttl time.Duration) *network {
 	t.Helper()
-	var configs []Config
+	return newNetworkAt(t, configsOf(t, count, ttl))
+}
+
+// steady is one of which n0 alone votes: it leads, however busy the machine is.
+func steady(t testing.TB, count int, ttl time.Duration) *network {
+	t.Helper()
+	return start(t, configsOf(t, count, ttl), 1)
+}
+
+func configsOf(t testing.TB, count int, ttl time.Duration) (all []Config) {
+	t.Helper()
 	for i := range count {
 		name := fmt.Sprint("n", i)
-		configs = append(configs, Config{Dir: filepath.Join(t.TempDir(), name), Node: name, TTL: ttl, Timeout: 150 * time.Millisecond})
+		all = append(all, Config{Dir: filepath.Join(t.TempDir(), name), Node: name, TTL: ttl, Timeout: 150 * time.Millisecond})
 	}
-	return newNetworkAt(t, configs)
+	return all
 }
 
 // newNetworkAt starts nodes in directories that there may have been nodes in.
 func newNetworkAt(t testing.TB, configs []Config) *network {
 	t.Helper()
+	return start(t, configs, len(configs))
+}
+
+// start starts nodes, the first of which are voters.
+func start(t testing.TB, configs []Config, voters int) *network {
+	t.Helper()
 	w := &network{nodes: map[string]*node{}, cut: map[[2]string]bool{}}
 	var servers []raft.Server
-	for _, c := range configs {
+	for i, c := range configs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		must(t, err)
 		w.nodes[c.Node] = &node{net: w, name: c.Node, layer: &layer{Listener: l, of: c.Node, net: w, conns: map[net.Conn]string{}}, at: map[directory.Seat]time.Duration{}}
-		servers = append(servers, raft.Server{ID: raft.ServerID(c.Node), Address: raft.ServerAddress(c.Node)})
+		s := raft.Server{ID: raft.ServerID(c.Node), Address: raft.ServerAddress(c.Node)}
+		if i >= voters {
+			s.Suffrage = raft.Nonvoter
+		}
+		servers = append(servers, s)
 	}
 	for _, c := range configs {
 		n := w.nodes[c.Node]

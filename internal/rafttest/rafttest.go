@@ -58,3 +58,30 @@ func Elect(t testing.TB, by raft.Transport, id string, node *raft.Raft) {
 		return await.Within(time.Second, func() bool { return node.State() == raft.Leader })
 	})
 }
+
+// GivesAway has a node that leads give the lead away, and whoever it tells not hear of that until release is called.
+// A busy machine may have lost the lead before: again has the node lead once more.
+func GivesAway(t testing.TB, l *Lead, node *raft.Raft, again func()) (release func()) {
+	t.Helper()
+	told, release := l.Hold()
+	defer func() {
+		if t.Failed() {
+			release()
+		}
+	}()
+	await.That(t, "it gives the lead away", func() bool {
+		if node.State() != raft.Leader {
+			again()
+		}
+		_ = node.LeadershipTransfer()
+		return await.Within(time.Second, func() bool {
+			select {
+			case <-told:
+				return true
+			default:
+				return false
+			}
+		})
+	})
+	return release
+}
