@@ -23,9 +23,7 @@ func TestForm(t *testing.T) {
 	}
 	// What one claims, the others know.
 	c := directory.Cell{Tenant: "acme", Name: "one"}
-	seat, _ := nodes[1].Lease().Seat()
-	_, err := nodes[1].Group().Propose(soon(t), directory.Command{Op: directory.Claim, Cell: c, Seat: seat})
-	must(t, err)
+	nodes[1].claims(t, c)
 	must(t, nodes[2].Group().Fence(soon(t)))
 	if r, ok := nodes[2].Group().Find(c); !ok || r.Owner.Node != "n2" {
 		t.Errorf("%+v, %v", r, ok)

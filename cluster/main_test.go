@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/cluster/wire"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/internal/loopback"
@@ -157,17 +159,44 @@ func join(t testing.TB, by *node, name string) *node {
 }
 
 // form is a cluster of so many nodes, n1, n2, …, all that may of which vote.
-func form(t testing.TB, count int) []*node {
+func form(t testing.TB, count int, change ...func(*Config)) []*node {
 	t.Helper()
 	nodes := []*node{found(t, "n1")}
-	nodes[0].open()
+	nodes[0].open(change...)
 	for i := 2; i <= count; i++ {
 		n := join(t, nodes[0], "n"+strconv.Itoa(i))
-		n.open()
+		n.open(change...)
 		nodes = append(nodes, n)
 	}
 	settled(t, nodes, wanted(count, count))
 	return nodes
+}
+
+// lasting has leases last longer than a busy machine holds them up.
+func lasting(ttl time.Duration) func(*Config) { return func(c *Config) { c.TTL = ttl } }
+
+// claims has a node claim a cell until it has it, and returns for which session: a busy machine loses leaders and leases.
+func (n *node) claims(t testing.TB, c directory.Cell) (seat directory.Seat) {
+	t.Helper()
+	await.That(t, n.name+" has a cell", func() bool {
+		seat, _ = n.Lease().Seat()
+		out, err := n.Group().Propose(soon(t), directory.Command{Op: directory.Claim, Cell: c, Seat: seat, Request: "r"})
+		return err == nil && out.Record.Owner == seat
+	})
+	return seat
+}
+
+// removes has a node remove another, as often as too few answer in time for that, or the lead is lost meanwhile.
+func (n *node) removes(t testing.TB, name string, force bool) {
+	t.Helper()
+	ctx := soon(t)
+	await.That(t, n.name+" removes "+name, func() bool {
+		err := n.Remove(ctx, name, force)
+		if err != nil {
+			t.Log(err)
+		}
+		return err == nil || errors.Is(err, roster.ErrNoMember) // it was, and then not all was done
+	})
 }
 
 // settled waits until all know each other and the same leader, hold leases, and so many vote.

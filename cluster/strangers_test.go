@@ -33,7 +33,7 @@ func parsed(t *testing.T, text string) pki.Token {
 func TestStrangersWriteNothing(t *testing.T) {
 	t.Parallel()
 	n1 := found(t, "n1")
-	n1.open()
+	n1.open(lasting(time.Minute)) // a session that lapsed would be on it
 	settled(t, []*node{n1}, 1)
 	text, _, err := n1.Invite(soon(t), "", 0)
 	must(t, err)

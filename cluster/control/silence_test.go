@@ -85,7 +85,7 @@ func TestSilence(t *testing.T) {
 	asked := time.Since(at)
 	<-ended
 	t.Logf("noticed after %s by who asks, after %s by who answers", asked, time.Since(at))
-	if limit := 2 * (aliveAfter + aliveWithin); time.Since(at) > limit {
+	if limit := 5 * (aliveAfter + aliveWithin); time.Since(at) > limit { // TCP alone takes minutes
 		t.Errorf("it took longer than %s", limit)
 	}
 }
