@@ -41,7 +41,7 @@ func TestNodeDies(t *testing.T) {
 			t.Errorf("when it was gone: %+v", r)
 		}
 	}
-	if d := time.Since(begun); d > 5*time.Second {
+	if d := time.Since(begun); d > 15*time.Second { // soon is later
 		t.Errorf("it took %s", d)
 	}
 	there(t, a.in, "b")
@@ -154,7 +154,7 @@ func TestOneWay(t *testing.T) {
 	if r := a.system.Ask(soon(t), post("echo-on-b", "x")); cell.KindOf(r.Err) != cell.UnknownOutcome {
 		t.Errorf("%+v", r)
 	}
-	if d := time.Since(begun); d > replyTime+3*time.Second {
+	if d := time.Since(begun); d > replyTime+8*time.Second { // soon is later
 		t.Errorf("it took %s", d)
 	}
 }
@@ -162,8 +162,11 @@ func TestOneWay(t *testing.T) {
 // TestDeadlineAlone: what nobody waits for any more ends at its deadline.
 func TestDeadlineAlone(t *testing.T) {
 	a, _ := pair(t)
+	if r := a.system.Ask(soon(t), invoke("teller-on-b", "echo", nil)); r.Err != nil { // the way is open
+		t.Fatal(r.Err)
+	}
 	env := run("echo-on-b", "wait")
-	env.Deadline = time.Now().Add(time.Second)
+	env.Deadline = time.Now().Add(3 * time.Second) // by then it runs, also on a busy machine
 	waits := asking(t, a, env)
 	await.That(t, "it runs", func() bool { return len(told[[]string](t, a, "echo-on-b", "ran")) == 1 })
 	a.link(t, "b").cut(errTest)
@@ -192,7 +195,7 @@ func TestFrozen(t *testing.T) {
 	if r := a.system.Ask(ctx, post("echo-on-b", "y")); cell.KindOf(r.Err) != cell.UnknownOutcome {
 		t.Errorf("%+v", r)
 	}
-	if d := time.Since(begun); d > aliveAfter+aliveWithin+5*time.Second {
+	if d := time.Since(begun); d > aliveAfter+aliveWithin+20*time.Second {
 		t.Errorf("it took %s", d)
 	}
 }
