@@ -319,9 +319,10 @@ func TestCheckpointsByThemselves(t *testing.T) {
 	for range 2 {
 		s.call("often", "step")
 	}
-	await.That(t, "a checkpoint by number", func() bool { return len(s.list("often")) == 1 })
+	await.That(t, "a checkpoint by number", func() bool { return len(s.list("often")) >= 1 }) // on a busy machine by time, too
+	before := len(s.list("often"))
 	s.call("often", "step")
-	await.That(t, "a checkpoint by time", func() bool { return len(s.list("often")) == 2 })
+	await.That(t, "a checkpoint by time", func() bool { return len(s.list("often")) > before })
 	s.call("last", "step")
 	if err := n.Drain(t.Context()); err != nil {
 		t.Error(err)

@@ -56,7 +56,7 @@ func TestTheFirstNodeOfACluster(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	found(t, data, "n1")
 	configure := func(c *Config) {
-		c.Data, c.Labels, c.Cells, c.ClusterLease, c.ClusterTimeout = data, map[string]string{"zone": "a"}, 9, time.Second, 150*time.Millisecond
+		c.Data, c.Labels, c.Cells, c.ClusterLease, c.ClusterTimeout = data, map[string]string{"zone": "a"}, 9, 10*time.Second, 150*time.Millisecond
 	}
 	n, calls, logged := opened(t, configure)
 	t.Cleanup(func() {

@@ -114,9 +114,10 @@ func stays(t *testing.T, all []*process) {
 func isAborted(t *testing.T, all []*process) {
 	one := story{t, nil, all[0].Client}
 	succeeds(t, "a cell starts", func() error { return all[0].spawnPlain("c", "n2") })
-	one.exec("c", "import time\nn = 1\ndef slow():\n  time.sleep(2)\n  return n")
+	one.exec("c", "n = 1\ndef slow():\n  post('begun')\n  recv()\n  return n")
 	answered := make(chan string, 1)
 	go func() { answered <- one.call("c", "slow") }()
+	awaitPost(t, all[0].Client, "c")
 	moves := make(chan error, 1)
 	go func() { _, err := all[0].move("c", "n3"); moves <- err }()
 	await.That(t, "it is said that it waits", func() bool { return all[1].inspect("c").GetMigration().GetPhase() == "freeze" })
@@ -136,6 +137,8 @@ func isAborted(t *testing.T, all []*process) {
 	if err := abort(); !errors.Is(err, policystore.ErrNotFound) {
 		t.Errorf("abort of nothing: %v", err)
 	}
+	_, err := all[0].Cells.Send(t.Context(), connect.NewRequest(&pb.SendRequest{Name: "c", Value: &pb.Value{Kind: &pb.Value_Json{Json: "1"}}}))
+	one.must(err)
 	if got := <-answered; got != "1" {
 		t.Errorf("what ran has answered %s", got)
 	}

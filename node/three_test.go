@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -143,9 +144,11 @@ func (p *process) exec(name, code string) error {
 
 func (p *process) put(text string) {
 	p.t.Helper()
-	if _, err := p.Policies.Put(p.t.Context(), connect.NewRequest(&pb.PutRequest{Name: "one", Text: []byte(text)})); err != nil {
-		p.t.Fatal(err)
-	}
+	request := rand.Text()
+	succeeds(p.t, "a policy is put", func() error { // the leader may just change
+		_, err := p.Policies.Put(p.t.Context(), connect.NewRequest(&pb.PutRequest{Name: "one", Text: []byte(text), RequestId: request}))
+		return err
+	})
 }
 
 func TestThreeNodesAreOne(t *testing.T) {
@@ -156,22 +159,23 @@ func TestThreeNodesAreOne(t *testing.T) {
 		// The store of the node that is to run it may not have the policy yet.
 		succeeds(t, "a cell starts on "+p.name, func() error { return all[(i+1)%3].spawn(name, p.name) })
 		for _, from := range all {
-			if err := from.exec(name, "import math; x = math.sqrt(4)"); err != nil {
-				t.Errorf("from %s: %v", from.name, err)
-			}
+			succeeds(t, "it is reached from "+from.name, func() error { return from.exec(name, "import math; x = math.sqrt(4)") })
 		}
 	}
-	out, err := all[0].Cells.List(t.Context(), connect.NewRequest(&pb.ListCellsRequest{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	where := map[string]string{}
-	for _, r := range out.Msg.GetReports() {
-		where[r.GetCell().GetName()] = r.GetNode()
-	}
-	if where["c0"] != "n1" || where["c1"] != "n2" || where["c2"] != "n3" {
-		t.Errorf("the cells are at %v", where)
-	}
+	succeeds(t, "all are listed where they are", func() error { // a node may be too slow to tell
+		out, err := all[0].Cells.List(t.Context(), connect.NewRequest(&pb.ListCellsRequest{}))
+		if err != nil {
+			return err
+		}
+		where := map[string]string{}
+		for _, r := range out.Msg.GetReports() {
+			where[r.GetCell().GetName()] = r.GetNode()
+		}
+		if where["c0"] != "n1" || where["c1"] != "n2" || where["c2"] != "n3" {
+			return fmt.Errorf("the cells are at %v", where)
+		}
+		return nil
+	})
 
 	// A policy that is put on n3 is enforced in a guest that runs on n1.
 	if err := all[0].exec("c0", "import json"); cell.KindOf(err) != cell.PolicyDenied {
@@ -243,9 +247,7 @@ func TestANodeThatWasKilled(t *testing.T) {
 		err := other.exec("web", "x = 1")
 		return cell.KindOf(err) == cell.CellGone && strings.Contains(err.Error(), dead.name)
 	})
-	if err := other.spawn("web", other.name); err != nil {
-		t.Error(err)
-	}
+	succeeds(t, "another has its name", func() error { return other.spawn("web", other.name) })
 	_ = dead.running.Wait()
 	began = time.Now()
 	dead.start()

@@ -13,6 +13,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster/directory"
+	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/schedule"
 	"github.com/pyisolate/pyisolate/internal/await"
 )
@@ -24,7 +25,7 @@ func TestACellIsReachedFromEveryNode(t *testing.T) {
 	g, err := w.nodes["n2"].spawn(soon(t), web, "")
 	must(t, err)
 	for _, n := range w.nodes {
-		must(t, n.Refresh(soon(t)))
+		n.fresh(t)
 		if at, err := n.ask(t, web); err != nil || at != "n2" {
 			t.Errorf("from %s it is at %q, %v", n.name, at, err)
 		}
@@ -41,7 +42,7 @@ func TestANameHasOneCell(t *testing.T) {
 	if _, err := w.nodes["n2"].spawn(soon(t), web, ""); !errors.Is(err, cell.Invalid) || !strings.Contains(err.Error(), "on node n1") {
 		t.Errorf("the name is had twice: %v", err)
 	}
-	must(t, w.nodes["n2"].Refresh(soon(t)))
+	w.nodes["n2"].fresh(t)
 	if r := w.nodes["n2"].system.Ask(soon(t), actors.Envelope{To: web, Body: actors.Close{}}); r.Err != nil {
 		t.Fatal(r.Err)
 	}
@@ -66,7 +67,7 @@ func TestTheNameOfACellThatHasEndedIsGivenUp(t *testing.T) {
 	if again.epoch <= g.epoch {
 		t.Errorf("epoch %d after %d", again.epoch, g.epoch)
 	}
-	must(t, w.nodes["n1"].Refresh(soon(t)))
+	w.nodes["n1"].fresh(t)
 	if at, err := w.nodes["n1"].ask(t, web); err != nil || at != "n2" {
 		t.Errorf("from n1 it is at %q, %v", at, err)
 	}
@@ -134,7 +135,7 @@ func TestANodeWithoutALeaseRunsNothing(t *testing.T) {
 	if err := n.Valid(); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("it may run cells: %v", err)
 	}
-	if _, err := n.spawn(soon(t), actors.Address{Tenant: "default", Name: "other"}, ""); !errors.Is(err, fault.ErrUnavailable) {
+	if _, err := n.trySpawn(soon(t), actors.Address{Tenant: "default", Name: "other"}, ""); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("it starts one: %v", err)
 	}
 	await.That(t, "the others know that the cell's node is gone", func() bool {
@@ -172,7 +173,7 @@ func TestWithoutAMajorityCallersHearOfItSoon(t *testing.T) {
 			if err := do(); !errors.Is(err, fault.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v", err)
 			}
-			if took := time.Since(began); took > 2*agreeWithin {
+			if took := time.Since(began); took > 3*agreeWithin {
 				t.Errorf("it took %s", took)
 			}
 		})
@@ -205,7 +206,7 @@ func TestChoice(t *testing.T) {
 	// What was claimed counts at once: cells of a tenant spread however fast they come.
 	of := map[string]int{}
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
-		must(t, n.Refresh(soon(t)))
+		n.fresh(t)
 		at, err := n.Choose(soon(t), schedule.Wish{Tenant: "default", Cell: name}, nil)
 		must(t, err)
 		_, err = w.nodes[at].spawn(soon(t), actors.Address{Tenant: "default", Name: name}, "")
@@ -223,7 +224,7 @@ func TestChoice(t *testing.T) {
 
 // Records of nodes that are gone do not stay for ever, but those of cells that have a state.
 func TestOldRecordsAreRemoved(t *testing.T) {
-	w := newWorldThatKeeps(t, 3, 300*time.Millisecond)
+	w := newWorldThatKeeps(t, 3, 2*time.Second)
 	n := w.nodes["n1"] // one that leads
 	for _, one := range w.nodes {
 		if one.cluster.Group().Leader() == one.name {
@@ -245,11 +246,13 @@ func TestOldRecordsAreRemoved(t *testing.T) {
 	must(t, gone.Save(soon(t), saved, g.epoch, "c0ffee", []string{gone.name}))
 	removed := func(from *node, a actors.Address) {
 		from.Leave()
-		must(t, from.cluster.Lease().Release(soon(t)))
-		must(t, n.Refresh(soon(t)))
-		if p, known := n.Find(a); !known || p.Lost != from.name {
-			t.Errorf("the record says %+v, %v", p, known)
+		if err := from.cluster.Lease().Release(soon(t)); !errors.Is(err, group.ErrUncertain) { // then the lease ends it
+			must(t, err)
 		}
+		await.That(t, "the record says whose the cell was", func() bool {
+			p, known := n.Find(a)
+			return known && p.Lost == from.name
+		})
 		await.That(t, "the record is removed", func() bool {
 			_, known := n.Find(a)
 			return !known

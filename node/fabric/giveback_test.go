@@ -25,7 +25,7 @@ func TestAClaimIsNotGivenBackFromUnderTheSameRequest(t *testing.T) {
 	must(t, err)
 	must(t, n.beginClaim(soon(t), web)) // it comes again
 	n.repent(web, "r1")
-	must(t, n.Refresh(soon(t)))
+	n.fresh(t)
 	if n.settle(web, "r1") {
 		t.Error("what a claim is under way for is settled")
 	}
@@ -41,7 +41,7 @@ func TestAClaimIsNotGivenBackFromUnderTheSameRequest(t *testing.T) {
 	p, err := n.Claim(soon(t), web, "r1", "", 0)
 	must(t, err)
 	n.repent(web, "r1")
-	must(t, n.Refresh(soon(t)))
+	n.fresh(t)
 	if !n.settle(web, "r1") {
 		t.Error("what this node has is not settled")
 	}
@@ -90,7 +90,7 @@ func TestACellThatEndsWhileItRestartsGivesItsNameBack(t *testing.T) {
 		t.Errorf("it is started again: %v", err)
 	}
 	must(t, n.given(soon(t), web))
-	must(t, n.Refresh(soon(t)))
+	n.fresh(t)
 	if r, known := n.cluster.Group().Find(cellOf(web)); known {
 		t.Errorf("the name stays: %+v", r)
 	}
@@ -135,7 +135,7 @@ func TestRefreshIsBounded(t *testing.T) {
 		all.Go(func() {
 			began := time.Now()
 			err := n.Refresh(context.WithoutCancel(t.Context()))
-			if took := time.Since(began); !errors.Is(err, fault.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || took > 2*refreshWithin {
+			if took := time.Since(began); !errors.Is(err, fault.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || took > 5*refreshWithin {
 				t.Errorf("after %s: %v", took, err)
 			}
 		})
@@ -152,7 +152,7 @@ func TestUnknownNamesEndNoLease(t *testing.T) {
 			n = one
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*testTTL)
+	ctx, cancel := context.WithTimeout(t.Context(), testTTL) // longer than a lease lasts that is not renewed
 	defer cancel()
 	var all sync.WaitGroup
 	for range 1000 {

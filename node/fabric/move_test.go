@@ -73,7 +73,7 @@ func (m *move) is(p server.Place, node string, epoch uint64) {
 func (m *move) agreed() server.Place {
 	m.t.Helper()
 	n3 := m.nodes["n3"]
-	must(m.t, n3.Refresh(soon(m.t)))
+	n3.fresh(m.t)
 	p, _ := n3.Find(web)
 	return p
 }
@@ -210,7 +210,7 @@ func TestWhatIsLeftToTheMoverIsDoneAfterIt(t *testing.T) {
 	m.begin()
 	m.freeze()
 	m.activate()
-	must(t, m.n1.Refresh(soon(t)))
+	m.n1.fresh(t)
 	m.let()
 	m.let()
 	m.lives(true)
@@ -311,7 +311,7 @@ func TestOnlyWhatNobodyHasIsDiscarded(t *testing.T) {
 	for range 2 {
 		must(t, n3.Discard(soon(t), web, p.Epoch))
 	}
-	must(t, n3.Refresh(soon(t)))
+	n3.fresh(t)
 	if p, known := n3.Find(web); known {
 		t.Errorf("it is still %+v", p)
 	}

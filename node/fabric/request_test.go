@@ -18,7 +18,7 @@ func TestTheSameRequestOutlivesItsNode(t *testing.T) {
 	must(t, err)
 	gone.Leave()
 	must(t, gone.cluster.Lease().Release(soon(t)))
-	must(t, other.Refresh(soon(t)))
+	other.fresh(t)
 	again, err := other.Claim(soon(t), web, "r1", "", 0)
 	if err != nil || again.Node != other.name || again.Epoch <= first.Epoch {
 		t.Fatalf("again it is %+v, %v, after %+v", again, err, first)

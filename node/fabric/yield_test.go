@@ -99,7 +99,7 @@ func newSaved(t *testing.T) (*node, *guest, directory.Record) {
 	g, err := n.spawn(soon(t), web, "r1")
 	must(t, err)
 	must(t, n.Save(soon(t), web, g.epoch, "c1", []string{"n1"}))
-	must(t, n.Refresh(soon(t)))
+	n.fresh(t)
 	r, _ := n.cluster.Group().Find(cellOf(web))
 	return n, g, r
 }
@@ -129,7 +129,7 @@ func TestACellThatComesBackBeforeItHasEnded(t *testing.T) {
 	await.That(t, "it has its name", func() bool { return n.system.Spawn(soon(t), web, plan) == nil })
 	let()
 	must(t, n.given(soon(t), web))
-	must(t, n.Refresh(soon(t)))
+	n.fresh(t)
 	if now, known := n.cluster.Group().Find(cellOf(web)); !known || now.Epoch != r.Epoch || now.Owner != r.Owner {
 		t.Errorf("it is %+v; want what it was, %+v", now, r)
 	}
@@ -177,7 +177,7 @@ func TestACellThatIsClosedWhereItCame(t *testing.T) {
 			return &guest{at: "n2", epoch: epoch, done: make(chan struct{})}, nil
 		},
 	}))
-	must(t, m.n1.Refresh(soon(t)))
+	m.n1.fresh(t)
 	r, _ := m.n1.cluster.Group().Find(cellOf(web))
 	must(t, m.n2.system.Ask(soon(t), actors.Envelope{To: web, Body: actors.Close{}}).Err)
 	let()
