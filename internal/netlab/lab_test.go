@@ -132,7 +132,7 @@ func TestDelay(t *testing.T) {
 		t.Errorf("the first took %s", first)
 	}
 
-	l.Set("a", "b", Condition{Delay: delay})
+	l.Set("a", "b", Condition{Delay: 3 * time.Second}) // until then it is cut, also by a busy machine
 	a.say(t, l.Host("b"), "on its way")
 	await.That(t, "it is on its way", func() bool { return l.Traffic("a", "b").Packets == 22 })
 	l.Set("a", "b", Condition{Cut: true})
@@ -194,6 +194,9 @@ func TestTCP(t *testing.T) {
 	})
 	conn := dial(t, a, listener.Addr().String())
 	defer func() { _ = conn.Close() }()
+	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil { // or all of it may have come before the cut
+		t.Fatal(err)
+	}
 	half := make([]byte, size/2)
 	if _, err := io.ReadFull(conn, half); err != nil {
 		t.Fatal(err)
