@@ -42,11 +42,19 @@ type node struct {
 }
 
 const (
+	// patient is a grace for guests that are to obey, on a machine that is busy with others.
+	patient = 20 * time.Second
+	// killGrace and retireGrace are for those that do not.
 	killGrace   = 500 * time.Millisecond
 	retireGrace = 400 * time.Millisecond
 )
 
 func serve(t testing.TB, pool uint32) *node {
+	t.Helper()
+	return serveWith(t, pool, patient, patient)
+}
+
+func serveWith(t testing.TB, pool uint32, kill, retire time.Duration) *node {
 	t.Helper()
 	ours, theirs := wiretest.Pair(t)
 	n := &node{t: t, conn: ours, exec: new(hosttest.Executor), err: make(chan error, 1)}
@@ -64,7 +72,7 @@ func serve(t testing.TB, pool uint32) *node {
 		}
 	})
 	n.send(0, 0, &wire.Control_Hello{Hello: &wire.Hello{Backend: string(cell.SubInterpreter), Pool: pool,
-		KillGraceNs: int64(killGrace), RetireGraceNs: int64(retireGrace)}}, "")
+		KillGraceNs: int64(kill), RetireGraceNs: int64(retire)}}, "")
 	n.await("ready", func(m *wire.Msg) bool { return m.GetReady() != nil })
 	return n
 }
@@ -201,7 +209,7 @@ func TestInterrupts(t *testing.T) {
 		"deadline":       {deadline: 30 * time.Millisecond, source: "spin", want: cell.Timeout},
 		"wall limit":     {limits: cell.Limits{Wall: 30 * time.Millisecond}, source: "spin", want: cell.Timeout},
 		"cpu in total":   {limits: cell.Limits{CPU: 30 * time.Millisecond}, source: "spin", want: cell.CPUExceeded},
-		"cpu per window": {limits: cell.Limits{CPUWindow: time.Second, CPUPerWindow: 20 * time.Millisecond}, source: "spin", want: cell.CPUExceeded},
+		"cpu per window": {limits: cell.Limits{CPUWindow: time.Hour, CPUPerWindow: 20 * time.Millisecond}, source: "spin", want: cell.CPUExceeded},
 		"output":         {limits: cell.Limits{Output: 100}, source: "flood 1000\nspin", want: cell.OutputExceeded},
 		"cancelled":      {source: "post 1\nspin", cancel: true, want: cell.Cancelled},
 	} {
@@ -243,10 +251,19 @@ func TestNextWindowBeginsAnew(t *testing.T) {
 	}
 }
 
+// interrupted is an operation that computes, and is interrupted when it does.
+func (n *node) interrupted(id, op uint64, source string) {
+	n.t.Helper()
+	n.runs(id, op, 0, source)
+	for n.report(id).CPU == 0 {
+	}
+	n.send(id, op, &wire.Control_Interrupt{Interrupt: &wire.Interrupt{Kind: uint32(cell.Timeout)}}, "")
+}
+
 func TestDeafCellIsKilled(t *testing.T) {
-	n := serve(t, 1)
+	n := serveWith(t, 1, killGrace, patient)
 	n.claim(1, cell.Limits{})
-	n.runs(1, 2, 10*time.Millisecond, "deaf")
+	n.interrupted(1, 2, "deaf")
 	n.runs(1, 3, 0, "post 1")
 	if err := n.outcome(1, 2); !errors.Is(err, cell.Timeout) {
 		t.Errorf("the operation: %v", err)
@@ -259,13 +276,28 @@ func TestDeafCellIsKilled(t *testing.T) {
 	}
 }
 
-func TestWedgedCellRetiresTheHost(t *testing.T) {
-	n := serve(t, 1)
+// retiring is a host with a cell 1 that is wedged, and a cell 2.
+func retiring(t *testing.T, retire time.Duration) *node {
+	t.Helper()
+	n := serveWith(t, 1, killGrace, retire)
 	n.claim(1, cell.Limits{})
 	n.claim(2, cell.Limits{})
-	n.runs(1, 2, 10*time.Millisecond, "wedge")
+	n.interrupted(1, 2, "wedge")
 	n.await("retiring", func(m *wire.Msg) bool { return m.GetRetiring() != nil })
 	n.ended(1)
+	return n
+}
+
+func (n *node) retired() {
+	n.t.Helper()
+	if err := <-n.err; err == nil || !strings.Contains(err.Error(), "retired") {
+		n.t.Errorf("Serve returned %v", err)
+	}
+	n.err <- nil // for the clean-up
+}
+
+func TestWedgedCellRetiresTheHost(t *testing.T) {
+	n := retiring(t, patient)
 	n.runs(2, 2, 0, "post 7")
 	if err := n.outcome(2, 2); err != nil {
 		t.Errorf("the other cell: %v", err)
@@ -274,13 +306,19 @@ func TestWedgedCellRetiresTheHost(t *testing.T) {
 	if err := n.outcome(3, 1); !errors.Is(err, cell.Busy) {
 		t.Errorf("a claim of a retiring host: %v", err)
 	}
+	n.send(2, 0, &wire.Control_Close{Close: &wire.Close{}}, "")
+	if e := n.ended(2); e.State != string(cell.Closed) {
+		t.Errorf("the other cell: %v", e)
+	}
+	n.retired() // nobody is waited for any more
+}
+
+func TestRetiringHostEndsAfterItsGrace(t *testing.T) {
+	n := retiring(t, retireGrace)
 	if e := n.ended(2); e.State != string(cell.Killed) {
-		t.Errorf("after the grace the other cell: %v", e)
+		t.Errorf("the other cell: %v", e)
 	}
-	if err := <-n.err; err == nil || !strings.Contains(err.Error(), "retired") {
-		t.Errorf("Serve returned %v", err)
-	}
-	n.err <- nil // for the clean-up
+	n.retired()
 }
 
 func TestHowCellsEnd(t *testing.T) {

@@ -99,7 +99,7 @@ func TestSaveGoesByCredit(t *testing.T) {
 func TestSaveIsWithdrawn(t *testing.T) {
 	for name, heeds := range map[string]time.Duration{"at once": 0, "late": 2 * killGrace} {
 		t.Run(name, func(t *testing.T) {
-			n := serve(t, 0)
+			n := serveWith(t, 0, killGrace, patient)
 			n.exec.SaveHeeds.Store(int64(heeds))
 			n.claim(1, cell.Limits{})
 			n.send(1, 2, save(), "") // without credit it stays where it is
@@ -161,7 +161,7 @@ func TestRestoreFails(t *testing.T) {
 		"withdrawn":      {func(n *node) { n.send(1, 2, withdraw(), "") }, "Cancelled"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := serve(t, 0)
+			n := serveWith(t, 0, killGrace, patient)
 			n.claim(1, cell.Limits{QueueItems: 1})
 			n.send(1, 2, restore(), "")
 			tc.send(n)

@@ -217,7 +217,7 @@ func TestZygoteDeathEndsItsCellsAndIsMadeGood(t *testing.T) {
 // startAgain starts a worker as the pool does: a zygote's death may be known late.
 func startAgain(t *testing.T, z *host.Zygote) host.Worker {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patient); ; {
 		r, err := ring.New(ring.Options{})
 		if err != nil {
 			t.Fatal(err)
