@@ -27,6 +27,7 @@ type hostproc struct {
 	gone     chan struct{} // closed when it is dead and its cells know
 	changed  func(*hostproc)
 	alive    func(cell uint64) bool // in any host
+	leased   int64                  // until when, as it was greeted; see Lease
 	granting atomic.Bool            // it is being told of the lease
 
 	mu       sync.Mutex
@@ -116,9 +117,10 @@ func (l *Launcher) wantsSeats(b cell.Backend, f fit, c *confinement) bool {
 
 func (l *Launcher) greet(h *hostproc, share Users) error {
 	c := l.config
+	h.leased = l.leaseNow()
 	hello := &wire.Hello{Backend: string(h.backend), Pool: uint32(max(c.PoolSize, 0)),
 		KillGraceNs: int64(c.KillGrace), RetireGraceNs: int64(c.RetireGrace),
-		Layers: h.confined.layers, Seats: h.seats != nil, Writes: h.fit.writes, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count, LeaseUntilNs: l.leaseNow(),
+		Layers: h.confined.layers, Seats: h.seats != nil, Writes: h.fit.writes, NoZygote: c.NoZygote, FirstUid: share.First, Uids: share.Count, LeaseUntilNs: h.leased,
 		Dist: &wire.Dist{Home: c.Python.Home, Lib: c.Python.Lib, Stdlib: c.Python.Stdlib,
 			Start: c.Python.Start, Preload: c.Python.Preload}}
 	if !c.NoNamespaces {

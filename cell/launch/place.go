@@ -124,8 +124,8 @@ func (l *Launcher) startUnlessClosed(backend cell.Backend, r ruling, node int) (
 	if err != nil {
 		return nil, err
 	}
-	// What it was greeted with may be over by now. It hears of the next before any claim.
-	if until := l.leaseNow(); until != 0 {
+	// What it was greeted with may be over by now, or have been lifted. It hears of the next before any claim.
+	if until := l.leaseNow(); until != 0 || h.leased != 0 {
 		_ = h.proc.conn.Send(leaseUntil(until)) // one that is dead is told of elsewhere
 	}
 	return h, nil
@@ -139,7 +139,7 @@ func (l *Launcher) enlist(h *hostproc) error {
 	h.mu.Unlock()
 	if !dead {
 		l.hosts[h] = struct{}{}
-		if l.lease != 0 {
+		if l.lease != 0 || h.leased != 0 {
 			l.grant(h)
 		}
 	}
