@@ -48,9 +48,10 @@ func TestHostThatDoesNotEndItsCellIsKilled(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := launcher(t, launch.Config{KillGrace: 50 * time.Millisecond, AnswerGrace: 200 * time.Millisecond})
+			var heard changes
+			l := launcher(t, launch.Config{KillGrace: 50 * time.Millisecond, AnswerGrace: 200 * time.Millisecond, Hosts: heard.hear})
 			c := spawn(t, l, cell.Spec{})
-			pid := hostPID(t, c)
+			pid := heard.pid()
 			stop(t, pid)
 			end(t, c)
 			if name != "close" {
@@ -102,9 +103,10 @@ func TestHostThatDoesNotReadIsKilled(t *testing.T) {
 		"it has ended its side": {true, "closed its connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := launcher(t, launch.Config{KillGrace: 50 * time.Millisecond, AnswerGrace: 100 * time.Millisecond})
+			var heard changes
+			l := launcher(t, launch.Config{KillGrace: 50 * time.Millisecond, AnswerGrace: 100 * time.Millisecond, Hosts: heard.hear})
 			one := spawn(t, l, cell.Spec{})
-			pid := hostPID(t, one)
+			pid := heard.pid()
 			stop(t, pid)
 			if c.deaf {
 				deafen(t, pid)

@@ -3,11 +3,8 @@ package launch_test
 import (
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
@@ -37,6 +34,13 @@ func (c *changes) ends() (ends []launch.HostEnd) {
 	return ends
 }
 
+// pid is the first host's process. The host is not asked, which may have no time to answer in.
+func (c *changes) pid() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[0].PID
+}
+
 // bounds are the first change of all, and the first end.
 func (c *changes) bounds() (first, end launch.HostChange) {
 	c.mu.Lock()
@@ -55,23 +59,17 @@ func TestHostChanges(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config launch.Config
-		do     func(*testing.T, *launch.Launcher, cell.Cell)
+		do     func(*testing.T, *launch.Launcher, cell.Cell, *changes)
 		want   launch.HostEnd
 	}{
-		{"idle", launch.Config{IdleTimeout: time.Millisecond}, func(t *testing.T, _ *launch.Launcher, c cell.Cell) { closed(t, c) }, launch.Idle},
-		{"died", away, func(_ *testing.T, _ *launch.Launcher, c cell.Cell) { _ = run(c, "crash") }, launch.Died},
-		{"killed", hang, func(t *testing.T, _ *launch.Launcher, c cell.Cell) {
-			pid := hostPID(t, c)
-			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
-			if err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil { // or it may answer yet
-				t.Fatal(err)
-			}
+		{"idle", launch.Config{IdleTimeout: time.Millisecond}, func(t *testing.T, _ *launch.Launcher, c cell.Cell, _ *changes) { closed(t, c) }, launch.Idle},
+		{"died", away, func(_ *testing.T, _ *launch.Launcher, c cell.Cell, _ *changes) { _ = run(c, "crash") }, launch.Died},
+		{"killed", hang, func(t *testing.T, _ *launch.Launcher, c cell.Cell, heard *changes) {
+			stop(t, heard.pid()) // or it may answer yet
 			_, _ = c.Inspect(t.Context())
 		}, launch.Killed},
-		{"retired", wedge, func(t *testing.T, _ *launch.Launcher, c cell.Cell) { _ = run(c, "wedge"); closed(t, c) }, launch.Retired},
-		{"closed", launch.Config{}, func(t *testing.T, l *launch.Launcher, _ cell.Cell) {
+		{"retired", wedge, func(t *testing.T, _ *launch.Launcher, c cell.Cell, _ *changes) { wedged(t, c); closed(t, c) }, launch.Retired},
+		{"closed", launch.Config{}, func(t *testing.T, l *launch.Launcher, _ cell.Cell, _ *changes) {
 			if err := l.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -81,11 +79,11 @@ func TestHostChanges(t *testing.T) {
 			var heard changes
 			c.config.Hosts = heard.hear
 			l := launcher(t, c.config)
-			one := spawn(t, l, cell.Spec{Limits: cell.Limits{Wall: 200 * time.Millisecond}}) // time enough to begin
+			one := spawn(t, l, cell.Spec{})
 			if err := run(one, ""); err != nil {
 				t.Fatal(err)
 			}
-			c.do(t, l, one)
+			c.do(t, l, one, &heard)
 			await.That(t, "the host has ended", func() bool { return slices.Equal(heard.ends(), []launch.HostEnd{c.want}) })
 			first, last := heard.bounds()
 			if first.Ended != "" || first.Failed != nil || first.PID == 0 || last.Reason == "" || last.Up <= 0 {

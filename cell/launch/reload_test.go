@@ -10,10 +10,11 @@ import (
 
 // A host is given as long as the limit of now allows, not that of when it was asked.
 func TestRaisedWallIsWaitedFor(t *testing.T) {
-	l := launcher(t, launch.Config{KillGrace: 100 * time.Millisecond, AnswerGrace: 900 * time.Millisecond})
-	c := spawn(t, l, cell.Spec{Limits: cell.Limits{Wall: 200 * time.Millisecond}})
+	// The wall is as long as the reload may be on its way, and the guest goes on beyond it and both graces.
+	l := launcher(t, launch.Config{KillGrace: 100 * time.Millisecond, AnswerGrace: 2 * time.Second})
+	c := spawn(t, l, cell.Spec{Limits: cell.Limits{Wall: 3 * time.Second}})
 	ended := make(chan error, 1)
-	go func() { ended <- run(c, "post 1\nrecv 2") }()
+	go func() { ended <- run(c, "post 1\nrecv 6") }()
 	if _, err := c.Recv(t.Context()); err != nil {
 		t.Fatal(err)
 	}
