@@ -83,7 +83,7 @@ func cloneNamespace() error {
 }
 
 func dial() error {
-	c, err := net.DialTimeout("tcp", os.Getenv("TARGET"), time.Second)
+	c, err := net.DialTimeout("tcp", os.Getenv("TARGET"), 20*time.Second)
 	if err == nil {
 		_ = c.Close()
 	}
@@ -151,8 +151,9 @@ func run(t testing.TB, s Spec) Result {
 	return r
 }
 
+// shell has the time that a busy machine takes.
 func shell(script string) Spec {
-	return Spec{Path: "/bin/sh", Args: []string{"sh", "-c", script}}
+	return Spec{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Wall: time.Minute}
 }
 
 // probeSpec runs this test binary in the jail. It is copied to where the jail's user
@@ -274,11 +275,14 @@ func TestLimits(t *testing.T) {
 		check  func(Result) bool
 	}{
 		{"wall", shell("sleep 60"), func(s *Spec) { s.Wall = 50 * time.Millisecond }, func(r Result) bool { return r.Killed == "wall" && r.Signal == "SIGKILL" }},
+		{"wall, over before it begins", shell("echo ran"), func(s *Spec) { s.Wall = 1 }, func(r Result) bool {
+			return r.Killed == "wall" && r.Signal == "SIGKILL" && r.Exit == -1 && len(r.Stdout) == 0
+		}},
 		{"wall, ignoring signals and with children", shell("trap '' TERM INT HUP; (sleep 60 & sleep 60) & wait"), func(s *Spec) { s.Wall = 50 * time.Millisecond }, func(r Result) bool { return r.Killed == "wall" }},
 		{"output", shell("while :; do echo xxxxxxxxxxxxxxxx; done"), func(s *Spec) { s.OutputBytes = 10_000 }, func(r Result) bool { return r.Killed == "output" && len(r.Stdout) == 10_000 }},
 		{"errors", shell("while :; do echo xxxxxxxxxxxxxxxx >&2; done"), func(s *Spec) { s.OutputBytes = 10_000 }, func(r Result) bool { return r.Killed == "output" && len(r.Stderr) == 10_000 }},
 		{"exactly the output", shell("echo 123456789"), func(s *Spec) { s.OutputBytes = 10 }, func(r Result) bool { return r.Killed == "" && r.Exit == 0 && len(r.Stdout) == 10 }},
-		{"cpu", shell("while :; do :; done"), func(s *Spec) { s.CPU = time.Second; s.Wall = time.Minute }, func(r Result) bool { return r.Killed == "" && r.Exit != 0 }},
+		{"cpu", shell("while :; do :; done"), func(s *Spec) { s.CPU = time.Second }, func(r Result) bool { return r.Killed == "" && r.Exit != 0 }},
 		{"tmp", shell("head -c 2000000 /dev/zero >/tmp/f"), func(s *Spec) { s.Tmp = 1 << 20 }, func(r Result) bool { return r.Exit != 0 }},
 		{"no tmp", shell("echo x >/tmp/f"), func(s *Spec) { s.Tmp = -1 }, func(r Result) bool { return r.Exit != 0 }},
 		{"files", shell("exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null && echo opened"), func(s *Spec) { s.Files = 6 }, func(r Result) bool { return r.Exit != 0 && len(r.Stdout) == 0 }},

@@ -135,6 +135,9 @@ func runOnce(ctx context.Context, spec Spec, a attempt) (Result, error) {
 	err = p.cmd.Start()
 	_ = theirs.Close()
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), errWall) { // a busy machine had no time for it
+			return Result{Exit: -1, Signal: unix.SignalName(unix.SIGKILL), Killed: killedWall, Duration: time.Since(start)}, nil
+		}
 		if missing := startRefused(err, a); missing != nil {
 			return Result{}, missing
 		}
@@ -208,6 +211,9 @@ var (
 	errWall   = errors.New("wall time")
 	errOutput = errors.New("too much output")
 )
+
+// killedWall is why a program was ended whose time was over, also before it began.
+const killedWall = "wall"
 
 // process is a program in its jail.
 type process struct {
@@ -284,7 +290,7 @@ func (p *process) result(ctx context.Context, said stageReport, d time.Duration)
 	case errors.Is(cause, errOutput):
 		r.Killed = "output"
 	case errors.Is(cause, errWall):
-		r.Killed = "wall"
+		r.Killed = killedWall
 	case ctx.Err() != nil:
 		return Result{}, ctx.Err()
 	}
