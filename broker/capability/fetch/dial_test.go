@@ -59,7 +59,7 @@ func TestDialsEndWithTheirCall(t *testing.T) {
 	captest.Want(t, <-first, capability.Cancelled)
 	select {
 	case <-ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("the look-up goes on")
 	}
 	if err := <-second; err != nil {
@@ -88,7 +88,7 @@ func TestHandshakesEndWithTheirCall(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	withdraw()
 	captest.Want(t, <-answer, capability.Cancelled)
-	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the connection is kept without a call")
 	}
