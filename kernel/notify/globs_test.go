@@ -81,6 +81,13 @@ func costly(t *testing.T, tr tree) (rules []policy.FileRule, path string) {
 	return rules, path
 }
 
+// used is the processor time of this process, whoever else wants the machine.
+func used() time.Duration {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u) // fails only for a bad address
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // Patterns take so much of the node's time and no more: then the call is refused, and that is why.
 func TestGlobsTakeNoLongTime(t *testing.T) {
 	denials := make(chan Denial, 1)
@@ -91,11 +98,11 @@ func TestGlobsTakeNoLongTime(t *testing.T) {
 		if err := open(tr.at("a/file"), 0); err != nil {
 			t.Errorf("a usual path: %v", err)
 		}
-		begun := time.Now()
+		begun := used()
 		if err := open(path, unix.O_DIRECTORY); !errors.Is(err, unix.EACCES) {
 			t.Errorf("a costly path: %v", err)
 		}
-		if took := time.Since(begun); took > time.Second/2 { // without a bound some seconds
+		if took := used() - begun; took > time.Second/2 { // without a bound some seconds
 			t.Errorf("it took %s", took)
 		}
 		return nil
