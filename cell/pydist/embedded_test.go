@@ -153,6 +153,7 @@ func TestKilledWhileUnpacking(t *testing.T) {
 	t.Setenv(PythonEnv, "")
 	root := t.TempDir()
 	child := childCommand(t.Context(), root)
+	child.Env = append(child.Env, halfEnv+"=1")
 	stdout, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -160,9 +161,11 @@ func TestKilledWhileUnpacking(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil || line != "unpacking\n" {
-		t.Fatalf("child said %q, %v", line, err)
+	out := bufio.NewReader(stdout)
+	for _, want := range []string{"unpacking\n", "half-way\n"} {
+		if line, err := out.ReadString('\n'); err != nil || line != want {
+			t.Fatalf("child said %q, %v", line, err)
+		}
 	}
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)

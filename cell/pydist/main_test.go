@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -12,6 +13,9 @@ import (
 // childEnv makes the test binary resolve once in the cache it names and exit, so
 // that tests can use processes of their own.
 const childEnv = "PYDIST_TEST_CHILD_CACHE"
+
+// halfEnv has it stop half-way, until it is killed.
+const halfEnv = "PYDIST_TEST_CHILD_HALF"
 
 // sharedCache is unpacked once for all tests that only read it.
 var sharedCache string
@@ -39,6 +43,9 @@ func resolveAsChild(cache string) int {
 	d, err := Resolve(context.Background(), Options{CacheDir: cache, Progress: func(done, _ int64) {
 		if done == 0 {
 			fmt.Println("unpacking")
+		} else if os.Getenv(halfEnv) != "" {
+			fmt.Println("half-way")
+			<-time.After(time.Hour)
 		}
 	}})
 	if err != nil {
