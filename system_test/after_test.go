@@ -13,7 +13,7 @@ import (
 // left to run behind its answer.
 func TestNothingRunsBehindTheAnswer(t *testing.T) {
 	const forever = "  while True:\n   try:\n    while True: pass\n   except BaseException: pass\n"
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackendBy(t, launch.Config{KillGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		for name, src := range map[string]string{ // in all of them f takes for ever, or what it leaves behind
 			"a result":                      "class R(list):\n def __del__(self):\n" + forever + "def f(): return R()",
 			"a result in bytes":             "class R(bytes):\n def __del__(self):\n" + forever + "def f(): return R(b'x')",
@@ -25,13 +25,15 @@ func TestNothingRunsBehindTheAnswer(t *testing.T) {
 			"what an exception's cause is":  "class E(Exception):\n def __getattribute__(self, name):\n" + forever + "def f():\n try: 1 / 0\n except Exception: raise E",
 			"what a type of exception says": "try: open('/')\nexcept Exception: pass\nclass M(type):\n def __hash__(self):\n" + forever + "class E(Exception, metaclass=M): pass\ndef f(): raise E",
 		} {
-			c := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{Wall: 200 * time.Millisecond}})
+			c := spawn(t, l, cell.Spec{Backend: b})
 			if err := c.Exec(soon(t), source("%s", src)); err != nil {
 				t.Fatalf("%s: %v\n%s", name, err, traceback(err))
 			}
+			relimit(t, c, cell.Limits{Wall: 200 * time.Millisecond})
 			if _, err := c.Call(soon(t), cell.Invocation{Target: "f"}); !errors.Is(err, cell.Timeout) {
 				t.Errorf("%s: it ends with %v", name, err)
 			}
+			relimit(t, c, cell.Limits{})
 			if err := c.Exec(soon(t), source("f = 1")); err != nil {
 				t.Errorf("%s: the next: %v", name, err)
 			}

@@ -133,6 +133,7 @@ func TestExecutedCellEnds(t *testing.T) {
 		if err := c.Exec(soon(t), source("while True: pass")); !errors.Is(err, cell.Timeout) {
 			t.Errorf("a guest at work: %v", err)
 		}
+		relimit(t, c, cell.Limits{})
 		alive(t, c)
 	})
 	t.Run("stuck in C", func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
@@ -122,7 +123,8 @@ func TestStuckInC(t *testing.T) {
 	for _, src := range []string{"sum(range(10**12))", "import re\nre.match('(a+)+$', 'a' * 40 + 'b')", "pow(3, 10**9)",
 		"from threading import Lock\nl = Lock()\nl.acquire()\nl.acquire()"} {
 		t.Run(src[:3], func(t *testing.T) {
-			everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+			// The neighbours have time to answer, and it is not the node that ends the operation.
+			everyBackendBy(t, launch.Config{RetireGrace: patient, AnswerGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 				neighbour := spawn(t, l, cell.Spec{Backend: b})
 				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"re", "threading"}, Limits: cell.Limits{Wall: 100 * time.Millisecond}})
 				begun := time.Now()
@@ -130,7 +132,7 @@ func TestStuckInC(t *testing.T) {
 				if !errors.Is(err, cell.Timeout) && !errors.Is(err, cell.CellGone) && !errors.Is(err, cell.MemoryExceeded) {
 					t.Errorf("ends with %v", err)
 				}
-				if d := time.Since(begun); d > 5*time.Second {
+				if d := time.Since(begun); d > 20*time.Second {
 					t.Errorf("took %s", d)
 				}
 				alive(t, neighbour)
@@ -189,7 +191,7 @@ func TestThreadsThatCannotBeCounted(t *testing.T) {
 }
 
 func TestCPUBudgetOutlivesTheOperation(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackendBy(t, launch.Config{KillGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		c := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{CPU: 40 * time.Millisecond}})
 		_ = c.Exec(soon(t), source("while True: pass"))
 		if err := c.Exec(soon(t), source("while True: pass")); !errors.Is(err, cell.CPUExceeded) {
@@ -200,7 +202,7 @@ func TestCPUBudgetOutlivesTheOperation(t *testing.T) {
 		for begun := time.Now(); ; {
 			if err := w.Exec(soon(t), source("x = 1")); err == nil {
 				break
-			} else if !errors.Is(err, cell.CPUExceeded) || time.Since(begun) > 5*time.Second {
+			} else if !errors.Is(err, cell.CPUExceeded) || time.Since(begun) > 20*time.Second {
 				t.Fatalf("the next window does not come: %v", err)
 			}
 		}
@@ -324,7 +326,7 @@ func TestRequestFlood(t *testing.T) {
 			return cell.BytesValue(make([]byte, 100_000)), nil
 		}}
 		flood := spawn(t, l, cell.Spec{Backend: b, Sink: sink, Imports: []string{"threading"},
-			Limits: cell.Limits{Children: 8, Wall: 500 * time.Millisecond}})
+			Limits: cell.Limits{Children: 8}})
 		quiet := spawn(t, l, cell.Spec{Backend: b})
 		done := make(chan error, 1)
 		go func() {
@@ -334,14 +336,13 @@ def ask():
 for _ in range(7): threading.Thread(target=ask).start()
 ask()`))
 		}()
+		await.That(t, "something is asked", func() bool { return served.Load() > 0 })
 		for range 100 {
 			alive(t, quiet)
 		}
+		relimit(t, flood, cell.Limits{Children: 8, Wall: time.Millisecond})
 		if err := <-done; !errors.Is(err, cell.Timeout) && !errors.Is(err, cell.CellGone) {
 			t.Errorf("the flood ends with %v", err)
-		}
-		if served.Load() == 0 {
-			t.Error("nothing was asked")
 		}
 		alive(t, quiet)
 	})
@@ -349,19 +350,17 @@ ask()`))
 
 func TestOutputFlood(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
-		flood := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{Wall: 500 * time.Millisecond}})
+		flood := spawn(t, l, cell.Spec{Backend: b})
 		quiet := spawn(t, l, cell.Spec{Backend: b})
 		done := make(chan error, 1)
 		go func() { done <- flood.Exec(soon(t), source("while True: print('x' * 1000)")) }()
+		await.That(t, "something is printed", func() bool { r := report(t, flood); return r.Logs+r.LogsLost > 0 })
 		for range 100 {
 			alive(t, quiet)
 		}
+		relimit(t, flood, cell.Limits{Wall: time.Millisecond})
 		if err := <-done; !errors.Is(err, cell.Timeout) {
 			t.Errorf("the flood ends with %v", err)
-		}
-		r, err := flood.Inspect(soon(t))
-		if err != nil || r.Logs+r.LogsLost == 0 {
-			t.Errorf("report %+v, %v", r, err)
 		}
 	})
 }

@@ -147,7 +147,7 @@ func TestTwoCellsOfOneHost(t *testing.T) {
 				t.Helper()
 				for i, c := range cells {
 					for j, port := range ports {
-						got := attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port))
+						got := attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 20).recv(99).decode()", port))
 						if (got == publicText) != want[i][j] {
 							t.Errorf("cell %d, server %d: %s", i, j, got)
 						}
@@ -252,7 +252,7 @@ func TestQuotasOfTheKernel(t *testing.T) {
 	c := spawn(t, l, cell.Spec{Imports: []string{"os", "socket"}, Policy: p, Sink: heard})
 	posts(t, c, attempts+"\nimport socket")
 	for i := range 5 {
-		got := attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", p.Net[0].Ports[0].First))
+		got := attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 20).recv(99).decode()", p.Net[0].Ports[0].First))
 		if want := i < 3; (got == publicText) != want {
 			t.Errorf("connection %d: %s", i+1, got)
 		}
@@ -281,7 +281,7 @@ func TestContract(t *testing.T) {
 	c := spawn(t, l, cell.Spec{Imports: []string{"os", "socket"}, Policy: &p, Sink: heard})
 	posts(t, c, attempts+"\nimport socket")
 	reaches := func(port uint16) bool {
-		return attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port)) == publicText
+		return attempt(t, c, fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 20).recv(99).decode()", port)) == publicText
 	}
 	if !reaches(one) || reaches(two) {
 		t.Error("the contract does not hold")

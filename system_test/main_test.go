@@ -64,8 +64,9 @@ func pythonAt(path string) (pydist.Dist, launch.Python, error) {
 		Preload: []string{"json", "re", "math", "random"}}, err
 }
 
-// patient is a KillGrace for guests that are to obey, on a machine that is busy with others.
-const patient = 20 * time.Second
+// patient is a KillGrace for guests that are to obey, on a machine that is busy with others. Of it a
+// fifth is theirs whose caller has gone.
+const patient = time.Minute
 
 // newLauncher is closed, and must close in time, when the test ends.
 func newLauncher(tb testing.TB, c launch.Config) *launch.Launcher {
@@ -100,8 +101,12 @@ func soon(tb testing.TB) context.Context {
 }
 
 func everyBackend(t *testing.T, test func(t *testing.T, l *launch.Launcher, b cell.Backend)) {
+	everyBackendBy(t, launch.Config{}, test)
+}
+
+func everyBackendBy(t *testing.T, c launch.Config, test func(t *testing.T, l *launch.Launcher, b cell.Backend)) {
 	for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
-		t.Run(string(b), func(t *testing.T) { test(t, newLauncher(t, launch.Config{}), b) })
+		t.Run(string(b), func(t *testing.T) { test(t, newLauncher(t, c), b) })
 	}
 }
 

@@ -208,7 +208,7 @@ func TestPolicyOfAddresses(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		port := listen(t)
 		given := connects(port)
-		connect := fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 5).recv(99).decode()", port)
+		connect := fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 20).recv(99).decode()", port)
 		for _, try := range []struct {
 			name       string
 			policy     *policy.Policy
@@ -216,7 +216,7 @@ func TestPolicyOfAddresses(t *testing.T) {
 		}{
 			{"given", given, connect, publicText},
 			{"without", nil, connect, "refused by the gate"},
-			{"another port", given, "socket.create_connection(('127.0.0.1', 9), 5)", "refused by the kernel"},
+			{"another port", given, "socket.create_connection(('127.0.0.1', 9), 20)", "refused by the kernel"},
 			{"served", given, "socket.socket().bind(('127.0.0.1', 0))", "refused by the gate"},
 			{"raw", given, "socket.socket(socket.AF_INET, socket.SOCK_RAW)", "refused by the gate"},
 			{"packet", given, "socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)", "refused by the gate"},

@@ -30,7 +30,7 @@ func inspects(t *testing.T, c cell.Cell) cell.Report {
 
 // Quarantine stops threads that the guest's operations left behind.
 func TestQuarantineStopsThreads(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackendBy(t, launch.Config{KillGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		rec := &recorder{answer: func(q cell.Request) (cell.Value, error) { return q.Payload, nil }}
 		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"threading"}, Sink: rec, Limits: cell.Limits{Children: 1}})
 		leavesThread(t, c, "    try: request('echo', 'get', sum(range(1000)))\n    except BaseException: pass")

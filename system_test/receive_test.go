@@ -32,7 +32,7 @@ func sends(t *testing.T, c cell.Cell, text string) {
 
 // What is sent after a recv was interrupted is the next one's.
 func TestInterruptedRecvTakesNothing(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackendBy(t, launch.Config{KillGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		c := spawn(t, l, cell.Spec{Backend: b})
 		for _, src := range []string{"recv()", "recv(60)", "try:\n  recv()\nexcept BaseException: pass\nwhile True: recv()"} {
 			timesOut(t, c, src)
@@ -46,7 +46,7 @@ func TestInterruptedRecvTakesNothing(t *testing.T) {
 
 // An interrupt is the operation's: a thread beside it receives on.
 func TestInterruptLeavesThreadsThatReceive(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackendBy(t, launch.Config{KillGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"threading"}, Limits: cell.Limits{Children: 1}})
 		posts(t, c, "import threading\ngot = []\nwaiting = threading.Thread(target=lambda: got.append(recv()), daemon=False)\nwaiting.start()")
 		timesOut(t, c, "recv()")
@@ -61,7 +61,7 @@ func TestInterruptLeavesThreadsThatReceive(t *testing.T) {
 
 // What comes at the moment of an interrupt has been received, or can be.
 func TestNothingSentIsLostToInterrupts(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+	everyBackendBy(t, launch.Config{KillGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		c := spawn(t, l, cell.Spec{Backend: b})
 		posts(t, c, "got = []\ntake = recv.__globals__['_c'].recv # no bytecode lies between it and the list")
 		var want []string

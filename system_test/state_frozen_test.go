@@ -39,7 +39,7 @@ func taken(tb testing.TB, c cell.Cell) string {
 // Between Snapshot and Thaw nothing happens, and afterwards all that had to wait.
 func TestFrozen(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
-		c := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{Wall: 500 * time.Millisecond}})
+		c := spawn(t, l, cell.Spec{Backend: b, Limits: cell.Limits{Wall: 2 * time.Second}})
 		if err := c.Exec(soon(t), source("n = 1\npost('before')")); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestFrozen(t *testing.T) {
 		}
 		ran := make(chan error, 1)
 		go func() { ran <- c.Exec(soon(t), source("n += 1\npost(n)")) }()
-		short, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond) // longer than the wall limit
+		short, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond) // longer than the wall limit
 		defer cancel()
 		if i, err := c.Recv(short); !errors.Is(err, cell.Timeout) {
 			t.Errorf("recv: %v, %v", i, err)
