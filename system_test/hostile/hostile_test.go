@@ -91,7 +91,7 @@ func (p probe) run(t *testing.T, f family, w *world, patience time.Duration) str
 		return untried
 	}
 	if p.limits.Wall == 0 {
-		p.limits.Wall = 15 * time.Second
+		p.limits.Wall = longWall
 	}
 	p.limits.Wall *= patience
 	canaries := newCanaries(t)
@@ -125,14 +125,23 @@ func (p probe) run(t *testing.T, f family, w *world, patience time.Duration) str
 	return held
 }
 
+// longWall is for what ends by itself.
+const longWall = 15 * time.Second
+
 func (p probe) attack(t *testing.T, f family, w *world, c *canaries) (said []byte, err error) {
 	e := &ear{}
 	imports := p.imports
 	if imports == nil {
 		imports = []string{"*"}
 	}
-	guest := spawn(t, w.l, cell.Spec{Backend: w.column.backend, Tenant: w.tenant, Imports: imports, Limits: p.limits, Sink: e})
+	first := p.limits // whatever ends the probe, the prelude has its time
+	first.Wall = max(first.Wall, longWall)
+	guest := spawn(t, w.l, cell.Spec{Backend: w.column.backend, Tenant: w.tenant, Imports: imports, Limits: first, Sink: e})
 	must(t, guest.Exec(soon(t), cell.Source{Code: []byte(c.prelude(w)), File: "prelude.py"}))
+	if first != p.limits {
+		_, err := guest.Reload(soon(t), cell.Revision{Limits: &p.limits})
+		must(t, err)
+	}
 	var left []byte
 	if p.calls != nil {
 		left, err = p.corrupt(t, guest, c)

@@ -6,8 +6,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 )
 
-// shortWall is for what ends by it. The prelude has to be done in it, too, on a machine that does
-// other things besides.
+// shortWall is for what ends by it.
 const shortWall = time.Second
 
 var resourcesFamily = family{
