@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -95,20 +96,22 @@ func TestLateRepetition(t *testing.T) {
 // Nobody waits longer than he will for a cell that does not tell of itself, and it is asked no more often than there
 // is credit for.
 func TestInspectWaitsForNobody(t *testing.T) {
-	s, _ := newSystem(t, Options{})
-	silent := make(chan struct{})
-	cells := started{setUp: func(q *quick) { q.inspect = silent }}
-	p := cells.plan()
-	p.Credit = Credit{Looks: 2}
-	spawn(t, s, worker, p)
-	look := func(ctx context.Context) error { return s.Ask(ctx, Envelope{To: worker, Body: Inspect{}}).Err }
-	for i, want := range []cell.Kind{cell.Timeout, cell.Timeout, cell.Busy} {
-		if err := look(briefly(t)); cell.KindOf(err) != want {
-			t.Errorf("%d: %v", i, err)
+	synctest.Test(t, func(t *testing.T) { // nothing is late but what waits
+		s, _ := newSystem(t, Options{})
+		silent := make(chan struct{})
+		cells := started{setUp: func(q *quick) { q.inspect = silent }}
+		p := cells.plan()
+		p.Credit = Credit{Looks: 2}
+		spawn(t, s, worker, p)
+		look := func(ctx context.Context) error { return s.Ask(ctx, Envelope{To: worker, Body: Inspect{}}).Err }
+		for i, want := range []cell.Kind{cell.Timeout, cell.Timeout, cell.Busy} {
+			if err := look(briefly(t)); cell.KindOf(err) != want {
+				t.Errorf("%d: %v", i, err)
+			}
 		}
-	}
-	close(silent)
-	await.That(t, "there is credit again", func() bool { return look(soon(t)) == nil })
+		close(silent)
+		await.That(t, "there is credit again", func() bool { return look(soon(t)) == nil })
+	})
 }
 
 // What is published is not waited for longer than the context lasts, however many cells have no time for it.

@@ -260,21 +260,17 @@ func TestMoveCarries(t *testing.T) {
 	if r := p.a.Ask(soon(t), env); cell.KindOf(r.Err) != cell.CellGone {
 		t.Errorf("of an epoch that is not: %+v", r)
 	}
-	if got := p.b.Topics(worker); !slices.Equal(got, []string{"news"}) || len(p.a.Topics(worker)) != 0 {
-		t.Errorf("it hears %v", got)
-	}
 	if e := p.told.await(t, MovedAway); e.Epoch != 2 || e.Reason != "b" {
 		t.Errorf("%+v", e)
+	}
+	if got := p.b.Topics(worker); !slices.Equal(got, []string{"news"}) || len(p.a.Topics(worker)) != 0 {
+		t.Errorf("it hears %v", got)
 	}
 	await.That(t, "the place is given up", func() bool { return p.a.Stats().Names == 0 })
 	for len(p.told) > 0 {
 		t.Errorf("told of a cell that is elsewhere: %+v", <-p.told)
 	}
-	select {
-	case <-here.last().Done():
-	default:
-		t.Error("the frozen cell is not closed")
-	}
+	await.That(t, "the frozen cell is closed", func() bool { return here.last().gone() != nil })
 }
 
 // TestMoveStays: the incarnation goes on in its new epoch, its end is seen, and the next is not it.

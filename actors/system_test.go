@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -311,38 +312,40 @@ func TestCredit(t *testing.T) {
 
 // TestDeadlines: what is late is not begun, and what runs is interrupted.
 func TestDeadlines(t *testing.T) {
-	s, _ := newSystem(t, Options{})
-	cells := started{setUp: func(q *quick) {
-		q.exec = func(ctx context.Context, _ string) error {
-			<-ctx.Done()
-			return cell.Errorf(cell.Timeout, "interrupted")
+	synctest.Test(t, func(t *testing.T) { // nothing is late but what waits
+		s, _ := newSystem(t, Options{})
+		cells := started{setUp: func(q *quick) {
+			q.exec = func(ctx context.Context, _ string) error {
+				<-ctx.Done()
+				return cell.Errorf(cell.Timeout, "interrupted")
+			}
+		}}
+		spawn(t, s, worker, cells.plan())
+		first, second := exec(worker, "first"), exec(worker, "second")
+		first.Deadline = time.Now().Add(40 * time.Millisecond)
+		second.Deadline = time.Now().Add(20 * time.Millisecond)
+		var all []*request
+		for _, env := range []Envelope{first, second} {
+			r, _, err := s.submit(soon(t), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, r)
 		}
-	}}
-	spawn(t, s, worker, cells.plan())
-	first, second := exec(worker, "first"), exec(worker, "second")
-	first.Deadline = time.Now().Add(40 * time.Millisecond)
-	second.Deadline = time.Now().Add(20 * time.Millisecond)
-	var all []*request
-	for _, env := range []Envelope{first, second} {
-		r, _, err := s.submit(soon(t), env)
-		if err != nil {
-			t.Fatal(err)
+		for _, r := range all {
+			if got := <-r.replied; cell.KindOf(got.Err) != cell.Timeout {
+				t.Errorf("%+v", got)
+			}
 		}
-		all = append(all, r)
-	}
-	for _, r := range all {
-		if got := <-r.replied; cell.KindOf(got.Err) != cell.Timeout {
-			t.Errorf("%+v", got)
+		if n := cells.last().running(); n != 1 {
+			t.Errorf("%d ran", n)
 		}
-	}
-	if n := cells.last().running(); n != 1 {
-		t.Errorf("%d ran", n)
-	}
-	ctx, cancel := context.WithCancel(soon(t))
-	cancel()
-	if r := s.Ask(ctx, exec(worker, "third")); cell.KindOf(r.Err) != cell.Cancelled {
-		t.Errorf("%+v", r)
-	}
+		ctx, cancel := context.WithCancel(soon(t))
+		cancel()
+		if r := s.Ask(ctx, exec(worker, "third")); cell.KindOf(r.Err) != cell.Cancelled {
+			t.Errorf("%+v", r)
+		}
+	})
 }
 
 // TestTopics: each cell that hears a topic gets what is published, and no other.
