@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/telemetry"
 	"github.com/pyisolate/pyisolate/telemetry/events"
 )
@@ -88,6 +90,10 @@ func busy(t *testing.T) *node {
 	_ = n.exec("acme", "nobody", "")
 	n.put("web", "imports: [json]\n    capabilities: {clock: {}}")
 	n.happened(events.PolicyHotload)
+	await.That(t, "the metrics have version 2", func() bool { // whose watching is another's than the cells'
+		all, _, _, _ := n.Events.Since(0)
+		return slices.ContainsFunc(all, func(e events.Event) bool { return e.Kind == events.PolicyPut && e.Version == 2 })
+	})
 	n.spawn("other", "d", "web")
 	_ = n.exec("other", "d", "crash")
 	n.happened(events.HostEnded)

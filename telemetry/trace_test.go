@@ -38,7 +38,7 @@ func TestOneTrace(t *testing.T) {
 		_, err := api.NewCellServiceClient(&http.Client{Transport: transport}, "http://node", protocol).Exec(t.Context(), r)
 		must(t, err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	must(t, tracer.Close(ctx))
 	for name, id := range ids {

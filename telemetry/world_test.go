@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func newNode(t testing.TB, tracer *trace.Tracer) *node {
 	refresher, err := refresh.New(refresh.Config{Store: store, File: filepath.Join(dir, "sources.json")})
 	must(t, err)
 	reloader := live.New(store, live.Options{Reported: o.Reported})
-	launcher, err := launch.New(launch.Config{KillGrace: 200 * time.Millisecond, Hosts: o.Host})
+	launcher, err := launch.New(launch.Config{KillGrace: time.Minute, Hosts: o.Host}) // all guests here obey
 	must(t, err)
 	broker := capability.New(capability.Config{Recorder: o.Recorder(nil)})
 	must(t, builtin.Register(broker, builtin.Config{}))
@@ -75,7 +76,9 @@ func newNode(t testing.TB, tracer *trace.Tracer) *node {
 	served, watched := make(chan error, 1), make(chan struct{})
 	go func() { served <- s.Serve(l) }()
 	watching, stop := context.WithCancel(context.Background())
-	go func() { defer close(watched); o.WatchPolicies(watching, store) }()
+	policies := &watchable{Store: store, listed: make(chan struct{})}
+	go func() { defer close(watched); o.WatchPolicies(watching, policies) }()
+	<-policies.listed // or what a test puts first were no event
 	n.Client, err = client.New(client.Config{Socket: n.socket})
 	must(t, err)
 	t.Cleanup(func() {
@@ -93,6 +96,18 @@ func newNode(t testing.TB, tracer *trace.Tracer) *node {
 		o.Wait()
 	})
 	return n
+}
+
+// watchable is a store that tells when what there was before is known to who watches it.
+type watchable struct {
+	*policystore.Store
+	once   sync.Once
+	listed chan struct{}
+}
+
+func (w *watchable) Watch(ctx context.Context, prefix string, from uint64) (*policystore.Watch, error) {
+	w.once.Do(func() { close(w.listed) })
+	return w.Store.Watch(ctx, prefix, from)
 }
 
 func must(t testing.TB, err error) {

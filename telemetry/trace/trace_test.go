@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func start(t *testing.T, c trace.Config) *trace.Tracer {
 
 func end(t *testing.T, tracer *trace.Tracer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := tracer.Close(ctx); err != nil {
 		t.Error(err)
@@ -83,9 +84,27 @@ func TestSampling(t *testing.T) {
 	}
 }
 
+// log is written by whoever exports, also when its tracer is closed already.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // A collector that is away costs spans, and no time of who makes them.
 func TestCollectorIsAway(t *testing.T) {
-	var log bytes.Buffer
+	var log log
 	before := goleak.IgnoreCurrent()
 	tracer := start(t, trace.Config{Endpoint: "http://127.0.0.1:1", Timeout: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 10000 {

@@ -188,7 +188,7 @@ func TestServersThatFail(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		answer    func(n int, w http.ResponseWriter, r *http.Request)
-		requests  int
+		requests  int // of "slow" at least: on a busy machine others than the first may take too long
 		delivered bool
 	}{
 		{"twice", func(n int, w http.ResponseWriter, _ *http.Request) {
@@ -224,12 +224,18 @@ func TestServersThatFail(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			elsewhere = newReceiver(t, nil)
 			r := newReceiver(t, c.answer)
-			hub, count, _ := send(t, r, webhook.Config{Timeout: 300 * time.Millisecond, Attempts: 4, Hooks: []webhook.Hook{{URL: r.URL, Inner: true}}})
+			config, slow := webhook.Config{Timeout: time.Minute, Attempts: 4, Hooks: []webhook.Hook{{URL: r.URL, Inner: true}}}, c.name == "slow"
+			if slow {
+				config.Timeout, config.Attempts = 300*time.Millisecond, 50
+			}
+			hub, count, _ := send(t, r, config)
 			hub.Publish(events.Event{Kind: events.NodeReady})
 			await.That(t, "it is over", func() bool { return count.get("delivered")+count.get("failed") == 1 })
-			if n := r.count(); n != c.requests || (count.get("delivered") == 1) != c.delivered || elsewhere.count() != 0 {
+			if n := r.count(); n < c.requests || n > c.requests && !slow || (count.get("delivered") == 1) != c.delivered || elsewhere.count() != 0 {
 				t.Errorf("%d requests, %+v, %d elsewhere", n, count.of, elsewhere.count())
 			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
 			for _, q := range r.requests {
 				if q.Header.Get(webhook.HeaderID) != r.requests[0].Header.Get(webhook.HeaderID) {
 					t.Error("another delivery")
@@ -251,7 +257,7 @@ func TestSlowServer(t *testing.T) {
 		}
 	})
 	good := newReceiver(t, nil)
-	hub, count, _ := send(t, slow, webhook.Config{Hub: events.NewHub(8), Timeout: 20 * time.Second, Hooks: []webhook.Hook{
+	hub, count, _ := send(t, slow, webhook.Config{Hub: events.NewHub(8), Timeout: time.Minute, Hooks: []webhook.Hook{
 		{URL: slow.URL, Inner: true}, {URL: good.URL, Inner: true}}})
 	hub.Publish(events.Event{Kind: events.NodeReady})
 	await.That(t, "the slow one is asked", func() bool { return slow.count() == 1 })
