@@ -51,11 +51,11 @@ func TestKeptIsGivenOutWhereTheCellGoesOn(t *testing.T) {
 			if err := <-activated; (err == nil) != (fails == nil) {
 				t.Fatalf("it is activated: %v", err)
 			}
-			patience := 10 * time.Second
+			within := 20 * time.Second
 			if fails != nil { // there is nothing to wait for
-				patience = 300 * time.Millisecond
+				within = 300 * time.Millisecond
 			}
-			if got := n.received(t, patience); (got == "7") != (fails == nil) {
+			if got := n.received(t, within); (got == "7") != (fails == nil) {
 				t.Errorf("then %q is given out", got)
 			}
 		})

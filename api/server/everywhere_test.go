@@ -71,14 +71,19 @@ func TestAnyNodeAnswers(t *testing.T) {
 			t.Errorf("logs %v, %v", logs.Msg(), logs.Err())
 		}
 		must(t, logs.Close())
-		all, err := n.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{}))
-		if err != nil || len(all.Msg.GetReports()) != 1 || all.Msg.GetReports()[0].GetNode() != "n2" || len(all.Msg.GetSilent()) != 0 {
-			t.Errorf("list %v, %v", all, err)
-		}
-		stats, err := n.Cells.Stats(ctx, connect.NewRequest(&pb.StatsRequest{}))
-		if err != nil || stats.Msg.GetStates()["running"] != 1 {
-			t.Errorf("stats %v, %v", stats, err)
-		}
+		await.That(t, "all list it", func() bool { // who is busy does not answer in time
+			all, err := n.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{}))
+			must(t, err)
+			if len(all.Msg.GetReports()) != 1 || all.Msg.GetReports()[0].GetNode() != "n2" {
+				t.Fatalf("list %v", all)
+			}
+			return len(all.Msg.GetSilent()) == 0
+		})
+		await.That(t, "all count it", func() bool {
+			stats, err := n.Cells.Stats(ctx, connect.NewRequest(&pb.StatsRequest{}))
+			must(t, err)
+			return stats.Msg.GetStates()["running"] == 1
+		})
 		nodes, err := n.Nodes.ListNodes(ctx, connect.NewRequest(&pb.ListNodesRequest{}))
 		if err != nil || len(nodes.Msg.GetNodes()) != 4 {
 			t.Errorf("nodes %v, %v", nodes, err)
@@ -141,7 +146,7 @@ func TestPrincipalHeaderOfStrangers(t *testing.T) {
 		if header != "" {
 			r.Header().Set("Pyisolate-Principal", header)
 		}
-		_, err := connect.NewClient[pb.InspectRequest, pb.InspectResponse](&http.Client{Transport: way, Timeout: 5 * time.Second},
+		_, err := connect.NewClient[pb.InspectRequest, pb.InspectResponse](&http.Client{Transport: way, Timeout: 20 * time.Second},
 			"http://n1/pyisolate.v1.CellService/Inspect", connect.WithGRPC()).CallUnary(t.Context(), r)
 		return err
 	}

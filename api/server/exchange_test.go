@@ -20,9 +20,10 @@ import (
 func TestPatient(t *testing.T) {
 	for name, second := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			given := make(chan error, 1)
 			s := httptest.NewUnstartedServer(http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
-				w := newPatient(plain, r, 100*time.Millisecond)
+				w := newPatient(plain, r, 2*time.Second)
 				defer w.close()
 				var err error
 				for piece := make([]byte, 64<<10); err == nil; w.Flush() {
@@ -33,7 +34,7 @@ func TestPatient(t *testing.T) {
 			s.EnableHTTP2 = second
 			s.StartTLS()
 			defer s.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 			if err != nil {
@@ -112,7 +113,7 @@ func TestTokenThatCannotBeLookedAt(t *testing.T) {
 		if err := context.Cause(ctx); !errors.Is(err, fault.ErrUnavailable) {
 			t.Errorf("ended with %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("the call goes on")
 	}
 }

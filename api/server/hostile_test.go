@@ -18,7 +18,6 @@ import (
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
-	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/internal/pause"
 	"github.com/pyisolate/pyisolate/policystore"
@@ -41,7 +40,7 @@ func (n *node) overTCP(t *testing.T) string {
 // works says that another client is served.
 func (n *node) works(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err := n.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{}))
 	must(t, err)
@@ -58,13 +57,14 @@ func closed(t *testing.T, c net.Conn) {
 
 // A client that sends its headers a byte at a time is not waited for, in either version of HTTP.
 func TestSlowLoris(t *testing.T) {
-	n := newNode(t, func(c *server.Config) { c.Patience = 200 * time.Millisecond })
+	n := newNode(t, patiently)
 	for name, begin := range map[string]string{
 		"HTTP/1, a line":  "POST /pyisolate.v1.CellService/List HTT",
 		"HTTP/1, headers": "POST /pyisolate.v1.CellService/List HTTP/1.1\r\nHost: node\r\nX-A: b\r\n",
 		"HTTP/2":          "PRI * HTTP/2.0\r\n\r\nSM",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			closed(t, n.talk(t, begin))
 			n.works(t)
 		})
@@ -74,7 +74,7 @@ func TestSlowLoris(t *testing.T) {
 // A request whose body is announced and does not come holds its connection for a moment only, though nobody reads the
 // body: who is refused, who asks for what there is not, and who asks for a page.
 func TestBodyThatDoesNotCome(t *testing.T) {
-	n := newNode(t, func(c *server.Config) { c.Patience = 200 * time.Millisecond })
+	n := newNode(t, patiently)
 	address := n.overTCP(t)
 	const list = "POST /pyisolate.v1.CellService/List HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\n"
 	for name, head := range map[string]string{
@@ -85,15 +85,16 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 		"a page":          "GET /openapi.json HTTP/1.1\r\nHost: node\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			c, err := net.Dial("tcp", address)
 			must(t, err)
 			t.Cleanup(func() { _ = c.Close() })
 			_, err = io.WriteString(c, head+"Content-Length: 1000\r\n\r\n")
 			must(t, err)
 			closed(t, c)
+			n.works(t)
 		})
 	}
-	n.works(t)
 }
 
 // Headers have a bound.
@@ -142,7 +143,7 @@ func TestIdleConnections(t *testing.T) {
 
 // A client that never reads its stream holds it for a time only, and nobody else's.
 func TestStreamThatNobodyReads(t *testing.T) {
-	n := newNode(t, func(c *server.Config) { c.Patience = 500 * time.Millisecond })
+	n := newNode(t, patiently)
 	for _, name := range []string{"c", "d"} {
 		spawned(t, n.Client, &pb.SpawnRequest{Name: name})
 	}
@@ -175,6 +176,7 @@ func TestStrangersWhoHoldCalls(t *testing.T) {
 	port := address[strings.LastIndexByte(address, ':'):]
 	const part = "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"
 	var held []net.Conn
+	most := int64(0) // of calls under way
 	for _, host := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"} {
 		for range 70 {
 			c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}}).DialContext(t.Context(), "tcp", "127.0.0.1"+port)
@@ -183,9 +185,12 @@ func TestStrangersWhoHoldCalls(t *testing.T) {
 			_, err = io.WriteString(c, part)
 			must(t, err)
 			held = append(held, c)
+			most = max(most, n.server.Underway())
 		}
 	}
-	await.That(t, "places are held", func() bool { return n.server.Underway() > 0 })
+	if most == 0 { // it takes the node a moment, and they have no more than another
+		await.That(t, "places are held", func() bool { return n.server.Underway() > 0 })
+	}
 	n.works(t)
 	for name, c := range map[string]struct {
 		of   *http.Client
@@ -199,9 +204,9 @@ func TestStrangersWhoHoldCalls(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
-	must(t, held[0].SetReadDeadline(time.Now().Add(5*time.Second)))
+	must(t, held[0].SetReadDeadline(time.Now().Add(8*time.Second))) // a call with a token has 10 s
 	if _, err := io.ReadAll(held[0]); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("one still has its place after 5 s")
+		t.Error("one still has its place after 8 s")
 	}
 }
 

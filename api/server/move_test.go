@@ -191,7 +191,7 @@ func TestAMoveDoesNotWaitForATargetThatHasStopped(t *testing.T) {
 				if stays && cell.KindOf(m.err) != cell.Cancelled {
 					t.Errorf("the move ends by %v", m.err)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(20 * time.Second):
 				t.Fatal("the target is waited for")
 			}
 		})

@@ -56,7 +56,7 @@ func newNode(tb testing.TB, options ...option) *node {
 	refresher, err := refresh.New(refresh.Config{Store: store, File: filepath.Join(dir, "sources.json")})
 	must(tb, err)
 	reloader := live.New(store, live.Options{})
-	launcher, err := launch.New(launch.Config{KillGrace: 200 * time.Millisecond})
+	launcher, err := launch.New(launch.Config{KillGrace: time.Minute}) // all guests here obey
 	must(tb, err)
 	broker := capability.New(capability.Config{})
 	must(tb, builtin.Register(broker, builtin.Config{}))

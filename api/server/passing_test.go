@@ -251,7 +251,7 @@ func TestManyByWayOfManyNodes(t *testing.T) {
 	all.Wait()
 	next := [clients]int{}
 	for n := 0; n < clients*each; {
-		answer, err := nodes[1].Cells.Recv(ctx, connect.NewRequest(&pb.RecvRequest{Name: "c", Max: 100, Wait: durationpb.New(5 * time.Second)}))
+		answer, err := nodes[1].Cells.Recv(ctx, connect.NewRequest(&pb.RecvRequest{Name: "c", Max: 100, Wait: durationpb.New(20 * time.Second)}))
 		must(t, err)
 		if len(answer.Msg.GetItems()) == 0 {
 			t.Fatalf("%d posts came", n)

@@ -135,7 +135,7 @@ func TestTheEndOfANodeDoesNotWaitForCopies(t *testing.T) {
 	end()
 	select {
 	case <-over:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("it waits")
 	}
 }
