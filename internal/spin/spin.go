@@ -46,7 +46,7 @@ const Looks = 16
 // Until calls ready for about the given time, at least once, without giving the
 // processor up: for looks at memory.
 func (s *Spinner) Until(patience time.Duration, ready func() (bool, error)) (bool, error) {
-	return s.until(patience, Looks, func() {}, ready)
+	return s.until(patience, Looks, nil, ready)
 }
 
 // UntilYielding is Until for a caller who waits for a thread that may need this
@@ -59,6 +59,8 @@ func (s *Spinner) UntilYielding(patience time.Duration, looks int, ready func() 
 // Yield lets other threads have the processor, if they want it.
 func Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
+// until has others run between two rounds of looks, unless between is nil: then a round that took long
+// says nothing, as the thread itself was held up.
 func (s *Spinner) until(patience time.Duration, looks int, between func(), ready func() (bool, error)) (bool, error) {
 	ok, err := ready()
 	if ok || err != nil {
@@ -75,10 +77,12 @@ func (s *Spinner) until(patience time.Duration, looks int, between func(), ready
 		if crowded {
 			break
 		}
-		between()
 		before := now
+		if between != nil {
+			between()
+		}
 		now = time.Now()
-		crowded = now.Sub(before) > othersRan
+		crowded = between != nil && now.Sub(before) > othersRan
 	}
 	s.misses.Add(1)
 	return false, nil
