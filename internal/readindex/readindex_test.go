@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -46,9 +47,11 @@ func TestConfirm(t *testing.T) {
 					<-ctx.Done()
 					return 0, ctx.Err()
 				}}
-			if err := p.Confirm(t.Context()); !errors.Is(err, c.is) {
-				t.Errorf("%v, not %v", err, c.is)
-			}
+			synctest.Test(t, func(t *testing.T) { // its time passes only while all wait
+				if err := p.Confirm(t.Context()); !errors.Is(err, c.is) {
+					t.Errorf("%v, not %v", err, c.is)
+				}
+			})
 		})
 	}
 }
