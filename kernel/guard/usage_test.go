@@ -250,11 +250,12 @@ func TestProcessorTime(t *testing.T) {
 		c := newCell(t, g, anywhere(policy.Quotas{}))
 		var real time.Duration
 		on(t, c, func() error {
-			real = spin(200 * time.Millisecond)
+			real = spin(400 * time.Millisecond)
 			return nil
 		})
-		// Charged by the thread's end, which is a switch.
-		if !await.Within(10*time.Second, func() bool { return c.Usage().CPU > real*95/100 }) || c.Usage().CPU > real*105/100 {
+		// Charged by the thread's end, which is a switch, with what it did before and after; in a busy machine's
+		// emulator that, and interrupts, which it is charged for, may take long.
+		if !await.Within(10*time.Second, func() bool { return c.Usage().CPU > real*95/100 }) || c.Usage().CPU > real*150/100 {
 			t.Errorf("%v were used and %v charged", real, c.Usage().CPU)
 		}
 	})
