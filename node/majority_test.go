@@ -16,6 +16,7 @@ import (
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster"
+	"github.com/pyisolate/pyisolate/internal/logged"
 	"github.com/pyisolate/pyisolate/internal/loopback"
 	"github.com/pyisolate/pyisolate/policystore"
 )
@@ -93,7 +94,7 @@ func TestALostMajority(t *testing.T) {
 	if err := left.exec("gone", "x = 1"); cell.KindOf(err) != cell.CellGone {
 		t.Errorf("a cell that is lost: %v", err)
 	}
-	next := &process{t: t, name: "n4", logged: &log{}, data: filepath.Join(filepath.Dir(left.data), "n4")}
+	next := &process{t: t, name: "n4", logged: &logged.Text{}, data: filepath.Join(filepath.Dir(left.data), "n4")}
 	invited, err := left.Cluster.Invite(t.Context(), connect.NewRequest(&pb.InviteRequest{Lifetime: durationpb.New(time.Minute)}))
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,31 +22,14 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/logged"
 )
 
-// log is what a node has logged.
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // opened is a node on a socket of the test's, and a client that is its admin.
-func opened(t *testing.T, change func(*Config)) (*Node, *client.Client, *log) {
+func opened(t *testing.T, change func(*Config)) (*Node, *client.Client, *logged.Text) {
 	t.Helper()
-	dir, logged := t.TempDir(), &log{}
-	c := Config{Data: filepath.Join(dir, "data"), Socket: filepath.Join(dir, "s"), Logger: slog.New(slog.NewTextHandler(logged, nil)), Version: "v1"}
+	dir, said := t.TempDir(), &logged.Text{}
+	c := Config{Data: filepath.Join(dir, "data"), Socket: filepath.Join(dir, "s"), Logger: slog.New(slog.NewTextHandler(said, nil)), Version: "v1"}
 	if change != nil {
 		change(&c)
 	}
@@ -66,7 +47,7 @@ func opened(t *testing.T, change func(*Config)) (*Node, *client.Client, *log) {
 		t.Fatal(err)
 	}
 	t.Cleanup(calls.Close)
-	return n, calls, logged
+	return n, calls, said
 }
 
 const onePolicy = "version: 1.0\nsandboxes:\n  main:\n    imports: [math]\n"

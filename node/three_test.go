@@ -22,6 +22,7 @@ import (
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/logged"
 	"github.com/pyisolate/pyisolate/internal/loopback"
 )
 
@@ -30,7 +31,7 @@ type process struct {
 	*client.Client
 	t          *testing.T
 	name, data string
-	logged     *log
+	logged     *logged.Text
 	running    *exec.Cmd
 }
 
@@ -39,7 +40,7 @@ func processes(t *testing.T) (all []*process) {
 	t.Helper()
 	dir := t.TempDir()
 	for i := range 3 {
-		p := &process{t: t, name: "n" + strconv.Itoa(i+1), logged: &log{}}
+		p := &process{t: t, name: "n" + strconv.Itoa(i+1), logged: &logged.Text{}}
 		p.data = filepath.Join(dir, p.name)
 		if i == 0 {
 			found(t, p.data, p.name)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +20,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/logged"
 )
 
 // status is that of a page of the node on a socket; 0: nobody answers.
@@ -130,24 +129,6 @@ func TestServeEndsAtOnce(t *testing.T) {
 	}
 }
 
-// lines are what a process writes, as it writes.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) count(word string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), word)
-}
-
 // A user without privileges runs a node, too, and hears once what its cells go without.
 func TestServeUnprivileged(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -178,7 +159,7 @@ func TestServeUnprivileged(t *testing.T) {
 	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir + "/home", mainEnv + "=1"}
 	c.Dir = "/"
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	said := &lines{}
+	said := &logged.Text{}
 	c.Stderr = said
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -189,7 +170,7 @@ func TestServeUnprivileged(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = c.Process.Kill() })
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("it said %q, %v; and\n%s", line, err, said.text.String())
+		t.Fatalf("it said %q, %v; and\n%s", line, err, said)
 	}
 	calls := dial(t, socket)
 	if _, err := calls.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "one"})); err != nil {
@@ -203,8 +184,8 @@ func TestServeUnprivileged(t *testing.T) {
 		t.Errorf("the node is %v, %v", nodes, err)
 	}
 	const reduced = "cells go without some layers"
-	await.That(t, "what is reduced is heard", func() bool { return said.count(reduced) > 0 })
-	if got := said.count(reduced); got != 1 {
+	await.That(t, "what is reduced is heard", func() bool { return strings.Contains(said.String(), reduced) })
+	if got := strings.Count(said.String(), reduced); got != 1 {
 		t.Errorf("what is reduced is said %d times", got)
 	}
 	if info, err := os.Stat(socket); err != nil || info.Sys().(*syscall.Stat_t).Uid != nobody {
@@ -214,7 +195,7 @@ func TestServeUnprivileged(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := c.Wait(); err != nil {
-		t.Errorf("ended with %v\n%s", err, said.text.String())
+		t.Errorf("ended with %v\n%s", err, said)
 	}
 }
 

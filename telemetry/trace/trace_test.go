@@ -1,13 +1,11 @@
 package trace_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/logged"
 	"github.com/pyisolate/pyisolate/telemetry/trace"
 	"github.com/pyisolate/pyisolate/telemetry/trace/tracetest"
 )
@@ -84,27 +83,9 @@ func TestSampling(t *testing.T) {
 	}
 }
 
-// log is written by whoever exports, also when its tracer is closed already.
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *log) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // A collector that is away costs spans, and no time of who makes them.
 func TestCollectorIsAway(t *testing.T) {
-	var log log
+	var log logged.Text // written by whoever exports, also when its tracer is closed already
 	before := goleak.IgnoreCurrent()
 	tracer := start(t, trace.Config{Endpoint: "http://127.0.0.1:1", Timeout: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 10000 {
