@@ -203,6 +203,9 @@ var crashHits = map[string]struct {
 	"boltfile.placed":    {2, true},
 	"raftlog.set":        {4, true}, // a new group's term, an election's term and vote
 	"store.token":        {1, true},
+	"durable.synced":     {1, false}, // the state's mark
+	"durable.renamed":    {1, false},
+	"durable.kept":       {1, false},
 	"raftlog.deleted":    {2, false},
 	"snapshot.synced":    {2, false},
 	"snapshot.created":   {2, false},

@@ -108,7 +108,7 @@ func (s *state) restore(from io.Reader) error {
 	if openErr != nil {
 		return errors.Join(err, s.fail(openErr)) // s.db stays closed
 	}
-	s.db = db
+	s.db, db.NoSync = db, s.lazy
 	s.changed.tell()
 	s.moved.tell()
 	return err

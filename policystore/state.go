@@ -28,8 +28,9 @@ type state struct {
 	path   string
 	limits limits
 
-	mu sync.RWMutex // held shared while db is used, exclusively while it is exchanged
-	db *bolt.DB
+	mu   sync.RWMutex // held shared while db is used, exclusively while it is exchanged
+	db   *bolt.DB
+	lazy bool // changes are not put on the disk at once
 
 	// copying is held shared while a snapshot is written: bbolt opens the file again by
 	// its name for that, so the file may not be exchanged.
@@ -95,7 +96,7 @@ func initialise(tx *bolt.Tx) error {
 func (s *state) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.db.Close()
+	return errors.Join(s.settle(), s.db.Close())
 }
 
 // view runs read on the state of one moment.
@@ -111,7 +112,7 @@ func (s *state) view(read func(*transaction) error) error {
 	})
 }
 
-// update runs change and puts what it did on the disk, all or nothing.
+// update runs change and keeps what it did, all or nothing.
 func (s *state) update(change func(*transaction) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -104,7 +104,9 @@ func (s *Store) openFiles(l limits) (err error) {
 	if s.log, err = raftlog.Open(filepath.Join(dir, logFile)); err != nil {
 		return corrupt(err)
 	}
-	s.state, err = openState(filepath.Join(dir, stateFile), l)
+	s.state, err = openLazy(filepath.Join(dir, stateFile), l, func(why error) {
+		s.config.Logger.Warn("the machine stopped while the state was written: it is made anew from the snapshots and the log", "error", why)
+	})
 	return err
 }
 
