@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -23,6 +24,9 @@ const (
 	pushes = 3
 )
 
+// pushed is the memory of pieces, which those that come later use again.
+var pushed = sync.Pool{New: func() any { return new(make([]byte, 0, pushPiece)) }}
+
 // push is a checkpoint's file on its way to another node. It is for one goroutine.
 type push struct {
 	cells        *cells
@@ -31,7 +35,7 @@ type push struct {
 	told         func(sent int64) // how much of the file has gone; nil: nobody wants to know
 
 	stream *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse] // nil: none has begun
-	pieces chan []byte
+	pieces chan *[]byte
 	sent   chan error // of the goroutine that sends, once
 }
 
@@ -57,23 +61,24 @@ func (p *push) begin(ctx context.Context, keyID string, offset int64) error {
 	if err := p.stream.Send(&pb.PushRequest{Part: &pb.PushRequest_Begin_{Begin: first}}); err != nil {
 		return p.answered(ctx, err)
 	}
-	p.pieces, p.sent = make(chan []byte, piecesAhead), make(chan error, 1)
+	p.pieces, p.sent = make(chan *[]byte, piecesAhead), make(chan error, 1)
 	go p.send(p.stream, offset, p.pieces, p.sent)
 	return nil
 }
 
 // send sends what is written, until there is no more. What comes after an error is dropped. It is for a goroutine
 // of its own, and so looks at nothing of p that changes.
-func (p *push) send(to *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse], gone int64, pieces <-chan []byte, sent chan<- error) {
+func (p *push) send(to *connect.ClientStreamForClient[pb.PushRequest, pb.PushResponse], gone int64, pieces <-chan *[]byte, sent chan<- error) {
 	var err error
 	for piece := range pieces {
 		if err == nil {
-			err = to.Send(&pb.PushRequest{Part: &pb.PushRequest_Data{Data: piece}})
+			err = to.Send(&pb.PushRequest{Part: &pb.PushRequest_Data{Data: *piece}})
 		}
 		if err == nil {
-			gone += int64(len(piece))
+			gone += int64(len(*piece))
 			p.tell(gone)
 		}
+		pushed.Put(piece)
 	}
 	sent <- err
 }
@@ -90,9 +95,10 @@ func (p *push) tell(gone int64) {
 // Write implements io.Writer. That something was not sent is known at the end.
 func (p *push) Write(b []byte) (n int, err error) {
 	for n < len(b) {
-		piece := b[n:min(len(b), n+pushPiece)]
-		p.pieces <- append([]byte(nil), piece...)
-		n += len(piece)
+		piece := pushed.Get().(*[]byte)
+		*piece = append((*piece)[:0], b[n:min(len(b), n+pushPiece)]...)
+		n += len(*piece)
+		p.pieces <- piece
 	}
 	return n, nil
 }

@@ -193,8 +193,14 @@ type unread struct{ answers, bytes int }
 
 // answer sends IN_ANSWER without ever blocking its caller. An error ends the cell.
 func (g *guest) answer(id uint64, flags ring.Flags, payload []byte) error {
-	sent, err := g.slot.region.TrySend(ring.InAnswer, flags, id, payload)
-	if sent || err != nil {
+	return g.answerAnd(id, flags, payload, func() {})
+}
+
+// answerAnd is answer, and calls sent when nobody needs the payload any more; perhaps it never does.
+func (g *guest) answerAnd(id uint64, flags ring.Flags, payload []byte, sent func()) error {
+	written, err := g.slot.region.TrySend(ring.InAnswer, flags, id, payload)
+	if written || err != nil {
+		sent()
 		return err
 	}
 	g.mu.Lock()
@@ -207,9 +213,10 @@ func (g *guest) answer(id uint64, flags ring.Flags, payload []byte) error {
 	g.later(func() {
 		_ = g.slot.region.Send(ring.InAnswer, flags, id, payload)
 		g.mu.Lock()
-		defer g.mu.Unlock()
 		g.unread.answers--
 		g.unread.bytes -= len(payload)
+		g.mu.Unlock()
+		sent()
 	})
 	return nil
 }

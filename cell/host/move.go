@@ -78,6 +78,7 @@ func (g *guest) chunk(f ring.Frame) error {
 		c.Kind = wire.Chunk_CODE
 	}
 	g.forward(op, c, f.Payload)
+	f.Reuse()
 	return nil
 }
 
@@ -217,19 +218,18 @@ func (g *guest) hand(op *operation) error {
 		g.mu.Unlock()
 		return nil
 	}
-	flags, payload := ring.None, []byte(nil)
+	g.move.asked = 0
 	var m *wire.Msg
 	if len(g.move.chunks) > 0 {
 		m = g.move.chunks[0]
 		g.move.chunks = g.move.chunks[1:]
-		flags, payload = chunkFlags(m.GetChunk().GetKind()), m.Payload
 	}
-	g.move.asked = 0
 	g.mu.Unlock()
-	if m != nil {
-		g.srv.send(g.id, op.id, &wire.Control_More{More: &wire.More{Chunks: 1}}, nil)
+	if m == nil {
+		return g.answer(id, ring.None, nil)
 	}
-	return g.answer(id, flags, payload)
+	g.srv.send(g.id, op.id, &wire.Control_More{More: &wire.More{Chunks: 1}}, nil)
+	return g.answerAnd(id, chunkFlags(m.GetChunk().GetKind()), m.Payload, m.Release)
 }
 
 func chunkFlags(k wire.Chunk_Kind) ring.Flags {

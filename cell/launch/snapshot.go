@@ -137,6 +137,7 @@ func (c *handle) write(op uint64, p *pending, w *state.Writer, s *cell.Snapshot)
 		default:
 			err = w.State(state.Data, m.Payload)
 		}
+		m.Release()
 		if err != nil {
 			_ = c.host.send(c.wireID, op, &wire.Control_Interrupt{Interrupt: &wire.Interrupt{Kind: uint32(cell.Cancelled)}}, nil)
 		}

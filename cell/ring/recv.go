@@ -3,6 +3,7 @@ package ring
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/pyisolate/pyisolate/internal/spin"
@@ -179,12 +180,33 @@ func (r *Region) take() (Frame, error) {
 		r.release()
 		return f, err
 	}
-	f.Payload = make([]byte, n)
+	f.Payload = payload(n)
 	if err := r.read(f.Payload); err != nil {
 		return Frame{}, err
 	}
 	r.release()
 	return f, nil
+}
+
+// largePayload is the memory of the payloads that are used again: those of more than half of it.
+const largePayload = 256 << 10
+
+var large = sync.Pool{New: func() any { return new([largePayload]byte) }}
+
+// payload is memory for n bytes.
+func payload(n int) []byte {
+	if n <= largePayload/2 || n > largePayload {
+		return make([]byte, n)
+	}
+	return large.Get().(*[largePayload]byte)[:n]
+}
+
+// Reuse gives the memory of a frame's payload back, for that of a later frame: nobody looks at it any more. It
+// need not be called.
+func (f Frame) Reuse() {
+	if cap(f.Payload) == largePayload {
+		large.Put((*[largePayload]byte)(f.Payload[:largePayload]))
+	}
 }
 
 // takeWhole is take for a frame that is in the ring to its last byte; else it takes
@@ -204,7 +226,7 @@ func (r *Region) takeWhole() (f Frame, whole bool, err error) {
 	}
 	r.outTail += frameHdrBytes
 	if n > 0 {
-		f.Payload = make([]byte, n)
+		f.Payload = payload(n)
 		r.copyOut(f.Payload)
 		r.outTail += uint32(n)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"github.com/pyisolate/pyisolate/cell"
 )
@@ -18,6 +19,8 @@ type Reader struct {
 	step int
 	part bool // a code object has begun
 	done bool
+	// spare is what the payload of the last part of the pickle or of code was in.
+	spare []byte
 }
 
 // NewReader reads the stream's first bytes. Errors are [ErrFormat] or those of from.
@@ -70,10 +73,14 @@ func (r *Reader) body(k Kind, n uint32) (Record, error) {
 	}
 	r.step, r.part = k.step(), k == CodePart
 	rec := Record{Kind: k}
+	if k.step() == 0 {
+		rec.Payload = r.spare[:0]
+		defer func() { r.spare = rec.Payload }()
+	}
 	// The length may be a lie: what is not there is not made room for.
 	for have := 0; have < int(n); have = len(rec.Payload) {
 		more := min(int(n)-have, max(cell.MaxChunk, have))
-		rec.Payload = append(rec.Payload, make([]byte, more)...)
+		rec.Payload = slices.Grow(rec.Payload, more)[:have+more]
 		if err := r.read(rec.Payload[have:]); err != nil {
 			return Record{}, err
 		}

@@ -30,7 +30,8 @@ const (
 	End                      // a [cell.Snapshot] in JSON
 )
 
-// Record is one of a stream. Payload belongs to whoever has the record.
+// Record is one of a stream. The payload of a Data, CodePart or Code is the Reader's again when the next is read;
+// that of others belongs to whoever has the record.
 type Record struct {
 	Kind    Kind
 	Payload []byte

@@ -42,11 +42,23 @@ var (
 	ErrTooLarge = errors.New("wire: message too large")
 )
 
-// Msg is one message. Payload is not copied by Send, and belongs to the
+// Msg is one message. Its payload is the sender's again after Send, and belongs to the
 // receiver after Recv.
 type Msg struct {
 	*Control
 	Payload []byte
+
+	whole *[]byte // a large one has the memory it came in
+}
+
+// Release gives the payload's memory back, for one that comes later: who has received the message
+// looks at it no more. It need not be called.
+func (m *Msg) Release() {
+	m.Payload = nil
+	if m.whole != nil {
+		large.Put(m.whole)
+		m.whole = nil
+	}
 }
 
 // Conn moves messages in order, whole, both ways. Any number of goroutines may
@@ -211,19 +223,25 @@ func (c *conn) Close() error {
 // Append adds m's encoding to buf: u32 length of the rest, uvarint length of
 // the control message, the control message, the payload.
 func Append(buf []byte, m *Msg) ([]byte, error) {
-	start := len(buf)
-	out, ok := buf, false
+	out, err := appendHead(buf, m)
+	if err != nil {
+		return buf, err
+	}
+	return append(out, m.Payload...), nil
+}
+
+// appendHead appends what comes before the payload.
+func appendHead(buf []byte, m *Msg) (out []byte, err error) {
+	ok := false
 	if len(m.Payload) <= MaxPayload {
 		out, ok = appendPost(append(buf, 0, 0, 0, 0), m.Control)
 	}
 	if !ok {
-		var err error
 		if out, err = appendControl(buf, m); err != nil {
 			return buf, err
 		}
 	}
-	out = append(out, m.Payload...)
-	binary.LittleEndian.PutUint32(out[start:], uint32(len(out)-start-lengthSize))
+	binary.LittleEndian.PutUint32(out[len(buf):], uint32(len(out)-len(buf)-lengthSize+len(m.Payload)))
 	return out, nil
 }
 

@@ -3,8 +3,11 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/pyisolate/pyisolate/cell"
 )
 
 const (
@@ -12,13 +15,21 @@ const (
 	// shareSize is from where on a payload keeps the memory it was collected in;
 	// a smaller one is copied out of it.
 	shareSize = 64 << 10
+	// largeSize is the memory of a large message, such as a chunk of a state, which is used again by the
+	// next when it is released. One that would leave more than half of it unused has its own.
+	largeSize = cell.MaxChunk + 1<<10
+	// largeFront is how much of a large message has come before it gets memory for all of it.
+	largeFront = 16 << 10
 )
+
+var large = sync.Pool{New: func() any { return new(make([]byte, largeSize)) }}
 
 // decoder takes messages out of a stream of bytes that is fed to it in pieces. Only
 // a message that lies in several pieces is copied together.
 type decoder struct {
-	piece []byte // what is fed and not yet taken, in the feeder's memory
-	rest  []byte // the front of a message that goes on in piece, in our own
+	piece []byte  // what is fed and not yet taken, in the feeder's memory
+	rest  []byte  // the front of a message that goes on in piece, in our own
+	whole *[]byte // which rest is in, of a large one
 }
 
 // feed gives the decoder the next piece, to be left alone until message has
@@ -60,6 +71,7 @@ func (d *decoder) complete() (*Msg, error) {
 		if len(d.piece) == 0 {
 			return nil, nil
 		}
+		d.enlarge(size)
 		n := min(size-len(d.rest), len(d.piece))
 		d.rest, d.piece = append(d.rest, d.piece[:n]...), d.piece[n:]
 	}
@@ -68,7 +80,21 @@ func (d *decoder) complete() (*Msg, error) {
 	if share {
 		d.rest = nil // the payload keeps it
 	}
-	return decode(body, share)
+	m, err := decode(body, share)
+	if err == nil && share {
+		m.whole = d.whole
+	}
+	d.whole = nil
+	return m, err
+}
+
+// enlarge has memory for all of a large message, when enough of it has come that its length is no mere word.
+func (d *decoder) enlarge(size int) {
+	if d.whole != nil || size <= largeSize/2 || size > largeSize || len(d.rest) < largeFront {
+		return
+	}
+	d.whole = large.Get().(*[]byte)
+	d.rest = append((*d.whole)[:0], d.rest...)
 }
 
 // messageSize is that of the message buf begins with, its header included, or of

@@ -3,15 +3,18 @@ package wire
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pyisolate/pyisolate/broker/seal"
 )
 
-// buffers are those of connections that have something to say: an idle one keeps
-// none.
-var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, seal.Overhead+framePlaintext)) }}
+// buffers are those of connections that have something to say, for what is not sealed yet and for what
+// is: an idle one keeps none.
+var buffers, sealed = sync.Pool{New: newBuffer}, sync.Pool{New: newBuffer}
+
+func newBuffer() any { return new(make([]byte, 0, seal.Overhead+framePlaintext)) }
 
 // batchBytes is how much may be queued before it is sent without being asked for.
 const batchBytes = 4 * framePlaintext
@@ -29,7 +32,7 @@ func (c *conn) Flush() error {
 	if c.err != nil || c.writing || c.queue == nil {
 		return c.err // a writer takes everything along
 	}
-	return c.flush()
+	return c.flush(nil)
 }
 
 // queued is, under mu, how many bytes wait.
@@ -50,15 +53,22 @@ func (c *conn) add(ctx context.Context, m *Msg, most int) error {
 	if c.queue == nil {
 		c.queue = buffers.Get().(*[]byte)
 	}
-	queue, err := Append(*c.queue, m)
+	var lent []byte // what need not be copied, as it is written before anything else comes
+	if most == 0 && !c.writing && len(*c.queue) == 0 && len(m.Payload) >= shareSize {
+		lent = m.Payload
+	}
+	queue, err := appendHead(*c.queue, m)
 	if err != nil {
 		return err
+	}
+	if lent == nil {
+		queue = append(queue, m.Payload...)
 	}
 	*c.queue = queue
 	if c.writing || len(queue) <= most {
 		return nil
 	}
-	return c.flush()
+	return c.flush(lent)
 }
 
 // room waits, under mu, until there is some in the queue.
@@ -85,19 +95,23 @@ func (c *conn) room(ctx context.Context) error {
 type batch struct {
 	plain  *[]byte // nil: nothing
 	left   []byte  // of it, not yet sealed
+	lent   []byte  // behind it, in the memory of who sends
 	sealed *[]byte
 	frames int    // in it
 	rest   []byte // of it, not yet written
 }
 
-// flush writes until the queue is empty. With patience a goroutine goes on where that would wait:
-// whoever sends has deadlines of its own, and may not be held by a far side that does not read. It
-// is called with mu held.
-func (c *conn) flush() error {
+// flush writes until the queue is empty, with what is lent behind what waits now. With patience a goroutine
+// goes on where that would wait: whoever sends has deadlines of its own, and may not be held by a far side
+// that does not read. It is called with mu held.
+func (c *conn) flush(lent []byte) error {
 	c.writing = true
-	b := batch{sealed: buffers.Get().(*[]byte)}
+	b := batch{lent: lent, sealed: sealed.Get().(*[]byte)}
 	if c.drain(&b, c.patience == 0) {
 		return c.err
+	}
+	if len(lent) > 0 { // its owner has it back
+		b.left, b.lent = slices.Concat(b.left, b.lent), nil
 	}
 	go c.goOn(b)
 	return nil
@@ -126,11 +140,11 @@ func (c *conn) drain(b *batch, wait bool) bool {
 		case err == nil && !all:
 			return false
 		}
-		recycle(b.plain)
+		recycle(&buffers, b.plain)
 		b.plain = nil
 		c.changed.Broadcast()
 	}
-	recycle(b.sealed)
+	recycle(&sealed, b.sealed)
 	c.writing = false
 	c.changed.Broadcast()
 	return true
@@ -146,7 +160,7 @@ func (c *conn) write(b *batch, wait bool) (all bool, err error) {
 			}
 			c.sent.add(b.frames, len(*b.sealed))
 		}
-		if len(b.left) == 0 {
+		if len(b.left)+len(b.lent) == 0 {
 			return true, nil
 		}
 		if err := c.seal(b); err != nil {
@@ -157,7 +171,10 @@ func (c *conn) write(b *batch, wait bool) (all bool, err error) {
 
 func (c *conn) seal(b *batch) (err error) {
 	out := (*b.sealed)[:0]
-	for b.frames = 0; len(b.left) > 0 && len(out) < 4*framePlaintext; b.frames++ {
+	for b.frames = 0; len(b.left)+len(b.lent) > 0 && len(out) < 4*framePlaintext; b.frames++ {
+		if len(b.left) == 0 {
+			b.left, b.lent = b.lent, nil
+		}
 		n := min(len(b.left), framePlaintext)
 		if out, err = c.out.Seal(out, b.left[:n]); err != nil {
 			return err
@@ -195,9 +212,9 @@ func (c *conn) stalled() {
 }
 
 // recycle gives a buffer back, unless a large message grew it.
-func recycle(buf *[]byte) {
+func recycle(to *sync.Pool, buf *[]byte) {
 	if cap(*buf) <= 256<<10 {
 		*buf = (*buf)[:0]
-		buffers.Put(buf)
+		to.Put(buf)
 	}
 }

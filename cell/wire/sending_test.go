@@ -118,3 +118,88 @@ func TestSendWithin(t *testing.T) {
 	}
 	last.Wait()
 }
+
+// A payload is the sender's again after Send, also where what was sent waits to be written.
+func TestPayloadIsTheSendersAgain(t *testing.T) {
+	eachTransport(t, func(t *testing.T, mode transport.Mode) {
+		a, b := dialed(t, mode, time.Minute)
+		const messages, size = 3, 1 << 20
+		payload := make([]byte, size)
+		for n := range messages {
+			for i := range payload {
+				payload[i] = byte(i>>8) + byte(n)
+			}
+			if err := a.Send(post(1, payload)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clear(payload)
+		for n := range messages {
+			m, err := b.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(m.Payload) != size {
+				t.Fatalf("message %d has %d bytes", n, len(m.Payload))
+			}
+			for i, got := range m.Payload {
+				if want := byte(i>>8) + byte(n); got != want {
+					t.Fatalf("byte %d of message %d is %d, want %d", i, n, got, want)
+				}
+			}
+		}
+	})
+}
+
+// Memory that is released is that of what comes later, and of nothing that is still looked at.
+func TestReleasedMemory(t *testing.T) {
+	a, b := dialed(t, transport.ModeSocket, time.Minute)
+	var kept []*wire.Msg
+	for n := range byte(40) {
+		if err := a.Send(post(1, bytes.Repeat([]byte{n}, 200<<10))); err != nil {
+			t.Fatal(err)
+		}
+		m, err := b.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n%2 == 0 {
+			m.Release()
+			if m.Payload != nil {
+				t.Error("a payload that was released can be looked at")
+			}
+			m.Release() // is nothing's any more
+			continue
+		}
+		kept = append(kept, m)
+	}
+	for i, m := range kept {
+		if want := bytes.Repeat([]byte{byte(2*i + 1)}, 200<<10); !bytes.Equal(m.Payload, want) {
+			t.Errorf("message %d was written over", 2*i+1)
+		}
+	}
+}
+
+// BenchmarkChunk is a chunk of a state, from one side to the other.
+func BenchmarkChunk(b *testing.B) {
+	x, y := conns(b)
+	m := post(1, make([]byte, 256<<10))
+	b.SetBytes(256 << 10)
+	b.ReportAllocs()
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for range b.N {
+			if x.Send(m) != nil {
+				return
+			}
+		}
+	})
+	for range b.N {
+		got, err := y.Recv()
+		if err != nil {
+			b.Fatal(err)
+		}
+		got.Release()
+	}
+	sending.Wait()
+}
