@@ -135,6 +135,26 @@ func TestStateOfPlainDataIsSmall(t *testing.T) {
 	})
 }
 
+// What needs nothing of the library is taken out, and put in, without it: importing that is most of the time that a
+// small state takes, and the guest's memory. A guest has a name for a module no sooner than it has imported it.
+func TestStateImportsNothing(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"sys", "pickle"}})
+		posts(t, c, "import sys\nkept = [list(range(1000))]\ndef f(x):\n    return x + 1\nclass A:\n    b = 1\nbefore = sorted(sys.modules)")
+		const same = "assert sorted(sys.modules) == before, sorted(set(sys.modules) ^ set(before))\n"
+		if _, err := c.Snapshot(soon(t), func([]byte) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Thaw(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		posts(t, c, same)
+		c = movedTo(t, l, c)
+		posts(t, c, same)
+		posts(t, c, "import pickle\nassert pickle.loads(pickle.dumps([1, {2}, 3j, sys.intern], 0)) == [1, {2}, 3j, sys.intern]")
+	})
+}
+
 // A module is what the guest may import: with what was in its package, and under the name that its policy knows.
 func TestStateCarriesModules(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {

@@ -191,6 +191,7 @@ PyObject *gate_argument(PyObject *args, PyObject *kwargs, Py_ssize_t i, const ch
 PyObject *gate_call(PyObject *real, PyObject *args, PyObject *kwargs);
 // ---- modules.c: built-in and native modules ----------------------------------------------------
 int modules_wrap(cell *c, PyObject *imp);
+PyObject *modules_pickle(PyObject *self, PyObject *lent);
 // ---- code.c: code that is not compiled from a guest's source, and the names of code ----------
 int code_wrap(cell *c, const char *module, PyObject *dict); // what the module makes or names code with
 PyObject *code_load(cell *c, const char *p, Py_ssize_t n);  // unmarshals code that has been judged

@@ -209,6 +209,7 @@ static PyMethodDef functions[] = {
     {"encode", encode_json, METH_O, NULL},
     {"decode", decode_json, METH_O, NULL},
     {"load", load_support, METH_O, NULL},
+    {"pickle", modules_pickle, METH_O, NULL},
     {"write_state", state_write, METH_O, NULL},
     {"save_code", state_save_code, METH_O, NULL},
     {"plain", state_plain, METH_VARARGS, NULL},

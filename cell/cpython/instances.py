@@ -1,5 +1,5 @@
 # How instances of a guest's classes are reduced. Runs in the support module's namespace, after
-# save.py. What such a class says of its own pickling holds.
+# save.py, which needs it at the first of them: it has copyreg imported. What such a class says of its own pickling holds.
 
 _REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
 _new_object = object.__reduce_ex__(object(), 2)[0]  # of copyreg

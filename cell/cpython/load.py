@@ -1,9 +1,34 @@
 # Puts a state that save.py wrote into __main__. Runs in the support module's namespace, after
 # errors.py, in a cell in which nothing has run yet; save.py needs its functions, too.
 
-from _pickle import Unpickler as _Unpickler
-
 _STATE = b"pyisolate state 1 "
+
+
+def _picklers():
+    """The types of a _pickle that finds nothing of the library's if nobody has imported that: it is for
+    protocols before this one, and for what has reducers in copyreg, which _Saver asks for itself."""
+    lent = {
+        "copyreg": {
+            name: {} for name in ("dispatch_table", "_extension_registry", "_inverted_registry", "_extension_cache")
+        },
+        "functools": {"partial": None},
+        "codecs": {"encode": repr},
+        "_compat_pickle": {f"{way}{what}_MAPPING": {} for way in ("", "REVERSE_") for what in ("NAME", "IMPORT")},
+    }
+    for name, has in lent.items():
+        lent[name] = type(_sys)(name)
+        lent[name].__dict__.update(has)
+    found = _c.pickle(lent)
+    if found is not None:
+        return found.Pickler, found.Unpickler
+    from _pickle import Pickler, Unpickler
+
+    return Pickler, Unpickler
+
+
+_Pickler, _Unpickler = _picklers()
+
+
 def _kinds_of_function():
     anything = None
 

@@ -103,6 +103,37 @@ static PyObject *exec_dynamic(PyObject *self, PyObject *module) {
   return execute(cell_current()->real_exec_dynamic, module);
 }
 
+static PyObject *make_builtin(cell *c, const char *name) {
+  PyObject *module = create_as(c, c->real_create_builtin, name, Py_None), *done = NULL;
+  if (module && module != Py_None) done = execute(c->real_exec_builtin, module);
+  if (module && module != Py_None && !done) {
+    Py_DecRef(module);
+    module = NULL;
+  }
+  if (done) Py_DecRef(done);
+  return module;
+}
+
+// A _pickle that is nobody else's, which meets what is lent to it, by name, in place of modules that are not there:
+// those need the import system, and most of the time that a small state takes. None where it is not built in. It runs
+// no Python code, so no interrupt ends it and leaves what is lent.
+PyObject *modules_pickle(PyObject *self, PyObject *lent) {
+  (void)self;
+  cell *c = cell_current();
+  static const char *const needs[] = {"copyreg", "functools", "codecs", "_compat_pickle"};
+  enum { NEEDS = sizeof needs / sizeof *needs };
+  if (gate_check_import(c, "_pickle")) return NULL;
+  PyObject *modules = PyImport_GetModuleDict(), *stand_in;
+  bool put[NEEDS] = {false}, ok = true;
+  for (int i = 0; ok && i < NEEDS; i++)
+    if (!PyDict_GetItemString(modules, needs[i]) && (stand_in = PyDict_GetItemString(lent, needs[i])))
+      ok = put[i] = !PyDict_SetItemString(modules, needs[i], stand_in);
+  PyObject *module = ok ? make_builtin(c, "_pickle") : NULL;
+  for (int i = 0; i < NEEDS; i++)
+    if (put[i] && PyDict_DelItemString(modules, needs[i]) && module) PyErr_Clear();
+  return module;
+}
+
 static PyMethodDef builtin_def = {"create_builtin", create_builtin, METH_VARARGS, NULL};
 static PyMethodDef dynamic_def = {"create_dynamic", create_dynamic, METH_VARARGS, NULL};
 static PyMethodDef exec_def = {"exec_builtin", exec_builtin, METH_O, NULL};

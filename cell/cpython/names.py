@@ -15,12 +15,21 @@ def _resolve_name(module, name):
     return found
 
 
+def _name_more():
+    """Imports what has names for the interpreter's own types. Returns whether there is anything new."""
+    before = len(_sys.modules)
+    import codecs, collections.abc, copyreg, functools  # fmt: skip  # noqa: E401, F401
+
+    return len(_sys.modules) > before
+
+
 class _Names:
     """Where the library has an object, so that it is carried by name."""
 
     def __init__(self):
         self.shared = {}  # module: {id: name} of its objects that are no classes or functions
         self.all = None
+        self.more = False  # is all imported that names the interpreter's own types?
 
     def of(self, obj):
         """(module, dotted name) of a class or function, or None: it is the guest's."""
@@ -34,7 +43,15 @@ class _Names:
             for home in (_ALIAS.get(module), module.removeprefix("_"), module):
                 if home and _resolve_name(home, name) is obj:
                     return home, name
-        return None if isinstance(obj, _Function) else self.anywhere(obj)
+        if isinstance(obj, _Function):
+            return None
+        found = self.anywhere(obj)
+        if found is None and not self.more:
+            self.more = True
+            if _name_more():
+                self.all = None
+                return self.of(obj)
+        return found
 
     def anywhere(self, obj):
         if self.all is None:

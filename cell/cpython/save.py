@@ -1,7 +1,6 @@
 # Takes the state of __main__ out: a pickle whose reducers carry by value what pickle carries
-# by name. Runs in the support module's namespace, after load.py and names.py; instances.py goes on.
-
-from _pickle import Pickler as _Pickler
+# by name. Runs in the support module's namespace, after load.py and names.py; instances.py goes on, when
+# there is any object that pickle does not know by itself.
 
 _HEAP = 1 << 9  # a flag of types: made by a class statement, or as if
 _PLAIN = (int, float, complex, str, bytes, tuple, frozenset)  # made whole by __new__
@@ -25,11 +24,22 @@ class _Operand:
         return self
 
 
+class _Reducers:
+    """What copyreg has, which nobody has imported so far."""
+
+    def __getitem__(self, kind):
+        import copyreg
+
+        return copyreg.dispatch_table[kind]
+
+
 class _Saver(_Pickler):
     """Writes objects. `last` is what it was asked about last: after a failure, the culprit."""
 
     def __init__(self, out):
         super().__init__(out, 5)
+        copyreg = _sys.modules.get("copyreg")
+        self.dispatch_table = copyreg.dispatch_table if copyreg else _Reducers()
         self.memo = {id(anchor): (i, anchor) for i, anchor in enumerate(_anchors())}
         self.names = _Names()
         self.codes = {}  # by id: a number, or where the library has it
@@ -87,6 +97,7 @@ class _Saver(_Pickler):
             return self.type
         if issubclass(kind, type(_sys)):
             return self.module
+        _c.load("instances")
         if issubclass(kind, BaseException):
             return self.exception
         where = self.names.of(kind)

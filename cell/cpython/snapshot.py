@@ -36,6 +36,7 @@ def _refused(saver, name, value, error):
         what += f", which raised {type(error).__name__}: {text}"
     elif "reduce" in text or "changed" in text:
         what += f": {text}"
+    _c.load("instances")
     _c.load("find")
     return NotCheckpointable(f"{_where(saver, name, value)}: {what}")
 

@@ -226,7 +226,7 @@ static bool alone(cell *c) {
 }
 
 static PyObject *save(cell *c) {
-  static const support_part parts[] = {SUPPORT_LOAD, SUPPORT_NAMES, SUPPORT_SAVE, SUPPORT_INSTANCES};
+  static const support_part parts[] = {SUPPORT_LOAD, SUPPORT_NAMES, SUPPORT_SAVE};
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     if (support_load(c, parts[i])) return NULL;
   if (!alone(c)) return NULL;
