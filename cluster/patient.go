@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/pyisolate/pyisolate/internal/commitnews"
 )
 
 // patientTransport is a transport on which entries for a node that cannot be reached are tried again
@@ -31,6 +33,7 @@ var (
 	_ raft.Transport   = (*patientTransport)(nil)
 	_ raft.WithClose   = (*patientTransport)(nil)
 	_ raft.WithPreVote = (*patientTransport)(nil)
+	_ commitnews.Once  = (*patientTransport)(nil)
 )
 
 // retryPause is between attempts.
@@ -67,6 +70,9 @@ func (t *patientTransport) AppendEntries(id raft.ServerID, at raft.ServerAddress
 		}
 	}
 }
+
+// Once implements commitnews.Once.
+func (t *patientTransport) Once() raft.Transport { return t.NetworkTransport }
 
 // cut leaves a message what one may have. Raft goes on with the first entry that it has not sent.
 func cut(a *raft.AppendEntriesRequest) {

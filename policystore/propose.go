@@ -158,6 +158,9 @@ func (s *Store) commit(ctx context.Context, c *command) (o outcome) {
 		}
 		o := f.Response().(outcome) // fsm returns nothing else
 		o.index = f.Index()
+		if s.news != nil {
+			s.news.Committed(o.index)
+		}
 		answer <- o
 		return nil
 	})

@@ -56,6 +56,7 @@ var repeated = map[string]bool{
 	"failed to heartbeat to": true, "failed to contact": true, "failed to appendEntries to": true,
 	"failed to pipeline appendEntries": true, "failed to make requestVote RPC": true,
 	"failed to start pipeline replication to": true,
+	"failed to get previous log":              true, // here, of news that is ahead of its entry
 }
 
 // formatted is what hclog.Fmt was given, as text.

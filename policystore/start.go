@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/pyisolate/pyisolate/internal/commitnews"
 	"github.com/pyisolate/pyisolate/policystore/raftlog"
 )
 
@@ -46,6 +47,7 @@ func (s *Store) start() error {
 		return corrupt(err)
 	}
 	if s.config.Cluster != nil {
+		s.news = commitnews.New(s.raft, s.log, transport, c.LocalID)
 		return nil
 	}
 	if err := s.campaign(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/pyisolate/pyisolate/internal/boottime"
+	"github.com/pyisolate/pyisolate/internal/commitnews"
 	"github.com/pyisolate/pyisolate/internal/turns"
 	"github.com/pyisolate/pyisolate/policystore/raftlog"
 )
@@ -33,6 +34,7 @@ type Store struct {
 	log      *raftlog.Log
 	state    *state
 	raft     *raft.Raft
+	news     *commitnews.Teller // nil when the node is by itself
 	lead     leadership
 	failures *failures    // of authentication
 	jumps    *jumps       // of the clock
@@ -133,6 +135,9 @@ func (s *Store) Close() error {
 		s.endLife()
 		s.mu.Unlock()
 		err := s.raft.Shutdown().Error()
+		if s.news != nil {
+			s.news.Close()
+		}
 		s.calls.Wait()
 		s.endErr = errors.Join(err, s.closeFiles())
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/internal/boottime"
+	"github.com/pyisolate/pyisolate/internal/commitnews"
 	"github.com/pyisolate/pyisolate/policystore/raftlog"
 )
 
@@ -105,6 +106,7 @@ type Group struct {
 	log    *raftlog.Log
 	state  *machine
 	raft   *raft.Raft
+	news   *commitnews.Teller
 	leases leases
 
 	life context.Context
@@ -167,8 +169,11 @@ func (g *Group) start() (err error) {
 		}
 	}
 	stable := raftlog.NewPatient(g.log, g.diskFailing, g.life.Done())
-	g.raft, err = raft.NewRaft(c, g.state, g.log, stable, snaps, g.config.Transport)
-	return err
+	if g.raft, err = raft.NewRaft(c, g.state, g.log, stable, snaps, g.config.Transport); err != nil {
+		return err
+	}
+	g.news = commitnews.New(g.raft, g.log, g.config.Transport, c.LocalID)
+	return nil
 }
 
 // diskFailing is told while Raft's term cannot be stored, and of nil when it can again.
@@ -187,6 +192,7 @@ type slogWriter struct{ to *slog.Logger }
 var silence = [][]byte{
 	[]byte("failed to heartbeat"), []byte("failed to contact"), []byte("failed to appendEntries"),
 	[]byte("failed to make requestVote"), []byte("failed to pipeline"),
+	[]byte("failed to get previous log"), // here, of news that is ahead of its entry
 }
 
 func (w slogWriter) Write(b []byte) (int, error) {
@@ -265,6 +271,7 @@ func (g *Group) Close() error {
 	g.once.Do(func() {
 		g.end()
 		err := g.raft.Shutdown().Error()
+		g.news.Close()
 		g.work.Wait()
 		g.err = errors.Join(err, g.log.Close())
 	})

@@ -310,6 +310,7 @@ func (g *Group) apply(ctx context.Context, entry []byte) (outcome, error) {
 	if err := g.await(ctx, f); err != nil {
 		return outcome{}, raftError(err)
 	}
+	g.news.Committed(f.Index())
 	proposedPoint.Hit()
 	out, ok := f.Response().(outcome)
 	if !ok {
