@@ -21,8 +21,11 @@ const (
 const (
 	// window is how far back zstd looks, and what a Reader needs for that, in bytes.
 	window = 1 << 20
-	// block is what s2 takes at once, and what a Reader needs for that, in bytes.
+	// block is the most that s2 takes at once, and what a Reader needs for that, in bytes.
 	block = 256 << 10
+	// written is what ours takes at once: the end of a state, which a restore that reads while it comes waits for
+	// until it may end, is shorter by the rest.
+	written = 64 << 10
 )
 
 // compressor returns what writes to a sealer, whose Close does not seal the end.
@@ -31,7 +34,7 @@ func compressor(to io.Writer, compression string) (io.WriteCloser, error) {
 	case Zstd:
 		return zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
 	case S2:
-		return s2.NewWriter(to, s2.WriterConcurrency(1), s2.WriterBlockSize(block)), nil
+		return s2.NewWriter(to, s2.WriterConcurrency(1), s2.WriterBlockSize(written)), nil
 	}
 	return plain{to}, nil
 }

@@ -18,7 +18,8 @@ type Opened struct {
 	ahead  *bufio.Reader
 }
 
-// aheadBytes is what of a state is held back until there is more, or its end is known to be its end.
+// aheadBytes is what of a state is read at once. Its last byte is held back until there is more, or its end is known
+// to be its end.
 const aheadBytes = 64 << 10
 
 // Open opens a checkpoint that is what e says. The terms are verified; the state is what Read gives.
@@ -63,11 +64,12 @@ func (o *Opened) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	held, err := o.ahead.Peek(min(len(b)+1, aheadBytes))
+	held, err := o.ahead.Peek(2) // and no more: what comes is not waited for
 	switch {
 	case len(held) == 0 && err != nil:
 		return 0, err
 	case err == nil:
+		held, _ = o.ahead.Peek(o.ahead.Buffered())
 		held = held[:len(held)-1] // there is more
 	case !errors.Is(err, io.EOF):
 		return 0, err

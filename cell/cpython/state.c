@@ -108,7 +108,7 @@ PyObject *state_save_code(PyObject *self, PyObject *code) {
   PyObject *packed = PyMarshal_WriteObjectToString(code, 5);
   char *p;
   Py_ssize_t n;
-  bool ok = packed && !PyBytes_AsStringAndSize(packed, &p, &n) && flush(c);
+  bool ok = packed && !PyBytes_AsStringAndSize(packed, &p, &n); // it may come before what was pickled before it
   while (ok) {
     size_t step = n < CHUNK ? (size_t)n : CHUNK;
     n -= (Py_ssize_t)step;

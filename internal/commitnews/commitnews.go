@@ -111,7 +111,7 @@ func (t *Teller) message(index uint64) *raft.AppendEntriesRequest {
 	if t.raft.State() != raft.Leader || t.log.GetLog(index, &entry) != nil || entry.Term != t.raft.CurrentTerm() {
 		return nil
 	}
-	return &raft.AppendEntriesRequest{RPCHeader: t.header, Term: entry.Term, Leader: t.header.Addr,
+	return &raft.AppendEntriesRequest{RPCHeader: t.header, Term: entry.Term,
 		PrevLogEntry: index, PrevLogTerm: entry.Term, LeaderCommitIndex: index}
 }
 
