@@ -2,6 +2,8 @@ package systemtest
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/cell"
@@ -14,8 +16,18 @@ var benchStates = []struct{ name, source string }{
 	{"text", "words = {f'word {i}': [f'next {j}' for j in range(i, i + 8)] for i in range(62_000)}"},
 	{"objects", "class P:\n    def __init__(self, i):\n        self.i, self.name, self.at = i, f'p{i}', (i, i)\nps = [P(i) for i in range(220_000)]"},
 	{"blob", "blob = bytes(range(256)) * 40_960"},
+	{"functions", manyFunctions},
 	{"nothing", "x = 1"},
 }
+
+// manyFunctions are a guest's, of which each, and its code, is a piece of its state.
+var manyFunctions = func() string {
+	var b strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&b, "def f%d(x):\n    return x + %d, %q\n", i, i, strings.Repeat("x", i*i%5000))
+	}
+	return b.String()
+}()
 
 func benchStatesOf(b *testing.B, run func(b *testing.B, l *launch.Launcher, spec cell.Spec, source string)) {
 	for _, backend := range []cell.Backend{cell.SubInterpreter, cell.Process} {

@@ -135,6 +135,16 @@ func TestStateOfPlainDataIsSmall(t *testing.T) {
 	})
 }
 
+// Pieces of a state that are small come to the guest several at a time, each as what it is.
+func TestStateOfManyFunctions(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b})
+		posts(t, c, manyFunctions)
+		c = movedTo(t, l, c)
+		posts(t, c, "for i in range(400):\n    assert globals()[f'f{i}'](1) == (1 + i, 'x' * (i * i % 5000)), i")
+	})
+}
+
 // What needs nothing of the library is taken out, and put in, without it: importing that is most of the time that a
 // small state takes, and the guest's memory. A guest has a name for a module no sooner than it has imported it.
 func TestStateImportsNothing(t *testing.T) {
@@ -152,6 +162,18 @@ func TestStateImportsNothing(t *testing.T) {
 		c = movedTo(t, l, c)
 		posts(t, c, same)
 		posts(t, c, "import pickle\nassert pickle.loads(pickle.dumps([1, {2}, 3j, sys.intern], 0)) == [1, {2}, 3j, sys.intern]")
+	})
+}
+
+// What makes the pickler of states is behind the gate, as any import is.
+func TestPicklerIsNotTheGuests(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b})
+		const try = "import pyisolate_guest\ntry:\n    pyisolate_guest._c.pickle(%s)\nexcept ImportError:\n    pass\nelse:\n    raise AssertionError('a guest has a module that it may not import')"
+		for _, lent := range []string{"{}", "{'copyreg': 1}", "3"} {
+			posts(t, c, fmt.Sprintf(try, lent))
+		}
+		stateOf(t, c)
 	})
 }
 

@@ -111,7 +111,8 @@ enum frame_out {
   OUT_DENIAL = 9,  // u32 capability_len, capability, action
   OUT_ENDED = 10,  // the executor is gone; last frame
   OUT_CHUNK = 11,  // of state: at most RING_CHUNK bytes of pickle, or with FLAG_CODE of marshalled code
-  OUT_MORE = 12,   // asks for the next such chunk; the answer's flags are the chunk's, FLAG_NONE behind the last
+  OUT_MORE = 12,   // asks for the next such chunk; the answer's flags are the chunk's, FLAG_NONE behind the last;
+                 // with FLAG_RAW they are several, each a u32 length, u8 flags, and so much
 };
 
 enum frame_flag {

@@ -25,6 +25,8 @@ struct state_move {
   size_t n;
   PyObject *codes; // list of those that were read
   Py_ssize_t saved;
+  char *bundle; // chunks that came together, of which those before `at` were read
+  size_t at, end;
 };
 
 static PyObject *none(void) {
@@ -53,6 +55,7 @@ static void end_move(cell *c) {
   c->moving = NULL;
   if (!m) return;
   if (m->codes) Py_DecRef(m->codes);
+  free(m->bundle);
   free(m->data);
   free(m);
 }
@@ -144,17 +147,55 @@ static bool take_code(state_move *m) {
   return ok;
 }
 
+typedef struct {
+  uint8_t flags;
+  const char *p;
+  size_t n;
+} chunk;
+
+// The next chunk of a bundle, each of which is a length in four bytes, the flags, and so much.
+static bool unbundle(state_move *m, chunk *out) {
+  size_t left = m->end - m->at;
+  uint32_t n;
+  const char *p = m->bundle + m->at;
+  if (left >= sizeof n + 1) memcpy(&n, p, sizeof n);
+  if (left < sizeof n + 1 || n > left - sizeof n - 1) {
+    PyErr_SetString(PyExc_ValueError, "the state came in no order");
+    return false;
+  }
+  *out = (chunk){.flags = (uint8_t)p[sizeof n], .p = p + sizeof n + 1, .n = n};
+  m->at += sizeof n + 1 + n;
+  return true;
+}
+
+// The next chunk. It stays until the one after it.
+static bool next_chunk(cell *c, state_move *m, chunk *out) {
+  frame f;
+  if (m->at < m->end) return unbundle(m, out);
+  if (!wire_ask(c, OUT_MORE, 0, NULL, 0, &f)) {
+    if (!PyErr_Occurred()) PyErr_SetNone(c->interrupt);
+    return false;
+  }
+  free(m->bundle);
+  m->bundle = f.data;
+  m->at = 0;
+  m->end = f.h.flags & FLAG_RAW ? f.h.len : 0;
+  if (m->end) return unbundle(m, out);
+  *out = (chunk){.flags = f.h.flags, .p = f.data, .n = f.h.len};
+  return true;
+}
+
 // Keeps a piece of code, and takes it all when this was the last.
-static bool add_code(state_move *m, const frame *f) {
-  char *grown = m->n + f->h.len <= MAX_CODE ? realloc(m->data, m->n + f->h.len + 1) : NULL;
+static bool add_code(state_move *m, const chunk *piece) {
+  char *grown = m->n + piece->n <= MAX_CODE ? realloc(m->data, m->n + piece->n + 1) : NULL;
   if (!grown) {
     PyErr_NoMemory();
     return false;
   }
   m->data = grown;
-  memcpy(grown + m->n, f->data, f->h.len);
-  m->n += f->h.len;
-  return f->h.flags & FLAG_PART || take_code(m);
+  memcpy(grown + m->n, piece->p, piece->n);
+  m->n += piece->n;
+  return piece->flags & FLAG_PART || take_code(m);
 }
 
 // The next chunk that belongs to the pickle, or None behind the last.
@@ -166,16 +207,12 @@ PyObject *state_read(PyObject *self, PyObject *unused) {
   bool code = m;
   PyObject *data = NULL;
   while (code) {
-    frame f;
-    if (!wire_ask(c, OUT_MORE, 0, NULL, 0, &f)) {
-      if (!PyErr_Occurred()) PyErr_SetNone(c->interrupt);
-      return NULL;
-    }
-    code = f.h.flags & FLAG_CODE;
-    if (f.h.flags & FLAG_NONE) data = none();
-    else if (!code) data = PyBytes_FromStringAndSize(f.data, f.h.len);
-    else code = add_code(m, &f);
-    free(f.data);
+    chunk next;
+    if (!next_chunk(c, m, &next)) return NULL;
+    code = next.flags & FLAG_CODE;
+    if (next.flags & FLAG_NONE) data = none();
+    else if (!code) data = PyBytes_FromStringAndSize(next.p, (Py_ssize_t)next.n);
+    else code = add_code(m, &next);
   }
   return data;
 }

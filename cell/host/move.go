@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -219,17 +220,45 @@ func (g *guest) hand(op *operation) error {
 		return nil
 	}
 	g.move.asked = 0
-	var m *wire.Msg
-	if len(g.move.chunks) > 0 {
-		m = g.move.chunks[0]
-		g.move.chunks = g.move.chunks[1:]
-	}
+	n := together(g.move.chunks)
+	chunks := g.move.chunks[:n]
+	g.move.chunks = g.move.chunks[n:]
 	g.mu.Unlock()
-	if m == nil {
-		return g.answer(id, ring.None, nil)
+	if n > 0 {
+		g.srv.send(g.id, op.id, &wire.Control_More{More: &wire.More{Chunks: uint32(n)}}, nil)
 	}
-	g.srv.send(g.id, op.id, &wire.Control_More{More: &wire.More{Chunks: 1}}, nil)
-	return g.answerAnd(id, chunkFlags(m.GetChunk().GetKind()), m.Payload, m.Release)
+	switch n {
+	case 0:
+		return g.answer(id, ring.None, nil)
+	case 1:
+		return g.answerAnd(id, chunkFlags(chunks[0].GetChunk().GetKind()), chunks[0].Payload, chunks[0].Release)
+	}
+	return g.answer(id, ring.Raw, bundle(chunks))
+}
+
+// bundled is how many bytes of chunks are an answer together: those of a small state's functions, each of which would
+// be a question.
+const bundled = 32 << 10
+
+// together is how many of the chunks that wait are one answer, at least one if there is any.
+func together(waiting []*wire.Msg) (n int) {
+	for bytes := 0; n < len(waiting); n++ {
+		if bytes += len(waiting[n].Payload); n > 0 && bytes > bundled {
+			break
+		}
+	}
+	return n
+}
+
+// bundle is several chunks as one answer, each behind its length and its flags.
+func bundle(chunks []*wire.Msg) (b []byte) {
+	for _, m := range chunks {
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(m.Payload)))
+		b = append(b, byte(chunkFlags(m.GetChunk().GetKind())))
+		b = append(b, m.Payload...)
+		m.Release()
+	}
+	return b
 }
 
 func chunkFlags(k wire.Chunk_Kind) ring.Flags {

@@ -250,11 +250,13 @@ func (w *Worker) restore(op uint64) error {
 		if f.Flags&ring.None != 0 {
 			break
 		}
-		if string(f.Payload) == "bad" {
-			return w.peer.Send(ring.OutError, 0, op, body(cell.Errorf(cell.Invalid, "a bad chunk")))
-		}
-		if all = append(all, f.Payload...); f.Flags&ring.Code != 0 {
-			all = append(all, '!')
+		for _, c := range chunksIn(f) {
+			if string(c.Payload) == "bad" {
+				return w.peer.Send(ring.OutError, 0, op, body(cell.Errorf(cell.Invalid, "a bad chunk")))
+			}
+			if all = append(all, c.Payload...); c.Flags&ring.Code != 0 {
+				all = append(all, '!')
+			}
 		}
 	}
 	text, _ := json.Marshal(string(all))
@@ -262,6 +264,19 @@ func (w *Worker) restore(op uint64) error {
 		return err
 	}
 	return w.peer.Send(ring.OutResult, 0, op, []byte("null"))
+}
+
+// chunksIn are those of an answer.
+func chunksIn(f ring.Frame) (all []ring.Frame) {
+	if f.Flags&ring.Raw == 0 {
+		return []ring.Frame{f}
+	}
+	for b := f.Payload; len(b) > 0; {
+		n := binary.LittleEndian.Uint32(b)
+		all = append(all, ring.Frame{Flags: ring.Flags(b[4]), Payload: b[5 : 5+n]})
+		b = b[5+n:]
+	}
+	return all
 }
 
 func body(e *cell.Error) []byte {
