@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,10 +14,35 @@ import (
 )
 
 // OwnName is the name of a tree that belongs to this process and goes with it: prefix, this PID
-// namespace and the process's number in it.
-func OwnName(prefix string) string { return ownName(prefix, os.Getpid()) }
+// namespace, the process's number in it and when it started. A number alone is another's some day: who removes
+// what a process has left would remove, with what runs there, what that one has just made under the same name.
+func OwnName(prefix string) string { return ownName(prefix, os.Getpid(), started(os.Getpid())) }
 
-func ownName(prefix string, pid int) string { return fmt.Sprintf("%s-%d-%d", prefix, namespace(), pid) }
+func ownName(prefix string, pid int, start uint64) string {
+	return fmt.Sprintf("%s-%d-%d-%d", prefix, namespace(), pid, start)
+}
+
+// started is when a process did, in ticks since the machine's start; 0 where /proc does not say, or is of another
+// PID namespace.
+func started(pid int) uint64 {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return 0
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	const at = 22 - 3 // behind the name, which may have anything in it
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) <= at {
+		return 0
+	}
+	start, err := strconv.ParseUint(fields[at], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return start
+}
 
 // namespace tells this PID namespace from others on the machine; 0 where /proc does not.
 func namespace() uint64 {
@@ -69,14 +95,25 @@ func Stale(dir, prefix string) (names []string) {
 		return nil // not for us to see
 	}
 	for _, e := range entries {
-		digits, ours := strings.CutPrefix(e.Name(), fmt.Sprintf("%s-%d-", prefix, namespace()))
-		pid, err := strconv.Atoi(digits)
+		of, ours := strings.CutPrefix(e.Name(), fmt.Sprintf("%s-%d-", prefix, namespace()))
+		number, start, _ := strings.Cut(of, "-") // an earlier version's have no start
+		pid, err := strconv.Atoi(number)
 		if !ours || err != nil || pid <= 0 || !e.IsDir() {
 			continue
 		}
-		if errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+		if gone(pid, start) {
 			names = append(names, e.Name())
 		}
 	}
 	return names
+}
+
+// gone says whether a process that started then is no more. Who has its number now is another.
+func gone(pid int, start string) bool {
+	if errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+		return true
+	}
+	then, err := strconv.ParseUint(start, 10, 64)
+	now := started(pid)
+	return err == nil && then != 0 && now != 0 && now != then
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,7 +28,9 @@ func TestSweepStale(t *testing.T) {
 		t.Cleanup(func() { _ = tree.Close() })
 		return tree
 	}
-	left := open(ownName(prefix, dead.Process.Pid))
+	left := open(ownName(prefix, dead.Process.Pid, 1))
+	reused := open(ownName(prefix, os.Getpid(), started(os.Getpid())-1)) // of one that had our number
+	before := open(strings.TrimSuffix(ownName(prefix, dead.Process.Pid, 1), "-1"))
 	own := open(OwnName(prefix))
 	other := open(prefix + "-of-somebody")
 	g, err := left.Create("cell-1", Limits{})
@@ -60,7 +63,7 @@ func TestSweepStale(t *testing.T) {
 	for name, c := range map[string]struct {
 		tree *Tree
 		want bool
-	}{"left": {left, false}, "own": {own, true}, "other": {other, true}} {
+	}{"left": {left, false}, "reused": {reused, false}, "an earlier version's": {before, false}, "own": {own, true}, "other": {other, true}} {
 		for _, dir := range c.tree.dirs {
 			if _, err := os.Stat(dir); (err == nil) != c.want {
 				t.Errorf("%s: %s is there: %v", name, dir, err == nil)

@@ -1,10 +1,10 @@
 package enforce
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -38,7 +38,7 @@ func TestPins(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := cgroup.OwnName(Name)
-	left := filepath.Join(bpfFS, strings.TrimSuffix(own, strconv.Itoa(os.Getpid()))+strconv.Itoa(dead.Process.Pid))
+	left := filepath.Join(bpfFS, strings.Replace(own, fmt.Sprintf("-%d-", os.Getpid()), fmt.Sprintf("-%d-", dead.Process.Pid), 1))
 	others := filepath.Join(bpfFS, "of-somebody")
 	for _, dir := range []string{left, others} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
