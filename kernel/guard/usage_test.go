@@ -151,8 +151,9 @@ func TestStreamBytes(t *testing.T) {
 		if n := <-came; n != total {
 			t.Fatalf("%d bytes came of %d", n, total)
 		}
-		// Headers are at most some hundredths of it.
-		if u := c.Usage(); u.Sent < total || u.Sent > total*105/100 || u.Received == 0 || u.Received > total/10 {
+		// Headers are some hundredths of it; what a machine that stalls sends again is counted, too. Twice would be
+		// twice as much.
+		if u := c.Usage(); u.Sent < total || u.Sent > total*3/2 || u.Received == 0 || u.Received > total/4 {
 			t.Errorf("%d bytes sent: %+v", total, u)
 		}
 	})
