@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/internal/procstat"
 )
 
 // peer is who is at the other end of a connection.
@@ -123,17 +124,16 @@ func descends(pid, from int32) bool {
 	return true
 }
 
-// parentOf reads the fourth field of /proc/PID/stat; the second is a name in parentheses,
-// with whatever its process has put there.
 func parentOf(pid int32) (int32, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := procstat.Fields(int(pid))
 	if err != nil {
 		return 0, err
 	}
-	var state string
-	var parent int32
-	_, err = fmt.Sscan(string(text[bytes.LastIndexByte(text, ')')+1:]), &state, &parent)
-	return parent, err
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("process %d has no parent", pid)
+	}
+	parent, err := strconv.ParseInt(fields[1], 10, 32)
+	return int32(parent), err
 }
 
 // stillThere rules out that the process has ended and its number is another's by now. Kernels

@@ -1,7 +1,6 @@
 package cgroup
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pyisolate/pyisolate/internal/procstat"
 )
 
 // OwnName is the name of a tree that belongs to this process and goes with it: prefix, this PID
@@ -28,13 +29,9 @@ func started(pid int) uint64 {
 	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
 		return 0
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	const at = 22 - 3 // behind the name, which may have anything in it
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) <= at {
+	const at = 22 - 3 // of what is behind the name
+	fields, err := procstat.Fields(pid)
+	if err != nil || len(fields) <= at {
 		return 0
 	}
 	start, err := strconv.ParseUint(fields[at], 10, 64)
