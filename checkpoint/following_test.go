@@ -39,7 +39,7 @@ func follow(t testing.TB, r *Arrival) (*Following, *follower) {
 	go func() {
 		o, err := from.Open(Expect{Tenant: "shop", Cell: "worker"})
 		if err == nil {
-			_, err = io.CopyBuffer(f, struct{ io.Reader }{o}, make([]byte, 99)) // what is asked for is waited for
+			_, err = io.CopyBuffer(f, struct{ io.Reader }{o}, make([]byte, 2*aheadBytes)) // more is asked for than has come
 			err = errors.Join(err, o.Close())
 		}
 		f.over <- err
