@@ -151,7 +151,7 @@ func TestPayloadIsTheSendersAgain(t *testing.T) {
 	})
 }
 
-// Memory that is released is that of what comes later, and of nothing that is still looked at.
+// Memory that is released, which what comes later has, is of nothing that is still looked at.
 func TestReleasedMemory(t *testing.T) {
 	a, b := dialed(t, transport.ModeSocket, time.Minute)
 	var kept []*wire.Msg
@@ -178,28 +178,4 @@ func TestReleasedMemory(t *testing.T) {
 			t.Errorf("message %d was written over", 2*i+1)
 		}
 	}
-}
-
-// BenchmarkChunk is a chunk of a state, from one side to the other.
-func BenchmarkChunk(b *testing.B) {
-	x, y := conns(b)
-	m := post(1, make([]byte, 256<<10))
-	b.SetBytes(256 << 10)
-	b.ReportAllocs()
-	var sending sync.WaitGroup
-	sending.Go(func() {
-		for range b.N {
-			if x.Send(m) != nil {
-				return
-			}
-		}
-	})
-	for range b.N {
-		got, err := y.Recv()
-		if err != nil {
-			b.Fatal(err)
-		}
-		got.Release()
-	}
-	sending.Wait()
 }

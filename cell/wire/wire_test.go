@@ -277,9 +277,16 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func BenchmarkSendRecv1k(b *testing.B) {
+func BenchmarkSendRecv1k(b *testing.B) { benchmarkSendRecv(b, 1024) }
+
+// BenchmarkChunk is a chunk of a state, from one side to the other.
+func BenchmarkChunk(b *testing.B) { benchmarkSendRecv(b, cell.MaxChunk) }
+
+func benchmarkSendRecv(b *testing.B, size int) {
 	x, y := conns(b)
-	m := post(1, make([]byte, 1024))
+	m := post(1, make([]byte, size))
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range b.N {
@@ -289,9 +296,11 @@ func BenchmarkSendRecv1k(b *testing.B) {
 		}
 	})
 	for range b.N {
-		if _, err := y.Recv(); err != nil {
+		got, err := y.Recv()
+		if err != nil {
 			b.Fatal(err)
 		}
+		got.Release()
 	}
 	wg.Wait()
 }
