@@ -191,24 +191,34 @@ func (b *book) happened(event actors.Event) {
 	}
 }
 
-// retire counts a cell as ended, and returns one that is to be forgotten for it, or nil.
+// retire counts a cell as ended, and returns one that is to be forgotten for it, or nil: none twice,
+// for it takes a while until an actor has told that it has left, and others end meanwhile.
 func (b *book) retire(e *entry) *entry {
 	if b.all[e.key] != e || slices.Contains(b.ended, e) {
 		return nil
 	}
 	b.count(e.key.tenant, -1)
 	b.ended = append(b.ended, e)
-	ofOne := 0
+	var first, firstOfOne *entry
+	all, ofOne := 0, 0
 	for _, o := range b.ended {
+		if o.leaving {
+			continue
+		}
+		all++
+		first = cmp.Or(first, o)
 		if o.key.tenant == e.key.tenant {
 			ofOne++
+			firstOfOne = cmp.Or(firstOfOne, o)
 		}
 	}
 	switch {
 	case ofOne > maxEndedOfOne:
-		return b.ended[slices.IndexFunc(b.ended, func(o *entry) bool { return o.key.tenant == e.key.tenant })]
-	case len(b.ended) > maxEnded:
-		return b.ended[0]
+		firstOfOne.leaving = true
+		return firstOfOne
+	case all > maxEnded:
+		first.leaving = true
+		return first
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -221,5 +222,35 @@ func TestBookRemembers(t *testing.T) {
 	}
 	if b.live != 0 || len(b.of) != 0 {
 		t.Errorf("%d are counted, of %v", b.live, b.of)
+	}
+}
+
+// Cells that end while others are being forgotten have others forgotten.
+func TestBookForgetsEachOnce(t *testing.T) {
+	b := newBook()
+	var leaving []string
+	b.forget = func(a actors.Address) <-chan struct{} {
+		leaving = append(leaving, a.Name)
+		return nil
+	}
+	var all []*entry
+	for i := range maxEndedOfOne + 3 {
+		e, err := reserve(b, cellKey{"t", fmt.Sprintf("%02d", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	for _, e := range all {
+		b.happened(actors.Event{Kind: actors.Ended, Of: e})
+	}
+	if want := []string{"00", "01", "02"}; !slices.Equal(leaving, want) {
+		t.Fatalf("%v are forgotten, want %v", leaving, want)
+	}
+	for _, e := range all[:3] {
+		b.happened(actors.Event{Kind: actors.Left, Of: e})
+	}
+	if n := len(b.list("")); n != maxEndedOfOne {
+		t.Errorf("%d are remembered, want %d", n, maxEndedOfOne)
 	}
 }

@@ -35,6 +35,7 @@ type entry struct {
 	came       string        // the checkpoint by which it came from another node; "": it has not
 	before     []string      // the nodes that it came by, in their order; set before it is found
 	arriving   bool          // it is to come from another node; guarded by the book's lock
+	leaving    bool          // it has ended, and is to be forgotten for others that have; guarded by the book's lock
 	copying    chan struct{} // its checkpoint is being copied to other nodes: one at a time
 	saidCopies string        // what was told of that last; of who copies
 
