@@ -3,6 +3,8 @@ package actors
 import (
 	"slices"
 	"sync"
+
+	"github.com/pyisolate/pyisolate/internal/stack"
 )
 
 // lane does one thing after the other, in the order they came. Each is done by whoever waits for
@@ -40,7 +42,10 @@ func (l *lane) add(do func(), of *request) {
 func (l *lane) begin(t task) {
 	do := func() { t.do(); l.next() }
 	if t.of == nil || !t.of.handOver(do) {
-		go do()
+		go func() {
+			stack.Room()
+			do()
+		}()
 	}
 }
 

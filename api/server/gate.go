@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/pyisolate/pyisolate/api/fault"
+	"github.com/pyisolate/pyisolate/internal/stack"
 	"github.com/pyisolate/pyisolate/policystore"
 	"github.com/pyisolate/pyisolate/telemetry"
 	"github.com/pyisolate/pyisolate/telemetry/trace"
@@ -46,6 +47,7 @@ type gate struct {
 
 // ServeHTTP implements http.Handler.
 func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
+	stack.Room()
 	w := newPatient(plain, r, g.patience)
 	defer w.close()
 	rule, next := g.route(r)

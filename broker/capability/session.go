@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pyisolate/pyisolate/internal/stack"
 )
 
 // Session is one cell's access. Methods may be called from any goroutine.
@@ -284,6 +286,7 @@ type result struct {
 func (s *Session) run(ctx context.Context, b *binding, c *Call) (Value, error) {
 	done := make(chan result, 1)
 	go func() {
+		stack.Room()
 		r := result{err: Errorf(Internal, "a fault of the node's; its log says more")} // of a Goexit
 		defer func() {
 			if p := recover(); p != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
+	"github.com/pyisolate/pyisolate/internal/stack"
 )
 
 // hear gives the sink what the guest said. It runs on the host's reader, so a
@@ -160,6 +161,7 @@ func tags(data []byte) map[string]string {
 // serveRequest answers a guest's request under the context of its operation. It
 // ends when the sink does.
 func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
+	stack.Room()
 	held := len(m.Payload)
 	defer func() { c.served.end(held) }()
 	ctx := c.operationContext(r.During)
