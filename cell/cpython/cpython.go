@@ -11,6 +11,7 @@ package cpython
 import "C"
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -136,7 +137,8 @@ func (rt *Runtime) reap(bell *os.File) {
 // must stay mapped until Done is closed.
 func (rt *Runtime) Start(r *ring.Region) (*Thread, error) {
 	id := rt.nextID.Add(1)
-	t := &Thread{region: r, done: make(chan struct{})}
+	t := &Thread{region: r}
+	t.life, t.over = context.WithCancel(context.Background())
 	rt.mu.Lock()
 	defer rt.mu.Unlock() // before the thread can end
 	ptr, err := C.thread_start(r.Base(), C.size_t(r.Size()), C.int(r.BellFD()), C.uint64_t(id))
@@ -151,7 +153,8 @@ func (rt *Runtime) Start(r *ring.Region) (*Thread, error) {
 // Thread is one cell's thread.
 type Thread struct {
 	region *ring.Region
-	done   chan struct{}
+	life   context.Context
+	over   context.CancelFunc // of life
 
 	mu     sync.Mutex
 	c      unsafe.Pointer // nil once ended
@@ -166,7 +169,7 @@ func (t *Thread) finish() {
 	C.thread_free(t.c)
 	t.c = nil
 	t.mu.Unlock()
-	close(t.done)
+	t.over()
 }
 
 // Interrupt raises in the guest until operation op is over.
@@ -221,7 +224,10 @@ func (t *Thread) poke() {
 func (t *Thread) Task() int { return t.region.Account().TID }
 
 // Done is closed when the thread is gone and touches its region no more.
-func (t *Thread) Done() <-chan struct{} { return t.done }
+func (t *Thread) Done() <-chan struct{} { return t.life.Done() }
+
+// WhenDone has f called then, in a goroutine of its own.
+func (t *Thread) WhenDone(f func()) { context.AfterFunc(t.life, f) }
 
 // Err is always nil: a thread ends in order or not at all.
 func (t *Thread) Err() error { return nil }

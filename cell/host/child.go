@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -30,11 +31,12 @@ type child struct {
 	granted uint64
 	pidfd   int // the child's own, until it is reaped
 	region  atomic.Pointer[ring.Region]
-	done    chan struct{}
+	life    context.Context
+	isOver  context.CancelFunc // of life
 
 	mu     sync.Mutex
 	killed bool
-	ended  bool // runs no code any more, and done is closed
+	ended  bool // runs no code any more, and life is over
 	reaped bool
 	ends   []func() // called once it is reaped
 	err    error
@@ -46,7 +48,9 @@ var _ Worker = (*child)(nil)
 
 // newChild takes pidfd over.
 func newChild(start string, pid, pidfd int, granted uint64) *child {
-	return &child{start: start, pid: pid, pidfd: pidfd, uid: uint32(os.Getuid()), granted: granted, done: make(chan struct{})}
+	c := &child{start: start, pid: pid, pidfd: pidfd, uid: uint32(os.Getuid()), granted: granted}
+	c.life, c.isOver = context.WithCancel(context.Background())
+	return c
 }
 
 // belongTo is called before the child is anybody's.
@@ -108,7 +112,9 @@ func (c *child) CPU() (time.Duration, error) {
 // Task is the process.
 func (c *child) Task() int { return c.pid }
 
-func (c *child) Done() <-chan struct{} { return c.done }
+func (c *child) Done() <-chan struct{} { return c.life.Done() }
+
+func (c *child) WhenDone(f func()) { context.AfterFunc(c.life, f) }
 
 func (c *child) Err() error {
 	c.mu.Lock()
@@ -123,7 +129,7 @@ func (c *child) Stuck() bool { return false }
 func (c *child) over(err error) {
 	if !c.ended {
 		c.ended, c.err = true, err
-		close(c.done)
+		c.isOver()
 	}
 }
 

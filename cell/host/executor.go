@@ -34,6 +34,8 @@ type Worker interface {
 	// Done is closed when the thread or process runs no code any more and touches the
 	// region no more. A process may still be to be reaped.
 	Done() <-chan struct{}
+	// WhenDone has f called then, in a goroutine of its own. It saves one that waits.
+	WhenDone(f func())
 	// Err is how it ended, once Done is closed; nil when orderly.
 	Err() error
 	// Stuck reports, some time after Kill, that the worker still runs in C and

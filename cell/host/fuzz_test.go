@@ -32,6 +32,7 @@ func (dummy) Kill()                       {}
 func (dummy) Task() int                   { return 0 }
 func (dummy) CPU() (time.Duration, error) { return 0, nil }
 func (dummy) Done() <-chan struct{}       { return nil }
+func (dummy) WhenDone(func())             {}
 func (dummy) Err() error                  { return nil }
 func (dummy) Stuck() bool                 { return false }
 func frameOf(kind, flags uint8, id uint64, payload []byte) ring.Frame {

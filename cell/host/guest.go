@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/ring"
@@ -17,12 +18,14 @@ type guest struct {
 	slot    *slot
 	claimOp uint64
 
-	over    chan struct{} // closed when the cell has ended: nothing runs any more
-	drained chan struct{} // closed when the drain is done
-	senders sync.WaitGroup
+	over     chan struct{} // closed when the cell has ended: nothing runs any more
+	drained  chan struct{} // closed when the drain is done
+	attended atomic.Bool   // somebody sees to the end
+	senders  sync.WaitGroup
 
 	mu       sync.Mutex
 	limits   cell.Limits
+	started  bool     // its goroutines are
 	begun    bool     // the cell has answered its claim
 	reloads  []func() // that wait for that
 	state    cell.State
@@ -60,10 +63,24 @@ func newGuest(s *server, m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *s
 	return g
 }
 
-// start sets the cell's goroutines going.
+// start has what comes from the cell heard, and its end seen to, even one that has come already.
 func (g *guest) start() {
 	go g.drain()
-	go g.watch()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.started = true
+	if g.refusalIsFinal() {
+		go g.attend()
+	}
+	g.slot.worker.WhenDone(g.attend)
+}
+
+// attend sees to the cell's end, in whatever way it has come. It is called by whoever brings it
+// about: a goroutine that waits for it would be another of each cell.
+func (g *guest) attend() {
+	if !g.attended.Swap(true) {
+		g.watch()
+	}
 }
 
 // dispatch serves one message. It does not block, but may look for an answer for
@@ -160,6 +177,9 @@ func (g *guest) end(state cell.State, reason string) {
 	g.inbox.stop()
 	g.outbox.changed.Broadcast()
 	refusal := g.refusal
+	if g.started {
+		go g.attend()
+	}
 	g.mu.Unlock()
 	for _, op := range failed {
 		g.fail(op, refusal)
@@ -176,7 +196,7 @@ func (g *guest) refusalIsFinal() bool {
 	}
 }
 
-// watch waits for the cell's end, ours or its own, and cleans up.
+// watch cleans up after the cell's end, ours or its own.
 func (g *guest) watch() {
 	select {
 	case <-g.slot.worker.Done():

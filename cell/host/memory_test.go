@@ -18,8 +18,8 @@ type unending struct {
 func (u unending) Kill()                 { close(u.done) }
 func (u unending) Done() <-chan struct{} { return u.done }
 
-// BenchmarkIdleGuest says what the host keeps in Go of an idle cell: its record, its two
-// goroutines and its ring's, without the ring.
+// BenchmarkIdleGuest says what the host keeps in Go of an idle cell: its record, its
+// goroutine and its ring's, without the ring.
 func BenchmarkIdleGuest(b *testing.B) {
 	const guests = 200
 	for b.Loop() {

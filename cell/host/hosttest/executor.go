@@ -26,6 +26,7 @@
 package hosttest
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -76,7 +77,9 @@ func (e *Executor) Start(r *ring.Region) (host.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{peer: p, region: r, heeds: &e.SaveHeeds, done: make(chan struct{}), killed: make(chan struct{})}
+	w := &Worker{peer: p, region: r, heeds: &e.SaveHeeds, killed: make(chan struct{})}
+	life, over := context.WithCancel(context.Background())
+	w.life = life
 	e.Started.Add(1)
 	e.Live.Add(1)
 	e.mu.Lock()
@@ -85,7 +88,7 @@ func (e *Executor) Start(r *ring.Region) (host.Worker, error) {
 	go func() {
 		w.run()
 		e.Live.Add(-1)
-		close(w.done)
+		over()
 	}()
 	return w, nil
 }
@@ -97,7 +100,7 @@ func (e *Executor) Close() error {
 	for _, w := range e.workers {
 		w.wedged.Store(false)
 		w.Kill()
-		<-w.done
+		<-w.Done()
 	}
 	return nil
 }
@@ -106,7 +109,7 @@ func (e *Executor) Close() error {
 type Worker struct {
 	peer   *ringtest.Peer
 	region *ring.Region
-	done   chan struct{}
+	life   context.Context
 	killed chan struct{}
 	once   sync.Once
 	wedged atomic.Bool
@@ -139,7 +142,10 @@ func (w *Worker) CPU() (time.Duration, error) {
 }
 
 // Done is closed at the worker's end.
-func (w *Worker) Done() <-chan struct{} { return w.done }
+func (w *Worker) Done() <-chan struct{} { return w.life.Done() }
+
+// WhenDone has f called at the worker's end.
+func (w *Worker) WhenDone(f func()) { context.AfterFunc(w.life, f) }
 
 // Task is this process: the worker is a goroutine.
 func (w *Worker) Task() int { return os.Getpid() }
