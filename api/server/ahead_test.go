@@ -60,12 +60,19 @@ type sentState struct {
 	carried     actors.Carried
 }
 
-func stateToSend(t *testing.T) (s sentState) {
+// someArchive is empty, with a key of its own.
+func someArchive(t *testing.T) (*checkpoint.Archive, *checkpoint.Ring) {
 	t.Helper()
 	ring, err := checkpoint.OpenRing(filepath.Join(t.TempDir(), "ring"), nil)
 	must(t, err)
 	archive, err := checkpoint.OpenArchive(t.TempDir(), ring, checkpoint.Bounds{})
 	must(t, err)
+	return archive, ring
+}
+
+func stateToSend(t *testing.T) (s sentState) {
+	t.Helper()
+	archive, ring := someArchive(t)
 	s.state = bytes.Repeat([]byte("the state of a cell "), 1000)
 	out, err := archive.Seal(checkpoint.Header{Tenant: "default", Cell: "a", Epoch: 7, Python: "cpython-314", Created: time.Now(), Chunk: 1 << 10, Compression: checkpoint.None}, nil, nil)
 	must(t, err)

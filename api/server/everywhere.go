@@ -82,7 +82,7 @@ func (s *everywhere) nodeFor(ctx context.Context, message any) (Place, error) {
 	}
 	k, err := keyOf(ctx, ref)
 	if err != nil || isPassedOn(ctx) {
-		return Place{}, err
+		return Place{Address: k.address()}, err
 	}
 	place, known := s.fabric.Find(k.address())
 	own, none := s.book.find(k)
@@ -193,6 +193,7 @@ type passing struct {
 	try, left int // again so many times, of so many
 	moved     bool
 	followed  int  // to so many nodes
+	comes     int  // it was to be here so many times
 	asksAnew  bool // it goes on where the cell is, whatever came of it where the cell was
 	before    doubt
 }
@@ -243,14 +244,21 @@ func (s *everywhere) afterLoss(ctx context.Context, p *passing, err error) step 
 	return passOn
 }
 
-// maxFollowed is how often a call follows a cell that goes from node to node.
-const maxFollowed = 16
+const (
+	// maxFollowed is how often a call follows a cell that goes from node to node,
+	maxFollowed = 16
+	// maxComes how often it is asked for where it has just come to, within half a second.
+	maxComes = 8
+)
 
 // follow finds the node that has a cell by now, if it has moved since p.place was true, also there and back, or was
 // taken over by another node. The place of this node is none.
 func (s *everywhere) follow(ctx context.Context, p *passing) bool {
-	if isPassedOn(ctx) || p.followed == maxFollowed {
+	if p.followed == maxFollowed {
 		return false
+	}
+	if isPassedOn(ctx) {
+		return s.comes(ctx, p)
 	}
 	next, known := s.placeAgain(ctx, p.place)
 	was := p.place.Node
@@ -266,6 +274,17 @@ func (s *everywhere) follow(ctx context.Context, p *passing) bool {
 		p.place = Place{Address: next.Address, Claim: next.Claim, Epoch: next.Epoch}
 	}
 	return true
+}
+
+// comes says of a cell that is not here, for whoever was told that it is, that it is all the same: this node hears
+// later than others that a cell has come to it.
+func (s *everywhere) comes(ctx context.Context, p *passing) bool {
+	next, known := s.placeAgain(ctx, p.place)
+	if !known || next.Node != s.fabric.Self() || p.comes == maxComes {
+		return false
+	}
+	p.comes++
+	return pause.For(ctx, time.Millisecond<<p.comes)
 }
 
 // placeAgain is where a cell is by now.

@@ -151,6 +151,21 @@ func TestWrongAboutTheNode(t *testing.T) {
 	}
 }
 
+// A node that hears later than others that it has a cell is asked for it all the same.
+func TestHearsLateThatItHasACell(t *testing.T) {
+	w := newWorld(t)
+	n1, _ := w.join(t, "n1")
+	archive, _ := someArchive(t)
+	_, f2 := w.join(t, "n2", func(c *server.Config) {
+		c.Checkpoints = &server.Checkpoints{Archive: archive, Python: func() string { return "fake" }}
+	})
+	spawnOn(t, n1, "n2", "c")
+	f2.believe("c", "n3")
+	if _, err := n1.Cells.Checkpoint(t.Context(), connect.NewRequest(&pb.CheckpointRequest{Name: "c"})); err != nil {
+		t.Error(err)
+	}
+}
+
 // So does the call that moves a cell: it is answered by the node that has it, here that nothing can be moved.
 func TestMovesGoAfterACell(t *testing.T) {
 	w := newWorld(t)

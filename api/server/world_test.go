@@ -71,6 +71,24 @@ type released struct {
 	of *fabric
 }
 
+// Lookup is wrong where its node is.
+func (r *released) Lookup(a actors.Address) (actors.Entry, bool) {
+	r.of.mu.Lock()
+	p, wrong := r.of.believed[a]
+	r.of.mu.Unlock()
+	if wrong && p.Node != "" && p.Node != r.of.self {
+		return actors.Entry{Via: nowhere{}}, true
+	}
+	return r.Local.Lookup(a)
+}
+
+// nowhere is the way to where no cell is.
+type nowhere struct{}
+
+func (nowhere) Ask(_ context.Context, env actors.Envelope) actors.Reply {
+	return actors.Reply{Err: actors.Elsewhere(env.To, "")}
+}
+
 func (r *released) Release(a actors.Address, pid *actor.PID) {
 	if e, has := r.Lookup(a); has && e.PID == pid {
 		r.of.mu.Lock()
