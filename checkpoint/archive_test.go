@@ -294,6 +294,30 @@ func TestArchiveImport(t *testing.T) {
 	}
 }
 
+// What a damaged file is exported as has no end: whoever has what was written has no checkpoint.
+func TestArchiveExportOfWhatIsDamaged(t *testing.T) {
+	a, dir := newArchive(t, Bounds{})
+	i, err := kept(t, a, "shop", "worker", 0, incompressible(3*defaultChunk))
+	must(t, err)
+	path := filepath.Join(dir, i.ID+suffix)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	b[len(b)-1] ^= 1
+	must(t, os.WriteFile(path, b, 0o600))
+	own, err := NewIdentity()
+	must(t, err)
+	var out bytes.Buffer
+	if err := a.Export(i.ID, own.Recipient(), &out); !errors.Is(err, ErrDamaged) {
+		t.Fatal(err)
+	}
+	r, err := NewReader(&out, own, Expect{})
+	must(t, err)
+	defer r.Close()
+	if n, err := io.Copy(io.Discard, r); !errors.Is(err, ErrTruncated) {
+		t.Errorf("%d bytes of %d are a whole checkpoint: %v", n, i.Size, err)
+	}
+}
+
 // Who has a good copy of what is damaged takes it in, and then it is good. What is counted is what is there.
 func TestArchiveImportRepairs(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -91,6 +91,24 @@ func TestMirrorBreaks(t *testing.T) {
 	}
 }
 
+// What was given up has no end, at the other node either: half of a state would be kept there as if it were all of it.
+func TestMirrorOfWhatIsGivenUp(t *testing.T) {
+	for _, compression := range []string{S2, Zstd, None} {
+		source, target := pair(t, Bounds{})
+		r := incoming(t, target, "m")
+		h := header()
+		h.Compression = compression
+		s, err := source.SealMirrored(h, []byte("terms"), func(Header) (io.Writer, error) { return appending{r}, nil })
+		must(t, err)
+		_, err = s.Write(state(100_000))
+		must(t, err)
+		must(t, s.Discard())
+		if i, err := r.Finish(Expect{Tenant: "shop", Cell: "worker"}); !errors.Is(err, ErrTruncated) || len(target.List("", "")) > 0 {
+			t.Errorf("%s: the other node has %v, %v", compression, i, err)
+		}
+	}
+}
+
 func TestMirrorThatIsNone(t *testing.T) {
 	source, _ := pair(t, Bounds{})
 	for name, m := range map[string]Mirror{

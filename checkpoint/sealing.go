@@ -158,7 +158,7 @@ func (a *Archive) giveBack(tenant string, bytes int64) {
 }
 
 // End writes what is left: the mirror then has all of the file, and can be told so while Keep waits for
-// the disk. Nothing can be written after it. Keep and Discard do it otherwise.
+// the disk. Nothing can be written after it. Keep does it otherwise.
 func (s *Sealing) End() error {
 	if !s.ended {
 		s.ended, s.err = true, s.Close()
@@ -181,13 +181,16 @@ func (s *Sealing) Keep() (Info, error) {
 // errOver: a sealing was kept or discarded before.
 var errOver = errors.New("checkpoint: it was kept or discarded already")
 
-// Discard gives it up.
+// Discard gives it up. What the mirror has of it has no end, unless End was called.
 func (s *Sealing) Discard() error {
 	if s.over {
 		return errOver
 	}
 	s.over = true
-	_ = s.End() // zstd's goroutines end
+	if !s.ended {
+		s.ended, s.err = true, errOver
+		s.giveUp()
+	}
 	return s.draft.discard()
 }
 

@@ -117,7 +117,8 @@ func (a *Archive) Export(id string, to *Recipient, out io.Writer) error {
 		return err
 	}
 	if _, err := io.Copy(w, r); err != nil {
-		return errors.Join(err, w.Close())
+		w.giveUp()
+		return err
 	}
 	return w.Close()
 }

@@ -78,6 +78,17 @@ func (w *Writer) Close() error {
 	return w.sealed.flush(true)
 }
 
+// errGivenUp: what was written to a Writer is to have no end.
+var errGivenUp = errors.New("checkpoint: it was given up")
+
+// giveUp closes it without an end: what was written opens as what it is, a part.
+func (w *Writer) giveUp() {
+	if w.sealed.err == nil {
+		w.sealed.err = errGivenUp
+	}
+	_ = w.Close() // zstd gives back what it has
+}
+
 // sealer writes chunks.
 type sealer struct {
 	to         io.Writer
