@@ -71,6 +71,8 @@ class Supervisor:
 
     def spawn(self, name: Optional[str] = None, **options: Any) -> Sandbox:
         """Starts a cell, or takes one that stands ready: without a name and options."""
+        if self._closed:
+            raise self._over()
         if name is None and not options and self._size:
             with self._state:
                 if self._failed is not None:
@@ -79,7 +81,7 @@ class Supervisor:
                     raise failed
             cell = self._ready()
             if cell is not None:
-                return self._own(cell)
+                return cell
         return self._own(_sandbox.spawn(name, client=self.client, **{**self._options, **options}))
 
     def _ready(self) -> Optional[Sandbox]:
@@ -88,21 +90,30 @@ class Supervisor:
             with self._state:
                 if not self._warm:
                     return None
-                cell = self._warm.popleft()
+                cell = self._own(self._warm.popleft())
                 self._state.notify_all()
             try:
                 if cell.inspect().state == "running":
                     return cell
                 cell.close()
+            except (errors.NotFound, errors.CellGone):
+                self._disown(cell._ref)
             except errors.PyIsolateError:
-                pass  # it is gone
+                pass  # whether it is gone is not known: it is closed with the others
 
     def _own(self, cell: Sandbox) -> Sandbox:
         """Keeps a cell until it is closed or killed."""
+        cell._ended = self._disown
         with self._state:
             self._cells[cell._ref] = cell
-        cell._ended = self._disown
+            closed = self._closed
+        if closed:  # meanwhile, and without it
+            cell.close()
+            raise self._over()
         return cell
+
+    def _over(self) -> errors.PyIsolateError:
+        return errors.Unavailable("the supervisor is closed")
 
     def _disown(self, cell: _calls.Ref) -> None:
         with self._state:

@@ -3,9 +3,11 @@
 import threading
 import time
 import unittest
+from unittest import mock
 
 from .support import NodeTestCase
 import pyisolate as iso
+from pyisolate import _sandbox
 
 
 def until(condition):
@@ -96,6 +98,29 @@ class SupervisorTest(NodeTestCase):
             sandbox.exec("post(1)")
             self.assertEqual(sandbox.recv(timeout=5), 1)
             until(lambda: s.warm == 2)
+
+    def test_a_warm_cell_that_cannot_be_looked_at(self):
+        """It is closed with the others: that it could not be asked does not say that it is gone."""
+        with iso.Supervisor(warm_pool=1, client=self.client) as s:
+            until(lambda: s.warm == 1)
+            with mock.patch.object(iso.Sandbox, "inspect", side_effect=iso.Limited("too many calls")):
+                s.spawn()
+        self.assertEqual(iso.list_active(), {})
+
+    def test_closed_while_it_spawns(self):
+        s = iso.Supervisor(client=self.client)
+        spawn = _sandbox.spawn
+
+        def late(*args, **options):
+            cell = spawn(*args, **options)
+            s.close()
+            return cell
+
+        with mock.patch.object(_sandbox, "spawn", late), self.assertRaises(iso.Unavailable):
+            s.spawn()
+        with self.assertRaises(iso.Unavailable):
+            s.spawn()
+        self.assertEqual(iso.list_active(), {})
 
     def test_a_pool_that_cannot_be_filled(self):
         with iso.Supervisor(warm_pool=1, client=self.client, policy="no-such-policy") as s:
