@@ -17,7 +17,7 @@ def ended(address: _address.Address, call: "_calls.Call[_calls.Started]") -> Ite
     """Around a spawn: when it is not known whether there is a cell, there soon is none."""
     try:
         yield
-    except (errors.Timeout, errors.UnknownOutcome):
+    except (errors.Timeout, errors.UnknownOutcome, errors.ProtocolError):
         _end_later(address, call)
         raise
     except Exception:

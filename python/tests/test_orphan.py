@@ -12,10 +12,11 @@ from pyisolate import aio
 
 
 class Swallower:
-    """Between a client and the real node: the first answer does not come through."""
+    """Between a client and the real node: the first answer does not come through, or as ``first`` has it."""
 
-    def __init__(self, address):
+    def __init__(self, address, first=lambda client, answer: None):
         self._node = address.path
+        self._first = first
         self.swallowed = []
 
     def __call__(self, client):
@@ -28,6 +29,7 @@ class Swallower:
                 client.sendall(answer)
             else:
                 self.swallowed.append(answer)
+                self._first(client, answer)
 
 
 class OrphanTest(support.NodeTestCase):
@@ -37,8 +39,8 @@ class OrphanTest(support.NodeTestCase):
             self.assertLess(time.monotonic(), until, "the cell stays")
             time.sleep(0.02)
 
-    def between(self):
-        swallow = Swallower(self.client.address)
+    def between(self, *first):
+        swallow = Swallower(self.client.address, *first)
         return swallow, Liar(swallow)
 
     def test_blocking(self):
@@ -47,6 +49,18 @@ class OrphanTest(support.NodeTestCase):
             with self.assertRaises(iso.Timeout):
                 iso.spawn("orphan", client=client, timeout=1)
             self.assertIn(b"200 OK", swallow.swallowed[0])  # there was one
+            self.gone("orphan")
+
+    def test_half_an_answer(self):
+        def half(client, answer):
+            client.sendall(answer[:-1])
+            client.shutdown(socket.SHUT_WR)
+
+        swallow, liar = self.between(half)
+        with liar, iso.Client(f"unix://{liar.path}") as client:
+            with self.assertRaises(iso.ProtocolError):
+                iso.spawn("orphan", client=client)
+            self.assertIn(b"200 OK", swallow.swallowed[0])
             self.gone("orphan")
 
     def test_cancelled_coroutine(self):
