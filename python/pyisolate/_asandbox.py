@@ -48,11 +48,11 @@ class Sandbox:
         if kind is None:
             await self.close()
             return
-        try:
+        # What failed first is what counts.
+        with contextlib.suppress(errors.PyIsolateError):
             await self.kill("its program failed")
+        with contextlib.suppress(errors.PyIsolateError):
             await self.close()
-        except errors.PyIsolateError:
-            pass  # what failed first is what counts
 
     async def exec(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import queue
 import threading
@@ -55,8 +56,7 @@ class Stage:
                     code = shipment.code + (_WRAPPER.format(entry=shipment.entry) if many else "")
                     cell.exec(code, file="<shipped>", timeout=self.timeout)
             except BaseException:
-                cell.kill("its stage did not start")
-                cell.close()
+                cell._give_up("its stage did not start")
                 raise
         return _Running(self, cell, shipment, target, many)
 
@@ -198,12 +198,11 @@ class _Run:
     def _end(self, threads: List[threading.Thread], well: bool) -> None:
         self._stop.set()
         for r in self._running:
-            try:
-                if not well:
-                    r.cell.kill("its pipeline ended")
+            if not well:
+                r.cell._give_up("its pipeline ended")
+                continue
+            with contextlib.suppress(errors.PyIsolateError):
                 r.cell.close()
-            except errors.PyIsolateError:
-                pass  # the node ends what is left
         for t in threads[1:]:
             t.join()
         # The thread of the values may wait in the caller's iterator, for as long as that likes.

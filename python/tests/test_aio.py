@@ -6,6 +6,7 @@ import threading
 import time
 import unittest
 import weakref
+from unittest import mock
 
 from .support import Liar, NodeTestCase, keeps_events, ok, read_request
 import pyisolate as iso
@@ -28,6 +29,16 @@ class AsyncTest(NodeTestCase):
 
         self.assertEqual(run(main()), 1.4142135623730951)
         self.assertEqual(iso.list_active(), {})
+
+    def test_its_program_fails_and_it_cannot_be_killed(self):
+        async def main():
+            async with aio.spawn():
+                raise KeyError
+
+        with mock.patch.object(aio.Sandbox, "kill", side_effect=iso.Limited("too many calls")):
+            with self.assertRaises(KeyError):
+                run(main())
+        self.assertEqual(iso.list_active(), {}, "it is closed")
 
     def test_all_at_once(self):
         async def one(n):

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import unittest
+from unittest import mock
 
 from .support import NodeTestCase, keeps_events
 import pyisolate as iso
@@ -46,6 +47,13 @@ class PipelineTest(NodeTestCase):
         self.assertEqual(p("7"), 14)
         self.assertEqual(list(p.run([])), [])
         self.assertEqual(iso.list_active(), {})
+
+    def test_cells_that_cannot_be_killed(self):
+        with mock.patch.object(iso.Sandbox, "kill", side_effect=iso.Limited("too many calls")):
+            results = iso.Pipeline().stage("double", double).run(itertools.count())
+            self.assertEqual(next(results), 0)
+            results.close()
+        self.assertEqual(iso.list_active(), {}, "they are closed")
 
     def test_dotted_name(self):
         p = iso.Pipeline().stage("root", "math.sqrt", allowed_imports=["math"])

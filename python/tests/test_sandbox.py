@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import unittest
+from unittest import mock
 
 from .support import NodeTestCase, keeps_events
 import pyisolate as iso
@@ -18,6 +19,12 @@ class SandboxTest(NodeTestCase):
             sandbox.exec("from math import sqrt; post(sqrt(2))")
             self.assertEqual(sandbox.recv(), 1.4142135623730951)
         self.assertEqual(iso.list_active(), {})
+
+    def test_its_program_fails_and_it_cannot_be_killed(self):
+        with mock.patch.object(iso.Sandbox, "kill", side_effect=iso.Limited("too many calls")):
+            with self.assertRaises(KeyError), iso.spawn():
+                raise KeyError
+        self.assertEqual(iso.list_active(), {}, "it is closed")
 
     def test_values(self):
         with iso.spawn() as sandbox:
