@@ -8,6 +8,7 @@ reads the end of the pipe and ends, too. A child that it has forked has no part 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import os
 import select
@@ -28,6 +29,7 @@ BINARY_ENV = "PYISOLATE_NODE"
 
 _KEPT = ("PYISOLATE_CACHE", "PYISOLATE_PYTHON", "PYISOLATE_NOGIL_SAFE_MODULES", "PYISOLATE_TEST_")
 _PREFIX = "pyisolate-node-"
+_SHORT = "/tmp"  # where directories are whose paths would be too long
 _START = 180.0  # seconds: the first start on a machine unpacks a Python
 _END = 12.0  # seconds that a node takes to end its cells, at most
 
@@ -196,21 +198,20 @@ def _directory() -> str:
     made = tempfile.mkdtemp(prefix=_PREFIX)  # 0700
     if len(os.fsencode(made)) > 100:  # a socket's path has 107 bytes
         os.rmdir(made)
-        made = tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp")
+        made = tempfile.mkdtemp(prefix=_PREFIX, dir=_SHORT)
     return made
 
 
 def _sweep() -> None:
     """Removes what nodes have left whose programs were killed."""
-    parent = tempfile.gettempdir()
-    try:
-        names = [
-            e.path
-            for e in os.scandir(parent)
-            if e.name.startswith(_PREFIX) and e.is_dir(follow_symlinks=False)
-        ]
-    except OSError:
-        return
+    names: List[str] = []
+    for parent in {tempfile.gettempdir(), _SHORT}:
+        with contextlib.suppress(OSError):
+            names += [
+                e.path
+                for e in os.scandir(parent)
+                if e.name.startswith(_PREFIX) and e.is_dir(follow_symlinks=False)
+            ]
     for path in names:
         try:
             if os.lstat(path).st_uid == os.geteuid() and _abandoned(path):

@@ -308,6 +308,17 @@ class LifeTest(unittest.TestCase):
         _node._sweep()
         self.assertFalse(os.path.exists(directory))
 
+    def test_what_is_left_where_paths_are_short(self):
+        """Where a program's directory for files is too long for a socket, the node's is in /tmp."""
+        with tempfile.TemporaryDirectory() as base:
+            long = os.path.join(base, "x" * 100)
+            os.mkdir(long)
+            with mock.patch.object(tempfile, "tempdir", long):
+                left = _node._directory()
+                os.utime(left, (0, 0))
+                _node._sweep()
+        self.assertFalse(os.path.exists(left))
+
     def test_a_childs_end_is_not_the_nodes(self):
         p, pid, _ = self.program(
             "if os.fork() == 0: sys.exit(0)\nos.wait(); sandbox.exec('post(1)'); sys.exit(sandbox.recv() + 41)"
