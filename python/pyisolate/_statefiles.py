@@ -91,10 +91,15 @@ def key(path: Path) -> str:
         binary = _node.find()
     except errors.NodeMissing as error:
         raise errors.NodeMissing(f"keys are made by {_node.BINARY}, which is not here", hint=_node.GET_IT) from error
-    made = subprocess.run(
-        [binary, "cell", "checkpoints", "key", "--", os.path.abspath(path)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_MAKING,
-    )  # fmt: skip
+    try:
+        made = subprocess.run(
+            [binary, "cell", "checkpoints", "key", "--", os.path.abspath(path)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_MAKING,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise errors.Timeout(f"{binary} made no key in {_MAKING:g} s") from None
+    except OSError as error:
+        raise errors.NodeMissing(f"{binary} could not be started: {error}") from error
     if made.returncode:
         said = made.stderr.strip()
         raise errors.Invalid(said or f"{binary} ended with status {made.returncode}, and made no key")

@@ -16,7 +16,7 @@ from unittest import mock
 from . import support
 from .support import Liar, NodeTestCase, stream_of
 import pyisolate as iso
-from pyisolate import _statecalls, aio
+from pyisolate import _statecalls, _statefiles, aio
 
 KEPT = b'{"checkpoint":{"id":"ab","cell":{"tenant":"default","name":"c"}}}'
 
@@ -190,6 +190,17 @@ class StateFilesTestCase(NodeTestCase):
                 with mock.patch.dict(os.environ, {"PYISOLATE_NODE": "/nowhere"}):
                     with self.assertRaisesRegex(iso.NodeMissing, "keys are made by pyisolate-node"):
                         do("checkpoint_key", self.path("new"))
+
+    def test_a_binary_that_is_none(self):
+        for text, expected in {"no program": iso.NodeMissing, "#!/bin/sh\nexec sleep 60": iso.Timeout}.items():
+            with open(self.path("node"), "w") as f:
+                f.write(text)
+            os.chmod(self.path("node"), 0o700)
+            for do in BOTH:
+                with self.subTest(text=text, by=do.__name__), mock.patch.object(_statefiles, "_MAKING", 0.2):
+                    with mock.patch.dict(os.environ, {"PYISOLATE_NODE": self.path("node")}):
+                        with self.assertRaises(expected):
+                            do("checkpoint_key", self.path("new"))
 
 
 class LiarTestCase(unittest.TestCase):
