@@ -294,6 +294,27 @@ func TestArchiveImport(t *testing.T) {
 	}
 }
 
+// What others have sealed says when it was made as they like: what comes later of its cell comes after it all the same.
+func TestArchiveImportOfTheFuture(t *testing.T) {
+	a, _ := newArchive(t, Bounds{Age: time.Hour})
+	own, err := NewIdentity()
+	must(t, err)
+	h := header()
+	h.Created = time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)
+	var out bytes.Buffer
+	w, err := NewWriter(&out, h, own.Recipient())
+	must(t, err)
+	must(t, w.Close())
+	i, err := a.Import(&out, own, func(Header) error { return nil })
+	must(t, err)
+	if i.Header.Created.After(time.Now()) {
+		t.Errorf("it is of %s", i.Header.Created)
+	}
+	if _, err := kept(t, a, "shop", "worker", 0, state(10)); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a damaged file is exported as has no end: whoever has what was written has no checkpoint.
 func TestArchiveExportOfWhatIsDamaged(t *testing.T) {
 	a, dir := newArchive(t, Bounds{})

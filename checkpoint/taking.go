@@ -168,6 +168,9 @@ func (a *Archive) reseal(from io.Reader, identity *Identity, may func(Header) er
 	if err := may(h); err != nil {
 		return Info{}, err
 	}
+	if now := a.now().UTC(); h.Created.After(now) { // as who has sealed it says, after whom all others of the cell would come
+		h.Created = now
+	}
 	terms := make([]byte, h.Terms)
 	if _, err := io.ReadFull(r, terms); err != nil {
 		return Info{}, early(err)
