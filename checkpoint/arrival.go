@@ -98,13 +98,17 @@ func (a *Archive) forget() bool {
 	return first != nil
 }
 
-// reap gives up what nothing has come of.
+// reap gives up what nothing has come of, and forgets what has finished: whoever follows that has all of it.
 func (a *Archive) reap() {
 	a.mu.Lock()
 	old := a.now().Add(-arrivalAge).UnixNano()
 	var idle []*Arrival
 	for _, r := range a.arrivals {
-		if r.last.Load() < old {
+		switch {
+		case r.last.Load() >= old:
+		case r.finished.Load():
+			delete(a.arrivals, r.transfer)
+		default:
 			idle = append(idle, r)
 		}
 	}

@@ -141,3 +141,24 @@ func TestFollowingBreaksOff(t *testing.T) {
 		})
 	}
 }
+
+// What has come whole is followed to its end, also by who takes longer than a transfer may stand still.
+func TestFollowingWhatIsForgotten(t *testing.T) {
+	source, target := pair(t, Bounds{})
+	now := time.Now()
+	target.now = func() time.Time { return now }
+	b := file(t, source, 8*minChunk)
+	r := incoming(t, target, "m-1")
+	from, f := follow(t, r)
+	_, err := send(r, b, len(b))
+	must(t, err)
+	now = now.Add(arrivalAge + time.Second)
+	must(t, target.Prune())
+	if len(target.arrivals) > 0 {
+		t.Error("the transfer is known still")
+	}
+	from.Allow()
+	if err := f.ends(t); err != nil || len(f.has()) != 8*minChunk {
+		t.Errorf("%d bytes of the state, %v", len(f.has()), err)
+	}
+}
