@@ -98,9 +98,20 @@ func over(r directory.Record, seat directory.Seat) bool {
 func (f *Fabric) own(a actors.Address, r directory.Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c := f.at(); c != nil && r.Owner.Node == c.Self() {
+	if f.holds(r) {
 		f.owned[a] = r
 	}
+}
+
+// holds says whether a record is of this node, in a session that it has. Of one that is over nothing is noted: Lapsed may have
+// been, and nobody would take it away. f.mu is held.
+func (f *Fabric) holds(r directory.Record) bool {
+	c := f.at()
+	if c == nil || c.Lease() == nil {
+		return false
+	}
+	seat, _ := c.Lease().Seat()
+	return seat.Session != 0 && r.Owner == seat
 }
 
 // makeRoom has whoever holds a name and does not use it any more give it up, or says why not.

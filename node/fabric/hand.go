@@ -83,7 +83,7 @@ func (f *Fabric) settled(a actors.Address, r directory.Record) (server.Place, er
 	has, ours := f.owned[a]
 	h := f.hands[a]
 	switch {
-	case err != nil || r.Owner != seat: // it is elsewhere, or what is left of it ends with the session
+	case err != nil || r.Owner != seat || !f.holds(r): // it is elsewhere, or what is left of it ends with the session
 		if ours && has.Epoch < r.Epoch {
 			delete(f.owned, a)
 			delete(f.arrives, a)
@@ -112,10 +112,15 @@ func (f *Fabric) inherit(a actors.Address, r directory.Record) {
 	if now, known := f.at().Group().Find(r.Cell); !known || now.Epoch != r.Epoch || now.Owner != seat {
 		return // who changed it has told of that
 	}
-	if !f.unheard(a, func() { f.comesTo(a, r) }) {
-		return
+	comes := false
+	f.unheard(a, func() {
+		if comes = f.holds(r); comes {
+			f.comesTo(a, r)
+		}
+	})
+	if comes {
+		f.begin(a, r)
 	}
-	f.begin(a, r)
 }
 
 // comesTo notes a record of this node's that no actor has yet. One of the name may be there, which had the cell before: until

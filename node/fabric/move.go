@@ -129,6 +129,8 @@ func (f *Fabric) take(ctx context.Context, a actors.Address, epoch uint64, by di
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch has, ours := f.owned[a]; {
+	case !f.holds(r): // the lease is over since
+		return placeOf(r), errCutOff
 	case (!ours || has.Epoch < r.Epoch) && by == directory.Adopt:
 		f.comesTo(a, r)
 	case !ours || has.Epoch < r.Epoch: // the actor that takes it up has the name already
