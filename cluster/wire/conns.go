@@ -29,7 +29,7 @@ func newConns() *conns {
 }
 
 // add takes one in. limit is for those that its peer opened. Strangers share one limit, so none
-// of them is refused for what others hold: the oldest has to go, which is returned.
+// of them is refused for what others hold: the oldest has to go, which is returned, and is none any more.
 func (s *conns) add(c *Conn, limit int) (evicted *Conn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,6 +42,7 @@ func (s *conns) add(c *Conn, limit int) (evicted *Conn, err error) {
 				return nil, fmt.Errorf("%w: %q has %d of %s", ErrBusy, c.peer.Name, n, c.stream)
 			}
 			evicted = s.oldest(Join)
+			s.drop(evicted)
 		}
 		s.from[c.caller()]++
 	}
@@ -65,9 +66,13 @@ func (s *conns) oldest(of Stream) (oldest *Conn) {
 func (s *conns) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.open[c]; !ok {
-		return
+	if _, ok := s.open[c]; ok {
+		s.drop(c)
 	}
+}
+
+// drop is called with mu held.
+func (s *conns) drop(c *Conn) {
 	delete(s.open, c)
 	if !c.counted {
 		return
