@@ -57,7 +57,7 @@ type view struct {
 
 	mu       sync.Mutex
 	members  map[string]Member
-	watchers map[chan Event]struct{}
+	watchers map[chan Event]func() bool // with what ends the wait for their contexts
 	closed   bool
 }
 
@@ -68,7 +68,7 @@ var (
 )
 
 func newView(l *slog.Logger) *view {
-	return &view{log: l, members: map[string]Member{}, watchers: map[chan Event]struct{}{}}
+	return &view{log: l, members: map[string]Member{}, watchers: map[chan Event]func() bool{}}
 }
 
 // NotifyAlive implements memberlist.AliveDelegate: whom not to believe in.
@@ -122,9 +122,15 @@ func (v *view) send(w chan Event, e Event) {
 	select {
 	case w <- e:
 	default:
-		delete(v.watchers, w)
-		close(w)
+		v.leave(w)
 	}
+}
+
+// leave is called with mu held.
+func (v *view) leave(w chan Event) {
+	v.watchers[w]()
+	delete(v.watchers, w)
+	close(w)
 }
 
 func (v *view) list() []Member {
@@ -149,8 +155,7 @@ func (v *view) watch(ctx context.Context) <-chan Event {
 	for _, m := range v.sorted() {
 		w <- Event{Joined, m}
 	}
-	v.watchers[w] = struct{}{}
-	context.AfterFunc(ctx, func() { v.forget(w) })
+	v.watchers[w] = context.AfterFunc(ctx, func() { v.forget(w) })
 	return w
 }
 
@@ -158,8 +163,7 @@ func (v *view) forget(w chan Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if _, ok := v.watchers[w]; ok {
-		delete(v.watchers, w)
-		close(w)
+		v.leave(w)
 	}
 }
 
@@ -168,9 +172,8 @@ func (v *view) close() {
 	defer v.mu.Unlock()
 	v.closed = true
 	for w := range v.watchers {
-		close(w)
+		v.leave(w)
 	}
-	clear(v.watchers)
 }
 
 func addressOf(n *memberlist.Node) string {
