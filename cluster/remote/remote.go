@@ -186,7 +186,7 @@ func (r *Remote) link(node string) (*link, error) {
 var errClosing = cell.Errorf(cell.CellGone, "the node is ending")
 
 // SetPeers says which nodes a link is kept to from now on, so that they know what is heard
-// here. Others have one while they are asked. What a node that is not named hears is forgotten.
+// here. Others have one while they are asked. What a node that is not named hears counts no more, until it is named again.
 func (r *Remote) SetPeers(nodes []string) {
 	r.mu.Lock()
 	clear(r.peers)
@@ -196,7 +196,7 @@ func (r *Remote) SetPeers(nodes []string) {
 		}
 	}
 	r.mu.Unlock()
-	r.topics.forget(r.isPeer)
+	r.topics.forget(r.isPeer, func(node string) bool { return r.door.of(node) != nil })
 }
 
 func (r *Remote) isPeer(node string) bool {

@@ -29,6 +29,7 @@ type audience struct {
 	session string
 	all     bool
 	topics  map[actors.Topic]bool
+	apart   bool // it is no peer, and may be one again: it says only once what it hears
 }
 
 var _ actors.Beyond = (*Remote)(nil)
@@ -111,12 +112,12 @@ func (a *audience) hears(all []*envelope.Topic) {
 	}
 }
 
-// forget leaves only nodes that are peers.
-func (t *topics) forget(isPeer func(string) bool) {
+// forget leaves only nodes that are peers, and of others what they have said that are connected.
+func (t *topics) forget(isPeer, isConnected func(string) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for node := range t.of {
-		if !isPeer(node) {
+	for node, a := range t.of {
+		if a.apart = !isPeer(node); a.apart && !isConnected(node) {
 			delete(t.of, node)
 		}
 	}
@@ -127,7 +128,7 @@ func (t *topics) nodes(topic actors.Topic) (all []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for node, a := range t.of {
-		if a.all || a.topics[topic] {
+		if !a.apart && (a.all || a.topics[topic]) {
 			all = append(all, node)
 		}
 	}

@@ -138,3 +138,33 @@ func TestAudienceBounded(t *testing.T) {
 		t.Errorf("it hears all: %v, and %d topics are kept", got.all, len(got.topics))
 	}
 }
+
+// TestHeardBeforeItIsAPeer: a node that is let in says once what it hears, also before it is known here as a peer.
+func TestHeardBeforeItIsAPeer(t *testing.T) {
+	in := newCluster(t, "a", "b")
+	if err := os.WriteFile(in.peersFile(), []byte("a b"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := there(t, in, "b")
+	a := here(t, in, "a")
+	hears := func() bool {
+		return slices.Contains(a.remote.topics.nodes(actors.Topic{Tenant: "acme", Name: "news"}), "b")
+	}
+	await.That(t, "b has said what it hears", hears)
+	a.remote.SetPeers([]string{"a"})
+	if hears() {
+		t.Error("b is no peer, and what is published goes there")
+	}
+	a.remote.SetPeers([]string{"a", "b"})
+	if !hears() {
+		t.Error("b is a peer, and what it hears is forgotten")
+	}
+	a.remote.SetPeers([]string{"a"})
+	b.kill()
+	await.That(t, "nothing is kept of b", func() bool {
+		a.remote.SetPeers([]string{"a"})
+		a.remote.topics.mu.Lock()
+		defer a.remote.topics.mu.Unlock()
+		return len(a.remote.topics.of) == 0
+	})
+}
