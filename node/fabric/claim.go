@@ -164,6 +164,9 @@ func (f *Fabric) Restart(ctx context.Context, a actors.Address, epoch uint64) (u
 			}
 		}
 	}
+	if errors.Is(err, directory.ErrStale) && f.wasRestarted(a, epoch, seat, r) {
+		err = nil
+	}
 	switch {
 	case errors.Is(err, directory.ErrStale), errors.Is(err, directory.ErrNoCell):
 		return 0, cell.Errorf(cell.CellGone, "cell %s is not this node's any more: %v", a, err)
@@ -174,6 +177,15 @@ func (f *Fabric) Restart(ctx context.Context, a actors.Address, epoch uint64) (u
 		return 0, cell.Errorf(cell.CellGone, "cell %s has ended meanwhile", a)
 	}
 	return r.Epoch, nil
+}
+
+// wasRestarted says whether a cell of this node has had its next epoch already: it was asked for before, and agreed on when the
+// answer was waited for no more.
+func (f *Fabric) wasRestarted(a actors.Address, epoch uint64, seat directory.Seat, r directory.Record) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	has, ours := f.owned[a]
+	return ours && has.Epoch == epoch && r.Owner == seat && r.Epoch == epoch+1 && r.Phase == directory.Active
 }
 
 // succeed notes the next incarnation of what this node has, unless that has ended since.

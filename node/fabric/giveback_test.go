@@ -96,6 +96,24 @@ func TestACellThatEndsWhileItRestartsGivesItsNameBack(t *testing.T) {
 	}
 }
 
+// An epoch that was asked for may be agreed on when nobody waits for the answer any more: it is the next incarnation's.
+func TestAnEpochThatIsAgreedLate(t *testing.T) {
+	w := newWorld(t, 1)
+	n := w.nodes["n1"]
+	p, err := n.Claim(soon(t), web, "r1", "", 0)
+	must(t, err)
+	seat, _ := n.cluster.Lease().Seat()
+	out, err := n.cluster.Group().Propose(soon(t), directory.Command{Op: directory.Restart, Seat: seat, Cell: cellOf(web), Epoch: p.Epoch})
+	must(t, err)
+	epoch, err := n.Restart(soon(t), web, p.Epoch)
+	if err != nil || epoch != out.Record.Epoch {
+		t.Errorf("the next incarnation has epoch %d, %v; want %d", epoch, err, out.Record.Epoch)
+	}
+	if _, err := n.Restart(soon(t), web, p.Epoch); !errors.Is(err, cell.CellGone) {
+		t.Errorf("another one has it, too: %v", err)
+	}
+}
+
 // However many want to know, one asks; and who comes while it is asked waits for the next answer.
 func TestManyRefreshTogether(t *testing.T) {
 	f := New(Config{})
