@@ -193,6 +193,29 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// A node whose leave was not heard says so again.
+func TestReleaseAgain(t *testing.T) {
+	w := newNetwork(t, 3, testTTL)
+	leases := w.hold(t)
+	leader := w.leader(t, "")
+	n := w.nodes["n1"]
+	if n == leader {
+		n = w.nodes["n2"]
+	}
+	noTime, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := leases[n.name].Release(noTime); err == nil {
+		t.Fatal("the leader cannot have heard it")
+	}
+	for err := error(ErrUncertain); errors.Is(err, ErrUncertain); {
+		err = leases[n.name].Release(t.Context())
+	}
+	must(t, leader.Fence(t.Context()))
+	if session, open := leader.Sessions()[n.name]; open {
+		t.Errorf("session %d is open", session)
+	}
+}
+
 // Without most of the others nothing is agreed, and callers are told.
 func TestNoQuorum(t *testing.T) {
 	w := newNetwork(t, 3, testTTL)

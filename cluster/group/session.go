@@ -40,6 +40,7 @@ type Lease struct {
 	done   chan struct{}
 
 	releasing sync.Mutex
+	ending    directory.Seat // whose guests Release has ended; guarded by releasing
 
 	mu    sync.Mutex
 	seat  directory.Seat // its session; 0: none now
@@ -69,18 +70,21 @@ func (l *Lease) Valid() error {
 	return nil
 }
 
-// Release ends the guests and the session, so that others need not wait for its end.
+// Release ends the guests and the session, so that others need not wait for its end. When that fails it can be done again.
 func (l *Lease) Release(ctx context.Context) error {
 	l.releasing.Lock() // who comes second waits for the end of the guests, too
 	defer l.releasing.Unlock()
 	l.end()
 	<-l.done
-	seat := l.lapse()
-	if seat.Session == 0 {
+	if seat := l.lapse(); seat.Session != 0 {
+		l.ending = seat
+	}
+	if l.ending.Session == 0 {
 		return nil
 	}
-	_, err := l.group.Propose(ctx, directory.Command{Op: directory.End, Seat: seat})
-	if errors.Is(err, directory.ErrNoSession) {
+	_, err := l.group.Propose(ctx, directory.Command{Op: directory.End, Seat: l.ending})
+	if err == nil || errors.Is(err, directory.ErrNoSession) {
+		l.ending = directory.Seat{}
 		return nil
 	}
 	return err
