@@ -15,6 +15,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cluster/remote"
 	"github.com/pyisolate/pyisolate/internal/await"
 )
 
@@ -113,4 +114,29 @@ func TestAttach(t *testing.T) {
 	must(t, stop())
 	await.That(t, "it said that it stops", func() bool { return n1.presence.of("n2") == Left })
 	n1.close()
+}
+
+// What is attached while the node's part ends is ended with it.
+func TestAttachWhileItCloses(t *testing.T) {
+	n := found(t, "n1")
+	n.open()
+	system := actors.New(actors.Options{})
+	defer func() { must(t, system.Close(soon(t))) }()
+	n.looking.Lock() // as Attach does; it has found that there is time
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		n.close()
+	}()
+	<-n.life.Done()
+	time.Sleep(50 * time.Millisecond)
+	r, err := remote.New(remote.Config{System: system, Self: n.Self()}.Over(n.wire))
+	must(t, err)
+	n.remote.Store(r)
+	n.looking.Unlock()
+	<-closed
+	if left := n.Remote(); left != nil {
+		t.Error("it goes on")
+		_ = left.Close()
+	}
 }

@@ -284,7 +284,10 @@ func (c *Cluster) handOver(ctx context.Context) {
 func (c *Cluster) shut() error {
 	c.stop()
 	var failed error
-	if r := c.remote.Swap(nil); r != nil {
+	c.looking.Lock() // who attaches has, or finds that it is too late
+	r := c.remote.Swap(nil)
+	c.looking.Unlock()
+	if r != nil {
 		failed = errors.Join(failed, r.Close())
 	}
 	if c.control != nil { // handlers use the group
