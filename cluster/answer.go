@@ -124,8 +124,8 @@ func (c *Cluster) answerAuthority(ctx context.Context, from string, _ []byte) ([
 
 // admit lets a new node in, here or at a node that has the authority.
 func (c *Cluster) admit(ctx context.Context, p enroll.Petition) (enroll.Admission, error) {
-	if c.authority.Load() != nil {
-		return c.admitHere(ctx, p)
+	if a := c.authority.Load(); a != nil {
+		return c.admitHere(ctx, a, p)
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -175,12 +175,13 @@ func (c *Cluster) answerAdmit(ctx context.Context, _ string, request []byte) ([]
 	if err := strictjson.Unmarshal(request, &p); err != nil {
 		return nil, err
 	}
-	if c.authority.Load() == nil {
+	authority := c.authority.Load()
+	if authority == nil {
 		return nil, errNoAuthority
 	}
 	var a admitted
 	var err error
-	if a.Admission, err = c.admitHere(ctx, p); err != nil {
+	if a.Admission, err = c.admitHere(ctx, authority, p); err != nil {
 		a.Refused, a.Text = "other", err.Error()
 		for word, reason := range refusals {
 			if errors.Is(err, reason) {
@@ -193,7 +194,7 @@ func (c *Cluster) answerAdmit(ctx context.Context, _ string, request []byte) ([]
 
 // admitHere redeems the invitation, and then signs. Of one who shows none the log hears nothing. It is not certain that a node is let in whose
 // answer was lost; to let it in again does no harm, so it is tried until it is.
-func (c *Cluster) admitHere(ctx context.Context, p enroll.Petition) (enroll.Admission, error) {
+func (c *Cluster) admitHere(ctx context.Context, a *pki.Authority, p enroll.Petition) (enroll.Admission, error) {
 	key, err := pki.KeyOf(p.Request)
 	if err != nil {
 		return enroll.Admission{}, err
@@ -212,7 +213,7 @@ func (c *Cluster) admitHere(ctx context.Context, p enroll.Petition) (enroll.Admi
 	if err != nil {
 		return enroll.Admission{}, asToken(err)
 	}
-	cert, err := c.authority.Load().Sign(p.Request, p.Name, certificateLife)
+	cert, err := a.Sign(p.Request, p.Name, certificateLife)
 	if err != nil {
 		return enroll.Admission{}, err
 	}
