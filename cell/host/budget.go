@@ -160,11 +160,12 @@ func (g *guest) subdue(why *cell.Error) {
 // restless is the part of the grace that threads which wait, and are woken to look, do not need.
 const restless = 10
 
+// observe ends with the cell, and with the refusal: one that is lifted or has become another's is not to end it.
 func (g *guest) observe(why *cell.Error, grace, before time.Duration) {
 	time.AfterFunc(grace, func() {
 		used := g.budget.used()
 		g.mu.Lock()
-		over := g.budget.stopped
+		over := g.budget.stopped || g.refusal != why
 		g.mu.Unlock()
 		switch {
 		case over:

@@ -1,0 +1,48 @@
+package host
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/cell"
+)
+
+// hungry is a worker that uses the processor all the time.
+type hungry struct {
+	dummy
+	since time.Time
+}
+
+func (h hungry) CPU() (time.Duration, error) { return time.Since(h.since), nil }
+
+// A cell whose budget is raised is not watched for what it was over before: its threads may go on.
+func TestRaisedBudgetEndsTheWatch(t *testing.T) {
+	g, _ := looked(t)
+	limits := cell.Limits{CPU: time.Millisecond, Children: 1}.WithDefaults()
+	g.srv.killGrace, g.slot.worker, g.current = 20*time.Millisecond, hungry{since: time.Now()}, nil
+	g.limits, g.budget = limits, newBudget(limits, g.slot.worker)
+	over := func() {
+		t.Helper()
+		time.Sleep(2 * limits.CPU)
+		if e := g.overBudget(); e == nil || g.refusal == nil {
+			t.Fatal("the budget is not used up")
+		}
+	}
+	over()
+	raised := limits
+	raised.CPU = time.Hour
+	g.limit(raised)
+	select {
+	case <-g.over:
+		t.Fatalf("it has ended: %s", g.reason)
+	case <-time.After(10 * g.srv.killGrace):
+	}
+	g.limit(limits)
+	over()
+	select {
+	case <-g.over:
+	case <-time.After(10 * time.Second):
+		t.Error("threads of a cell that is over its budget go on")
+		g.end(cell.Killed, "over")
+	}
+}
