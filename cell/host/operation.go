@@ -247,17 +247,17 @@ func (g *guest) cancel(id uint64, kind cell.Kind) {
 }
 
 // interrupt asks the guest to end op, and kills the cell when it does not obey.
-// The first reason counts, and is what the operation is answered with.
+// The first reason counts, and is what the operation is answered with. The worker is told under mu: it
+// keeps one word for what is to end, the last.
 func (g *guest) interrupt(op *operation, why *cell.Error, grace time.Duration) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.current != op || op.answered || op.why != nil {
-		g.mu.Unlock()
 		return
 	}
 	op.why = why
 	op.grace = time.AfterFunc(grace, func() { g.disobeyed(op, grace) })
 	g.outbox.changed.Broadcast() // what the guest still writes may go on credit
-	g.mu.Unlock()
 	g.slot.worker.Interrupt(op.id, why.Kind)
 }
 

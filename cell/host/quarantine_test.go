@@ -47,3 +47,36 @@ func TestQuarantineDropsWhatThreadsSay(t *testing.T) {
 		t.Errorf("the question is answered with %v, %v", f, err)
 	}
 }
+
+// belated is told of an operation's interrupt only after a moment.
+type belated struct {
+	attentive
+	telling chan struct{}
+}
+
+func (b *belated) Interrupt(op uint64, reason cell.Kind) {
+	if op != ring.All {
+		close(b.telling)
+		time.Sleep(50 * time.Millisecond)
+	}
+	b.attentive.Interrupt(op, reason)
+}
+
+// There is one word for what is to end: an interrupt that comes late does not take the place of a later one.
+func TestQuarantineIsTheLastWord(t *testing.T) {
+	g, _ := looked(t)
+	w := &belated{attentive: attentive{mute: mute{t: t}}, telling: make(chan struct{})}
+	g.srv.conn, g.srv.killGrace, g.slot.worker = w, time.Hour, w
+	late := make(chan struct{})
+	go func() {
+		g.interrupt(g.current, cell.Errorf(cell.Timeout, "the deadline passed"), time.Hour)
+		close(late)
+	}()
+	<-w.telling
+	g.quarantine("odd")
+	<-late
+	if want := []uint64{7, ring.All}; !slices.Equal(w.told, want) {
+		t.Errorf("the worker is told to interrupt %d, want %d", w.told, want)
+	}
+	g.current.grace.Stop()
+}
