@@ -135,9 +135,13 @@ func (g *guest) overBudget() *cell.Error {
 	if e != nil {
 		next = max(g.budget.windowEnd.Sub(now), 10*time.Millisecond)
 	}
-	if e != nil && g.budget.total > 0 && used >= g.budget.total && g.refusal == nil {
-		g.refusal = e // of the cell's whole life: nothing can run any more
-		g.subdue(e)
+	if e != nil && g.budget.total > 0 && used >= g.budget.total { // of the cell's whole life: nothing can run any more
+		if g.refusal == nil {
+			g.refusal = e
+		}
+		if g.halted == nil {
+			g.subdue(e)
+		}
 	}
 	if g.budget.timer == nil {
 		g.budget.timer = time.AfterFunc(next, g.watchBudget)
@@ -153,6 +157,7 @@ func (g *guest) subdue(why *cell.Error) {
 	if !g.budget.background {
 		return
 	}
+	g.halted = why
 	grace := g.srv.killGrace
 	time.AfterFunc(grace, func() { g.observe(why, grace, g.budget.used()) })
 }
@@ -160,12 +165,12 @@ func (g *guest) subdue(why *cell.Error) {
 // restless is the part of the grace that threads which wait, and are woken to look, do not need.
 const restless = 10
 
-// observe ends with the cell, and with the refusal: one that is lifted or has become another's is not to end it.
+// observe ends with the cell, and when its threads may go on or are to stop for another reason.
 func (g *guest) observe(why *cell.Error, grace, before time.Duration) {
 	time.AfterFunc(grace, func() {
 		used := g.budget.used()
 		g.mu.Lock()
-		over := g.budget.stopped || g.refusal != why
+		over := g.budget.stopped || g.halted != why
 		g.mu.Unlock()
 		switch {
 		case over:

@@ -24,7 +24,7 @@ func TestRaisedBudgetEndsTheWatch(t *testing.T) {
 	over := func() {
 		t.Helper()
 		time.Sleep(2 * limits.CPU)
-		if e := g.overBudget(); e == nil || g.refusal == nil {
+		if g.overBudget() == nil {
 			t.Fatal("the budget is not used up")
 		}
 	}
@@ -42,6 +42,25 @@ func TestRaisedBudgetEndsTheWatch(t *testing.T) {
 	select {
 	case <-g.over:
 	case <-time.After(10 * time.Second):
+		t.Error("threads of a cell that is over its budget go on")
+		g.end(cell.Killed, "over")
+	}
+}
+
+// Nor is one let off that was over its output before.
+func TestThreadsBehindAnotherLimit(t *testing.T) {
+	g, _ := looked(t)
+	limits := cell.Limits{CPU: time.Millisecond, Output: 1, Children: 1}.WithDefaults()
+	g.srv.killGrace, g.slot.worker, g.current = 20*time.Millisecond, hungry{since: time.Now()}, nil
+	g.limits, g.budget = limits, newBudget(limits, g.slot.worker)
+	if g.produce(2) {
+		t.Fatal("the output has no limit")
+	}
+	time.Sleep(2 * limits.CPU)
+	g.watchBudget()
+	select {
+	case <-g.over:
+	case <-time.After(time.Second):
 		t.Error("threads of a cell that is over its budget go on")
 		g.end(cell.Killed, "over")
 	}

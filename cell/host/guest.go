@@ -31,6 +31,7 @@ type guest struct {
 	state    cell.State
 	reason   string
 	refusal  *cell.Error // what later operations are answered with
+	halted   *cell.Error // why the guest's threads are to stop; nil: they may go on
 	closing  bool        // ended by Close: the worker may leave orderly
 	gone     bool        // the worker has ended
 	queue    []*operation

@@ -88,6 +88,9 @@ func (g *guest) limit(l cell.Limits) {
 	if e := g.refusal; e != nil && g.state == cell.Running && !g.refusalIsFinal() && g.within(e.Kind, used) {
 		g.refusal = nil
 	}
+	if e := g.halted; e != nil && g.within(e.Kind, used) {
+		g.halted = nil
+	}
 	if op := g.current; op != nil && l.Wall != before.Wall {
 		if op.wall != nil {
 			op.wall.Stop()
