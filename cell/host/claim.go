@@ -18,8 +18,8 @@ type arrival struct {
 	room  int // bytes of payload that may still come
 }
 
-// maxEarly is how many messages may come before the worker, and earlyPayloads how many
-// of the largest.
+// maxEarly is how many messages may come before the worker that are to be answered, and earlyPayloads how
+// many of the largest.
 const (
 	maxEarly      = 64
 	earlyPayloads = 2
@@ -35,7 +35,7 @@ func (s *server) addressee(m *wire.Msg) (*guest, *cell.Error) {
 		return nil, cell.Errorf(cell.CellGone, "cell is not in this host any more")
 	case a == nil:
 		return g, nil
-	case len(a.early) >= maxEarly || len(m.Payload) > a.room:
+	case expectsAnswer(m) && (len(a.early) >= maxEarly || len(m.Payload) > a.room): // others nobody would send again
 		return nil, cell.Errorf(cell.Busy, "%d messages wait for this cell to start; try again later", len(a.early))
 	}
 	a.early, a.room = append(a.early, m), a.room-len(m.Payload)

@@ -215,11 +215,18 @@ func (s *server) queue(id uint64, body wire.Body, payload []byte) {
 
 // refuse answers a message that expects an answer.
 func (s *server) refuse(m *wire.Msg, e *cell.Error) {
+	if expectsAnswer(m) {
+		_ = s.conn.Send(wire.NewFailed(m.Cell, m.Op, e))
+	}
+}
+
+func expectsAnswer(m *wire.Msg) bool {
 	switch m.Body.(type) {
 	case *wire.Control_Exec, *wire.Control_Call, *wire.Control_Send, *wire.Control_Inspect, *wire.Control_Claim, *wire.Control_Reload,
 		*wire.Control_Save, *wire.Control_Thaw, *wire.Control_Restore:
-		_ = s.conn.Send(wire.NewFailed(m.Cell, m.Op, e))
+		return true
 	}
+	return false
 }
 
 // forget is called once per guest, when its resources are given back or its

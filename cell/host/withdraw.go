@@ -43,7 +43,7 @@ func (s *server) withdrawOne(m *wire.Msg, kind cell.Kind) bool {
 // remove takes the operation out of what waits; nil when it is not there.
 func (a *arrival) remove(op uint64) *wire.Msg {
 	for i, m := range a.early {
-		if m.Op == op && (m.GetExec() != nil || m.GetCall() != nil) {
+		if m.Op == op && expectsAnswer(m) {
 			a.early = append(a.early[:i:i], a.early[i+1:]...)
 			a.room += len(m.Payload)
 			return m

@@ -25,6 +25,11 @@ func TestWithdrawnBeforeTheWorker(t *testing.T) {
 	if err := n.outcome(1, 2); !errors.Is(err, cell.Timeout) {
 		t.Errorf("an operation: %v", err)
 	}
+	n.send(1, 4, &wire.Control_Send{Send: &wire.Send{}}, "1")
+	n.send(1, 4, interrupt(cell.Cancelled), "")
+	if err := n.outcome(1, 4); !errors.Is(err, cell.Cancelled) {
+		t.Errorf("a value for the inbox: %v", err)
+	}
 	n.send(1, 1, interrupt(cell.Cancelled), "")
 	if err := n.outcome(1, 1); !errors.Is(err, cell.Cancelled) {
 		t.Errorf("the claim: %v", err)
