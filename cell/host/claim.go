@@ -56,7 +56,7 @@ func (s *server) claim(m *wire.Msg, c *wire.Claim) {
 	}
 	s.mu.Unlock()
 	if retiring != "" || taken {
-		s.refuse(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", retiring))
+		s.refuse(m, takesNone(retiring))
 		return
 	}
 	if slot := s.pool.take(c.GetWorker()); slot != nil {
@@ -88,7 +88,7 @@ func (s *server) admit(m *wire.Msg, c *wire.Claim, limits cell.Limits, slot *slo
 	if retiring := s.retiring; retiring != "" || !s.awaited(m) {
 		s.mu.Unlock()
 		slot.discard()
-		s.turnAway(m, cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", retiring))
+		s.turnAway(m, takesNone(retiring))
 		return
 	}
 	s.cells[m.Cell] = g
@@ -155,6 +155,11 @@ func (s *server) welcome(g *guest) {
 func (s *server) awaited(claim *wire.Msg) bool {
 	a := s.coming[claim.Cell]
 	return a != nil && a.claim == claim && s.cells[claim.Cell] == nil
+}
+
+// takesNone is why a host that ends takes no claim. Another may.
+func takesNone(retiring string) *cell.Error {
+	return cell.Errorf(cell.Busy, "host takes no claim: retiring: %s", retiring)
 }
 
 // turnAway refuses a claim, and whatever followed it, unless it has been withdrawn.

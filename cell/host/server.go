@@ -119,8 +119,8 @@ func (s *server) run() error {
 	case <-s.retired:
 		err = fmt.Errorf("host: retired: %s", s.retiring)
 	}
-	s.seats.close()
 	s.endAll("the host ends")
+	s.seats.close() // claims that wait for one have been refused
 	err = errors.Join(err, s.conn.Close())
 	reader.Wait() // it starts claims
 	s.claims.Wait()
@@ -270,18 +270,26 @@ func (s *server) closeRetired() {
 	}
 }
 
-// endAll kills the cells that are left and waits until each is given back, or
-// known to be stuck.
+// endAll refuses the claims under way, which another host may take, and kills the cells that are left. It
+// waits until each is given back, or known to be stuck.
 func (s *server) endAll(reason string) {
 	s.mu.Lock()
 	if s.retiring == "" {
 		s.retiring = reason
+	}
+	why := s.retiring
+	claims := make([]*wire.Msg, 0, len(s.coming))
+	for _, a := range s.coming {
+		claims = append(claims, a.claim)
 	}
 	cells := make([]*guest, 0, len(s.cells))
 	for _, g := range s.cells {
 		cells = append(cells, g)
 	}
 	s.mu.Unlock()
+	for _, claim := range claims {
+		s.turnAway(claim, takesNone(why))
+	}
 	for _, g := range cells {
 		g.end(cell.Killed, reason)
 	}
