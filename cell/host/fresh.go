@@ -31,9 +31,7 @@ func (z *Zygote) startFresh() (*fresh, error) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(flags)}
 		c, err := startControl(cmd, z.config.Dist, z.uids.any())
 		if err == nil {
-			z.mu.Lock()
-			defer z.mu.Unlock()
-			z.note(c)
+			z.forbid(c.noUser)
 			return &fresh{control: c, begun: flags}, nil
 		}
 		refused = errors.Join(refused, err)
@@ -50,6 +48,9 @@ func (z *Zygote) execute(r *ring.Region) (Worker, error) {
 	f := z.spare
 	z.spare = nil
 	z.rest.blame()
+	z.told.Lock()
+	z.noZygote = z.rest.why
+	z.told.Unlock()
 	z.mu.Unlock()
 	if f == nil {
 		var err error

@@ -62,7 +62,10 @@ type Zygote struct {
 	rest     rest
 	spare    *fresh // of the start, to know that Python works
 	executed map[*child]struct{}
-	noUser   string
+
+	// What Without tells. The host's reader asks, and is not to wait for a zygote that starts.
+	told             sync.Mutex
+	noZygote, noUser string
 }
 
 var _ Executor = (*Zygote)(nil)
@@ -78,9 +81,7 @@ func NewZygote(c ZygoteConfig) (*Zygote, error) {
 	}
 	z := &Zygote{config: c, uids: newUIDs(c.FirstUID, c.UIDs), executed: map[*child]struct{}{}}
 	if c.UIDs > 0 {
-		if z.noUser = mayKill(); z.noUser != "" {
-			z.uids.forbid()
-		}
+		z.forbid(mayKill())
 	}
 	if c.NoZygote {
 		z.rest.always, z.rest.last = true, "the configuration wants none"
@@ -125,17 +126,20 @@ func (z *Zygote) live() (*brood, error) {
 		z.rest.begin(err, time.Now())
 		return nil, err
 	}
-	z.note(b.control)
+	z.forbid(b.noUser)
 	z.current = b
 	return b, nil
 }
 
-// note remembers, under mu, what a process said about users.
-func (z *Zygote) note(c *control) {
-	if c.noUser != "" {
-		z.noUser = c.noUser
-		z.uids.forbid()
+// forbid has all later cells run as the host does, for a reason that is not "".
+func (z *Zygote) forbid(why string) {
+	if why == "" {
+		return
 	}
+	z.told.Lock()
+	defer z.told.Unlock()
+	z.noUser = why
+	z.uids.forbid()
 }
 
 // Start has the zygote fork a child on the region. When it cannot, one is executed.
@@ -196,9 +200,9 @@ func (z *Zygote) resting() bool {
 // Without says why cells were executed instead of forked, and why they have no
 // user of their own; "" where that is not so.
 func (z *Zygote) Without() (noZygote, noUser string) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	return z.rest.why, z.noUser
+	z.told.Lock()
+	defer z.told.Unlock()
+	return z.noZygote, z.noUser
 }
 
 // Close ends the zygote and all cells.

@@ -335,3 +335,41 @@ func TestZygoteThatGoesOnDyingIsDoneWithout(t *testing.T) {
 		t.Errorf("the reason is %q", why)
 	}
 }
+
+// The host's reader asks why cells do without a zygote, and is not held by one that starts.
+func TestWithoutDoesNotWaitForAZygote(t *testing.T) {
+	var first *exec.Cmd
+	starts, starting := make(chan struct{}), make(chan struct{})
+	z, err := host.NewZygote(host.ZygoteConfig{Dist: host.Dist{Home: "/h"}, Command: func() *exec.Cmd {
+		cmd := zygoteCommand()
+		if first == nil {
+			first = cmd
+			return cmd
+		}
+		close(starting)
+		<-starts
+		return cmd
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = z.Close() }()
+	_, w := startWorker(t, z)
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-w.Done()
+	again := make(chan struct{})
+	go func() { startAgain(t, z); close(again) }()
+	<-starting
+	told := make(chan struct{})
+	go func() { z.Without(); close(told) }()
+	select {
+	case <-told:
+	case <-time.After(2 * time.Second):
+		t.Error("it waits for the zygote")
+	}
+	close(starts)
+	<-told
+	<-again
+}
