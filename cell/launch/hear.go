@@ -71,11 +71,13 @@ func (c *handle) recorded(n int) bool {
 	return taken
 }
 
-// served are the requests under way, with the bytes of their payloads and answers.
+// served are the requests under way, with the bytes of their payloads, and those of their answers, for which the
+// host is not to blame.
 type served struct {
 	mu       sync.Mutex
 	requests int
 	bytes    int
+	answers  int
 
 	message int // the most that one answer may have: the limit that the host goes by
 	most    int // the highest such limit that it has had: what it has sent may be from then
@@ -129,18 +131,19 @@ func (s *served) answer(n int) error {
 	switch {
 	case n > s.message:
 		return cell.Errorf(cell.Invalid, "the answer of %d bytes exceeds the message limit of %d", n, s.message)
-	case s.bytes+n > s.queued():
+	case s.bytes+s.answers+n > s.queued():
 		return cell.Errorf(cell.Busy, "too many answers wait for the cell's host")
 	}
-	s.bytes += n
+	s.answers += n
 	return nil
 }
 
-func (s *served) end(n int) {
+func (s *served) end(n, answer int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests--
 	s.bytes -= n
+	s.answers -= answer
 }
 
 // maxTags bounds the tags of one metric, as JSON: in memory they take many times that.
@@ -162,8 +165,8 @@ func tags(data []byte) map[string]string {
 // ends when the sink does.
 func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
 	stack.Room()
-	held := len(m.Payload)
-	defer func() { c.served.end(held) }()
+	asked, answered := len(m.Payload), 0
+	defer func() { c.served.end(asked, answered) }()
 	ctx := c.operationContext(r.During)
 	answer, v, err := &wire.Answer{}, cell.Value{}, error(nil)
 	switch barred := c.barredBy(); {
@@ -182,7 +185,7 @@ func (c *handle) serveRequest(m *wire.Msg, r *wire.Request) {
 		c.denied(r, err)
 		answer.Error, v.Data = wire.FromError(err), nil
 	}
-	held += len(v.Data)
+	answered = len(v.Data)
 	_ = c.host.send(c.wireID, m.Op, &wire.Control_Answer{Answer: answer}, v.Data)
 }
 

@@ -185,6 +185,31 @@ func TestHostTakesNoAnswers(t *testing.T) {
 	}
 }
 
+// Answers on their way are not the host's doing: it may go on asking.
+func TestHostAsksWhileAnswersWait(t *testing.T) {
+	h, c, heard := impostor(t)
+	far := &stalled{sent: make(chan *wire.Msg)}
+	h.proc.conn = far
+	heard.value = cell.BytesValue(make([]byte, 1<<20))
+	const asked = 32
+	for n := range uint64(asked) {
+		h.take(request(c.wireID, n, nil))
+	}
+	heard.release()
+	for far.waiting.Load() < asked {
+		runtime.Gosched()
+	}
+	h.take(request(c.wireID, asked, make([]byte, 16<<20)))
+	n := asked + 1
+	if h.verdict != "" {
+		t.Errorf("an honest host is cut off: %s", h.verdict)
+		n = asked
+	}
+	for range n {
+		<-far.sent
+	}
+}
+
 // What is received may be sent again, for ever.
 func TestReceivedPostsAreCredit(t *testing.T) {
 	h, c, _ := impostor(t)
