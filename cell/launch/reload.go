@@ -34,11 +34,12 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 		return cell.Reloaded{}, fmt.Errorf("launch: reload: %w", err)
 	}
 	unwiden := c.widen(next.limits)
+	starting := c.isStarting() // it may have started by the time that this looks at the answer
 	// From here on it is done whole: the host answers at once, or it and its cells are gone.
 	m, err := c.ask(context.WithoutCancel(ctx), c.atOnce, &wire.Control_Reload{Reload: &wire.Reload{Limits: wire.FromLimits(next.limits)}}, next.gate)
 	if err != nil {
 		unwiden()
-		return cell.Reloaded{}, c.notReloaded(err, before)
+		return cell.Reloaded{}, c.notReloaded(err, before, starting)
 	}
 	c.narrow(next.limits)
 	done := cell.Reloaded{Layers: []cell.ReloadedLayer{{Name: gateLayer, Live: true}}}
@@ -56,8 +57,8 @@ func (c *handle) Reload(ctx context.Context, r cell.Revision) (cell.Reloaded, er
 // notReloaded is what a reload comes to that the host has not made. Rules that the node has checked an honest host
 // refuses of a cell alone that starts, and then is asked again, or is ending. Any other cell would go on by the rules
 // of before, as its guest likes: nothing is served to it any more, and its host is killed.
-func (c *handle) notReloaded(err error, before ruling) error {
-	if cell.KindOf(err) == cell.Busy && c.isStarting() {
+func (c *handle) notReloaded(err error, before ruling, starting bool) error {
+	if cell.KindOf(err) == cell.Busy && starting {
 		_, _, _ = c.putRuling(before) // the gate has those
 		return err
 	}
