@@ -153,7 +153,10 @@ func (c *handle) claimIn(ctx context.Context, h *hostproc) error {
 	case err != nil:
 		return err
 	case ready:
-		return c.claimReady(ctx, worker)
+		if err = c.claimReady(ctx, worker); err != nil {
+			c.rise()
+		}
+		return err
 	default:
 		return c.claim(ctx)
 	}

@@ -377,6 +377,17 @@ func (c *handle) proveSeat() {
 	}
 }
 
+// rise leaves the seat of a claim that has not left to the next cell: its host has the worker still.
+func (c *handle) rise() {
+	c.mu.Lock()
+	s := c.seat
+	c.seat = nil
+	c.mu.Unlock()
+	if s != nil {
+		c.host.keepSeat(s)
+	}
+}
+
 // kernelPolicy is what the guard judges by: a cell's policy, and what Python needs.
 func (h *hostproc) kernelPolicy(p policy.Policy) policy.Policy {
 	p.Files = merge(h.seats.base.Files, p.Files)

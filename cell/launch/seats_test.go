@@ -1,11 +1,13 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/wire"
 	"github.com/pyisolate/pyisolate/kernel/cgroup"
 	"github.com/pyisolate/pyisolate/kernel/enforce"
 	"github.com/pyisolate/pyisolate/kernel/policy"
@@ -37,5 +39,46 @@ func TestHostDiesWhileASeatIsPrepared(t *testing.T) {
 	}
 	if _, err := seat.Put(policy.Policy{}, cgroup.Limits{}); !errors.Is(err, enforce.ErrClosed) || len(h.seats.free) > 0 {
 		t.Errorf("the seat: %v; %d are free", err, len(h.seats.free))
+	}
+}
+
+// full is a connection on which nothing can leave before whoever sends has had enough.
+type full struct {
+	void
+	enough func()
+}
+
+func (f full) SendWithin(ctx context.Context, _ *wire.Msg) error {
+	f.enough()
+	return ctx.Err()
+}
+
+// A claim that has not left has not taken its worker: the next cell may have it.
+func TestSeatOfAClaimThatDoesNotLeave(t *testing.T) {
+	h, c, _ := impostor(t)
+	kernel := enforce.New(enforce.Options{})
+	defer func() {
+		if err := kernel.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	seat, err := kernel.Seat(os.Getpid(), h.proc.cmd.Process.Pid, true, policy.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seat.Close()
+	h.seats = &seats{enforcer: kernel, free: []*numbered{{1, seat}}}
+	ctx, cancel := context.WithCancel(t.Context())
+	h.proc.conn = full{enough: cancel}
+	if err := c.claimIn(ctx, h); !errors.Is(err, cell.Cancelled) {
+		t.Fatalf("the claim: %v", err)
+	}
+	h.forget(c) // as settleCell does
+	c.seatIn(nil)
+	if len(h.seats.free) != 1 {
+		t.Errorf("%d workers may be claimed", len(h.seats.free))
+	}
+	if _, err := seat.Put(policy.Policy{}, cgroup.Limits{}); err != nil {
+		t.Errorf("the seat: %v", err)
 	}
 }
