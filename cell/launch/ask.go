@@ -24,7 +24,8 @@ func WithTrace(ctx context.Context, trace string) context.Context {
 // again when that has passed.
 func (c *handle) ask(ctx context.Context, limit func() time.Duration, body wire.Body, payload []byte) (*wire.Msg, error) {
 	_, exec := body.(*wire.Control_Exec)
-	p := &pending{answer: make(chan *wire.Msg, 1), ctx: ctx, exec: exec}
+	_, call := body.(*wire.Control_Call)
+	p := &pending{answer: make(chan *wire.Msg, 1), ctx: ctx, exec: exec, runs: exec || call}
 	m, err := c.prepare(ctx, p, body, payload)
 	if err != nil {
 		return nil, err
@@ -35,6 +36,7 @@ func (c *handle) ask(ctx context.Context, limit func() time.Duration, body wire.
 	if err := c.host.proc.conn.SendWithin(ctx, m); err != nil {
 		return nil, c.unsent(ctx, m.Op, err)
 	}
+	c.queued(p)
 	turns.look(func() bool { return len(p.answer) > 0 }, c.host.take)
 	return c.await(ctx, m.Op, p, limit)
 }
@@ -137,17 +139,34 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() 
 		case <-overdue:
 			overdue = nil
 			l := limit()
-			left := l + grace - time.Since(began)
+			left := l + grace - time.Since(c.turn(p, began))
 			switch {
 			case l > 0 && left <= 0:
 				c.silent()
-			case l > 0: // it has been raised
+			case l > 0: // it has been raised, or others were served before
 				t := time.NewTimer(left)
 				defer t.Stop()
 				overdue = t.C
 			}
 		}
 	}
+}
+
+// queued notes, once an operation has been sent, which others may be before it.
+func (c *handle) queued(p *pending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.behind = c.nextOp
+}
+
+// turn is when an operation that was sent at some time could begin.
+func (c *handle) turn(p *pending, sent time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.turn.After(sent) {
+		return p.turn
+	}
+	return sent
 }
 
 // silent ends a host that has not answered in time.
@@ -194,6 +213,18 @@ func fromGuest(m *wire.Msg) bool {
 	}
 }
 
+// advance notes, under mu, that those behind an operation which has been answered may begin.
+func (c *handle) advance(op uint64, p *pending) {
+	if !p.runs {
+		return
+	}
+	for _, next := range c.pending {
+		if next.runs && op <= next.behind {
+			next.turn = time.Now()
+		}
+	}
+}
+
 func (c *handle) answered(m *wire.Msg) {
 	c.mu.Lock()
 	p := c.pending[m.Op]
@@ -203,6 +234,7 @@ func (c *handle) answered(m *wire.Msg) {
 	}
 	if p != nil {
 		p.finish()
+		c.advance(m.Op, p)
 	}
 	c.mu.Unlock()
 	switch {

@@ -62,6 +62,9 @@ type pending struct {
 	answer chan *wire.Msg // one, buffered; closed unanswered when the cell ends
 	ctx    context.Context
 	exec   bool
+	runs   bool            // the guest: one is served after the other
+	behind uint64          // those up to this number may be before it; under mu
+	turn   time.Time       // when the last of them was answered, under mu; zero: none was
 	then   func(*wire.Msg) // handles the answer, on the host's reader, when nobody waits for it
 	chunks chan *wire.Msg  // of state, from the host: of a snapshot only
 	more   chan struct{}   // a token for each chunk that the host takes: of a restore only
