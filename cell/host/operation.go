@@ -211,16 +211,16 @@ func (g *guest) look(op *operation) {
 const (
 	// cancelHaste is how much less than the kill grace a guest has whose caller waits no more.
 	cancelHaste = 5
-	// saveLeisure is how much more it has to give up a save. It is not the guest that wanted it, which may be in a
+	// SaveLeisure is how much more it has to give up a save. It is not the guest that wanted it, which may be in a
 	// copy of much memory, and is to live on; and nothing of its own runs meanwhile but the hooks of its objects.
-	saveLeisure = 10
+	SaveLeisure = 10
 )
 
 // grace is how long a guest has to give up an operation that is withdrawn.
 func (g *guest) grace(op *operation, kind cell.Kind) time.Duration {
 	switch {
 	case op.kind == ring.InSave:
-		return g.srv.killGrace * saveLeisure
+		return g.srv.killGrace * SaveLeisure
 	case kind == cell.Cancelled:
 		return g.srv.killGrace / cancelHaste
 	}

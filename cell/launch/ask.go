@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/cell/host"
 	"github.com/pyisolate/pyisolate/cell/wire"
 )
 
@@ -132,6 +133,9 @@ func (c *handle) await(ctx context.Context, op uint64, p *pending, limit func() 
 			return m, nil
 		case <-withdrawn:
 			withdrawn, overdue = nil, nil
+			if p.chunks != nil {
+				grace += (host.SaveLeisure - 1) * c.launcher.config.KillGrace
+			}
 			t := time.AfterFunc(grace, c.silent) // it runs, too, while the host does not read this:
 			defer t.Stop()
 			interrupt := &wire.Interrupt{Kind: uint32(contextKind(ctx))}
