@@ -11,10 +11,9 @@
 // cell, and one cell's flood blocks only that cell.
 //
 // Goroutines: one reads the connection and never blocks on a cell. Each cell
-// has a runner (sends operations into the ring, one at a time), a drain (takes
-// frames out) and a watcher (waits for its end and gives its resources back).
-// All end before Serve returns, except those held by a worker that is stuck in
-// C; then the process is about to end.
+// has a drain (takes frames out), and when it has ended a watcher (gives its
+// resources back). All end before Serve returns, except those held by a worker
+// that is stuck in C; then the process is about to end.
 //
 // An operation that is interrupted is answered with the reason. A cell that
 // does not obey within the grace is killed; a worker that cannot be killed makes
