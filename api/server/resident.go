@@ -98,7 +98,7 @@ func (r *resident) reload(ctx context.Context, to live.Revision) (reloaded cell.
 
 // ask has the cell's actor do something to this incarnation, and to no other.
 func (r *resident) ask(ctx context.Context, epoch uint64, b actors.Body) actors.Reply {
-	return r.actors.Ask(ctx, actors.Envelope{To: r.entry.key.address(), Epoch: epoch, Principal: "node", Trace: trace.Parent(ctx), Body: b})
+	return r.actors.Ask(ctx, actors.Envelope{To: r.entry.key.address(), Life: r.entry.id, Epoch: epoch, Principal: "node", Trace: trace.Parent(ctx), Body: b})
 }
 
 // kill ends the incarnation, also when its actor cannot.
