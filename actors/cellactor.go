@@ -2,6 +2,7 @@ package actors
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -19,6 +20,7 @@ type cellActor struct {
 	at     Address
 	plan   Plan
 	born   time.Time
+	leaves context.CancelCauseFunc // of the first start
 	gate   *gate
 	self   *actor.PID
 

@@ -157,8 +157,10 @@ func (a *cellActor) later(d time.Duration, m any) {
 	a.timer = time.AfterFunc(d, func() { a.tell(m) })
 }
 
-// stop gives up the name. Who watches the cell ends it.
+// stop gives up the name. Who watches the cell ends it; one that is being started for the first time has a name that
+// may be agreed on elsewhere after that, which who starts it sees by its context.
 func (a *cellActor) stop() {
+	a.leaves(errClosed)
 	if a.timer != nil {
 		a.timer.Stop()
 	}

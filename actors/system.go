@@ -95,16 +95,19 @@ func (s *System) Spawn(ctx context.Context, a Address, p Plan) error {
 	default:
 		return cell.Errorf(cell.Invalid, "restart %q is not known: use %q or %q", p.Restart.When, Never, OnFailure)
 	}
-	c, err := s.place(a, p)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c, err := s.place(a, p, cancel)
 	if err != nil {
 		return err
 	}
 	defer s.working.Done() // of place
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
+	defer context.AfterFunc(s.life, func() { cancel(context.Cause(s.life)) })()
 	started, epoch, err := s.begin(ctx, c)
 	if err != nil {
+		if context.Cause(ctx) == error(errClosed) {
+			err = errClosed
+		}
 		s.root.Stop(c.self)
 		<-c.gone
 		return err
@@ -143,9 +146,13 @@ func validAddress(a Address) error {
 // then.
 const claims = 3
 
-// place makes an actor and gives it the name. When it could, it has added to working.
-func (s *System) place(a Address, p Plan) (*cellActor, error) {
-	c := &cellActor{system: s, at: a, plan: p, gate: newGate(p.Credit), born: time.Now(), gone: make(chan struct{})}
+// errClosed is of a cell whose actor has ended before it was started.
+var errClosed = cell.Errorf(cell.CellGone, "it was closed while it was being started")
+
+// place makes an actor and gives it the name. When it could, it has added to working. Leaves is called
+// before the actor gives the name back.
+func (s *System) place(a Address, p Plan, leaves context.CancelCauseFunc) (*cellActor, error) {
+	c := &cellActor{system: s, at: a, plan: p, leaves: leaves, gate: newGate(p.Credit), born: time.Now(), gone: make(chan struct{})}
 	for i := range c.lanes {
 		c.lanes[i].wg = &s.working
 	}

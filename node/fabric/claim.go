@@ -35,12 +35,18 @@ func (f *Fabric) claim(ctx context.Context, a actors.Address, request, policy st
 	if request == "" {
 		request = rand.Text() // what comes again is known again
 	}
-	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
+	waiting, cancel := context.WithTimeout(ctx, agreeWithin)
 	defer cancel()
-	if err := f.beginClaim(ctx, a); err != nil {
+	if err := f.beginClaim(waiting, a); err != nil {
 		return r, told(err)
 	}
-	r, unclear, err := f.propose(ctx, a, directory.Command{Op: directory.Claim, Cell: cellOf(a), Request: request, Policy: policy, Version: version})
+	// To its end, or it could come about after it was looked for in vain.
+	agreeing, cancel := context.WithTimeout(context.WithoutCancel(ctx), agreeWithin)
+	defer cancel()
+	r, unclear, err := f.propose(agreeing, a, directory.Command{Op: directory.Claim, Cell: cellOf(a), Request: request, Policy: policy, Version: version})
+	if err == nil && !f.own(ctx, a, r) {
+		r, unclear, err = directory.Record{}, true, told(context.Cause(ctx))
+	}
 	f.endClaim(a)
 	if unclear {
 		f.repent(a, request)
@@ -57,7 +63,6 @@ func (f *Fabric) propose(ctx context.Context, a actors.Address, c directory.Comm
 		out, err := f.at().Group().Propose(ctx, c)
 		switch {
 		case err == nil && !over(out.Record, c.Seat):
-			f.own(a, out.Record)
 			return out.Record, false, nil
 		case errors.Is(err, group.ErrUncertain) && ctx.Err() == nil: // the same request is answered as the first was
 		case err == nil, errors.Is(err, directory.ErrTaken):
@@ -94,13 +99,19 @@ func over(r directory.Record, seat directory.Seat) bool {
 	return r.Owner.Node == "" || r.Owner.Node == seat.Node && r.Owner != seat
 }
 
-// own notes what this node has.
-func (f *Fabric) own(a actors.Address, r directory.Record) {
+// own notes what this node has, and says whether its actor, with which ctx ends, is there yet: one that is not has given
+// back what was noted before.
+func (f *Fabric) own(ctx context.Context, a actors.Address, r directory.Record) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.holds(r) {
+	switch {
+	case !f.holds(r):
+	case ctx.Err() != nil:
+		return false
+	default:
 		f.owned[a] = r
 	}
+	return true
 }
 
 // holds says whether a record is of this node, in a session that it has. Of one that is over nothing is noted: Lapsed may have
