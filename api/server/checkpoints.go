@@ -149,7 +149,10 @@ func (s *cells) save(ctx context.Context, e *entry, c cell.Checkpointer, epoch u
 	if err != nil {
 		return checkpoint.Info{}, err
 	}
-	kept := e.touched.reset()
+	kept := func() {}
+	if how.to == nil { // the cell can go on from it
+		kept = e.touched.reset()
+	}
 	taken, err := c.Snapshot(ctx, func(chunk []byte) error {
 		_, err := out.Write(chunk)
 		return err
