@@ -254,3 +254,42 @@ func TestBookForgetsEachOnce(t *testing.T) {
 		t.Errorf("%d are remembered, want %d", n, maxEndedOfOne)
 	}
 }
+
+// Who does not wait any more for another's spawn looks at nothing of it.
+func TestSpawnIsNotWaitedFor(t *testing.T) {
+	k, id := cellKey{"t", "a"}, actors.ID{1}
+	again := func() *entry { return newEntry(k, terms{}, id) }
+	s := &cells{book: newTestBook()}
+	first := again()
+	if _, err := s.book.reserve(first); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		first.failed, first.abandoned = context.Canceled, true
+		close(first.spawned)
+	}()
+	for range 100 {
+		_, _ = s.spawnOnce(ctx, again, &pb.SpawnRequest{})
+	}
+	<-over
+}
+
+// A spawn that panics leaves no name behind, nor anybody who waits.
+func TestSpawnThatPanics(t *testing.T) {
+	s := &cells{book: newTestBook()} // without a store
+	first := newEntry(cellKey{"t", "a"}, terms{}, actors.ID{1})
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = s.spawnOnce(t.Context(), func() *entry { return first }, &pb.SpawnRequest{})
+	}()
+	if err := first.whenSpawned(t.Context()); err == nil {
+		t.Error("it is said to be spawned")
+	}
+	if _, err := s.book.find(first.key); !errors.Is(err, policystore.ErrNotFound) {
+		t.Errorf("its name is not free: %v", err)
+	}
+}

@@ -65,7 +65,7 @@ func (s *cells) spawnOnce(ctx context.Context, made func() *entry, r *pb.SpawnRe
 		case same == nil:
 			return e, s.spawn(ctx, e, r)
 		}
-		if err = same.whenSpawned(ctx); err == nil || !same.abandoned || ctx.Err() != nil {
+		if err = same.whenSpawned(ctx); err == nil || ctx.Err() != nil || !same.abandoned {
 			return same, err
 		}
 	}
@@ -82,14 +82,21 @@ func (e *entry) whenSpawned(ctx context.Context) error {
 }
 
 // spawn has an actor start what is reserved.
-func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) (err error) {
+func (s *cells) spawn(ctx context.Context, e *entry, r *pb.SpawnRequest) error {
+	e.failed = errNotBrought // if it panics
 	defer func() {
-		if err != nil {
+		if e.failed != nil {
 			s.book.withdraw(e)
 		}
-		e.failed, e.abandoned = err, err != nil && ctx.Err() != nil
 		close(e.spawned)
 	}()
+	err := s.begin(ctx, e, r)
+	e.failed, e.abandoned = err, err != nil && ctx.Err() != nil
+	return err
+}
+
+// begin is spawn but for what others are told of it.
+func (s *cells) begin(ctx context.Context, e *entry, r *pb.SpawnRequest) error {
 	if len(r.GetTopics()) > 64 {
 		return cell.Errorf(cell.Invalid, "topics has %d names; 64 is the most", len(r.GetTopics()))
 	}
