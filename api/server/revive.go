@@ -243,12 +243,22 @@ func (t *transfers) underWay(k cellKey) *restoring {
 func (t *transfers) adopt(ctx context.Context, k cellKey, by actors.ID) (*entry, error) {
 	u := &restoring{by: by, done: make(chan struct{}), err: errNotBrought}
 	t.mu.Lock()
-	if other := t.restores[k]; other != nil {
-		t.mu.Unlock()
-		return nil, lostTo(ctx, k, other)
+	other, done := t.restores[k], t.book.by(k, by)
+	if other == nil && done == nil {
+		t.restores[k] = u
 	}
-	t.restores[k] = u
 	t.mu.Unlock()
+	switch {
+	case other != nil && other.by == by && by != (actors.ID{}): // it has come by another way, too
+		if err := other.wait(ctx); err != nil {
+			return nil, err
+		}
+		return t.book.find(k)
+	case other != nil:
+		return nil, lostTo(ctx, k, other)
+	case done != nil:
+		return done, done.whenSpawned(ctx)
+	}
 	defer func() { // also when something panics
 		t.mu.Lock()
 		delete(t.restores, k)
