@@ -105,7 +105,7 @@ func (s *System) Spawn(ctx context.Context, a Address, p Plan) error {
 	defer context.AfterFunc(s.life, func() { cancel(context.Cause(s.life)) })()
 	started, epoch, err := s.begin(ctx, c)
 	if err != nil {
-		if context.Cause(ctx) == error(errClosed) {
+		if errors.Is(context.Cause(ctx), errClosed) {
 			err = errClosed
 		}
 		s.root.Stop(c.self)

@@ -207,7 +207,7 @@ func TestReleaseAgain(t *testing.T) {
 	if err := leases[n.name].Release(noTime); err == nil {
 		t.Fatal("the leader cannot have heard it")
 	}
-	for err := error(ErrUncertain); errors.Is(err, ErrUncertain); {
+	for err := ErrUncertain; errors.Is(err, ErrUncertain); {
 		err = leases[n.name].Release(t.Context())
 	}
 	must(t, leader.Fence(t.Context()))

@@ -45,7 +45,10 @@ func (f *Fabric) claim(ctx context.Context, a actors.Address, request, policy st
 	defer cancel()
 	r, unclear, err := f.propose(agreeing, a, directory.Command{Op: directory.Claim, Cell: cellOf(a), Request: request, Policy: policy, Version: version})
 	if err == nil && !f.own(ctx, a, r) {
-		r, unclear, err = directory.Record{}, true, told(context.Cause(ctx))
+		r, unclear, err = directory.Record{}, true, errCutOff
+		if ctx.Err() != nil {
+			err = told(context.Cause(ctx))
+		}
 	}
 	f.endClaim(a)
 	if unclear {
@@ -99,18 +102,18 @@ func over(r directory.Record, seat directory.Seat) bool {
 	return r.Owner.Node == "" || r.Owner.Node == seat.Node && r.Owner != seat
 }
 
-// own notes what this node has, and says whether its actor, with which ctx ends, is there yet: one that is not has given
-// back what was noted before.
+// own notes what this node has, and says whether it goes on having it: its session is not over, and its actor, with which
+// ctx ends, is there yet: one that is not has given back what was noted before.
 func (f *Fabric) own(ctx context.Context, a actors.Address, r directory.Record) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case !f.holds(r):
-	case ctx.Err() != nil:
+	case r.Owner.Node != f.Self():
+		return true
+	case ctx.Err() != nil || !f.holds(r):
 		return false
-	default:
-		f.owned[a] = r
 	}
+	f.owned[a] = r
 	return true
 }
 
