@@ -43,8 +43,8 @@ type Client struct {
 	http *http.Transport
 }
 
-// maxAnswer is more than any answer of a node has.
-const maxAnswer = cell.MaxMessageBytes + 1<<20
+// maxAnswer is more than any answer of a node has: to Recv, the largest message after smaller ones.
+const maxAnswer = cell.MaxMessageBytes + 16<<20
 
 // New returns a client; it connects when it calls.
 func New(c Config) (*Client, error) {

@@ -296,3 +296,32 @@ func TestLargeByWayOfANode(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(answer.Msg.GetValue().GetRaw()), err)
 	}
 }
+
+// The largest message that follows others in one answer comes, also by way of another node.
+func TestLargestAnswer(t *testing.T) {
+	w := newWorld(t)
+	n1, _ := w.join(t, "n1")
+	n2, _ := w.join(t, "n2")
+	for _, n := range []*node{n1, n2} {
+		_, err := n.Policies.Put(t.Context(), connect.NewRequest(&pb.PutRequest{Name: "large", Text: []byte("version: 1.0\nsandboxes:\n  main:\n    message: 64MiB\n")}))
+		must(t, err)
+	}
+	_, err := n1.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "c", Policy: &pb.PolicyRef{Name: "large"}, Placement: &pb.Placement{Node: "n2"}}))
+	must(t, err)
+	sizes := []int{1<<20 - 1, cell.MaxMessageBytes}
+	for _, size := range sizes {
+		_, err := n1.Cells.Send(t.Context(), connect.NewRequest(&pb.SendRequest{Name: "c", Value: &pb.Value{Kind: &pb.Value_Json{Json: `"` + strings.Repeat("x", size-2) + `"`}}}))
+		must(t, err)
+		must(t, n1.exec(t.Context(), "c", "recv 10"))
+	}
+	answer, err := n1.Cells.Recv(t.Context(), connect.NewRequest(&pb.RecvRequest{Name: "c", Max: 10}))
+	must(t, err)
+	for i, item := range answer.Msg.GetItems() {
+		if got := len(item.GetPost().GetJson()); got != sizes[i] {
+			t.Errorf("%d bytes, want %d", got, sizes[i])
+		}
+	}
+	if n := len(answer.Msg.GetItems()); n != len(sizes) {
+		t.Errorf("%d items", n)
+	}
+}

@@ -60,7 +60,7 @@ func (p *peers) of(node string) peerAPI {
 		most := func(bytes int) connect.ClientOption {
 			return connect.WithClientOptions(connect.WithGRPC(), connect.WithReadMaxBytes(bytes), connect.WithAcceptCompression("gzip", nil, nil))
 		}
-		found = peerAPI{api.NewCellServiceClient(way, base, most(maxCellMessage)), api.NewNodeServiceClient(way, base, most(maxNodeAnswer)),
+		found = peerAPI{api.NewCellServiceClient(way, base, most(maxCellAnswer)), api.NewNodeServiceClient(way, base, most(maxNodeAnswer)),
 			api.NewClusterServiceClient(way, base, most(maxCellMessage)), api.NewTransferServiceClient(way, base, most(maxCellMessage))}
 		p.all[node] = found
 	}

@@ -81,10 +81,12 @@ type Config struct {
 const (
 	maxPolicyMessage = policystore.MaxText + 64<<10
 	maxCellMessage   = cell.MaxMessageBytes + 64<<10
-	smallMessage     = 64 << 10 // of calls that carry no text of those
-	maxHeader        = 16 << 10
-	streamedMessage  = importPiece*4/3 + smallMessage // of requests that are streams, which are counted nowhere; JSON has bytes in base64
-	maxNodeAnswer    = 1 << 20                        // what another node says of itself, and each event that it has
+	// maxCellAnswer is of an answer to Recv: the largest message after others that were not enough, or that were kept.
+	maxCellAnswer   = maxCellMessage + 2*maxKept
+	smallMessage    = 64 << 10 // of calls that carry no text of those
+	maxHeader       = 16 << 10
+	streamedMessage = importPiece*4/3 + smallMessage // of requests that are streams, which are counted nowhere; JSON has bytes in base64
+	maxNodeAnswer   = 1 << 20                        // what another node says of itself, and each event that it has
 	// maxRequests is of the requests of all calls under way, as much again of the node's own
 	// user's and root's, and twice that of what other nodes pass on.
 	maxRequests = 4 * maxCellMessage
