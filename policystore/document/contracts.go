@@ -21,6 +21,9 @@ func (c *contracts) decode(r *reporter, k *key, n *node) {
 		items = n.items
 	}
 	for _, item := range items {
+		if len(r.problems) >= MaxProblems {
+			return // finding where a fault is takes as long as its line
+		}
 		if item.kind != scalarNode || item.empty() {
 			r.at(item.at, `write "connects <= 10"`, "%s is a list of assertions, each a text", k.name)
 			continue
