@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/kernel/contract"
 )
 
 // Change is one difference between what two sandboxes permit.
@@ -193,11 +194,21 @@ func gainedBackends(from, to *Compiled) []string {
 
 // gainedContracts are assertions that need no longer hold.
 func gainedContracts(from, to *Compiled) (gained []string) {
-	kept := strings.Split(to.Policy.Contract, "\n")
-	for line := range strings.SplitSeq(from.Policy.Contract, "\n") {
-		if line != "" && !slices.Contains(kept, line) {
-			gained = append(gained, "what this refuses: "+line)
+	kept := assertions(to)
+	for _, one := range assertions(from) {
+		if !slices.Contains(kept, one) {
+			gained = append(gained, "what this refuses: "+one)
 		}
 	}
 	return gained
+}
+
+// assertions are those of the contract, each in its one form: as written, one may take several
+// lines, which others may have, too.
+func assertions(c *Compiled) []string {
+	parsed, err := contract.Parse(c.Policy.Contract)
+	if err != nil {
+		return nil // it was parsed when it was compiled
+	}
+	return strings.FieldsFunc(parsed.String(), func(r rune) bool { return r == '\n' })
 }

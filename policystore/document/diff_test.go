@@ -39,6 +39,7 @@ func TestDiff(t *testing.T) {
 		"windows":        {`cpu: 500ms/1s`, `cpu: 100ms/100ms`, "+ cpu: 1 processors, and not 0.5 processors\n~ cpu window: 1s → 100ms\n"},
 		"a boundary":     {`{}`, `backend: process`, "- backend: weaker boundaries than process\n"},
 		"contracts":      {`contracts: ["opens <= 1"]`, `contracts: ["opens <= 2"]`, "+ contracts: what this refuses: opens <= 1\n- contracts: what this refuses: opens <= 2\n"},
+		"a wider set":    {"contracts: [\"connect.port in {\\n443,\\n}\"]", "contracts: [\"connect.port in {\\n443,\\n22,\\n}\"]", "+ contracts: what this refuses: connect.port == 443\n- contracts: what this refuses: connect.port in {22, 443}\n"},
 		"grants":         {`capabilities: {kv: {prefix: a/}}`, `capabilities: {kv: {prefix: b/}, clock: {}}`, "+ capabilities: clock\n~ capabilities: kv {\"prefix\":\"a/\"} → kv {\"prefix\":\"b/\"}\n"},
 		"others":         {`dialect: python, numa: auto`, `dialect: restricted, restart: {strategy: fresh}`, "~ dialect: python → restricted\n~ numa: auto → none\n~ restart: none → fresh, 5 in 1m\n"},
 	} {
