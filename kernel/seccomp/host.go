@@ -27,7 +27,8 @@ var hostTable = []rule{
 		renameat2`},
 	{why: "links, devices and pipes", fails: Refused, names: "link linkat symlink symlinkat mknod mknodat"},
 	{why: "changing whose files are and what they say of themselves", fails: Refused, names: `chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat
-		utime utimes utimensat futimesat setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat`},
+		utime utimes utimensat futimesat setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
+		file_setattr`},
 	{why: "opening makes no files and empties none", names: "open", unless: Write, when: []clause{{clear(1, makingFiles)}}},
 	{why: "opening makes no files and empties none", names: "openat", unless: Write, when: []clause{{clear(2, makingFiles)}}},
 	{why: "its flags are in memory; nothing here needs it", names: "openat2", fails: Missing},
@@ -44,6 +45,7 @@ var hostTable = []rule{
 	{why: "to confine cells further; not to outlive the node or to be traced", names: "prctl", when: []clause{{is(0,
 		unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_SET_NO_NEW_PRIVS, unix.PR_GET_NO_NEW_PRIVS, setVMA)}}},
 	{why: "not to route packets past who judges addresses", names: "setsockopt", when: socketOptions},
+	{why: "limits of one's own: one of processor time kills whoever gets it", names: "prlimit64", when: []clause{{is(0, 0)}}},
 	{why: "other users", fails: Refused, names: `setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups`},
 	{why: "the machine's names", names: "sethostname setdomainname", fails: Refused},
 }
