@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -122,12 +121,19 @@ func (s *Spec) file(r policy.FileRule) ([]Gap, error) {
 
 // narrower finds rules that have less than one above them.
 func narrower(rules []policy.FileRule) []Gap {
+	of := map[string]policy.Access{}
+	for _, r := range rules {
+		of[r.Path] = r.Access
+	}
 	var list []Gap
 	for _, below := range rules {
-		for _, above := range rules {
-			within := below.Path != above.Path && strings.HasPrefix(below.Path, strings.TrimSuffix(above.Path, "/")+"/")
-			if lost := above.Access &^ below.Access; within && lost != 0 {
-				list = append(list, Gap{GapNarrower, fmt.Sprintf("%s has %s from %s, though its own rule is %s", below.Path, lost, above.Path, below.Access)})
+		for i, c := range below.Path {
+			if c != '/' || below.Path == "/" {
+				continue
+			}
+			above := below.Path[:max(i, 1)]
+			if lost := of[above] &^ below.Access; lost != 0 {
+				list = append(list, Gap{GapNarrower, fmt.Sprintf("%s has %s from %s, though its own rule is %s", below.Path, lost, above, below.Access)})
 			}
 		}
 	}
