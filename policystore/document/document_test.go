@@ -217,7 +217,7 @@ func TestTime(t *testing.T) {
 		"a map in brackets": fill("{", "a: b,"), "quotes": fill("", "\""), "text": fill("a: |\n", " a\n"), "escapes": fill("\"", "\\n"),
 		"blocks": fill("", "|\n"), "comments": fill("", "#\n"), "spaces": fill("", " "), "colons": fill("", ":"), "imports": fill("version: 1.0\nsandboxes: {a: {imports: [", "a,"),
 		"contracts that are wrong": fill("version: 1.0\nsandboxes: {a: {contracts: [", `"`+strings.Repeat("x", 100)+`", `) + "]}}\n",
-		"rules that are wrong": fill("version: 1.0\nsandboxes:\n  a:\n    fs:\n", "      - raed: /\n"),
+		"rules that are wrong":     fill("version: 1.0\nsandboxes:\n  a:\n    fs:\n", "      - raed: /\n"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			begun := time.Now()

@@ -30,6 +30,18 @@ func TestRefusedUnparsed(t *testing.T) {
 	}
 }
 
+// A comma that was forgotten makes no path of what is denied.
+func TestKeyInText(t *testing.T) {
+	for _, rule := range []string{"{read: /a deny: /b}", "{read: /a: /b}", "{read: [/a, deny: /b: /c]}", "{read: /a:}"} {
+		if _, err := document.Parse("x", []byte("version: 1.0\nsandboxes: {a: {fs: ["+rule+"]}}\n")); err == nil {
+			t.Errorf("%s is taken", rule)
+		}
+	}
+	if _, err := document.Parse("x", []byte("version: 1.0\nsandboxes: {a: {fs: [{read: \"/a: b\"}, {read: /a:b}]}}\n")); err != nil {
+		t.Error(err)
+	}
+}
+
 // Several lists of the same map are counted apart.
 func TestListsApart(t *testing.T) {
 	list := strings.Repeat("    - a\n", document.MaxRules/2+1)

@@ -123,6 +123,8 @@ func (c converter) scalar(n ast.Node) *node {
 		s.text, s.plain = n.Value, t.Type != token.SingleQuoteType && t.Type != token.DoubleQuoteType
 		if s.plain && strings.Contains(strings.TrimSpace(t.Origin), "\n") {
 			c.at(s.at, "put it on one line, or in quotes", "text without quotes must not go on over lines")
+		} else if s.plain && (strings.Contains(s.text, ": ") || strings.HasSuffix(s.text, ":")) {
+			c.at(s.at, "put it in quotes, or write the comma before the key", "text without quotes must not have a key in it")
 		}
 	case *ast.LiteralNode:
 		s.text, s.literal = n.Value.Value, true
