@@ -50,3 +50,15 @@ func TestListsApart(t *testing.T) {
 		t.Errorf("%.200v", err)
 	}
 }
+
+// A size is what is written, to the byte.
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]int64{
+		"1.001kB": 1001, "1.5GiB": 3 << 29, "010B": 10, "9007199254740993B": 1<<53 + 1, "4194304TiB": 1 << 62,
+		"4611686018427387905B": 0, "1.00000000000000000001KiB": 0, "0.5B": 0, "1.2.3kB": 0, ".5kB": 0, "5.kB": 0, strings.Repeat("1", 1<<20) + "B": 0,
+	} {
+		if got, err := document.ParseSize(text); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%.40s: %d, %.100v; want %d", text, got, err, want)
+		}
+	}
+}

@@ -3,7 +3,7 @@ package document
 import (
 	"errors"
 	"fmt"
-	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -12,11 +12,14 @@ import (
 // sizeUnits, the larger before those that end them.
 var sizeUnits = []struct {
 	suffix string
-	factor float64
+	factor int64
 }{
 	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
 	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
 }
+
+// maxDigits is how long the number of a size may be, so that it is soon read.
+const maxDigits = 64
 
 // ParseSize reads a number of bytes with its unit: B, kB, MB, GB, TB, KiB, MiB, GiB or
 // TiB, as 64KiB or 1.5GiB. A size is from 1 byte to 2^62, a whole number of bytes.
@@ -30,17 +33,18 @@ func ParseSize(text string) (int64, error) {
 		if u.suffix != suffix {
 			continue
 		}
-		v, err := strconv.ParseFloat(mantissa, 64)
-		bytes := v * u.factor
+		v, ok := new(big.Rat).SetString(mantissa[:min(len(mantissa), maxDigits)])
+		if !ok || len(mantissa) > maxDigits || strings.HasPrefix(mantissa, ".") || strings.HasSuffix(mantissa, ".") {
+			return 0, fmt.Errorf("%s is not a number", shown(mantissa))
+		}
+		v.Mul(v, new(big.Rat).SetInt64(u.factor)) // exactly: a float has 53 bits
 		switch {
-		case err != nil || strings.HasPrefix(mantissa, ".") || strings.HasSuffix(mantissa, "."):
-			return 0, fmt.Errorf("%s is not a number", mantissa)
-		case bytes < 1 || bytes > 1<<62:
+		case v.Cmp(big.NewRat(1, 1)) < 0 || v.Cmp(big.NewRat(maxTotal, 1)) > 0:
 			return 0, errors.New("a size is from 1B to 4194304TiB")
-		case bytes != math.Trunc(bytes):
+		case !v.IsInt():
 			return 0, errors.New("that is not a whole number of bytes")
 		}
-		return int64(bytes), nil
+		return v.Num().Int64(), nil
 	}
 	return 0, unitError(suffix, mantissa, "a size", sizeUnitNames())
 }
@@ -56,8 +60,8 @@ func sizeUnitNames() []string {
 // FormatSize is the shortest text that ParseSize reads as n.
 func FormatSize(n int64) string {
 	for i := 3; i >= 0; i-- { // the binary units come first, in ascending order
-		if u := sizeUnits[i]; n >= int64(u.factor) && n%int64(u.factor) == 0 {
-			return strconv.FormatInt(n/int64(u.factor), 10) + u.suffix
+		if u := sizeUnits[i]; n >= u.factor && n%u.factor == 0 {
+			return strconv.FormatInt(n/u.factor, 10) + u.suffix
 		}
 	}
 	return strconv.FormatInt(n, 10) + "B"
