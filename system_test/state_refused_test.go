@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -231,4 +232,46 @@ func TestStateWithinMemory(t *testing.T) {
 		}
 		alive(t, c)
 	})
+}
+
+// What the guest's code does while a state is put in may not take away what the C code is at work on.
+func TestStateDoesNotEndUnderItself(t *testing.T) {
+	const attack = `import sys, pyisolate_guest
+class Number:
+    def __index__(self):
+        global taken
+        pyisolate_guest._c.state_whole()
+        taken = ["taken"]
+        return 0
+def number():
+    raise AssertionError(f'it gave {pyisolate_guest._c.state_code(Number())}')
+met = []
+def hook(event, args):
+    if event in ("marshal.loads", "code.__new__") and not met:
+        met.append(event)
+        %s
+def audit():
+    sys.addaudithook(hook)
+class Attack:
+    def __init__(self, do): self.do = do
+    def __reduce__(self): return self.do, ()
+`
+	for name, does := range map[string]struct{ hook, source string }{
+		"number": {"pass", "a = Attack(number)"},
+		"end":    {"pyisolate_guest._c.state_whole()", "a = Attack(audit)\nb = ['x' * 300_000]\nd = [lambda: met]"},
+		"read":   {"pyisolate_guest._c.read_state()", "a = Attack(audit)\nb = ['x' * 300_000]\nd = [lambda: met]\ne = ['x' * 300_000]\nf = [lambda: a]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"sys"}})
+				posts(t, c, fmt.Sprintf(attack, does.hook)+does.source)
+				state, _ := stateOf(t, c)
+				next := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"sys"}})
+				err := next.Restore(soon(t), bytes.NewReader(state))
+				if err == nil || !strings.Contains(err.Error(), "no state is moved now") {
+					t.Fatalf("restore: %v", err)
+				}
+			})
+		})
+	}
 }

@@ -21,6 +21,7 @@
 // Exists while a state moves.
 struct state_move {
   bool saving;
+  bool reading; // unmarshals code, of which the guest's audit hooks are told
   char *data; // what is written and not yet sent
   size_t n;
   PyObject *codes; // list of those that were read
@@ -38,7 +39,7 @@ static PyObject *none(void) {
 static state_move *moving(bool saving) {
   cell *c = cell_current();
   state_move *m = pthread_self() == c->thread ? c->moving : NULL;
-  if (m && m->saving == saving) return m;
+  if (m && m->saving == saving && !m->reading) return m;
   PyErr_SetString(PyExc_RuntimeError, "no state is moved now");
   return NULL;
 }
@@ -139,7 +140,9 @@ static bool harmless_code(PyObject *code, int depth) {
 }
 
 static bool take_code(state_move *m) {
+  m->reading = true;
   PyObject *code = code_load(cell_current(), m->data, (Py_ssize_t)m->n);
+  m->reading = false;
   bool ok = code && Py_TYPE(code) == PyCode_Type_ && harmless_code(code, 0) && !PyList_Append(m->codes, code);
   if (code) Py_DecRef(code);
   if (!ok && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "the state holds no code where it should");
@@ -219,9 +222,9 @@ PyObject *state_read(PyObject *self, PyObject *unused) {
 
 PyObject *state_code(PyObject *self, PyObject *number) {
   (void)self;
-  state_move *m = moving(false);
-  long i = m ? PyLong_AsLong(number) : -1;
-  if (!m || (i == -1 && PyErr_Occurred())) return NULL;
+  long i = PyLong_AsLong(number); // may run the guest's code, which can end the move
+  state_move *m = i == -1 && PyErr_Occurred() ? NULL : moving(false);
+  if (!m) return NULL;
   if (i >= 0 && i < PyList_Size(m->codes)) return PyList_GetItemRef(m->codes, i);
   PyErr_SetString(PyExc_ValueError, "the state names code that it does not hold");
   return NULL;
