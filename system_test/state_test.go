@@ -201,6 +201,17 @@ func TestStateCarriesModules(t *testing.T) {
 	})
 }
 
+// What the library has from a module that no guest may import goes by the name that it has in one that they may.
+func TestStateNamesWhatGuestsMayImport(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"threading", "socket"}})
+		posts(t, c, "from threading import Lock, local, ExceptHookArgs, excepthook, get_ident\nfrom socket import SocketType\nclass L(local): pass")
+		c = movedTo(t, l, c)
+		posts(t, c, "import threading, socket\nassert Lock is threading.Lock and L.__base__ is local is threading.local\n"+
+			"assert ExceptHookArgs is threading.ExceptHookArgs and excepthook is threading.excepthook\nassert SocketType is socket.SocketType and get_ident()")
+	})
+}
+
 func programs(tb testing.TB, folder string) []string {
 	tb.Helper()
 	files, err := filepath.Glob("testdata/" + folder + "/*.py")

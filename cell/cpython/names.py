@@ -15,6 +15,12 @@ def _resolve_name(module, name):
     return found
 
 
+def _name_in(home, obj):
+    """The name that a module has an object by, one for others if it can be, or None."""
+    names = [k for k, v in list(getattr(_sys.modules.get(home), "__dict__", {}).items()) if v is obj and type(k) is str]
+    return min(names, key=lambda name: name.startswith("_"), default=None)
+
+
 def _name_more():
     """Imports what has names for the interpreter's own types. Returns whether there is anything new."""
     before = len(_sys.modules)
@@ -40,9 +46,16 @@ class _Names:
         if module is None and type(told) is str:  # one that was replaced says what it replaces
             module, _, name = told.rpartition(".")
         if type(module) is str and type(name) is str:
-            for home in (_ALIAS.get(module), module.removeprefix("_"), module):
-                if home and _resolve_name(home, name) is obj:
+            homes = [home for home in (_ALIAS.get(module), module.removeprefix("_")) if home and home != module]
+            for home in homes:
+                if _resolve_name(home, name) is obj:
                     return home, name
+            for home in homes:  # where guests have it by another name, as threading.Lock
+                found = _name_in(home, obj)
+                if found:
+                    return home, found
+            if _resolve_name(module, name) is obj:
+                return module, name
         if isinstance(obj, _Function):
             return None
         found = self.anywhere(obj)
