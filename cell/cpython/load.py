@@ -224,9 +224,11 @@ def _fill_raised(made, state):
     if names:
         object.__getattribute__(made, "__dict__").update(names)
     if rest:
-        base, members = rest
+        base, members, *slots = rest
         for name, value in members.items():
             getattr(base, name).__set__(made, value)
+        for found in slots:
+            _set_all(made, found)
 
 
 def _with_names(made, arguments, names):

@@ -277,8 +277,12 @@ class _Saver(_Pickler):
         if by.__flags__ & _HEAP and not self.names.of(by):
             made, arguments, *rest = obj.__reduce_ex__(5)
             return made, arguments, (rest[0] if rest else None, *state), None, None, _fill_raised
-        state = _names_of(obj), *state, base, _members(base, obj)
-        return _raised, (kind, base, obj.args), state, None, None, _fill_raised
+        members, slots, arguments = _members(base, obj), _slots_of(self, obj), obj.args
+        if issubclass(base, BaseExceptionGroup):  # its arguments are those of the guest's class, which may have others
+            group = BaseExceptionGroup
+            members["args"], arguments = arguments, (group.message.__get__(obj), group.exceptions.__get__(obj))
+        state = _names_of(obj), *state, base, members, *([slots] if slots else [])
+        return _raised, (kind, base, arguments), state, None, None, _fill_raised
 
     def weak(self, obj):
         target = obj()
