@@ -49,6 +49,7 @@ func TestStateRefusesByPlace(t *testing.T) {
 		{"exception", "e = ValueError(gen())", "globals['e'].args[0]: generator"},
 		{"derived from the library's", "import datetime\nclass D(datetime.date): pass\nx = D(2020, 1, 1)\nx.g = gen()", "globals['x'].g: generator"},
 		{"proxy with a callback", "import weakref\nf = C()\nx = weakref.proxy(f, print)", "globals['x']: ProxyType"},
+		{"derived from what C code makes", "import struct\nclass D(struct.Struct): pass\nx = [D('<I')]", "globals['x'][0]: D"},
 		{"deque", "import collections\nx = collections.deque([1, gen()])", "globals['x'][1]: generator"},
 		{"property", "class D:\n    p = property(gen().send)", "globals['D'].p.fget.__self__: generator"},
 		{"coroutine", "async def a(): pass\nx = a()", "globals['x']: coroutine"},

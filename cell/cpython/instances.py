@@ -32,6 +32,10 @@ def _instance_reducer(saver, kind):
         return None
     if hasattr(kind, "__getnewargs_ex__") or _defines(kind, "__getnewargs__", base):
         return None
+    made = _made_by(kind)
+    if made is not base:
+        says = hasattr(kind, "__setstate__") and _defines(kind, "__getstate__", object)
+        return lambda obj: _reduce_made(saver, obj, made) if says else saver.refuse(obj)
     made_by = _defines(kind, "__new__", base) or _defines(kind, "__setattr__", object)
     # pickle would ask the new instance for __setstate__, and so its class's __getattr__, which expects a whole one.
     answers = hasattr(kind, "__getattr__") or _defines(kind, "__getattribute__", object)
@@ -45,6 +49,13 @@ def _instance_reducer(saver, kind):
 
 def _builtin_base(kind):
     return next(c for c in kind.__mro__ if not c.__flags__ & _HEAP)
+
+
+def _made_by(kind):
+    """The class whose __new__ is C code that has to make a class's objects: no other base's may."""
+    while type(_body_of(kind).get("__new__")) is not type(len):
+        kind = kind.__base__
+    return _body_of(kind)["__new__"].__self__
 
 
 def _reduced_by(kind):
@@ -85,6 +96,12 @@ def _reduce_inherited(saver, obj, base, reduced):
     if state is None and _defines(kind, "__getstate__", base):
         state = kind.__getstate__(obj)
     return _remade, (kind, base, arguments), (base, items, *_parts(saver, obj, base, state)), None, None, _fill_remade
+
+
+def _reduce_made(saver, obj, made):
+    """What C code of the library's makes and does not reduce, but has a state of."""
+    parts = _parts(saver, obj, made, type(obj).__getstate__(obj))
+    return _remade, (type(obj), made, ()), (made, None, *parts), None, None, _fill_remade
 
 
 def _reduce_if_shared(obj):
@@ -174,7 +191,7 @@ def _reduce_hooked(saver, obj):
     saver.held.append(obj)
     saver.hooked[id(obj)] = state
     value = _plain(base, obj) if base in _PLAIN else None
-    return _new, (kind, base, value, None), (state,), None, None, _hooked
+    return _new, (kind, _made_by(kind), value, None), (state,), None, None, _hooked
 
 
 def _reduce_instance(obj, base):
