@@ -48,7 +48,9 @@ class _Saver(_Pickler):
         self.classes = []  # those carried by value
         self.namespaces = {}  # cells that hold a class's own dict, by id: (cell, class)
         self.last = None
-        self.asks = False  # has a class been met that says how its objects are pickled?
+        # Has a class been met that says how its objects are pickled? A guest can say it of any to copyreg.
+        reducers = list(copyreg.dispatch_table.values()) if copyreg else []
+        self.asks = not all(type(f) is _Function and self.names.of(f) for f in reducers)
         enum = _sys.modules.get("enum")
         self.Enum = enum.Enum if enum else ()
         self.kinds = {
