@@ -54,7 +54,7 @@ func asked(names func(context.Context, *client.Client) ([]string, error)) func(*
 		}
 		for _, name := range all {
 			if strings.HasPrefix(name, begun) {
-				found = append(found, plain(name))
+				found = append(found, plainLine(name)) // a tab is before what is said of it
 			}
 		}
 		return found, cobra.ShellCompDirectiveNoFileComp
