@@ -183,7 +183,10 @@ is missing.`,
 	newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		request := &pb.ListCheckpointsRequest{Tenant: tenant}
 		if len(args) > 0 {
-			request.Tenant, request.Name = cellName(args[0])
+			var err error
+			if request.Tenant, request.Name, err = cellOf(args[0], tenant); err != nil {
+				return err
+			}
 		}
 		answer, err := r.Cells.ListCheckpoints(ctx, connect.NewRequest(request))
 		if err != nil {

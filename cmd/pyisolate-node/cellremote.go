@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,15 @@ func cellName(text string) (tenant, name string) {
 		return tenant, name
 	}
 	return "", text
+}
+
+// cellOf reads [TENANT/]NAME beside a flag that names the tenant, too.
+func cellOf(text, flag string) (tenant, name string, err error) {
+	tenant, name = cellName(text)
+	if tenant != "" && flag != "" && tenant != flag {
+		return "", "", usageError{fmt.Errorf("%s is of tenant %s, and --tenant names %s: leave one of them out", plain(text), plain(tenant), plain(flag))}
+	}
+	return cmp.Or(tenant, flag), name, nil
 }
 
 func newCellSpawn() *cobra.Command {

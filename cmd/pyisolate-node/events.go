@@ -54,8 +54,9 @@ ended: an index, which is of the node that gave it, or one for each node, as n1=
 	c.Flags().StringVar(&request.Cell, "cell", "", "only this cell's")
 	c.Flags().StringSliceVar(&request.Kinds, "kind", nil, "only of this kind, such as DENIED; repeatable")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
-		if tenant, name := cellName(request.GetCell()); tenant != "" {
-			request.Tenant, request.Cell = tenant, name
+		var err error
+		if request.Tenant, request.Cell, err = cellOf(request.GetCell(), request.GetTenant()); err != nil {
+			return err
 		}
 		if err := goOnAfter(&request, after); err != nil {
 			return usageError{err}
