@@ -87,8 +87,11 @@ the fewest cells, unless a flag says otherwise.`,
 		if restart != "" {
 			request.Restart = &pb.Restart{When: restart}
 		}
-		if name, sandbox, _ := strings.Cut(policy, ":"); policy != "" {
+		switch name, sandbox, _ := strings.Cut(policy, ":"); {
+		case policy != "":
 			request.Policy = &pb.PolicyRef{Name: name, Sandbox: sandbox, Version: version}
+		case version != 0:
+			return usageError{errors.New("--version is of a policy: name it with --policy")}
 		}
 		if len(args) > 0 {
 			request.Tenant, request.Name = cellName(args[0])

@@ -25,3 +25,11 @@ func TestTenantBesideACell(t *testing.T) {
 		}
 	}
 }
+
+// A cell is not spawned without a policy by who wants a version of one.
+func TestVersionOfNoPolicy(t *testing.T) {
+	node := new(asking)
+	if _, err := node.asks(t, "cell", "spawn", "--version", "3", "crawler"); !errors.Is(err, exitStatus(statusUsage)) || len(node.asked) != 0 {
+		t.Errorf("%v, asked %v", err, node.asked)
+	}
+}
