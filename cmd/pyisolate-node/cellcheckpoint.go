@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -116,6 +117,9 @@ a node that has a copy of its checkpoint. A name that could be an ID is written 
 		}
 		if len(args) > 1 || request.GetId() == "" {
 			request.Tenant, request.Name = cellName(name)
+		}
+		if request.GetId() == "" && (of != "" || epoch != 0) {
+			return usageError{errors.New("--of and --epoch are of a checkpoint: name its ID")}
 		}
 		answer, err := r.Cells.Restore(ctx, connect.NewRequest(request))
 		if err != nil {

@@ -33,3 +33,13 @@ func TestVersionOfNoPolicy(t *testing.T) {
 		t.Errorf("%v, asked %v", err, node.asked)
 	}
 }
+
+// What is expected of a checkpoint is not forgotten where none is named.
+func TestRestoreByNameExpectsNothing(t *testing.T) {
+	for _, flag := range []string{"--epoch=3", "--of=other"} {
+		node := new(asking)
+		if _, err := node.asks(t, "cell", "restore", flag, "crawler"); !errors.Is(err, exitStatus(statusUsage)) || len(node.asked) != 0 {
+			t.Errorf("%s: %v, asked %v", flag, err, node.asked)
+		}
+	}
+}
