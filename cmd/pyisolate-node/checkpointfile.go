@@ -157,14 +157,11 @@ already, its key is printed.`,
 }
 
 func identityIn(path string) (*checkpoint.Identity, error) {
-	text, err := os.ReadFile(path)
-	if err == nil {
-		return checkpoint.ParseIdentity(strings.TrimSpace(string(text)))
-	}
+	identity, err := readIdentity(path)
 	if !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+		return identity, err
 	}
-	identity, err := checkpoint.NewIdentity()
+	identity, err = checkpoint.NewIdentity()
 	if err != nil {
 		return nil, err
 	}
@@ -172,5 +169,28 @@ func identityIn(path string) (*checkpoint.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return identity, durable.WriteFile(path, []byte(secret+"\n"), 0o600)
+	err = writeNew(path, secret+"\n")
+	if errors.Is(err, os.ErrExist) { // somebody was faster
+		return readIdentity(path)
+	}
+	return identity, err
+}
+
+func readIdentity(path string) (*checkpoint.Identity, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return checkpoint.ParseIdentity(strings.TrimSpace(string(text)))
+}
+
+func writeNew(path, text string) error {
+	f, err := durable.Create(filepath.Dir(path), 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(text); err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	return f.KeepNew(path)
 }

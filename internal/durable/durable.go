@@ -67,6 +67,18 @@ func (f *File) Keep(path string) error {
 	return err
 }
 
+// KeepNew is Keep for a name that is free; where it is not, it fails with fs.ErrExist, and replaces nothing.
+func (f *File) KeepNew(path string) error {
+	err := errors.Join(f.Sync(), f.Close())
+	if err == nil {
+		err = os.Link(f.Name(), path)
+	}
+	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
 // Discard removes it.
 func (f *File) Discard() error { return errors.Join(f.Close(), os.Remove(f.Name())) }
 
