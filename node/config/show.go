@@ -2,8 +2,10 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Effective is one setting as it is in force, fit to be shown: without secrets.
@@ -47,9 +49,26 @@ func (e Effective) YAML() string {
 func quoted(values []string) (out []string) {
 	for _, v := range values {
 		if strings.ContainsFunc(v, func(r rune) bool { return strings.ContainsRune(":#,[]{}\"'\\&*!|>%@` \t\n\r", r) || r < ' ' || r > '~' }) || strings.HasPrefix(v, "-") || strings.HasPrefix(v, "0") && v != "0" {
-			v = "\"" + strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "\n", "\\n", "\r", "\\r", "\t", "\\t").Replace(v) + "\""
+			v = "\"" + escaped(v) + "\""
 		}
 		out = append(out, v)
 	}
 	return out
+}
+
+// escaped is the inside of a text in double quotes, all of it printable: who shows it escapes nothing again.
+func escaped(v string) string {
+	var b strings.Builder
+	for _, r := range v {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, "\\U%08x", r)
+		}
+	}
+	return b.String()
 }
