@@ -152,10 +152,10 @@ func (c Config) proxy() (*url.URL, error) {
 	return u, nil
 }
 
-// redacted is a URL without its password.
+// redacted is a URL without its password. What has no // before its host may have one anywhere.
 func redacted(text string) string {
 	u, err := url.Parse(text)
-	if err != nil {
+	if err != nil || u.Opaque != "" {
 		return "(unreadable)"
 	}
 	return u.Redacted()

@@ -145,6 +145,24 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 }
 
+func TestPasswordsOfAddressesAreNotShown(t *testing.T) {
+	l, err := config.Load(config.Sources{Flags: flags(t, "--trace-endpoint", "http://user:hunter2@collector:4318"), Environ: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range l.Effective() {
+		if strings.Contains(e.YAML(), "hunter2") {
+			t.Errorf("it shows %+v", e)
+		}
+	}
+	for _, wrong := range []string{"--trace-endpoint=ftp://user:hunter2@collector:4318", "--trace-endpoint=user:hunter2@collector:4318",
+		"--pull-proxy=ftp://user:hunter2@proxy:1", "--pull-proxy=user:hunter2@proxy:1"} {
+		if _, err := config.Load(config.Sources{Flags: flags(t, wrong), Environ: base}); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}
+
 func TestMisspeltVariablesAreNamed(t *testing.T) {
 	l, err := config.Load(config.Sources{Environ: append(base, "PYISOLATE_MODES=hardened", "PYISOLATE_TOKEN=x", "PYISOLATE_SOMETHING_ELSE=1")})
 	if err != nil {

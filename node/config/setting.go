@@ -79,7 +79,8 @@ var Settings = []Setting{
 	{Key: "drain-timeout", Kind: Text, Usage: "how long operations under way may take to finish when the node ends (default 10s; 0s: not at all)",
 		set: func(l *Loaded, v []string) (err error) { l.Node.DrainTimeout, err = drain(v[0]); return err },
 		get: func(l *Loaded) []string { return []string{max(l.Node.DrainTimeout, 0).String()} }},
-	text("trace-endpoint", "an OpenTelemetry collector to send traces to, as http://HOST:4318 (default: nothing is traced)", func(l *Loaded) *string { return &l.Node.TraceEndpoint }),
+	hidden(text("trace-endpoint", "an OpenTelemetry collector to send traces to, as http://HOST:4318 (default: nothing is traced)",
+		func(l *Loaded) *string { return &l.Node.TraceEndpoint }), password),
 	hidden(Setting{Key: "trace-headers", Kind: List, Usage: "headers that go with traces, as NAME=VALUE; repeatable", set: setHeaders, get: headers, spaced: true}, headerName),
 	{Key: "trace-ratio", Kind: Text, Usage: "how many of the traces that begin here are kept, above 0 and at most 1 (default 1)", set: setRatio,
 		get: func(l *Loaded) []string {

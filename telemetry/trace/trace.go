@@ -46,7 +46,7 @@ func (c Config) Validate() error {
 	if c.Endpoint != "" {
 		u, err := url.Parse(c.Endpoint)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			errs = append(errs, fmt.Errorf("trace: endpoint %q: write http://HOST:4318 or https://HOST:4318", c.Endpoint))
+			errs = append(errs, errors.New("trace: the endpoint is no address: write http://HOST:4318 or https://HOST:4318"))
 		}
 	}
 	if c.Ratio < 0 || c.Ratio > 1 {
