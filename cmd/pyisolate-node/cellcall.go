@@ -218,9 +218,9 @@ func newCellQuarantine() *cobra.Command {
 
 func newCellClose() *cobra.Command {
 	var within time.Duration
-	c := &cobra.Command{Use: "close [TENANT/]CELL", Short: "Let what is under way in a cell finish, end it, and forget it", Args: cobra.ExactArgs(1),
-		Long: "Let what is under way in a cell finish for --within, end the cell, and free its name. The node\nforgets it."}
-	c.Flags().DurationVar(&within, "within", 10*time.Second, "interrupt it after this long")
+	c := &cobra.Command{Use: "close [TENANT/]CELL", Short: "Interrupt what is under way in a cell, end it, and forget it", Args: cobra.ExactArgs(1),
+		Long: "Interrupt what is under way in a cell, end the cell, and free its name. The node forgets it. The\ncommand waits for that, --within at most."}
+	c.Flags().DurationVar(&within, "within", 10*time.Second, "wait no longer than this until it has ended")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		ctx, cancel := context.WithTimeout(ctx, within)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/api/client"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
 )
 
 // startServe starts a node and returns it when it has said that it is ready.
@@ -169,4 +171,29 @@ func TestServeAfterKill(t *testing.T) {
 		t.Fatalf("no socket is left, and nothing is tested: %v", err)
 	}
 	startServe(t, dir)
+}
+
+// What runs in a cell that is closed is interrupted at once, as its help says.
+func TestCloseInterrupts(t *testing.T) {
+	dir := t.TempDir()
+	startServe(t, dir)
+	socket := "--socket=" + filepath.Join(dir, "s")
+	if out, err := program(t, "cell", "spawn", "--allow-import=time", "busy", socket).Output(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	runs := program(t, "cell", "exec", "busy", "-c", "import time; post(1); time.sleep(60)", socket)
+	if err := runs.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := program(t, "cell", "recv", "-n1", "busy", socket).Output(); err != nil || string(out) != "1\n" {
+		t.Fatal(err, string(out))
+	}
+	begun := time.Now()
+	if out, err := program(t, "cell", "close", "--within=30s", "busy", socket).Output(); err != nil || time.Since(begun) > 20*time.Second {
+		t.Errorf("after %s: %v, %s", time.Since(begun), err, out)
+	}
+	var exit *exec.ExitError
+	if err := runs.Wait(); !errors.As(err, &exit) || exit.ExitCode() != statusOfKind(cell.CellGone) {
+		t.Errorf("what ran ended with %v", err)
+	}
 }

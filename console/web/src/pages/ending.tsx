@@ -27,7 +27,7 @@ const calls = { quarantine: 'CellService/Quarantine', kill: 'CellService/Kill', 
 const consequences: Record<Ending, string> = {
   quarantine: 'What runs in it is interrupted, and nothing more runs. It can still be inspected, and its posts can be received.',
   kill: 'It ends now. What is under way fails, and its state is lost. Its report stays for a while.',
-  close: 'What is under way may finish, then it ends. Its state is lost, its name is free, and the node forgets it.',
+  close: 'What is under way is interrupted, and it ends. Its state is lost, its name is free, and the node forgets it.',
 }
 
 interface EndDialogProps {
