@@ -98,9 +98,13 @@ type topSample struct {
 
 // watch draws until ctx ends, or q is pressed.
 func (t *top) watch(ctx context.Context, every time.Duration) error {
-	quit, restore := keyboard(os.Stdin, os.Stdout)
-	defer restore()
-	t.screen = quit != nil && !t.asJSON
+	var quit <-chan struct{}
+	if !t.asJSON {
+		var restore func()
+		quit, restore = keyboard(os.Stdin, os.Stdout)
+		defer restore()
+	}
+	t.screen = quit != nil
 	again := time.NewTicker(every)
 	defer again.Stop()
 	for {

@@ -103,3 +103,32 @@ func TestTopOnATerminal(t *testing.T) {
 		return err == nil && after.Lflag == before.Lflag
 	})
 }
+
+// JSON is for programs and to be kept, on a terminal, too: no screen of its own goes away with it.
+func TestTopJSONOnATerminal(t *testing.T) {
+	dir := t.TempDir()
+	startServe(t, dir)
+	if out, err := program(t, "cell", "spawn", "one", "--socket", dir+"/s").Output(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	ours, theirs := terminal(t)
+	c := program(t, "top", "--json", "--every", "100ms", "--socket", dir+"/s")
+	c.Stdin, c.Stdout = theirs, theirs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	begin := make([]byte, 200)
+	if _, err := io.ReadFull(ours, begin); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, ours) }()
+	if strings.Contains(string(begin), "\x1b") || begin[0] != '{' {
+		t.Errorf("it begins with %q", begin)
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("Ctrl-C ends it with %v", err)
+	}
+}
