@@ -149,7 +149,7 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 			defer cancel()
 		}
 		_, err := r.Cells.Exec(ctx, connect.NewRequest(request))
-		if within > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if err != nil && within > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return cell.Errorf(cell.Timeout, "the program was interrupted after the %s that --within gives it", within)
 		}
 		return r.raised(err)
