@@ -163,6 +163,15 @@ func TestPasswordsOfAddressesAreNotShown(t *testing.T) {
 	}
 }
 
+// Of what has one value two are not taken, for one would be dropped.
+func TestTwoOfOneName(t *testing.T) {
+	for _, given := range [][]string{{"--label", "zone=a,zone=b"}, {"--trace-headers", "X-Key=hunter2,x-key=hunter3"}} {
+		if _, err := config.Load(config.Sources{Flags: flags(t, given...), Environ: base}); err == nil || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%v: %v", given, err)
+		}
+	}
+}
+
 func TestMisspeltVariablesAreNamed(t *testing.T) {
 	l, err := config.Load(config.Sources{Environ: append(base, "PYISOLATE_MODES=hardened", "PYISOLATE_TOKEN=x", "PYISOLATE_SOMETHING_ELSE=1")})
 	if err != nil {

@@ -32,6 +32,11 @@ func setHeaders(l *Loaded, values []string) error {
 		case value == "" || strings.ContainsFunc(value, unicode.IsControl):
 			return errors.New("one has a value that no header can have: write NAME=VALUE")
 		}
+		for other := range l.Node.TraceHeaders {
+			if strings.EqualFold(other, name) {
+				return errors.New("one is given twice")
+			}
+		}
 		l.Node.TraceHeaders[name] = value
 	}
 	return nil

@@ -19,6 +19,9 @@ func setLabels(l *Loaded, values []string) error {
 		if !found || key == "" {
 			return fmt.Errorf("%q is no label: write KEY=VALUE, as zone=a", v)
 		}
+		if _, twice := l.Node.Labels[key]; twice {
+			return fmt.Errorf("%s is given twice", key)
+		}
 		l.Node.Labels[key] = value
 	}
 	return nil
