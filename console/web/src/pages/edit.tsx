@@ -31,7 +31,8 @@ interface Base {
 let draft: { name: string; base: Base; text: string; merged: string | undefined } | undefined
 
 function takeDraft(name: string) {
-  const taken = draft?.name === name ? draft : undefined
+  if (draft?.name !== name) return undefined // it waits for its own page
+  const taken = draft
   draft = undefined
   return taken
 }
