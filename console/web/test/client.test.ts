@@ -150,3 +150,8 @@ describe('errorOf', () => {
     expect(errorOf(sent)).toMatchObject({ kind, message })
   })
 })
+
+it('takes no page of a proxy for an answer', async () => {
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response('<html>Log in</html>', { status: 200 })))
+  await expect(call('CellService/Kill', { tenant: 't', name: 'n' })).rejects.toMatchObject({ kind: 'Unreachable' })
+})

@@ -23,6 +23,8 @@ export async function call<M extends keyof Calls>(method: M, request: Calls[M][0
     throw answer.headers.get('Content-Type')?.startsWith('application/json')
       ? errorOf(value)
       : unreachable(`status ${answer.status}`)
+  // Else somebody else has answered, a proxy with a page for people.
+  if (typeof value !== 'object' || value === null) throw unreachable('what has answered is no node')
   return value as Calls[M][1]
 }
 
