@@ -132,7 +132,8 @@ class Sandbox:
         await self._client.do(_calls.kill(self._ref, reason))
 
     async def close(self, timeout: Seconds = 5.0) -> None:
-        """Lets what is under way finish for so long, ends the cell and frees its name."""
+        """Interrupts what is under way, ends the cell and frees its name; a cell that has not ended
+        in so long is killed."""
         with contextlib.suppress(errors.NotFound, errors.CellGone):
             try:
                 await self._client.do(_calls.close(self._ref, timeout))

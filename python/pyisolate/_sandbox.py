@@ -201,8 +201,8 @@ class Sandbox:
         self._ended(self._ref)
 
     def close(self, timeout: Seconds = 5.0) -> None:
-        """Lets what is under way finish for so long, ends the cell and frees its name. No
-        error if it has ended before."""
+        """Interrupts what is under way, ends the cell and frees its name; a cell that has not ended
+        in so long is killed. No error if it has ended before."""
         _active.pop(self._ref, None)
         with contextlib.suppress(errors.NotFound, errors.CellGone):
             try:
