@@ -38,13 +38,13 @@ func (s *cells) Restore(ctx context.Context, r *connect.Request[pb.RestoreReques
 	if err != nil {
 		return nil, err
 	}
-	if s.waitsFor(k, info.ID) {
-		e, err := s.transfers.adopt(ctx, k, id)
-		return s.restoredAs(ctx, e, err)
-	}
 	asked, err := s.spawnedWith(info.ID, checkpoint.Expect{Tenant: info.Header.Tenant, Cell: r.Msg.GetCell(), Epoch: r.Msg.GetEpoch()})
 	if err != nil {
 		return nil, err
+	}
+	if s.waitsFor(k, info.ID) {
+		e, err := s.transfers.adopt(ctx, k, id)
+		return s.restoredAs(ctx, e, err)
 	}
 	t, err := s.termsOf(ctx, k.tenant, asked)
 	if err != nil {
