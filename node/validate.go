@@ -155,7 +155,7 @@ func (c Config) proxy() (*url.URL, error) {
 // redacted is a URL without its password. What has no // before its host may have one anywhere.
 func redacted(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Opaque != "" {
+	if err != nil || u.Opaque != "" && strings.Contains(text, "@") {
 		return "(unreadable)"
 	}
 	return u.Redacted()
