@@ -21,6 +21,24 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
+// BenchmarkCompileMany says what a rule costs among few, and among as many as a document may have: about the same.
+func BenchmarkCompileMany(b *testing.B) {
+	for _, rules := range []int{100, 10_000} {
+		b.Run(fmt.Sprintf("%d", rules), func(b *testing.B) {
+			p := policy.Policy{Files: []policy.FileRule{{Path: "/none", Access: policy.Read}}}
+			for i := range rules - 1 {
+				p.Files = append(p.Files, policy.FileRule{Path: fmt.Sprintf("/none/%d", i)})
+			}
+			for b.Loop() {
+				if _, _, err := Compile(p, 7); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rules), "ns/rule")
+		})
+	}
+}
+
 func BenchmarkOpenClose(b *testing.B) {
 	path := b.TempDir() + "/file"
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

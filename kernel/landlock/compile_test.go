@@ -3,13 +3,11 @@ package landlock
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -94,19 +92,6 @@ func TestCompile(t *testing.T) {
 				t.Error(diff)
 			}
 		})
-	}
-}
-
-// As many rules as a document may have are compiled in time.
-func TestCompileMany(t *testing.T) {
-	p := policy.Policy{Files: []policy.FileRule{{Path: "/none", Access: policy.Read}}}
-	for i := range 9999 {
-		p.Files = append(p.Files, policy.FileRule{Path: fmt.Sprintf("/none/%d", i)})
-	}
-	begun := time.Now()
-	_, gaps, err := Compile(p, 7)
-	if took := time.Since(begun); err != nil || len(gaps) < 9999 || took > time.Second {
-		t.Errorf("%d gaps, %v, in %s", len(gaps), err, took)
 	}
 }
 
