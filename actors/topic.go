@@ -38,8 +38,8 @@ type Beyond interface {
 	// the order of what happens, and must not block.
 	Heard(t Topic, heard bool)
 	// Publish is as that of System, for the other nodes; it is called by many goroutines at once. By
-	// the id a cell that moves meanwhile, and so hears it on both nodes, takes it once; but for one that took it
-	// before it moved to a node that is told of it, for others, later than it takes a cell to come there.
+	// the id a cell that moves meanwhile, and so hears it on both nodes, takes it once. What it took before its move
+	// it may take again, if the message gets to the node that it moves to, for others there, later than the cell does.
 	Publish(ctx context.Context, t Topic, id ID, principal string, v cell.Value) Published
 }
 
