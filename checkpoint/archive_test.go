@@ -116,16 +116,21 @@ func TestArchiveKeepsWhatOpens(t *testing.T) {
 	}
 }
 
+// damage changes the last byte of a file.
+func damage(t *testing.T, path string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	b[len(b)-1] ^= 1
+	must(t, os.WriteFile(path, b, 0o600))
+}
+
 // The last byte of a state is not given before the file is known to be whole.
 func TestArchiveHoldsTheEndBack(t *testing.T) {
 	a, dir := newArchive(t, Bounds{})
 	i, err := kept(t, a, "shop", "worker", 0, state(2*aheadBytes))
 	must(t, err)
-	path := filepath.Join(dir, i.ID+suffix)
-	file, err := os.ReadFile(path)
-	must(t, err)
-	file[len(file)-1] ^= 1
-	must(t, os.WriteFile(path, file, 0o600))
+	damage(t, filepath.Join(dir, i.ID+suffix))
 	o, err := a.Open(i.ID, Expect{})
 	if err == nil {
 		got, readErr := io.ReadAll(o)
@@ -320,11 +325,7 @@ func TestArchiveExportOfWhatIsDamaged(t *testing.T) {
 	a, dir := newArchive(t, Bounds{})
 	i, err := kept(t, a, "shop", "worker", 0, incompressible(3*defaultChunk))
 	must(t, err)
-	path := filepath.Join(dir, i.ID+suffix)
-	b, err := os.ReadFile(path)
-	must(t, err)
-	b[len(b)-1] ^= 1
-	must(t, os.WriteFile(path, b, 0o600))
+	damage(t, filepath.Join(dir, i.ID+suffix))
 	own, err := NewIdentity()
 	must(t, err)
 	var out bytes.Buffer

@@ -129,7 +129,10 @@ func TestAttachWhileItCloses(t *testing.T) {
 		n.close()
 	}()
 	<-n.life.Done()
-	time.Sleep(50 * time.Millisecond)
+	select { // it waits for who attaches
+	case <-closed:
+	case <-time.After(50 * time.Millisecond):
+	}
 	r, err := remote.New(remote.Config{System: system, Self: n.Self()}.Over(n.wire))
 	must(t, err)
 	n.remote.Store(r)

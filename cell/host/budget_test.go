@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/internal/await"
 )
 
 // hungry is a worker that uses the processor all the time.
@@ -23,10 +24,7 @@ func TestRaisedBudgetEndsTheWatch(t *testing.T) {
 	g.limits, g.budget = limits, newBudget(limits, g.slot.worker)
 	over := func() {
 		t.Helper()
-		time.Sleep(2 * limits.CPU)
-		if g.overBudget() == nil {
-			t.Fatal("the budget is not used up")
-		}
+		await.That(t, "the budget is used up", func() bool { return g.overBudget() != nil })
 	}
 	over()
 	raised := limits
@@ -56,11 +54,11 @@ func TestThreadsBehindAnotherLimit(t *testing.T) {
 	if g.produce(2) {
 		t.Fatal("the output has no limit")
 	}
-	time.Sleep(2 * limits.CPU)
+	await.That(t, "the budget is used up", func() bool { return g.budget.used() >= limits.CPU })
 	g.watchBudget()
 	select {
 	case <-g.over:
-	case <-time.After(time.Second):
+	case <-time.After(10 * time.Second):
 		t.Error("threads of a cell that is over its budget go on")
 		g.end(cell.Killed, "over")
 	}

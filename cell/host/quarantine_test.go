@@ -48,16 +48,19 @@ func TestQuarantineDropsWhatThreadsSay(t *testing.T) {
 	}
 }
 
-// belated is told of an operation's interrupt only after a moment.
+// belated is told of an operation's interrupt only after a quarantine, or when none comes.
 type belated struct {
 	attentive
-	telling chan struct{}
+	telling, quarantined chan struct{}
 }
 
 func (b *belated) Interrupt(op uint64, reason cell.Kind) {
 	if op != ring.All {
 		close(b.telling)
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-b.quarantined:
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	b.attentive.Interrupt(op, reason)
 }
@@ -65,7 +68,7 @@ func (b *belated) Interrupt(op uint64, reason cell.Kind) {
 // There is one word for what is to end: an interrupt that comes late does not take the place of a later one.
 func TestQuarantineIsTheLastWord(t *testing.T) {
 	g, _ := looked(t)
-	w := &belated{attentive: attentive{mute: mute{t: t}}, telling: make(chan struct{})}
+	w := &belated{attentive: attentive{mute: mute{t: t}}, telling: make(chan struct{}), quarantined: make(chan struct{})}
 	g.srv.conn, g.srv.killGrace, g.slot.worker = w, time.Hour, w
 	late := make(chan struct{})
 	go func() {
@@ -74,6 +77,7 @@ func TestQuarantineIsTheLastWord(t *testing.T) {
 	}()
 	<-w.telling
 	g.quarantine("odd")
+	close(w.quarantined)
 	<-late
 	if want := []uint64{7, ring.All}; !slices.Equal(w.told, want) {
 		t.Errorf("the worker is told to interrupt %d, want %d", w.told, want)

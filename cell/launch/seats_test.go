@@ -13,20 +13,27 @@ import (
 	"github.com/pyisolate/pyisolate/kernel/policy"
 )
 
-// A host that dies while a cell is given a seat there has crashed, and no policy is at fault; and
-// the seat is given back, though the host's others have been already.
-func TestHostDiesWhileASeatIsPrepared(t *testing.T) {
-	h, c, _ := impostor(t)
+// seatOf has the kernel's layers prepare a seat of a host's process.
+func seatOf(t *testing.T, h *hostproc) (*enforce.Enforcer, *enforce.Seat) {
+	t.Helper()
 	kernel := enforce.New(enforce.Options{})
-	defer func() {
+	t.Cleanup(func() {
 		if err := kernel.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	seat, err := kernel.Seat(os.Getpid(), h.proc.cmd.Process.Pid, true, policy.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return kernel, seat
+}
+
+// A host that dies while a cell is given a seat there has crashed, and no policy is at fault; and
+// the seat is given back, though the host's others have been already.
+func TestHostDiesWhileASeatIsPrepared(t *testing.T) {
+	h, c, _ := impostor(t)
+	kernel, seat := seatOf(t, h)
 	h.gone = make(chan struct{})
 	h.seats = &seats{enforcer: kernel, free: []*numbered{{1, seat}}}
 	c.seatIn(h)
@@ -56,16 +63,7 @@ func (f full) SendWithin(ctx context.Context, _ *wire.Msg) error {
 // A claim that has not left has not taken its worker: the next cell may have it.
 func TestSeatOfAClaimThatDoesNotLeave(t *testing.T) {
 	h, c, _ := impostor(t)
-	kernel := enforce.New(enforce.Options{})
-	defer func() {
-		if err := kernel.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	seat, err := kernel.Seat(os.Getpid(), h.proc.cmd.Process.Pid, true, policy.Policy{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	kernel, seat := seatOf(t, h)
 	defer seat.Close()
 	h.seats = &seats{enforcer: kernel, free: []*numbered{{1, seat}}}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -46,13 +46,13 @@ func TestWhoClaimsAndLeaves(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 100 {
 		a := actors.Address{Tenant: "default", Name: fmt.Sprint("c", i)}
-		ctx, cancel := context.WithCancel(soon(t))
+		ctx, cancel := context.WithTimeout(soon(t), time.Duration(i%25)*100*time.Microsecond)
 		all.Go(func() {
 			if _, err := n.trySpawn(ctx, a, fmt.Sprint("r", i)); err == nil {
 				must(t, n.system.Ask(soon(t), actors.Envelope{To: a, Body: actors.Close{}}).Err)
 			}
 		})
-		time.Sleep(time.Duration(i%25) * 100 * time.Microsecond)
+		<-ctx.Done()
 		cancel()
 	}
 	all.Wait()
