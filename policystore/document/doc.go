@@ -20,5 +20,6 @@
 // most, and a hundredth of that for those that people write.
 //
 // Compatibility: a document that one release takes, later ones take with the same meaning,
-// and its [Document.Hash] stays. New keys may come.
+// and its [Document.Hash] stays. New keys may come. What is no YAML, and was taken for lack of a
+// check, may be refused.
 package document
