@@ -149,7 +149,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// A restore that fails ends its cell, by whatever it fails.
+// A restore that fails once it has begun ends its cell, by whatever it fails.
 func TestRestoreFails(t *testing.T) {
 	inbox := chunk(&wire.Chunk{Kind: wire.Chunk_INBOX})
 	for name, tc := range map[string]struct {
@@ -164,6 +164,7 @@ func TestRestoreFails(t *testing.T) {
 			n := serveWith(t, 0, killGrace, patient)
 			n.claim(1, cell.Limits{QueueItems: 1})
 			n.send(1, 2, restore(), "")
+			n.await("credit", func(m *wire.Msg) bool { return m.GetMore() != nil })
 			tc.send(n)
 			if err := n.outcome(1, 2); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("the restore: %v", err)
@@ -172,6 +173,25 @@ func TestRestoreFails(t *testing.T) {
 				t.Errorf("ended %s: %s", e.State, e.Reason)
 			}
 		})
+	}
+}
+
+// One that is withdrawn before its cell has a worker leaves the cell as fresh as it was.
+func TestRestoreIsWithdrawnEarly(t *testing.T) {
+	n := serve(t, 0)
+	n.exec.Hold()
+	n.send(1, 1, &wire.Control_Claim{Claim: &wire.Claim{Id: "c1", Limits: wire.FromLimits(cell.Limits{}.WithDefaults())}}, "")
+	n.send(1, 2, restore(), "")
+	n.send(1, 2, withdraw(), "")
+	err := n.outcome(1, 2)
+	n.exec.Release()
+	if !errors.Is(err, cell.Cancelled) {
+		t.Errorf("the restore: %v", err)
+	}
+	n.send(1, 3, restore(), "")
+	n.send(1, 3, chunk(&wire.Chunk{Last: true}), "")
+	if err := n.outcome(1, 3); err != nil {
+		t.Errorf("the restore after it: %v", err)
 	}
 }
 

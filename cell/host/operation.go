@@ -306,7 +306,7 @@ func (g *guest) fail(op *operation, e *cell.Error) {
 		e = &cell.Error{Kind: op.why.Kind, Message: op.why.Message, Type: e.Type, Traceback: e.Traceback}
 	}
 	_ = g.srv.conn.Send(wire.NewFailed(g.id, op.id, e))
-	if op.kind == ring.InRestore { // half a state is none
+	if op.kind == ring.InRestore && !op.began.IsZero() { // half a state is none
 		g.end(cell.Killed, "a state could not be restored: "+e.Error())
 	}
 }
