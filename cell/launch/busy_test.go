@@ -34,7 +34,7 @@ func TestReloadRefusedAsTheCellStarts(t *testing.T) {
 	if err := c.claimReady(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	defer time.AfterFunc(time.Second, func() { c.finish(cell.Crashed, "it is over") }).Stop()
+	defer time.AfterFunc(time.Minute, func() { c.finish(cell.Crashed, "it is over") }).Stop()
 	_, err := c.Reload(t.Context(), cell.Revision{Limits: &cell.Limits{QueueItems: 7}})
 	if cell.KindOf(err) != cell.Busy || h.verdict != "" || c.barredBy() != nil {
 		t.Errorf("%v; the host: %q; the guest: %v", err, h.verdict, c.barredBy())
