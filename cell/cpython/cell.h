@@ -42,6 +42,7 @@ struct cell {
   int64_t room;        // and while it loads parts of itself
   page_run pages[8];   // whole pages taken before the claim, until the first rest
   size_t n_pages;
+  void *unused;        // lookups that nobody has made, lent to the cell at its first rest
   bool collector_waits;
   uint64_t space; // bytes of address space at the start; 0: not known, or not the cell's alone
 
@@ -205,6 +206,8 @@ void removals_apply(const char *module, PyObject *dict); // takes away what no g
 
 // ---- memory.c ------------------------------------------------------------------------------
 void memory_hook(void); // before initialisation
+void memory_prepare(void); // before the first cell
+void memory_borrow(cell *c); // in a new cell's thread, before its interpreter
 void memory_hold_collector(cell *c); // attached to a new interpreter
 void memory_grows(cell *c); // lets the collector work, if it was held
 void memory_rest(cell *c); // no other thread may use the interpreter

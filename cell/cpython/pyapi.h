@@ -60,6 +60,7 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(void, Py_EndInterpreter, (PyThreadState *)) \
   X(PyThreadState *, PyEval_SaveThread, (void)) \
   X(void, PyEval_RestoreThread, (PyThreadState *)) \
+  X(unsigned, PyType_ClearCache, (void)) \
   X(PyThreadState *, PyThreadState_GetUnchecked, (void)) \
   X(PyInterpreterState *, PyThreadState_GetInterpreter, (PyThreadState *)) \
   X(PyInterpreterState *, PyInterpreterState_Get, (void)) \

@@ -1,0 +1,88 @@
+package cpython_test
+
+import (
+	"bufio"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/pause"
+)
+
+// lent counts, in KiB, what this process has mapped of the file that lends cells their unused lookups, and what it has
+// written to of that.
+func lent(t *testing.T) (size, written int) {
+	t.Helper()
+	f, err := os.Open("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	inside := false
+	for s := bufio.NewScanner(f); s.Scan(); {
+		field := strings.Fields(s.Text())
+		if strings.Contains(field[0], "-") {
+			inside = strings.Contains(s.Text(), "memfd:pyisolate-unused")
+			continue
+		}
+		if !inside {
+			continue
+		}
+		n, _ := strconv.Atoi(field[1])
+		switch field[0] {
+		case "Size:":
+			size += n
+		case "Anonymous:":
+			written += n
+		}
+	}
+	return size, written
+}
+
+// A cell that rests has the pages of its cache of attribute lookups from a file that all cells have them from, and
+// pages of its own again as it uses the cache.
+func TestUnusedLookupsAreLent(t *testing.T) {
+	b := start(t, policy{imports: "math", mem: 64 << 20})
+	whole, _ := lent(t)
+	var size, written int
+	await.That(t, "for the cell to rest", func() bool {
+		size, written = lent(t)
+		return 0 < size && size < whole
+	})
+	// 96 KiB, but for the pages that other things begin or end on, and one in which an entry may be in use again.
+	if size < 64 || written > 8 {
+		t.Errorf("%d KiB are lent, of which %d are written to", size, written)
+	}
+	said, fault := b.run("class A:\n    def f(self): return 1\npost(sum(A().f() for _ in range(100)))\npost(' a '.strip())")
+	if fault != "" || strings.Join(said, " ") != `100 "a"` {
+		t.Errorf("a program behind it: %q, %s", said, fault)
+	}
+	if _, used := lent(t); used <= written {
+		t.Error("the program used none of the cache: something else is lent")
+	}
+	b.thread.Kill()
+	<-b.thread.Done()
+	if left, _ := lent(t); left != 0 {
+		t.Errorf("%d KiB are left of a cell that has ended", left)
+	}
+}
+
+// BenchmarkFirstAfterRest is the first program of a cell after its first rest, which took what that uses again, too.
+func BenchmarkFirstAfterRest(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		c := start(b, policy{imports: "math", mem: 64 << 20})
+		pause.For(b.Context(), 20*time.Millisecond)
+		b.StartTimer()
+		if _, fault := c.run("class A:\n    def f(self): return 1\npost(sum(A().f() for _ in range(10)))"); fault != "" {
+			b.Fatal(fault)
+		}
+		b.StopTimer()
+		c.thread.Kill()
+		<-c.thread.Done()
+		b.StartTimer()
+	}
+}
