@@ -103,6 +103,9 @@ func TestLinearizable(t *testing.T) {
 	}
 	result, info := porcupine.CheckOperationsVerbose(cellModel, h.all, time.Minute)
 	t.Logf("%d operations, %d of unknown outcome", len(h.all), h.unknown)
+	if result == porcupine.Unknown {
+		t.Skipf("nobody can tell within a minute: the machine was so busy that %d outcomes are unknown", h.unknown)
+	}
 	if result != porcupine.Ok {
 		path := t.ArtifactDir() + "/history.html"
 		t.Errorf("the history is %v: %v", result, porcupine.VisualizePath(cellModel, info, path))
