@@ -16,8 +16,8 @@ import (
 const maxDepth = 16
 
 // DecodeStrict decodes one JSON text. Beyond encoding/json it refuses unknown and
-// duplicate keys, keys that differ only in case, and deep nesting. what names the
-// text in errors.
+// duplicate keys, keys that differ only in case, more than [MaxKeys] of them, and deep
+// nesting. what names the text in errors.
 func DecodeStrict(what string, data []byte, into any) error {
 	return decode(what, data, into, maxDepth)
 }
@@ -87,14 +87,14 @@ func (o *object) add(quoted []byte) error {
 	if slices.ContainsFunc(o.seen, func(s string) bool { return strings.EqualFold(s, name) }) {
 		return fmt.Errorf("key %.64q is there twice", name)
 	}
-	if o.seen = append(o.seen, name); len(o.seen) > maxKeys {
-		return fmt.Errorf("an object has more than %d keys", maxKeys)
+	if o.seen = append(o.seen, name); len(o.seen) > MaxKeys {
+		return fmt.Errorf("an object has more than %d keys", MaxKeys)
 	}
 	return nil
 }
 
-// maxKeys of one object; looking for duplicates takes its square.
-const maxKeys = 256
+// MaxKeys is how many keys an object may have; looking for duplicates takes its square.
+const MaxKeys = 256
 
 // endOfString returns the index after the string that begins at i.
 func endOfString(data []byte, i int) int {

@@ -134,7 +134,8 @@ func readBounded(r io.Reader) ([]byte, error) {
 }
 
 // File is a Provider of one file with a JSON object of names and strings. It is
-// read when asked for.
+// read when asked for. It has [capability.MaxKeys] names and one mebibyte at most; a [Dir] has
+// no such bounds.
 type File string
 
 // maxFile bounds the file of a [File].
@@ -148,13 +149,16 @@ func (p File) Secret(_ context.Context, _, name string) (Redacted, error) {
 	}
 	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil || len(data) > maxFile {
-		return Redacted{}, fmt.Errorf("read the file of secrets (at most %d bytes): %w", maxFile, err)
+	if err != nil {
+		return Redacted{}, fmt.Errorf("read the file of secrets: %w", err)
+	}
+	if len(data) > maxFile {
+		return Redacted{}, fmt.Errorf("read the file of secrets: it has more than %d bytes", maxFile)
 	}
 	var all map[string]string
 	if capability.DecodeStrict("secrets", data, &all) != nil {
 		// Not the decoder's error: it can quote the file.
-		return Redacted{}, fmt.Errorf("file %s is not one JSON object of strings", string(p))
+		return Redacted{}, fmt.Errorf("file %s is not one JSON object of at most %d strings, whose names differ by more than case", string(p), capability.MaxKeys)
 	}
 	v, ok := all[name]
 	if !ok {

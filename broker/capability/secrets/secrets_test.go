@@ -82,6 +82,35 @@ func TestProviders(t *testing.T) {
 	}
 }
 
+// A file that is too much is refused with the bound that it is over.
+func TestFileBounds(t *testing.T) {
+	names := func(n int) string {
+		all := map[string]string{}
+		for i := range n {
+			all[fmt.Sprintf("N%d", i)] = value
+		}
+		return captest.JSON(all)
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"as many names as possible": {names(capability.MaxKeys), ""},
+		"one name more":             {names(capability.MaxKeys + 1), "at most 256 strings"},
+		"two spellings":             {`{"N0":"1","n0":"2"}`, "differ by more than case"},
+		"too long":                  {`{"N0":"` + strings.Repeat("x", 1<<20) + `"}`, "it has more than 1048576 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "all.json")
+			write(t, file, c.text)
+			_, err := secrets.File(file).Secret(t.Context(), "", "N0")
+			if (err == nil) != (c.says == "") {
+				t.Fatal(err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "%!")) {
+				t.Errorf("%q does not say %q", err, c.says)
+			}
+		})
+	}
+}
+
 func TestOnlyGrantedNames(t *testing.T) {
 	s := open(t, secrets.Static{"A": value, "B": value, "BIN": "\xff\x00"}, "secrets.get=B", "secrets.get=A", "secrets.get=BIN")
 	if v, err := s.Ask(secrets.Name, "list", ""); err != nil || string(v.Data) != `["A","B","BIN"]` {
