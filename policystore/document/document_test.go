@@ -107,10 +107,12 @@ func TestLegacy(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"keys at the top": {"version: 0.1\nfs:\n  - allow: \"/srv/data/**\"\nnet:\n  - connect: \"0.0.0.0/0:443\"\nmem: 4096MiB\ncpu: 10000ms\n",
 			"  default:\n    fs:\n      - allow: \"/srv/data\"\n    net:\n      - connect: \"0.0.0.0/0:443\"\n    mem: 4GiB\n    cpu_ms: 10000\n"},
-		"integers":    {"version: 0.1\nsandboxes: {a: {mem: 67108864, cpu: 250}}\n", "  a:\n    mem: 64MiB\n    cpu_ms: 250\n"},
-		"mem_bytes":   {"version: 0.1\nsandboxes: {a: {mem_bytes: 67108864}}\n", "  a:\n    mem: 64MiB\n"},
-		"as in 1.0":   {"version: 0.1\nsandboxes: {a: {cpu: 1s/2s, mem: 64MiB}}\n", "  a:\n    mem: 64MiB\n    cpu: 1s/2s\n"},
-		"with quotes": {"version: \"0.1\"\nsandboxes: {a: {}}\n", "  a: {}\n"},
+		"integers":                  {"version: 0.1\nsandboxes: {a: {mem: 67108864, cpu: 250}}\n", "  a:\n    mem: 64MiB\n    cpu_ms: 250\n"},
+		"mem_bytes":                 {"version: 0.1\nsandboxes: {a: {mem_bytes: 67108864}}\n", "  a:\n    mem: 64MiB\n"},
+		"as in 1.0":                 {"version: 0.1\nsandboxes: {a: {cpu: 1s/2s, mem: 64MiB}}\n", "  a:\n    mem: 64MiB\n    cpu: 1s/2s\n"},
+		"with quotes":               {"version: \"0.1\"\nsandboxes: {a: {}}\n", "  a: {}\n"},
+		"both of cpu":               {"version: 0.1\nsandboxes: {a: {cpu: 1s/2s, cpu_ms: 250}}\n", "  a:\n    cpu: 1s/2s\n    cpu_ms: 250\n"},
+		"plug-ins' keys at the top": {"version: 0.1\nx-b: 1\nx-a: 2\n", "  default:\n    x-a: 2\n    x-b: 1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := parse(t, c.text)
@@ -121,6 +123,23 @@ func TestLegacy(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// A value of version 0.1 that is given by both of its names is told of, whichever comes first.
+func TestLegacyTwice(t *testing.T) {
+	for text, want := range map[string]string{
+		"mem: 64MiB, mem_bytes: 1073741824": "mem_bytes is the same as mem on line 2",
+		"mem_bytes: 67108864, mem: 1GiB":    "mem is the same as mem_bytes on line 2",
+		"mem_bytes: 67108864, mem: 1024":    "mem is the same as mem_bytes on line 2",
+		"cpu: 250, cpu_ms: 9000":            "cpu_ms is the same as cpu without a window on line 2",
+		"cpu_ms: 250, cpu: 9s":              "cpu without a window is the same as cpu_ms on line 2",
+	} {
+		for place, whole := range map[string]string{"in a sandbox": "version: 0.1\nsandboxes: {a: {%s}}\n", "at the top": "{version: 0.1,\n%s}\n"} {
+			if _, err := document.Parse("p.yml", fmt.Appendf(nil, whole, text)); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s, %s: %v", text, place, err)
+			}
+		}
 	}
 }
 

@@ -14,25 +14,40 @@ const LegacySandbox = "default"
 var legacyKeys = map[string]func(p parsing, s *sandbox, value *node) bool{
 	// An integer is bytes.
 	"mem": func(p parsing, s *sandbox, value *node) bool {
-		return isDecimal(value) && legacyMemory(p, s, value)
+		return p.again("mem", "mem_bytes", s.mem.set, s.mem.at, value) || isDecimal(value) && legacyMemory(p, s, value)
 	},
-	"mem_bytes": legacyMemory,
+	"mem_bytes": func(p parsing, s *sandbox, value *node) bool {
+		return p.again("mem_bytes", "mem", s.mem.set, s.mem.at, value) || legacyMemory(p, s, value)
+	},
 	// An integer is milliseconds, and so is a duration without a window: of the whole life.
 	"cpu": func(p parsing, s *sandbox, value *node) bool {
 		k := keysByName["cpu_ms"]
-		if isDecimal(value) {
-			s.cpuMS.decode(p.reporter, k, value)
-			return true
+		ms := value
+		if !isDecimal(value) {
+			d, err := ParseDuration(value.text)
+			if value.kind != scalarNode || err != nil {
+				return false
+			}
+			ms = number(d / time.Millisecond)
+			ms.at = value.at
 		}
-		d, err := ParseDuration(value.text)
-		if value.kind != scalarNode || err != nil {
-			return false
+		if !p.again("cpu without a window", "cpu_ms", s.cpuMS.set, s.cpuMS.at, value) {
+			s.cpuMS.decode(p.reporter, k, ms)
 		}
-		ms := number(d / time.Millisecond)
-		ms.at = value.at
-		s.cpuMS.decode(p.reporter, k, ms)
 		return true
 	},
+	"cpu_ms": func(p parsing, s *sandbox, value *node) bool {
+		return p.again("cpu_ms", "cpu without a window", s.cpuMS.set, s.cpuMS.at, value)
+	},
+}
+
+// again reports a value that was given by its other name before: the later one would replace
+// the earlier in silence.
+func (p parsing) again(name, other string, set bool, first Pos, value *node) bool {
+	if set {
+		p.at(value.at, "write one of them", "%s is the same as %s on line %d", name, other, first.Line)
+	}
+	return set
 }
 
 func legacyMemory(p parsing, s *sandbox, value *node) bool {
@@ -62,5 +77,6 @@ func (p parsing) legacy(root *node, first Pos) {
 			p.key(s, pair, false)
 		}
 	}
+	s.extra = mergeExtra(nil, s.extra)
 	p.d.sandboxes = append(p.d.sandboxes, s)
 }
