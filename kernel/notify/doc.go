@@ -30,7 +30,7 @@
 // it neither removes nor renames, nor puts anything in its place. Links that are there already
 // it may move elsewhere, if it may write where they are.
 //
-// Links of both kinds, mknod, chmod, chown, times and extended attributes are refused by the
+// Links of both kinds, mknod, bind, chmod, chown, times and extended attributes are refused by the
 // program, whoever asks. Looking (stat, access, readlink) and executing are not judged.
 //
 // # Whose rights

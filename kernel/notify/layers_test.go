@@ -2,7 +2,9 @@ package notify
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -84,6 +86,44 @@ func TestLayers(t *testing.T) {
 		t.Error(err)
 	}
 	<-watched[1].Done()
+}
+
+// A socket of a pair gets no name in the file system: by bind it would be made where no path
+// was judged, without Landlock even where rules give nothing. A cell's own filter lets bind
+// pass where it has the network.
+func TestPairsGetNoName(t *testing.T) {
+	own, err := seccomp.Compile(seccomp.Options{Backend: seccomp.Process, Grants: seccomp.AllGrants})
+	if err != nil {
+		t.Skip(err)
+	}
+	s := supervisor(t, Options{})
+	tr := newTree(t)
+	names := []string{"a/socket", "a/closed/socket", "b/socket"}
+	on(t, s, Target{Rules: compiled(t, tr.rules()...)}, func(*Watched) error {
+		if err := own.Install(seccomp.ThisThread); err != nil {
+			return err
+		}
+		for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
+			for _, name := range names {
+				pair, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+				if err != nil {
+					return err
+				}
+				if err := unix.Bind(pair[0], &unix.SockaddrUnix{Name: tr.at(name)}); !errors.Is(err, unix.EPERM) {
+					t.Errorf("a pair of type %d is bound to %s: %v", kind, name, err)
+				}
+				if err := errors.Join(unix.Close(pair[0]), unix.Close(pair[1])); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	for _, name := range names {
+		if _, err := os.Lstat(tr.at(name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s has been made: %v", name, err)
+		}
+	}
 }
 
 // buildThreads compiles the cells' own source with testdata/threads.c.

@@ -19,6 +19,7 @@ var notifyTable = []rule{
 	{why: "a second name would be judged by other rules", names: "link linkat", fails: Refused},
 	{why: "a link at a rule's path would lead the next policy elsewhere", names: "symlink symlinkat", fails: Refused},
 	{why: "devices, pipes and sockets with names", names: "mknod mknodat", fails: Refused},
+	{why: "gives a name to a socket, also to one of a pair; no cell serves anybody", names: "bind", fails: Refused},
 	{why: "changing whose files are and what they say of themselves", fails: Refused, names: `chmod fchmodat fchmodat2 chown lchown fchownat
 		utime utimes utimensat futimesat setxattr lsetxattr setxattrat removexattr lremovexattr removexattrat file_setattr`},
 	{why: "other roots and namespaces: the supervisor's paths would be others", fails: Refused, names: `chroot pivot_root setns mount umount2

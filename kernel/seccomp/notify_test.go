@@ -14,7 +14,7 @@ func TestNotifyFilter(t *testing.T) {
 	for name, want := range map[string]Action{
 		"open": Notify, "openat": Notify, "openat2": Notify, "creat": Notify, "truncate": Notify, "unlinkat": Notify,
 		"renameat2": Notify, "mkdirat": Notify,
-		"linkat": Refused, "symlink": Refused, "symlinkat": Refused, "mknodat": Refused, "fchmodat": Refused, "utimensat": Refused, "open_by_handle_at": Refused,
+		"linkat": Refused, "symlink": Refused, "symlinkat": Refused, "mknodat": Refused, "bind": Refused, "fchmodat": Refused, "utimensat": Refused, "open_by_handle_at": Refused,
 		"io_uring_setup": Refused, "open_tree": Refused, "chroot": Refused, "setns": Refused,
 		"read": Allow, "newfstatat": Allow, "close": Allow, "sendmsg": Allow, "clone": Allow, "seccomp": Allow, "landlock_restrict_self": Allow,
 	} {
