@@ -103,14 +103,17 @@ func guardFiles(p Python) []policy.FileRule {
 
 // merge adds a policy's rules to those that Python needs.
 func merge(python, own []policy.FileRule) []policy.FileRule {
-	rules := slices.Clone(python)
-	for _, r := range own {
-		at := slices.IndexFunc(rules, func(has policy.FileRule) bool { return has.Path == r.Path && has.Glob == r.Glob })
-		if at < 0 {
-			rules = append(rules, r)
-		} else {
-			rules[at].Access |= r.Access
+	type about struct{ path, glob string }
+	rules := make([]policy.FileRule, 0, len(python)+len(own))
+	at := make(map[about]int, cap(rules))
+	for _, r := range slices.Concat(python, own) {
+		of := about{r.Path, r.Glob}
+		if i, there := at[of]; there {
+			rules[i].Access |= r.Access
+			continue
 		}
+		at[of] = len(rules)
+		rules = append(rules, r)
 	}
 	return rules
 }
