@@ -93,19 +93,28 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 		err = l.greet(h, share)
 	}
 	if !overdue.Stop() || err != nil {
-		h.kill("did not start")
-		exit := p.cmd.Wait()
-		if h.seats != nil {
-			h.seats.leave()
-		}
-		_ = p.channel.close()
-		return nil, fmt.Errorf("launch: start host: %w (%s)", errors.Join(err, exit), p.stderr)
+		return nil, h.abandon(err)
 	}
 	h.up = time.Now()
 	if h.seats != nil {
 		l.waiters.Go(h.attendSeats)
 	}
 	return h, nil
+}
+
+// abandon ends a host that could not be started. Workers that it has sent listeners of are watched
+// by now, and may outlive it.
+func (h *hostproc) abandon(err error) error {
+	h.kill("did not start")
+	exit := h.proc.cmd.Wait()
+	h.mu.Lock()
+	h.dead = true // no listener is watched from here on
+	h.mu.Unlock()
+	if h.seats != nil {
+		h.clear()
+	}
+	_ = h.proc.channel.close()
+	return fmt.Errorf("launch: start host: %w (%s)", errors.Join(err, exit), h.proc.stderr)
 }
 
 // wantsSeats: without a policy a thread whose filter gives it no sockets has no group either:
