@@ -74,7 +74,8 @@ func (a *assembler) number(op asm.JumpOp, r asm.Register, n uint64, to label) {
 	a.jump(op.Reg(r, asm.R4, ""), to)
 }
 
-// finish fills in the jumps. They fit: MaxProgram is less than the 32767 of an offset.
+// finish fills in the jumps. They fit: MaxProgram, with what comes before and behind the
+// assertions, is less than the 32767 of an offset.
 func (a *assembler) finish() *program {
 	for at, j := range a.jumps {
 		a.code[at].Offset = int16(a.labels[j.to] - j.after)

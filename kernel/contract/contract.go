@@ -16,8 +16,11 @@ const (
 	MaxDepth = 32
 	// MaxSet is how many elements a set may have.
 	MaxSet = 256
-	// MaxProgram is how many instructions the program of one hook may have.
+	// MaxProgram is how many instructions the assertions of one hook may take.
 	MaxProgram = 16 << 10
+	// MaxBranches is how many of these may be conditional jumps. The kernel's verifier takes
+	// 8192 in a row; the rest is for what comes before the assertions.
+	MaxBranches = 8000
 	// MaxErrors is how many faults are reported.
 	MaxErrors = 10
 )
@@ -25,6 +28,7 @@ const (
 // Contract is what a text means: assertions that hold at each event, or it is refused.
 type Contract struct {
 	assertions []assertion
+	costs      [Fork + 1]cost // of each hook's program
 }
 
 // assertion is one condition and the hooks it is judged at.
@@ -83,10 +87,24 @@ func firstInvalid(source string) (Position, bool) {
 
 func (c *Contract) add(s *statement) *Error {
 	checked, err := check(s)
-	if err == nil {
-		c.assertions = append(c.assertions, checked)
+	if err != nil {
+		return err
 	}
-	return err
+	costs, more := c.costs, checked.cost()
+	for _, h := range Hooks {
+		if !checked.hooks.concern(h) {
+			continue
+		}
+		costs[h] = cost{costs[h].instructions + more.instructions, costs[h].branches + more.branches}
+		switch {
+		case costs[h].instructions > MaxProgram:
+			return fault(s.at, "here the program for %s has more than %d instructions; shorter sets or fewer paths are needed", h, MaxProgram)
+		case costs[h].branches > MaxBranches:
+			return fault(s.at, "here the program for %s has more than %d branches; shorter sets or fewer paths are needed", h, MaxBranches)
+		}
+	}
+	c.assertions, c.costs = append(c.assertions, checked), costs
+	return nil
 }
 
 // Len is how many assertions there are.

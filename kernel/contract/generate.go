@@ -44,9 +44,6 @@ func (c *Contract) compile(h Hook, t Target) (*program, error) {
 			continue
 		}
 		g.assertion(a, a.hooks.onlyWithPeer(h))
-		if g.size > MaxProgram {
-			return nil, fault(a.at, "here the program for %s has more than %d instructions; shorter sets or fewer paths are needed", h, MaxProgram)
-		}
 	}
 	g.place = Position{}
 	g.emit(asm.Mov.Imm(asm.R0, permit), asm.Return())
@@ -58,6 +55,23 @@ type generator struct {
 	assembler
 	refuse, stale label
 	failed        []failure
+}
+
+// cost is what an assertion takes of a program.
+type cost struct{ instructions, branches int }
+
+// cost is of the program of a hook where it takes most. It is known before there is a target, so
+// that a contract which cannot be loaded anywhere is no contract.
+func (a assertion) cost() cost {
+	g := &generator{}
+	g.assertion(a, true)
+	of := cost{instructions: g.size}
+	for at := range g.jumps {
+		if g.code[at].OpCode.JumpOp() != asm.Ja {
+			of.branches++
+		}
+	}
+	return of
 }
 
 // failure is the label of an assertion that does not hold.

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -166,6 +167,18 @@ func TestInstruction(t *testing.T) {
 	}
 }
 
+// sets are lines of a format, each with a set of elements that differ.
+func sets(format string, element func(i int) string, lines, of int) string {
+	var list []string
+	for i := range of {
+		list = append(list, element(i))
+	}
+	return strings.Repeat(fmt.Sprintf(format+"\n", strings.Join(list, ",")), lines)
+}
+
+// shortPath has four branches under under, and few bytes.
+func shortPath(i int) string { return fmt.Sprintf(`"/%02x"`, i) }
+
 // TestLargest: contracts at the bounds load, or are refused here and not by the kernel.
 func TestLargest(t *testing.T) {
 	b := newBench(t, 1)
@@ -204,6 +217,7 @@ func TestLargest(t *testing.T) {
 			}
 			return "cpu in {" + strings.Join(list, ",") + "}"
 		}), Fork},
+		"branches":     {sets("open.path under {%s}", shortPath, MaxBranches/4/201, 200), Open},
 		"alternatives": {strings.TrimSuffix(strings.Repeat("opens>5 or cpu>1h or ", 700), " or "), Open},
 	} {
 		contract := parse(t, c.source)
@@ -222,20 +236,18 @@ func TestLargest(t *testing.T) {
 	}
 }
 
+// What no kernel would load is refused when it is read, with the assertion that is too much.
 func TestTooLong(t *testing.T) {
-	b := newBench(t, 1)
-	var source strings.Builder
-	for i := range 10 {
-		var list []string
-		for j := range MaxSet {
-			n := i*MaxSet + j
-			list = append(list, "\"/"+string(rune('0'+n%64))+string(rune('0'+n/64))+"\"")
+	address := func(i int) string { return fmt.Sprintf("::%x", i) }
+	for source, want := range map[string]string{
+		sets("connect.address in {%s}", address, 10, MaxSet):     "10:1: here the program for connect has more than 16384 instructions",
+		sets("open.path under {%s}", shortPath, 11, 200):         "10:1: here the program for open has more than 8000 branches",
+		sets("open.path not under {%s}", shortPath, 9, MaxSet-1): "8:1: here the program for open has more than 8000 branches",
+	} {
+		_, err := Parse(source)
+		var fault *Error
+		if !errors.As(err, &fault) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60s (%d bytes): %.200v", source, len(source), err)
 		}
-		source.WriteString("open.path under{" + strings.ReplaceAll(strings.Join(list, ","), `\`, "z") + "}\n")
-	}
-	_, err := parse(t, source.String()).Load(Open, b.target)
-	var fault *Error
-	if !errors.As(err, &fault) || fault.Position != (Position{10, 1}) || !strings.Contains(fault.Text, "more than 16384 instructions") {
-		t.Errorf("%.200v", err)
 	}
 }

@@ -77,9 +77,9 @@ func (t Target) validate() error {
 	return nil
 }
 
-// Load makes the program of a hook and loads it. Its error is an [Error] if the program is
-// too long, a [RejectedError] if the kernel refuses it, and otherwise about the target
-// ([ErrTarget]) or what this process may do. The caller closes the program.
+// Load makes the program of a hook and loads it. Its error is a [RejectedError] if the kernel
+// refuses it, and otherwise about the target ([ErrTarget]) or what this process may do. The
+// caller closes the program.
 func (c *Contract) Load(h Hook, t Target) (*ebpf.Program, error) {
 	p, err := c.compile(h, t)
 	if err != nil {
