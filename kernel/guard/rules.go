@@ -165,6 +165,11 @@ func (g *Guard) compile(p policy.Policy, contracts Contracts) (compiled, error) 
 	if err != nil {
 		return compiled{}, err
 	}
+	for _, name := range ruleMaps {
+		if n, most := len(of[name]), int(g.spec.Maps[name].InnerMap.MaxEntries); n > most {
+			return compiled{}, fmt.Errorf("guard: the policy's rules, with the directories and links on the way to them, need %d entries of %s; %d are possible", n, name, most)
+		}
+	}
 	c := compiled{entries: of, limits: limitsOf(p.Quotas), contracts: contracts}
 	c.limits.Contracts, err = g.contractBits(contracts)
 	return c, err

@@ -2,9 +2,11 @@ package guard
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,6 +94,27 @@ func TestGlobsAreApproximated(t *testing.T) {
 	}
 	if want := map[string]uint16{"/none/": uint16(policy.Read), "/none/shut/": 0}; !maps.Equal(got, want) {
 		t.Errorf("%v; want %v", got, want)
+	}
+}
+
+// A policy whose rules, with the directories between them, do not fit is refused in words, before
+// anything of it is in the kernel.
+func TestTooManyPaths(t *testing.T) {
+	spec, err := loadLsm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &Guard{kind: LSM, spec: spec}
+	p := policy.Policy{Files: []policy.FileRule{{Path: "/none", Access: policy.Read}}}
+	for i := range 4096 {
+		p.Files = append(p.Files, policy.FileRule{Path: fmt.Sprintf("/none/%d/a/b/c", i)})
+	}
+	if _, err := g.compile(p, nil); err == nil || !strings.Contains(err.Error(), "need 16385 entries") {
+		t.Errorf("a rule too many: %v", err)
+	}
+	p.Files[1].Path = "/none/0/a/b"
+	if _, err := g.compile(p, nil); err != nil {
+		t.Errorf("as many as fit: %v", err)
 	}
 }
 
