@@ -105,10 +105,13 @@ func (l *Launcher) startWith(backend cell.Backend, r ruling, node int, share Use
 // abandon ends a host that could not be started. Workers that it has sent listeners of are watched
 // by now, and may outlive it.
 func (h *hostproc) abandon(err error) error {
-	h.kill("did not start")
+	h.kill("") // what it was killed for before stays
 	exit := h.proc.cmd.Wait()
 	h.mu.Lock()
 	h.dead = true // no listener is watched from here on
+	if h.verdict != "" {
+		err = errors.Join(errors.New("it "+h.verdict), err)
+	}
 	h.mu.Unlock()
 	if h.seats != nil {
 		h.clear()

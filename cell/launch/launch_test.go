@@ -309,6 +309,14 @@ func TestBrokenHostSaysWhy(t *testing.T) {
 	}
 }
 
+// A host that does not become ready is ended, and that is what is said of it: not that it was killed.
+func TestHostThatIsNeverReadySaysWhy(t *testing.T) {
+	l := launcher(t, launch.Config{Executable: []string{"/bin/sleep", "600"}, StartTimeout: time.Millisecond, AnswerGrace: time.Minute})
+	if _, err := l.Spawn(t.Context(), cell.Spec{}); err == nil || !strings.Contains(err.Error(), "did not become ready in time") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNamesAreUniquePerTenant(t *testing.T) {
 	l := launcher(t, launch.Config{})
 	c := spawn(t, l, cell.Spec{Name: "x"})
