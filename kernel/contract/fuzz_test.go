@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/cilium/ebpf"
 )
@@ -31,7 +32,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%v", err)
 			}
 			for _, e := range list {
-				if e.Position.Line < 1 || e.Position.Column < 1 || e.Position.Column > len(source)+1 || e.Text == "" || len(e.Text) > 1000 {
+				if e.Position.Line < 1 || e.Position.Column < 1 || e.Position.Column > len(source)+1 || e.Text == "" || len(e.Text) > 1000 || !utf8.ValidString(e.Text) {
 					t.Fatalf("%+v", e)
 				}
 			}

@@ -94,8 +94,8 @@ func (p *parser) unexpected(want string) *Error {
 	case tokenString:
 		got = quote(got)
 	}
-	if len(got) > 40 {
-		got = got[:40] + "…"
+	if runes := []rune(got); len(runes) > 40 {
+		got = string(runes[:40]) + "…"
 	}
 	return fault(p.token.at, "%s stands where %s is expected", got, want)
 }

@@ -117,6 +117,7 @@ func TestErrors(t *testing.T) {
 		{"(opens == 1", "1:12: the end stands where ) is expected"},
 		{"and", "1:1: and stands where a field is expected"},
 		{"ä == 1", "1:1: 'ä' means nothing here"},
+		{`"` + strings.Repeat("ä", 40) + `" == 1`, `1:1: "` + strings.Repeat("ä", 39) + "… stands where a field is expected"},
 		{"opens == 1 # ä\n  x", "2:3: there is no field x"},
 		{"opens == \xff", "1:10: the contract is not UTF-8"},
 		{strings.Repeat("(", 1000) + "opens == 1", "nested too deeply"},
