@@ -42,6 +42,7 @@ func TestStateRefusesByPlace(t *testing.T) {
 		{"class attribute", "class D: g = [gen()]", "globals['D'].g[0]: generator"},
 		{"attribute of the class of an instance", "def make():\n    class D: g = gen()\n    return D()\nd = make()", "globals['d'].__class__.g: generator"},
 		{"slot", "class D: __slots__ = ('s',)\nd = D(); d.s = gen()", "globals['d'].s: generator"},
+		{"hidden slot", "class D: __slots__ = ('s',)\nclass E(D): s = 1\ne = E(); D.s.__set__(e, gen())", "globals['e'].s: generator"},
 		{"key", "x = {gen(): 1}", "globals['x'].<key>: generator"},
 		{"set", "x = {1, gen()}", "globals['x'].<member>: generator"},
 		{"partial", "import functools\nx = functools.partial(print, gen())", "globals['x'].args[0]: generator"},

@@ -71,6 +71,7 @@ def _in_instance(saver, obj):
         yield f".{name}", getattr(obj, name)
     if not saver.names.of(type(obj)):  # a __reduce__ of the library does not tell what it does not know
         yield from ((f".{name}", value) for name, value in list((_names_of(obj) or {}).items()))
+        yield from ((f".{name}", value) for _, name, value in _slots_of(saver, obj).get(None, ()))
     try:
         reduced = obj.__reduce_ex__(5)
     except Exception:

@@ -37,14 +37,15 @@ def _instance_reducer(saver, kind):
         says = hasattr(kind, "__setstate__") and _defines(kind, "__getstate__", object)
         return lambda obj: _reduce_made(saver, obj, made) if says else saver.refuse(obj)
     made_by = _defines(kind, "__new__", base) or _defines(kind, "__setattr__", object)
+    hides = not _defines(kind, "__getstate__", object) and bool(_hidden_slots(kind))
     # pickle would ask the new instance for __setstate__, and so its class's __getattr__, which expects a whole one.
     answers = hasattr(kind, "__getattr__") or _defines(kind, "__getattribute__", object)
-    if base is object and not made_by and not answers and kind.__hash__ in (None, object.__hash__):
+    if base is object and not made_by and not answers and not hides and kind.__hash__ in (None, object.__hash__):
         own_ways = _defines(kind, "__getstate__", object) or _copyreg["_slotnames"](kind)
         if not kind.__dictoffset__:
             return None
         return _reduce_if_shared if own_ways else (kind,)
-    return lambda obj: _reduce_instance(obj, base)
+    return lambda obj: _reduce_instance(obj, base, _slots_of(saver, obj) if hides else None)
 
 
 def _builtin_base(kind):
@@ -121,7 +122,11 @@ def _parts(saver, obj, base, state):
     if shared is not None and not _defines(kind, "__getstate__", base):
         return None, {"__dict__": shared, **_slots_of(saver, obj)}, None, None
     if type(state) is tuple and len(state) == 2:
-        return *state, None, None
+        names, slots = state
+        hidden = () if _defines(kind, "__getstate__", base) else _hidden_slots(kind)
+        if hidden:
+            slots = {**{k: v for k, v in slots.items() if k not in hidden}, **_slots_of(saver, obj)}
+        return names, slots, None, None
     if state is not None:
         return state, None, None, None
     return _names_of(obj), _slots_of(saver, obj), None, None
@@ -140,18 +145,34 @@ def _shared_names(obj):
     return names if _is_own_getset(_body_of(given)["__dict__"]) else None
 
 
+def _hidden_slots(kind):
+    """The names of slots that a class has something else by: what asks it by name does not find what is in them."""
+    seen, hidden = {}, set()
+    for part in kind.__mro__:
+        for name, value in _body_of(part).items():
+            if seen.setdefault(name, value) is not value and type(value) is _Slot and part.__flags__ & _HEAP:
+                hidden.add(name)
+    return hidden
+
+
 def _slots_of(saver, obj):
-    """What is in the slots of the guest's classes."""
-    found = {}
+    """What is in the slots of the guest's classes, by name; those that are hidden are a list by None."""
+    found, hidden, seen = {}, [], set()
     for kind in type(obj).__mro__:
+        body = _body_of(kind)
         if kind.__flags__ & _HEAP and not saver.names.of(kind):
-            for name, slot in _body_of(kind).items():
-                if type(slot) is _Slot and slot.__objclass__ is kind and name not in found:
+            for name, slot in body.items():
+                if type(slot) is _Slot and slot.__objclass__ is kind:
                     try:
-                        found[name] = slot.__get__(obj)
+                        value = slot.__get__(obj)
                     except AttributeError:
-                        pass
-    return found
+                        continue
+                    if name in seen:
+                        hidden.append((kind, name, value))
+                    else:
+                        found[name] = value
+        seen.update(body)
+    return {**found, None: hidden} if hidden else found
 
 
 def _members(base, obj):
@@ -194,7 +215,8 @@ def _reduce_hooked(saver, obj):
     return _new, (kind, _made_by(kind), value, None), (state,), None, None, _hooked
 
 
-def _reduce_instance(obj, base):
+def _reduce_instance(obj, base, found=None):
+    """found: what is in its slots, where its state does not tell."""
     kind = type(obj)
     value = _plain(base, obj) if base in _PLAIN else None
     items = None
@@ -211,6 +233,8 @@ def _reduce_instance(obj, base):
         names, slots = state
     else:
         names = state
+    if found is not None:
+        slots = found
     if own is None and (names or slots) and kind.__hash__ is not object.__hash__ and kind.__hash__:
         early = {k: v for part in (names, slots) if type(part) is dict for k, v in part.items() if type(v) in _SIMPLE}
     if shared is not None and own is None and not _defines(kind, "__getstate__", object):

@@ -165,8 +165,13 @@ def _new(kind, base, value, names):
 
 
 def _set_all(made, names):
+    """names: by None, slots that the object's class has something else by the names of, with their own classes."""
     for name, value in names.items():
-        object.__setattr__(made, name, value)
+        if name is not None:
+            object.__setattr__(made, name, value)
+            continue
+        for kind, slot, held in value:
+            type.__dict__["__dict__"].__get__(kind)[slot].__set__(made, held)
 
 
 def _fill(made, state):
