@@ -84,8 +84,10 @@ def _reduce_own(obj):
 def _reduce_inherited(saver, obj, base, reduced):
     """base is the library's class that is remade, without what the guest's class does to that."""
     kind = type(obj)
-    if type(reduced) is str or reduced[0] is not kind:
+    if type(reduced) is str:
         return reduced
+    if reduced[0] is not kind:
+        return _reduce_otherwise(saver, obj, base, *reduced)
     arguments, state = reduced[1], reduced[2] if len(reduced) > 2 else None
     items = None
     if issubclass(base, dict):
@@ -97,6 +99,16 @@ def _reduce_inherited(saver, obj, base, reduced):
     if state is None and _defines(kind, "__getstate__", base):
         state = kind.__getstate__(obj)
     return _remade, (kind, base, arguments), (base, items, *_parts(saver, obj, base, state)), None, None, _fill_remade
+
+
+def _reduce_otherwise(saver, obj, base, made, arguments, state=None, *items):
+    """A function of the library's remakes it, and may not know of what the guest's class adds: ZoneInfo's does not."""
+    kind, names = type(obj), _names_of(obj)
+    whole = any(items) or hasattr(kind, "__setstate__") or not (state is None or state is names)
+    if whole or (getattr(made, "__self__", None) is not kind and kind not in arguments[:1]):
+        return made, arguments, state, *items
+    parts = _parts(saver, obj, base, None)
+    return (made, arguments, (base, None, *parts), None, None, _fill_remade) if any(parts) else (made, arguments)
 
 
 def _reduce_made(saver, obj, made):

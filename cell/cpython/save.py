@@ -351,8 +351,11 @@ def _is_own_getset(value):
 
 def _body(kind):
     """What the class statement defined, and what was set later."""
-    body = _body_of(kind)
-    return {k: v for k, v in body.items() if k not in _MADE and not (type(v) is _Slot and v.__objclass__ is kind)}
+    body, made = _body_of(kind), _MADE
+    zones = _sys.modules.get("zoneinfo")
+    if zones and issubclass(kind, zones.ZoneInfo):  # the base gives a new class a cache, which those made again are put in
+        made = made | {"_weak_cache"}
+    return {k: v for k, v in body.items() if k not in made and not (type(v) is _Slot and v.__objclass__ is kind)}
 
 
 def _in_order(body):
