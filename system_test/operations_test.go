@@ -167,6 +167,22 @@ func TestValuesCrossExactly(t *testing.T) {
 	})
 }
 
+// An argument that the guest has no room for leaves nothing behind.
+func TestArgumentsBeyondMemory(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"gc"}, Limits: cell.Limits{Memory: 24 << 20, MessageBytes: 16 << 20}})
+		posts(t, c, "import gc\nkept = bytearray(16 << 20)\ndef f(x): pass\ndef single():\n  gc.collect()\n  return sum(type(o) is tuple and len(o) == 1 for o in gc.get_objects())\nsingle()\nbefore = single()")
+		for range 20 {
+			if _, err := c.Call(soon(t), cell.Invocation{Target: "f", Raw: make([]byte, 12<<20)}); !errors.Is(err, cell.MemoryExceeded) {
+				t.Fatalf("the call ends with %v", err)
+			}
+		}
+		if got := posts(t, c, "post(single() - before < 10)"); !slices.Equal(got, []string{"true"}) {
+			t.Error("each call leaves a tuple")
+		}
+	})
+}
+
 func TestWhatCannotCrossNamesItsPath(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
 		c := spawn(t, l, cell.Spec{Backend: b})

@@ -249,9 +249,10 @@ static PyObject *find_target(cell *c, const char *target, size_t n) {
 
 static PyObject *call_args(const frame *f, const char *p, size_t n) {
   if (f->h.flags & FLAG_RAW) {
-    PyObject *bytes = PyBytes_FromStringAndSize(p, (Py_ssize_t)n), *one = PyTuple_New(1);
-    if (bytes && one && !PyTuple_SetItem(one, 0, bytes)) return one;
-    return NULL;
+    PyObject *bytes = PyBytes_FromStringAndSize(p, (Py_ssize_t)n), *one = bytes ? PyTuple_New(1) : NULL;
+    if (one) PyTuple_SetItem(one, 0, bytes); // takes it
+    else if (bytes) Py_DecRef(bytes);
+    return one;
   }
   if (!n) return PyTuple_New(0);
   PyObject *list = value_decode(p, n), *tuple = NULL;
