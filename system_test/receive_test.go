@@ -59,6 +59,19 @@ func TestInterruptLeavesThreadsThatReceive(t *testing.T) {
 	})
 }
 
+// Nor does it wake a thread beside it that sleeps.
+func TestInterruptLeavesThreadsThatSleep(t *testing.T) {
+	everyBackendBy(t, launch.Config{KillGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"threading", "time"}, Limits: cell.Limits{Children: 2}})
+		posts(t, c, "import threading, time\nsleeping = threading.Thread(target=time.sleep, args=(3600,))\nsleeping.start()")
+		timesOut(t, c, "try: recv()\nexcept BaseException: sum(range(10**7))") // goes on for a moment after its interrupt
+		got := posts(t, c, "for _ in range(20):\n  other = threading.Thread(target=int)\n  other.start()\n  other.join()\npost(sleeping.is_alive())")
+		if !slices.Equal(got, []string{"true"}) {
+			t.Errorf("does the thread sleep on? %s", got)
+		}
+	})
+}
+
 // What comes at the moment of an interrupt has been received, or can be.
 func TestNothingSentIsLostToInterrupts(t *testing.T) {
 	everyBackendBy(t, launch.Config{KillGrace: patient}, func(t *testing.T, l *launch.Launcher, b cell.Backend) {

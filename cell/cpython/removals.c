@@ -47,12 +47,12 @@ static PyObject *interruptible_sleep(PyObject *self, PyObject *arg) {
     uint32_t seq = atomic_load(&c->hdr->ctl_seq);
     clock_gettime(CLOCK_MONOTONIC, &now);
     int64_t left = (end.tv_sec - now.tv_sec) * 1000000000ll + (end.tv_nsec - now.tv_nsec);
-    if (left <= 0 || wire_interrupted(c)) break;
+    if (left <= 0 || wire_stopped(c)) break;
     struct timespec wait = {left / 1000000000, left % 1000000000};
     syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAIT, seq, &wait, NULL, 0);
   }
   PyEval_RestoreThread(ts);
-  if (wire_interrupted(c)) {
+  if (wire_stopped(c)) {
     PyErr_SetNone(c->interrupt);
     return NULL;
   }
