@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/launch"
+	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/kernel/stack"
 )
 
@@ -146,5 +148,62 @@ func TestEndThatNeverEnds(t *testing.T) {
 		}
 		alive(t, neighbour)
 		alive(t, spawn(t, l, cell.Spec{Backend: tc.backend}))
+	}
+}
+
+// cellThreads is how many threads of a cell's host are cells'.
+func cellThreads(t *testing.T, c cell.Cell) (n int) {
+	t.Helper()
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/comm", report(t, c).HostPID))
+	for _, file := range files {
+		if name, _ := os.ReadFile(file); string(name) == "pyisolate-cell\n" {
+			n++
+		}
+	}
+	return n
+}
+
+// Threads that a guest leaves are interrupted at its cell's end. One that stays costs its host, as a guest's own code does that
+// stays in C; and where the interpreter ends no other begins, under which that could not end but by ending its process.
+func TestThreadsThatTheGuestLeaves(t *testing.T) {
+	const work = "import hashlib, threading, time\ndef work(begun):\n begun.set()\n %s\nbegun = threading.Event()\n" +
+		"threading.Thread(target=work, args=(begun,)).start()\nbegun.wait()"
+	for name, tc := range map[string]struct {
+		program string
+		retires bool // in backend subinterpreter
+	}{
+		"computes":        {fmt.Sprintf(work, "while True: pass"), false},
+		"defies":          {fmt.Sprintf(work, "while True:\n  try:\n   while True: pass\n  except BaseException: pass"), false},
+		"sleeps":          {fmt.Sprintf(work, "time.sleep(3600)"), false},
+		"receives":        {fmt.Sprintf(work, "recv()"), false},
+		"starts others":   {fmt.Sprintf(work, "while True:\n  try: threading.Thread(target=time.sleep, args=(0.001,)).start()\n  except ChildWorkExceeded: pass"), false},
+		"stays in C":      {fmt.Sprintf(work, "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"), true},
+		"waits for ever":  {"import threading\nlock = threading.Lock()\nlock.acquire()\nthreading.Thread(target=lock.acquire).start()", true},
+		"begins too late": {"import threading\ndef late(start=threading._start_joinable_thread):\n def work():\n  while True: pass\n start(work)\nthreading._shutdown = late", false},
+	} {
+		for _, b := range []cell.Backend{cell.SubInterpreter, cell.Process} {
+			t.Run(name+"/"+string(b), func(t *testing.T) {
+				l := newLauncher(t, launch.Config{PoolSize: -1, RetireGrace: 100 * time.Millisecond})
+				sibling := spawn(t, l, cell.Spec{Backend: b})
+				c := spawn(t, l, cell.Spec{Backend: b, Imports: []string{"hashlib", "threading", "time"}, Limits: cell.Limits{Children: 4}})
+				if err := c.Exec(soon(t), source("%s", tc.program)); err != nil {
+					t.Fatalf("%v\n%s", err, traceback(err))
+				}
+				if err := c.Close(soon(t)); err != nil {
+					t.Errorf("close: %v", err)
+				}
+				switch {
+				case b == cell.Process:
+				case tc.retires:
+					<-sibling.Done()
+				default:
+					await.That(t, "the cell's own thread ends, and its host stays", func() bool { return cellThreads(t, sibling) == 1 })
+				}
+				if !tc.retires || b == cell.Process {
+					alive(t, sibling)
+				}
+				alive(t, spawn(t, l, cell.Spec{Backend: b}))
+			})
+		}
 	}
 }

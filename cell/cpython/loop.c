@@ -302,7 +302,6 @@ void loop_finish(cell *c) {
   PyErr_Clear();
   PyDict_Clear(c->main_dict);
   PyGC_Collect();
-  atomic_store(&c->ending, true); // what runs from here on is CPython's own, and finalisers
   PyErr_Clear();
 }
 

@@ -182,6 +182,7 @@ static bool alone(cell *c) {
   for (int ms = 0; ms < THREADS_GRACE_MS; ms++) {
     if (!PyThreadState_Next(PyInterpreterState_ThreadHead(c->interp))) return true;
     loop_inject(c);
+    wire_wake(c);
     PyThreadState *ts = PyEval_SaveThread();
     nanosleep(&tick, NULL);
     PyEval_RestoreThread(ts);
@@ -260,6 +261,7 @@ static void *thread_main(void *arg) {
       for (;;) pause();
     }
     not_alive(t); // nobody pokes an interpreter that is being taken apart
+    atomic_store(&c->ending, true); // what runs from here on is CPython's own, and finalisers
     Py_EndInterpreter(c->ts);
     cell_unregister(c);
   }
@@ -313,9 +315,8 @@ static int poke(thread *t, bool kill) {
     cell *c = t->c;
     if (kill) atomic_store(&c->dying, true);
     if (c->interp && c->guest) loop_inject(c);
-    wire_wake(c);
     if (kill) atomic_fetch_add(&c->hdr->ctl_seq, 1);
-    syscall(SYS_futex, &c->hdr->ctl_seq, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    wire_wake(c);
     if (c->thread) pthread_kill(c->thread, wake_signal);
     again = kill || wire_pursued(c);
   }

@@ -77,6 +77,7 @@ void wire_wake(cell *c) {
   futex(&c->hdr->out_tail, FUTEX_WAKE, INT32_MAX, NULL);
   futex(&c->sending, FUTEX_WAKE, INT32_MAX, NULL);
   futex(&c->received, FUTEX_WAKE, INT32_MAX, NULL);
+  futex(&c->hdr->ctl_seq, FUTEX_WAKE, INT32_MAX, NULL);
 }
 
 // A net under lost wake-ups (a hostile neighbour in the same process may eat
