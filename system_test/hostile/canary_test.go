@@ -99,6 +99,10 @@ func (c *canaries) harm(t *testing.T, said []byte) (found []string) {
 	if bytes.Contains(said, []byte(c.token)) {
 		found = append(found, "the secret is out")
 	}
+	if _, what, has := strings.Cut(string(said), escaped); has {
+		what, _, _ = strings.Cut(what, `"`)
+		found = append(found, "it says: "+what)
+	}
 	if line := users(); line != "" && bytes.Contains(said, []byte(line)) {
 		found = append(found, "the machine's users are out")
 	}
@@ -114,13 +118,16 @@ func (c *canaries) harm(t *testing.T, said []byte) (found []string) {
 // prelude tells the guest where its targets are.
 func (c *canaries) prelude(w *world) string {
 	s := c.sockets
-	return fmt.Sprintf(prelude, c.dir, c.secret, c.victim, s.tcp, s.tcp6, s.udp, s.udp6, s.abstract, s.path,
+	return fmt.Sprintf(prelude, c.dir, c.secret, c.victim, escaped, s.tcp, s.tcp6, s.udp, s.udp6, s.abstract, s.path,
 		w.bystander.Process.Pid, w.report.HostPID, os.Getpid())
 }
 
+// escaped is what a probe says that has got what no guest may have: what comes of that may be no more than its own end.
+const escaped = "escaped: "
+
 // attempt takes a failure for an answer, unless the probe itself is wrong.
 const prelude = `
-DIR, SECRET, VICTIM = %q, %q, %q
+DIR, SECRET, VICTIM, ESCAPED = %q, %q, %q, %q
 TCP, TCP6, UDP, UDP6 = %d, %d, %d, %d
 ABSTRACT, UNIX = %q, %q
 BYSTANDER, HOST, NODE = %d, %d, %d
@@ -131,6 +138,8 @@ def attempt(f, *args, **named):
         raise
     except Exception as error:
         log("attempt", type(error).__name__ + ": " + str(error)[:200])
+def escaped(what):
+    post(ESCAPED + what)
 def tell(value):
     if value is not None:
         post(value if type(value) in (str, bytes) else repr(value)[:100000])

@@ -163,7 +163,8 @@ something else, a limit that was or was not needed aside. Do not edit it.
 A probe is judged by canaries outside of the guest, never by an exception: a secret file
 that must not be posted, files that must not change, TCP, UDP and Unix sockets that must not
 be reached, a process that must live, the values of another cell of the tenant and the
-answers of another tenant's, and what the processes use.
+answers of another tenant's, and what the processes use. What ends a process of its own cell alone no
+canary notices: such a probe says when it has what no guest may have, as code of its own making.
 
 | column | what holds |
 |---|---|

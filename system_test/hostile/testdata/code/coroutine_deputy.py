@@ -15,4 +15,5 @@ for code in (Code(), direct):
     fake.__code__ = code
     attempt(types.coroutine, fake)
     if type(fake.__code__) is types.CodeType:
+        escaped("it has code whose parts it chose")
         attempt(types.FunctionType(fake.__code__, {}), 1, 2)

@@ -11,4 +11,6 @@ class Function:
     __iter__ = staticmethod(map(made.append, itertools.islice(iter(evil, None), 1)).__iter__)
     def __call__(self): pass
 attempt(types.coroutine, Function())
-for code in made: list(types.FunctionType(code, {})())
+for code in made:
+    escaped("it has code whose parts it chose")
+    list(types.FunctionType(code, {})())

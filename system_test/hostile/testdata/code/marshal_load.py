@@ -1,4 +1,4 @@
-import sys, _thread, json, time
+import sys, threading
 def long(n): return n.to_bytes(4, "little")
 def text(s): return b"z" + bytes([len(s)]) + s
 def data(b): return b"s" + long(len(b)) + b
@@ -13,10 +13,11 @@ class File:
         return len(room)
 load = sys.modules["marshal"].load
 out = []
-attempt(load, File())
+out.append(attempt(load, File()))
 attempt(sys.stdout.writelines, map(out.append, map(load, [File()])))
 found = map(out.append, map(load, [File()]))
-attempt(_thread.start_new_thread, found.__next__, ())
-for i in range(100):
-    if not out and _thread._count(): time.sleep(0.01)
-for code in out: exec(code)
+thread = attempt(threading._start_joinable_thread, found.__next__, daemon=False)
+if thread: thread.join()
+for code in filter(None, out):
+    escaped("it has code that marshal.load made")
+    exec(code)
