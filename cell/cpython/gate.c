@@ -222,13 +222,22 @@ static void wrap_code_of(cell *c, const char *name, PyObject *module) {
   PyErr_Clear();
 }
 
+// What derives from str may be equal to another name than its text, which is what is judged.
+static bool is_plain(cell *c, PyObject *name) {
+  if (!c || !c->claimed || !name || Py_TYPE(name) == PyUnicode_Type_ || !(PyType_GetFlags(Py_TYPE(name)) & TPFLAGS_UNICODE))
+    return true;
+  return !policy_deny(c, "import", "a name of a class derived from str");
+}
+
 static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
   (void)self;
   cell *c = cell_current();
-  const char *name = gate_text(gate_argument(args, kwargs, 0, "name"));
-  PyObject *level = gate_argument(args, kwargs, 4, "level");
+  PyObject *given = gate_argument(args, kwargs, 0, "name"), *level = gate_argument(args, kwargs, 4, "level");
+  if (!is_plain(c, given)) return NULL;
+  const char *name = gate_text(given);
   if (c && c->claimed && name) {
-    bool relative = level && PyObject_IsTrue(level) == 1;
+    // What is no int says one thing here, and another where it is taken for one.
+    bool relative = level && (Py_TYPE(level) != PyLong_Type_ || PyObject_IsTrue(level) == 1);
     if (relative) {
       // A package's own business; a guest has no package to be relative to.
       if (!gate_trusted_frame() && policy_deny(c, "import", "a relative import")) return NULL;
@@ -246,7 +255,9 @@ static PyObject *gate_import(PyObject *self, PyObject *args, PyObject *kwargs) {
 static PyObject *gate_find_and_load(PyObject *self, PyObject *args) {
   (void)self;
   cell *c = cell_current();
-  const char *name = gate_text(gate_argument(args, NULL, 0, NULL));
+  PyObject *given = gate_argument(args, NULL, 0, NULL);
+  if (!is_plain(c, given)) return NULL;
+  const char *name = gate_text(given);
   if (name && gate_check_import(c, name)) return NULL;
   const char *outer = importing;
   importing = name;
