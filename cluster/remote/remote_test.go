@@ -139,6 +139,9 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// large is how long 64 MiB have, there and back, under the race detector on a busy machine.
+const large = 3 * time.Minute
+
 // TestLarge: more than a batch, and more than a window, goes through.
 func TestLarge(t *testing.T) {
 	a, _ := pair(t)
@@ -147,7 +150,7 @@ func TestLarge(t *testing.T) {
 		all.Go(func() {
 			raw := make([]byte, 3<<20)
 			raw[0], raw[len(raw)-1] = byte(i), byte(i)
-			r := a.system.Ask(soon(t), invoke("echo-on-b", "echo", raw))
+			r := a.system.Ask(within(t, large), invoke("echo-on-b", "echo", raw))
 			if r.Err != nil || !slices.Equal(r.Value.Data, raw) {
 				t.Errorf("%d bytes, %v", len(r.Value.Data), r.Err)
 			}
@@ -155,7 +158,7 @@ func TestLarge(t *testing.T) {
 	}
 	all.Wait()
 	raw := make([]byte, cell.MaxMessageBytes)
-	if r := a.remote.Ask(soon(t), "b", invoke("other-on-b", "echo", raw)); r.Err != nil || len(r.Value.Data) != len(raw) {
+	if r := a.remote.Ask(within(t, large), "b", invoke("other-on-b", "echo", raw)); r.Err != nil || len(r.Value.Data) != len(raw) {
 		t.Errorf("the largest: %d bytes, %v", len(r.Value.Data), r.Err)
 	}
 	await.That(t, "all is sent", func() bool { return a.remote.Stats().Unsent == 0 })
