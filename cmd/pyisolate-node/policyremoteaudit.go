@@ -52,6 +52,8 @@ can make a new chain, but not one that ends in a hash that you know.`,
 	c.Flags().Uint64Var(&from, "from", 0, "only records from this sequence number on")
 	c.Flags().Uint32Var(&limit, "limit", 100, "how many, 1000 at most")
 	c.Flags().BoolVar(&verify, "verify", false, "verify the chain of all records, instead")
+	c.MarkFlagsMutuallyExclusive("verify", "from")
+	c.MarkFlagsMutuallyExclusive("verify", "limit")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		if verify {
 			return r.verifyAudit(ctx)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -49,8 +50,14 @@ bytes in hexadecimal or base64, or a file in PEM. http needs it or --sha256.`,
 	c.Flags().StringVar(&f.key, "ed25519-key", "", "the public key that it must be signed with, or a file that has it")
 	c.Flags().BoolVar(&f.otherHosts, "other-hosts", false, "let redirects lead to other hosts")
 	c.Flags().BoolVar(&f.stop, "stop", false, "follow the source of NAME no longer; the policy stays")
+	fetches := []string{"every", "sha256", "ed25519-key", "other-hosts"}
+	for _, name := range fetches {
+		c.MarkFlagsMutuallyExclusive("stop", name)
+	}
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		switch {
+		case len(args) < 2 && slices.ContainsFunc(fetches, c.Flags().Changed):
+			return usageError{errors.New("--every, --sha256, --ed25519-key and --other-hosts are of what is fetched: give NAME and URL")}
 		case len(args) == 0 && !f.stop:
 			return r.sources(ctx)
 		case len(args) == 1 && f.stop:
