@@ -143,28 +143,47 @@ func (f *Fabric) take(ctx context.Context, a actors.Address, epoch uint64, by di
 
 // Save implements server.Mover.
 func (f *Fabric) Save(ctx context.Context, a actors.Address, epoch uint64, checkpoint string, nodes []string) error {
+	r, known := f.record(a) // a cell may be saved as soon as it is claimed
+	if !known {
+		return gone(a)
+	}
+	return f.saveOver(ctx, r, a, epoch, checkpoint, nodes)
+}
+
+// saveOver has a checkpoint count in place of what a record has. Where that counted already, who has dropped it since
+// does not have it any more, whatever the caller thinks: then it is for the caller to look again.
+func (f *Fabric) saveOver(ctx context.Context, r directory.Record, a actors.Address, epoch uint64, checkpoint string, nodes []string) error {
 	seat, err := f.seat()
 	if err != nil {
 		return err
 	}
 	nodes = slices.Sorted(slices.Values(nodes))
-	saved := func(r directory.Record) bool {
-		return r.Epoch == epoch && r.Owner == seat && r.Checkpoint == checkpoint && slices.Equal(r.Copies, nodes)
-	}
-	for range tries { // others drop their copies meanwhile
-		r, known := f.record(a) // a cell may be saved as soon as it is claimed
-		switch {
-		case !known:
-			return cell.Errorf(cell.CellGone, "there is no cell %s any more", a)
-		case r.Epoch > epoch:
+	for range tries { // others drop their copies of what counts meanwhile
+		if r.Epoch > epoch {
 			return overtaken(a, epoch, r)
+		}
+		before := r
+		saved := func(r directory.Record) bool {
+			return r.Epoch == epoch && r.Owner == seat && r.Checkpoint == checkpoint &&
+				(before.Checkpoint != checkpoint || slices.Equal(r.Copies, nodes)) // or it was made, and somebody has dropped a copy
 		}
 		_, err = f.change(ctx, directory.Command{Op: directory.Save, Seat: seat, Cell: cellOf(a), Epoch: epoch, Revision: r.Revision, Checkpoint: checkpoint, Nodes: nodes}, saved)
 		if !errors.Is(err, policystore.ErrConflict) {
 			return err
 		}
+		var known bool
+		if r, known = f.record(a); !known {
+			return gone(a)
+		}
+		if before.Checkpoint == checkpoint && !slices.Equal(before.Copies, r.Copies) {
+			return err
+		}
 	}
 	return err
+}
+
+func gone(a actors.Address) error {
+	return cell.Errorf(cell.CellGone, "there is no cell %s any more", a)
 }
 
 // DropCopy implements server.Mover.

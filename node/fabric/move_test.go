@@ -431,3 +431,36 @@ func BenchmarkMove(b *testing.B) {
 		p, at, to = next, to, at
 	}
 }
+
+// A copy that was dropped after a save whose answer was lost, or before one that did not know of it, does not count again.
+func TestASaveDoesNotBringBackADroppedCopy(t *testing.T) {
+	m := newMove(t)
+	m.begin()
+	m.freeze()
+	m.activate()
+	n2, both := m.n2, []string{"n1", "n2"}
+	n2.fresh(t)
+	moved, _ := n2.record(web)
+	must(t, n2.Save(soon(t), web, m.epoch+1, "c2", both))
+	must(t, m.n1.DropCopy(soon(t), web, m.epoch+1, "c2"))
+	if err := n2.saveOver(soon(t), moved, web, m.epoch+1, "c2", both); err != nil {
+		t.Errorf("asked again, a save that was made: %v", err)
+	}
+	if p := m.agreed(); p.Checkpoint != "c2" || len(p.Copies) != 1 {
+		t.Errorf("the answer was lost, and it is %+v", p)
+	}
+
+	must(t, n2.Save(soon(t), web, m.epoch+1, "c3", both))
+	n2.fresh(t)
+	counted, _ := n2.record(web)
+	must(t, m.n1.DropCopy(soon(t), web, m.epoch+1, "c3"))
+	if err := n2.saveOver(soon(t), counted, web, m.epoch+1, "c3", both); !errors.Is(err, policystore.ErrConflict) {
+		t.Errorf("a save with a copy that was dropped meanwhile: %v", err)
+	}
+	if p := m.agreed(); p.Checkpoint != "c3" || len(p.Copies) != 1 {
+		t.Errorf("it is %+v", p)
+	}
+	// What was dropped of the checkpoint before says nothing of this one.
+	must(t, n2.saveOver(soon(t), counted, web, m.epoch+1, "c4", both))
+	m.let()
+}
