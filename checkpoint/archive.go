@@ -37,6 +37,7 @@ type Archive struct {
 	of       map[string]share    // by tenant
 	arrivals map[string]*Arrival // by transfer
 	uses     map[string]use      // by id
+	coming   map[string]int      // how many files are being written that need a key, by its id
 }
 
 // share is what a tenant has, with what is being written.
@@ -57,7 +58,7 @@ func OpenArchive(dir string, ring *Ring, b Bounds) (*Archive, error) {
 		return nil, err
 	}
 	a := &Archive{store: store, ring: ring, bounds: b, now: time.Now, all: map[string]Info{}, of: map[string]share{},
-		arrivals: map[string]*Arrival{}, uses: map[string]use{}}
+		arrivals: map[string]*Arrival{}, uses: map[string]use{}, coming: map[string]int{}}
 	for _, i := range all {
 		a.all[i.ID] = i
 		a.count(i.Header.Tenant, i.Size, 1)
@@ -143,14 +144,19 @@ func (a *Archive) remove(i Info) error {
 }
 
 // Prune removes what is too old, or of its cell too many, and not needed; arrivals of which nothing
-// comes; and adopted keys that no file here was sealed with. Seal does so for its tenant's checkpoints.
+// comes; and adopted keys that no file was sealed with that is here or comes. Seal does so for its tenant's checkpoints.
 func (a *Archive) Prune() error {
 	a.reap()
+	a.mu.Lock()
+	used := map[string]bool{}
+	for id := range a.coming { // before what is here is listed, where they are when they have come
+		used[id] = true
+	}
+	a.mu.Unlock()
 	listed := a.List("", "")
 	if err := a.prune(listed); err != nil {
 		return err
 	}
-	used := map[string]bool{}
 	for _, i := range listed {
 		used[i.Header.Key.ID] = true
 	}

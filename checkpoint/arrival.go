@@ -158,6 +158,9 @@ func (r *Arrival) Append(offset int64, b []byte) error {
 	}
 	r.last.Store(r.of.now().UnixNano())
 	_, err := r.check.Write(b)
+	if id := r.check.header.Key.ID; err == nil && r.draft.key == "" && id != "" {
+		r.draft.needs(id)
+	}
 	if err == nil {
 		_, err = r.draft.Write(b)
 	}

@@ -60,7 +60,7 @@ func nothingLeft(t testing.TB, a *Archive) {
 	must(t, err)
 	half, err := filepath.Glob(filepath.Join(a.store.dir, durable.Pattern))
 	must(t, err)
-	if len(all)+len(half) > 0 || len(a.of) > 0 || a.store.used != 0 || len(a.all) > 0 || len(a.arrivals) > 0 {
+	if len(all)+len(half) > 0 || len(a.of) > 0 || a.store.used != 0 || len(a.all) > 0 || len(a.arrivals) > 0 || len(a.coming) > 0 {
 		t.Errorf("left are files %v %v, counts %v, %d bytes, %d known, %d arrivals", all, half, a.of, a.store.used, len(a.all), len(a.arrivals))
 	}
 }

@@ -23,7 +23,8 @@ type counted struct {
 	of     *Archive
 	tenant string
 	bytes  int64
-	err    error // why it may have no more
+	key    string // it is of no use without; "": that is not known yet, or is this node's own
+	err    error  // why it may have no more
 }
 
 // Write implements io.Writer.
@@ -36,6 +37,21 @@ func (c *counted) Write(b []byte) (int, error) {
 	}
 	c.bytes += int64(len(b))
 	return c.Draft.Write(b)
+}
+
+// needs has a key stay until the file is here, or is given up.
+func (c *counted) needs(key string) {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.key = key
+	c.of.coming[key]++
+}
+
+// came is called with of.mu held, when there is a file, or will be none.
+func (c *counted) came() {
+	if c.of.coming[c.key]--; c.of.coming[c.key] <= 0 {
+		delete(c.of.coming, c.key)
+	}
 }
 
 // take counts bytes of a tenant's, if it may have them.
@@ -132,12 +148,13 @@ func (a *Archive) draft(tenant string) (*counted, error) {
 	if full {
 		return nil, fmt.Errorf("%w: tenant %s has %d checkpoints, which is the most: remove some, or allow more", ErrFull, tenant, have)
 	}
-	d, err := a.store.Create()
-	if err != nil {
-		a.giveBack(tenant, 0)
+	c := &counted{of: a, tenant: tenant}
+	var err error
+	if c.Draft, err = a.store.Create(); err != nil {
+		c.giveBack()
 		return nil, err
 	}
-	return &counted{Draft: d, of: a, tenant: tenant}, nil
+	return c, nil
 }
 
 // Room is how many bytes the archive's file system has free for a checkpoint of a tenant, when that one's that are old,
@@ -151,10 +168,11 @@ func (a *Archive) Room(tenant string) (free int64, known bool, err error) {
 }
 
 // giveBack takes back what was counted for a file that is none.
-func (a *Archive) giveBack(tenant string, bytes int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.count(tenant, -bytes, -1)
+func (c *counted) giveBack() {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.of.count(c.tenant, -c.bytes, -1)
+	c.came()
 }
 
 // End writes what is left: the mirror then has all of the file, and can be told so while Keep waits for
@@ -195,7 +213,7 @@ func (s *Sealing) Discard() error {
 }
 
 func (c *counted) discard() error {
-	c.of.giveBack(c.tenant, c.bytes)
+	c.giveBack()
 	return c.Discard()
 }
 
@@ -207,7 +225,7 @@ func (c *counted) keep() (Info, error) {
 	i, err := c.Keep()
 	if err != nil {
 		done()
-		c.of.giveBack(c.tenant, c.bytes)
+		c.giveBack()
 		return Info{}, err
 	}
 	c.of.mu.Lock()
@@ -215,6 +233,7 @@ func (c *counted) keep() (Info, error) {
 		c.of.count(before.Header.Tenant, -before.Size, -1)
 	}
 	c.of.all[i.ID] = i
+	c.came()
 	c.of.mu.Unlock()
 	_ = c.of.prune(c.of.List(i.Header.Tenant, i.Header.Cell)) // but this one; the next draft tells what cannot be removed
 	done()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -171,3 +172,45 @@ func TestAdoptedKeysGoWithTheirFiles(t *testing.T) {
 		t.Errorf("the key is still there: %v", err)
 	}
 }
+
+// A file may take longer to come than a key is kept that nothing needs.
+func TestAdoptedKeysStayForWhatComes(t *testing.T) {
+	for name, comes := range map[string]func(target *Archive, b []byte, half func()) (Info, error){
+		"from a node": func(target *Archive, b []byte, half func()) (Info, error) {
+			r := incoming(t, target, "m")
+			must(t, r.Append(0, b[:len(b)/2]))
+			half()
+			return send(r, b, len(b))
+		},
+		"imported": func(target *Archive, b []byte, half func()) (Info, error) {
+			rest := func([]byte) (int, error) { half(); return 0, io.EOF }
+			from := io.MultiReader(bytes.NewReader(b[:len(b)/2]), readFunc(rest), bytes.NewReader(b[len(b)/2:]))
+			return target.Import(from, nil, func(Header) error { return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source, target := pair(t, Bounds{})
+			i, err := comes(target, file(t, source, 3*minChunk), func() {
+				later := time.Now().Add(2 * adoptedAge)
+				target.now = func() time.Time { return later }
+				for _, r := range target.arrivals {
+					r.last.Store(later.UnixNano()) // it goes on all the time
+				}
+				must(t, target.Prune())
+			})
+			must(t, err)
+			o, err := target.Open(i.ID, Expect{})
+			must(t, err)
+			must(t, o.Close())
+			must(t, target.Remove(i.ID))
+			must(t, target.Prune())
+			if _, err := target.ring.Share("shop", i.Header.Key.ID); !errors.Is(err, ErrKey) || len(target.coming) > 0 {
+				t.Errorf("the key is still there: %v, %v", err, target.coming)
+			}
+		})
+	}
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(b []byte) (int, error) { return f(b) }

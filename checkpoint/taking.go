@@ -144,6 +144,7 @@ func (a *Archive) Import(from io.Reader, identity *Identity, may func(Header) er
 	if err != nil {
 		return Info{}, err
 	}
+	d.needs(r.Header().Key.ID)
 	if _, err = d.Write(begun.Bytes()); err == nil {
 		copied.Writer = d
 		_, err = io.Copy(io.Discard, r)
