@@ -171,7 +171,7 @@ func (d *Draft) Keep() (Info, error) {
 	i := Info{ID: d.id(), Size: d.size, Header: h}
 	if err := d.file.Keep(d.store.path(i.ID)); err != nil {
 		d.store.give(d.size)
-		return Info{}, fmt.Errorf("checkpoints: %w", err)
+		return Info{}, fmt.Errorf("checkpoints: %w", errors.Join(err, d.store.undo(i.ID)))
 	}
 	d.store.keeps(i.ID, i.Size)
 	return i, nil
@@ -215,6 +215,20 @@ func (s *Store) keeps(id string, bytes int64) {
 	if bytes == 0 {
 		delete(s.kept, id)
 	}
+}
+
+// undo removes a file that got its name, and perhaps not for good, unless there was one of that name before: it has
+// the same content.
+func (s *Store) undo(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, before := s.kept[id]; before {
+		return nil
+	}
+	if err := os.Remove(s.path(id)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // free is how many bytes its file system has for this process. Known false: it does not say.

@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pyisolate/pyisolate/internal/durable"
 )
@@ -216,4 +220,52 @@ func BenchmarkStore(b *testing.B) {
 		must(b, err)
 		must(b, s.Remove(i.ID))
 	}
+}
+
+// A file whose name could not be put on the disk is none, unless the same was here before.
+func TestStoreKeepsNothingWithoutItsName(t *testing.T) {
+	a, err := OpenArchive(t.TempDir(), newRing(t), Bounds{})
+	must(t, err)
+	b := sealed(t, header(), a.ring, state(10))
+	keep := func() (Info, error) {
+		d, err := a.draft("shop")
+		must(t, err)
+		_, err = d.Write(b)
+		must(t, err)
+		return d.keep()
+	}
+	withoutSync(t, a.store.dir, func() {
+		if _, err := keep(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("it is kept: %v", err)
+		}
+	})
+	nothingLeft(t, a)
+	i, err := keep()
+	must(t, err)
+	withoutSync(t, a.store.dir, func() {
+		if _, err := keep(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("it is kept again: %v", err)
+		}
+	})
+	must(t, a.store.Verify(i.ID))
+	if a.store.used != i.Size || a.of["shop"] != (share{i.Size, 1}) {
+		t.Errorf("%d bytes are counted, %v of the tenant; it has %d", a.store.used, a.of["shop"], i.Size)
+	}
+}
+
+// withoutSync runs do where a directory cannot be opened, and so not be put on the disk, whoever runs the test.
+func withoutSync(t *testing.T, dir string, do func()) {
+	t.Helper()
+	must(t, os.Chmod(dir, 0o300))
+	defer func() { must(t, os.Chmod(dir, 0o700)) }()
+	runtime.LockOSThread() // what it may is a thread's
+	defer runtime.UnlockOSThread()
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var had [2]unix.CapUserData
+	must(t, unix.Capget(&head, &had[0]))
+	less := had
+	less[0].Effective &^= 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
+	must(t, unix.Capset(&head, &less[0]))
+	defer func() { must(t, unix.Capset(&head, &had[0])) }()
+	do()
 }

@@ -51,7 +51,8 @@ func Create(dir string, mode fs.FileMode) (*File, error) {
 	return &File{f}, nil
 }
 
-// Keep puts it on the disk under a name in its directory.
+// Keep puts it on the disk under a name in its directory. Where it fails the file may have the name all the same, and lose
+// it again by a crash: its directory could not be put on the disk.
 func (f *File) Keep(path string) error {
 	err := f.Sync()
 	syncedPoint.Hit()
