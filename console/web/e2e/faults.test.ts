@@ -7,7 +7,7 @@ import { afterEach, expect, it } from 'vitest'
 import type { EventsResponse } from '../src/api/types.ts'
 import { logIn, openBrowser, shoot, type Browser } from './browser.ts'
 import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
-import { answers, cells, logs, node, streams } from './sample.ts'
+import { answers, cells, logs, node, streams, versions } from './sample.ts'
 
 let browser: Browser | undefined
 let fake: Fake | undefined
@@ -139,6 +139,68 @@ it('a version that is refused by the rules of today is not rolled back to', asyn
   await dialog.getByRole('alert').getByText('line 4: there is no key "old"').waitFor()
   expect(await dialog.getByText('Nothing is gained').count()).toBe(0)
   expect(await dialog.getByRole('button', { name: 'Roll back', exact: true }).isDisabled()).toBe(true)
+})
+
+it('a rollback is of what was seen, whatever comes meanwhile, and asked for again it is the same', async () => {
+  let stored = 3
+  const asked: { expect?: string; comment?: string; requestId?: string }[] = []
+  const page = await open('#/policies/team%2Freader/history', {
+    answers: {
+      'PolicyService/History': () => ({
+        versions: stored === 3 ? versions() : [{ ...versions()[2], number: '4' }, ...versions()],
+      }),
+      'PolicyService/Rollback': (r) => {
+        asked.push(r)
+        return new Refusal('unavailable', { kind: 'Unavailable', message: `no answer ${asked.length}` })
+      },
+    },
+  })
+  await page.getByRole('button', { name: 'Roll back to version 1' }).click()
+  stored = 4
+  await page.getByRole('button', { name: 'Show version 4', includeHidden: true }).waitFor({ state: 'attached' })
+  const dialog = page.getByRole('dialog')
+  for (const [n, comment] of ['why', 'why', 'because'].entries()) {
+    await dialog.getByLabel('Comment').fill(comment)
+    await dialog.getByRole('button', { name: 'Roll back', exact: true }).click()
+    await dialog
+      .getByRole('alert')
+      .getByText(`no answer ${n + 1}`)
+      .waitFor()
+  }
+  expect(asked.map((r) => [r.expect, r.comment])).toEqual([
+    ['3', 'why'],
+    ['3', 'why'],
+    ['3', 'because'],
+  ])
+  expect(asked[1]!.requestId).toBe(asked[0]!.requestId)
+  expect(asked[2]!.requestId).not.toBe(asked[0]!.requestId)
+})
+
+it('an answer that comes late closes no other dialog than its own', async () => {
+  let answer = () => {}
+  let listed = 0
+  const late = new Promise<{}>((done) => (answer = () => done({})))
+  const page = await open('#/policies/team%2Freader/history', {
+    answers: {
+      'PolicyService/History': ({ limit }) => {
+        if (limit! > 1) listed++
+        return { versions: versions() }
+      },
+      'PolicyService/Rollback': () => late,
+      'CellService/DeleteCheckpoint': () => late,
+    },
+  })
+  await page.getByRole('button', { name: 'Roll back to version 1' }).click()
+  await page.getByRole('button', { name: 'Roll back', exact: true }).click()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByRole('button', { name: 'Roll back to version 2' }).click()
+  const before = listed
+  answer()
+  await expect.poll(() => listed).toBeGreaterThan(before)
+  await page.getByRole('dialog').locator('.authority').waitFor()
+  await page.getByRole('heading', { name: 'Roll team/reader back to version 2' }).waitFor()
+  await page.getByRole('button', { name: 'Roll back', exact: true }).click()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
 })
 
 it('a tab that nobody sees asks for nothing', async () => {

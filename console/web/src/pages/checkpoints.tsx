@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
 
 import { textOf } from '../api/errors.ts'
+import { requestId } from '../api/request.ts'
 import type { CellReport, CheckpointInfo } from '../api/types.ts'
 import { ago, bytes, count, date } from '../format.ts'
 import { useNow, usePolled } from '../live.ts'
@@ -9,7 +10,6 @@ import { call } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
 import { Ask, Confirm } from '../ui/dialog.tsx'
 import { Table, type Column } from '../ui/table.tsx'
-import { requestId } from './save.tsx'
 
 const every = 5000 // milliseconds
 

@@ -70,7 +70,6 @@ export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) 
   }
   const stored = (v: Version) => {
     setBase({ number: v.number ?? '0', text })
-    setSaving(false)
     setSaid(`Stored as version ${v.number}. Cells that follow it take it over.`)
     onStored({ ...v, name, text: textToBase64(text) })
   }

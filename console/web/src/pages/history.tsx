@@ -1,16 +1,16 @@
 import { useEffect, useState } from 'preact/hooks'
 
 import { textOf } from '../api/errors.ts'
+import { repeatable } from '../api/request.ts'
 import type { Version } from '../api/types.ts'
 import { ago, date, hex, textFromBase64 } from '../format.ts'
 import { useNow, usePolled } from '../live.ts'
 import { call } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
-import { Dialog } from '../ui/dialog.tsx'
+import { Dialog, useOpen } from '../ui/dialog.tsx'
 import { useSecret } from '../ui/secret.tsx'
 import { Table, type Column } from '../ui/table.tsx'
 import { Compared, isStorable, useCompared } from './compared.tsx'
-import { requestId } from './save.tsx'
 
 const most = 200 // versions that are shown
 
@@ -27,7 +27,7 @@ export function History({ name, latest, onChanged }: HistoryProps) {
   ])
   const now = useNow(10_000)
   const [shown, setShown] = useState<Version>()
-  const [to, setTo] = useState<Version>()
+  const [rolling, setRolling] = useState<{ to: Version; newest: Version }>()
   const versions = history.value?.versions ?? []
   const newest = versions[0]
   return (
@@ -36,7 +36,7 @@ export function History({ name, latest, onChanged }: HistoryProps) {
       <Table
         label={`Versions of ${name}`}
         rows={versions}
-        columns={columns(now, newest, setShown, setTo)}
+        columns={columns(now, newest, setShown, (to) => setRolling({ to, newest: newest ?? to }))}
         keyOf={(v) => v.number ?? ''}
         empty={history.value ? 'There are no versions.' : ''}
       />
@@ -46,14 +46,12 @@ export function History({ name, latest, onChanged }: HistoryProps) {
         </p>
       )}
       {shown && <Text name={name} version={shown} onClose={() => setShown(undefined)} />}
-      {to && newest && (
+      {rolling && (
         <Rollback
           name={name}
-          to={to}
-          newest={newest}
-          onClose={() => setTo(undefined)}
+          {...rolling}
+          onClose={() => setRolling(undefined)}
           onDone={() => {
-            setTo(undefined)
             history.again()
             onChanged()
           }}
@@ -152,7 +150,7 @@ function Text({ name, version, onClose }: { name: string; version: Version; onCl
 interface RollbackProps {
   name: string
   to: Version
-  newest: Version
+  newest: Version // when it was opened: what is stored meanwhile is not replaced unseen
   onClose: () => void
   onDone: () => void
 }
@@ -164,16 +162,18 @@ function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
   const [comment, setComment] = useState('')
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<string>()
-  const [id] = useState(requestId)
+  const [withId] = useState(repeatable)
+  const open = useOpen()
   const secret = useSecret()
   const submit = async (e: Event) => {
     e.preventDefault()
     setBusy(true)
     setError(undefined)
     try {
-      const request = { name, to: to.number, expect: number, comment, requestId: id }
+      const request = withId({ name, to: to.number, expect: number, comment })
       await call('PolicyService/Rollback', request, { token: secret.token })
       onDone()
+      if (open.current) onClose()
     } catch (err) {
       if (!secret.failed(err)) setError(textOf(err))
       setBusy(false)

@@ -1,11 +1,12 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { isKind, textOf } from '../api/errors.ts'
+import { repeatable } from '../api/request.ts'
 import type { Version } from '../api/types.ts'
 import { textToBase64 } from '../format.ts'
 import { call } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
-import { Dialog } from '../ui/dialog.tsx'
+import { Dialog, useOpen } from '../ui/dialog.tsx'
 import { useSecret } from '../ui/secret.tsx'
 import { Compared, isStorable, useCompared } from './compared.tsx'
 
@@ -24,17 +25,19 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<string>()
   const secret = useSecret()
-  const id = useRef(requestId())
+  const [withId] = useState(repeatable)
+  const open = useOpen()
   const compared = useCompared(name, base.number, text)
   const submit = async (e: Event) => {
     e.preventDefault()
     setBusy(true)
     setError(undefined)
     try {
-      const request = { name, text: textToBase64(text), expect: base.number, comment, requestId: id.current }
+      const request = withId({ name, text: textToBase64(text), expect: base.number, comment })
       onStored((await call('PolicyService/Put', request, { token: secret.token })).version ?? {})
+      if (open.current) onClose()
     } catch (err) {
-      if (isKind(err, 'Conflict')) return onConflict()
+      if (open.current && isKind(err, 'Conflict')) return onConflict()
       if (!secret.failed(err)) setError(textOf(err))
       setBusy(false)
     }
@@ -88,7 +91,3 @@ function Diff({ before, after }: { before: string; after: string }) {
   }, [before, after])
   return <div class="diff" ref={host} />
 }
-
-// requestId makes a repetition harmless. (randomUUID is for secure pages alone.)
-export const requestId = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('')

@@ -26,6 +26,13 @@ export function Dialog({ title, wide, onClose, children }: DialogProps) {
   )
 }
 
+// useOpen tells, after a call, whether the dialog that made it is still open. Another may be, in its place.
+export function useOpen(): { readonly current: boolean } {
+  const open = useRef(true)
+  useEffect(() => () => void (open.current = false), [])
+  return open
+}
+
 interface AskProps {
   title: string
   yes: string
@@ -39,12 +46,13 @@ interface AskProps {
 export function Ask({ title, yes, danger, onClose, act, children }: AskProps) {
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<string>()
+  const open = useOpen()
   const submit = async (e: Event) => {
     e.preventDefault()
     setBusy(true)
     try {
       await act()
-      onClose()
+      if (open.current) onClose()
     } catch (err) {
       setError(textOf(err))
       setBusy(false)
