@@ -56,16 +56,23 @@ func (t *transfers) lookAfter(id string) {
 		return
 	}
 	one.release()
-	switch err := t.checkpoints.Archive.Remove(id); {
-	case errors.Is(err, checkpoint.ErrPinned):
-		one.look.Reset(reservedFor)
-		return
+	err := t.checkpoints.Archive.Remove(id)
+	pinned := errors.Is(err, checkpoint.ErrPinned)
+	switch {
 	case err == nil:
 		t.logger.Info("a copy of a checkpoint is removed: the cluster does not count on it", slog.String("checkpoint", id))
-	case !errors.Is(err, checkpoint.ErrNotFound):
+	case !pinned && !errors.Is(err, checkpoint.ErrNotFound):
 		t.logger.Warn("a copy of a checkpoint that nobody needs stays here", slog.String("checkpoint", id), slog.Any("error", err))
 	}
-	t.ownCopy(id)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.replicas[id] != one: // it has come once more, and is looked after for itself
+	case pinned:
+		one.look.Reset(reservedFor)
+	default:
+		delete(t.replicas, id)
+	}
 }
 
 // ownCopy has a file not be a copy any more: its cell is this node's, or it is gone.

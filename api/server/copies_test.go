@@ -130,6 +130,48 @@ func TestWhatIsNoCopyAnyMoreStays(t *testing.T) {
 	}
 }
 
+// onLog does something when something is logged.
+type onLog struct {
+	slog.Handler
+	do func()
+}
+
+func (h onLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h onLog) Handle(context.Context, slog.Record) error { h.do(); return nil }
+
+// A copy that comes once more when it has just been removed is looked after.
+func TestACopyThatComesOnceMoreIsLookedAfter(t *testing.T) {
+	f := &behind{}
+	s, _ := withArchive(t, f)
+	i := savedBy(t, s, "")
+	var file bytes.Buffer
+	if err := s.checkpoints.Archive.Export(i.ID, nil, &file); err != nil {
+		t.Fatal(err)
+	}
+	ts := newTransfers(t.Context(), s)
+	again := func() {
+		if _, err := s.checkpoints.Archive.Import(&file, nil, func(checkpoint.Header) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		if err := ts.keepCopy(i.ID); err != nil {
+			t.Error(err)
+		}
+	}
+	s.logger = slog.New(onLog{slog.DiscardHandler, again})
+	if err := ts.keepCopy(i.ID); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ts.ownCopy(i.ID) })
+	ts.lookAfter(i.ID)
+	if ts.replicas[i.ID] == nil {
+		t.Error("nobody looks after it")
+	}
+	if err := s.checkpoints.Archive.Remove(i.ID); !errors.Is(err, checkpoint.ErrPinned) {
+		t.Errorf("it is not held until there was time to agree on it: %v", err)
+	}
+}
+
 // A cell whose newest checkpoint was removed goes on from the newest of its own that is left, and else from none.
 func TestARestartAfterItsCheckpointIsRemoved(t *testing.T) {
 	s, log := withArchive(t, nil)

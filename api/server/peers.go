@@ -146,7 +146,9 @@ func isNode(p *peers, self, node string) error {
 		return nil
 	}
 	if p != nil {
-		if is := func(n *pb.Node) bool { return n.GetId() == node }; slices.Contains(p.fabric.Peers(), node) || slices.ContainsFunc(p.fabric.Lost(), is) {
+		isPeer := func() bool { return slices.Contains(p.fabric.Peers(), node) }
+		isLost := func(n *pb.Node) bool { return n.GetId() == node }
+		if isPeer() || slices.ContainsFunc(p.fabric.Lost(), isLost) || isPeer() { // it may have come back in between
 			return nil
 		}
 	}
