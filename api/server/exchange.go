@@ -20,14 +20,15 @@ type alarm struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil before the first
 	armed bool
-	off   bool // the exchange is over: the connection is somebody else's
+	due   time.Time // when it goes off
+	off   bool      // the exchange is over: the connection is somebody else's
 }
 
 // arm has the alarm go off in so long.
 func (a *alarm) arm(within time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.armed = true
+	a.armed, a.due = true, time.Now().Add(within)
 	if a.timer == nil {
 		a.timer = time.AfterFunc(within, a.ring)
 		return
@@ -38,7 +39,7 @@ func (a *alarm) arm(within time.Duration) {
 func (a *alarm) ring() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.armed && !a.off {
+	if a.armed && !a.off && !time.Now().Before(a.due) { // or it rang for what ended meanwhile, and will again
 		_ = a.end(time.Unix(1, 0)) // not every connection has deadlines
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,28 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/policystore"
 )
+
+// An alarm that goes off while what it was set for has ended does not end what it is set for next.
+func TestAnAlarmRingsForItsOwn(t *testing.T) {
+	var rang atomic.Int32
+	a := alarm{end: func(time.Time) error { rang.Add(1); return nil }}
+	defer a.over()
+	a.arm(time.Hour)
+	a.ring() // of before, which has waited for the mutex
+	if rang.Load() > 0 {
+		t.Error("it has an hour, and is over at once")
+	}
+	a.disarm()
+	a.ring()
+	if rang.Load() > 0 {
+		t.Error("it is not set, and rings")
+	}
+	a.arm(-time.Hour)
+	a.ring()
+	if rang.Load() == 0 {
+		t.Error("its time is over, and it does not ring")
+	}
+}
 
 // Writing to a client that takes nothing ends, and with one that is only slow it goes on.
 func TestPatient(t *testing.T) {
