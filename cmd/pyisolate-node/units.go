@@ -26,7 +26,7 @@ func (b *bytesFlag) Set(text string) error {
 			continue
 		}
 		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-		if err != nil || !(v > 0) || v*u.factor > math.MaxInt64/2 {
+		if err != nil || !(v*u.factor >= 1) || v*u.factor > math.MaxInt64/2 {
 			break
 		}
 		*b = bytesFlag(v * u.factor)
