@@ -135,6 +135,21 @@ func TestStateOfPlainDataIsSmall(t *testing.T) {
 	})
 }
 
+// What instances are is not remembered one by one: a state that does that has two marks for each.
+func TestStateOfInstancesIsSmall(t *testing.T) {
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b})
+		posts(t, c, "class P:\n    def __init__(self):\n        self.i = 7\nps = [P() for i in range(10_000)]")
+		state, snapshot := stateOf(t, c)
+		if most := 10_000 * 12; len(state) > most {
+			t.Errorf("the state has %d bytes, want at most %d", len(state), most)
+		}
+		if least := int64(20_000); snapshot.Objects < least || snapshot.Objects > least+1000 {
+			t.Errorf("it says that it has %d objects, want %d and a few", snapshot.Objects, least)
+		}
+	})
+}
+
 // Pieces of a state that are small come to the guest several at a time, each as what it is.
 func TestStateOfManyFunctions(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {

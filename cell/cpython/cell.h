@@ -241,3 +241,6 @@ PyObject *state_whole(PyObject *self, PyObject *unused);
 // plain(names, name): None, or what is to be pickled before the value so that it needs no memo, and
 // how many objects that saves.
 PyObject *state_plain(PyObject *self, PyObject *args);
+PyObject *state_reducer(PyObject *self, PyObject *pickler);
+PyObject **state_simple(void); // where a save has its simple classes, of which plain.c knows more; NULL with an exception
+int plain_init(void); // attached to the main interpreter; 0 or -1

@@ -213,6 +213,7 @@ static PyMethodDef functions[] = {
     {"write_state", state_write, METH_O, NULL},
     {"save_code", state_save_code, METH_O, NULL},
     {"plain", state_plain, METH_VARARGS, NULL},
+    {"reducer", state_reducer, METH_O, NULL},
     {"read_state", state_read, METH_NOARGS, NULL},
     {"state_code", state_code, METH_O, NULL},
     {"state_whole", state_whole, METH_NOARGS, NULL},

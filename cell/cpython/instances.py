@@ -153,8 +153,18 @@ def _shared_names(obj):
     names = _names_of(obj)
     if names is None or (_holders(names) == _ALONE and type(names) is dict):
         return None
-    given = next(c for c in type(obj).__mro__ if "__dict__" in _body_of(c))
-    return names if _is_own_getset(_body_of(given)["__dict__"]) else None
+    return names if _is_own_dict(type(obj)) else None
+
+
+def _is_what_it_says(kind):
+    """Are the class and the __dict__ of its instances what Python makes them?"""
+    return _is_own_dict(kind) and not any("__class__" in _body_of(c) for c in kind.__mro__[:-1])
+
+
+def _is_own_dict(kind):
+    """Is the __dict__ of a class's instances what Python makes it?"""
+    given = next(c for c in kind.__mro__ if "__dict__" in _body_of(c))
+    return _is_own_getset(_body_of(given)["__dict__"])
 
 
 def _hidden_slots(kind):

@@ -99,6 +99,8 @@ enum { PyInterpreterConfig_OWN_GIL = 2 };
   X(PyObject *, Py_TYPE, (PyObject *)) \
   X(Py_ssize_t, Py_REFCNT, (PyObject *)) \
   X(unsigned long, PyType_GetFlags, (PyObject *)) \
+  X(PyObject *, PyObject_GenericGetDict, (PyObject *, void *)) \
+  X(PyCFunction, PyCFunction_GetFunction, (PyObject *)) \
   X(int, PyType_IsSubtype, (PyObject *, PyObject *)) \
   X(PyObject *, PyType_GetName, (PyObject *)) \
   X(PyObject *, PyCFunction_NewEx, (PyMethodDef *, PyObject *, PyObject *)) \

@@ -60,7 +60,7 @@ int runtime_init(const char *home, const char *stdlib, char *err, size_t errlen)
     return -1;
   }
   PyInitConfig_Free(k);
-  if (support_compile()) {
+  if (support_compile() || plain_init()) {
     snprintf(err, errlen, "compile the guest support module");
     return -1;
   }

@@ -6,6 +6,8 @@ _HEAP = 1 << 9  # a flag of types: made by a class statement, or as if
 _PLAIN = (int, float, complex, str, bytes, tuple, frozenset)  # made whole by __new__
 _OPEN = (list, dict, set)  # filled afterwards
 _ASKED = frozenset("__reduce__ __reduce_ex__ __getstate__ __getnewargs__ __getnewargs_ex__ __checkpoint__".split())
+_SIMPLE_CLASSES = 64  # so many are looked for
+_LOOKS = 4  # at a value: what is in instances is seen when their class is known to be simple
 _SIMPLE = (int, float, complex, str, bytes, bool, type(None))
 
 
@@ -38,6 +40,7 @@ class _Saver(_Pickler):
 
     def __init__(self, out):
         super().__init__(out, 5)
+        self.reducer_override = _c.reducer(self)
         copyreg = _sys.modules.get("copyreg")
         self.dispatch_table = copyreg.dispatch_table if copyreg else _Reducers()
         self.memo = {id(anchor): (i, anchor) for i, anchor in enumerate(_anchors())}
@@ -47,6 +50,8 @@ class _Saver(_Pickler):
         self.hooked = {}  # what hooks returned, by id
         self.classes = []  # those carried by value
         self.namespaces = {}  # cells that hold a class's own dict, by id: (cell, class)
+        self.simple = ()  # (_new_object, (class,)) of those whose instances are their __dict__ and nothing else
+        self.judged = {}  # by id, those that were looked at
         self.last = None
         # Has a class been met that says how its objects are pickled? A guest can say it of any to copyreg.
         reducers = list(copyreg.dispatch_table.values()) if copyreg else []
@@ -79,18 +84,46 @@ class _Saver(_Pickler):
         self.clear_memo()
         self.__dict__.clear()
 
-    def reducer_override(self, obj):
+    def reduce(self, obj):
         self.last = obj
         kind = type(obj)
-        reduce = self.kinds.get(kind, self)
-        if reduce is self:
-            reduce = self.kinds[kind] = self.choose(kind)
+        reduce = self.reducer_of(kind)
         if type(reduce) is tuple:
             names = obj.__dict__
             if _holders(names) == _ALONE and type(names) is dict:
                 return _new_object, reduce, names
             return _reduce_instance(obj, object)
         return NotImplemented if reduce is None else reduce(obj)
+
+    def reducer_of(self, kind):
+        reduce = self.kinds.get(kind, self)
+        if reduce is self:
+            reduce = self.kinds[kind] = self.choose(kind)
+        return reduce
+
+    def plain(self, names, name):
+        """(what of a value has to be remembered, how many objects need not be), or None: all is to be. Nobody but
+        names may hold the value."""
+        for _ in range(_LOOKS):
+            others = None  # or those of the last look have one more holder
+            kinds, others, plain = _c.plain(names, name, self.simple)
+            if not self.judge(kinds):
+                break
+        return None if others is None else (others, plain)
+
+    def judge(self, kinds):
+        """Adds those to the simple classes that are. Returns whether there were any."""
+        before = len(self.simple)
+        for kind in kinds:
+            if id(kind) in self.judged or len(self.simple) == _SIMPLE_CLASSES:
+                continue
+            self.judged[id(kind)] = kind
+            try:
+                if type(self.reducer_of(kind)) is tuple and _is_what_it_says(kind):
+                    self.simple += ((_new_object, (kind,)),)
+            except Exception:  # which its first instance will raise, too
+                pass
+        return len(self.simple) > before
 
     def choose(self, kind):
         """How objects of a kind are reduced; None: as pickle does it; (kind,): as it does that

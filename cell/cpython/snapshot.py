@@ -82,7 +82,7 @@ def _write(saver, out, names, name):
     """Writes a name and its value. Returns how many of the value's objects need not be
     remembered: nothing else refers to them."""
     # Nobody may hold the value here, and what objects hand over when they are pickled may be anything.
-    found = None if saver.asks else _c.plain(names, name)
+    found = None if saver.asks else saver.plain(names, name)
     if found is None:
         saver.last = names[name]
         saver.dump((name, saver.last))

@@ -25,6 +25,7 @@ struct state_move {
   char *data; // what is written and not yet sent
   size_t n;
   PyObject *codes; // list of those that were read
+  PyObject *simple; // of a save, classes
   Py_ssize_t saved;
   char *bundle; // chunks that came together, of which those before `at` were read
   size_t at, end;
@@ -51,11 +52,17 @@ bool state_busy(const cell *c) {
   return true;
 }
 
+PyObject **state_simple(void) {
+  state_move *m = moving(true);
+  return m ? &m->simple : NULL;
+}
+
 static void end_move(cell *c) {
   state_move *m = c->moving;
   c->moving = NULL;
   if (!m) return;
   if (m->codes) Py_DecRef(m->codes);
+  if (m->simple) Py_DecRef(m->simple);
   free(m->bundle);
   free(m->data);
   free(m);
