@@ -179,7 +179,10 @@ func lasting(ttl time.Duration) func(*Config) { return func(c *Config) { c.TTL =
 func (n *node) claims(t testing.TB, c directory.Cell) (seat directory.Seat) {
 	t.Helper()
 	await.That(t, n.name+" has a cell", func() bool {
-		seat, _ = n.Lease().Seat()
+		var valid bool
+		if seat, valid = n.Lease().Seat(); !valid { // a lease that it does not have, it does not lose
+			return false
+		}
 		out, err := n.Group().Propose(soon(t), directory.Command{Op: directory.Claim, Cell: c, Seat: seat, Request: "r"})
 		return err == nil && out.Record.Owner == seat
 	})
