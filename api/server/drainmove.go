@@ -100,8 +100,11 @@ func tryAnother(err error) bool {
 	return refusedByNode(err) || slices.Contains([]cell.Kind{cell.Invalid, cell.PolicyDenied}, cell.KindOf(err))
 }
 
-// moveTo moves a cell of this node.
+// moveTo moves a cell of this node, when the move of it is over that somebody else has begun.
 func (s *cells) moveTo(ctx context.Context, e *entry, to string) error {
+	if err := e.rests(ctx); err != nil {
+		return err
+	}
 	ctx, m, err := s.beginMove(ctx, e, to)
 	if err == nil {
 		defer m.end()

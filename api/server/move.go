@@ -135,8 +135,26 @@ func (s *cells) knows(node string) bool {
 func (m *move) end() {
 	m.cancel(nil)
 	m.entry.mu.Lock()
-	defer m.entry.mu.Unlock()
 	m.entry.move = nil
+	m.entry.mu.Unlock()
+	close(m.over)
+}
+
+// rests waits until nobody moves the cell.
+func (e *entry) rests(ctx context.Context) error {
+	for {
+		e.mu.Lock()
+		m := e.move
+		e.mu.Unlock()
+		if m == nil {
+			return nil
+		}
+		select {
+		case <-m.over:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // set tells how far it is.
@@ -181,7 +199,6 @@ func (m *move) migration() *pb.Migration {
 
 // run moves the cell. When it fails the cell goes on here, or the error says otherwise.
 func (m *move) run(ctx context.Context) error {
-	defer close(m.over)
 	err := m.try(ctx)
 	if err != nil {
 		m.enter(aborting)

@@ -75,6 +75,27 @@ func TestWhatHasLeftIsNotMovedFromHere(t *testing.T) {
 	}
 }
 
+// A node that is emptied waits for the moves of its cells that others have begun: a cell that is being moved is none that
+// cannot move, which would be closed.
+func TestEmptyingWaitsForTheMovesOfOthers(t *testing.T) {
+	m := aMove(&stopped{})
+	m.cells.checkpoints = &Checkpoints{}
+	e := newEntry(cellKey{"default", "web"}, terms{}, actors.ID{})
+	m.entry, e.move, m.over, m.cancel = e, m, make(chan struct{}), func(error) {}
+	ctx, moved := &watched{Context: t.Context(), waits: make(chan struct{})}, make(chan error, 1)
+	go func() { moved <- m.cells.moveTo(ctx, e, "n3") }()
+	select {
+	case err := <-moved:
+		t.Fatalf("it is not waited for: %v", err)
+	case <-ctx.waits:
+	}
+	e.leave("n2")
+	m.end()
+	if err := <-moved; err != nil {
+		t.Error(err)
+	}
+}
+
 // sealState has an archive keep a state of cell default/web.
 func sealState(t *testing.T, archive *checkpoint.Archive) checkpoint.Info {
 	t.Helper()
