@@ -13,6 +13,11 @@ int children_alive(const cell *c) {
 // Between the event and the new thread's state no code of the guest's runs but its own audit hooks,
 // which may start others: those that are being started around this one count, too.
 int children_check(cell *c) {
+  // CPython starts it all the same, and then frees the interpreter that it waits for.
+  if (atomic_load(&c->ending)) {
+    PyErr_SetString(PyExc_RuntimeError, "no thread begins while the interpreter ends");
+    return -1;
+  }
   uint32_t most = rules_children(c) < RING_THREADS ? rules_children(c) : RING_THREADS;
   int others = c->begun ? c->begun - 1 : 0;
   if ((uint32_t)(children_alive(c) + others) < most) return 0;
