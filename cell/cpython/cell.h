@@ -237,10 +237,10 @@ PyObject *state_save_code(PyObject *self, PyObject *code);
 PyObject *state_read(PyObject *self, PyObject *unused);
 PyObject *state_code(PyObject *self, PyObject *number);
 PyObject *state_whole(PyObject *self, PyObject *unused);
-// ---- plain.c ----------------------------------------------------------------------------------
-// plain(names, name): None, or what is to be pickled before the value so that it needs no memo, and
-// how many objects that saves.
+// ---- plain.c: what a state has once, and is not remembered -------------------------------------
+int plain_init(void); // attached to the main interpreter, before any guest; 0 or -1
+// plain(names, name, simple): (classes that were met and are none of simple, what is to be pickled before the value so that
+// it needs no memo, how many objects that saves). Instead of the second, None: it is not worth while.
 PyObject *state_plain(PyObject *self, PyObject *args);
-PyObject *state_reducer(PyObject *self, PyObject *pickler);
-PyObject **state_simple(void); // where a save has its simple classes, of which plain.c knows more; NULL with an exception
-int plain_init(void); // attached to the main interpreter; 0 or -1
+PyObject *state_reducer(PyObject *self, PyObject *pickler); // the pickler's reducer_override
+PyObject **state_simple(void); // of state.c: where a save keeps `simple`; NULL with an exception

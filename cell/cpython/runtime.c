@@ -60,8 +60,12 @@ int runtime_init(const char *home, const char *stdlib, char *err, size_t errlen)
     return -1;
   }
   PyInitConfig_Free(k);
-  if (support_compile() || plain_init()) {
+  if (support_compile()) {
     snprintf(err, errlen, "compile the guest support module");
+    return -1;
+  }
+  if (plain_init()) {
+    snprintf(err, errlen, "find getweakrefcount in this Python's _weakref");
     return -1;
   }
   return 0;
