@@ -71,14 +71,10 @@ func (a address) String() string { return string(a) }
 // Dial implements raft.StreamLayer.
 func (l *layer) Dial(to raft.ServerAddress, within time.Duration) (net.Conn, error) {
 	name := string(to)
-	if l.net.isCut(l.of, name) {
-		return nil, errors.New("cut")
+	if err := l.net.refuses(l.of, name); err != nil {
+		return nil, err
 	}
 	l.net.mu.Lock()
-	if l.net.deaf == name {
-		l.net.mu.Unlock()
-		return nil, errors.New("deaf")
-	}
 	at := l.net.nodes[name].layer.Listener.Addr().String()
 	l.net.mu.Unlock()
 	c, err := net.DialTimeout("tcp", at, within)
@@ -86,8 +82,12 @@ func (l *layer) Dial(to raft.ServerAddress, within time.Duration) (net.Conn, err
 		return nil, err
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.conns[c] = name
+	l.mu.Unlock()
+	if err := l.net.refuses(l.of, name); err != nil { // it was cut meanwhile, and what was known then is severed
+		l.sever(name)
+		return nil, err
+	}
 	return gated{c, l}, nil
 }
 
@@ -143,6 +143,19 @@ func (n *network) isCut(a, b string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.cut[[2]string{a, b}] || n.cut[[2]string{b, a}]
+}
+
+// refuses says why Raft of one does not dial another.
+func (n *network) refuses(from, to string) error {
+	if n.isCut(from, to) {
+		return errors.New("cut")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.deaf == to {
+		return errors.New("deaf")
+	}
+	return nil
 }
 
 // isolate cuts a node from all others, or joins it again.
