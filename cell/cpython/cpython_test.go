@@ -210,6 +210,27 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// What Go code does wrong is Go's to handle, also in a process that has cells.
+func TestFaultsOfGoAreGos(t *testing.T) {
+	if _, err := load(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // on more than one of its threads
+		var said any
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer func() { said = recover() }()
+			var nowhere *policy
+			nowhere.mem = 1
+		}()
+		<-done
+		if err, ok := said.(runtime.Error); !ok || !strings.Contains(err.Error(), "nil pointer") {
+			t.Fatalf("it is %v", said)
+		}
+	}
+}
+
 func TestInterrupt(t *testing.T) {
 	for _, src := range []string{"while True: pass", "while True:\n  try:\n    while True: pass\n  except BaseException: pass",
 		"recv()", "import time\ntime.sleep(1000)", "while True: post('x'*1000)", "class A:\n def __del__(s):\n  A()\n  while True:\n   try: pass\n   except BaseException: pass\nwhile 1:\n try: A()\n except BaseException: pass"} {

@@ -1,5 +1,5 @@
-// A fault on a cell's thread is the guest's: the process dies of that very
-// signal, at once, so that the node can name it. Faults elsewhere are Go's.
+// A fault on a cell's thread, or on another that C code has started, is the guest's: the process
+// dies of that very signal, at once, so that the node can name it. Faults elsewhere are Go's.
 #define _GNU_SOURCE
 #include "crash.h"
 
@@ -11,8 +11,15 @@ static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, S
 static struct sigaction before[NSIG];
 static volatile int *volatile nowhere;
 
+// Go's threads have a stack for signals, and no others do. What Go does with a fault on one of those, to raise it
+// again, does not end the first process of a namespace: the thread would fault for ever.
+static bool is_gos(void) {
+  stack_t s;
+  return !sigaltstack(NULL, &s) && s.ss_flags & SS_ONSTACK;
+}
+
 static void on_fault(int signo, siginfo_t *info, void *context) {
-  if (!cell_current()) {
+  if (!cell_current() && is_gos()) {
     if (before[signo].sa_flags & SA_SIGINFO) before[signo].sa_sigaction(signo, info, context);
     else _exit(128 + signo);
     return;
