@@ -48,7 +48,7 @@ func TestUnusedLookupsAreLent(t *testing.T) {
 	b := start(t, policy{imports: "math", mem: 64 << 20})
 	whole, _ := lent(t)
 	var size, written int
-	await.That(t, "for the cell to rest", func() bool {
+	await.That(t, "the cell rests", func() bool {
 		size, written = lent(t)
 		return 0 < size && size < whole
 	})

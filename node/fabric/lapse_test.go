@@ -18,14 +18,24 @@ func TestWhatComesWhenTheLeaseIsOverIsNotNoted(t *testing.T) {
 	must(t, n.Save(soon(t), web, g.epoch, "c1", []string{"n2"}))
 	n.fresh(t)
 	r, _ := n.cluster.Group().Find(cellOf(web))
+	await.That(t, "nobody asks what was agreed", func() bool {
+		n.refreshes.mu.Lock()
+		defer n.refreshes.mu.Unlock()
+		if n.refreshes.running {
+			return false
+		}
+		n.refreshes.running = true // nobody hears it
+		return true
+	})
 	n.Fabric.mu.Lock()
-	delete(n.owned, web)
+	delete(n.owned, web) // what the node hears late of it may be told of as well, and waits, too
 	n.Fabric.mu.Unlock()
-	n.refreshes.mu.Lock()
-	n.refreshes.running = true // nobody hears what was agreed
-	n.refreshes.mu.Unlock()
 	g.Kill("it is gone")
-	await.That(t, "it gives its name up", func() bool { return n.forget(web) })
+	await.That(t, "it gives its name up", func() bool {
+		n.forget(web)
+		_, here := n.names.local.Lookup(web)
+		return !here
+	})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
