@@ -174,7 +174,7 @@ func TestCPU(t *testing.T) {
 			if first == 0 {
 				first = int64(u.CPU)
 			}
-			if u.Throttled > 20*time.Millisecond {
+			if u.Throttled > 400*time.Millisecond { // in less, a few ticks of the clock beyond the quota are much
 				wall, used := time.Since(begin), u.CPU-time.Duration(first)
 				t.Logf("%v of processor in %v, throttled for %v", used, wall, u.Throttled)
 				if u.CPU >= 0 && used > wall/2 {
