@@ -1,24 +1,10 @@
 package server
 
 import (
-	"context"
-	"sync"
 	"testing"
 
 	"github.com/pyisolate/pyisolate/actors"
 )
-
-// waited is a context that says when somebody waits for its end.
-type waited struct {
-	context.Context
-	once sync.Once
-	is   chan struct{}
-}
-
-func (w *waited) Done() <-chan struct{} {
-	w.once.Do(func() { close(w.is) })
-	return w.Context.Done()
-}
 
 // A restore that comes again by another way while the first is under way, or when it has just been done, has its answer.
 func TestTheSameRestoreTwice(t *testing.T) {
@@ -26,14 +12,14 @@ func TestTheSameRestoreTwice(t *testing.T) {
 	s, r, _ := savedCell(t, &records{place: Place{Node: "n1", Epoch: 7, Phase: Active}}, 0)
 	u := &restoring{by: id, done: make(chan struct{})}
 	s.transfers.restores[k] = u
-	over, ctx := make(chan struct{}), &waited{Context: t.Context(), is: make(chan struct{})}
+	over, ctx := make(chan struct{}), &watched{Context: t.Context(), waits: make(chan struct{})}
 	go func() {
 		defer close(over)
 		if e, err := s.transfers.adopt(ctx, k, id); e != r.entry || err != nil {
 			t.Errorf("under way: %v, %v", e, err)
 		}
 	}()
-	<-ctx.is
+	<-ctx.waits
 	if _, err := s.book.reserve(r.entry); err != nil {
 		t.Fatal(err)
 	}
