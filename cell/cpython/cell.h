@@ -206,12 +206,16 @@ void removals_apply(const char *module, PyObject *dict); // takes away what no g
 
 // ---- memory.c ------------------------------------------------------------------------------
 void memory_hook(void); // before initialisation
-void memory_prepare(void); // before the first cell
-void memory_borrow(cell *c); // in a new cell's thread, before its interpreter
 void memory_hold_collector(cell *c); // attached to a new interpreter
 void memory_grows(cell *c); // lets the collector work, if it was held
 void memory_rest(cell *c); // no other thread may use the interpreter
 void memory_finish(cell *c); // after the interpreter's end; frees c when it holds nothing
+
+// ---- lookups.c -------------------------------------------------------------------------------
+void lookups_prepare(void); // before the first cell
+void lookups_borrow(cell *c); // in a new cell's thread, before its interpreter
+void lookups_lend(cell *c); // attached; no other thread may use the interpreter
+void lookups_forget(cell *c); // gives back what was borrowed and not lent
 
 // ---- runtime.c -----------------------------------------------------------------------------
 // Starts CPython and leaves the calling thread attached. 0, or -1 with err.

@@ -69,7 +69,7 @@ static void *runtime_main(void *arg) {
 
 int thread_runtime(const char *lib, const char *home, const char *stdlib, int start, char *err, size_t errlen) {
   if (py_load(lib, err, errlen)) return -1;
-  memory_prepare();
+  lookups_prepare();
   wake_signal = SIGRTMIN + 9;
   struct sigaction sa = {.sa_handler = on_wake, .sa_flags = SA_ONSTACK};
   sigaction(wake_signal, &sa, NULL);
@@ -242,7 +242,7 @@ static void *thread_main(void *arg) {
   cell *c = t->c;
   block_signals();
   prctl(PR_SET_NAME, CELL_COMM);
-  memory_borrow(c);
+  lookups_borrow(c);
   const char *open = confine(t);
   c->bell = t->bell;
   c->thread = (unsigned long)pthread_self();
