@@ -120,32 +120,27 @@ func TestStateOfEarlierBuilds(t *testing.T) {
 	})
 }
 
-// Names and keys that many rows have are in a state once, whichever way its rows are written.
+// Names and keys that many rows have are in a state once, whichever way its rows are written; and what instances are is not
+// remembered one by one, for which a state has two marks for each.
 func TestStateOfPlainDataIsSmall(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
-		c := spawn(t, l, cell.Spec{Backend: b})
-		posts(t, c, "rows = [{'a key that is rather long': i, 'and another': ['once', 'again', i]} for i in range(10_000)]")
-		state, snapshot := stateOf(t, c)
-		if most := 10_000 * 40; len(state) > most {
-			t.Errorf("the state has %d bytes, want at most %d", len(state), most)
-		}
-		if least := int64(20_000); snapshot.Objects < least || snapshot.Objects > 2*least {
-			t.Errorf("it says that it has %d objects, want at least %d", snapshot.Objects, least)
-		}
-	})
-}
-
-// What instances are is not remembered one by one: a state that does that has two marks for each.
-func TestStateOfInstancesIsSmall(t *testing.T) {
-	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
-		c := spawn(t, l, cell.Spec{Backend: b})
-		posts(t, c, "class P:\n    def __init__(self):\n        self.i = 7\nps = [P() for i in range(10_000)]")
-		state, snapshot := stateOf(t, c)
-		if most := 10_000 * 12; len(state) > most {
-			t.Errorf("the state has %d bytes, want at most %d", len(state), most)
-		}
-		if least := int64(20_000); snapshot.Objects < least || snapshot.Objects > least+1000 {
-			t.Errorf("it says that it has %d objects, want %d and a few", snapshot.Objects, least)
+		for name, tc := range map[string]struct {
+			program     string
+			bytes       int
+			least, most int64 // objects
+		}{
+			"rows":      {"rows = [{'a key that is rather long': i, 'and another': ['once', 'again', i]} for i in range(10_000)]", 10_000 * 40, 20_000, 40_000},
+			"instances": {"class P:\n    def __init__(self):\n        self.i = 7\nps = [P() for i in range(10_000)]", 10_000 * 12, 20_000, 21_000},
+		} {
+			c := spawn(t, l, cell.Spec{Backend: b})
+			posts(t, c, tc.program)
+			state, snapshot := stateOf(t, c)
+			if len(state) > tc.bytes {
+				t.Errorf("%s: the state has %d bytes, want at most %d", name, len(state), tc.bytes)
+			}
+			if snapshot.Objects < tc.least || snapshot.Objects > tc.most {
+				t.Errorf("%s: it says that it has %d objects, want %d to %d", name, snapshot.Objects, tc.least, tc.most)
+			}
 		}
 	})
 }
