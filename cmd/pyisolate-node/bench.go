@@ -72,6 +72,8 @@ type benchResult struct {
 	Ratio  float64 `json:"ratio,omitempty"`
 	Bar    string  `json:"bar,omitempty"`
 	BarMet *bool   `json:"bar_met,omitempty"`
+	// BarRatio is how many times better than the bar, of its terms the least.
+	BarRatio float64 `json:"bar_ratio,omitempty"`
 
 	HitRate  *float64 `json:"hit_rate,omitempty"`  // spawn.warm: claims the pool served
 	PoolP50  float64  `json:"pool_p50,omitempty"`  // spawn.process: from the pool
@@ -112,7 +114,8 @@ func (r *benchResult) addNote(words string) {
 }
 
 const benchHelp = `Measure cells beside what the same Python offers itself, and calls of a thread that
-the kernel judges beside those of one that it does not, in one run on this machine.
+the kernel judges beside those of one that it does not, and what a library that the node
+is made of takes by itself, in one run on this machine.
 Without a ROW all are measured, in about two minutes:
 
   spawn.warm       claim from a full pool, until the first result
@@ -156,7 +159,7 @@ A row whose layer this kernel, or this user, has not got has no figures, and its
 says why.
 
 The ratio is how many times better than the peer the row is: 2 is twice as fast,
-or half the memory. p99 is the worse end of the samples; for memory.cell it is
+or half the memory. What is beside met or missed is the same against the bar. p99 is the worse end of the samples; for memory.cell it is
 the highest of the figures at 50, 200 and 1000 cells. Other work on the machine
 spoils the figures.`
 
@@ -236,7 +239,7 @@ func (b *bench) each(ctx context.Context, rows []benchRow, progress io.Writer, s
 
 // rounded keeps the digits that mean something.
 func (r benchResult) rounded() benchResult {
-	for _, v := range []*float64{&r.P50, &r.P99, &r.PeerP50, &r.Ratio, &r.PoolP50, &r.SmallP50,
+	for _, v := range []*float64{&r.P50, &r.P99, &r.PeerP50, &r.Ratio, &r.BarRatio, &r.PoolP50, &r.SmallP50,
 		&r.At50, &r.At200, &r.At1000, &r.ProcessChild, &r.ProcessTotal} {
 		*v = significant(*v)
 	}
@@ -261,9 +264,9 @@ func (r benchResult) verdict() string {
 	case r.BarMet == nil:
 		return "-"
 	case *r.BarMet:
-		return "met: " + r.Bar
+		return fmt.Sprintf("met (%sx): %s", figure(r.BarRatio), r.Bar)
 	}
-	return "missed: " + r.Bar
+	return fmt.Sprintf("missed (%sx): %s", figure(r.BarRatio), r.Bar)
 }
 
 // remarks are the further fields, in words.

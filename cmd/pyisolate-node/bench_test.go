@@ -84,24 +84,27 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-func TestBarMet(t *testing.T) {
+func TestBarReached(t *testing.T) {
 	bar := benchBar{p50: 10, ratio: 2}
 	for _, c := range []struct {
 		name string
+		bar  benchBar
+		row  benchRow
 		r    benchResult
-		want bool
-	}{{"both", benchResult{P50: 10, Ratio: 2}, true}, {"slow", benchResult{P50: 11, Ratio: 2}, false},
-		{"worse than the peer", benchResult{P50: 9, Ratio: 1}, false}, {"no peer", benchResult{P50: 9}, false}} {
-		if got := bar.met(benchRow{}, c.r); got != c.want {
-			t.Errorf("%s: met is %t", c.name, got)
-		}
-	}
-	if got := (benchBar{p50: 5}).met(benchRow{more: true}, benchResult{P50: 4}); got {
-		t.Error("a throughput below its bar meets it")
-	}
-	for ratio, want := range map[float64]bool{0: false, 0.7: false, 0.8: true, 2: true} {
-		if got := (benchBar{times: 1.3}).met(benchRow{}, benchResult{Ratio: ratio}); got != want {
-			t.Errorf("ratio %g, where 1.3 times the peer's is allowed: met is %t", ratio, got)
+		want float64
+	}{
+		{"both", bar, benchRow{}, benchResult{P50: 10, Ratio: 2}, 1},
+		{"slow", bar, benchRow{}, benchResult{P50: 20, Ratio: 2}, 0.5},
+		{"fast", bar, benchRow{}, benchResult{P50: 5, Ratio: 3}, 1.5},
+		{"worse than the peer", bar, benchRow{}, benchResult{P50: 9, Ratio: 1}, 0.5},
+		{"no peer", bar, benchRow{}, benchResult{P50: 9}, 0},
+		{"unlucky", benchBar{p50: 10, p99: 20}, benchRow{}, benchResult{P50: 5, P99: 40}, 0.5},
+		{"a throughput below", benchBar{p50: 5}, benchRow{more: true}, benchResult{P50: 4}, 0.8},
+		{"far worse than the peer", benchBar{times: 1.25}, benchRow{}, benchResult{Ratio: 0.4}, 0.5},
+		{"as bad as it may be", benchBar{times: 1.25}, benchRow{}, benchResult{Ratio: 0.8}, 1},
+	} {
+		if got := c.bar.reached(c.row, c.r); got != c.want {
+			t.Errorf("%s: %g, want %g", c.name, got, c.want)
 		}
 	}
 }

@@ -19,10 +19,10 @@ func withNode(measure func(ctx context.Context, n *benchNode, samples int, r *be
 	return func(ctx context.Context, b *bench, samples int, r *benchResult) (out []float64, err error) {
 		defer collectSeldom()()
 		n, err := b.node(ctx)
-		defer func() { err = errors.Join(err, n.close()) }()
 		if err != nil {
 			return nil, err
 		}
+		defer func() { err = errors.Join(err, n.close()) }()
 		return measure(ctx, n, samples, r)
 	}
 }
@@ -42,9 +42,14 @@ func apiCall(json bool) measurement {
 		if err := n.spawn(ctx, "echo", "", echoSource); err != nil {
 			return nil, err
 		}
-		c, message := n.cells(json), make([]byte, tripBytes)
-		return timeTrips(samples, func() error { return echoCall(ctx, c, "echo", message) })
+		return timeCalls(ctx, n.benchSocket, json, samples)
 	})
+}
+
+// timeCalls times calls of a cell's echo.
+func timeCalls(ctx context.Context, s *benchSocket, json bool, samples int) ([]float64, error) {
+	c, message := s.cells(json), make([]byte, tripBytes)
+	return timeTrips(samples, func() error { return echoCall(ctx, c, "echo", message) })
 }
 
 const (
@@ -53,14 +58,22 @@ const (
 	callsSample = 250 * time.Millisecond
 )
 
-// apiCalls counts calls a second of many callers.
+// apiCalls counts calls of a node's cells.
 func apiCalls(ctx context.Context, n *benchNode, samples int, r *benchResult) ([]float64, error) {
 	for i := range calledCells {
 		if err := n.spawn(ctx, fmt.Sprint("echo", i), "", echoSource); err != nil {
 			return nil, err
 		}
 	}
-	c, message := n.cells(false), make([]byte, tripBytes)
+	r.addNote(fmt.Sprintf("gRPC, %d callers of %d cells", callers, calledCells))
+	out, used, err := countCalls(ctx, n.benchSocket, samples)
+	r.addNote(fmt.Sprintf("%d us of processor time a call, the client's included", used.Microseconds()))
+	return out, err
+}
+
+// countCalls counts calls a second of many callers, and the processor time that one takes.
+func countCalls(ctx context.Context, s *benchSocket, samples int) (out []float64, each time.Duration, err error) {
+	c, message := s.cells(false), make([]byte, tripBytes)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var done atomic.Int64
@@ -81,13 +94,10 @@ func apiCalls(ctx context.Context, n *benchNode, samples int, r *benchResult) ([
 	}
 	defer calling.Wait()
 	defer stop()
-	r.addNote(fmt.Sprintf("gRPC, %d callers of %d cells", callers, calledCells))
 	used, before := processorTime(), done.Load()
-	out, err := rates(ctx, samples, &done, failed)
-	if calls := done.Load() - before; calls > 0 {
-		r.addNote(fmt.Sprintf("%d us of processor time a call, the client's included", (processorTime()-used).Microseconds()/calls))
-	}
-	return out, err
+	out, err = rates(ctx, samples, &done, failed)
+	calls := max(1, done.Load()-before)
+	return out, (processorTime() - used) / time.Duration(calls), err
 }
 
 // rates are what is counted a second, in periods.

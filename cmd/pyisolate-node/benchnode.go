@@ -16,40 +16,60 @@ import (
 	"github.com/pyisolate/pyisolate/node"
 )
 
-// benchNode is a node that serves on a socket, in this process, as `serve` makes one.
-type benchNode struct {
-	root          string
-	node          *node.Node
+// benchSocket is a socket of which clients are measured, and a directory of its own.
+type benchSocket struct {
+	root, path    string
 	second, first *http.Transport // versions of HTTP
 }
 
-// node opens one. The caller closes it, whatever the error.
-func (b *bench) node(ctx context.Context) (n *benchNode, err error) {
-	n = &benchNode{}
-	if n.root, err = os.MkdirTemp("", "pyisolate-bench-"); err != nil {
-		return n, err
-	}
-	b.withoutKernel() // it has its own
-	socket := filepath.Join(n.root, "s")
-	n.node, err = node.Open(ctx, node.Config{Data: filepath.Join(n.root, "data"), Socket: socket, Python: b.dist.Lib, DrainTimeout: -1})
+func newBenchSocket() (*benchSocket, error) {
+	root, err := os.MkdirTemp("", "pyisolate-bench-")
 	if err != nil {
-		return n, err
+		return nil, err
 	}
+	s := &benchSocket{root: root, path: filepath.Join(root, "s")}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
+		return new(net.Dialer).DialContext(ctx, "unix", s.path)
 	}
-	n.first = &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 64}
-	n.second = &http.Transport{DialContext: dial, Protocols: new(http.Protocols)}
-	n.second.Protocols.SetUnencryptedHTTP2(true)
-	return n, nil
+	s.first = &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 64}
+	s.second = &http.Transport{DialContext: dial, Protocols: new(http.Protocols)}
+	s.second.Protocols.SetUnencryptedHTTP2(true)
+	return s, nil
 }
 
 // cells is a client that speaks gRPC or JSON, the latter over HTTP/1.1 as small clients do.
-func (n *benchNode) cells(json bool) api.CellServiceClient {
+func (s *benchSocket) cells(json bool) api.CellServiceClient {
 	if json {
-		return api.NewCellServiceClient(&http.Client{Transport: n.first}, "http://node", connect.WithProtoJSON())
+		return api.NewCellServiceClient(&http.Client{Transport: s.first}, "http://node", connect.WithProtoJSON())
 	}
-	return api.NewCellServiceClient(&http.Client{Transport: n.second}, "http://node", connect.WithGRPC())
+	return api.NewCellServiceClient(&http.Client{Transport: s.second}, "http://node", connect.WithGRPC())
+}
+
+// close is for when nothing serves on it any more.
+func (s *benchSocket) close() error {
+	s.first.CloseIdleConnections()
+	s.second.CloseIdleConnections()
+	return os.RemoveAll(s.root)
+}
+
+// benchNode is a node that serves on a socket, in this process, as `serve` makes one.
+type benchNode struct {
+	*benchSocket
+	node *node.Node
+}
+
+// node opens one, for the caller to close.
+func (b *bench) node(ctx context.Context) (*benchNode, error) {
+	s, err := newBenchSocket()
+	if err != nil {
+		return nil, err
+	}
+	b.withoutKernel() // it has its own
+	n, err := node.Open(ctx, node.Config{Data: filepath.Join(s.root, "data"), Socket: s.path, Python: b.dist.Lib, DrainTimeout: -1})
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return &benchNode{s, n}, nil
 }
 
 // spawn starts a cell under a document of its own; "": without any.
@@ -65,14 +85,4 @@ func (n *benchNode) spawn(ctx context.Context, name, document, code string) erro
 	return nil
 }
 
-func (n *benchNode) close() (err error) {
-	for _, t := range []*http.Transport{n.first, n.second} {
-		if t != nil {
-			t.CloseIdleConnections()
-		}
-	}
-	if n.node != nil {
-		err = n.node.Close()
-	}
-	return errors.Join(err, os.RemoveAll(n.root))
-}
+func (n *benchNode) close() error { return errors.Join(n.node.Close(), n.benchSocket.close()) }

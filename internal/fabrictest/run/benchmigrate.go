@@ -33,6 +33,13 @@ func migrate(ctx context.Context, f *fabrictest.Fabric, size, times int) (all []
 	return all, err
 }
 
+// migrated is the row of such moves.
+func migrated(size, times int) measure {
+	return func(ctx context.Context, f *fabrictest.Fabric) ([]float64, error) {
+		return migrate(ctx, f, size, times)
+	}
+}
+
 // crowd is how many cells a node has that is drained.
 const crowd = 200
 
