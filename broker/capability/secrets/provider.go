@@ -17,7 +17,7 @@ import (
 	"github.com/pyisolate/pyisolate/broker/capability"
 )
 
-// MaxBytes is the largest secret.
+// MaxBytes is the largest secret that is answered, whatever the Provider.
 const MaxBytes = 64 << 10
 
 // ErrNotFound is what a Provider says of a name it does not have.

@@ -86,8 +86,12 @@ func (s *Secrets) get(ctx context.Context, c *capability.Call, names []string, n
 	if err != nil {
 		return capability.Value{}, fmt.Errorf("secret %s: %w", name, err)
 	}
-	if value := v.Reveal(); !utf8.Valid(value) {
+	value := v.Reveal()
+	if len(value) > MaxBytes {
+		return capability.Value{}, fmt.Errorf("secret %s: it has more than %d bytes", name, MaxBytes)
+	}
+	if !utf8.Valid(value) {
 		return capability.BytesValue(slices.Clone(value)), nil
 	}
-	return capability.JSONValue(string(v.Reveal()))
+	return capability.JSONValue(string(value))
 }

@@ -82,6 +82,33 @@ func TestProviders(t *testing.T) {
 	}
 }
 
+// A value of the largest size is answered, and one byte more is not, wherever it comes from.
+func TestValueBounds(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "all.json")
+	most := strings.Repeat("x", secrets.MaxBytes)
+	values := map[string]string{"MOST": most, "MORE": most + "x"}
+	write(t, file, captest.JSON(values))
+	for name, v := range values {
+		write(t, filepath.Join(dir, name), v)
+		t.Setenv("APP_"+name, v)
+	}
+	for name, p := range map[string]secrets.Provider{
+		"static": secrets.Static(values),
+		"env":    secrets.Env{Prefix: "APP_", Names: []string{"MOST", "MORE"}},
+		"dir":    secrets.Dir(dir),
+		"file":   secrets.File(file),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, p, "secrets.get=MOST", "secrets.get=MORE")
+			if v, err := s.Ask(secrets.Name, "get", `{"name":"MOST"}`); err != nil || string(v.Data) != `"`+most+`"` {
+				t.Error(len(v.Data), err)
+			}
+			_, err := s.Ask(secrets.Name, "get", `{"name":"MORE"}`)
+			captest.Want(t, err, capability.Internal)
+		})
+	}
+}
+
 // A file that is too much is refused with the bound that it is over.
 func TestFileBounds(t *testing.T) {
 	names := func(n int) string {
