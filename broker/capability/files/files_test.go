@@ -396,6 +396,27 @@ func TestAListingFitsItsAnswer(t *testing.T) {
 	}
 }
 
+// Where an answer has no room for a reserve, an entry that fits is listed, and one that does
+// not is refused: a page is never empty with more to come.
+func TestAListingOfSmallAnswers(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", strings.Repeat("c", 200)} {
+		must(t, os.WriteFile(dir+"/"+name, nil, 0o644))
+	}
+	s := captest.Open(t, capabilities(false), `fs.list={"roots":["`+dir+`"],"answer_bytes":128}`)
+	for _, step := range []struct{ after, want string }{{"", "a"}, {"a", "b"}} {
+		v, err := s.Ask("fs.list", "list", captest.JSON(map[string]any{"path": dir, "after": step.after}))
+		must(t, err)
+		var l Listing
+		must(t, json.Unmarshal(v.Data, &l))
+		if len(l.Entries) != 1 || l.Entries[0].Name != step.want || !l.More {
+			t.Fatalf("after %q: %+v", step.after, l)
+		}
+	}
+	_, err := s.Ask("fs.list", "list", captest.JSON(map[string]any{"path": dir, "after": "b"}))
+	captest.Want(t, err, capability.TooLarge, "128 is the most")
+}
+
 // The longest root wins, whatever the order of the grants.
 func TestRoots(t *testing.T) {
 	in, out := tree(t)

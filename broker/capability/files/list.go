@@ -33,7 +33,7 @@ type Entry struct {
 // Listing is the answer to list. Entries are in the order of their names' bytes.
 type Listing struct {
 	Entries []Entry `json:"entries"`
-	// More is true when there are further names: ask again after the last one.
+	// More is true when there are further names: ask again after the last one. There is one, then.
 	More bool `json:"more"`
 	// Unlisted counts names that are not UTF-8.
 	Unlisted int `json:"unlisted,omitempty"`
@@ -91,7 +91,8 @@ func namesIn(ctx context.Context, p place, fd int) ([]string, error) {
 	}
 }
 
-// page picks what was asked for and describes it, within the answer's size.
+// page picks what was asked for and describes it, within the answer's size. The first entry
+// is always in it: where the answer has no room for that, it is refused as a whole.
 func page(fd int, names []string, a listArgs, maxAnswer int) Listing {
 	l := Listing{Entries: []Entry{}}
 	room := maxAnswer - 64
@@ -110,7 +111,7 @@ func page(fd int, names []string, a listArgs, maxAnswer int) Listing {
 		if unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			continue // gone since
 		}
-		if room -= 6*len(name) + 96; room < 0 { // a byte can become \u00XX; numbers and keys
+		if room -= 6*len(name) + 96; room < 0 && len(l.Entries) > 0 { // a byte can become \u00XX; numbers and keys
 			l.More = true
 			return l
 		}

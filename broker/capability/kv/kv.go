@@ -233,7 +233,7 @@ type Key struct {
 // Listing is the answer to list, in the order of the keys' bytes.
 type Listing struct {
 	Keys []Key `json:"keys"`
-	// More is true when there are further keys: ask again after the last one.
+	// More is true when there are further keys: ask again after the last one. There is one, then.
 	More bool `json:"more"`
 }
 
@@ -255,7 +255,8 @@ func (s *Store) doList(c *capability.Call, sc *scope) (capability.Value, error) 
 	}
 	l, room := Listing{Keys: []Key{}}, c.MaxAnswer-64
 	complete, err := s.scan(c.Tenant, []byte(a.Prefix), []byte(a.After), func(key []byte, size int) bool {
-		if room -= 6*len(key) + 48; room < 0 || len(l.Keys) == a.Limit { // a byte can become \u00XX
+		// A byte can become \u00XX. The first key is always listed: without room for it, all is refused.
+		if room -= 6*len(key) + 48; room < 0 && len(l.Keys) > 0 || len(l.Keys) == a.Limit {
 			return false
 		}
 		l.Keys = append(l.Keys, Key{string(key), size})

@@ -225,6 +225,23 @@ func TestList(t *testing.T) {
 	}
 }
 
+// Where an answer has no room for a reserve, a key that fits is listed, and one that does not
+// is refused: a page is never empty with more to come.
+func TestAListingOfSmallAnswers(t *testing.T) {
+	s := open(t, Config{})
+	for _, key := range []string{"a", "b", strings.Repeat("c", 200)} {
+		ask(t, s.Session, "put", m{"key": key, "text": ""})
+	}
+	small := s.As("acme", "small", `kv={"answer_bytes":64}`)
+	for _, step := range []struct{ after, want string }{{"", "a"}, {"a", "b"}} {
+		if got := ask(t, small, "list", m{"after": step.after}); got != `{"keys":[{"key":"`+step.want+`","size":0}],"more":true}` {
+			t.Fatalf("after %q: %s", step.after, got)
+		}
+	}
+	_, err := captest.Ask(small, Name, "list", captest.JSON(m{"after": "b"}))
+	captest.Want(t, err, capability.TooLarge, "64 is the most")
+}
+
 func TestTenantsDoNotMeet(t *testing.T) {
 	s := open(t, Config{})
 	hostile := []string{"acme2", "acme/../other", "t/acme", "tenants", "data", "usage", "\x00", "\xff", "ac", "acme\x00", strings.Repeat("x", 300)}
