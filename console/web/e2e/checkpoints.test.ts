@@ -97,6 +97,27 @@ it('are restored under another name while theirs is taken', async () => {
   ])
 })
 
+it('a restore whose answer was lost is the same one when it is told again, and another by another name', async () => {
+  const asked: RestoreRequest[] = []
+  const page = await open({
+    'CellService/Restore': (request) => {
+      asked.push(request)
+      return new Refusal('unavailable', { kind: 'Unavailable', message: `no answer to the ${asked.length}.` })
+    },
+  })
+  await page.getByRole('button', { name: 'Restore 3f1c09aa51e7' }).click()
+  const dialog = page.getByRole('dialog')
+  for (const n of [1, 2, 3]) {
+    if (n === 3) await dialog.getByLabel('Name').fill('three')
+    await dialog.getByRole('button', { name: 'Restore it' }).click()
+    await dialog.getByRole('alert').getByText(`no answer to the ${n}.`).waitFor()
+  }
+  const [first, again, other] = asked.map((r) => r.requestId)
+  expect(first).toMatch(/^[0-9a-f]{32}$/)
+  expect(again).toBe(first)
+  expect(other).not.toBe(first)
+})
+
 it('are there when their cell is not, and restored under its name', async () => {
   const page = await open({
     'CellService/Inspect': () => new Refusal('not_found', { kind: 'CellGone', message: 'the node of team/one is gone' }),

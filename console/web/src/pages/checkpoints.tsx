@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 
 import { textOf } from '../api/errors.ts'
-import { requestId } from '../api/request.ts'
+import { repeatable, requestId } from '../api/request.ts'
 import type { CellReport, CheckpointInfo } from '../api/types.ts'
 import { ago, bytes, count, date } from '../format.ts'
 import { useNow, usePolled } from '../live.ts'
@@ -140,8 +140,9 @@ interface RestoreProps {
 function Restore({ of, taken, onClose }: RestoreProps) {
   const { tenant = '', name = '' } = of.cell ?? {}
   const [to, setTo] = useState(taken ? `${name.slice(0, 60)}-2` : name)
+  const [withId] = useState(repeatable)
   const act = async () => {
-    const { cell } = await call('CellService/Restore', { id: of.id, tenant, name: to, requestId: requestId() })
+    const { cell } = await call('CellService/Restore', withId({ id: of.id, tenant, name: to }))
     go({ page: 'cell', tenant: cell?.tenant ?? tenant, name: cell?.name ?? to })
   }
   return (
