@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,6 +66,14 @@ func readPolicyText(file string, stdin io.Reader) (text []byte, name string, err
 		return nil, name, usageError{fmt.Errorf("read the policy: %w", err)}
 	}
 	return text, name, nil
+}
+
+// readableOnce refuses files of which more than one is standard input: the next would be empty.
+func readableOnce(files ...string) error {
+	if i := slices.Index(files, "-"); i >= 0 && slices.Contains(files[i+1:], "-") {
+		return usageError{errors.New("standard input can be one of the documents: name a file for the other")}
+	}
+	return nil
 }
 
 // splitPolicy takes FILE[:SANDBOX] apart. A file that has the whole name is that file.

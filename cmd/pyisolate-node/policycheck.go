@@ -42,6 +42,9 @@ Exit status:
   pyisolate-node policy check --json policies/*.yml | jq .problems`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := readableOnce(args...); err != nil {
+				return err
+			}
 			wrong := false
 			for _, file := range args {
 				one, err := checkPolicy(file, c.InOrStdin())

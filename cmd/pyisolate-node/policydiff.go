@@ -48,6 +48,9 @@ where there are several.`,
 func comparePolicies(before, after string, stdin io.Reader) ([]compared, error) {
 	fileA, sandboxA := splitPolicy(before)
 	fileB, sandboxB := splitPolicy(after)
+	if err := readableOnce(fileA, fileB); err != nil {
+		return nil, err
+	}
 	a, err := readPolicy(fileA, stdin)
 	if err != nil {
 		return nil, err

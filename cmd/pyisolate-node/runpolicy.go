@@ -64,10 +64,10 @@ func (o *runOptions) rules(ctx context.Context, c *cobra.Command, sink cell.Sink
 
 // compile reads the policy, and compiles it with what its host names stand for now.
 func (o *runOptions) compile(ctx context.Context, warnings io.Writer) (*document.Compiled, error) {
-	if o.policyFile == "-" {
+	file, sandbox := splitPolicy(o.policyFile)
+	if file == "-" {
 		return nil, errors.New("--policy: standard input may be the program's; name a file")
 	}
-	file, sandbox := splitPolicy(o.policyFile)
 	d, err := readPolicy(file, nil)
 	if err != nil {
 		return nil, err
