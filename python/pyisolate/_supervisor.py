@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from types import TracebackType
@@ -177,7 +178,8 @@ class Supervisor:
                 if not self._closed:
                     self._warm.append(cell)
                     continue
-            cell.close()
+            with contextlib.suppress(errors.PyIsolateError):  # as those that close ends
+                cell.close()
 
 
 def _require(client: Client, mode: str) -> None:

@@ -122,6 +122,23 @@ class SupervisorTest(NodeTestCase):
             s.spawn()
         self.assertEqual(iso.list_active(), {})
 
+    def test_closed_while_its_pool_is_filled(self):
+        """A cell that comes late and cannot be closed any more is nothing to print."""
+        spawn, printed = _sandbox.spawn, []
+        client = iso.Client._at(self.client.address)
+
+        def late(*args, **options):
+            cell = spawn(*args, **options)
+            client.close()
+            until(lambda: s._closed)
+            return cell
+
+        with mock.patch.object(_sandbox, "spawn", late), mock.patch.object(threading, "excepthook", printed.append):
+            s = iso.Supervisor(warm_pool=1, client=client)
+            s.close()
+        self.assertFalse(s._filler.is_alive())
+        self.assertEqual(printed, [])
+
     def test_a_pool_that_cannot_be_filled(self):
         with iso.Supervisor(warm_pool=1, client=self.client, policy="no-such-policy") as s:
             with self.assertRaises(iso.NotFound):
