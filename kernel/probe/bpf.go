@@ -138,10 +138,21 @@ func bpfFileSystem() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for line := range strings.Lines(string(data)) {
-		if f := strings.Fields(line); len(f) > 2 && f[2] == "bpf" {
-			return f[1], nil
-		}
+	if point := mountOf(string(data), "bpf"); point != "" {
+		return point, nil
 	}
 	return "", errors.New("no bpf file system is mounted")
+}
+
+// unescape undoes what the kernel writes for white space and backslashes in paths.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// mountOf returns the first place where a file system of a kind is mounted, from proc_pid_mounts(5).
+func mountOf(mounts, kind string) string {
+	for line := range strings.Lines(mounts) {
+		if f := strings.Fields(line); len(f) > 2 && f[2] == kind {
+			return unescape.Replace(f[1])
+		}
+	}
+	return ""
 }

@@ -109,6 +109,20 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
+func TestMountOf(t *testing.T) {
+	const before = "proc /proc proc rw 0 0\n"
+	for line, want := range map[string]string{
+		"":                                    "",
+		"bpf /sys/fs/bpf bpf rw 0 0\n":        "/sys/fs/bpf",
+		`bpf /mnt/a\040b\011c\012 bpf rw 0 0`: "/mnt/a b\tc\n",
+		`bpf /mnt/a\134040b bpf rw 0 0`:       `/mnt/a\040b`,
+	} {
+		if got := mountOf(before+line, "bpf"); got != want {
+			t.Errorf("%q: %q, not %q", line, got, want)
+		}
+	}
+}
+
 func descriptors(t *testing.T) []string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
