@@ -19,8 +19,8 @@ var ErrContract = errors.New("guard: no such contract")
 type ContractPoint struct {
 	// Name is the key in Contracts.
 	Name string
-	// Event is what happens there: open, connect, send or fork. With kind
-	// LSM messages are judged, else each packet.
+	// Event is what happens there: open, connect, send or fork. Packets are judged at "egress",
+	// messages at the other points of send.
 	Event string
 	// Type, AttachType and AttachTo are the program's.
 	Type       ebpf.ProgramType
@@ -66,7 +66,8 @@ func (g *Guard) point(name string) (point, *ebpf.ProgramSpec, bool) {
 }
 
 // ContractPoints returns where this guard calls contracts. Programs of kind LSM judge
-// what is opened, reached, sent and started; of the other what is reached, and each packet.
+// what is opened, reached, sent and started; of the other what is reached. With a control group
+// both judge each packet, too.
 func (g *Guard) ContractPoints() []ContractPoint {
 	var list []ContractPoint
 	for name := range points {
