@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,7 +99,7 @@ func (s *cells) beginMove(ctx context.Context, e *entry, to string) (context.Con
 	switch _, seated := s.fabric.Seat(to); {
 	case to == s.fabric.Self():
 		return nil, nil, cell.Errorf(cell.Invalid, "cell %s is on node %s already", e.key, to)
-	case !seated && !s.knows(to):
+	case !seated && !hasNode(s.fabric, to):
 		return nil, nil, cell.Errorf(cell.Invalid, "node %.64q is none of the cluster's", to)
 	case !seated:
 		return nil, nil, fmt.Errorf("%w: node %s has no lease: it is not there, or cut off", fault.ErrUnavailable, to)
@@ -123,12 +122,6 @@ func (s *cells) beginMove(ctx context.Context, e *entry, to string) (context.Con
 	m.epoch, m.now = e.epoch, stage{phase: preparing, epoch: e.epoch, node: s.fabric.Self()}
 	e.move = m
 	return ctx, m, nil
-}
-
-// knows says whether a node is a member, as far as can be told.
-func (s *cells) knows(node string) bool {
-	return slices.Contains(s.fabric.Peers(), node) ||
-		slices.ContainsFunc(s.fabric.Lost(), func(n *pb.Node) bool { return n.GetId() == node })
 }
 
 // end has another move of the cell be possible.

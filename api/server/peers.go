@@ -145,14 +145,17 @@ func isNode(p *peers, self, node string) error {
 	if node == "" || node == self {
 		return nil
 	}
-	if p != nil {
-		isPeer := func() bool { return slices.Contains(p.fabric.Peers(), node) }
-		isLost := func(n *pb.Node) bool { return n.GetId() == node }
-		if isPeer() || slices.ContainsFunc(p.fabric.Lost(), isLost) || isPeer() { // it may have come back in between
-			return nil
-		}
+	if p != nil && hasNode(p.fabric, node) {
+		return nil
 	}
 	return fmt.Errorf("%w: there is no node %.64q: ListNodes tells which there are", policystore.ErrNotFound, node)
+}
+
+// hasNode says whether another node is of the cluster, as far as can be told.
+func hasNode(f Fabric, node string) bool {
+	isPeer := func() bool { return slices.Contains(f.Peers(), node) }
+	isLost := func(n *pb.Node) bool { return n.GetId() == node }
+	return isPeer() || slices.ContainsFunc(f.Lost(), isLost) || isPeer() // it may have come back in between
 }
 
 // askAll asks all other nodes at once, or the one that is named, and returns what they answered, and who
