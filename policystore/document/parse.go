@@ -130,7 +130,7 @@ func (p parsing) sandboxes(n *node) {
 	}
 }
 
-// sandbox reads the keys of one. The defaults cannot extend.
+// sandbox reads the keys of one. The defaults, which have no name, cannot extend.
 func (p parsing) sandbox(s *sandbox, n *node, extends bool) *sandbox {
 	if n.empty() {
 		p.at(n.at, "write {} if it is to have nothing", "there is no value")
@@ -155,6 +155,8 @@ func (p parsing) key(s *sandbox, pair pair, extends bool) {
 		if text, ok := p.word(pair.value, "the name of a sandbox"); ok {
 			s.extends, s.extendsAt = text, pair.value.at
 		}
+	case name == "extends" && s.name == LegacySandbox:
+		p.at(pair.key.at, "write sandboxes: with both below it", "the document has one sandbox, of the keys at the top, and no other to extend")
 	case name == "extends":
 		p.at(pair.key.at, "write the keys here", "the defaults extend nothing")
 	case p.d.version == Version01 && p.legacyKey(s, pair):
