@@ -214,7 +214,7 @@ void memory_finish(cell *c); // after the interpreter's end; frees c when it hol
 // ---- lookups.c -------------------------------------------------------------------------------
 void lookups_prepare(void); // before the first cell
 void lookups_borrow(cell *c); // in a new cell's thread, before its interpreter
-void lookups_lend(cell *c); // attached; no other thread may use the interpreter
+void lookups_lend(cell *c); // attached, with a cache that is clear; no other thread may use the interpreter
 void lookups_forget(cell *c); // gives back what was borrowed and not lent
 
 // ---- runtime.c -----------------------------------------------------------------------------

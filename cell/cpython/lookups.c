@@ -86,7 +86,6 @@ static bool lend(cell *c, page_run r) {
 
 void lookups_lend(cell *c) {
   if (!c->unused) return;
-  PyType_ClearCache();
   for (size_t i = 0; i < c->n_pages && !lend(c, c->pages[i]); i++) {}
   lookups_forget(c);
 }

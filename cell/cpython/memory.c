@@ -199,12 +199,14 @@ static void give_back(page_run r) {
   }
 }
 
-// What a start has touched and an idle cell does not need. The caller keeps other threads
-// from the interpreter.
+// What a start has touched and an idle cell does not need. No other thread is in the interpreter.
 void memory_rest(cell *c) {
+  if (c->unused) PyType_ClearCache(); // it frees names, and perhaps with them an arena, which takes the lock
+  pthread_mutex_lock(c->poking);
   lookups_lend(c);
   for (size_t i = 0; i < c->n_pages; i++) give_back(c->pages[i]);
   c->n_pages = 0;
+  pthread_mutex_unlock(c->poking);
 }
 
 void memory_hook(void) {

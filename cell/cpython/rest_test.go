@@ -70,6 +70,31 @@ func TestUnusedLookupsAreLent(t *testing.T) {
 	}
 }
 
+// Names that nothing but the cache of attribute lookups has any more are freed when a cell rests, and with the last of
+// them what they were in.
+func TestRestFreesWhatTheCacheKept(t *testing.T) {
+	b := start(t, policy{imports: "math", mem: 64 << 20})
+	whole, _ := lent(t)
+	said, fault := b.run(`
+def fill():
+    held = []
+    for i in range(4):
+        held += [bytes(470) for _ in range(5_000)]
+        for j in range(1_000): getattr(held, f'{i}{j:090}', None)
+fill()
+post(1)`)
+	if fault != "" || len(said) != 1 {
+		t.Fatalf("%q, %s", said, fault)
+	}
+	await.That(t, "the cell rests", func() bool {
+		size, _ := lent(t)
+		return 0 < size && size < whole
+	})
+	if said, fault := b.run("post(2)"); fault != "" || len(said) != 1 {
+		t.Errorf("a program behind it: %q, %s", said, fault)
+	}
+}
+
 // BenchmarkFirstAfterRest is the first program of a cell after its first rest, which took what that uses again, too.
 func BenchmarkFirstAfterRest(b *testing.B) {
 	for b.Loop() {

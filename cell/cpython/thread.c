@@ -220,9 +220,7 @@ static void rest(cell *c) {
   }
   c->rest = NULL;
   if (PyThreadState_Next(PyInterpreterState_ThreadHead(c->interp))) return;
-  pthread_mutex_lock(c->poking);
   memory_rest(c);
-  pthread_mutex_unlock(c->poking);
   give_back_stack();
 }
 
