@@ -33,10 +33,17 @@ static PyObject *plain_spec(cell *c, const char *name, PyObject *origin) {
   return NULL;
 }
 
-static PyObject *create_as(cell *c, PyObject *real, const char *name, PyObject *origin) {
-  PyObject *plain = plain_spec(c, name, origin), *args = plain ? PyTuple_New(1) : NULL, *module = NULL;
-  if (args && !PyTuple_SetItem(args, 0, plain)) module = gate_call(real, args, NULL);
+// Calls real with one argument, which it takes over in any case.
+static PyObject *call_with(PyObject *real, PyObject *argument) {
+  PyObject *args = PyTuple_New(1), *result = NULL;
+  if (!args) Py_DecRef(argument);
+  else if (!PyTuple_SetItem(args, 0, argument)) result = gate_call(real, args, NULL);
   if (args) Py_DecRef(args);
+  return result;
+}
+
+static PyObject *create_as(cell *c, PyObject *real, const char *name, PyObject *origin) {
+  PyObject *plain = plain_spec(c, name, origin), *module = plain ? call_with(real, plain) : NULL;
   // A module's functions are there from now on, whether anybody executes it or not.
   PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
   if (dict) {
@@ -79,10 +86,8 @@ static PyObject *create_dynamic(PyObject *self, PyObject *args) {
 // no module for done.
 static PyObject *execute(PyObject *real, PyObject *module) {
   cell *c = cell_current();
-  PyObject *args = PyTuple_New(1), *done = NULL;
   Py_IncRef(module);
-  if (args && !PyTuple_SetItem(args, 0, module)) done = gate_call(real, args, NULL);
-  if (args) Py_DecRef(args);
+  PyObject *done = call_with(real, module);
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
   const char *text = gate_text(name);
   PyObject *dict = text ? PyModule_GetDict(module) : NULL;
