@@ -202,7 +202,7 @@ int children_alive(const cell *c); // beside the cell's own
 int children_check(cell *c); // may one more begin? 0, or -1 with ChildWorkExceeded
 int children_wrap(cell *c, PyObject *thread); // what _thread starts threads with; 0 or -1
 // ---- removals.c ------------------------------------------------------------------------------
-void removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it
+int removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it; 0, or -1: some of it is there
 
 // ---- memory.c ------------------------------------------------------------------------------
 void memory_hook(void); // before initialisation

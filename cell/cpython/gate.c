@@ -312,8 +312,7 @@ int gate_install(cell *c) {
     PyObject *dict = PyObject_GetAttrString(module, "__dict__");
     int rc = 0;
     if (dict) {
-      removals_apply(text, dict);
-      rc = code_wrap(c, text, dict);
+      rc = removals_apply(text, dict) || code_wrap(c, text, dict) ? -1 : 0;
       Py_DecRef(dict);
     } else
       PyErr_Clear();

@@ -42,14 +42,23 @@ static PyObject *call_with(PyObject *real, PyObject *argument) {
   return result;
 }
 
+// Takes from a module what no guest may have, by the last part of its name; and all that it has, when that fails: who
+// executes a module has it already. 0, or -1 with an exception.
+static int strip(cell *c, const char *name, PyObject *dict, bool created) {
+  if (!removals_apply(last_part(name), dict) && !(created && code_wrap(c, name, dict))) return 0;
+  PyErr_Clear();
+  PyDict_Clear(dict);
+  PyErr_NoMemory();
+  return -1;
+}
+
 static PyObject *create_as(cell *c, PyObject *real, const char *name, PyObject *origin) {
   PyObject *plain = plain_spec(c, name, origin), *module = plain ? call_with(real, plain) : NULL;
   // A module's functions are there from now on, whether anybody executes it or not.
-  PyObject *dict = module ? PyObject_GetAttrString(module, "__dict__") : NULL;
-  if (dict) {
-    removals_apply(last_part(name), dict);
-    code_wrap(c, name, dict);
-    Py_DecRef(dict);
+  PyObject *dict = module && module != Py_None ? PyModule_GetDict(module) : NULL;
+  if (dict && strip(c, name, dict, true)) {
+    Py_DecRef(module);
+    return NULL;
   }
   if (module) PyErr_Clear();
   return module;
@@ -91,8 +100,11 @@ static PyObject *execute(PyObject *real, PyObject *module) {
   PyObject *name = done ? PyObject_GetAttrString(module, "__name__") : NULL;
   const char *text = gate_text(name);
   PyObject *dict = text ? PyModule_GetDict(module) : NULL;
-  if (dict) removals_apply(last_part(text), dict);
   if (text && !strcmp(text, "gc")) memory_grows(c); // who asks shall find it at work
+  if (dict && strip(c, text, dict, false)) {
+    Py_DecRef(done);
+    done = NULL;
+  }
   if (name) Py_DecRef(name);
   if (done && PyErr_Occurred()) PyErr_Clear();
   return done;

@@ -111,27 +111,32 @@ static PyMethodDef *definition(const removal *r) {
   return r->replacement ? &refused_def : &setlocale_def;
 }
 
-static void replace(PyObject *dict, const char *module, const char *name, PyMethodDef *def) {
-  if (!PyDict_GetItemString(dict, name)) return;
-  if (!def) {
-    PyDict_DelItemString(dict, name);
-    return;
+// replace puts what def defines in the place of what has the name, if anything has; 0, or -1 with an exception.
+static int replace(PyObject *dict, const char *module, const char *name, PyMethodDef *def) {
+  PyObject *key = PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), NULL);
+  bool there = key && PyDict_GetItemWithError(dict, key);
+  PyObject *self = NULL, *f = NULL;
+  int rc = PyErr_Occurred() ? -1 : 0;
+  if (there && !def) rc = PyDict_DelItemString(dict, name);
+  if (there && def) {
+    char full[96];
+    self = PyUnicode_DecodeUTF8(full, snprintf(full, sizeof full, "%s.%s", module, name), NULL);
+    f = self ? PyCFunction_NewEx(def, self, NULL) : NULL;
+    rc = f ? PyDict_SetItem(dict, key, f) : -1;
   }
-  char full[96];
-  int n = snprintf(full, sizeof full, "%s.%s", module, name);
-  PyObject *self = PyUnicode_FromStringAndSize(full, n);
-  PyObject *f = self ? PyCFunction_NewEx(def, self, NULL) : NULL;
-  if (f) PyDict_SetItemString(dict, name, f);
   if (f) Py_DecRef(f);
   if (self) Py_DecRef(self);
+  if (key) Py_DecRef(key);
+  return rc;
 }
 
-void removals_apply(const char *module, PyObject *dict) {
+int removals_apply(const char *module, PyObject *dict) {
   for (const removal *r = removals; r->module; r++) {
     if (strcmp(r->module, module)) continue;
     char list[1024], *rest = NULL;
     snprintf(list, sizeof list, "%s", r->names);
     for (char *name = strtok_r(list, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
-      replace(dict, module, name, definition(r));
+      if (replace(dict, module, name, definition(r))) return -1;
   }
+  return 0;
 }
