@@ -164,6 +164,29 @@ func TestStateSaysNothingMeanwhile(t *testing.T) {
 	})
 }
 
+// What a guest hands to the functions of our own that a save calls may go, and take away what they look at.
+func TestStateLooksAtWhatIsThere(t *testing.T) {
+	const attack = `import pyisolate_guest
+class Box: pass
+class Entry:
+    def __del__(self):
+        del holder['x']
+        kept.extend(bytearray(56) for i in range(2000))
+kept, holder = [], {'x': [[i, [i]] for i in range(1000)]}
+def __checkpoint__(names):
+    plain = pyisolate_guest._c.plain
+    plain(holder, 'x', ((Entry(), (Box,)),))
+    raise ValueError(f"{plain(holder, 'x', ())[2]}, then {plain(holder, 'x', ())[2]}")`
+	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {
+		c := spawn(t, l, cell.Spec{Backend: b})
+		posts(t, c, attack)
+		if err := discard(t, c); err == nil || !strings.Contains(err.Error(), "2001, then 0") {
+			t.Errorf("snapshot: %v", err)
+		}
+		alive(t, c)
+	})
+}
+
 // A graph as deep as programs have is carried; one that is deeper than any stack is refused.
 func TestStateOfDeepGraphs(t *testing.T) {
 	everyBackend(t, func(t *testing.T, l *launch.Launcher, b cell.Backend) {

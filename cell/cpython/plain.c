@@ -194,13 +194,14 @@ PyObject *state_plain(PyObject *self, PyObject *args) {
   PyObject *value = held_once(c, names, PyTuple_GetItem(args, 1));
   if (PyErr_Occurred()) return NULL;
   Py_IncRef(given);
-  if (*simple) Py_DecRef(*simple);
+  PyObject *before = *simple;
   *simple = given;
   search s = {.c = c, .simple = given};
   bool worth = value && look(&s, value, 0) && s.plain >= WORTH && s.n <= s.plain / SHARE;
   PyObject *result = found(&s, worth);
   free(s.others);
   free(s.index);
+  if (before) Py_DecRef(before); // last: what a guest has put into it may run code when it goes
   return result;
 }
 
