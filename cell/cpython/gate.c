@@ -277,19 +277,17 @@ static PyMethodDef find_def = {"_find_and_load", gate_find_and_load, METH_VARARG
 
 int gate_wrap(PyObject *dict, PyMethodDef *def, PyObject **real) {
   PyObject *found = PyDict_GetItemString(dict, def->ml_name);
+  if (found) Py_IncRef(found); // a guest's module may have anything there, which is asked now
   PyObject *module = found ? PyObject_GetAttrString(found, "__module__") : NULL; // what is kept in a state is found by it
   if (found && !module) PyErr_Clear();
   PyObject *f = found ? PyCFunction_NewEx(def, NULL, module) : NULL;
   if (module) Py_DecRef(module);
-  if (!f) return -1;
-  if (!*real) {
-    Py_IncRef(found);
-    *real = found;
-  }
   // Or gc would hand it out. A built-in function may be untracked; others may not.
-  if (Py_TYPE(found) == Py_TYPE(f)) PyObject_GC_UnTrack(found);
-  int rc = PyDict_SetItemString(dict, def->ml_name, f);
-  Py_DecRef(f);
+  if (f && Py_TYPE(found) == Py_TYPE(f)) PyObject_GC_UnTrack(found);
+  int rc = f ? PyDict_SetItemString(dict, def->ml_name, f) : -1;
+  if (f && !*real) *real = found;
+  else if (found) Py_DecRef(found);
+  if (f) Py_DecRef(f);
   return rc;
 }
 

@@ -11,6 +11,7 @@ var importsFamily = family{
 		{name: "sys_modules", what: "poison sys.modules so that the library imports the guest's", imports: []string{"sys", "types", "random"}},
 		{name: "meta_path", what: "a finder of the guest's own answers for library code", imports: []string{"sys", "wave", "hostile_module"}},
 		{name: "import_from_writable", what: "import a module that the guest wrote", imports: []string{"sys", "evil"}},
+		{name: "types_go", what: "a module of the guest's whose function goes while the gate wraps it", alone: true},
 		{name: "cache_prefix", what: "have the library write its bytecode where the guest says", imports: []string{"sys", "wave", "colorsys", "cmd"}},
 		{name: "deputy", what: "library functions that import what they are told", imports: []string{"pickle", "importlib", "encodings"}},
 		{name: "posing", what: "code that says it is a file of the library", imports: []string{"json"}},
