@@ -295,10 +295,12 @@ static void do_call(cell *c, const frame *f) {
 void loop_finish(cell *c) {
   loop_inject(c);
   PyObject *atexit = PyDict_GetItemString(PyImport_GetModuleDict(), "atexit");
+  if (atexit) Py_IncRef(atexit); // it may be the guest's, and go when it is asked
   PyObject *clear = atexit ? PyObject_GetAttrString(atexit, "_clear") : NULL;
   PyObject *done = clear ? PyObject_CallNoArgs(clear) : NULL;
   if (done) Py_DecRef(done);
   if (clear) Py_DecRef(clear);
+  if (atexit) Py_DecRef(atexit);
   PyErr_Clear();
   PyDict_Clear(c->main_dict);
   PyGC_Collect();

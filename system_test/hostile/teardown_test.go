@@ -8,6 +8,7 @@ var teardownFamily = family{
 	probes: []probe{
 		{name: "del", what: "__del__ while the interpreter ends"},
 		{name: "atexit", what: "atexit functions, when the gate may be gone"},
+		{name: "atexit_goes", what: "the module that the end asks goes while it is asked", alone: true},
 		{name: "exec_at_exit", what: "a process or a thread started at the very end"},
 		{name: "never_ends", what: "__del__ and atexit that never return", alone: true},
 		{name: "threads_at_end", what: "threads that go on when the cell ends", limits: cell.Limits{Children: 4}, alone: true},
