@@ -106,7 +106,7 @@ int support_compile(void); // once per process, in the main interpreter; 0, or -
 int support_load(cell *c, support_part p);
 int support_load_named(cell *c, const char *part);
 int support_load_all(cell *c);
-// What a part defines, borrowed, or NULL with an exception.
+// What a part defines, which the guest may replace while it is used. A new reference, or NULL with an exception.
 PyObject *support_name(cell *c, support_part p, const char *name);
 // Calls it with up to three arguments, NULL for none. A new reference, or NULL with an exception.
 PyObject *support_call(cell *c, support_part p, const char *name, PyObject *a, PyObject *b, PyObject *d);

@@ -23,7 +23,10 @@ int children_check(cell *c) {
   if ((uint32_t)(children_alive(c) + others) < most) return 0;
   PyObject *type = support_name(c, SUPPORT_ERRORS, "ChildWorkExceeded");
   if (c->hdr) atomic_fetch_add_explicit(&c->hdr->denials, 1, memory_order_relaxed);
-  if (type) PyErr_Format(type, "a thread beyond the limit of %d", (int)most);
+  if (type) {
+    PyErr_Format(type, "a thread beyond the limit of %d", (int)most);
+    Py_DecRef(type);
+  }
   return -1;
 }
 

@@ -266,7 +266,6 @@ void fault_send(cell *c, uint64_t op) {
 // of what was allowed. word is the broker's finer one, "" when there is none.
 static void raise_kind(cell *c, uint8_t kind, const char *word, size_t word_len, PyObject *message) {
   PyObject *kinds = support_name(c, SUPPORT_ERRORS, "_kinds");
-  if (kinds) Py_IncRef(kinds);
   PyObject *key = kinds ? PyLong_FromLong(kind) : NULL;
   PyObject *type = key ? PyDict_GetItemWithError(kinds, key) : NULL;
   if (!type && key) type = PyDict_GetItemString(c->guest, "RequestFailed");

@@ -37,7 +37,10 @@ static PyObject *take_answer(cell *c, frame *f, const char *none_kind) {
   if (f->h.flags & FLAG_ERROR) fault_raise(c, f->data, f->h.len);
   else if (f->h.flags & FLAG_NONE) {
     PyObject *type = support_name(c, SUPPORT_ERRORS, none_kind);
-    if (type) PyErr_SetString(type, "nothing came in time");
+    if (type) {
+      PyErr_SetString(type, "nothing came in time");
+      Py_DecRef(type);
+    }
   } else
     o = value_unpack(f->data, f->h.len, f->h.flags);
   free(f->data);
@@ -246,6 +249,7 @@ static int run_support(cell *c) {
     install = support_name(c, SUPPORT_GUEST, "_install");
   }
   PyObject *installed = install ? PyObject_CallNoArgs(install) : NULL;
+  if (install) Py_DecRef(install);
   int rc = installed ? 0 : -1;
   if (installed) Py_DecRef(installed);
   if (ns) Py_DecRef(ns);

@@ -268,7 +268,10 @@ static bool alone(cell *c) {
   int threads = children_alive(c);
   if (!threads) return true;
   PyObject *type = support_name(c, SUPPORT_ERRORS, "NotCheckpointable");
-  if (type) PyErr_Format(type, "threads: %d of the guest's run", threads);
+  if (type) {
+    PyErr_Format(type, "threads: %d of the guest's run", threads);
+    Py_DecRef(type);
+  }
   return false;
 }
 

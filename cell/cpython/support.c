@@ -113,14 +113,14 @@ int support_load_all(cell *c) {
 
 PyObject *support_name(cell *c, support_part p, const char *name) {
   PyObject *found = support_load(c, p) ? NULL : PyDict_GetItemString(c->guest, name);
-  if (!found && !PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "the support module has been taken apart");
+  if (found) Py_IncRef(found);
+  else if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "the support module has been taken apart");
   return found;
 }
 
 PyObject *support_call(cell *c, support_part p, const char *name, PyObject *a, PyObject *b, PyObject *d) {
   PyObject *f = support_name(c, p, name);
   if (!f) return NULL;
-  Py_IncRef(f); // it may be deleted while it runs
   PyObject *result = PyObject_CallFunctionObjArgs(f, a, b, d, NULL);
   Py_DecRef(f);
   return result;

@@ -13,6 +13,7 @@ var objectsFamily = family{
 		{name: "mro_rebinding", what: "rebind __class__ and __bases__ to pass for what is trusted"},
 		{name: "path_twice", what: "a path that says another name the second time"},
 		{name: "guest_classes", what: "replace the error classes that refusals are made of", imports: []string{"json"}},
+		{name: "error_class_goes", what: "a replaced error class goes while an error is made of it", alone: true},
 		{name: "builtins_replaced", what: "replace the builtins that the loop itself uses"},
 		{name: "type_flags", what: "change an immutable type of all interpreters"},
 		{name: "proxy_leak", what: "the real dict of a builtin type, leaked by a comparison"},
