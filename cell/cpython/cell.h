@@ -78,7 +78,8 @@ struct cell {
   PyObject *stdout_kept, *stderr_kept; // the streams it begins with, owned
   unsigned supported; // bits by support_part
   PyObject *real_import, *real_lazy_import, *real_find_and_load, *real_create_builtin, *real_create_dynamic,
-      *real_exec_builtin, *real_exec_dynamic, *real_loads, *real_rename, *real_coroutine, *real_start_new, *real_start_joinable;
+      *real_exec_builtin, *real_exec_dynamic, *real_loads, *real_rename, *real_coroutine, *real_start_new, *real_start_joinable,
+      *real_stack_size;
   bool vouched; // the next event that tells of code is of code that our own has judged
 
   // The source run last, for traceback lines.
@@ -200,7 +201,7 @@ bool code_vouched(cell *c);
 // ---- children.c: the threads of a guest ------------------------------------------------------------
 int children_alive(const cell *c); // beside the cell's own
 int children_check(cell *c); // may one more begin? 0, or -1 with ChildWorkExceeded
-int children_wrap(cell *c, PyObject *thread); // what _thread starts threads with; 0 or -1
+int children_wrap(cell *c, PyObject *thread); // what _thread starts threads with, and sets their stacks; 0 or -1
 // ---- removals.c ------------------------------------------------------------------------------
 int removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it; 0, or -1: some of it is there
 

@@ -49,13 +49,36 @@ static PyObject *start_joinable(PyObject *self, PyObject *args, PyObject *kwargs
   return begin(c, c->real_start_joinable, args, kwargs);
 }
 
+// What a thread has without asking. Its stack counts to no limit, and stays touched as deep as it once was.
+#define STACK_MOST (8 << 20)
+
+static PyObject *stack_size(PyObject *self, PyObject *args) {
+  (void)self;
+  cell *c = cell_current();
+  PyObject *given = PyTuple_Size(args) > 0 ? PyTuple_GetItem(args, 0) : NULL, *one = NULL, *result = NULL;
+  if (!given || PyTuple_Size(args) > 1) return gate_call(c->real_stack_size, args, NULL);
+  long n = PyLong_AsLong(given);
+  if (n == -1 && PyErr_Occurred()) return NULL;
+  PyObject *size = n <= STACK_MOST ? PyLong_FromLong(n) : NULL; // what is judged, however often the guest's is asked
+  if (n > STACK_MOST)
+    PyErr_Format(PyExc_ValueError, "size not valid: %zd bytes; a cell's threads have %d at most", (Py_ssize_t)n, STACK_MOST);
+  if (size && (one = PyTuple_New(1))) PyTuple_SetItem(one, 0, size); // takes it
+  else if (size) Py_DecRef(size);
+  if (one) result = gate_call(c->real_stack_size, one, NULL);
+  if (one) Py_DecRef(one);
+  return result;
+}
+
 // Two names of the same.
 static PyMethodDef start_new_def = {"start_new_thread", start_new, METH_VARARGS, "Start a new thread and return its identifier."};
 static PyMethodDef older_def = {"start_new", start_new, METH_VARARGS, "An obsolete synonym of start_new_thread()."};
 static PyMethodDef start_joinable_def = {"start_joinable_thread", (PyCFunction)(void *)start_joinable, METH_VARARGS | METH_KEYWORDS,
                                          "Start a new thread, and return its handle. For internal use by threading."};
+static PyMethodDef stack_size_def = {"stack_size", stack_size, METH_VARARGS,
+                                     "Return the thread stack size used when creating new threads, and set it if one is given."};
 
 int children_wrap(cell *c, PyObject *thread) {
   return gate_wrap(thread, &start_new_def, &c->real_start_new) || gate_wrap(thread, &older_def, &c->real_start_new) ||
-         gate_wrap(thread, &start_joinable_def, &c->real_start_joinable) ? -1 : 0;
+         gate_wrap(thread, &start_joinable_def, &c->real_start_joinable) ||
+         gate_wrap(thread, &stack_size_def, &c->real_stack_size) ? -1 : 0;
 }

@@ -285,7 +285,8 @@ static void let_go(PyObject *capsule) {
   PyObject **held[] = {&c->interrupt, &c->denied, &c->import_denied, &c->stdout_kept, &c->stderr_kept, &c->main_module,
                        &c->guest_module, &c->real_import, &c->real_lazy_import, &c->real_find_and_load,
                        &c->real_create_builtin, &c->real_create_dynamic, &c->real_exec_builtin, &c->real_exec_dynamic,
-                       &c->real_loads, &c->real_rename, &c->real_coroutine, &c->real_start_new, &c->real_start_joinable};
+                       &c->real_loads, &c->real_rename, &c->real_coroutine, &c->real_start_new, &c->real_start_joinable,
+                       &c->real_stack_size};
   for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
     PyObject *o = *held[i];
     *held[i] = NULL;

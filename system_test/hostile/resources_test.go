@@ -21,6 +21,7 @@ var resourcesFamily = family{
 		{name: "memory_mmap", what: "anonymous mappings", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "memory_pipes", what: "pages in pipes and socket buffers", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "memory_sqlite", what: "memory that a C library takes for itself", limits: cell.Limits{Memory: 64 << 20}, alone: true},
+		{name: "memory_stacks", what: "stacks of threads, which count to no limit", limits: cell.Limits{Memory: 64 << 20, Children: 8}, alone: true},
 		{
 			name: "memory_caught", what: "catch MemoryError and go on, for ever",
 			limits: cell.Limits{Memory: 64 << 20, Wall: shortWall}, alone: true,
