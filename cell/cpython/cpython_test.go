@@ -201,6 +201,7 @@ func TestFaults(t *testing.T) {
 		"x = (":                    "GuestError|SyntaxError|'(' was never closed\n  File \"<cell>\", line 1\n    x = (\n        ^\n",
 		"open('/etc/passwd')":      "PolicyDenied|PolicyDenied|fs: open /etc/passwd is not allowed",
 		"x = 'a' * 10**9":          "MemoryExceeded|MemoryError|",
+		"x = bytes(2**63 - 100)":   "MemoryExceeded|MemoryError|",
 		"def f(): f()\nf()":        "GuestError|RecursionError|",
 		"try:\n 1/0\nexcept Exception as e:\n raise KeyError(3) from e": "GuestError|KeyError|3\nTraceback",
 	} {

@@ -34,13 +34,14 @@ static void publish(cell *c, int64_t used) {
 
 static bool charge(cell *c, size_t n) {
   if (!c) return true;
-  int64_t used = atomic_fetch_add_explicit(&c->used, (int64_t)n, memory_order_relaxed) + (int64_t)n;
-  if (c->claimed && used > c->base + rules_memory(c) + c->slack + c->room) {
-    atomic_fetch_sub_explicit(&c->used, (int64_t)n, memory_order_relaxed);
+  int64_t most = c->claimed ? c->base + rules_memory(c) + c->slack + c->room : INT64_MAX / 2;
+  int64_t used = atomic_load_explicit(&c->used, memory_order_relaxed);
+  do { // nothing is added that does not fit, for others to see, and no sum runs over
+    if (used <= most && n <= (uint64_t)(most - used)) continue;
     if (c->hdr) atomic_fetch_add_explicit(&c->hdr->mem_denied, 1, memory_order_relaxed);
     return false;
-  }
-  publish(c, used);
+  } while (!atomic_compare_exchange_weak_explicit(&c->used, &used, used + (int64_t)n, memory_order_relaxed, memory_order_relaxed));
+  publish(c, used + (int64_t)n);
   return true;
 }
 
