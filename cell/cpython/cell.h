@@ -43,6 +43,7 @@ struct cell {
   page_run pages[8];   // whole pages taken before the claim, until the first rest
   size_t n_pages;
   void *unused;        // lookups that nobody has made, lent to the cell at its first rest
+  _Atomic int mappings; // that the guest has made
   bool collector_waits;
   uint64_t space; // bytes of address space at the start; 0: not known, or not the cell's alone
 

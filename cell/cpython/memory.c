@@ -226,17 +226,37 @@ void memory_finish(cell *c) {
   if (atomic_load(&c->used) == 0) free(c);
 }
 
+// A process may have some 65,000 mappings, and dies where it gets none: a cell has so many of its own.
+#define MAPPINGS 512
+
+static size_t whole_pages(size_t n) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  return n > SIZE_MAX - page ? n : (n + page - 1) / page * page;
+}
+
+static bool begin_mapping(cell *c, size_t n) {
+  if (!c) return true;
+  if (atomic_fetch_add(&c->mappings, 1) < MAPPINGS && charge(c, n)) return true;
+  atomic_fetch_sub(&c->mappings, 1);
+  return false;
+}
+
+static void end_mapping(cell *c, size_t n) {
+  if (c) atomic_fetch_sub(&c->mappings, 1);
+  credit(c, n);
+}
+
 // The mmap module calls these through libpython's import table, where the
 // executable's definitions come first; libc's own use is not affected. So a mapping
 // counts like any other memory, one of a file (which SQLite makes) too: what unmaps it does not know.
 __attribute__((visibility("default"))) void *mmap(void *addr, size_t n, int prot, int flags, int fd, off_t off) {
   cell *c = cell_current();
-  if (!charge(c, n)) {
+  if (!begin_mapping(c, whole_pages(n))) {
     errno = ENOMEM;
     return MAP_FAILED;
   }
   void *p = (void *)syscall(SYS_mmap, addr, n, prot, flags, fd, off);
-  if (p == MAP_FAILED) credit(c, n);
+  if (p == MAP_FAILED) end_mapping(c, whole_pages(n));
   return p;
 }
 
@@ -245,7 +265,7 @@ __attribute__((visibility("default"), alias("mmap"))) void *mmap64(void *, size_
 
 __attribute__((visibility("default"))) int munmap(void *addr, size_t n) {
   int rc = (int)syscall(SYS_munmap, addr, n);
-  if (!rc) credit(cell_current(), n);
+  if (!rc) end_mapping(cell_current(), whole_pages(n));
   return rc;
 }
 
@@ -255,12 +275,19 @@ __attribute__((visibility("default"))) void *mremap(void *addr, size_t old, size
   void *to = flags & MREMAP_FIXED ? va_arg(args, void *) : NULL;
   va_end(args);
   cell *c = cell_current();
-  if (n > old && !charge(c, n - old)) {
+  size_t before = whole_pages(old), after = whole_pages(n);
+  if (after > before && !charge(c, after - before)) {
     errno = ENOMEM;
     return MAP_FAILED;
   }
   void *p = (void *)syscall(SYS_mremap, addr, old, n, flags, to);
-  if (p == MAP_FAILED && n > old) credit(c, n - old);
-  if (p != MAP_FAILED && n < old) credit(c, old - n);
+  if (p == MAP_FAILED && after > before) credit(c, after - before);
+  if (p != MAP_FAILED && after < before) credit(c, before - after);
   return p;
+}
+
+// Advice that the kernel remembers for a part makes mappings of the parts. A guest's is heard, and not passed on.
+__attribute__((visibility("default"))) int madvise(void *addr, size_t n, int advice) {
+  bool remembered = advice <= MADV_SEQUENTIAL || (advice >= MADV_DONTFORK && advice <= MADV_KEEPONFORK);
+  return remembered && cell_current() ? 0 : (int)syscall(SYS_madvise, addr, n, advice);
 }

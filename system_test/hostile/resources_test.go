@@ -20,6 +20,7 @@ var resourcesFamily = family{
 		{name: "memory_dict", what: "a table that resizes", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "memory_mmap", what: "anonymous mappings", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "memory_sum", what: "threads that ask for more than numbers hold, while another takes memory", limits: cell.Limits{Memory: 64 << 20, Children: 4}, alone: true},
+		{name: "mappings", what: "as many mappings as a process may have", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "memory_pipes", what: "pages in pipes and socket buffers", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "memory_sqlite", what: "memory that a C library takes for itself", limits: cell.Limits{Memory: 64 << 20}, alone: true},
 		{name: "memory_stacks", what: "stacks of threads, which count to no limit", limits: cell.Limits{Memory: 64 << 20, Children: 8}, alone: true},

@@ -1,0 +1,37 @@
+package cpython_test
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
+
+// A process that has no mapping left dies: no guest takes them all, by mapping little or by splitting what it has.
+func TestMappingsAreBounded(t *testing.T) {
+	b := start(t, policy{imports: "mmap", mem: 128 << 20})
+	said, fault := b.run(`import mmap
+parts, kept = mmap.mmap(-1, 32 << 20), []
+for at in range(0, len(parts), 8192): parts.madvise(mmap.MADV_RANDOM, at, 4096)
+try:
+    while len(kept) < 10_000: kept.append(mmap.mmap(-1, 1))
+except OSError: pass
+post(len(kept))`)
+	if fault != "" || strings.Join(said, " ") != "511" {
+		t.Errorf("mappings: %q %s", said, fault)
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if n := bytes.Count(maps, []byte("\n")); err != nil || n > 3000 {
+		t.Errorf("the process has %d mappings, %v", n, err)
+	}
+	if said, fault := b.run("kept.clear()\nkept.append(mmap.mmap(-1, 1))\npost(len(kept))"); fault != "" || len(said) != 1 {
+		t.Errorf("one after they have gone: %q %s", said, fault)
+	}
+	const pages = "kept += [mmap.mmap(-1, 64 << 10) for _ in range(8)]\nfor m in kept: m.close()\nparts.close()\npost(1)"
+	if said, fault := b.run(pages); fault != "" || len(said) != 1 {
+		t.Errorf("some that are closed: %q %s", said, fault)
+	}
+	if used := b.region.Account(); used.MemUsed < 0 {
+		t.Errorf("more is given back than was taken: %+v", used)
+	}
+}
