@@ -3,6 +3,7 @@ package cell
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/pyisolate/pyisolate/kernel/policy"
@@ -236,6 +237,24 @@ type Sample struct {
 	Name  string            `json:"name"`
 	Value float64           `json:"value"`
 	Tags  map[string]string `json:"tags,omitempty"`
+}
+
+// MarshalJSON has what is no number in JSON as the API has it: "NaN", "Infinity" and "-Infinity".
+func (s Sample) MarshalJSON() ([]byte, error) {
+	type number Sample
+	text := "NaN"
+	switch {
+	case math.IsInf(s.Value, 1):
+		text = "Infinity"
+	case math.IsInf(s.Value, -1):
+		text = "-Infinity"
+	case !math.IsNaN(s.Value):
+		return json.Marshal(number(s))
+	}
+	return json.Marshal(struct {
+		number
+		Value string `json:"value"`
+	}{number(s), text})
 }
 
 // Request is the guest asking for an effect.
