@@ -40,8 +40,9 @@ type cells struct {
 	checkpoints *Checkpoints // nil: it keeps none
 	compiled    *compiled
 	book        *book
-	node        func() string // the name of this one
-	fabric      Fabric        // nil: there are no other nodes
+	node        func() string   // the name of this one
+	described   func() *pb.Node // of this one that is by itself; nil: it is not described
+	fabric      Fabric          // nil: there are no other nodes
 	actors      *actors.System
 	peers       *peers     // nil: there are none
 	transfers   *transfers // nil: there are no other nodes

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -81,7 +82,7 @@ func (s *cells) wish(ctx context.Context, r *pb.SpawnRequest) (w schedule.Wish, 
 	}
 	p := r.GetPlacement()
 	w = schedule.Wish{Tenant: k.tenant, Cell: asked.GetName(), Node: p.GetNode(), Labels: p.GetLabels(), Strategy: schedule.Strategy(p.GetStrategy()),
-		Layers: p.GetLayers(), Backend: string(cmp.Or(t.backend, now.Compiled.Backend))}
+		Layers: wishedLayers(p), Backend: string(cmp.Or(t.backend, now.Compiled.Backend))}
 	limits := now.Compiled.Limits
 	if t.limits.Memory > 0 && (limits.Memory == 0 || t.limits.Memory < limits.Memory) {
 		limits.Memory = t.limits.Memory
@@ -144,13 +145,39 @@ func refusedByNode(err error) bool {
 		errors.As(err, &sent) && slices.Contains([]connect.Code{connect.CodeUnavailable, connect.CodeResourceExhausted}, sent.Code())
 }
 
+// wishedLayers are a placement's layers as nodes tell each other of them: in one word.
+func wishedLayers(p *pb.Placement) (layers []string) {
+	for _, name := range p.GetLayers() {
+		layers = append(layers, oneWord(name))
+	}
+	return layers
+}
+
+func oneWord(name string) string { return strings.ReplaceAll(name, " ", "-") }
+
 // placedHere refuses a placement that this node, which is by itself, is not.
-func (s *cells) placedHere(p *pb.Placement) error {
+func (s *cells) placedHere(k cellKey, p *pb.Placement) error {
 	if err := validPlacement(p); err != nil {
 		return err
 	}
 	if asked := p.GetNode(); asked != "" && asked != s.node() {
 		return fmt.Errorf("%w: placement.node is %.64q; this node is %q, and of no cluster", policystore.ErrInvalid, asked, s.node())
+	}
+	if len(p.GetLabels()) == 0 && len(p.GetLayers()) == 0 {
+		return nil
+	}
+	here := schedule.Node{Name: s.node()}
+	if s.described != nil {
+		n := s.described()
+		here.Labels = n.GetLabels()
+		for _, l := range n.GetLayers() {
+			if l.GetActive() {
+				here.Layers = append(here.Layers, oneWord(l.GetName()))
+			}
+		}
+	}
+	if _, err := schedule.Choose([]schedule.Node{here}, schedule.Wish{Tenant: k.tenant, Cell: k.name, Labels: p.GetLabels(), Layers: wishedLayers(p)}); err != nil {
+		return fmt.Errorf("%w: %w", policystore.ErrInvalid, err)
 	}
 	return nil
 }

@@ -196,6 +196,7 @@ func (s *Server) cells(c Config, j *judge) *cells {
 	case c.Fabric != nil:
 		out.node = c.Fabric.Self
 	case c.Node != nil:
+		out.described = c.Node
 		out.node = sync.OnceValue(func() string { return c.Node().GetId() })
 	}
 	if launcher, ok := c.Spawner.(interface{ Stats() launch.Stats }); ok {

@@ -38,7 +38,7 @@ func (s *cells) Spawn(ctx context.Context, r *connect.Request[pb.SpawnRequest]) 
 		return nil, err
 	}
 	if s.fabric == nil {
-		if err := s.placedHere(r.Msg.GetPlacement()); err != nil {
+		if err := s.placedHere(k, r.Msg.GetPlacement()); err != nil {
 			return nil, err
 		}
 	}
