@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/directory"
 	"github.com/pyisolate/pyisolate/cluster/enroll"
+	"github.com/pyisolate/pyisolate/cluster/group"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/roster"
 	"github.com/pyisolate/pyisolate/cluster/wire"
@@ -194,6 +196,29 @@ func TestQuorum(t *testing.T) {
 	if err := n1.Leave(soon(t)); !errors.Is(err, roster.ErrLast) {
 		t.Errorf("the last one leaves: %v", err)
 	}
+}
+
+// Where no majority is, nobody waits as long as he may for what would need it.
+func TestNoMajority(t *testing.T) {
+	t.Parallel()
+	nodes := form(t, 2)
+	n1 := nodes[0]
+	nodes[1].kill()
+	var asked sync.WaitGroup
+	for what, ask := range map[string]func(context.Context) error{
+		"remove":          func(ctx context.Context) error { return n1.Remove(ctx, "n2", false) },
+		"remove by force": func(ctx context.Context) error { return n1.Remove(ctx, "n2", true) },
+		"leave":           n1.Leave,
+		"rotate the keys": n1.RotateKeys,
+	} {
+		asked.Go(func() {
+			ctx := soon(t)
+			if err := ask(ctx); !errors.Is(err, group.ErrNoLeader) || ctx.Err() != nil {
+				t.Errorf("%s: %v; the caller's time: %v", what, err, ctx.Err())
+			}
+		})
+	}
+	asked.Wait()
 }
 
 // A node leaves, without the others waiting for its lease, and joins again.

@@ -21,6 +21,8 @@ const (
 	pollPause = 50 * time.Millisecond
 	// stepTime bounds a wait for others when the context does not.
 	stepTime = 30 * time.Second
+	// agreeingTime bounds the wait for a majority that answers.
+	agreeingTime = 10 * time.Second
 )
 
 // Remove takes another node out, for good: its certificates are refused from now on, its cells go to
@@ -39,6 +41,9 @@ func (c *Cluster) Remove(ctx context.Context, node string, force bool) error {
 func (c *Cluster) remove(ctx context.Context, node string, force bool) error {
 	if node == c.Self() {
 		return fmt.Errorf("%w: it is this node; let it leave", roster.ErrInvalid)
+	}
+	if err := c.agreeing(ctx); err != nil {
+		return err
 	}
 	if !force {
 		if err := c.quorumWithout(ctx, node); err != nil {
@@ -109,11 +114,16 @@ func pause(ctx context.Context) bool {
 	}
 }
 
+// agreeing is nil when a majority answers, whose agreement is then known here. What may take long for other
+// reasons asks it first: no majority is told of soon.
+func (c *Cluster) agreeing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, agreeingTime)
+	defer cancel()
+	return c.group.Fence(ctx)
+}
+
 // quorumWithout tells why a node cannot go: those who vote then, and answer, are no majority.
 func (c *Cluster) quorumWithout(ctx context.Context, node string) error {
-	if err := c.group.Fence(ctx); err != nil {
-		return err
-	}
 	r := c.group.Roster()
 	m, ok := r.Member(node)
 	if !ok {
@@ -185,6 +195,9 @@ func (c *Cluster) Leave(ctx context.Context) error {
 func (c *Cluster) leave(ctx context.Context) error {
 	if len(c.others()) == 0 {
 		return fmt.Errorf("%w: %s; to end the cluster, remove %s while the node does not run", roster.ErrLast, c.Self(), c.config.Dir)
+	}
+	if err := c.agreeing(ctx); err != nil {
+		return err
 	}
 	if err := c.quorumWithout(ctx, c.Self()); err != nil && !errors.Is(err, roster.ErrNoMember) {
 		return err

@@ -61,6 +61,9 @@ func (c *Cluster) followKeys() {
 // they are back. When it was begun and not ended, another call begins anew, with another key. The node that leads
 // does it, one after the other.
 func (c *Cluster) RotateKeys(ctx context.Context) error {
+	if err := c.agreeing(ctx); err != nil {
+		return fmt.Errorf("rotate the key of gossip: %w", err)
+	}
 	for {
 		err := c.rotateAtLeader(ctx)
 		switch {
