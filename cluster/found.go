@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -126,14 +128,26 @@ type nobody struct{}
 func (nobody) Ask(context.Context, string, []byte) ([]byte, error) { return nil, group.ErrNoLeader }
 
 func checkAddresses(address, gossip string) error {
-	if err := pki.ValidAddress(address); err != nil {
+	if err := Advertisable(address); err != nil {
 		return err
 	}
 	if gossip == "" {
 		_, err := after(address)
 		return err
 	}
-	return pki.ValidAddress(gossip)
+	return Advertisable(gossip)
+}
+
+// Advertisable tells why an address is none at which other nodes reach one.
+func Advertisable(address string) error {
+	if err := pki.ValidAddress(address); err != nil {
+		return err
+	}
+	host, _, _ := net.SplitHostPort(address)
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsUnspecified() {
+		return fmt.Errorf("%.80q is where a node listens at all of its addresses; name the one that others reach it at", address)
+	}
+	return nil
 }
 
 // Joining is how a node becomes one of a cluster. All fields but Gossip are needed.

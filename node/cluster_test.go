@@ -148,6 +148,8 @@ func TestClusterSettingsAreChecked(t *testing.T) {
 		{"negative memory", func(c *Config) { c.CapacityMemory = -1 }, "capacity-memory"},
 		{"no port", func(c *Config) { c.ClusterListen = "127.0.0.1" }, "cluster-listen"},
 		{"port 0", func(c *Config) { c.ClusterAdvertise = "127.0.0.1:0" }, "cluster-advertise"},
+		{"every address", func(c *Config) { c.ClusterAdvertise = "0.0.0.0:7700" }, "cluster-advertise"},
+		{"every address of gossip", func(c *Config) { c.GossipAdvertise = "[::]:7701" }, "gossip-advertise"},
 		{"a port too high", func(c *Config) { c.GossipListen = "127.0.0.1:65536" }, "gossip-listen"},
 		{"a seed without a port", func(c *Config) { c.GossipSeeds = []string{"other:7701", "other"} }, "gossip-seed"},
 		{"many seeds", func(c *Config) { c.GossipSeeds = slices.Repeat([]string{"other:7701"}, maxSeeds+1) }, "gossip-seed"},

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/pyisolate/pyisolate/cluster"
 	"github.com/pyisolate/pyisolate/cluster/members"
 )
 
@@ -21,9 +23,7 @@ func (c Config) checkCluster(found *problems) {
 		found.add("capacity-memory", strconv.FormatInt(c.CapacityMemory, 10)+" is negative", "write a size, as 16GiB")
 	}
 	for key, text := range map[string]string{"cluster-listen": c.ClusterListen, "cluster-advertise": c.ClusterAdvertise, "gossip-listen": c.GossipListen, "gossip-advertise": c.GossipAdvertise} {
-		if text != "" && !isPlace(text) {
-			found.add(key, fmt.Sprintf("%q is no address", text), "write HOST:PORT")
-		}
+		checkPlace(key, text, found)
 	}
 	if len(c.GossipSeeds) > maxSeeds {
 		found.add("gossip-seed", fmt.Sprintf("there are %d", len(c.GossipSeeds)), fmt.Sprintf("name %d at most: one that answers knows the others", maxSeeds))
@@ -42,6 +42,19 @@ func (c Config) checkCluster(found *problems) {
 	within("cluster-timeout", c.ClusterTimeout, MinClusterTimeout, MaxClusterTimeout)
 	if c.ClusterTimeout >= c.ClusterLease {
 		found.add("cluster-timeout", fmt.Sprintf("%s is no less than cluster-lease, %s", c.ClusterTimeout, c.ClusterLease), "write less: leases outlive a change of the leader")
+	}
+}
+
+// checkPlace looks at where a node listens, or is reached.
+func checkPlace(key, text string, found *problems) {
+	switch {
+	case text == "":
+	case !isPlace(text):
+		found.add(key, fmt.Sprintf("%q is no address", text), "write HOST:PORT")
+	case strings.HasSuffix(key, "-advertise"):
+		if err := cluster.Advertisable(text); err != nil {
+			found.add(key, err.Error(), "write HOST:PORT")
+		}
 	}
 }
 

@@ -53,7 +53,7 @@ func (f *placeFlags) check(c *cobra.Command) error {
 	if f.advertise == "" {
 		return usageError{errors.New("say with --advertise HOST:PORT where the other nodes reach this one")}
 	}
-	if err := pki.ValidAddress(f.advertise); err != nil {
+	if err := cluster.Advertisable(f.advertise); err != nil {
 		return usageError{fmt.Errorf("--advertise: %w", err)}
 	}
 	return nil
