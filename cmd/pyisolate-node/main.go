@@ -2,6 +2,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ func Main(args []string) int {
 		return nil
 	}
 	root.SetArgs(args)
-	err := root.Execute()
+	c, err := root.ExecuteC()
 	var silent exitStatus
 	switch {
 	case err == nil:
@@ -39,8 +40,30 @@ func Main(args []string) int {
 	case !begun:
 		err = usageError{err}
 	}
-	fmt.Fprintln(os.Stderr, "pyisolate-node:", err)
+	if !failedAsJSON(c, err) {
+		fmt.Fprintln(os.Stderr, "pyisolate-node:", err)
+	}
 	return statusOf(err)
+}
+
+// failedAsJSON prints an error on standard output, for a command that was told --json, as the command's own are.
+func failedAsJSON(c *cobra.Command, failed error) bool {
+	if f := c.Flags().Lookup("json"); f == nil || f.Value.String() != "true" {
+		return false
+	}
+	out := failureOf(failed, nil, statusOf(failed))
+	if e, ok := asCellError(failed); ok {
+		out.Message = e.Message // its kind is beside it
+	}
+	var line any = map[string]any{"error": out}
+	if c.Name() == "run" {
+		line = event{Type: "error", Error: &errorEvent{Kind: out.Kind, Message: out.Message, Status: out.Status}}
+	}
+	data, err := json.Marshal(line)
+	if err == nil {
+		_, err = os.Stdout.Write(append(printable(data), '\n'))
+	}
+	return err == nil
 }
 
 func newRoot() *cobra.Command {
