@@ -220,14 +220,17 @@ func (s Set) Save(path string) (err error) {
 
 // Client is the configuration of a client of the context's node; files are read now.
 func (c Context) Client() (out client.Config, err error) {
-	out = client.Config{Address: c.Server, Token: c.Token}
+	out = client.Config{Address: c.Server}
 	if c.CA != "" {
 		if out.RootCAs, err = ReadCA(c.CA); err != nil {
 			return out, err
 		}
 	}
-	if c.TokenFile != "" {
+	switch {
+	case c.TokenFile != "":
 		out.Token, err = ReadToken(c.TokenFile)
+	case c.Token != "":
+		out.Token, err = TokenFrom(strings.NewReader(c.Token))
 	}
 	return out, err
 }

@@ -97,6 +97,12 @@ func TestTokens(t *testing.T) {
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%.20q is %q, %v", text, got, err)
 		}
+		if text == "" { // of a context: none
+			continue
+		}
+		if c, err := (Context{Server: "unix:///s", Token: text}).Client(); (err == nil) != (want != "") || err == nil && c.Token != want {
+			t.Errorf("a context with %.20q calls with %q, %v", text, c.Token, err)
+		}
 	}
 }
 
