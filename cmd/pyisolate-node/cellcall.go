@@ -53,11 +53,11 @@ posts.`,
 		if err != nil {
 			return usageError{err}
 		}
-		if within > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, within)
-			defer cancel()
+		ctx, cancel, err := bounded(ctx, within)
+		if err != nil {
+			return err
 		}
+		defer cancel()
 		answer, err := r.Cells.Call(ctx, connect.NewRequest(&pb.CallRequest{Tenant: tenant, Name: name, Target: args[1], Args: string(encoded), Kwargs: kwargs,
 			RequestId: again.id(), Acknowledged: again.wanted}))
 		if err != nil {

@@ -143,17 +143,29 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 			}
 			request.File, request.Args = args[1], args[2:]
 		}
-		if within > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, within)
-			defer cancel()
+		ctx, cancel, err := bounded(ctx, within)
+		if err != nil {
+			return err
 		}
-		_, err := r.Cells.Exec(ctx, connect.NewRequest(request))
+		defer cancel()
+		_, err = r.Cells.Exec(ctx, connect.NewRequest(request))
 		if err != nil && within > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return cell.Errorf(cell.Timeout, "the program was interrupted after the %s that --within gives it", within)
 		}
 		return r.raised(err)
 	})
+}
+
+// bounded ends a context when the time of --within is over, if it is given.
+func bounded(ctx context.Context, within time.Duration) (context.Context, context.CancelFunc, error) {
+	switch {
+	case within < 0:
+		return nil, nil, usageError{fmt.Errorf("--within %s: there is no time left; write more than 0, or leave it out", within)}
+	case within == 0:
+		return ctx, func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	return ctx, cancel, nil
 }
 
 // raised shows a guest's failure as run does: its own exception by the traceback alone.
