@@ -1,10 +1,11 @@
 // Package transport moves bytes between a node and one of its hosts. It knows
 // neither frames nor keys: what it carries is sealed by package seal.
 //
-// [Socket] is a stream socket used with plain system calls, [Ring] the same
-// socket through io_uring, and [Stream] whatever else reads and writes, a virtual
-// machine's serial port among them. [Open] chooses between the first two. A host
-// uses a Socket, whatever the node does: io_uring passes by its seccomp filter.
+// [Socket] is a stream socket used with plain system calls, [Polled] the same for a
+// process with many, [Ring] the same through io_uring, and [Stream] whatever else reads and
+// writes, a virtual machine's serial port among them. [Open] chooses between Polled and Ring,
+// for a node. A host uses a Socket, whatever the node does: it has one, and io_uring passes by
+// its seccomp filter.
 //
 // # Threading
 //

@@ -16,7 +16,7 @@ const (
 	ModeAuto Mode = "auto"
 	// ModeUring is Ring, or an error where io_uring is refused.
 	ModeUring Mode = "uring"
-	// ModeSocket is Socket.
+	// ModeSocket is Polled.
 	ModeSocket Mode = "socket"
 )
 
@@ -41,11 +41,15 @@ func open(f *os.File, mode Mode, setup setupFunc) (Transport, error) {
 		return nil, err
 	}
 	if mode != ModeUring {
-		return NewSocket(f), nil
+		return transportOf(NewPolled(f))
 	}
-	r, err := newRing(f, setup, recvMultishot)
+	return transportOf(newRing(f, setup, recvMultishot))
+}
+
+// transportOf has no Transport that holds a nil pointer.
+func transportOf[T Transport](t T, err error) (Transport, error) {
 	if err != nil {
-		return nil, err // and no Transport that holds a nil *Ring
+		return nil, err
 	}
-	return r, nil
+	return t, nil
 }

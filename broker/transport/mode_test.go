@@ -23,7 +23,7 @@ func TestParseMode(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	for mode, want := range map[Mode]string{"": "*transport.Socket", ModeAuto: "*transport.Socket", ModeSocket: "*transport.Socket", ModeUring: "*transport.Ring"} {
+	for mode, want := range map[Mode]string{"": "*transport.Polled", ModeAuto: "*transport.Polled", ModeSocket: "*transport.Polled", ModeUring: "*transport.Ring"} {
 		t.Run("mode "+string(mode), func(t *testing.T) {
 			x, _ := mustPair(t)
 			tr, err := Open(x, mode)

@@ -12,8 +12,8 @@ import (
 
 // Socket is a connected stream socket outside the runtime's poller: a goroutine
 // that waits blocks its thread, which the kernel then wakes directly, and while
-// one only looks nobody is woken beside it. Each socket so costs a thread while
-// it is waited for; there is one for each host.
+// one only looks nobody is woken beside it. It is for a process with one: each costs
+// a thread while it is waited for.
 type Socket struct {
 	f  *os.File
 	fd int

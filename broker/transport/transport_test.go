@@ -21,6 +21,13 @@ var kinds = []struct {
 	open func(testing.TB, *os.File) Transport
 }{
 	{"socket", func(_ testing.TB, f *os.File) Transport { return NewSocket(f) }},
+	{"polled", func(t testing.TB, f *os.File) Transport {
+		p, err := NewPolled(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}},
 	{"ring", func(t testing.TB, f *os.File) Transport { return mustRing(t, f, recvMultishot) }},
 	{"ring-single-shot", func(t testing.TB, f *os.File) Transport { return mustRing(t, f, 0) }},
 	{"ring-multishot-refused", func(t testing.TB, f *os.File) Transport { return mustRing(t, f, recvMultishot|unknownFlag) }},

@@ -44,7 +44,7 @@ func newChannel(mode transport.Mode, watched bool) (c *channel, err error) {
 	c.theirs = []*os.File{theirs}
 	if c.socket, err = transport.Open(ours, mode); errors.Is(err, transport.ErrNoUring) {
 		c.noUring = err
-		c.socket, err = transport.NewSocket(ours), nil
+		c.socket, err = transport.Open(ours, transport.ModeSocket)
 	}
 	if err != nil {
 		return c, errors.Join(err, ours.Close())
