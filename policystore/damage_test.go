@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -209,7 +210,7 @@ func TestRecover(t *testing.T) {
 	base := t.TempDir()
 	dir := filepath.Join(base, "store")
 	want := makeStore(t, dir)
-	if err := Recover(Config{Dir: dir}, nil); err == nil || !strings.Contains(err.Error(), "raft.db exists; move it away") {
+	if err := Recover(Config{Dir: dir}, nil); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "raft.db exists; move it away") {
 		t.Error(err)
 	}
 	if err := errors.Join(os.Remove(filepath.Join(dir, logFile)), os.RemoveAll(filepath.Join(dir, snapDir))); err != nil {
@@ -235,8 +236,20 @@ func TestRecover(t *testing.T) {
 	}
 
 	other := filepath.Join(base, "other")
-	if err := Recover(Config{Dir: other}, io.LimitReader(&backup, 5000)); !errors.Is(err, errSnapshot) {
+	if err := Recover(Config{Dir: other}, io.LimitReader(&backup, 5000)); !errors.Is(err, errSnapshot) || !errors.Is(err, ErrInvalid) {
 		t.Error(err)
+	}
+	if _, err := os.Lstat(other); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was made for half a backup is left: %v", err)
+	}
+	if err := os.Mkdir(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Recover(Config{Dir: other}, strings.NewReader("this is no backup, but long enough for a header")); !errors.Is(err, ErrInvalid) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(other); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 	if err := Recover(Config{Dir: other}, nil); err == nil {
 		t.Error("recovered from nothing")

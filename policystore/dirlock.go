@@ -22,6 +22,9 @@ func lockDir(path string) (*dirLock, error) {
 		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // only for the message
 		return nil, errors.Join(fmt.Errorf("%w by process %s", ErrInUse, strings.TrimSpace(string(pid))), f.Close())
 	}
+	if gone(f, path) { // whoever had it has just removed it
+		return nil, errors.Join(ErrInUse, f.Close())
+	}
 	if err := f.Truncate(0); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -29,6 +32,13 @@ func lockDir(path string) (*dirLock, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &dirLock{f}, nil
+}
+
+// gone tells whether the file is no longer the one at path.
+func gone(f *os.File, path string) bool {
+	held, heldErr := f.Stat()
+	there, thereErr := os.Stat(path)
+	return heldErr != nil || thereErr != nil || !os.SameFile(held, there)
 }
 
 // release leaves the file: removing it would let two processes lock two files.

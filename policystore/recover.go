@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/raft"
 
@@ -48,7 +49,8 @@ func (s *Store) backup(w io.Writer) error {
 // Recover makes c.Dir a node by itself again from its state file, when the log or the
 // snapshots are lost or damaged, or from a backup when that is not nil. What takes
 // their place must be out of the way first: Recover overwrites nothing. Only Dir and NodeID
-// of the configuration count, and NodeID must be what it was.
+// of the configuration count, and NodeID must be what it was. ErrInvalid: something is in the way, or
+// the backup is none, or damaged; nothing is changed then.
 //
 // The state file has everything that was acknowledged. A node of a group should rather be
 // removed and added anew: the others have what it lost, and its votes may be lost too.
@@ -64,14 +66,23 @@ func Recover(c Config, backup io.Reader) error {
 }
 
 func recoverDir(c Config, backup io.Reader) (err error) {
+	path := filepath.Join(c.Dir, lockFile)
+	fresh := missing(c.Dir, path)
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return err
 	}
-	lock, err := lockDir(filepath.Join(c.Dir, lockFile))
+	lock, err := lockDir(path)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.release()) }()
+	defer func() {
+		if err != nil {
+			for _, made := range slices.Backward(fresh) {
+				_ = os.Remove(made) // of the directory only if it is empty
+			}
+		}
+		err = errors.Join(err, lock.release())
+	}()
 	state := filepath.Join(c.Dir, stateFile)
 	if err := absent(filepath.Join(c.Dir, logFile), filepath.Join(c.Dir, snapDir)); err != nil {
 		return err
@@ -90,11 +101,19 @@ func recoverDir(c Config, backup io.Reader) (err error) {
 	return errors.Join(c.makeLog(s), s.close())
 }
 
+// missing are those of the paths that are not there.
+func missing(paths ...string) []string {
+	return slices.DeleteFunc(paths, func(path string) bool {
+		_, err := os.Lstat(path)
+		return !errors.Is(err, fs.ErrNotExist)
+	})
+}
+
 // absent refuses to go on when something is where something will be made.
 func absent(paths ...string) error {
 	for _, path := range paths {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s exists; move it away first", path)
+			return fmt.Errorf("%w: %s exists; move it away first", ErrInvalid, path)
 		}
 	}
 	return nil
@@ -107,6 +126,11 @@ func unpack(path string, backup io.Reader) error {
 	}
 	s := &state{path: path}
 	if err := s.receive(backup); err != nil {
+		_ = os.Remove(s.restoring()) // the error says more
+		var disk *fs.PathError
+		if notOne := errors.Is(err, errSnapshot) || errors.Is(err, ErrCorrupt); notOne && !errors.As(err, &disk) {
+			return fmt.Errorf("%w: what was given as a backup is none: %w", ErrInvalid, err)
+		}
 		return err
 	}
 	return boltfile.Replace(s.restoring(), path)

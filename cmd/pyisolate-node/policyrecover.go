@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -30,7 +31,11 @@ docs/policystore.md tells when to do this.`,
 		if _, err := os.Stat(args[0]); err != nil && backup == "" {
 			return usageError{fmt.Errorf("recover the policy store: %w", err)}
 		}
-		if err := recoverPolicies(args[0], node, backup); err != nil {
+		err := recoverPolicies(args[0], node, backup)
+		if errors.Is(err, policystore.ErrInvalid) || errors.Is(err, policystore.ErrInUse) {
+			err = usageError{err}
+		}
+		if err != nil {
 			return err
 		}
 		r.show(map[string]any{"recovered": args[0]}, "%s: recovered", plain(args[0]))

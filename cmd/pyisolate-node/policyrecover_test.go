@@ -37,13 +37,13 @@ func TestPolicyRecover(t *testing.T) {
 	if err := errors.Join(putErr, err, s.Backup(t.Context(), backup), backup.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := recoverCommand(t, dir); err == nil || !strings.Contains(out, policystore.ErrInUse.Error()) {
+	if out, err := recoverCommand(t, dir); !errors.Is(err, exitStatus(statusUsage)) || !strings.Contains(out, policystore.ErrInUse.Error()) {
 		t.Errorf("an open store: %v, %s", err, out)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := recoverCommand(t, dir); err == nil || !strings.Contains(out, "move it away first") {
+	if out, err := recoverCommand(t, dir); !errors.Is(err, exitStatus(statusUsage)) || !strings.Contains(out, "move it away first") {
 		t.Errorf("a whole store: %v, %s", err, out)
 	}
 	if err := errors.Join(os.Remove(filepath.Join(dir, "raft.db")), os.RemoveAll(filepath.Join(dir, "snapshots"))); err != nil {
@@ -68,6 +68,13 @@ func TestPolicyRecover(t *testing.T) {
 		if err := errors.Join(err, s.Close()); err != nil || string(v.Text) != string(text) {
 			t.Errorf("%s: %q, %v", dir, v.Text, err)
 		}
+	}
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, []byte("version: 1.0\nsandboxes:\n  etl:\n    imports: [json]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := recoverCommand(t, dir+"-none", "--backup", garbage); !errors.Is(err, exitStatus(statusUsage)) || !strings.Contains(out, "as a backup is none") {
+		t.Errorf("garbage: %v, %s", err, out)
 	}
 	for _, args := range [][]string{{dir + "-none"}, {dir, "--backup", dir + "-none"}} {
 		if out, err := recoverCommand(t, args...); !errors.Is(err, exitStatus(statusUsage)) || !strings.Contains(out, "no such file") {
