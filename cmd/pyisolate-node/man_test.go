@@ -14,7 +14,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/cell"
+	"github.com/pyisolate/pyisolate/policystore"
 )
 
 // writePages runs `man DIR` and returns the commands and the directory.
@@ -200,6 +202,16 @@ func TestExitStatusesAreListed(t *testing.T) {
 	for _, kind := range cell.Kinds() {
 		if status := statusOf(cell.Errorf(kind, "x")); !listed[status] {
 			t.Errorf("%s ends with status %d, which is not listed", kind, status)
+		}
+	}
+}
+
+// What a node says when nothing was done, for now, is one status, whichever word it has for it.
+func TestUnavailableHasOneStatus(t *testing.T) {
+	for _, err := range []error{fault.ErrUnavailable, policystore.ErrNotLeader, policystore.ErrStale} {
+		answer, _ := fault.Answer(err)
+		if status := statusOf(fault.Answered(answer)); status != statusNoNode {
+			t.Errorf("%v ends with status %d", err, status)
 		}
 	}
 }

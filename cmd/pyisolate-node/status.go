@@ -18,7 +18,7 @@ const (
 	statusFailed    = 4   // conformance: a probe failed
 	statusNotFound  = 5   // a node has no such thing
 	statusConflict  = 6   // the newest version is not the expected one
-	statusNoNode    = 7   // there is no node, or it ends
+	statusNoNode    = 7   // there is no node, or it ends, or is cut off
 	statusRefused   = 8   // the node does not do it, for the harm that it would do; or a cluster is not well
 	statusInternal  = 70  // the node could not do its work
 	statusKindBase  = 10  // plus the cell.Kind for policy and quota errors
@@ -38,7 +38,7 @@ var exitStatuses = []struct {
 	{statusFailed, "conformance: a probe failed"},
 	{statusNotFound, "the node has no such policy, version, token, source or cell"},
 	{statusConflict, "the policy's newest version is not the one that --expect names"},
-	{statusNoNode, "no node answers"},
+	{statusNoNode, "no node answers, or not for now (Unavailable, NotLeader): try again"},
 	{statusRefused, "Refused: the node does not do it; cluster status: something is wrong"},
 	{statusOfKind(cell.PolicyDenied), "PolicyDenied: the policy does not allow what was tried"},
 	{statusOfKind(cell.PolicyAuth), "PolicyAuth: the caller's token, role or tenant does not permit it"},
@@ -88,7 +88,7 @@ func statusOf(err error) int {
 		return statusConflict
 	case errors.Is(err, policystore.ErrUnauthenticated):
 		return statusOfKind(cell.PolicyAuth)
-	case errors.Is(err, fault.ErrUnavailable):
+	case errors.Is(err, fault.ErrUnavailable), errors.Is(err, policystore.ErrNotLeader):
 		return statusNoNode
 	case errors.Is(err, fault.ErrRefused):
 		return statusRefused
