@@ -28,6 +28,9 @@ func (f *Fabric) Choose(_ context.Context, w schedule.Wish, without []string) (s
 		if refused.Lasting() {
 			return "", cell.Errorf(cell.Invalid, "%v", err)
 		}
+		if f.Valid() != nil { // nor does it know of other nodes what they have
+			return "", fmt.Errorf("%w: %v", errCutOff, err) //nolint:errorlint // why no node has room is only told
+		}
 		return "", cell.Errorf(cell.Busy, "%v", err)
 	}
 	return node, err

@@ -138,6 +138,9 @@ func TestANodeWithoutALeaseRunsNothing(t *testing.T) {
 	if _, err := n.trySpawn(soon(t), actors.Address{Tenant: "default", Name: "other"}, ""); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("it starts one: %v", err)
 	}
+	if _, err := n.Choose(soon(t), schedule.Wish{Node: n.name}, nil); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "it has no lease") {
+		t.Errorf("it is asked for a place: %v", err)
+	}
 	await.That(t, "the others know that the cell's node is gone", func() bool {
 		p, known := other.Find(web)
 		return known && p.Node == "" && p.Lost == n.name
