@@ -73,7 +73,9 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		at = "@" + n.cluster.Self()
 		c.NodeID, c.Cluster = n.cluster.Self(), n.cluster.Policies()
 	}
-	if n.store, err = policystore.Open(ctx, c); err != nil {
+	if n.store, err = policystore.Open(ctx, c); errors.Is(err, policystore.ErrInvalid) { // the store of others
+		return fmt.Errorf("%w: %w", ErrData, err)
+	} else if err != nil {
 		return err
 	}
 	if n.cluster != nil {

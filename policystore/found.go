@@ -78,7 +78,7 @@ func (s *Store) checkServers(snaps raft.SnapshotStore) error {
 	single := len(servers) == 1
 	switch alone := single && servers[0].ID == self; {
 	case s.config.Cluster == nil && !alone:
-		return fmt.Errorf("%w: the directory belongs to the group %v; this node is %s, by itself: if the group is no more, found another one with `init`, by the same name if it had one node", ErrInvalid, servers, self)
+		return fmt.Errorf("%w: the directory belongs to the group %v; this node is %s, by itself: if this node has left the cluster, move the directory away; if the cluster is no more, found another one with `init`, by the same name if it had one node", ErrInvalid, servers, self)
 	case s.config.Cluster != nil && single && servers[0].ID == defaultNodeID && self != defaultNodeID:
 		return fmt.Errorf("%w: the directory has the policies of a node by itself. If `init` did not end here, delete the cluster's directory beside it, which no other node knows, and run `init` again; if node %s has joined a cluster, move the directory away", ErrInvalid, self)
 	}
