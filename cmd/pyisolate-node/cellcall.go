@@ -45,6 +45,9 @@ posts.`,
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		r.raw = raw
+		if err := validKwargs(kwargs); err != nil {
+			return err
+		}
 		list := []json.RawMessage{}
 		for _, word := range args[2:] {
 			list = append(list, jsonOrText(word))
@@ -66,6 +69,15 @@ posts.`,
 		r.value(valueOf(answer.Msg.GetValue()))
 		return nil
 	})
+}
+
+// validKwargs refuses what the guest would be told of, as if it had been its fault.
+func validKwargs(text string) error {
+	var named map[string]json.RawMessage
+	if text != "" && (json.Unmarshal([]byte(text), &named) != nil || named == nil) {
+		return usageError{errors.New(`--kwargs: write a JSON object, as {"name": "world"}`)}
+	}
+	return nil
 }
 
 // value prints what a guest gave.
