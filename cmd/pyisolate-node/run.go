@@ -237,7 +237,8 @@ func (o *runOptions) run(ctx context.Context, c *cobra.Command, to *output, args
 	}
 	defer closeLauncher(launcher)
 	err = runIn(ctx, launcher, spec, src, input, out, o.stats)
-	if err == nil || to.failure() != nil { // which is told of instead
+	var wrong invalidSpec
+	if err == nil || to.failure() != nil || errors.As(err, &wrong) { // which is told of instead, or as others of the command line
 		return err
 	}
 	status := statusOf(err)
@@ -262,11 +263,19 @@ func (o *runOptions) input(stdin io.Reader) (io.ReadCloser, error) {
 	return f, nil
 }
 
+// invalidSpec is what only starting a cell finds wrong with the command line.
+type invalidSpec struct{ error }
+
+func (e invalidSpec) Unwrap() error { return e.error }
+
 // runIn claims a cell, runs src in it and shows what comes out.
 func runIn(ctx context.Context, l *launch.Launcher, spec cell.Spec, src cell.Source, input io.ReadCloser, out *printer, stats bool) error {
 	begun := time.Now()
 	guest, err := l.Spawn(ctx, spec)
-	if err != nil {
+	switch {
+	case errors.Is(err, cell.Invalid):
+		return invalidSpec{err}
+	case err != nil:
 		return err
 	}
 	if why := l.Stats().NoUring; why != "" {

@@ -61,11 +61,12 @@ func headerName(header string) string {
 	return name + "=(hidden)"
 }
 
-func setRatio(l *Loaded, values []string) (err error) {
-	l.Node.TraceRatio, err = strconv.ParseFloat(values[0], 64)
-	if err != nil || !(l.Node.TraceRatio > 0 && l.Node.TraceRatio <= 1) {
+func setRatio(l *Loaded, values []string) error {
+	ratio, err := strconv.ParseFloat(values[0], 64)
+	if err != nil || !(ratio > 0 && ratio <= 1) {
 		return fmt.Errorf("%q is not above 0 and at most 1: write 0.1 to keep every tenth", values[0])
 	}
+	l.Node.TraceRatio = ratio
 	return nil
 }
 

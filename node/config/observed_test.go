@@ -57,6 +57,16 @@ func TestHeadersOfAVariable(t *testing.T) {
 	}
 }
 
+// A value that is refused is not looked at again, as what the node would have.
+func TestAFaultIsSaidOnce(t *testing.T) {
+	for _, flag := range []string{"--cells=-1", "--trace-ratio=2"} {
+		_, err := config.Load(config.Sources{Flags: flags(t, flag), Environ: base})
+		if err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
 func TestWhatIsObservedIsChecked(t *testing.T) {
 	hooks := filepath.Join(t.TempDir(), "hooks.yml")
 	for _, c := range []struct{ config, hooks, says string }{

@@ -34,11 +34,12 @@ func labels(l *Loaded) (out []string) {
 	return out
 }
 
-func setCells(l *Loaded, values []string) (err error) {
-	l.Node.Cells, err = strconv.Atoi(values[0])
-	if err != nil || l.Node.Cells < 1 {
+func setCells(l *Loaded, values []string) error {
+	n, err := strconv.Atoi(values[0])
+	if err != nil || n < 1 {
 		return fmt.Errorf("%q is no number of cells: write 1 to %d", values[0], node.MaxCells)
 	}
+	l.Node.Cells = n
 	return nil
 }
 
