@@ -120,6 +120,7 @@ func TestSpawnRefuses(t *testing.T) {
 		{"a document that is none", &pb.SpawnRequest{Document: "version: ["}, policystore.ErrInvalid, "document"},
 		{"a document of two sandboxes", &pb.SpawnRequest{Document: "version: \"1.0\"\nsandboxes:\n  a: {}\n  b: {}\n"}, policystore.ErrNotFound, "a, b"},
 		{"an import that the policy does not give", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "web"}, AllowedImports: []string{"json"}}, cell.PolicyDenied, "json"},
+		{"an import that nobody gets", &pb.SpawnRequest{AllowedImports: []string{"math", "ctypes"}}, cell.Invalid, "allowed_imports: ctypes cannot be granted: no guest may name it; "},
 		{"an import that is no name", &pb.SpawnRequest{AllowedImports: []string{"a]b: c"}}, cell.Invalid, "module name"},
 		{"more memory than the policy gives", &pb.SpawnRequest{Policy: &pb.PolicyRef{Name: "web"}, Limits: &pb.Limits{Memory: 1 << 30}}, cell.PolicyDenied, "memory"},
 		{"a negative limit", &pb.SpawnRequest{Limits: &pb.Limits{Output: -1}}, cell.Invalid, "output"},

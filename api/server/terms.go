@@ -96,7 +96,11 @@ func (s *cells) computing(ctx context.Context, t terms) (terms, error) {
 	}
 	t.own, err = computingOnly(t.imports)
 	t.imports = nil
-	if err != nil {
+	var wrong document.Problems
+	switch {
+	case errors.As(err, &wrong): // with places in a text that the caller has not written
+		err = cell.Errorf(cell.Invalid, "allowed_imports: %s", strings.TrimSuffix(wrong[0].Message+"; "+wrong[0].Hint, "; "))
+	case err != nil:
 		err = cell.Errorf(cell.Invalid, "allowed_imports: %v", err)
 	}
 	return t, err
