@@ -133,7 +133,7 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 		r.raw = raw
 		request := &pb.ExecRequest{Tenant: tenant, Name: name, Code: code, File: "<code>", Dialect: dialect, Args: args[1:]}
 		request.RequestId, request.Acknowledged = again.id(), again.wanted
-		if code == "" {
+		if !c.Flags().Changed("code") { // "" is a program, too
 			if len(args) < 2 {
 				return usageError{errors.New("name a FILE, or - for standard input, or give -c CODE")}
 			}

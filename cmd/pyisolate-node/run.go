@@ -30,7 +30,7 @@ type runOptions struct {
 	cpu                                                                                                      cpuFlag
 	wall                                                                                                     time.Duration
 	children, files                                                                                          int
-	asJSON, stats, raw                                                                                       bool
+	asJSON, stats, raw, coded                                                                                bool
 }
 
 func newRun() *cobra.Command {
@@ -52,8 +52,9 @@ same: ` + governedHelp() + `.` + exitStatusHelp(),
   pyisolate-node run --stdin text.txt examples/wordstats.py
   pyisolate-node run --policy policies/compute-only.yml examples/hello.py
   pyisolate-node run --grant fs.read=/etc/os-release examples/read_through_broker.py /etc/os-release`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 && o.code == "" {
+		Args: func(c *cobra.Command, args []string) error {
+			o.coded = c.Flags().Changed("code") // "" is a program, too
+			if len(args) == 0 && !o.coded {
 				return usageError{errors.New("name a FILE, or - for standard input, or give -c CODE")}
 			}
 			return nil
@@ -149,7 +150,7 @@ func (o *runOptions) policy() (*policy.Policy, error) {
 // source reads the program and says what is left of the arguments.
 func (o *runOptions) source(stdin io.Reader, args []string) (cell.Source, error) {
 	src := cell.Source{Dialect: cell.Dialect(o.dialect), Stdin: o.stdin != ""}
-	if o.code != "" {
+	if o.coded {
 		src.Code, src.File, src.Args = []byte(o.code), "<code>", args
 		return src, nil
 	}
