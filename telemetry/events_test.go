@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
+	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/telemetry/events"
 )
@@ -116,6 +118,22 @@ func TestRefusedPolicy(t *testing.T) {
 	}
 	if got := value(parse(t, n.scrape(plainText)), "pyisolate_cells_behind_policy"); got != 1 {
 		t.Errorf("%v cells are behind", got)
+	}
+}
+
+// A guest's own wait, and its own exception, are no limit.
+func TestGuestsTimeoutIsNoLimit(t *testing.T) {
+	n := newNode(t, nil)
+	n.put("web", "imports: [math]")
+	n.spawn("acme", "c", "web")
+	if err := n.exec("acme", "c", "exceed Timeout Timeout"); !errors.Is(err, cell.Timeout) {
+		t.Error(err)
+	}
+	_ = n.exec("acme", "c", "exceed MemoryExceeded") // after it
+	n.happened(events.MemKill)
+	all, _, _, _ := n.Events.Since(0)
+	if slices.ContainsFunc(all, func(e events.Event) bool { return e.Kind == events.WallKill }) {
+		t.Errorf("%+v", all)
 	}
 }
 

@@ -43,7 +43,7 @@ func limitOf(ctx context.Context, e *cell.Error) (limit string, kind events.Kind
 		}
 		return "cpu", events.CPUKill
 	case cell.Timeout:
-		if !spent(ctx) {
+		if e.Type == "" && !spent(ctx) { // or the guest has raised it, as recv does
 			return "wall", events.WallKill
 		}
 	case cell.OutputExceeded:

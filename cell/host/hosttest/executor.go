@@ -15,6 +15,7 @@
 //	deny C A        report a refusal
 //	raise TEXT      fail with a guest error
 //	exceed KIND     fail with an error of another kind, as MemoryExceeded
+//	exceed KIND C   the same, which the guest raises itself, as an exception of class C
 //	spin            use processor time until interrupted
 //	deaf            the same, not heeding interrupts
 //	wedge           the same, not heeding Kill either
@@ -353,10 +354,11 @@ func (w *Worker) say(op uint64, word, rest string) error {
 	return nil
 }
 
-func exceeded(kind string) *cell.Error {
+func exceeded(what string) *cell.Error {
+	kind, class, _ := strings.Cut(what, " ")
 	for _, k := range cell.Kinds() {
 		if k.String() == kind {
-			return cell.Errorf(k, "it is used up")
+			return &cell.Error{Kind: k, Type: class, Message: "it is used up"}
 		}
 	}
 	return nil
