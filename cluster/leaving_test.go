@@ -181,6 +181,9 @@ func TestQuorum(t *testing.T) {
 	if !errors.Is(err, ErrQuorum) || !strings.Contains(err.Error(), "n3") {
 		t.Errorf("%v", err)
 	}
+	if err := nodes[1].MayLeave(soon(t)); !errors.Is(err, ErrQuorum) {
+		t.Errorf("it may leave: %v", err)
+	}
 	if err := nodes[1].Leave(soon(t)); !errors.Is(err, ErrQuorum) {
 		t.Errorf("it leaves: %v", err)
 	}

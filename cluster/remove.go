@@ -192,7 +192,15 @@ func (c *Cluster) Leave(ctx context.Context) error {
 	return nil
 }
 
-func (c *Cluster) leave(ctx context.Context) error {
+// MayLeave says why Leave would be refused now, or nil. It changes nothing.
+func (c *Cluster) MayLeave(ctx context.Context) error {
+	if err := c.mayLeave(ctx); err != nil {
+		return fmt.Errorf("leave the cluster: %w", err)
+	}
+	return nil
+}
+
+func (c *Cluster) mayLeave(ctx context.Context) error {
 	if len(c.others()) == 0 {
 		return fmt.Errorf("%w: %s; to end the cluster, remove %s while the node does not run", roster.ErrLast, c.Self(), c.config.Dir)
 	}
@@ -200,6 +208,13 @@ func (c *Cluster) leave(ctx context.Context) error {
 		return err
 	}
 	if err := c.quorumWithout(ctx, c.Self()); err != nil && !errors.Is(err, roster.ErrNoMember) {
+		return err
+	}
+	return nil
+}
+
+func (c *Cluster) leave(ctx context.Context) error {
+	if err := c.mayLeave(ctx); err != nil {
 		return err
 	}
 	if c.lease != nil {

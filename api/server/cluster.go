@@ -33,6 +33,8 @@ type Cluster interface {
 	Invites() []pki.Invite
 	Withdraw(ctx context.Context, id string) error
 	Remove(ctx context.Context, node string, force bool) error
+	// MayLeave says why Leave would be refused now, or nil.
+	MayLeave(ctx context.Context) error
 	Leave(ctx context.Context) error
 	RotateKeys(ctx context.Context) error
 }
@@ -182,6 +184,9 @@ func (s *clusters) Remove(ctx context.Context, r *connect.Request[pb.RemoveReque
 // Leave implements the call.
 func (s *clusters) Leave(ctx context.Context, r *connect.Request[pb.LeaveRequest]) (*connect.Response[pb.LeaveResponse], error) {
 	err := s.decide(ctx, "this node leaves", func(c Cluster) error {
+		if err := c.MayLeave(ctx); err != nil { // nor is it drained then
+			return err
+		}
 		if err := s.drain(ctx, r.Msg, &pb.DrainResponse{}); err != nil {
 			return err
 		}

@@ -38,6 +38,7 @@ type fakeCluster struct {
 	err     error
 	status  cluster.Status
 	members []cluster.Member
+	stays   error // why it may not leave
 }
 
 func (f *fakeCluster) do(format string, args ...any) error {
@@ -69,6 +70,7 @@ func (f *fakeCluster) Withdraw(_ context.Context, id string) error { return f.do
 func (f *fakeCluster) Remove(_ context.Context, node string, force bool) error {
 	return f.do("remove %s %t", node, force)
 }
+func (f *fakeCluster) MayLeave(context.Context) error   { return f.stays }
 func (f *fakeCluster) Leave(context.Context) error      { return f.do("leave") }
 func (f *fakeCluster) RotateKeys(context.Context) error { return f.do("rotate") }
 
@@ -359,6 +361,29 @@ func TestDrain(t *testing.T) {
 	}
 	if closed, err := drain(&pb.DrainRequest{}); err != nil || len(closed) != 0 {
 		t.Errorf("again: %v, %v", closed, err)
+	}
+}
+
+// A node that may not leave goes on as it was, with its cells.
+func TestWhoMayNotLeaveIsNotDrained(t *testing.T) {
+	for name, c := range map[string]struct{ why, want error }{
+		"without a majority": {group.ErrNoLeader, fault.ErrUnavailable},
+		"too few are left":   {cluster.ErrQuorum, fault.ErrRefused},
+		"the last":           {roster.ErrLast, fault.ErrRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var drains int
+			n := newNode(t, inCluster(&fakeCluster{stays: c.why}, func(context.Context) error { drains++; return nil }, nil))
+			_, err := n.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "one"}))
+			must(t, err)
+			if err := failure(n.Cluster.Leave(t.Context(), connect.NewRequest(&pb.LeaveRequest{CloseCells: true}))); !errors.Is(err, c.want) {
+				t.Errorf("it leaves: %v", err)
+			}
+			list, err := n.Cells.List(t.Context(), connect.NewRequest(&pb.ListCellsRequest{}))
+			if err != nil || drains != 0 || len(list.Msg.GetReports()) != 1 || list.Msg.GetReports()[0].GetState() != "running" {
+				t.Errorf("%d drains, %v, %v", drains, list, err)
+			}
+		})
 	}
 }
 
