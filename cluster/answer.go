@@ -156,7 +156,7 @@ type admitted struct {
 
 // refusals are the reasons that a new node hears of.
 var refusals = map[string]error{
-	"token": pki.ErrToken, "lapsed": pki.ErrLapsed, "used": pki.ErrUsed, "request": pki.ErrRequest, "name": enroll.ErrName,
+	"token": pki.ErrToken, "lapsed": pki.ErrLapsed, "used": pki.ErrUsed, "request": pki.ErrRequest, "name": enroll.ErrName, "address": enroll.ErrAddress,
 }
 
 func (a admitted) err() error {
@@ -206,6 +206,9 @@ func (c *Cluster) admitHere(ctx context.Context, a *pki.Authority, p enroll.Peti
 		Op: roster.Admit, ID: p.Token, Secret: p.Secret, Name: p.Name, Address: p.Address, Gossip: p.Gossip,
 		Key: key[:], Until: time.Now().Add(certificateLife),
 	}
+	if err := occupied(c.group.Roster(), cmd); err != nil {
+		return enroll.Admission{}, err
+	}
 	_, err = c.enrol(ctx, cmd)
 	if errors.Is(err, roster.ErrTaken) {
 		err = fmt.Errorf("%w: %w", enroll.ErrName, err)
@@ -223,6 +226,29 @@ func (c *Cluster) admitHere(ctx context.Context, a *pki.Authority, p enroll.Peti
 	applied := c.group.Applied()
 	known, err := encodeRoster(known{c.group.Roster(), applied})
 	return enroll.Admission{Certificate: cert, Roster: known}, err
+}
+
+// occupied says which member is where a new one would be, with whom it could not be reached. That a node comes
+// again is none of its business, nor what else the log has against it.
+func occupied(r *roster.State, admit roster.Command) error {
+	all := r.Members()
+	if _, known := r.Member(admit.Name); known {
+		return nil
+	}
+	admit.At = time.Now()
+	out, err := r.Apply(admit)
+	if err != nil {
+		return nil //nolint:nilerr // the log says so, too
+	}
+	wanted := []string{out.Member.Address, gossipOf(out.Member)}
+	for _, m := range all {
+		for _, at := range []string{m.Address, gossipOf(m)} {
+			if at != "" && slices.Contains(wanted, at) {
+				return fmt.Errorf("%w: node %s is at %s; choose another, or remove that node first", enroll.ErrAddress, m.Name, at)
+			}
+		}
+	}
+	return nil
 }
 
 // invited says why a petition is of nobody who was invited. An invitation may be newer than what is known here.

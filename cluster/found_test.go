@@ -142,6 +142,35 @@ func TestJoinRefuses(t *testing.T) {
 	}
 }
 
+// Two nodes cannot be at one address. Who asks for that of another keeps the token.
+func TestJoinNotWhereAnotherIs(t *testing.T) {
+	t.Parallel()
+	n1 := found(t, "n1")
+	n1.open()
+	leader(t, []*node{n1})
+	gossips, err := after(n1.at)
+	must(t, err)
+	token, _, err := n1.Invite(soon(t), "", 0)
+	must(t, err)
+	j := Joining{Dir: filepath.Join(t.TempDir(), "d"), Node: "n2", Token: token}
+	for name, at := range map[string]struct{ address, gossip string }{
+		"its port":           {n1.at, ""},
+		"where it gossips":   {gossips, ""},
+		"gossip at its port": {loopback.Address(), n1.at},
+		"gossip with it":     {loopback.Address(), gossips},
+	} {
+		j.Address, j.Gossip = at.address, at.gossip
+		if err := Join(soon(t), j); !errors.Is(err, enroll.ErrAddress) || !strings.Contains(err.Error(), "n1") || Exists(j.Dir) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(n1.Invites()) != 1 || n1.Status().Members != 1 {
+		t.Errorf("%d invitations, %d members", len(n1.Invites()), n1.Status().Members)
+	}
+	j.Address, j.Gossip = loopback.Address(), ""
+	must(t, Join(soon(t), j))
+}
+
 // Who was let in, and did not come to write it down, joins with the same token again.
 func TestJoinAgain(t *testing.T) {
 	t.Parallel()

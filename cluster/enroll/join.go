@@ -23,7 +23,7 @@ const (
 // the token is for, and address that of its port in package wire as the others reach it, host:port;
 // gossip where it gossips, or empty. The caller saves the identity before anything else. With the key
 // of the same request it is let in again, should it not have come so far. The errors are pki's,
-// [ErrName], [ErrNotNow], and the network's.
+// [ErrName], [ErrAddress], [ErrNotNow], and the network's.
 func Join(ctx context.Context, t pki.Token, r *pki.Request, address, gossip string) (*pki.Identity, Admission, error) {
 	name := r.Name()
 	if err := pki.ValidAddress(address); err != nil {

@@ -49,7 +49,7 @@ type answer struct {
 
 // refusals are the reasons that a new node hears of, by their words.
 var refusals = map[string]error{
-	"token": pki.ErrToken, "lapsed": pki.ErrLapsed, "used": pki.ErrUsed, "request": pki.ErrRequest, "name": ErrName,
+	"token": pki.ErrToken, "lapsed": pki.ErrLapsed, "used": pki.ErrUsed, "request": pki.ErrRequest, "name": ErrName, "address": ErrAddress,
 }
 
 func refuse(err error) answer {

@@ -23,6 +23,8 @@ const (
 var (
 	// ErrName: another node has the name, or it is no name.
 	ErrName = errors.New("the name of the node is not free")
+	// ErrAddress: another node is where this one would be.
+	ErrAddress = errors.New("the address of the node is not free")
 	// ErrNotNow: the cluster cannot admit nodes now; the log of the node that was asked says why,
 	// if there is not too much to say.
 	ErrNotNow = errors.New("the cluster does not admit the node now")
@@ -30,7 +32,7 @@ var (
 
 // Config of [Serve].
 type Config struct {
-	// Admit lets a node in, or tells why not: pki's errors about tokens, [ErrName], or anything
+	// Admit lets a node in, or tells why not: pki's errors about tokens, [ErrName], [ErrAddress], or anything
 	// else, of which the new node does not hear. Whatever it has agreed on must stand when it
 	// returns. Its context ends when its time is up. Several run at once.
 	Admit func(ctx context.Context, p Petition) (Admission, error)

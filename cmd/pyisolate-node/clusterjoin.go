@@ -72,7 +72,7 @@ func noPolicies(data string) error {
 // asRefused says which refusals of a cluster are the operator's to mend: another token, or another
 // name.
 func asRefused(err error) error {
-	for _, reason := range []error{pki.ErrToken, pki.ErrLapsed, pki.ErrUsed, pki.ErrFingerprint, enroll.ErrName} {
+	for _, reason := range []error{pki.ErrToken, pki.ErrLapsed, pki.ErrUsed, pki.ErrFingerprint, enroll.ErrName, enroll.ErrAddress} {
 		if errors.Is(err, reason) {
 			return usageError{err}
 		}
