@@ -24,12 +24,12 @@ class Sandboxed(Generic[R]):
         timeout: Optional[Seconds],
         options: Dict[str, Any],
     ) -> None:
+        functools.update_wrapper(self, function)  # first: it brings the attributes of a sandboxed one, too
         self.__pyisolate_function__ = raw(function, getattr(function, "__qualname__", repr(function)))
         self.local = function
         self.policy = policy
         self.timeout = _values.optional_seconds(timeout)
         self._options = options
-        functools.update_wrapper(self, function)
 
     def __repr__(self) -> str:
         return f"<sandboxed {self.local!r}>"

@@ -418,6 +418,21 @@ class DecoratorTest(NodeTestCase):
         self.assertIn("return math.sqrt(a * a + b * b)", caught.exception.traceback)
         self.assertEqual(iso.list_active(), {}, "nor does one that fails")
 
+    def test_a_sandboxed_function_in_another_sandbox(self):
+        """The policy, timeout and options are the outer one's."""
+
+        @iso.sandbox(allowed_imports=["os"], timeout="30s")
+        def wide():
+            import os
+
+            return os.sep
+
+        self.assertEqual(wide(), "/")
+        narrow = iso.sandbox(policy=iso.Policy(), timeout="20s")(wide)
+        self.assertEqual((narrow.timeout, narrow.__name__, narrow.local), (20.0, "wide", wide))
+        with self.assertRaises(iso.PolicyDenied):
+            narrow()
+
     def test_what_cannot_be_sent_is_known_at_once(self):
         with self.assertRaises(iso.NotShippable):
             iso.sandbox(math.sqrt)
