@@ -65,14 +65,15 @@ class Shipment:
             return self._functions[id(f)]
         what = _source.describe(f)
         source = _source.of(f)
-        space = f"__space{len(self._functions)}__"
-        name = f"{space}[{source.name!r}]"
+        space, name = f"__space{len(self._functions)}__", f"__function{len(self._functions)}__"
         self._functions[id(f)] = name
         self._keep.append(f)
         file = self._file(source.path)
         self._remember(file, source.text)
         self._lines.append(f'{space} = {{"__name__": "__main__", "__builtins__": __builtins__}}')
         self._lines.append(f"exec(compile({source.text!r}, {file!r}, 'exec'), {space})")
+        # Now: what it uses by its own name may be another, as what a decorator has made of it.
+        self._lines.append(f"{name} = {space}[{source.name!r}]")
         for used, value in _used(f, what):
             if value is not f or used != source.name:
                 self._lines.append(f"{space}[{used!r}] = {self._value(value, f'{what} uses {used!r}', 0)}")

@@ -74,6 +74,15 @@ def decorated(x):
     return helper(x)
 
 
+@noisy
+def decorated_recursion(n, step=1):
+    return 0 if n == 0 else [n, decorated_recursion(n - step)]
+
+
+_lambda = 5
+OWN_NAME = lambda: _lambda  # noqa: E731  # what a lambda is called in the cell
+
+
 def uses_all(values):
     total = OrderedDict(sum=sum(values), root=math.sqrt(len(values)), text=json.dumps(values))
     total["limit"] = [LIMIT["a"], sorted(LIMIT["b"]), repr(LIMIT["c"])]
@@ -132,6 +141,8 @@ GOOD = [
     (LAMBDA, (4,), 9),
     (closure(5), (0,), [0, [1, 2], 6, "two\nlines", 5, ["a"], "Of several\nlines, which stay as they are."]),
     (decorated, (9,), ["noisy", 4.0]),
+    (decorated_recursion, (1,), ["noisy", [1, ["noisy", 0]]]),
+    (OWN_NAME, (), 5),
     (annotated, (1,), 1),
     (with_class, (4,), 8),
     (recursive_default, (3,), [6, 3, 1]),
