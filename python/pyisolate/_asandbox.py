@@ -66,7 +66,7 @@ class Sandbox:
         """Runs source in the cell's ``__main__``; as :meth:`pyisolate.Sandbox.exec`."""
         await self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout, self._posts.own))
 
-    async def call(self, target: str, *args: Any, timeout: Optional[Seconds] = None, **kwargs: Any) -> Any:
+    async def call(self, target: str, /, *args: Any, timeout: Optional[Seconds] = None, **kwargs: Any) -> Any:
         """Calls what a dotted name means in the cell and returns the result."""
         return await self._client.do(_calls.call(self._ref, target, args, kwargs, timeout))
 

@@ -119,7 +119,7 @@ class Sandbox:
         """
         self._client.do(_calls.exec_(self._ref, code, file, dialect, args, timeout, self._posts.own))
 
-    def call(self, target: str, *args: Any, timeout: Optional[Seconds] = None, **kwargs: Any) -> Any:
+    def call(self, target: str, /, *args: Any, timeout: Optional[Seconds] = None, **kwargs: Any) -> Any:
         """Calls what a dotted name means in the cell's ``__main__``, or in a module that its
         policy permits (as "math.sqrt"), and returns the result. Arguments and results are
         JSON; a single argument of ``bytes`` goes as it is. Raises as :meth:`exec` does."""

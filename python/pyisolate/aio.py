@@ -293,12 +293,13 @@ class AsyncSandboxed(Generic[R]):
         self.__doc__ = function.__doc__
         self.__name__ = function.local.__name__
 
-    async def __call__(self, *args: Any, **kwargs: Any) -> R:
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> R:
         left, shipment = self._function.clock(), Shipment(self.local)
         async with spawn(policy=self._function.policy, **self._function.spawning(left)) as cell:
             try:
                 await cell.exec(shipment.code, file="<shipped>", timeout=left())
-                result: R = await cell.call(shipment.entry, *args, timeout=left(), **kwargs)
+                # Not by its method, whose own timeout a keyword of the function's may be called.
+                result: R = await cell._client.do(_calls.call(cell._ref, shipment.entry, args, kwargs, left()))
                 return result
             except errors.PyIsolateError as error:
                 shipment.explain(error)

@@ -161,6 +161,20 @@ class AsyncTest(NodeTestCase):
 
         run(main())
 
+    def test_arguments_of_any_name(self):
+        @aio.sandbox(timeout="20s")
+        def fetch(self, target="t", timeout=3):
+            return [self, target, timeout]
+
+        async def main():
+            self.assertEqual(await fetch(1, timeout=5), [1, "t", 5])
+            self.assertEqual(await fetch(self=1, target=2), [1, 2, 3])
+            async with aio.spawn() as cell:
+                await cell.exec("def of(self, target): return [self, target]")
+                self.assertEqual(await cell.call("of", self=1, target=2), [1, 2])
+
+        run(main())
+
     def test_two_loops(self):
         async def main():
             async with aio.spawn() as sandbox:

@@ -412,6 +412,17 @@ class DecoratorTest(NodeTestCase):
         self.assertEqual(twice(b"ab"), b"abab")
         self.assertEqual(iso.list_active(), {}, "a call leaves no cell")
 
+    def test_arguments_of_any_name(self):
+        @iso.sandbox(timeout="20s")
+        def fetch(self, target="t", timeout=3):
+            return [self, target, timeout]
+
+        self.assertEqual(fetch(1, timeout=5), [1, "t", 5])
+        self.assertEqual(fetch(self=1, target=2), [1, 2, 3])
+        with iso.spawn() as cell:
+            cell.exec("def of(self, target): return [self, target]")
+            self.assertEqual(cell.call("of", self=1, target=2), [1, 2])
+
     def test_failures(self):
         for function, kind, text in (
             (endless, iso.Timeout, ""),
