@@ -75,6 +75,9 @@ class Shipment:
         # Now: what it uses by its own name may be another, as what a decorator has made of it.
         self._lines.append(f"{name} = {space}[{source.name!r}]")
         for used, value in _used(f, what):
+            if isinstance(value, ModuleType):
+                for module in _submodules(f.__code__, used, value):
+                    self._module(module)
             if value is not f or used != source.name:
                 self._lines.append(f"{space}[{used!r}] = {self._value(value, f'{what} uses {used!r}', 0)}")
         for used in _GUEST:
@@ -247,6 +250,28 @@ def _loads(code: CodeType, f: FunctionType, names: Set[str], what: str, around: 
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             _loads(constant, f, names, what, own or around)
+
+
+def _submodules(code: CodeType, name: str, module: ModuleType) -> List[str]:
+    """The modules that code and what is in it uses as attributes of a module, as of ``import xml.dom``:
+    what the name means is only the first of them."""
+    out: List[str] = []
+    at: Optional[ModuleType] = None
+    for i in dis.get_instructions(code):
+        if i.opname == "EXTENDED_ARG":
+            continue
+        if i.opname in ("LOAD_ATTR", "LOAD_METHOD") and at is not None:
+            found = sys.modules.get(f"{at.__name__}.{i.argval}")
+            # os.path is one that its module imports, by another name.
+            at = found if isinstance(found, ModuleType) and found.__name__ == f"{at.__name__}.{i.argval}" else None
+            if at is not None and _is_standard(at.__name__):
+                out.append(at.__name__)
+        else:
+            at = module if i.opname.startswith("LOAD") and i.argval == name else None
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            out += _submodules(constant, name, module)
+    return out
 
 
 def _made(code: CodeType) -> Set[str]:

@@ -9,6 +9,8 @@ import os.path
 import re
 import tempfile
 import unittest
+import urllib.parse
+import xml.dom.minidom
 from collections import OrderedDict
 from datetime import timedelta
 from math import sqrt
@@ -117,6 +119,16 @@ def fails(x):
     return y / 0
 
 
+def submodules(x):
+    return [urllib.parse.quote(x), [xml.dom.minidom.Document().nodeName for _ in range(1)]]
+
+
+def submodule_of_closure():
+    import email.utils
+
+    return lambda x: email.utils.quote(x)
+
+
 def with_class(x):
     class Pair:
         size = 2
@@ -144,6 +156,8 @@ GOOD = [
     (decorated_recursion, (1,), ["noisy", [1, ["noisy", 0]]]),
     (OWN_NAME, (), 5),
     (annotated, (1,), 1),
+    (submodules, ("a b",), ["a%20b", ["#document"]]),
+    (submodule_of_closure(), ('"',), '\\"'),
     (with_class, (4,), 8),
     (recursive_default, (3,), [6, 3, 1]),
     (lambda: 7, (), 7),
