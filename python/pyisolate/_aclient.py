@@ -7,6 +7,7 @@ it does for it, and a thousand calls that wait need no thousand threads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import time
@@ -201,13 +202,13 @@ class Stream(Generic[T]):
         """Ends it. What was not taken is lost."""
         self._closed = True
         if self._streams is not None:
-            self._streams[1].transport.abort()
+            _abort(self._streams)
             self._streams = None
 
     def __del__(self) -> None:
         # Who leaves an iteration early has no name for the stream any more.
         if self._streams is not None and not self._streams[1].is_closing():
-            self._streams[1].transport.abort()
+            _abort(self._streams)
 
     async def _fill(self) -> None:
         if self._streams is None:
@@ -223,6 +224,11 @@ class Stream(Generic[T]):
         if self._messages.ended:
             self.close()
         return bool(self._ready) or self._messages.ended
+
+
+def _abort(streams: _Streams) -> None:
+    with contextlib.suppress(RuntimeError):  # its loop is closed: the connection ends with the object
+        streams[1].transport.abort()
 
 
 def _stale(streams: _Streams) -> bool:
@@ -297,6 +303,9 @@ async def default() -> Client:
     blocking = _client.known_default()
     if blocking is None:
         blocking = await loop.run_in_executor(None, _client.default)
+    for old in [ref() for ref in _defaults.keyrefs()]:
+        if old is not None and old.is_closed():  # without a word to its generators, which keep it here
+            _defaults.pop(old, None)
     of_loop = _defaults.setdefault(loop, {})
     known = of_loop.get(blocking.address)
     if known is not None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 import unittest
+import warnings
 import weakref
 from unittest import mock
 
@@ -194,6 +196,44 @@ class AsyncTest(NodeTestCase):
             run(main())
         gc.collect()
         self.assertEqual((len(loops), len(_aclient._defaults)), (0, 0), "they are kept")
+
+    def test_loops_that_are_closed_as_they_are(self):
+        """By a program that has no asyncio.run and does not shut their generators down."""
+        clients = weakref.WeakSet()
+
+        async def main():
+            await aio.nodes()
+            clients.add(await _aclient.default())
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # as asyncio says of it
+            for _ in range(5):
+                loop = asyncio.new_event_loop()
+                loop.run_until_complete(main())
+                loop.close()
+                del loop
+            gc.collect()
+            self.assertLessEqual(len(clients), 1, "they are kept, with their connections")
+            run(main())
+            gc.collect()
+        self.assertEqual((len(clients), len(_aclient._defaults)), (0, 0))
+
+    def test_a_stream_that_outlives_its_loop(self):
+        async def main():
+            async with aio.spawn() as sandbox:
+                streams = [sandbox.logs(follow=True) for _ in range(2)]
+                await sandbox.exec("print(1)")
+                for stream in streams:
+                    await stream.next(5)
+                return streams
+
+        with mock.patch.object(sys, "unraisablehook") as said, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            streams = run(main())
+            streams.pop().close()
+            del streams
+            gc.collect()
+        said.assert_not_called()
 
     def test_another_default(self):
         """A sandbox lives on when another node becomes the one that is meant."""
