@@ -90,7 +90,7 @@ class Client:
         told, wait = _http.split_deadline(left)
         request = _client.request(self.address, call, told, token, stream=False)
         response = _http.Response(self._max)
-        streams = await self._take()
+        streams = await self._take(left)
         try:
             body = await asyncio.wait_for(_exchange(streams, request, response), wait)
         except asyncio.TimeoutError:
@@ -106,7 +106,7 @@ class Client:
             streams[1].close()
         return _http.answer(response, body)
 
-    async def _take(self) -> _Streams:
+    async def _take(self, timeout: Optional[float]) -> _Streams:
         if self._closed:
             raise errors.Unavailable("the client is closed")
         if os.getpid() != self._pid:
@@ -116,7 +116,7 @@ class Client:
             if not _stale(streams):
                 return streams
             streams[1].close()
-        return await open_streams(self.address)
+        return await open_streams(self.address, timeout)
 
     def stream(self, call: Call[T]) -> "Stream[T]":
         """A call whose answer is a stream; it begins with the first item that is asked for."""
@@ -275,7 +275,7 @@ async def _receive(reader: asyncio.StreamReader, response: _http.Response) -> by
     return b""
 
 
-async def open_streams(address: _address.Address) -> _Streams:
+async def open_streams(address: _address.Address, timeout: Optional[float] = None) -> _Streams:
     """A connection; Unavailable if there is none."""
     try:
         if address.path:
@@ -283,7 +283,7 @@ async def open_streams(address: _address.Address) -> _Streams:
         else:
             tls = tls_context(address) if address.tls else None
             opening = asyncio.open_connection(address.host, address.port, limit=_PIECE, ssl=tls)
-        return await asyncio.wait_for(opening, _CONNECT)
+        return await asyncio.wait_for(opening, _CONNECT if timeout is None else min(_CONNECT, timeout))
     except asyncio.TimeoutError:
         raise errors.Unavailable(f"node {address}: no connection in time") from None
     except OSError as error:

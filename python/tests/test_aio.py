@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import sys
 import threading
 import time
@@ -253,6 +254,17 @@ class AsyncTest(NodeTestCase):
                 run(main())
             finally:
                 iso.set_default(self.client)
+
+    def test_a_connection_that_is_not_made(self):
+        """The time of a call is also that of its connection: one that accepts and says nothing ends with it."""
+
+        async def main(port):
+            async with aio.Client(f"https://127.0.0.1:{port}", "token") as client:
+                with self.assertRaisesRegex(iso.Unavailable, "no connection in time"):
+                    await asyncio.wait_for(aio.spawn(timeout="100ms", client=client)._start(), 20)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener, mock.patch.object(_aclient, "_CONNECT", 600.0):
+            run(main(listener.getsockname()[1]))
 
     def test_what_nobody_asked_for(self):
         """What comes on an idle connection is not the next answer."""
