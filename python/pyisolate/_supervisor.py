@@ -53,7 +53,7 @@ class Supervisor:
         self._warm: Deque[Sandbox] = deque()
         self._size = warm_pool
         self._state = threading.Condition()
-        self._failed: Optional[errors.PyIsolateError] = None
+        self._failed: Optional[Exception] = None
         self._closed = False
         self._filler = threading.Thread(target=self._fill, name="pyisolate-warm-pool", daemon=True)
         if warm_pool:
@@ -170,7 +170,7 @@ class Supervisor:
                     return
             try:
                 cell = _sandbox.spawn(client=self.client, **self._options)
-            except errors.PyIsolateError as error:
+            except Exception as error:  # also of an option that there is not: a TypeError
                 with self._state:
                     self._failed = error  # whoever spawns next is told
                 continue

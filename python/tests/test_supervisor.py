@@ -144,6 +144,17 @@ class SupervisorTest(NodeTestCase):
             with self.assertRaises(iso.NotFound):
                 s.spawn()
 
+    def test_options_that_no_cell_has(self):
+        printed = []
+        with mock.patch.object(threading, "excepthook", printed.append):
+            with iso.Supervisor(warm_pool=1, client=self.client, memry="1MiB") as s:
+                for _ in range(2):
+                    until(lambda: s._failed is not None or not s._filler.is_alive())
+                    with self.assertRaisesRegex(TypeError, "memry"):
+                        s.spawn()
+                self.assertTrue(s._filler.is_alive(), "it tries again")
+        self.assertEqual(printed, [])
+
     def test_mode_of_a_node_that_runs(self):
         mode = iso.nodes()[0].mode
         if not mode:
