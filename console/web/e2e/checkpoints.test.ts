@@ -118,6 +118,26 @@ it('a restore whose answer was lost is the same one when it is told again, and a
   expect(other).not.toBe(first)
 })
 
+it('a restore whose dialog was closed before its answer came leads nowhere', async () => {
+  let answer = () => {}
+  const late = new Promise<{}>((done) => (answer = () => done({})))
+  const page = await open({
+    'CellService/Restore': async ({ name }) => {
+      await late
+      return { cell: { tenant: 'team', name } }
+    },
+  })
+  await page.getByRole('button', { name: 'Restore 3f1c09aa51e7' }).click()
+  const answered = page.waitForResponse((r) => r.url().endsWith('CellService/Restore'))
+  await page.getByRole('button', { name: 'Restore it' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  answer()
+  await (await answered).finished()
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
+  expect(await page.evaluate(() => location.hash)).toBe('#/cells/team/one')
+})
+
 it('are there when their cell is not, and restored under its name', async () => {
   const page = await open({
     'CellService/Inspect': () => new Refusal('not_found', { kind: 'CellGone', message: 'the node of team/one is gone' }),

@@ -8,7 +8,7 @@ import { useNow, usePolled } from '../live.ts'
 import { go } from '../route.ts'
 import { call } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
-import { Ask, Confirm } from '../ui/dialog.tsx'
+import { Ask, Confirm, useOpen } from '../ui/dialog.tsx'
 import { Table, type Column } from '../ui/table.tsx'
 
 const every = 5000 // milliseconds
@@ -136,14 +136,15 @@ interface RestoreProps {
   onClose: () => void
 }
 
-// Restore starts a cell from a checkpoint, and goes to its page.
+// Restore starts a cell from a checkpoint, and goes to its page, unless it was closed meanwhile.
 function Restore({ of, taken, onClose }: RestoreProps) {
   const { tenant = '', name = '' } = of.cell ?? {}
   const [to, setTo] = useState(taken ? `${name.slice(0, 60)}-2` : name)
   const [withId] = useState(repeatable)
+  const open = useOpen()
   const act = async () => {
     const { cell } = await call('CellService/Restore', withId({ id: of.id, tenant, name: to }))
-    go({ page: 'cell', tenant: cell?.tenant ?? tenant, name: cell?.name ?? to })
+    if (open.current) go({ page: 'cell', tenant: cell?.tenant ?? tenant, name: cell?.name ?? to })
   }
   return (
     <Ask title={`Restore ${short(of)}`} yes="Restore it" onClose={onClose} act={act}>
