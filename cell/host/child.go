@@ -133,6 +133,16 @@ func (c *child) over(err error) {
 	}
 }
 
+// bereave kills and buries a child whose zygote has died: that is the reason, and not that the child is killed.
+func (c *child) bereave(why error) {
+	c.mu.Lock()
+	if !c.ended {
+		_ = unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+	}
+	c.mu.Unlock()
+	c.bury(why)
+}
+
 // bury is called when the process has been reaped or its zygote is dead.
 func (c *child) bury(err error) {
 	c.mu.Lock()

@@ -314,8 +314,7 @@ func (b *brood) listen() {
 	b.children = map[uint32]*child{}
 	b.mu.Unlock()
 	for _, c := range orphans {
-		c.Kill()
-		c.bury(b.why)
+		c.bereave(b.why)
 	}
 	close(b.gone)
 }
