@@ -1,0 +1,154 @@
+"""Functions that are decorated to run in cells: their calls, arguments, policies and failures."""
+
+import math
+import os.path
+import tempfile
+import unittest
+
+from .support import NodeTestCase
+import pyisolate as iso
+
+COUNT = 0
+
+
+@iso.sandbox(allowed_imports=["math"], timeout="30s")
+def hypotenuse(a, b=4):
+    """The long side."""
+    return math.sqrt(a * a + b * b)
+
+
+@iso.sandbox
+def recursive(n):
+    return 0 if n == 0 else 1 + recursive(n - 1)
+
+
+@iso.sandbox(timeout=0.5)
+def endless():
+    while True:
+        pass
+
+
+@iso.sandbox(memory="16MiB")
+def hungry():
+    return len("a" * 10**9)
+
+
+@iso.sandbox()
+def imports():
+    import os
+
+    return os.getpid()
+
+
+@iso.sandbox()
+def twice(data):
+    return data * 2
+
+
+@iso.sandbox()
+def unsendable():
+    return {1, 2}
+
+
+@iso.sandbox
+def with_a_class(n):
+    class Shape:
+        sides: int = 3
+        more = sides + n
+        scale = COUNT
+        size: sides = [sides]
+
+        class Inner:
+            deep = 1
+            deeper = deep + 1
+
+        def area(self):
+            return self.more * HALF
+
+    HALF = 0.5
+    return [Shape().area(), Shape.scale, Shape.Inner.deeper]
+
+
+class DecoratorTest(NodeTestCase):
+    def test_a_class_inside(self):
+        self.assertEqual(with_a_class(1), [2.0, 0, 2])
+
+    def test_files_of_one_name(self):
+        """A traceback has the lines of the file that they are of."""
+        functions = []
+        with tempfile.TemporaryDirectory() as directory:
+            for n, text in enumerate(
+                ("def inner(x):\n    return x[0]\n", "def outer(x):\n    return inner(x)\n")
+            ):
+                path = os.path.join(directory, str(n), "same.py")
+                os.mkdir(os.path.dirname(path))
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text)
+                space = {"__name__": "same"}
+                exec(compile(text, path, "exec"), space)
+                functions.append(space)
+            functions[1]["inner"] = functions[0]["inner"]
+            with self.assertRaises(iso.GuestError) as caught:
+                iso.sandbox(functions[1]["outer"])([])
+        trace = caught.exception.traceback
+        self.assertIn('File "same.py", line 2, in outer\n    return inner(x)\n', trace)
+        self.assertIn('File "0/same.py", line 2, in inner\n    return x[0]\n', trace)
+        self.assertNotIn(directory, trace)
+
+    def test_calls(self):
+        self.assertEqual((hypotenuse(3), hypotenuse(5, b=12), hypotenuse.local(3)), (5.0, 13.0, 5.0))
+        self.assertEqual((hypotenuse.__name__, hypotenuse.__doc__), ("hypotenuse", "The long side."))
+        self.assertEqual(recursive(3), 3)
+        self.assertEqual(twice(b"ab"), b"abab")
+        self.assertEqual(iso.list_active(), {}, "a call leaves no cell")
+
+    def test_arguments_of_any_name(self):
+        @iso.sandbox(timeout="20s")
+        def fetch(self, target="t", timeout=3):
+            return [self, target, timeout]
+
+        self.assertEqual(fetch(1, timeout=5), [1, "t", 5])
+        self.assertEqual(fetch(self=1, target=2), [1, 2, 3])
+        with iso.spawn() as cell:
+            cell.exec("def of(self, target): return [self, target]")
+            self.assertEqual(cell.call("of", self=1, target=2), [1, 2])
+
+    def test_failures(self):
+        for function, kind, text in (
+            (endless, iso.Timeout, ""),
+            (hungry, iso.MemoryExceeded, ""),
+            (imports, iso.PolicyDenied, "import: os"),
+            (unsendable, iso.GuestError, "set is not JSON"),
+        ):
+            with self.subTest(function.__name__), self.assertRaises(kind) as caught:
+                function()
+            self.assertIn(text, str(caught.exception))
+        with self.assertRaises(TypeError):
+            twice(object())
+        with self.assertRaises(iso.GuestError) as caught:
+            hypotenuse("x")
+        self.assertIn("return math.sqrt(a * a + b * b)", caught.exception.traceback)
+        self.assertEqual(iso.list_active(), {}, "nor does one that fails")
+
+    def test_a_sandboxed_function_in_another_sandbox(self):
+        """The policy, timeout and options are the outer one's."""
+
+        @iso.sandbox(allowed_imports=["os"], timeout="30s")
+        def wide():
+            import os
+
+            return os.sep
+
+        self.assertEqual(wide(), "/")
+        narrow = iso.sandbox(policy=iso.Policy(), timeout="20s")(wide)
+        self.assertEqual((narrow.timeout, narrow.__name__, narrow.local), (20.0, "wide", wide))
+        with self.assertRaises(iso.PolicyDenied):
+            narrow()
+
+    def test_what_cannot_be_sent_is_known_at_once(self):
+        with self.assertRaises(iso.NotShippable):
+            iso.sandbox(math.sqrt)
+
+
+if __name__ == "__main__":
+    unittest.main()
