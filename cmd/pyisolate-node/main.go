@@ -2,7 +2,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -46,7 +45,7 @@ func Main(args []string) int {
 	return statusOf(err)
 }
 
-// failedAsJSON prints an error on standard output, for a command that was told --json, as the command's own are.
+// failedAsJSON prints an error on standard output, as the command's own are, if it was told --json.
 func failedAsJSON(c *cobra.Command, failed error) bool {
 	if f := c.Flags().Lookup("json"); f == nil || f.Value.String() != "true" {
 		return false
@@ -59,11 +58,8 @@ func failedAsJSON(c *cobra.Command, failed error) bool {
 	if c.Name() == "run" {
 		line = event{Type: "error", Error: &errorEvent{Kind: out.Kind, Message: out.Message, Status: out.Status}}
 	}
-	data, err := json.Marshal(line)
-	if err == nil {
-		_, err = os.Stdout.Write(append(printable(data), '\n'))
-	}
-	return err == nil
+	writeLine(os.Stdout, line)
+	return true
 }
 
 func newRoot() *cobra.Command {

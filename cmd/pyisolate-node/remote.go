@@ -192,12 +192,14 @@ func failureOf(err error, problems document.Problems, status int) failureJSON {
 }
 
 // line prints v as JSON.
-func (r *remote) line(v any) {
+func (r *remote) line(v any) { writeLine(r.out, v) }
+
+func writeLine(out io.Writer, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		data = []byte(fmt.Sprintf(`{"error":{"kind":"Unknown","message":%q}}`, err))
 	}
-	_, _ = r.out.Write(append(printable(data), '\n'))
+	_, _ = out.Write(append(printable(data), '\n'))
 }
 
 // list prints a row for each of all, tabs between its columns, below a head if there are any; or with
