@@ -159,9 +159,9 @@ A row whose layer this kernel, or this user, has not got has no figures, and its
 says why.
 
 The ratio is how many times better than the peer the row is: 2 is twice as fast,
-or half the memory. What is beside met or missed is the same against the bar. p99 is the worse end of the samples; for memory.cell it is
-the highest of the figures at 50, 200 and 1000 cells. Other work on the machine
-spoils the figures.`
+or half the memory. What is beside met or missed is the same against the bar. p99
+is the worse end of the samples; for memory.cell it is the highest of the figures at
+50, 200 and 1000 cells. Other work on the machine spoils the figures.`
 
 func newBench() *cobra.Command {
 	var python string

@@ -26,8 +26,13 @@ func benchLines(t *testing.T, args ...string) []string {
 }
 
 func TestBenchJSON(t *testing.T) {
-	want := []struct{ name, unit string }{{"spawn.cold", "us"}, {"kill.bytecode", "us"}}
-	lines := benchLines(t, "--json", "--samples", "3", want[0].name, want[1].name)
+	want := []struct{ name, unit string }{{"spawn.cold", "us"}, {"kill.bytecode", "us"},
+		{"policy.compile", "ms"}, {"policy.commit", "ms"}, {"api.call", "us"}, {"api.json", "us"}}
+	args := []string{"--json", "--samples", "3"}
+	for _, row := range want {
+		args = append(args, row.name)
+	}
+	lines := benchLines(t, args...)
 	if len(lines) != len(want) {
 		t.Fatalf("%d lines, want %d: %q", len(lines), len(want), lines)
 	}
@@ -43,6 +48,26 @@ func TestBenchJSON(t *testing.T) {
 		}
 		if (r.Peer == "") != (r.Note != "") || (r.Peer == "") != (r.Ratio == 0) {
 			t.Errorf("%s: neither a peer with its ratio nor a note why there is none", line)
+		}
+	}
+}
+
+// What a node carries is beside what carries as much without it.
+func TestBenchOfANodeHasPeers(t *testing.T) {
+	names := []string{"msg.guest", "msg.batch", "api.call", "api.calls"}
+	for i, line := range benchLines(t, append([]string{"--json", "--samples", "3"}, names...)...) {
+		var r benchResult
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if strings.Contains(r.Note, "no peer:") {
+			t.Skip(r.Note)
+		}
+		if r.Name != names[i] || r.Peer == "" || r.PeerP50 <= 0 || r.Ratio <= 0 {
+			t.Errorf("%s: there is no peer", line)
+		}
+		if r.BarMet == nil || r.BarRatio <= 0 || r.BarRatio > 1 && !*r.BarMet || r.BarRatio < 1 && *r.BarMet {
+			t.Errorf("%s: it is not said how far its bar is", line)
 		}
 	}
 }

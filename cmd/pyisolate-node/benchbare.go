@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/parser"
 	"go.etcd.io/bbolt"
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
@@ -71,44 +73,49 @@ func bareCalls(ctx context.Context, _ *bench, n int, r *benchResult) ([]float64,
 }
 
 // bareYAML times what the parser takes for the document of policy.compile.
-func bareYAML(_ context.Context, _ *bench, n int, _ *benchResult) (samples []float64, err error) {
+func bareYAML(_ context.Context, _ *bench, n int, _ *benchResult) ([]float64, error) {
 	text := []byte(manyRules())
-	for range n {
-		begun := time.Now()
-		var tree any
-		if err := yaml.Unmarshal(text, &tree); err != nil {
-			return nil, err
-		}
-		samples = append(samples, micros(time.Since(begun))/1000)
-	}
-	return samples, nil
+	return timeMillis(n, func(int) error {
+		_, err := parser.ParseBytes(text, 0)
+		return err
+	})
 }
 
-// bareCommit times one transaction of the data base below the policy store, with as much as a version of a policy.
+// bareCommit times one transaction of the data base below the policy store, with the text of a version of a policy.
 func bareCommit(_ context.Context, _ *bench, n int, _ *benchResult) (samples []float64, err error) {
-	s, err := newBenchSocket() // for its directory
+	root, err := os.MkdirTemp("", "pyisolate-bench-")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	db, err := bbolt.Open(filepath.Join(s.root, "db"), 0o600, nil)
+	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
+	db, err := bbolt.Open(filepath.Join(root, "db"), 0o600, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	for i := range n {
-		begun := time.Now()
-		err := db.Update(func(tx *bbolt.Tx) error {
+	return timeMillis(n, func(i int) error {
+		return db.Update(func(tx *bbolt.Tx) error {
 			b, err := tx.CreateBucketIfNotExists([]byte("versions"))
 			if err != nil {
 				return err
 			}
-			return b.Put(fmt.Append(nil, i), make([]byte, 256))
+			return b.Put(fmt.Append(nil, i), []byte(versionText(root, i)))
 		})
-		if err != nil {
-			return nil, err
+	})
+}
+
+// halved is a peer's script of round trips, of which one way is half.
+func halved(script string) measurement {
+	return func(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, error) {
+		samples, err := b.peer(ctx, script, n)
+		for i := range samples {
+			samples[i] /= 2
 		}
-		samples = append(samples, micros(time.Since(begun))/1000)
+		return samples, err
 	}
-	return samples, nil
+}
+
+// batchedFlood is a peer's flood of so many messages in one.
+func batchedFlood(ctx context.Context, b *bench, n int, _ *benchResult) ([]float64, error) {
+	return b.peer(ctx, "flood", n, strconv.Itoa(batchOf))
 }

@@ -15,12 +15,12 @@ import (
 var peerScripts embed.FS
 
 // peer runs one of peers/ with the Python being measured.
-func (b *bench) peer(ctx context.Context, script string, n int) ([]float64, error) {
+func (b *bench) peer(ctx context.Context, script string, n int, args ...string) ([]float64, error) {
 	source, err := peerScript(script)
 	if err != nil {
 		return nil, err
 	}
-	return b.python(ctx, source, n)
+	return b.python(ctx, source, n, args...)
 }
 
 func peerScript(name string) (string, error) {

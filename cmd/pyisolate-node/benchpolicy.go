@@ -33,15 +33,22 @@ func manyRules() string {
 }
 
 // compileDocument times parsing and compiling a document.
-func compileDocument(_ context.Context, _ *bench, n int, _ *benchResult) (samples []float64, err error) {
+func compileDocument(_ context.Context, _ *bench, n int, _ *benchResult) ([]float64, error) {
 	text := []byte(manyRules())
-	for range n {
-		begun := time.Now()
+	return timeMillis(n, func(int) error {
 		d, err := document.Parse("bench.yml", text)
 		if err == nil {
 			_, err = d.Compile("", document.Options{})
 		}
-		if err != nil {
+		return err
+	})
+}
+
+// timeMillis is the milliseconds of each of n times that something is done.
+func timeMillis(n int, do func(i int) error) (samples []float64, err error) {
+	for i := range n {
+		begun := time.Now()
+		if err := do(i); err != nil {
 			return nil, err
 		}
 		samples = append(samples, micros(time.Since(begun))/1000)
@@ -73,8 +80,11 @@ var benchEditor = policystore.Principal{Name: "bench", Role: policystore.PolicyA
 
 // put stores the i-th of two policies: each permits what the other does not.
 func (p *policyBench) put(ctx context.Context, i int) (policystore.Version, error) {
-	text := fmt.Sprintf("version: 1.0\nsandboxes:\n  a:\n    imports: [json]\n    fs: [ { read: %q } ]\n", filepath.Join(p.root, fmt.Sprint("d", i%2)))
-	return p.Put(ctx, benchEditor, policystore.PutRequest{Name: "bench", Text: []byte(text)})
+	return p.Put(ctx, benchEditor, policystore.PutRequest{Name: "bench", Text: []byte(versionText(p.root, i))})
+}
+
+func versionText(root string, i int) string {
+	return fmt.Sprintf("version: 1.0\nsandboxes:\n  a:\n    imports: [json]\n    fs: [ { read: %q } ]\n", filepath.Join(root, fmt.Sprint("d", i%2)))
 }
 
 // commitPolicy times a put, which ends when it is on the disk.
@@ -84,14 +94,10 @@ func commitPolicy(ctx context.Context, _ *bench, n int, _ *benchResult) (samples
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	for i := range n {
-		begun := time.Now()
-		if _, err := p.put(ctx, i); err != nil {
-			return nil, err
-		}
-		samples = append(samples, micros(time.Since(begun))/1000)
-	}
-	return samples, nil
+	return timeMillis(n, func(i int) error {
+		_, err := p.put(ctx, i)
+		return err
+	})
 }
 
 // liveCells run under one policy.

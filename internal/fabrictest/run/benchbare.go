@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -63,43 +64,70 @@ func (n *bareNode) close() (err error) {
 	return errors.Join(err, n.transport.Close(), n.log.Close())
 }
 
-// bareRaft is how long three nodes of Raft in this process take to agree on as much as a policy has.
-func bareRaft(ctx context.Context) (all []float64, err error) {
-	root, err := os.MkdirTemp("", "raft")
-	if err != nil {
-		return nil, err
+// bareGroup is three of them.
+type bareGroup struct {
+	root  string
+	nodes []*bareNode
+}
+
+// openBareGroup returns what the caller closes, whatever the error.
+func openBareGroup() (g *bareGroup, err error) {
+	g = &bareGroup{}
+	if g.root, err = os.MkdirTemp("", "raft"); err != nil {
+		return g, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
-	var nodes []*bareNode
 	var servers []raft.Server
 	for i := range 3 {
-		dir := filepath.Join(root, fmt.Sprint(i))
+		dir := filepath.Join(g.root, fmt.Sprint(i))
 		if err := os.Mkdir(dir, 0o700); err != nil {
-			return nil, err
+			return g, err
 		}
 		n, err := newBareNode(dir)
 		if err != nil {
-			return nil, err
+			return g, err
 		}
-		defer func() { err = errors.Join(err, n.close()) }()
 		address := n.transport.LocalAddr()
-		nodes, servers = append(nodes, n), append(servers, raft.Server{ID: raft.ServerID(address), Address: address})
+		g.nodes, servers = append(g.nodes, n), append(servers, raft.Server{ID: raft.ServerID(address), Address: address})
 	}
-	for _, n := range nodes {
+	for _, n := range g.nodes {
 		if err := n.start(servers); err != nil {
-			return nil, err
+			return g, err
 		}
 	}
-	var leader *bareNode
+	return g, nil
+}
+
+func (g *bareGroup) close() (err error) {
+	for _, n := range g.nodes {
+		err = errors.Join(err, n.close())
+	}
+	return errors.Join(err, os.RemoveAll(g.root))
+}
+
+// leader waits for one.
+func (g *bareGroup) leader(ctx context.Context) (leader *bareNode, err error) {
 	if !fabrictest.Until(ctx, func() bool {
-		for _, n := range nodes {
-			if n.State() == raft.Leader {
-				leader = n
-			}
+		i := slices.IndexFunc(g.nodes, func(n *bareNode) bool { return n.State() == raft.Leader })
+		if i >= 0 {
+			leader = g.nodes[i]
 		}
-		return leader != nil
+		return i >= 0
 	}) {
 		return nil, errors.New("there is no leader")
+	}
+	return leader, nil
+}
+
+// bareRaft is how long three nodes of Raft in this process take to agree on as much as a policy has.
+func bareRaft(ctx context.Context) (all []float64, err error) {
+	g, err := openBareGroup()
+	defer func() { err = errors.Join(err, g.close()) }()
+	if err != nil {
+		return nil, err
+	}
+	leader, err := g.leader(ctx)
+	if err != nil {
+		return nil, err
 	}
 	for range 300 {
 		began := time.Now()
