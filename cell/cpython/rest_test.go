@@ -45,8 +45,9 @@ func lent(t *testing.T) (size, written int) {
 // A cell that rests has the pages of its cache of attribute lookups from a file that all cells have them from, and
 // pages of its own again as it uses the cache.
 func TestUnusedLookupsAreLent(t *testing.T) {
-	b := start(t, policy{imports: "math", mem: 64 << 20})
-	whole, _ := lent(t)
+	b := startUnclaimed(t)
+	whole, _ := lent(t) // one that waits in a pool does not rest so
+	b.claim(policy{imports: "math", mem: 64 << 20})
 	var size, written int
 	// 96 KiB, but for the pages that other things begin or end on, and one in which an entry may be in use again.
 	await.That(t, "the cell rests", func() bool {
@@ -73,8 +74,9 @@ func TestUnusedLookupsAreLent(t *testing.T) {
 // Names that nothing but the cache of attribute lookups has any more are freed when a cell rests, and with the last of
 // them what they were in.
 func TestRestFreesWhatTheCacheKept(t *testing.T) {
-	b := start(t, policy{imports: "math", mem: 64 << 20})
-	whole, _ := lent(t)
+	b := startUnclaimed(t)
+	whole, _ := lent(t) // one that waits in a pool does not rest so
+	b.claim(policy{imports: "math", mem: 64 << 20})
 	said, fault := b.run(`
 def fill():
     held = []
