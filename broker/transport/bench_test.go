@@ -27,7 +27,7 @@ type looking struct {
 func (l *looking) read(p []byte) error {
 	for len(p) > 0 {
 		var n int
-		ok, err := l.spin.UntilYielding(50*time.Microsecond, 4, func() (bool, error) {
+		ok, err := l.spin.UntilYielding(50*time.Microsecond, 4, spin.Sole, func() (bool, error) {
 			var err error
 			n, err = l.TryRead(p)
 			return n > 0, err

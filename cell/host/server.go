@@ -184,18 +184,26 @@ func (s *server) next() (*wire.Msg, error) {
 	if len(s.fresh) > 0 {
 		// Not beyond that: there may always be a message, and the cells need their watch.
 		if rest := time.Until(s.freshUntil); rest > 0 {
-			if m, err := wire.RecvSoon(s.conn, new(spin.Spinner), rest); m != nil || err != nil {
+			if m, err := wire.RecvSoon(s.conn, new(spin.Spinner), rest, spin.Many); m != nil || err != nil {
 				return m, err
 			}
 		}
 		s.settle()
 	}
 	if s.reading.Worthwhile() {
-		if m, err := wire.RecvSoon(s.conn, &s.reading, recvPatience); m != nil || err != nil {
+		if m, err := wire.RecvSoon(s.conn, &s.reading, recvPatience, s.crowd()); m != nil || err != nil {
 			return m, err
 		}
 	}
 	return s.conn.Recv()
+}
+
+// crowd is who runs beside the reader: where no cell does, only the node does, which is to bring the next message.
+func (s *server) crowd() spin.Crowd {
+	if s.running.Load() > 0 {
+		return spin.Many
+	}
+	return spin.Sole
 }
 
 // send drops its error: a connection that fails ends receive, and that all.

@@ -20,6 +20,9 @@ const (
 	talkative = 2 * time.Millisecond
 )
 
+// looking are the callers of any host that look for their answer.
+var looking atomic.Int32
+
 // turns decides who reads a connection: its resident goroutine, or a caller that
 // waits for an answer. A caller that reads gets its answer without another goroutine
 // between, and it makes itself useful for a moment only. The resident waits for what
@@ -110,8 +113,13 @@ func (t *turns) look(done func() bool, take func(*wire.Msg)) {
 		t.call()
 		return
 	}
+	others := spin.Many
+	if looking.Add(1) == 1 {
+		others = spin.Sole
+	}
+	defer looking.Add(-1)
 	for !done() {
-		m, err := wire.RecvSoon(t.conn, &t.spin, answerPatience)
+		m, err := wire.RecvSoon(t.conn, &t.spin, answerPatience, others)
 		if m == nil || err != nil {
 			t.call()
 			break

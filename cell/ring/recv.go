@@ -68,7 +68,7 @@ func (r *Region) Poll(patience time.Duration, done func() bool, handle func(Fram
 		defer r.parkAgain()
 	}
 	for !done() {
-		if ok, err := r.pollSpin.UntilYielding(patience, spin.Looks, r.ready); !ok || err != nil {
+		if ok, err := r.pollSpin.UntilYielding(patience, spin.Looks, spin.Sole, r.ready); !ok || err != nil {
 			return err
 		}
 		f, whole, err := r.takeWhole()

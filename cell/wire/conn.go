@@ -262,8 +262,8 @@ func appendControl(buf []byte, m *Msg) ([]byte, error) {
 
 // RecvSoon looks for a message for about the given time. It returns nil when none
 // has come.
-func RecvSoon(c Conn, s *spin.Spinner, patience time.Duration) (m *Msg, err error) {
-	_, err = s.UntilYielding(patience, 1, func() (bool, error) {
+func RecvSoon(c Conn, s *spin.Spinner, patience time.Duration, others spin.Crowd) (m *Msg, err error) {
+	_, err = s.UntilYielding(patience, 1, others, func() (bool, error) {
 		m, err = c.TryRecv()
 		return m != nil, err
 	})

@@ -131,7 +131,7 @@ const lookPatience = 250 * time.Microsecond
 
 func nextMessage(c wire.Conn, looking *spin.Spinner) (*wire.Msg, error) {
 	if looking.Worthwhile() {
-		if m, err := wire.RecvSoon(c, looking, lookPatience); m != nil || err != nil {
+		if m, err := wire.RecvSoon(c, looking, lookPatience, spin.Sole); m != nil || err != nil {
 			return m, err
 		}
 	}

@@ -46,14 +46,25 @@ const Looks = 16
 // Until calls ready for about the given time, at least once, without giving the
 // processor up: for looks at memory.
 func (s *Spinner) Until(patience time.Duration, ready func() (bool, error)) (bool, error) {
-	return s.until(patience, Looks, nil, ready)
+	return s.until(patience, Looks, 0, nil, ready)
 }
 
+// Crowd is how often others may take the processor of one who looks before it ends.
+type Crowd int
+
+const (
+	// Sole is for who waits for the only thing that goes on: the others are those who bring it, and who look for the
+	// same on their way.
+	Sole Crowd = 3
+	// Many is for one of several who wait: the others have something else to do.
+	Many Crowd = 1
+)
+
 // UntilYielding is Until for a caller who waits for a thread that may need this
-// processor: after each round of looks others may run. When they did, and it was in vain, it ends
-// before its time.
-func (s *Spinner) UntilYielding(patience time.Duration, looks int, ready func() (bool, error)) (bool, error) {
-	return s.until(patience, looks, Yield, ready)
+// processor: after each round of looks others may run. When they did as often as the crowd says, and it was in vain, it
+// ends before its time.
+func (s *Spinner) UntilYielding(patience time.Duration, looks int, others Crowd, ready func() (bool, error)) (bool, error) {
+	return s.until(patience, looks, others, Yield, ready)
 }
 
 // Yield lets other threads have the processor, if they want it.
@@ -61,28 +72,31 @@ func Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // until has others run between two rounds of looks, unless between is nil: then a round that took long
 // says nothing, as the thread itself was held up.
-func (s *Spinner) until(patience time.Duration, looks int, between func(), ready func() (bool, error)) (bool, error) {
+func (s *Spinner) until(patience time.Duration, looks int, others Crowd, between func(), ready func() (bool, error)) (bool, error) {
 	ok, err := ready()
 	if ok || err != nil {
 		return ok, err
 	}
 	start := time.Now()
-	for now, crowded := start, false; now.Sub(start) < patience; {
+	for now, ran := start, Crowd(0); now.Sub(start) < patience; {
 		for range looks {
 			if ok, err = ready(); ok || err != nil {
 				s.misses.Store(0)
 				return ok, err
 			}
 		}
-		if crowded {
+		if between == nil {
+			now = time.Now()
+			continue
+		}
+		if ran == others {
 			break
 		}
 		before := now
-		if between != nil {
-			between()
+		between()
+		if now = time.Now(); now.Sub(before) > othersRan {
+			ran++
 		}
-		now = time.Now()
-		crowded = between != nil && now.Sub(before) > othersRan
 	}
 	s.misses.Add(1)
 	return false, nil

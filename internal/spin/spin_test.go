@@ -20,17 +20,19 @@ func TestLooksUntilReady(t *testing.T) {
 	}
 }
 
-// Who gives the processor up to others that have something to do looks once more, and then sleeps,
+// Who gives the processor up to others that have something to do looks once more each time, and then sleeps,
 // for them to do it.
 func TestEndsInACrowd(t *testing.T) {
 	var s spin.Spinner
-	looks := 0
-	ok, err := s.UntilOthersRan(time.Hour, func() (bool, error) { looks++; return false, nil })
-	if ok || err != nil || looks != 3 { // at first, before and after
-		t.Errorf("ended with %v, %v after %d looks", ok, err, looks)
+	for others, most := range map[spin.Crowd]int{spin.Many: 3, spin.Sole: 5} { // at first, before and behind each
+		looks := 0
+		ok, err := s.UntilOthersRan(time.Hour, others, func() (bool, error) { looks++; return false, nil })
+		if ok || err != nil || looks != most {
+			t.Errorf("others %d times: ended with %v, %v after %d looks", others, ok, err, looks)
+		}
 	}
-	looks = 0
-	ok, err = s.UntilOthersRan(time.Hour, func() (bool, error) { looks++; return looks == 3, nil })
+	looks := 0
+	ok, err := s.UntilOthersRan(time.Hour, spin.Many, func() (bool, error) { looks++; return looks == 3, nil })
 	if !ok || err != nil {
 		t.Errorf("what the others brought: %v, %v", ok, err)
 	}
