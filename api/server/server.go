@@ -98,6 +98,7 @@ var ownPages = []string{"/openapi.json"}
 // Server answers the calls of the API. Its methods may be called from any goroutine.
 type Server struct {
 	http   *http.Server
+	conns  *traffic
 	book   *book
 	actors *actors.System
 	ending context.Context // done when the server is
@@ -125,7 +126,7 @@ func New(c Config) (*Server, error) {
 		c.Patience = 30 * time.Second
 	}
 	ctx, end := context.WithCancelCause(context.Background())
-	s := &Server{book: newBook(), ending: ctx, end: end}
+	s := &Server{book: newBook(), conns: newTraffic(), ending: ctx, end: end}
 	s.actors = actors.New(actors.Options{Directory: c.Directory, Logger: c.Logger, Linger: lingering, Observe: c.Observer.Operation, Events: func(e actors.Event) {
 		s.book.happened(e)
 		c.Observer.Actor(e)
@@ -136,10 +137,15 @@ func New(c Config) (*Server, error) {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
+	bounds := newConnections()
 	s.http = &http.Server{
 		Handler: s.handler(c), Protocols: &protocols, ReadHeaderTimeout: min(shortCall, c.Patience), IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: maxHeader, ConnContext: withPeer, ConnState: newConnections().changed, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: c.Patience},
+		MaxHeaderBytes: maxHeader, ConnContext: withPeer, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: c.Patience},
 		ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			s.conns.changed(c, state)
+			bounds.changed(c, state)
+		},
 	}
 	return s, nil
 }
@@ -267,10 +273,15 @@ func (s *Server) Close(ctx context.Context) error {
 	return err
 }
 
-// partWithClients ends their connections.
+// partWithClients ends their connections. Shutdown alone would wait, too, for those over HTTP/2 that ask for
+// nothing: for a second or two.
 func (s *Server) partWithClients(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, partWithin)
 	defer cancel()
+	go func() {
+		s.conns.settle(ctx)
+		cancel()
+	}()
 	err := s.http.Shutdown(ctx)
 	if ctx.Err() != nil { // this wakes up who writes to them
 		err = s.http.Close()
