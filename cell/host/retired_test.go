@@ -3,7 +3,6 @@ package host_test
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/cell/wire"
@@ -18,7 +17,7 @@ func TestClaimsUnderWayWhenTheHostRetires(t *testing.T) {
 	n.send(2, 1, &wire.Control_Claim{Claim: &wire.Claim{Id: "c2"}}, "")
 	n.claimsWithoutWaiting(3)
 	n.runs(3, 2, 0, "post 1")
-	n.runs(1, 2, time.Millisecond, "wedge")
+	n.interrupted(1, 2, "wedge")
 	for id, ops := range map[uint64][]uint64{2: {1}, 3: {1, 2}} {
 		for _, op := range ops {
 			if err := n.outcome(id, op); !errors.Is(err, cell.Busy) {
