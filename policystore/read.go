@@ -87,6 +87,9 @@ func (t *transaction) list(r ListRequest) (Listing, error) {
 	l := Listing{Index: t.head.applied}
 	cursor := t.tx.Bucket(policyBucket).Cursor()
 	for k, v := seekAfter(cursor, r.Prefix, r.After); bytes.HasPrefix(k, []byte(r.Prefix)) && k != nil; k, v = cursor.Next() {
+		if r.Of != nil && !r.Of.MayRead(string(k)) {
+			continue
+		}
 		body, err := t.open(policyBucket, k, v)
 		if err != nil {
 			return l, err

@@ -260,6 +260,9 @@ func TestList(t *testing.T) {
 		"after":          {ListRequest{Prefix: "acme/", After: "acme/a"}, "acme/c", false},
 		"after prefix":   {ListRequest{Prefix: "acme/", After: "b"}, "", false},
 		"before prefix":  {ListRequest{Prefix: "acme/", After: "a"}, "acme/a acme/c", false},
+		"of a tenant":    {ListRequest{Limit: 2, Of: &Principal{Role: Viewer, Tenant: "other"}}, "a acmes", true},
+		"of its last":    {ListRequest{Limit: 3, Of: &Principal{Role: Viewer, Tenant: "acme"}}, "a acme/a acme/c", true},
+		"nobody's more":  {ListRequest{Limit: 2, After: "a", Of: &Principal{Role: Viewer, Tenant: "other"}}, "acmes b", false},
 		"no such prefix": {ListRequest{Prefix: "x"}, "", false},
 	} {
 		l, err := s.List(ctx, c.r, Linearizable)

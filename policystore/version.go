@@ -84,6 +84,8 @@ type ListRequest struct {
 	Limit  int    // 0 is all
 	// Deleted includes policies whose newest version is a deletion.
 	Deleted bool
+	// Of is whose policies are listed, as far as he may read them; nil: all are.
+	Of *Principal
 }
 
 // Listing is the newest versions, by name, without texts.

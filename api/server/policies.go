@@ -56,24 +56,15 @@ func (s *policies) List(ctx context.Context, r *connect.Request[pb.ListRequest])
 	if err != nil {
 		return nil, err
 	}
-	p, out := principalOf(ctx), &pb.ListResponse{More: true}
-	page := policystore.ListRequest{Prefix: r.Msg.GetPrefix(), After: r.Msg.GetAfter(), Deleted: r.Msg.GetDeleted()}
-	for out.GetMore() && len(out.GetVersions()) < limit {
-		page.Limit = limit - len(out.GetVersions())
-		all, err := s.store.List(ctx, page, consistency(r.Msg.GetStale()))
-		if err != nil {
-			return nil, err
-		}
-		out.More = all.More && len(all.Versions) > 0
-		if out.GetIndex() == 0 { // of the first page: a watch from there misses nothing
-			out.Index = all.Index
-		}
-		for _, v := range all.Versions {
-			page.After = v.Name
-			if p.MayRead(v.Name) {
-				out.Versions = append(out.Versions, versionOf(v, false))
-			}
-		}
+	p := principalOf(ctx)
+	page, err := s.store.List(ctx, policystore.ListRequest{Prefix: r.Msg.GetPrefix(), After: r.Msg.GetAfter(), Limit: limit, Deleted: r.Msg.GetDeleted(), Of: &p},
+		consistency(r.Msg.GetStale()))
+	if err != nil {
+		return nil, err
+	}
+	out := &pb.ListResponse{Index: page.Index, More: page.More}
+	for _, v := range page.Versions {
+		out.Versions = append(out.Versions, versionOf(v, false))
 	}
 	return connect.NewResponse(out), nil
 }

@@ -161,3 +161,26 @@ func TestListPages(t *testing.T) {
 		t.Errorf("limit 5000: %v", err)
 	}
 }
+
+// A page that ends with the last policy that its reader may see says so, whatever others have behind it.
+func TestListTellsNothingOfOthers(t *testing.T) {
+	n := newNode(t)
+	for _, name := range []string{"a/x", "b/x", "c/x"} {
+		n.put(t, name, "math")
+	}
+	viewer, _ := n.as(t, "viewer", "b")
+	for name, c := range map[string]struct {
+		page *pb.ListRequest
+		want int
+	}{
+		"behind its own": {&pb.ListRequest{Limit: 1}, 1},
+		"another's":      {&pb.ListRequest{Limit: 1, Prefix: "c/"}, 0},
+		"all behind":     {&pb.ListRequest{Limit: 1, After: "b/x"}, 0},
+	} {
+		answer, err := viewer.Policies.List(t.Context(), connect.NewRequest(c.page))
+		must(t, err)
+		if got := len(answer.Msg.GetVersions()); got != c.want || answer.Msg.GetMore() {
+			t.Errorf("%s: %d policies, more: %t", name, got, answer.Msg.GetMore())
+		}
+	}
+}
