@@ -10,7 +10,7 @@ import (
 // maxRemote is how many connections there are over the network; of one host, maxConnections.
 const maxRemote = 4096
 
-// connections bounds those over the network. One host does not keep others out by having many,
+// connections bounds those over the network, but for other nodes'. One host does not keep others out by having many,
 // and many that have nothing to say make room for one that may.
 type connections struct {
 	mu   sync.Mutex
@@ -31,7 +31,8 @@ func newConnections() *connections {
 
 // changed is http.Server's ConnState.
 func (s *connections) changed(c net.Conn, state http.ConnState) {
-	if _, local := c.(*peerConn); local { // its listener counts it
+	switch c.(type) {
+	case *peerConn, *nodeConn: // its listener counts it
 		return
 	}
 	if surplus := s.note(c, state); surplus != nil {

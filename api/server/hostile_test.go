@@ -141,6 +141,39 @@ func TestIdleConnections(t *testing.T) {
 	}
 }
 
+// Strangers who have all the connections of a host keep no node out that is at the same address.
+func TestIdleConnectionsAtANodesAddress(t *testing.T) {
+	n, f := newWorld(t).join(t, "n1")
+	strangers := n.overTCP(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	served := make(chan error, 1)
+	go func() { served <- n.server.ServeNodes(l, f.peer) }()
+	t.Cleanup(func() {
+		must(t, n.server.Close(context.Background()))
+		must(t, <-served)
+	})
+	dial := func(address string) net.Conn {
+		c, err := net.Dial("tcp", address)
+		must(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	for range 128 {
+		dial(strangers)
+	}
+	closed(t, dial(strangers)) // and so all others are there
+	node := dial(l.Addr().String())
+	_, err = io.WriteString(node, "n2\nPOST /pyisolate.v1.CellService/List HTTP/1.1\r\nHost: n1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"+
+		"Pyisolate-Principal: {\"name\":\"uid:0@n2\",\"role\":\"admin\"}\r\n\r\n{}")
+	must(t, err)
+	answer, err := http.ReadResponse(bufio.NewReader(node), nil)
+	must(t, err)
+	if _ = answer.Body.Close(); answer.StatusCode != http.StatusOK {
+		t.Errorf("the node is answered %s", answer.Status)
+	}
+}
+
 // A client that never reads its stream holds it for a time only, and nobody else's.
 func TestStreamThatNobodyReads(t *testing.T) {
 	n := newNode(t, patiently)
