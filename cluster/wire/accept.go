@@ -100,7 +100,7 @@ func (w *Wire) incoming(conn *tls.Conn) error {
 	if !ok {
 		return fmt.Errorf("%w: %q", ErrNoStream, state.NegotiatedProtocol)
 	}
-	c := &Conn{Conn: conn, stream: s, wire: w, counted: true}
+	c := &Conn{Conn: conn, stream: s, wire: w, counted: true, from: source(conn.RemoteAddr())}
 	if s == Join {
 		return w.hand(c, w.c.Limits.Joins)
 	}

@@ -44,8 +44,9 @@ type Limits struct {
 	Burst int
 	// PerPeer is how many connections of each stream one node may have to this one: 64.
 	PerPeer int
-	// Joins is how many connections there are on the stream [Join]: 16. The oldest makes room
-	// for one more: those who hold them and do not go on shall not keep others out.
+	// Joins is how many connections there are on the stream [Join]: 16. The oldest of the address
+	// that has most makes room for one more: those who hold them and do not go on, or come again and
+	// again, shall not keep others out.
 	Joins int
 	// JoinTime is how long each of them lasts at most: 30 s.
 	JoinTime time.Duration

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"crypto/tls"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -15,8 +16,9 @@ type Conn struct {
 	peer    pki.Peer
 	stream  Stream
 	wire    *Wire
-	counted bool   // of those that the peer opened
-	order   uint64 // among all of the wire
+	counted bool         // of those that the peer opened
+	from    netip.Prefix // of those
+	order   uint64       // among all of the wire
 	end     atomic.Pointer[time.Timer]
 }
 

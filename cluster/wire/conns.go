@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 )
@@ -29,7 +31,7 @@ func newConns() *conns {
 }
 
 // add takes one in. limit is for those that its peer opened. Strangers share one limit, so none
-// of them is refused for what others hold: the oldest has to go, which is returned, and is none any more.
+// of them is refused for what others hold: the surplus has to go, which is returned, and is none any more.
 func (s *conns) add(c *Conn, limit int) (evicted *Conn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,7 +43,7 @@ func (s *conns) add(c *Conn, limit int) (evicted *Conn, err error) {
 			if c.stream != Join {
 				return nil, fmt.Errorf("%w: %q has %d of %s", ErrBusy, c.peer.Name, n, c.stream)
 			}
-			evicted = s.oldest(Join)
+			evicted = s.surplus(c.from)
 			s.drop(evicted)
 		}
 		s.from[c.caller()]++
@@ -52,14 +54,20 @@ func (s *conns) add(c *Conn, limit int) (evicted *Conn, err error) {
 	return evicted, nil
 }
 
-// oldest is that of a stream.
-func (s *conns) oldest(of Stream) (oldest *Conn) {
+// surplus is the stranger that has to go for one that comes: of the address that has most of them then, the oldest.
+func (s *conns) surplus(comes netip.Prefix) (surplus *Conn) {
+	of := map[netip.Prefix]int{comes: 1}
 	for c := range s.open {
-		if c.stream == of && (oldest == nil || c.order < oldest.order) {
-			oldest = c
+		if c.stream == Join {
+			of[c.from]++
 		}
 	}
-	return oldest
+	for c := range s.open {
+		if c.stream == Join && (surplus == nil || cmp.Or(cmp.Compare(of[surplus.from], of[c.from]), cmp.Compare(c.order, surplus.order)) < 0) {
+			surplus = c
+		}
+	}
+	return surplus
 }
 
 // remove forgets one. A second time it does nothing.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"strings"
 	"testing"
@@ -86,4 +87,27 @@ func TestJoinBounds(t *testing.T) {
 		t.Fatalf("after the others' time: %v", err)
 	}
 	_ = fourth.Close()
+}
+
+// Strangers of one address who join again and again have each other go, and nobody of another.
+func TestJoinFlood(t *testing.T) {
+	f := newFabric(t)
+	one := f.node(t, "one", Limits{Joins: 2})
+	echo(t, one, Join)
+	tok := token(t, f, one.Addr().String())
+	first, _, err := DialJoin(t.Context(), tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = first.Close() }()
+	for range 4 {
+		config := pki.JoinClient(tok)
+		config.NextProtos = []string{Join.alpn()}
+		if err := greet(t.Context(), tls.Client(from(t, "127.0.3.1", one.Addr().String()), config)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := talk(first, "hello"); err != nil || one.Stats().Evicted != 3 {
+		t.Errorf("who came first: %v, %+v", err, one.Stats())
+	}
 }
