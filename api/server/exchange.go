@@ -128,11 +128,11 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, limited("the request is larger than any of its kind")
+		return 0, limited(errTooLarge)
 	}
 	if b.room != nil && n > 0 {
 		if !b.room.take(b.who, int64(n)) {
-			return 0, limited("too many bytes of requests are under way; try again later")
+			return 0, limited(errTooManyBytes)
 		}
 		b.held += int64(n)
 	}
@@ -150,7 +150,13 @@ func (b *body) release() {
 	}
 }
 
-func limited(words string) error {
-	answer, _ := fault.Answer(fmt.Errorf("%w: %s", policystore.ErrLimited, words))
+var (
+	errTooLarge     = fmt.Errorf("%w: the request is larger than any of its kind", policystore.ErrLimited)
+	errTooManyBytes = fmt.Errorf("%w: too many bytes of requests are under way; try again later", policystore.ErrLimited)
+)
+
+// limited is an error as package connect passes it on.
+func limited(err error) error {
+	answer, _ := fault.Answer(err)
 	return answer
 }

@@ -76,6 +76,13 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer room.give(who, 1)
+	if rule.streams {
+		if !all.bytes.take(who, streamedMessage) {
+			g.refuse(w, r, errTooManyBytes)
+			return
+		}
+		defer all.bytes.give(who, streamedMessage)
+	}
 	g.serve(w, r, call{rule, p, who, all.counted(rule)}, next)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	api "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1/pyisolatev1connect"
+	"github.com/pyisolate/pyisolate/api/server"
 	"github.com/pyisolate/pyisolate/internal/await"
 	"github.com/pyisolate/pyisolate/internal/pause"
 	"github.com/pyisolate/pyisolate/policystore"
@@ -317,6 +319,46 @@ func TestNodeThatMakesUpClients(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// Of streams that bring files each message is held, and so a token has no more of them than of bytes of requests.
+func TestStreamsThatBringFiles(t *testing.T) {
+	archive, _ := someArchive(t)
+	n := newNode(t, func(c *server.Config) {
+		c.Checkpoints = &server.Checkpoints{Archive: archive, Python: func() string { return "fake" }}
+	})
+	made, err := n.Policies.CreateToken(t.Context(), connect.NewRequest(&pb.CreateTokenRequest{Name: "o", Role: "operator", Tenant: "a"}))
+	must(t, err)
+	const begun, most = 100, 64 // messages of 1 MiB, and of bytes of requests
+	ctx, stop := context.WithCancel(t.Context())
+	var bringing sync.WaitGroup
+	defer bringing.Wait()
+	defer stop()
+	client, refused := n.plainClient(t, true), atomic.Int64{}
+	for range begun {
+		bringing.Go(func() {
+			body, sends := io.Pipe()
+			defer func() { _ = sends.Close() }()
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node/pyisolate.v1.CellService/ImportCheckpoint", body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Header.Set("Content-Type", "application/connect+proto")
+			r.Header.Set("Authorization", "Bearer "+made.Msg.GetSecret())
+			if answer, err := client.Do(r); err == nil {
+				_ = answer.Body.Close()
+				refused.Add(1)
+			}
+		})
+	}
+	await.That(t, "as many are there as may be, and the others refused", func() bool {
+		held := n.server.Underway()
+		return held+refused.Load() == begun && held > 0 && held <= most
+	})
+	stop()
+	bringing.Wait()
+	await.That(t, "they are over", func() bool { return n.server.Underway() == 0 })
 }
 
 // hold makes a call to n1 of which nothing comes, until it is refused or ctx ends.

@@ -24,7 +24,7 @@ type rule struct {
 	open, local bool
 	// nodes: only other nodes of the cluster, for what they do for each other.
 	nodes bool
-	// streams: its request is a stream, which is not held.
+	// streams: its request is a stream, of which one message is held at a time.
 	streams bool
 	// large is the most that a request of it may have, in bytes; 0: smallMessage.
 	large int64

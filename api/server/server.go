@@ -85,7 +85,7 @@ const (
 	maxCellAnswer   = maxCellMessage + 2*maxKept
 	smallMessage    = 64 << 10 // of calls that carry no text of those
 	maxHeader       = 16 << 10
-	streamedMessage = importPiece*4/3 + smallMessage // of requests that are streams, which are counted nowhere; JSON has bytes in base64
+	streamedMessage = importPiece*4/3 + smallMessage // of each message of a request that is a stream; JSON has bytes in base64
 	maxNodeAnswer   = 1 << 20                        // what another node says of itself, and each event that it has
 	// maxRequests is of the requests of all calls under way, as much again of the node's own
 	// user's and root's, and twice that of what other nodes pass on.
