@@ -99,6 +99,14 @@ func (p *patient) Flush() {
 	p.written = p.control.Flush() != nil // Write tells of what it cannot
 }
 
+// settle has a client over HTTP/2 take a short answer while its call has a slot: package http sends it when the
+// handler has returned, and waits for as long as the client wants none.
+func (p *patient) settle(r *http.Request) {
+	if p.second && p.written && !peerOf(r.Context()).isOwn() {
+		p.Flush()
+	}
+}
+
 // close is for the rest, which package http reads and writes when the handler has returned. Over
 // HTTP/2 there is none of an answer that is flushed but trailers, which need nothing of the client.
 func (p *patient) close() {

@@ -37,6 +37,14 @@ func (s *Server) Underway() int64 {
 	return n
 }
 
+// Refusing is how many refusals are being told.
+func (s *Server) Refusing() int64 {
+	g := s.http.Handler.(*gate)
+	g.refusing.mu.Lock()
+	defer g.refusing.mu.Unlock()
+	return g.refusing.used
+}
+
 // ValidPages is what New holds pages to.
 func ValidPages(pages map[string]Page) error { return validPages(pages) }
 

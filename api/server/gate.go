@@ -37,6 +37,7 @@ type gate struct {
 	// those who call here.
 	clients, nodes *side
 	strangers      *rates          // of calls without a token
+	refusing       *slots          // of answers to what is no call, or none that may be
 	refusals       *rate.Limiter   // that are logged
 	recheck        time.Duration   // of tokens of calls without a deadline
 	patience       time.Duration   // with clients that send slowly, or take nothing
@@ -52,7 +53,7 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 	defer w.close()
 	rule, next := g.route(r)
 	if next == nil {
-		http.NotFound(w, r)
+		g.turnAway(w, r, func() { http.NotFound(w, r) })
 		return
 	}
 	p, err := g.admit(r, rule)
@@ -139,6 +140,7 @@ func (g *gate) serve(w *patient, r *http.Request, c call, next http.Handler) {
 	r = r.WithContext(ctx)
 	r.Body = sent
 	next.ServeHTTP(w, r)
+	w.settle(r)
 }
 
 // admit tells who calls, and whether he may.
@@ -217,8 +219,21 @@ func (g *gate) whileValid(ctx context.Context, token string) (_ context.Context,
 	return ctx, func() { cancel(nil); <-done }
 }
 
+// turnAway gives an answer for which no call has a slot. Who takes none has so many of them kept, and then is cut off.
+func (g *gate) turnAway(w *patient, r *http.Request, answer func()) {
+	if from := peerOf(r.Context()); !from.isOwn() {
+		who := holders{from.source}
+		if !g.refusing.take(who, 1) {
+			panic(http.ErrAbortHandler)
+		}
+		defer g.refusing.give(who, 1)
+	}
+	answer()
+	w.settle(r)
+}
+
 // refuse answers without the call having been looked at.
-func (g *gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (g *gate) refuse(w *patient, r *http.Request, err error) {
 	answer, ok := fault.Answer(err)
 	if _, call := rules[r.URL.Path]; call {
 		g.observer.Refused(r.URL.Path, answer)
@@ -230,7 +245,9 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok || g.refusals.Allow() { // whoever may not call may not fill the log either
 		g.logger.Log(r.Context(), level, "call refused", slog.String("call", r.URL.Path), slog.String("from", peerOf(r.Context()).source), slog.Any("error", err))
 	}
-	if err := g.errors.Write(w, r, answer); err != nil && !errors.Is(err, context.Canceled) {
-		g.logger.Debug("answer", slog.Any("error", err))
-	}
+	g.turnAway(w, r, func() {
+		if err := g.errors.Write(w, r, answer); err != nil && !errors.Is(err, context.Canceled) {
+			g.logger.Debug("answer", slog.Any("error", err))
+		}
+	})
 }

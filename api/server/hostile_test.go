@@ -2,7 +2,9 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -243,6 +245,95 @@ func TestStrangersWhoHoldCalls(t *testing.T) {
 	if _, err := io.ReadAll(held[0]); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("one still has its place after 8 s")
 	}
+}
+
+// unwilling is an HTTP/2 client that asks and gives answers' bodies no room.
+type unwilling struct{ net.Conn }
+
+func (n *node) unwilling(t *testing.T, address string) unwilling {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	const noWindow = "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00"
+	_, err = io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+noWindow)
+	must(t, err)
+	return unwilling{c}
+}
+
+// ask begins calls, each with an empty message of JSON.
+func (c unwilling) ask(t *testing.T, path string, times int) {
+	t.Helper()
+	var block, all bytes.Buffer
+	for _, field := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "node"}, {":path", path}, {"content-type", "application/json"}} {
+		fmt.Fprintf(&block, "\x00%c%s%c%s", len(field[0]), field[0], len(field[1]), field[1])
+	}
+	for i := range times {
+		stream := binary.BigEndian.AppendUint32(nil, uint32(2*i+1))
+		fmt.Fprintf(&all, "\x00\x00%c\x01\x04%s%s", block.Len(), stream, block.Bytes())
+		fmt.Fprintf(&all, "\x00\x00\x02\x00\x01%s{}", stream)
+	}
+	_, err := c.Write(all.Bytes())
+	must(t, err)
+}
+
+// answers reads until so many calls are answered, or cut off, and says how many were answered.
+func (c unwilling) answers(t *testing.T, calls int) (answered int) {
+	t.Helper()
+	for seen := 0; seen < calls; {
+		head := make([]byte, 9)
+		_, err := io.ReadFull(c, head)
+		must(t, err)
+		_, err = io.CopyN(io.Discard, c, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
+		must(t, err)
+		switch head[3] {
+		case 1: // HEADERS
+			answered++
+			seen++
+		case 3: // RST_STREAM
+			seen++
+		}
+	}
+	return answered
+}
+
+// Who takes no answers has the node keep some of them, with a token or without, and not one for each stream of each
+// connection.
+func TestRefusalsThatNobodyTakes(t *testing.T) {
+	n := newNode(t)
+	address := n.overTCP(t)
+	for name, path := range map[string]string{"no token": "/pyisolate.v1.CellService/List", "no such call": "/none"} {
+		var all []unwilling
+		for range 8 {
+			all = append(all, n.unwilling(t, address))
+		}
+		kept := 0
+		for _, c := range all {
+			c.ask(t, path, 128)
+			kept += c.answers(t, 128)
+		}
+		if kept == 0 || kept > 512 {
+			t.Errorf("%s: %d of %d answers are kept", name, kept, 8*128)
+		}
+		for _, c := range all {
+			_ = c.Close()
+		}
+		await.That(t, "they are gone", func() bool { return n.server.Refusing() == 0 })
+	}
+}
+
+// A call is under way until its answer is taken, or was not for too long.
+func TestShortAnswerThatNobodyTakes(t *testing.T) {
+	n := newNode(t)
+	c := n.unwilling(t, n.overTCP(t))
+	c.ask(t, "/grpc.health.v1.Health/Check", 1)
+	c.answers(t, 1)
+	if n.server.Underway() != 1 {
+		t.Errorf("%d calls are under way", n.server.Underway())
+	}
+	_ = c.Close()
+	await.That(t, "it is over", func() bool { return n.server.Underway() == 0 })
 }
 
 // Names of other tenants' cells are refused alike, whether there is such a cell or not.

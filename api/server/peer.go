@@ -24,6 +24,9 @@ type peer struct {
 	node string
 }
 
+// isOwn says that it is of this machine's user or of the cluster, who take their answers.
+func (p peer) isOwn() bool { return p.trusted || p.node != "" }
+
 // uidPrefix is what the names of principals begin with that the kernel vouches for.
 const uidPrefix = "uid:"
 

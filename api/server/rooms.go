@@ -12,6 +12,10 @@ const (
 	// few addresses does not keep a load balancer out.
 	openSlots = 1024
 	openOfOne = 32
+	// refusingSlots are of answers that are given without a slot, and refusingOfOne of one host's or user's: far more
+	// than are under way at once where somebody takes them.
+	refusingSlots = 4096
+	refusingOfOne = 512
 )
 
 // rooms are what calls of one kind of callers have: what one kind holds no other misses.

@@ -190,8 +190,8 @@ func (s *Server) handler(c Config) http.Handler {
 	pages[ownPages[0]] = Page{Handler: http.HandlerFunc(serveOpenAPI), Role: policystore.Viewer}
 	clients, others := newSides(c.Rate)
 	return &gate{store: c.Store, tokens: c.Store, at: c.at(), patience: c.Patience, strangers: newRates(c.Rate), logger: c.Logger, observer: c.Observer, errors: connect.NewErrorWriter(), recheck: c.Recheck, ending: s.ending,
-		refusals: rate.NewLimiter(10, 50),
-		clients:  clients, nodes: others, calls: mux, pages: pages}
+		refusing: newShares(refusingSlots, refusingOfOne), refusals: rate.NewLimiter(10, 50),
+		clients: clients, nodes: others, calls: mux, pages: pages}
 }
 
 // cells are those that the configuration makes.
