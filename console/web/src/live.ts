@@ -4,11 +4,12 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 
-import { isKind, textOf } from './api/errors.ts'
+import { CallError, isKind, textOf } from './api/errors.ts'
 
 export interface Live<T> {
   value?: T
   error?: string // of the last try; the value is the one before
+  kind?: string // of that error, if it is one of the API's
   again: () => void
 }
 
@@ -25,7 +26,7 @@ function onVisible(heard: () => void): () => void {
 // usePolled asks now, every so many milliseconds (0: never again; less often where answers
 // take long), and when `again` is called.
 export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: number, on: unknown[]): Live<T> {
-  const [state, setState] = useState<{ value?: T; error?: string }>({})
+  const [state, setState] = useState<Omit<Live<T>, 'again'>>({})
   const again = useRef(() => {})
   useEffect(() => {
     const stop = new AbortController()
@@ -45,7 +46,8 @@ export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: nu
         const value = await ask(AbortSignal.any([stop.signal, unseen.signal, AbortSignal.timeout(patience)]))
         if (!stop.signal.aborted) setState({ value })
       } catch (err) {
-        if (!stop.signal.aborted && !unseen.signal.aborted) setState((old) => ({ ...old, error: textOf(err) }))
+        if (!stop.signal.aborted && !unseen.signal.aborted)
+          setState(({ value }) => ({ value, error: textOf(err), kind: err instanceof CallError ? err.kind : undefined }))
       }
       asking = false
       if (stop.signal.aborted) return
@@ -70,11 +72,12 @@ export type StreamState = 'connecting' | 'live' | 'paused' | 'ended' | 'unavaila
 // Pauses before a stream is tried again, in milliseconds.
 const pauses = [500, 1000, 2000, 5000, 10_000]
 
-// useStream takes what comes until the stream ends by itself. `open` is called for each try,
-// and goes on where the one before left off, if it can.
+// useStream takes what comes until the stream ends by itself. `open` is called for each try. A node
+// tells anew what it has kept: `begin` forgets what was taken, when a try brings something or another stream is meant.
 export function useStream<T>(
   open: (signal: AbortSignal) => AsyncIterable<T>,
   take: (item: T) => void,
+  begin: () => void,
   on: unknown[],
 ): { state: StreamState; error?: string } {
   const [state, setState] = useState<{ state: StreamState; error?: string }>({ state: 'connecting' })
@@ -92,11 +95,13 @@ export function useStream<T>(
         known = true
       }
       const quiet = window.setTimeout(opened, 300)
+      let items = 0
       try {
         for await (const item of open(signal)) {
           failures = 0
           if (signal.aborted) return
           opened()
+          if (items++ === 0) begin()
           take(item)
         }
         over = true
@@ -118,6 +123,7 @@ export function useStream<T>(
       stop = new AbortController()
       void run(stop.signal)
     }
+    begin()
     resume()
     const off = onVisible(resume)
     return () => {

@@ -27,6 +27,7 @@ export function Cell({ tenant, name }: CellProps) {
   const [ending, setEnding] = useState<Ending>()
   const [moving, setMoving] = useState(false)
   const r = report.value?.report
+  const there = report.kind === 'NotFound' ? undefined : r // else it is what was last known
   return (
     <>
       <Title
@@ -37,14 +38,14 @@ export function Cell({ tenant, name }: CellProps) {
           </p>
         }
       >
-        {r && <Word>{stateOf(r)}</Word>}
-        {r?.state === 'running' && !r.migration && (
+        {r && <Word>{there ? stateOf(r) : 'gone'}</Word>}
+        {there?.state === 'running' && !there.migration && (
           <button type="button" onClick={() => setMoving(true)}>
             Move…
           </button>
         )}
-        {r &&
-          endingsOf(r).map((e) => (
+        {there &&
+          endingsOf(there).map((e) => (
             <button key={e} type="button" class={e === 'kill' ? 'danger' : ''} onClick={() => setEnding(e)}>
               {endingWords[e]}
             </button>
@@ -56,11 +57,11 @@ export function Cell({ tenant, name }: CellProps) {
           <strong>Why it is {r.state}:</strong> {r.reason}
         </p>
       )}
-      {r && !moving && <Moving report={r} />}
+      {there && !moving && <Moving report={there} />}
       <div class="columns">
         <div class="main">
           <Exec tenant={tenant} name={name} onRan={report.again} />
-          {r && <Output tenant={tenant} name={name} epoch={r.epoch} />}
+          {r && <Output tenant={tenant} name={name} id={r.id} epoch={r.epoch} />}
           <Posts tenant={tenant} name={name} id={r?.id} waiting={r?.posts} />
         </div>
         <div class="side">{r && <Report r={r} />}</div>

@@ -19,7 +19,7 @@ export function Cells() {
   const [ending, setEnding] = useState<{ report: CellReport; ending: Ending }>()
   const all = cells.value?.reports ?? []
   const rows = all.filter((r) =>
-    matches(filter, r.cell?.tenant, r.cell?.name, r.state, r.backend, policyName(r), r.node, r.topics?.join(' ')),
+    matches(filter, r.cell?.tenant, r.cell?.name, stateOf(r), r.backend, policyName(r), placeOf(r), r.topics?.join(' ')),
   )
   return (
     <>

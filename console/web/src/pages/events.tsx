@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 
-import type { CellRef, Event } from '../api/types.ts'
+import type { CellRef, Event, EventsResponse } from '../api/types.ts'
 import { clock, count, date, instant } from '../format.ts'
 import { denialText, longest } from '../guest.ts'
 import { useStream } from '../live.ts'
@@ -20,17 +20,22 @@ export function Events({ denials = false }: { denials?: boolean }) {
   const [lost, setLost] = useState(0)
   const [filter, setFilter] = useState('')
   const [kind, setKind] = useState('')
-  const open = (signal: AbortSignal) => {
-    kept.clear() // the node begins with what it has kept
+  const open = (signal: AbortSignal) =>
+    stream('NodeService/Events', { follow: true, kinds: denials ? ['DENIED'] : [] }, { signal, longest })
+  const take = (r: EventsResponse) => (r.event ? kept.push(r.event) : setLost((n) => n + Number(r.lost ?? 0)))
+  const begin = () => {
+    kept.clear()
     setLost(0)
-    return stream('NodeService/Events', { follow: true, kinds: denials ? ['DENIED'] : [] }, { signal, longest })
   }
-  const state = useStream(open, (r) => (r.event ? kept.push(r.event) : setLost((n) => n + Number(r.lost ?? 0))), [denials])
-  const kinds = [...new Set(kept.items.map((e) => e.kind ?? ''))].sort()
+  const state = useStream(open, take, begin, [denials])
+  const kinds = [...new Set([...kept.items.map((e) => e.kind ?? ''), ...(kind ? [kind] : [])])].sort()
+  const [one, nothing] = denials
+    ? ['denial', 'Nothing was denied. Each refusal comes here, with the rule and the layer that refused.']
+    : ['event', 'Nothing has happened yet.']
   const rows = kept.items.filter(
     (e) =>
       (!kind || e.kind === kind) &&
-      matches(filter, e.kind, e.node, nameOf(e.cell), e.message, e.policy, e.denial && denialText(e.denial)),
+      matches(filter, e.kind, e.node, nameOf(e.cell), e.message, e.policy, e.denial && denialText(e.denial), evidenceOf(e)),
   )
   return (
     <>
@@ -50,7 +55,7 @@ export function Events({ denials = false }: { denials?: boolean }) {
       </Title>
       {lost > 0 && <Problem text={`${count(lost, 'event')} came faster than this page took them, and are missing.`} />}
       <p class="dim" role="status">
-        {count(rows.length, denials ? 'denial' : 'event')}
+        {count(rows.length, one)}
       </p>
       <Table
         label={denials ? 'Denials' : 'Events'}
@@ -58,17 +63,15 @@ export function Events({ denials = false }: { denials?: boolean }) {
         columns={denials ? denialColumns : eventColumns}
         keyOf={(e) => `${e.node} ${e.index} ${e.at}`} // each node counts its own; what is said of a silent one has no number
         sorted={{ column: 'Time', down: true }}
-        empty={
-          denials
-            ? 'Nothing was denied. Each refusal comes here, with the rule and the layer that refused.'
-            : 'Nothing has happened yet.'
-        }
+        empty={kept.items.length > 0 ? `No ${one} matches.` : state.state === 'live' ? nothing : ''}
       />
     </>
   )
 }
 
 const nameOf = (cell: CellRef | undefined) => (cell ? `${cell.tenant}/${cell.name}` : '')
+
+const evidenceOf = ({ denial }: Event) => [denial?.kernel, denial?.broker].filter(Boolean).join(' · ')
 
 const time: Column<Event> = {
   name: 'Time',
@@ -125,6 +128,6 @@ const denialColumns: Column<Event>[] = [
   { name: 'Rule', by: (e) => e.denial?.rule ?? '', show: (e) => <span class="wrap">{e.denial?.rule}</span> },
   {
     name: 'Evidence',
-    show: (e) => <span class="wrap dim">{[e.denial?.kernel, e.denial?.broker].filter(Boolean).join(' · ')}</span>,
+    show: (e) => <span class="wrap dim">{evidenceOf(e)}</span>,
   },
 ]

@@ -28,24 +28,19 @@ const belongs: Record<View, (l: Line) => boolean> = {
 interface OutputProps {
   tenant: string
   name: string
+  id: string | undefined // of the cell that has the name now
   epoch: string | undefined // of the incarnation
 }
 
 // Output is all that a cell says beside its posts, as it comes.
-export function Output({ tenant, name, epoch }: OutputProps) {
+export function Output({ tenant, name, id, epoch }: OutputProps) {
   const kept = useKept<Line>(most, room)
   const [view, setView] = useState<View>('all')
   const key = useRef(0)
-  const open = (signal: AbortSignal) => {
-    kept.clear() // the node begins with what it has kept
-    return stream('CellService/Logs', { tenant, name, follow: true }, { signal, longest })
-  }
-  // A cell that was started again under its name says things of its own.
-  const state = useStream(open, (item) => kept.push({ ...item, key: key.current++, came: new Date().toISOString() }), [
-    tenant,
-    name,
-    epoch,
-  ])
+  const open = (signal: AbortSignal) => stream('CellService/Logs', { tenant, name, follow: true }, { signal, longest })
+  const take = (item: LogsResponse) => kept.push({ ...item, key: key.current++, came: new Date().toISOString() })
+  // A cell that was started again, or another one under its name, says things of its own.
+  const state = useStream(open, take, kept.clear, [tenant, name, id, epoch])
   const shown = kept.items.filter(belongs[view])
   return (
     <section class="card">

@@ -28,6 +28,7 @@ const tones: Record<string, string> = {
   crashed: 'bad',
   killed: 'bad',
   lost: 'bad',
+  gone: 'warn',
   failed: 'bad',
   DENIED: 'bad',
   CELL_CRASHED: 'bad',

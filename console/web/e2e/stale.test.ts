@@ -1,0 +1,160 @@
+// What is no more: a cell that has ended or has a successor, a node that is away. What pages
+// show of it is what was last known, and is not shown as what is.
+
+import type { Page } from 'playwright-core'
+import { afterEach, expect, it } from 'vitest'
+
+import type { CellReport } from '../src/api/types.ts'
+import { logIn, openBrowser, type Browser } from './browser.ts'
+import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
+import { answers, events, streams } from './sample.ts'
+
+let browser: Browser | undefined
+let fake: Fake | undefined
+
+afterEach(async () => {
+  await browser?.close()
+  await fake?.close()
+})
+
+async function open(hash: string, more: { answers?: Answers; streams?: Streaming }): Promise<Page> {
+  fake = await serveFake({ ...answers, ...more.answers }, { ...streams, ...more.streams })
+  browser = await openBrowser()
+  const page = await browser.open(fake.url + hash)
+  await logIn(page, 'operator')
+  return page
+}
+
+const forever = new Promise<never>(() => {})
+const report: CellReport = { cell: { tenant: 'team', name: 'etl' }, id: 'first', epoch: '1', node: 'n1', state: 'running' }
+
+it('the output of a cell is not that of the one before, which had its name', async () => {
+  let now = report
+  const page = await open('#/cells/team/etl', {
+    answers: { 'CellService/Inspect': () => ({ report: now }) },
+    streams: {
+      'CellService/Logs': async function* () {
+        yield { log: { level: 'stdout', message: `words of the ${now.id}` } }
+        if (now !== report) await forever
+      },
+    },
+  })
+  const output = page.getByRole('log')
+  await output.getByText('words of the first').waitFor()
+  await page.getByText('ended', { exact: true }).waitFor()
+  now = { ...report, id: 'second' }
+  await output.getByText('words of the second').waitFor()
+  expect(await output.getByText('words of the first').count()).toBe(0)
+})
+
+it('a cell that is gone is not said to run, and nothing can be done to it', async () => {
+  let gone = false
+  const page = await open('#/cells/team/etl', {
+    answers: {
+      'CellService/Inspect': () =>
+        gone ? new Refusal('not_found', { kind: 'NotFound', message: 'there is no cell etl' }) : { report },
+    },
+    streams: {
+      'CellService/Logs': async function* () {
+        yield { log: { level: 'stdout', message: 'its last words' } }
+      },
+    },
+  })
+  await page.getByRole('button', { name: 'Kill' }).waitFor()
+  gone = true
+  await page.getByRole('alert').getByText('there is no cell etl').waitFor()
+  const title = page.locator('header.title')
+  expect(await title.getByRole('button').count()).toBe(0)
+  expect(await title.locator('.word').textContent()).toBe('gone')
+  await page.getByText('its last words').waitFor()
+  gone = false
+  await page.getByRole('button', { name: 'Kill' }).waitFor()
+})
+
+it('what a node has told stays while it is away, and is replaced when it tells anew', async () => {
+  let away = false
+  let cut = () => {}
+  const page = await open('#/events', {
+    streams: {
+      'NodeService/Events': () => {
+        if (away) return new Refusal('unavailable', { kind: 'Unavailable', message: 'the node is away' })
+        const broken = new Promise<never>((_, fail) => (cut = () => fail(new Error('cut off'))))
+        return (async function* () {
+          for (const event of events) yield { event }
+          await broken
+        })()
+      },
+    },
+  })
+  const said = page.getByText('24 events', { exact: true })
+  await said.waitFor()
+  away = true
+  cut()
+  await page.getByText('the node is away').waitFor()
+  expect(await said.count()).toBe(1)
+  away = false
+  await page.getByText('live', { exact: true }).waitFor()
+  await said.waitFor()
+})
+
+it('a filter that nothing matches does not say that nothing was denied', async () => {
+  const page = await open('#/denials', {})
+  await page.getByText('4 denials', { exact: true }).waitFor()
+  const filter = page.getByLabel('Filter by any word')
+  await filter.fill('nobody')
+  await page.getByText('No denial matches.').waitFor()
+  expect(await page.getByText('Nothing was denied').count()).toBe(0)
+  await filter.fill('landlock') // which the column of evidence has
+  await page.getByText('4 denials', { exact: true }).waitFor()
+})
+
+it('events that were not told are not said to be none', async () => {
+  const page = await open('#/denials', {
+    streams: { 'NodeService/Events': () => new Refusal('permission_denied', { kind: 'PolicyAuth', message: 'not for you' }) },
+  })
+  await page.getByText('not for you').waitFor()
+  expect(await page.getByText('Nothing was denied').count()).toBe(0)
+})
+
+it('a kind of events that is chosen stays to be seen when none of it is kept', async () => {
+  let cut = () => {}
+  let told = 0
+  const page = await open('#/events', {
+    streams: {
+      'NodeService/Events': () => {
+        const broken = new Promise<never>((_, fail) => (cut = () => fail(new Error('cut off'))))
+        const kept = told++ === 0 ? events : events.filter((e) => e.kind !== 'MEM_KILL')
+        return (async function* () {
+          for (const event of kept) yield { event }
+          await broken
+        })()
+      },
+    },
+  })
+  const kind = page.getByLabel('Kind of event')
+  await page.getByText('24 events', { exact: true }).waitFor()
+  await kind.selectOption('MEM_KILL')
+  await page.getByText('4 events', { exact: true }).waitFor()
+  cut()
+  await page.getByText('No event matches.').waitFor()
+  expect(await kind.evaluate((el: HTMLSelectElement) => el.value)).toBe('MEM_KILL')
+})
+
+it('cells that move are found by that word', async () => {
+  const page = await open('#/cells', {
+    answers: {
+      'CellService/List': () => ({
+        reports: [
+          { ...report, migration: { to: 'n7' } },
+          { ...report, id: 'other', cell: { tenant: 'team', name: 'other' } },
+        ],
+      }),
+    },
+  })
+  const filter = page.getByLabel('Filter by any word')
+  for (const word of ['moving', 'n7']) {
+    await filter.fill(word)
+    await page.getByText('1 hidden by the filter').waitFor()
+    await page.getByRole('link', { name: 'team/etl' }).waitFor()
+  }
+})
