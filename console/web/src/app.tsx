@@ -1,5 +1,8 @@
+import { useEffect } from 'preact/hooks'
+
 import { Cell } from './pages/cell.tsx'
 import { Cells } from './pages/cells.tsx'
+import { hasDraft } from './pages/edit.tsx'
 import { Events } from './pages/events.tsx'
 import { Login } from './pages/login.tsx'
 import { Nodes } from './pages/nodes.tsx'
@@ -20,6 +23,11 @@ const places: { name: string; to: Route; has: Route['page'][] }[] = [
 export function App() {
   const secret = useSignal(token)
   const at = useSignal(route)
+  useEffect(() => {
+    const ask = (e: Event) => hasDraft() && e.preventDefault()
+    window.addEventListener('beforeunload', ask)
+    return () => window.removeEventListener('beforeunload', ask)
+  }, [])
   if (!secret) return <Login />
   return (
     <>

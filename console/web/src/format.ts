@@ -50,6 +50,15 @@ export function instant(at: string | undefined): number {
   return Math.floor(Date.parse(at) / 1000) * 1e6 + Number(fraction.slice(0, 6).padEnd(6, '0'))
 }
 
+// figure is a number that a guest has told. It has few digits, however large or small it is.
+export function figure(n: number): string {
+  if (!Number.isFinite(n)) return String(n)
+  const size = Math.abs(n)
+  if (size >= 1e15 || (size > 0 && size < 1e-4))
+    return n.toLocaleString([], { notation: 'scientific', maximumSignificantDigits: 6 })
+  return n.toLocaleString([], size < 1 ? { maximumSignificantDigits: 6 } : {})
+}
+
 export const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`
 
 // Bytes of the API are base64.

@@ -24,7 +24,7 @@ function onVisible(heard: () => void): () => void {
 }
 
 // usePolled asks now, every so many milliseconds (0: never again; less often where answers
-// take long), and when `again` is called.
+// take long, but never later than after `patience`), and when `again` is called.
 export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: number, on: unknown[]): Live<T> {
   const [state, setState] = useState<Omit<Live<T>, 'again'>>({})
   const again = useRef(() => {})
@@ -52,7 +52,7 @@ export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: nu
       asking = false
       if (stop.signal.aborted) return
       if (wanted) void run()
-      else if (every > 0) timer = window.setTimeout(run, Math.max(every, 8 * (performance.now() - began)))
+      else if (every > 0) timer = window.setTimeout(run, Math.min(patience, Math.max(every, 8 * (performance.now() - began))))
     }
     again.current = () => void run()
     setState({})

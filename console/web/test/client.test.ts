@@ -64,6 +64,12 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe('call', () => {
+  it('says of a token with a character that none has that it is no token', async () => {
+    for (const token of ['pyi_a…', 'pyi_a\u200b', 'pyi_a\nb']) {
+      const err = await call('CellService/Inspect', {}, { token }).catch((err: unknown) => err as CallError)
+      expect(err).toMatchObject({ kind: 'Unauthenticated', message: 'it has a character that is in no token' })
+    }
+  })
   it('answers', async () => {
     expect(await call('CellService/Inspect', { name: 'a' }, { token: 'secret' })).toEqual({
       report: { cell: { tenant: 'secret', name: 'a' } },

@@ -60,7 +60,9 @@ export async function* stream<M extends keyof Streams>(
   }
 }
 
-function post(method: string, type: string, body: Uint8Array<ArrayBuffer>, { token, signal }: Options): Promise<Response> {
+async function post(method: string, type: string, body: Uint8Array<ArrayBuffer>, { token, signal }: Options): Promise<Response> {
+  if (token && /[^\x21-\x7e]/.test(token))
+    throw new CallError({ kind: 'Unauthenticated', message: 'it has a character that is in no token' })
   const headers: Record<string, string> = { 'Content-Type': type, 'Connect-Protocol-Version': '1' }
   if (token) headers.Authorization = `Bearer ${token}`
   return fetch(`/pyisolate.v1.${method}`, {

@@ -56,5 +56,6 @@ export function isKind(err: unknown, ...of: string[]): err is CallError {
 }
 
 export function textOf(err: unknown): string {
+  if (err instanceof DOMException && err.name === 'TimeoutError') return 'the node has not answered in time'
   return err instanceof CallError ? err.text : err instanceof Error ? err.message : String(err)
 }

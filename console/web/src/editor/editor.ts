@@ -38,6 +38,9 @@ export interface Editor {
   destroy(): void
 }
 
+// How long after the last key the schema is asked, in milliseconds: of a thousand rules that takes as long as several keys.
+const pause = 150
+
 export interface Options {
   host: HTMLElement
   text: string
@@ -94,6 +97,7 @@ export function createEditor({ host, text, label, onChange }: Options): Editor {
   const root = shadowOf(host)
   let schema: Schema | undefined
   let told: Problem[] | null = null
+  let later: number | undefined
   const view = new EditorView({
     parent: root,
     root,
@@ -105,13 +109,15 @@ export function createEditor({ host, text, label, onChange }: Options): Editor {
         autocompletion({ icons: false, override: [source(() => schema)] }),
         changes((text) => {
           told = null
-          queueMicrotask(show)
+          window.clearTimeout(later)
+          later = window.setTimeout(show, pause)
           onChange(text)
         }),
       ],
     }),
   })
   const show = () => {
+    window.clearTimeout(later)
     const doc = view.state.doc.toString()
     const found: Diagnostic[] = told ? told.map((p) => diagnosticOf(view.state, p)) : schema ? validate(schema, doc) : []
     view.dispatch(setDiagnostics(view.state, found))
@@ -136,7 +142,10 @@ export function createEditor({ host, text, label, onChange }: Options): Editor {
       view.focus()
     },
     focus: () => view.focus(),
-    destroy: () => view.destroy(),
+    destroy: () => {
+      window.clearTimeout(later)
+      view.destroy()
+    },
   }
 }
 

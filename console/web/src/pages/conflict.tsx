@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 
 import type { Version } from '../api/types.ts'
-import { date, textFromBase64 } from '../format.ts'
+import { date } from '../format.ts'
+import { documentOf } from '../policy.ts'
 import { Dialog } from '../ui/dialog.tsx'
 
 interface ConflictProps {
@@ -20,7 +21,7 @@ interface ConflictProps {
 export function Conflict({ mine, merged, based, theirs, onClose, onMerge, onResolved }: ConflictProps) {
   const host = useRef<HTMLDivElement>(null)
   const [ready, setReady] = useState(false)
-  const text = textFromBase64(theirs.text)
+  const text = documentOf(theirs)
   useEffect(() => {
     let close: (() => void) | undefined
     let gone = false

@@ -3,8 +3,9 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { textOf } from '../api/errors.ts'
 import type { CheckResponse, Version } from '../api/types.ts'
 import type { Editor } from '../editor/editor.ts'
-import { count, textFromBase64, textToBase64 } from '../format.ts'
+import { count, textToBase64 } from '../format.ts'
 import { guardLeaving } from '../route.ts'
+import { documentOf } from '../policy.ts'
 import { call, token } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
 import { Conflict } from './conflict.tsx'
@@ -30,6 +31,8 @@ interface Base {
 // What was being written when the session ended: after the next login it is there again.
 let draft: { name: string; base: Base; text: string; merged: string | undefined } | undefined
 
+export const hasDraft = (): boolean => draft !== undefined
+
 function takeDraft(name: string) {
   if (draft?.name !== name) return undefined // it waits for its own page
   const taken = draft
@@ -50,7 +53,7 @@ interface EditProps {
 export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) {
   const name = opened.name ?? ''
   const [kept] = useState(() => takeDraft(name))
-  const [base, setBase] = useState<Base>(kept?.base ?? { number: opened.number ?? '0', text: textFromBase64(opened.text) })
+  const [base, setBase] = useState<Base>(kept?.base ?? { number: opened.number ?? '0', text: documentOf(opened) })
   const [text, setText] = useState(kept?.text ?? (base.text || beginning))
   const [editor, setEditor] = useState<Editor>()
   const [saving, setSaving] = useState(false)
@@ -83,7 +86,7 @@ export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) 
     if (merged !== undefined) setSaid(mergeKept)
   }
   const resolved = (theirs: Version, chosen: string) => {
-    setBase({ number: theirs.number ?? '0', text: textFromBase64(theirs.text) })
+    setBase({ number: theirs.number ?? '0', text: documentOf(theirs) })
     editor?.setText(chosen)
     setConflict(undefined)
     setSaid(theirs.number === '0' ? 'What you save now begins it anew.' : `What you save now follows version ${theirs.number}.`)
@@ -258,6 +261,7 @@ interface EditorBoxProps {
 // EditorBox loads the editor, which is most of the console, when it is first needed.
 function EditorBox({ text, label, onChange, onReady }: EditorBoxProps) {
   const host = useRef<HTMLDivElement>(null)
+  const [lacks, setLacks] = useState('The editor cannot be loaded, load the page anew')
   const [error, setError] = useState<string>()
   useEffect(() => {
     let editor: Editor | undefined
@@ -267,6 +271,7 @@ function EditorBox({ text, label, onChange, onReady }: EditorBoxProps) {
       if (gone || !host.current) return
       editor = createEditor({ host: host.current, text, label, onChange })
       onReady(editor)
+      setLacks('Without completion')
       const { schema } = await call('PolicyService/Schema', {})
       if (!gone && schema) editor.setSchema(JSON.parse(schema))
     }
@@ -281,7 +286,7 @@ function EditorBox({ text, label, onChange, onReady }: EditorBoxProps) {
       <div class="editor">
         <div ref={host} />
       </div>
-      <Problem text={error && `Without completion: ${error}`} />
+      <Problem text={error && `${lacks}: ${error}`} />
     </>
   )
 }

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { call } from '../api/client.ts'
 import { isKind, textOf } from '../api/errors.ts'
@@ -12,7 +12,11 @@ export function Login() {
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<string>()
   const why = useSignal(loggedOut)
-  useEffect(() => void (document.title = 'Log in · PyIsolate'), [])
+  const field = useRef<HTMLInputElement>(null)
+  useEffect(() => {
+    document.title = 'Log in · PyIsolate'
+    field.current?.focus() // "autofocus" is heeded in pages alone that have just been loaded
+  }, [])
   const submit = async (e: Event) => {
     e.preventDefault()
     setBusy(true)
@@ -45,7 +49,7 @@ export function Login() {
             type="password"
             value={secret}
             required
-            autofocus
+            ref={field}
             autocomplete="off"
             spellcheck={false}
             onInput={(e) => setSecret(e.currentTarget.value)}

@@ -1,3 +1,4 @@
+import { figure } from '../format.ts'
 import { metricName } from '../guest.ts'
 import type { Line } from './output.tsx'
 
@@ -12,7 +13,7 @@ export function seriesOf(lines: Line[]): Series[] {
     if (!metric) continue
     const name = metricName(metric)
     const series = by.get(name) ?? { name, values: [] }
-    series.values.push(metric.value ?? 0)
+    series.values.push(Number(metric.value ?? 0)) // what is no number in JSON is a word
     by.set(name, series)
   }
   return [...by.values()].sort((a, b) => a.name.localeCompare(b.name))
@@ -33,7 +34,7 @@ export function Metrics({ lines }: { lines: Line[] }) {
         <li key={s.name}>
           <span class="metricname">{s.name}</span>
           <Spark values={s.values.slice(-60)} />
-          <span class="metricvalue">{s.values.at(-1)?.toLocaleString()}</span>
+          <span class="metricvalue">{figure(s.values.at(-1) ?? 0)}</span>
         </li>
       ))}
     </ul>
@@ -44,10 +45,12 @@ const [width, height] = [120, 24]
 
 // Spark is for the eye alone: the number beside it says the last value.
 function Spark({ values }: { values: number[] }) {
-  const [low, high] = [Math.min(...values), Math.max(...values)]
-  const points = values.map((v, i) => {
-    const x = values.length === 1 ? width : (i / (values.length - 1)) * width
-    return `${x.toFixed(1)},${(height - 2 - ((v - low) / (high - low || 1)) * (height - 4)).toFixed(1)}`
+  const drawn = values.filter(Number.isFinite)
+  const [low, high] = [Math.min(...drawn), Math.max(...drawn)]
+  const span = high - low || 1 // it may be more than a number holds
+  const points = drawn.map((v, i) => {
+    const x = drawn.length === 1 ? width : (i / (drawn.length - 1)) * width
+    return `${x.toFixed(1)},${(height - 2 - (v / span - low / span) * (height - 4)).toFixed(1)}`
   })
   return (
     <svg class="spark" viewBox={`0 0 ${width} ${height}`} width={width} height={height} aria-hidden="true">

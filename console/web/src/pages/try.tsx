@@ -37,7 +37,7 @@ export function Try({ text, name, stored, sandboxes, onJump }: TryProps) {
   const [live, setLive] = useState(false)
   const [question, setQuestion] = useState<Question>()
   const chosen = sandboxes.includes(sandbox) ? sandbox : (sandboxes[0] ?? '')
-  const verdict = useVerdict(question, text, name)
+  const verdict = useVerdict(question, text, name, stored)
   const submit = (e: Event) => {
     e.preventDefault()
     setQuestion({ what, about: about.trim(), sandbox: chosen, live })
@@ -98,9 +98,9 @@ function requestOf({ what, about, sandbox, live }: Question, text: string, name:
   return what === 'address' ? { ...by, address: about } : { ...by, path: { path: about, write: what === 'write' } }
 }
 
-function useVerdict(question: Question | undefined, text: string, name: string) {
+function useVerdict(question: Question | undefined, text: string, name: string, stored: string) {
   const [state, setState] = useState<{ verdict?: ExplainResponse; error?: string }>({})
-  const by = question?.live ? '' : text
+  const by = question?.live ? stored : text
   useEffect(() => setState({}), [question])
   useEffect(() => {
     if (!question) return

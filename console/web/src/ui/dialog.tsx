@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { textOf } from '../api/errors.ts'
 import { Problem } from './bits.tsx'
@@ -11,15 +11,18 @@ interface DialogProps {
   children: ComponentChildren
 }
 
-// Dialog is the browser's own: it keeps the focus, gives it back, and Escape closes it.
+// Dialog is the browser's own: it keeps the focus, gives it back when it is closed, and Escape closes it.
 export function Dialog({ title, wide, onClose, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null)
   const id = useId()
-  useEffect(() => {
-    dialog.current?.showModal()
+  // Before it is taken off the page: later there is nothing to close, and the focus is lost.
+  useLayoutEffect(() => {
+    const it = dialog.current!
+    it.showModal()
+    return () => it.close()
   }, [])
   return (
-    <dialog ref={dialog} class={wide ? 'wide' : ''} aria-labelledby={id} onClose={onClose}>
+    <dialog ref={dialog} class={wide ? 'wide' : ''} aria-labelledby={id} onClose={() => dialog.current && onClose()}>
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>
