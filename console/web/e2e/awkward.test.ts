@@ -183,3 +183,24 @@ it('a text is not looked at anew with each key, only after the last', async () =
   await page.clock.runFor(1000)
   await page.locator('.cm-lintRange-error').first().waitFor({ state: 'attached' })
 })
+
+it('a long post is shown in part, and whole when somebody says so', async () => {
+  const long = 'x'.repeat(100_000)
+  const page = await open('#/cells/team/etl', {
+    answers: { 'CellService/Recv': () => ({ items: [{ post: { json: long } }, { post: { json: 'short' } }] }) },
+  })
+  await page.getByRole('button', { name: 'Take posts…' }).click()
+  await page.getByRole('button', { name: 'Take them' }).click()
+  const posts = page.locator('.posts')
+  await posts.getByText('short').waitFor()
+  const shown = () =>
+    posts
+      .locator('code')
+      .first()
+      .evaluate((el) => el.textContent!.length)
+  expect(await shown()).toBeLessThan(20_000)
+  await posts.getByText('… 83616 more characters').waitFor()
+  await posts.getByRole('button', { name: 'Show it all' }).click()
+  await expect.poll(shown).toBe(long.length)
+  expect(await posts.getByRole('button').count()).toBe(0)
+})

@@ -1,9 +1,10 @@
-import { useRef, useState } from 'preact/hooks'
+import { useMemo, useRef, useState } from 'preact/hooks'
 
 import { isKind } from '../api/errors.ts'
 import type { Item } from '../api/types.ts'
+import { shortened } from '../api/visible.ts'
 import { count } from '../format.ts'
-import { shownItem } from '../guest.ts'
+import { longest, shownItem } from '../guest.ts'
 import { call } from '../session.ts'
 import { Confirm } from '../ui/dialog.tsx'
 
@@ -14,6 +15,23 @@ interface PostsProps {
   name: string
   id: string | undefined // of the cell that has the name now
   waiting: string | undefined // how many it has posted in all
+}
+
+// Taken is an item that was taken. Nobody else has it now, so all of a long one can be shown.
+function Taken({ item }: { item: Item }) {
+  const [whole, setWhole] = useState(false)
+  const text = useMemo(() => shownItem(item), [item])
+  const shown = useMemo(() => (whole ? text : shortened(text, longest)), [text, whole])
+  return (
+    <li>
+      <code>{shown}</code>{' '}
+      {shown !== text && (
+        <button type="button" class="link" onClick={() => setWhole(true)}>
+          Show it all
+        </button>
+      )}
+    </li>
+  )
 }
 
 // Posts are taken once, so they are taken only when somebody says so.
@@ -49,9 +67,7 @@ export function Posts({ tenant, name, id, waiting }: PostsProps) {
       {items.length > 0 && (
         <ol class="posts">
           {items.map(({ key, item }) => (
-            <li key={key}>
-              <code>{shownItem(item)}</code>
-            </li>
+            <Taken key={key} item={item} />
           ))}
         </ol>
       )}
