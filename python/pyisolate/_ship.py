@@ -8,8 +8,10 @@ be sent is an error that says which name has it, before anything runs.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import dis
+import enum
 import inspect
 import math
 import os
@@ -17,7 +19,7 @@ import re
 import sys
 import sysconfig
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from . import _source
 from .errors import NotShippable, PyIsolateError
@@ -74,11 +76,13 @@ class Shipment:
         self._lines.append(f"exec(compile({source.text!r}, {file!r}, 'exec'), {space})")
         # Now: what it uses by its own name may be another, as what a decorator has made of it.
         self._lines.append(f"{name} = {space}[{source.name!r}]")
-        for used, value in _used(f, what):
-            if isinstance(value, ModuleType):
-                for module in _submodules(f.__code__, used, value):
-                    self._module(module)
-            if value is not f or used != source.name:
+        outside = _used(f, what)
+        for module in sorted(_submodules(source.node, {**_defaults(f), **dict(outside)})):
+            self._module(module)
+        for used, value in outside:
+            if isinstance(value, ModuleType) and value.__name__ == used == "posixpath":  # and not os.path
+                self._lines.append(f"{space}[{used!r}] = {self._module(used)}")
+            elif value is not f or used != source.name:
                 self._lines.append(f"{space}[{used!r}] = {self._value(value, f'{what} uses {used!r}', 0)}")
         for used in _GUEST:
             self._lines.append(f"{space}.setdefault({used!r}, {used})")
@@ -130,7 +134,7 @@ class Shipment:
                 raise NotShippable(
                     f"{what}, the module {value.__name__}, which is not in the standard library"
                 )
-            return self._module(value.__name__)
+            return self._module("os.path" if value is os.path else value.__name__)
         original = getattr(value, "__pyisolate_function__", None)
         if isinstance(original, FunctionType):
             value = original
@@ -171,18 +175,36 @@ class Shipment:
 
     def _by_name(self, value: Any) -> Optional[str]:
         """A name that means the same in the standard library of the cell."""
+        if not callable(value) and not isinstance(value, enum.Enum):
+            return None
         owner = getattr(value, "__self__", None)
-        is_method = isinstance(value, BuiltinFunctionType) and isinstance(owner, type)
-        module = getattr(owner if is_method else value, "__module__", None)
-        path = getattr(value, "__qualname__", None)
-        if not isinstance(module, str) or not isinstance(path, str) or not _is_standard(module):
-            return None
-        at: Any = sys.modules.get(module)
-        for part in path.split("."):
-            at = getattr(at, part, None)
-        if at is not value and not (is_method and at == value):
-            return None
-        return path if module == "builtins" else f"{self._module(module)}.{path}"
+        for thing in (value, owner, type(value), type(owner)):
+            module = getattr(thing, "__module__", None)
+            if not isinstance(module, str) or not _is_standard(module):
+                continue
+            for home in (_public(module), module):
+                path = _path(value, sys.modules.get(home))
+                if path is not None:
+                    return path if home == "builtins" else f"{self._module(home)}.{path}"
+        return None
+
+
+def _path(value: Any, module: Optional[ModuleType]) -> Optional[str]:
+    """What a value is called in a module."""
+    path = getattr(value, "__qualname__", None)
+    at: Any = module
+    for part in path.split(".") if isinstance(path, str) else ():
+        at = getattr(at, part, None)
+    # The methods of a class that is built in are made each time.
+    if isinstance(path, str) and (at is value or isinstance(value, BuiltinFunctionType) and at == value):
+        return path
+    return next((name for name, other in vars(module).items() if other is value), None) if module else None
+
+
+def _public(module: str) -> str:
+    """The module that programs import for what is in another, which it may be of: _heapq, posixpath."""
+    name = {"posix": "os", "posixpath": "os.path"}.get(module, module.lstrip("_"))
+    return name if name in sys.modules else module
 
 
 def raw(function: Callable[..., Any], what: str) -> FunctionType:
@@ -252,26 +274,53 @@ def _loads(code: CodeType, f: FunctionType, names: Set[str], what: str, around: 
             _loads(constant, f, names, what, own or around)
 
 
-def _submodules(code: CodeType, name: str, module: ModuleType) -> List[str]:
-    """The modules that code and what is in it uses as attributes of a module, as of ``import xml.dom``:
-    what the name means is only the first of them."""
-    out: List[str] = []
-    at: Optional[ModuleType] = None
-    for i in dis.get_instructions(code):
-        if i.opname == "EXTENDED_ARG":
-            continue
-        if i.opname in ("LOAD_ATTR", "LOAD_METHOD") and at is not None:
-            found = sys.modules.get(f"{at.__name__}.{i.argval}")
-            # os.path is one that its module imports, by another name.
-            at = found if isinstance(found, ModuleType) and found.__name__ == f"{at.__name__}.{i.argval}" else None
-            if at is not None and _is_standard(at.__name__):
-                out.append(at.__name__)
-        else:
-            at = module if i.opname.startswith("LOAD") and i.argval == name else None
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            out += _submodules(constant, name, module)
-    return out
+def _submodules(node: _source.Node, known: Dict[str, Any]) -> Set[str]:
+    """The modules that a function uses as attributes of others, as of ``import xml.dom``: what a name
+    means is only the first of them. ``known`` is what its names mean when it begins."""
+    names: Dict[str, Set[str]] = {}
+    for name, value in known.items():
+        if isinstance(value, ModuleType):
+            names[name] = {value.__name__}
+
+    def meant(e: ast.expr) -> Set[str]:
+        if isinstance(e, ast.Name):
+            return names.get(e.id, set())
+        if isinstance(e, ast.Attribute):
+            return {f"{m}.{e.attr}" for m in meant(e.value) if _is_submodule(f"{m}.{e.attr}")}
+        return meant(e.value) if isinstance(e, ast.NamedExpr) else set()
+
+    inside, size = list(ast.walk(node)), -1
+    while size != (size := sum(map(len, names.values()))):  # until no name means more than before
+        for name, modules in (found for n in inside for found in _named(n, meant)):
+            names.setdefault(name, set()).update(modules)
+    return {m for e in inside if isinstance(e, ast.Attribute) for m in meant(e)}
+
+
+def _named(n: ast.AST, meant: Callable[[ast.expr], Set[str]]) -> Iterator[Tuple[str, Set[str]]]:
+    """The names that a statement or an expression gives to modules."""
+    if isinstance(n, ast.Import):
+        for a in n.names:
+            name = a.asname or a.name.partition(".")[0]
+            yield name, {a.name if a.asname else name}
+    elif isinstance(n, ast.ImportFrom):
+        for a in n.names:
+            if _is_submodule(f"{n.module}.{a.name}"):
+                yield a.asname or a.name, {f"{n.module}.{a.name}"}
+    elif isinstance(n, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and n.value is not None:
+        targets: List[ast.expr] = n.targets if isinstance(n, ast.Assign) else [n.target]
+        for target in targets:
+            if isinstance(target, ast.Name):
+                yield target.id, meant(n.value)
+
+
+def _defaults(f: FunctionType) -> Dict[str, Any]:
+    return {p.name: p.default for p in inspect.signature(f, follow_wrapped=False).parameters.values()}
+
+
+def _is_submodule(name: str) -> bool:
+    found = sys.modules.get(name)
+    # os.path is one that its module imports, by another name.
+    return isinstance(found, ModuleType) and found.__name__ == name and _is_standard(name)
 
 
 def _made(code: CodeType) -> Set[str]:

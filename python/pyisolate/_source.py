@@ -16,7 +16,7 @@ from typing import Dict, List, Tuple, Union
 
 from .errors import NotShippable
 
-_Node = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda]
+Node = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda]
 
 _parsed: Dict[str, Tuple[str, ast.Module]] = {}
 _PARSED = 64
@@ -24,11 +24,12 @@ _PARSED = 64
 
 @dataclass(frozen=True)
 class Source:
-    """``text`` defines ``name``, on the lines that it has in the file at ``path``."""
+    """``text`` defines ``name``, on the lines that it has in the file at ``path``; ``node`` is its tree."""
 
     text: str
     name: str
     path: str
+    node: Node
 
 
 def of(function: FunctionType) -> Source:
@@ -55,7 +56,7 @@ def of(function: FunctionType) -> Source:
         name = node.name
         # An indented definition stays as it is: moving it would change texts of several lines.
         before = "\n" * (node.lineno - 2) + "if 1:\n" if node.col_offset else "\n" * (node.lineno - 1)
-    return Source(before + text, name, code.co_filename)
+    return Source(before + text, name, code.co_filename, node)
 
 
 def describe(function: FunctionType) -> str:
@@ -77,8 +78,8 @@ def _tree(file: str, text: str) -> ast.Module:
     return tree
 
 
-def _find(code: CodeType, tree: ast.Module, what: str) -> _Node:
-    found: List[_Node] = []
+def _find(code: CodeType, tree: ast.Module, what: str) -> Node:
+    found: List[Node] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Lambda):
             if code.co_name == "<lambda>" and node.lineno == code.co_firstlineno:
@@ -100,7 +101,7 @@ def _find(code: CodeType, tree: ast.Module, what: str) -> _Node:
     return found[0]
 
 
-def _holds(node: _Node, code: CodeType) -> bool:
+def _holds(node: Node, code: CodeType) -> bool:
     """Whether code is of a node, by where on the line its instructions are."""
     positions = getattr(code, "co_positions", None)
     if positions is None or not isinstance(node, ast.Lambda):
@@ -111,7 +112,7 @@ def _holds(node: _Node, code: CodeType) -> bool:
     return bool(known) and all(begin <= at <= end for at in known)
 
 
-def _cut(node: _Node, lines: List[bytes]) -> str:
+def _cut(node: Node, lines: List[bytes]) -> str:
     """The text of a definition without its decorators and with None for each default."""
     last = (node.end_lineno or node.lineno) - 1
     text = lines[node.lineno - 1 : last + 1]

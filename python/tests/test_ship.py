@@ -5,14 +5,22 @@ import decimal
 import functools
 import json
 import math
-import os.path
+import os
+import os.path as a_path
+import posixpath
 import re
 import unittest
 import urllib.parse
 import xml.dom.minidom
 from collections import OrderedDict
 from datetime import timedelta
+from functools import reduce as functools_reduce
+from hashlib import sha256
 from math import sqrt
+from os import getpid
+from os.path import join
+from random import choice, random
+from re import IGNORECASE
 
 from . import support
 from .support import NodeTestCase
@@ -128,6 +136,20 @@ def submodule_of_closure():
     return lambda x: email.utils.quote(x)
 
 
+def submodule_of_an_import():
+    import xml.dom as first
+    from xml import dom as second
+
+    return [first.minidom.Document().nodeName, second.minidom.Document().nodeName]
+
+
+def submodule_of_a_second_name(of=xml.dom):
+    first = xml.dom
+    second = first
+    if third := second:
+        return [first.minidom.Document().nodeName, (lambda: third.minidom)().Document().nodeName, of.minidom.Node.TEXT_NODE]
+
+
 def with_class(x):
     class Pair:
         size = 2
@@ -164,6 +186,16 @@ GOOD = [
 ]
 
 
+NAMED = [
+    ("functools", lambda: functools_reduce(max, [1, 3, 2])),
+    ("hashlib", lambda: sha256(b"").hexdigest()),
+    ("os", lambda: [join("a", "b"), a_path.join("a", "b"), os.path.join("a", "b"), getpid() > 0]),
+    ("posixpath", lambda: posixpath.join("a", "b")),
+    ("random", lambda: [choice([1]), random() < 1]),
+    ("re", lambda: bool(re.match("a", "A", IGNORECASE))),
+]
+
+
 class ShipTest(NodeTestCase):
     def setUp(self):
         self.cell = iso.spawn(policy=iso.Policy(iso.Import("*")))
@@ -184,6 +216,18 @@ class ShipTest(NodeTestCase):
     def test_all_kinds_of_globals(self):
         got = self.run_in_cell(uses_all, [1, 2, 1])
         self.assertEqual(got, json.loads(json.dumps(uses_all([1, 2, 1]))))
+
+    def test_submodules_of_modules_that_have_a_second_name(self):
+        for function in (submodule_of_an_import, submodule_of_a_second_name):
+            with self.subTest(function.__name__):
+                # In a cell of its own, where nothing else has imported them.
+                self.assertEqual(iso.sandbox(function, allowed_imports=["xml"])(), function())
+
+    def test_what_is_imported_is_what_the_program_imports(self):
+        """And not the module that it is from, which no list of a program's has."""
+        for module, function in NAMED:
+            with self.subTest(module):
+                self.assertEqual(iso.sandbox(function, allowed_imports=[module])(), function())
 
     def test_guest_names(self):
         self.run_in_cell(posts, 3)
