@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
+from types import FunctionType
 from typing import Any, Callable, Dict, Generic, Optional, TypeVar, overload
 
 from . import _calls, _sandbox, _values, errors
 from ._calls import PolicyLike
-from ._ship import Shipment, raw
+from ._ship import A_METHOD, Shipment, raw
 from ._values import Seconds
 
 R = TypeVar("R")
@@ -25,7 +26,7 @@ class Sandboxed(Generic[R]):
         options: Dict[str, Any],
     ) -> None:
         functools.update_wrapper(self, function)  # first: it brings the attributes of a sandboxed one, too
-        self.__pyisolate_function__ = raw(function, getattr(function, "__qualname__", repr(function)))
+        self.__pyisolate_function__ = _no_method(raw(function, getattr(function, "__qualname__", repr(function))))
         self.local = function
         self.policy = policy
         self.timeout = _values.optional_seconds(timeout)
@@ -55,6 +56,14 @@ class Sandboxed(Generic[R]):
             except errors.PyIsolateError as error:
                 shipment.explain(error)
                 raise
+
+
+def _no_method(f: FunctionType) -> FunctionType:
+    """NotShippable of what a class has as a method. What is static has no object among its parameters."""
+    in_class = f.__qualname__.split(".")[-2:-1] not in ([], ["<locals>"])
+    if in_class and f.__code__.co_argcount and f.__code__.co_varnames[0] in ("self", "cls"):
+        raise errors.NotShippable(f"{f.__qualname__} {A_METHOD}")
+    return f
 
 
 @overload
@@ -87,7 +96,7 @@ def sandbox(
     uses, functions among them. Nothing comes back but the result: assigning to globals is an
     error. Arguments and result are JSON, or one argument of ``bytes``. ``timeout`` is for all
     of a call; ``options`` are those of :func:`spawn`. :class:`NotShippable` says what cannot be
-    sent.
+    sent: of a method or an async function at once, of what a function uses when it is called.
     """
     if function is not None:
         return Sandboxed(function, policy, timeout, options)

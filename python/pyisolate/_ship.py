@@ -25,6 +25,7 @@ from . import _source
 from .errors import NotShippable, PyIsolateError
 
 _DEPTH = 100
+A_METHOD = "is a method, whose object cannot be sent to a cell; make it a function of what it needs"
 _GUEST = ("post", "recv", "log", "metric", "request")
 # Lines of a guest's own words can look like this: their numbers are bounded.
 _FRAME = re.compile(r'^( *)File "([^"]+)", line ([1-9][0-9]{0,8}), in .*$')
@@ -211,11 +212,12 @@ def raw(function: Callable[..., Any], what: str) -> FunctionType:
     """The function to send for a callable."""
     function = getattr(function, "__pyisolate_function__", function)
     if isinstance(function, FunctionType):
+        _source.require_ordinary(function)
         return function
+    if isinstance(function, staticmethod):
+        raise NotShippable(f"{what}: put @sandbox next to the function, below @staticmethod")
     if hasattr(function, "__func__"):
-        raise NotShippable(
-            f"{what} is a method, whose object cannot be sent to a cell; make it a function of what it needs"
-        )
+        raise NotShippable(f"{what} {A_METHOD}")
     if isinstance(function, type):
         raise NotShippable(f"{what} is a class; send a function")
     if hasattr(function, "__wrapped__"):

@@ -34,6 +34,7 @@ class Source:
 
 def of(function: FunctionType) -> Source:
     """The source of a function; NotShippable if it is not known."""
+    require_ordinary(function)
     code, what = function.__code__, describe(function)
     try:
         lines, _ = inspect.findsource(code)
@@ -45,8 +46,6 @@ def of(function: FunctionType) -> Source:
     given = [a.arg for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
     if given != list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]):
         raise NotShippable(f"{what}: its file has changed since it was loaded")
-    if isinstance(node, ast.AsyncFunctionDef):
-        raise NotShippable(f"{what}: an async function cannot be called in a cell; make it an ordinary one")
     text = _cut(node, [line.encode("utf-8") for line in lines])
     name = "_lambda"
     if isinstance(node, ast.Lambda):
@@ -57,6 +56,14 @@ def of(function: FunctionType) -> Source:
         # An indented definition stays as it is: moving it would change texts of several lines.
         before = "\n" * (node.lineno - 2) + "if 1:\n" if node.col_offset else "\n" * (node.lineno - 1)
     return Source(before + text, name, code.co_filename, node)
+
+
+def require_ordinary(function: FunctionType) -> None:
+    """NotShippable of an async function."""
+    if function.__code__.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        raise NotShippable(
+            f"{describe(function)}: an async function cannot be called in a cell; make it an ordinary one"
+        )
 
 
 def describe(function: FunctionType) -> str:

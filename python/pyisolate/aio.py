@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sys
 from types import TracebackType
 from typing import (
@@ -287,11 +288,13 @@ class AsyncSandboxed(Generic[R]):
     """A function that is called in a cell, and awaited. ``local`` is the function itself."""
 
     def __init__(self, function: Sandboxed[R]) -> None:
+        functools.update_wrapper(self, function.local)
         self._function = function
         self.local = function.local
         self.__pyisolate_function__ = function.__pyisolate_function__
-        self.__doc__ = function.__doc__
-        self.__name__ = function.local.__name__
+
+    def __repr__(self) -> str:
+        return repr(self._function)
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> R:
         left, shipment = self._function.clock(), Shipment(self.local)

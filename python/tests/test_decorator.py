@@ -1,5 +1,7 @@
 """Functions that are decorated to run in cells: their calls, arguments, policies and failures."""
 
+import functools
+import inspect
 import math
 import os.path
 import tempfile
@@ -7,6 +9,7 @@ import unittest
 
 from .support import NodeTestCase
 import pyisolate as iso
+from pyisolate import aio
 
 COUNT = 0
 
@@ -146,8 +149,57 @@ class DecoratorTest(NodeTestCase):
             narrow()
 
     def test_what_cannot_be_sent_is_known_at_once(self):
-        with self.assertRaises(iso.NotShippable):
-            iso.sandbox(math.sqrt)
+        async def awaited():
+            return 1
+
+        async def yields():
+            yield 1
+
+        class Shape:
+            def area(self, scale=1):
+                return scale
+
+            def of(cls, scale):
+                return scale
+
+            @staticmethod
+            def scaled(scale):
+                return scale
+
+        for function, text in (
+            (math.sqrt, "no Python function"),
+            (awaited, "awaited: an async function cannot be called in a cell; make it an ordinary one"),
+            (yields, "yields: an async function cannot be called in a cell"),
+            (Shape.area, "Shape.area is a method, whose object cannot be sent to a cell; make it a function"),
+            (Shape.of, "Shape.of is a method"),
+            (Shape().area, "Shape.area is a method"),
+            (vars(Shape)["scaled"], "put @sandbox next to the function, below @staticmethod"),
+        ):
+            for sandbox in (iso.sandbox, iso.sandbox(), aio.sandbox, aio.sandbox(timeout=1)):
+                with self.subTest(text), self.assertRaises(iso.NotShippable) as caught:
+                    sandbox(function)
+                self.assertIn(text, str(caught.exception))
+
+    def test_a_static_method(self):
+        class Shape:
+            @staticmethod
+            @iso.sandbox
+            def double(x):
+                return 2 * x
+
+            @iso.sandbox
+            def treble(x):
+                return 3 * x
+
+        self.assertEqual((Shape.double(2), Shape().double(2), Shape.treble(1)), (4, 4, 3))
+
+    def test_it_looks_like_its_function(self):
+        for sandboxed in (iso.sandbox(hypotenuse.local), aio.sandbox(hypotenuse.local), aio.sandbox(hypotenuse)):
+            with self.subTest(repr(sandboxed)):
+                self.assertEqual(inspect.signature(sandboxed), inspect.signature(hypotenuse.local))
+                for name in functools.WRAPPER_ASSIGNMENTS:
+                    self.assertEqual(getattr(sandboxed, name, ()), getattr(hypotenuse.local, name, ()), name)
+        self.assertIn("hypotenuse", repr(aio.sandbox(hypotenuse.local)))
 
 
 if __name__ == "__main__":
