@@ -10,7 +10,7 @@ from typing import Any, AsyncIterator, List, Optional, Sequence, Type, Union
 from . import _calls, _reports, _statecalls, _values, errors
 from ._aclient import Client, Stream
 from ._calls import Ref
-from ._sandbox import BATCH, Posts, value_of
+from ._sandbox import BATCH, Posts, had_ended, value_of
 from ._values import Seconds
 
 
@@ -133,8 +133,8 @@ class Sandbox:
 
     async def close(self, timeout: Seconds = 5.0) -> None:
         """Interrupts what is under way, ends the cell and frees its name; a cell that has not ended
-        in so long is killed."""
-        with contextlib.suppress(errors.NotFound, errors.CellGone):
+        in so long is killed. No error if it has ended before."""
+        with had_ended(self._client.address):
             try:
                 await self._client.do(_calls.close(self._ref, timeout))
             except errors.Timeout:

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import weakref
-from typing import IO, Dict, List, Optional
+from typing import IO, Dict, List, Optional, Set
 
 from . import errors
 from ._address import Address
@@ -131,6 +131,7 @@ class PrivateNode:
             if os.getpid() != self._pid or self._process.stdin is None:
                 return
             atexit.unregister(self.close)
+            _closed.add(self.address)
             for pipe in (self._process.stdin, self._process.stdout):
                 _close(pipe)
             self._process.stdin = None
@@ -239,6 +240,7 @@ def _abandoned(path: str) -> bool:
 
 
 _nodes: "weakref.WeakSet[PrivateNode]" = weakref.WeakSet()
+_closed: Set[Address] = set()
 _private: Optional[PrivateNode] = None
 _lock = threading.Lock()
 
@@ -255,6 +257,11 @@ def private() -> PrivateNode:
 def ended(address: Address) -> bool:
     """Whether an address is that of the private node, which is no more."""
     return _private is not None and _private.address == address and not _private.running()
+
+
+def took_along(address: Address) -> bool:
+    """Whether an address is that of a node of this process, also a supervisor's, that has ended with its cells."""
+    return address in _closed or any(n.address == address and not n.running() for n in list(_nodes))
 
 
 def _after_fork() -> None:

@@ -9,7 +9,8 @@ from collections import deque
 from types import TracebackType
 from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Type, Union
 
-from . import _calls, _client, _orphan, _reports, _statecalls, _values, errors
+from . import _calls, _client, _node, _orphan, _reports, _statecalls, _values, errors
+from ._address import Address
 from ._calls import SHORT, Checkpointing, Placement, PolicyLike, Ref
 from ._client import Client, Stream
 from ._values import Seconds, Size
@@ -44,6 +45,18 @@ def value_of(item: _calls.Item) -> Any:
     if item[1] is not None:
         raise item[1]
     return item[0]
+
+
+@contextlib.contextmanager
+def had_ended(address: Address) -> Iterator[None]:
+    """Around closing a cell: none of the errors that say that it is no more."""
+    try:
+        yield
+    except (errors.NotFound, errors.CellGone):
+        pass
+    except errors.Unavailable:
+        if not _node.took_along(address):
+            raise
 
 
 class Sandbox:
@@ -202,9 +215,9 @@ class Sandbox:
 
     def close(self, timeout: Seconds = 5.0) -> None:
         """Interrupts what is under way, ends the cell and frees its name; a cell that has not ended
-        in so long is killed. No error if it has ended before."""
+        in so long is killed. No error if it has ended before, also with a node of this program's."""
         _active.pop(self._ref, None)
-        with contextlib.suppress(errors.NotFound, errors.CellGone):
+        with had_ended(self._client.address):
             try:
                 self._client.do(_calls.close(self._ref, timeout))
             except errors.Timeout:

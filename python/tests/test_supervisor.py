@@ -1,5 +1,6 @@
 """A supervisor's node, mode and warm pool."""
 
+import asyncio
 import threading
 import time
 import unittest
@@ -7,7 +8,7 @@ from unittest import mock
 
 from .support import NodeTestCase
 import pyisolate as iso
-from pyisolate import _sandbox
+from pyisolate import _sandbox, aio
 
 
 def until(condition):
@@ -31,6 +32,36 @@ class SupervisorTest(NodeTestCase):
             path = s.client.address.path
         with self.assertRaises(iso.Unavailable):
             iso.Client(path).do(iso._calls.nodes())
+
+    def test_cells_outlived_by_their_names(self):
+        """To close a cell that has ended with the supervisor's node is no error; to ask it for something is."""
+
+        async def awaited():
+            with iso.Supervisor() as s:
+                s.spawn("one")
+                cell = await aio.attach("one", client=aio.Client(s.client.address))
+            await cell.close()
+            await cell.close()
+
+        asyncio.run(awaited())
+        with iso.Supervisor() as s:
+            one, two = s.spawn("one"), s.spawn("two")
+            path = s.client.address.path
+        del s
+        for _ in range(2):
+            one.close()
+        with two:
+            pass
+        with self.assertRaises(iso.Unavailable):
+            one.exec("pass")
+        with iso.Supervisor() as s:
+            cell = s.spawn()
+            s._node._process.kill()
+            s._node._process.wait()
+            cell.close()
+        away = iso.Client(path + "-of-another-program")
+        with self.assertRaises(iso.Unavailable):
+            iso.Sandbox(away, iso._calls.Ref("default", "other"), owned=False).close()
 
     def test_warm_pool(self):
         with iso.Supervisor(warm_pool=3, client=self.client, allowed_imports=["math"]) as s:
