@@ -17,6 +17,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/policystore"
+	"github.com/pyisolate/pyisolate/policystore/refresh"
 )
 
 // writePages runs `man DIR` and returns the commands and the directory.
@@ -206,12 +207,30 @@ func TestExitStatusesAreListed(t *testing.T) {
 	}
 }
 
-// What a node says when nothing was done, for now, is one status, whichever word it has for it.
-func TestUnavailableHasOneStatus(t *testing.T) {
-	for _, err := range []error{fault.ErrUnavailable, policystore.ErrNotLeader, policystore.ErrStale} {
-		answer, _ := fault.Answer(err)
-		if status := statusOf(fault.Answered(answer)); status != statusNoNode {
-			t.Errorf("%v ends with status %d", err, status)
+// Each word that a node has for a failure which is not its own has a status that says what to do.
+func TestStatusesOfWhatANodeSays(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{policystore.ErrNotFound, statusNotFound},
+		{policystore.ErrCompacted, statusNotFound},
+		{policystore.ErrConflict, statusConflict},
+		{fault.ErrUnavailable, statusNoNode},
+		{policystore.ErrNotLeader, statusNoNode},
+		{policystore.ErrStale, statusNoNode},
+		{refresh.ErrUnavailable, statusNoNode},
+		{fault.ErrRefused, statusRefused},
+		{refresh.ErrRefused, statusRefused},
+		{fault.ErrUnimplemented, statusRefused},
+		{policystore.ErrLimited, statusLimited},
+		{policystore.ErrUnauthenticated, statusOfKind(cell.PolicyAuth)},
+		{policystore.ErrCorrupt, statusCorrupt},
+		{fault.ErrInternal, statusInternal},
+	} {
+		answer, _ := fault.Answer(c.err)
+		if status := statusOf(fault.Answered(answer)); status != c.want {
+			t.Errorf("%v ends with status %d, want %d", c.err, status, c.want)
 		}
 	}
 }

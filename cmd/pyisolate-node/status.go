@@ -8,6 +8,7 @@ import (
 	"github.com/pyisolate/pyisolate/api/fault"
 	"github.com/pyisolate/pyisolate/cell"
 	"github.com/pyisolate/pyisolate/policystore"
+	"github.com/pyisolate/pyisolate/policystore/refresh"
 )
 
 // Exit statuses. Changing one breaks scripts.
@@ -16,11 +17,13 @@ const (
 	statusUsage     = 2   // the command line or the input is wrong
 	statusUnmet     = 3   // doctor: the kernel lacks what the mode needs
 	statusFailed    = 4   // conformance: a probe failed
-	statusNotFound  = 5   // a node has no such thing
+	statusNotFound  = 5   // a node has no such thing, or no longer
 	statusConflict  = 6   // the newest version is not the expected one
-	statusNoNode    = 7   // there is no node, or it ends, or is cut off
-	statusRefused   = 8   // the node does not do it, for the harm that it would do; or a cluster is not well
+	statusNoNode    = 7   // there is no node, or it ends, or is cut off, or a source is
+	statusRefused   = 8   // the node does not do it, for the harm that it would do, or cannot; or a cluster is not well
+	statusLimited   = 9   // a bound of the node's
 	statusInternal  = 70  // the node could not do its work
+	statusCorrupt   = 71  // a file is damaged
 	statusKindBase  = 10  // plus the cell.Kind for policy and quota errors
 	statusInterrupt = 130 // Ctrl-C
 )
@@ -36,10 +39,11 @@ var exitStatuses = []struct {
 	{statusUsage, "the command line or the input is wrong (Invalid)"},
 	{statusUnmet, "doctor: the kernel lacks something that the mode needs"},
 	{statusFailed, "conformance: a probe failed"},
-	{statusNotFound, "the node has no such policy, version, token, source or cell"},
+	{statusNotFound, "the node has no such policy, version, token, source or cell, or no longer (NotFound, Compacted)"},
 	{statusConflict, "the policy's newest version is not the one that --expect names"},
-	{statusNoNode, "no node answers, or not for now (Unavailable, NotLeader): try again"},
-	{statusRefused, "Refused: the node does not do it; cluster status: something is wrong"},
+	{statusNoNode, "no node or source answers, or not for now (Unavailable, NotLeader, SourceUnavailable): try again"},
+	{statusRefused, "Refused, Unimplemented: the node does not do it; cluster status: something is wrong"},
+	{statusLimited, "Limited: more than the node does at once, or keeps; the message says which bound"},
 	{statusOfKind(cell.PolicyDenied), "PolicyDenied: the policy does not allow what was tried"},
 	{statusOfKind(cell.PolicyAuth), "PolicyAuth: the caller's token, role or tenant does not permit it"},
 	{statusOfKind(cell.Timeout), "Timeout: the wall-time limit passed"},
@@ -53,6 +57,7 @@ var exitStatuses = []struct {
 	{statusOfKind(cell.UnknownOutcome), "UnknownOutcome: a change of a policy may have been made"},
 	{statusOfKind(cell.NotCheckpointable), "NotCheckpointable: the guest has what no checkpoint can carry"},
 	{statusInternal, "the node could not do its work: no usable Python, no host; or its output could not be written"},
+	{statusCorrupt, "Corrupt: a file is damaged; the message names it"},
 	{statusInterrupt, "interrupted by Ctrl-C or SIGTERM"},
 }
 
@@ -82,16 +87,20 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &usage):
 		return statusUsage
-	case errors.Is(err, policystore.ErrNotFound):
+	case errors.Is(err, policystore.ErrNotFound), errors.Is(err, policystore.ErrCompacted):
 		return statusNotFound
 	case errors.Is(err, policystore.ErrConflict):
 		return statusConflict
 	case errors.Is(err, policystore.ErrUnauthenticated):
 		return statusOfKind(cell.PolicyAuth)
-	case errors.Is(err, fault.ErrUnavailable), errors.Is(err, policystore.ErrNotLeader):
+	case errors.Is(err, fault.ErrUnavailable), errors.Is(err, policystore.ErrNotLeader), errors.Is(err, refresh.ErrUnavailable):
 		return statusNoNode
-	case errors.Is(err, fault.ErrRefused):
+	case errors.Is(err, fault.ErrRefused), errors.Is(err, refresh.ErrRefused), errors.Is(err, fault.ErrUnimplemented):
 		return statusRefused
+	case errors.Is(err, policystore.ErrLimited):
+		return statusLimited
+	case errors.Is(err, policystore.ErrCorrupt):
+		return statusCorrupt
 	}
 	return statusInternal
 }
