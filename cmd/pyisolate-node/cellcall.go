@@ -44,7 +44,7 @@ posts.`,
 	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
-		r.raw = raw
+		r.raw, r.interrupt = raw, stopsProgram
 		if err := validKwargs(kwargs); err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ is escaped; a line that the cell prints can look like any other, but for --json.
 			return err
 		}
 		defer func() { _ = items.Close() }()
-		r.raw = raw
+		r.raw, r.interrupt = raw, onlyRead
 		p := r.guest(r.out) // here it is what was asked for
 		for items.Receive() {
 			p.said(items.Msg())

@@ -85,6 +85,7 @@ func (r *remote) abortMove(ctx context.Context, tenant, name, shown string) erro
 }
 
 func (r *remote) migrate(ctx context.Context, request *pb.MigrateRequest, shown string) error {
+	r.interrupt = "if that was in time, the cell stays where it is; see cell inspect"
 	last, err := r.Migrate(ctx, request, func(m *pb.MigrateResponse) { r.moving(m, shown) })
 	clearStep(r.err)
 	if err == nil && !r.asJSON {

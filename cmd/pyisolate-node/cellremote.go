@@ -130,7 +130,7 @@ it posts and prints is for recv. Interrupting this command interrupts the progra
 	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
-		r.raw = raw
+		r.raw, r.interrupt = raw, stopsProgram
 		request := &pb.ExecRequest{Tenant: tenant, Name: name, Code: code, File: "<code>", Dialect: dialect, Args: args[1:]}
 		request.RequestId, request.Acknowledged = again.id(), again.wanted
 		if !c.Flags().Changed("code") { // "" is a program, too
@@ -225,7 +225,7 @@ error. What controls a terminal is escaped, in posts where they are printed on o
 			return err
 		}
 		defer func() { _ = items.Close() }()
-		r.raw = raw
+		r.raw, r.interrupt = raw, "posts that were on their way are lost"
 		p := r.guest(r.err)
 		for items.Receive() {
 			p.received(items.Msg())

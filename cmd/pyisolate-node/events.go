@@ -66,6 +66,7 @@ ended: an index, which is of the node that gave it, or one for each node, as n1=
 			return err
 		}
 		defer func() { _ = events.Close() }()
+		r.interrupt = onlyRead
 		for events.Receive() {
 			r.event(events.Msg())
 		}

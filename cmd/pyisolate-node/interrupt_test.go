@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -11,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"golang.org/x/sys/unix"
 
+	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/internal/await"
 )
 
@@ -160,5 +163,45 @@ func TestInterruptTwice(t *testing.T) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("ended with %v, not by the signal", err)
+	}
+}
+
+// A command that calls a node says that it was interrupted, and what that means.
+func TestInterruptOfWhatCallsANode(t *testing.T) {
+	dir := t.TempDir()
+	startServe(t, dir)
+	socket := filepath.Join(dir, "s")
+	calls := dial(t, socket)
+	if _, err := calls.Cells.Spawn(t.Context(), connect.NewRequest(&pb.SpawnRequest{Name: "one"})); err != nil {
+		t.Fatal(err)
+	}
+	busy := func() bool {
+		answer, err := calls.Cells.Inspect(t.Context(), connect.NewRequest(&pb.InspectRequest{Name: "one"}))
+		return err == nil && answer.Msg.GetReport().GetBusy()
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"exec", "one", "-c", "while True: pass"}, "pyisolate-node: interrupted: so is what it ran in the cell; the cell goes on\n"},
+		{[]string{"call", "one", "recv", "--json"}, `{"error":{"kind":"Cancelled","message":"interrupted: so is what it ran in the cell; the cell goes on","exit_status":130}}` + "\n"},
+	} {
+		t.Run(c.args[0], func(t *testing.T) {
+			command := program(t, append([]string{"cell", c.args[0], "--socket", socket}, c.args[1:]...)...)
+			var said bytes.Buffer
+			command.Stdout, command.Stderr = &said, &said
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			await.That(t, "the cell is at work", busy)
+			interrupt(t, command, os.Interrupt)
+			if said.String() != c.want {
+				t.Errorf("it says %q, want %q", said.String(), c.want)
+			}
+			await.That(t, "the cell rests", func() bool { return !busy() })
+		})
+	}
+	if _, err := calls.Cells.Call(t.Context(), connect.NewRequest(&pb.CallRequest{Name: "one", Target: "math.sqrt", Args: "[4]"})); err != nil {
+		t.Errorf("the cell does not go on: %v", err)
 	}
 }

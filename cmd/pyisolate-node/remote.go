@@ -31,14 +31,23 @@ type remote struct {
 	in       io.Reader // what it reads when it is told to by -
 	out, err io.Writer
 	raw      bool // what guests say is shown as it is
+	// interrupt is what it means that the command is interrupted while the node is asked.
+	interrupt string
 }
+
+// Of what changes nothing there is nothing to say.
+const (
+	mayBeDone    = "what it was to do may be done nevertheless"
+	onlyRead     = ""
+	stopsProgram = "so is what it ran in the cell; the cell goes on"
+)
 
 // remoteRun does a command's work with the node.
 type remoteRun func(ctx context.Context, r *remote, args []string) error
 
 // newRemote finishes a command that calls a node: its flags and what it does.
 func newRemote(c *cobra.Command, do remoteRun) *cobra.Command {
-	r := &remote{}
+	r := &remote{interrupt: mayBeDone}
 	r.add(c)
 	return finish(c, r, func(ctx context.Context, r *remote, args []string) error {
 		if err := r.dial(); err != nil {
@@ -93,6 +102,7 @@ func (r *remote) failed(ctx context.Context, err error) error {
 	}
 	if ctx.Err() != nil {
 		status = statusInterrupt
+		err = r.interrupted(err)
 	}
 	switch {
 	case r.asJSON:
@@ -109,6 +119,17 @@ func (r *remote) failed(ctx context.Context, err error) error {
 		fmt.Fprintln(r.err, "pyisolate-node:", plainLines(err.Error()))
 	}
 	return exitStatus(status)
+}
+
+// interrupted says what an interrupt means in place of an error that it has made.
+func (r *remote) interrupted(err error) error {
+	switch {
+	case !errors.Is(err, context.Canceled):
+		return err
+	case cell.KindOf(err) != cell.Cancelled || r.interrupt == onlyRead: // nothing was asked yet
+		return errInterrupted
+	}
+	return fmt.Errorf("%w: %s", errInterrupted, r.interrupt)
 }
 
 // unreachable says in words of a user's why no node has answered, and what to do; "" where
@@ -180,6 +201,8 @@ func failureOf(err error, problems document.Problems, status int) failureJSON {
 		out.Kind = cell.Invalid.String()
 	case errors.Is(err, fault.ErrUnavailable):
 		out.Kind = "Unavailable"
+	case errors.Is(err, errInterrupted):
+		out.Kind = cell.Cancelled.String()
 	}
 	var sent *fault.Error
 	if errors.As(err, &sent) {
