@@ -33,7 +33,7 @@ func asked(names func(context.Context, *client.Client) ([]string, error)) func(*
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
-		var f serverFlags
+		f := serverFlags{given: c.Flags().Changed}
 		for name, field := range map[string]*string{"server": &f.server, "socket": &f.socket, "context": &f.context, "ca": &f.ca, "token": &f.token, "token-file": &f.tokenFile} {
 			*field, _ = c.Flags().GetString(name)
 		}

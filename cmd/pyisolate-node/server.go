@@ -14,9 +14,14 @@ import (
 )
 
 // serverFlags say which node a command calls, and with what.
-type serverFlags struct{ server, socket, context, ca, token, tokenFile string }
+type serverFlags struct {
+	server, socket, context, ca, token, tokenFile string
+
+	given func(flag string) bool
+}
 
 func (f *serverFlags) add(c *cobra.Command) {
+	f.given = c.Flags().Changed
 	c.Flags().StringVar(&f.server, "server", "", "the node's address: unix:///PATH, https://HOST:PORT or http://127.0.0.1:PORT (default: $PYISOLATE_SERVER, the current context, or where serve listens by default)")
 	c.Flags().StringVar(&f.socket, "socket", "", "the node's unix socket, in place of --server (default: $PYISOLATE_SOCKET)")
 	c.Flags().StringVar(&f.context, "context", "", "call the node of this context (default: $PYISOLATE_CONTEXT); see context")
@@ -61,14 +66,17 @@ func (f *serverFlags) client() (client.Config, error) {
 // where is the context of the node: one of the file's, or one without a name.
 func (f *serverFlags) where() (contexts.Context, error) {
 	for _, way := range []struct {
-		name  string
-		taken func(string) (contexts.Context, error)
+		flag, name string
+		taken      func(string) (contexts.Context, error)
 	}{
-		{f.server, atServer}, {f.socket, atSocket}, {f.context, atContext},
-		{os.Getenv(serverEnv), atServer}, {os.Getenv(socketEnv), atSocket}, {os.Getenv(contextEnv), atContext},
+		{"server", f.server, atServer}, {"socket", f.socket, atSocket}, {"context", f.context, atContext},
+		{"", os.Getenv(serverEnv), atServer}, {"", os.Getenv(socketEnv), atSocket}, {"", os.Getenv(contextEnv), atContext},
 	} {
-		if way.name != "" {
+		switch {
+		case way.name != "":
 			return way.taken(way.name)
+		case way.flag != "" && f.given(way.flag): // as of a variable that has none: the default may be another's
+			return contexts.Context{}, fmt.Errorf("--%s is empty: name the node, or leave it out", way.flag)
 		}
 	}
 	_, all, err := loadContexts()

@@ -69,7 +69,7 @@ func TestFlagsAreStrongerThanEnvironmentThanFile(t *testing.T) {
 
 func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
 	file := writeFile(t, "modes: hardened\ndrain-timeout: soon\nmode: strict\nlisten: {a: b}\npull-inner: yes\nlog: json\nlog: text\nsocket:\n")
-	_, err := config.Load(config.Sources{File: file, Flags: flags(t, "--broker-io=ring"), Environ: append(base, "PYISOLATE_LOG_LEVEL=loud")})
+	_, err := config.Load(config.Sources{File: file, Flags: flags(t, "--broker-io=ring", "--data="), Environ: append(base, "PYISOLATE_LOG_LEVEL=loud")})
 	if err == nil {
 		t.Fatal("it is taken")
 	}
@@ -82,6 +82,7 @@ func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
 		file + `:7: log is here twice; the first is on line 6`,
 		file + `:8: socket: it has no value`,
 		`--broker-io: "ring" is not known`,
+		`--data: it is empty: name a directory`,
 		`$PYISOLATE_LOG_LEVEL: log-level: "loud" is not known`,
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -49,9 +49,9 @@ func (s Setting) Env() string {
 
 // Settings are all, in the order in which they are shown.
 var Settings = []Setting{
-	text("data", "where to keep policies and other state (default: pyisolate in $XDG_STATE_HOME or ~/.local/state, for root /var/lib/pyisolate)",
+	place("data", "a directory", "where to keep policies and other state (default: pyisolate in $XDG_STATE_HOME or ~/.local/state, for root /var/lib/pyisolate)",
 		func(l *Loaded) *string { return &l.Node.Data }),
-	text("socket", "the unix socket to listen on, or none (default: pyisolate/node.sock in $XDG_RUNTIME_DIR, for root in /run)",
+	place("socket", "a path, or none for no socket", "the unix socket to listen on, or none (default: pyisolate/node.sock in $XDG_RUNTIME_DIR, for root in /run)",
 		func(l *Loaded) *string { return &l.Node.Socket }),
 	{Key: "socket-mode", Kind: Text, Usage: "the socket's permissions; 0666 lets every user connect, with a token (default 0600)",
 		set: func(l *Loaded, v []string) (err error) { l.Node.SocketMode, err = permissions(v[0]); return err },
@@ -124,6 +124,19 @@ func text(key, usage string, field func(*Loaded) *string) Setting {
 	return Setting{Key: key, Kind: Text, Usage: usage,
 		set: func(l *Loaded, v []string) error { *field(l) = v[0]; return nil },
 		get: func(l *Loaded) []string { return []string{*field(l)} }}
+}
+
+// place is a text that is not empty: as of a variable without a value, which would mean the default place.
+func place(key, what, usage string, field func(*Loaded) *string) Setting {
+	s := text(key, usage, field)
+	set := s.set
+	s.set = func(l *Loaded, v []string) error {
+		if v[0] == "" {
+			return fmt.Errorf("it is empty: name %s", what)
+		}
+		return set(l, v)
+	}
+	return s
 }
 
 func flag(key, usage string, field func(*Loaded) *bool) Setting {

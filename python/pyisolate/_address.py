@@ -102,6 +102,8 @@ def resolve(server: Optional[str], token: Optional[str]) -> Optional[Address]:
     if token is None and environ.get(TOKEN_FILE_ENV):
         token = _context.token_of(environ[TOKEN_FILE_ENV])
     text = server or environ.get(SERVER_ENV) or environ.get(SOCKET_ENV)
+    if server == "":  # as of a variable without a value: the default may be another's
+        raise errors.Invalid("server '' is empty: name the node, or leave it out")
     if text:
         return parse(os.path.abspath(text) if text == environ.get(SOCKET_ENV) else text).with_token(token)
     context = _context.named(environ[CONTEXT_ENV]) if environ.get(CONTEXT_ENV) else _context.current()

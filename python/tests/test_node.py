@@ -89,6 +89,9 @@ class AddressTest(unittest.TestCase):
             os.environ["PYISOLATE_SERVER"] = "unix:///run/server"
             self.assertEqual(_address.resolve(None, None).path, "/run/server")
             self.assertEqual(_address.resolve("/run/argument", None).path, "/run/argument")
+            for connect in (iso.connect, iso.Client, aio.Client):
+                with self.assertRaisesRegex(iso.Invalid, "server ''"):
+                    connect("")  # as of a variable that has no value
             os.environ["PYISOLATE_TOKEN_FILE"] = tokens
             self.assertEqual(_address.resolve(None, None).token, "pyi_file")
             os.environ["PYISOLATE_TOKEN"] = "pyi_env"
