@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pyisolate/pyisolate/cluster/control"
@@ -240,15 +243,32 @@ func occupied(r *roster.State, admit roster.Command) error {
 	if err != nil {
 		return nil //nolint:nilerr // the log says so, too
 	}
-	wanted := []string{out.Member.Address, gossipOf(out.Member)}
+	wanted := []string{place(out.Member.Address), place(gossipOf(out.Member))}
 	for _, m := range all {
 		for _, at := range []string{m.Address, gossipOf(m)} {
-			if at != "" && slices.Contains(wanted, at) {
+			if at != "" && slices.Contains(wanted, place(at)) {
 				return fmt.Errorf("%w: node %s is at %s; choose another, or remove that node first", enroll.ErrAddress, m.Name, at)
 			}
 		}
 	}
 	return nil
+}
+
+// place is an address in the form in which two are compared. No name server is asked: of names it is what
+// they say, and localhost is where a node of that name listens.
+func place(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.Unmap().String()
+	}
+	return net.JoinHostPort(host, strings.TrimLeft(port, "0"))
 }
 
 // invited says why a petition is of nobody who was invited. An invitation may be newer than what is known here.

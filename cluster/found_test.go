@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,9 +153,13 @@ func TestJoinNotWhereAnotherIs(t *testing.T) {
 	must(t, err)
 	token, _, err := n1.Invite(soon(t), "", 0)
 	must(t, err)
+	host, port, err := net.SplitHostPort(n1.at)
+	must(t, err)
 	j := Joining{Dir: filepath.Join(t.TempDir(), "d"), Node: "n2", Token: token}
 	for name, at := range map[string]struct{ address, gossip string }{
 		"its port":           {n1.at, ""},
+		"in other words":     {net.JoinHostPort("::ffff:"+host, port), ""},
+		"in other numbers":   {n1.at[:len(n1.at)-len(port)] + "0" + port, ""},
 		"where it gossips":   {gossips, ""},
 		"gossip at its port": {loopback.Address(), n1.at},
 		"gossip with it":     {loopback.Address(), gossips},
@@ -169,6 +174,22 @@ func TestJoinNotWhereAnotherIs(t *testing.T) {
 	}
 	j.Address, j.Gossip = loopback.Address(), ""
 	must(t, Join(soon(t), j))
+}
+
+func TestOnePlaceHasManyAddresses(t *testing.T) {
+	t.Parallel()
+	for one, other := range map[string]string{
+		"localhost:7700": "127.0.0.1:7700", "LocalHost:07700": "127.0.0.1:7700", "[0:0::1]:7700": "[::1]:7700", "[::ffff:10.0.0.1]:1": "10.0.0.1:1",
+		"Node.Example.com.:1": "node.example.com:1",
+	} {
+		if place(one) != place(other) {
+			t.Errorf("%s is %s, and %s is %s", one, place(one), other, place(other))
+		}
+	}
+	// Which both can be listened at.
+	if place("127.0.0.1:7700") == place("[::1]:7700") || place("127.0.0.1:7700") == place("127.0.0.1:7701") {
+		t.Error("two places are one")
+	}
 }
 
 // Who was let in, and did not come to write it down, joins with the same token again.
