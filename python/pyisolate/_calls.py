@@ -166,6 +166,10 @@ def _confined(policy: PolicyLike) -> Dict[str, Any]:
         policy = PolicyRef(name, sandbox, int(version or 0))
     if isinstance(policy, PolicyRef):
         return {"policy": _body(name=policy.name, sandbox=policy.sandbox, version=policy.version)}
+    if not hasattr(policy, "document"):
+        raise errors.Invalid(
+            f"policy is a Policy, or the name of one that is stored, and not a {type(policy).__name__}"
+        )
     return {"document": policy.document()}
 
 
@@ -259,8 +263,13 @@ def exec_(
     of: str = "",
 ) -> Call[int]:
     """Exec: the epoch that it ran in. ``of`` is what its identity begins with."""
+    if not isinstance(code, str):  # None would be no code, which runs
+        raise errors.Invalid(f"code is a text, and not a {type(code).__name__}")
+    words = list(args)
+    if isinstance(args, str) or not all(isinstance(w, str) for w in words):
+        raise errors.Invalid("args is a list of texts, as sys.argv")
     identity = of + request_id()
-    body = cell.body(code=code, file=file, dialect=dialect, args=list(args), requestId=identity)
+    body = cell.body(code=code, file=file, dialect=dialect, args=words, requestId=identity)
     return Call("CellService/Exec", body, _epoch, timeout=_values.optional_seconds(timeout))
 
 

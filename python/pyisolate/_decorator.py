@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from types import FunctionType
 from typing import Any, Callable, Dict, Generic, Optional, TypeVar, overload
@@ -31,6 +32,7 @@ class Sandboxed(Generic[R]):
         self.policy = policy
         self.timeout = _values.optional_seconds(timeout)
         self._options = options
+        _require_options(policy, options)
 
     def __repr__(self) -> str:
         return f"<sandboxed {self.local!r}>"
@@ -56,6 +58,14 @@ class Sandboxed(Generic[R]):
             except errors.PyIsolateError as error:
                 shipment.explain(error)
                 raise
+
+
+def _require_options(policy: PolicyLike, options: Dict[str, Any]) -> None:
+    """Raises what spawn would, of all that can be told without a node."""
+    given = inspect.signature(_sandbox.spawn).bind(policy=policy, **options).arguments
+    name = given.pop("name", None)
+    given.pop("client", None)
+    _calls.spawn(name, **given)
 
 
 def _no_method(f: FunctionType) -> FunctionType:

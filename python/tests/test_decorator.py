@@ -180,6 +180,19 @@ class DecoratorTest(NodeTestCase):
                     sandbox(function)
                 self.assertIn(text, str(caught.exception))
 
+    def test_bad_options_are_known_at_once(self):
+        for options, kind, want in (
+            ({"memery": "1GiB"}, TypeError, "memery"),
+            ({"memory": "lots"}, iso.Invalid, "memory 'lots'"),
+            ({"allowed_imports": "math"}, iso.Invalid, "lists of names"),
+            ({"policy": 5}, iso.Invalid, "policy is a Policy"),
+        ):
+            for sandbox in (iso.sandbox, aio.sandbox):
+                with self.subTest(want), self.assertRaisesRegex(kind, want):
+                    sandbox(**options)(hypotenuse.local)
+        named = iso.sandbox(name="always", tenant="default", client=self.client)(hypotenuse.local)
+        self.assertEqual(named.policy, None)
+
     def test_a_static_method(self):
         class Shape:
             @staticmethod

@@ -275,6 +275,19 @@ class SandboxTest(NodeTestCase):
         with iso.spawn("twice"), self.assertRaises(iso.Invalid):
             iso.spawn("twice")
 
+    def test_bad_execs(self):
+        with iso.spawn() as sandbox:
+            for code, args, want in (
+                (None, (), "code is a text, and not a NoneType"),
+                (b"1", (), "code is a text, and not a bytes"),
+                ("1", "--flag", "args is a list of texts"),
+                ("1", ["a", 1], "args is a list of texts"),
+            ):
+                with self.subTest(want), self.assertRaisesRegex(iso.Invalid, want):
+                    sandbox.exec(code, args=args)
+        with self.assertRaisesRegex(iso.Invalid, "policy is a Policy, or the name of .*, and not a dict"):
+            iso.spawn(policy={"net": []})
+
     def test_an_error_in_the_program_kills_the_cell(self):
         with self.assertRaises(ZeroDivisionError):
             with iso.spawn("doomed") as sandbox:
