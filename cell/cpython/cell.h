@@ -207,6 +207,7 @@ int children_wrap(cell *c, PyObject *thread); // what _thread starts threads wit
 int removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it; 0, or -1: some of it is there
 
 // ---- memory.c ------------------------------------------------------------------------------
+void memory_share(void); // before the first cell, in a process that has several
 void memory_hook(void); // before initialisation
 void memory_hold_collector(cell *c); // attached to a new interpreter
 void memory_grows(cell *c); // lets the collector work, if it was held

@@ -5,6 +5,7 @@
 #include "cell.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +211,16 @@ void memory_rest(cell *c) {
   pthread_mutex_unlock(c->poking);
 }
 
+// By itself malloc maps blocks of 128 KiB and more, and where some are freed the others become mappings of their own.
+// Those below HEAPED, which is the most it takes, lie in heaps; the end of a heap is given back when KEPT of it is free.
+#define HEAPED (32 << 20)
+#define KEPT (16 << 20)
+
+void memory_share(void) {
+  mallopt(M_MMAP_THRESHOLD, HEAPED);
+  mallopt(M_TRIM_THRESHOLD, KEPT);
+}
+
 void memory_hook(void) {
   PyMemAllocatorEx raw = {NULL, raw_malloc, raw_calloc, raw_realloc, raw_free};
   PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &raw);
@@ -226,8 +237,11 @@ void memory_finish(cell *c) {
   if (atomic_load(&c->used) == 0) free(c);
 }
 
-// A process may have some 65,000 mappings, and dies where it gets none: a cell has so many of its own.
+// A process may have some 65,000 mappings, and dies where it gets none: a cell has so many of its own, and all cells
+// of a process leave it three quarters, for its heap, for threads with their stacks, and for cells themselves.
 #define MAPPINGS 512
+#define MAPPINGS_OF_ALL (16 << 10)
+static _Atomic int mappings_of_all;
 
 static size_t whole_pages(size_t n) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -236,12 +250,15 @@ static size_t whole_pages(size_t n) {
 
 static bool begin_mapping(cell *c, size_t n) {
   if (!c) return true;
-  if (atomic_fetch_add(&c->mappings, 1) < MAPPINGS && charge(c, n)) return true;
+  bool few = atomic_fetch_add(&c->mappings, 1) < MAPPINGS;
+  if (atomic_fetch_add(&mappings_of_all, 1) < MAPPINGS_OF_ALL && few && charge(c, n)) return true;
+  atomic_fetch_sub(&mappings_of_all, 1);
   atomic_fetch_sub(&c->mappings, 1);
   return false;
 }
 
 static void end_mapping(cell *c, size_t n) {
+  if (c) atomic_fetch_sub(&mappings_of_all, 1);
   if (c) atomic_fetch_sub(&c->mappings, 1);
   credit(c, n);
 }

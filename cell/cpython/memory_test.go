@@ -3,6 +3,7 @@ package cpython_test
 import (
 	"bytes"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -33,5 +34,47 @@ post(len(kept))`)
 	}
 	if used := b.region.Account(); used.MemUsed < 0 {
 		t.Errorf("more is given back than was taken: %+v", used)
+	}
+}
+
+// However many cells a process has, they leave it mappings.
+func TestMappingsOfAllCellsAreBounded(t *testing.T) {
+	const most, cells = 16 << 10, 40
+	sum := 0
+	for range cells {
+		said, fault := start(t, policy{imports: "mmap", mem: 16 << 20}).run(`import mmap
+kept = []
+try:
+    while True: kept.append(mmap.mmap(-1, 1))
+except OSError: pass
+post(len(kept))`)
+		if fault != "" || len(said) != 1 {
+			t.Fatalf("mappings: %q %s", said, fault)
+		}
+		n, err := strconv.Atoi(said[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	if sum != most {
+		t.Errorf("%d cells have %d mappings, want %d", cells, sum, most)
+	}
+}
+
+// Blocks between which others have gone are not mappings of their own: a guest with much memory would take them all.
+func TestHolesAreNoMappings(t *testing.T) {
+	b := start(t, policy{mem: 2 << 30})
+	said, fault := b.run(`
+kept = [None] * 8_000
+for i in range(len(kept)): kept[i] = bytes(140_000)
+for i in range(0, len(kept), 2): kept[i] = None
+post(1)`)
+	if fault != "" || len(said) != 1 {
+		t.Fatalf("%q %s", said, fault)
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if n := bytes.Count(maps, []byte("\n")); err != nil || n > 3000 {
+		t.Errorf("the process has %d mappings, %v", n, err)
 	}
 }

@@ -69,6 +69,7 @@ static void *runtime_main(void *arg) {
 
 int thread_runtime(const char *lib, const char *home, const char *stdlib, int start, char *err, size_t errlen) {
   if (py_load(lib, err, errlen)) return -1;
+  memory_share();
   lookups_prepare();
   wake_signal = SIGRTMIN + 9;
   struct sigaction sa = {.sa_handler = on_wake, .sa_flags = SA_ONSTACK};
