@@ -82,8 +82,10 @@ static const removal removals[] = {
     {"resource", "setrlimit prlimit", refused, METH_VARARGS | METH_KEYWORDS},
     {"time", "sleep", interruptible_sleep, METH_O},
     {"time", "clock_settime clock_settime_ns", refused, METH_VARARGS | METH_KEYWORDS},
+    {"time", "pthread_getcpuclockid", refused, METH_VARARGS | METH_KEYWORDS}, // reads where the number says
     {"time", "tzset", ignored, METH_VARARGS | METH_KEYWORDS}, // the zone is the process's; strptime asks for it
     {"_locale", "setlocale", NULL, 0}, // see fixed_setlocale
+    {"_locale", "textdomain bindtextdomain bind_textdomain_codeset", refused, METH_VARARGS | METH_KEYWORDS}, // the process's, too
     {NULL, NULL, NULL, 0},
 };
 
