@@ -136,7 +136,7 @@ void wire_wake(cell *c);        // from any thread: makes blocked calls look aga
 
 // ---- encode.c, decode.c: JSON text <-> Python objects ------------------------------------
 #define MAX_DEPTH 200 // levels of nesting that may cross
-typedef struct { char *p; size_t n, cap, max; } text; // grows by malloc up to max
+typedef struct { char *p; size_t n, cap, max; } text; // grows up to max; counts as the guest's memory
 void text_free(text *t);
 // Appends o as JSON. -1 with a Python exception naming the path under root.
 int value_encode(text *t, PyObject *o, const char *root);
@@ -209,6 +209,8 @@ int removals_apply(const char *module, PyObject *dict); // takes away what no gu
 // ---- memory.c ------------------------------------------------------------------------------
 void memory_share(void); // before the first cell, in a process that has several
 void memory_hook(void); // before initialisation
+void *memory_resize(void *p, size_t n); // as realloc, of what counts as the running cell's memory; NULL: it does not fit
+void memory_free(void *p);
 void memory_hold_collector(cell *c); // attached to a new interpreter
 void memory_grows(cell *c); // lets the collector work, if it was held
 void memory_rest(cell *c); // no other thread may use the interpreter

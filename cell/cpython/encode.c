@@ -12,7 +12,7 @@
 #include <string.h>
 
 void text_free(text *t) {
-  free(t->p);
+  memory_free(t->p);
   t->p = NULL;
   t->n = t->cap = 0;
 }
@@ -27,7 +27,7 @@ static int append(text *t, const void *p, size_t n) {
   if (t->n + n > t->cap) {
     size_t cap = t->cap ? t->cap * 2 : 256;
     while (cap < t->n + n) cap *= 2;
-    char *grown = realloc(t->p, cap);
+    char *grown = memory_resize(t->p, cap);
     if (!grown) {
       PyErr_NoMemory();
       return -1;

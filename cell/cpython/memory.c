@@ -142,6 +142,10 @@ static void *raw_realloc(void *ctx, void *p, size_t n) {
   return moved + 1;
 }
 
+void *memory_resize(void *p, size_t n) { return raw_realloc(NULL, p, n); }
+
+void memory_free(void *p) { raw_free(NULL, p); }
+
 // What a start uses of an arena in any case.
 #define STARTED (256 << 10)
 

@@ -2,10 +2,13 @@ package cpython_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pyisolate/pyisolate/cell/ring"
 )
 
 // A process that has no mapping left dies: no guest takes them all, by mapping little or by splitting what it has.
@@ -76,5 +79,26 @@ post(1)`)
 	maps, err := os.ReadFile("/proc/self/maps")
 	if n := bytes.Count(maps, []byte("\n")); err != nil || n > 3000 {
 		t.Errorf("the process has %d mappings, %v", n, err)
+	}
+}
+
+// What is encoded and not yet sent counts: each thread of a guest may wait with as much as one value may have.
+func TestWhatWaitsToBeSentCounts(t *testing.T) {
+	const threads, size = 8, 900_000
+	b := start(t, policy{imports: "threading,pyisolate_guest", mem: 64 << 20, children: threads})
+	b.exec(fmt.Sprintf(`import threading, pyisolate_guest
+value = ['x' * %d]
+for _ in range(%d): threading.Thread(target=pyisolate_guest._c.request, args=('a', 'b', value)).start()`, size, threads), 0)
+	for asked := 0; asked < threads; {
+		switch f := b.next(); f.Kind {
+		case ring.OutRequest:
+			asked++
+		case ring.OutResult:
+		default:
+			t.Fatalf("kind %d: %q", f.Kind, f.Payload)
+		}
+	}
+	if used := b.region.Account().MemUsed; used < threads*size {
+		t.Errorf("%d bytes count where %d wait", used, threads*size)
 	}
 }
