@@ -381,7 +381,7 @@ func TestMappedFilesGiveNoMemory(t *testing.T) {
 	if err := os.WriteFile(path, base.Data, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	c := spawn(t, l, cell.Spec{Imports: []string{"sqlite3"}, Policy: fileRules(policy.FileRule{Path: filepath.Dir(path), Access: policy.Read | policy.Write}), Limits: cell.Limits{Memory: 64 << 20}})
+	c := spawn(t, l, cell.Spec{Backend: cell.Process, Imports: []string{"sqlite3"}, Policy: fileRules(policy.FileRule{Path: filepath.Dir(path), Access: policy.Read | policy.Write}), Limits: cell.Limits{Memory: 64 << 20}})
 	err = c.Exec(soon(t), source(`import sqlite3
 def look():
     b = sqlite3.connect(%q)
@@ -392,5 +392,36 @@ for i in range(9): look()
 x = bytearray(65 << 20)`, path))
 	if !errors.Is(err, cell.MemoryExceeded) {
 		t.Errorf("it ends with %v\n%s", err, traceback(err))
+	}
+}
+
+// Who cuts a file that SQLite shares with others by mapping it ends no other cell.
+func TestCutFilesEndNoHost(t *testing.T) {
+	l := newLauncher(t, launch.Config{})
+	path := newTree(t) + "/a/base"
+	quiet := spawn(t, l, cell.Spec{})
+	c := spawn(t, l, cell.Spec{Imports: []string{"sqlite3"}, Policy: fileRules(policy.FileRule{Path: filepath.Dir(path), Access: policy.Read | policy.Write})})
+	err := c.Exec(soon(t), source(`import sqlite3
+b = sqlite3.connect(%[1]q)
+try:
+    b.execute('pragma journal_mode = wal')
+    b.execute('create table t (a)')
+    open(%[1]q + '-shm', 'r+b').truncate(0)
+    b.execute('insert into t values (1)')
+except (sqlite3.Error, OSError): pass
+b.close()`, path))
+	if err != nil {
+		t.Errorf("it ends with %v\n%s", err, traceback(err))
+	}
+	alive(t, quiet)
+	got := posts(t, c, fmt.Sprintf(`b = sqlite3.connect(%q)
+b.execute('pragma locking_mode = exclusive')
+post(b.execute('pragma journal_mode = wal').fetchone()[0])
+b.execute('create table if not exists u (a)')
+b.execute('insert into u values (2)')
+b.commit()
+post(b.execute('select a from u').fetchone()[0])`, path))
+	if strings.Join(got, " ") != `"wal" 2` {
+		t.Errorf("with a lock for itself it says %q", got)
 	}
 }

@@ -272,6 +272,12 @@ static void end_mapping(cell *c, size_t n) {
 // counts like any other memory, one of a file (which SQLite makes) too: what unmaps it does not know.
 __attribute__((visibility("default"))) void *mmap(void *addr, size_t n, int prot, int flags, int fd, off_t off) {
   cell *c = cell_current();
+  // Whoever cuts a file ends those who look at what they have mapped of it: where that is others' process, SQLite
+  // does without.
+  if (c && c->shared && !(flags & MAP_ANONYMOUS)) {
+    errno = ENODEV;
+    return MAP_FAILED;
+  }
   if (!begin_mapping(c, whole_pages(n))) {
     errno = ENOMEM;
     return MAP_FAILED;
