@@ -38,8 +38,8 @@ func TestGenerated(t *testing.T) {
 
 const introduction = `# Policy templates
 
-Made from [policies/](../policies) and its cases by ` + "`make generate`" + `; a test holds each template to
-its table. Take one, change its paths and addresses to your own, and check what you have made:
+Take a template, change its paths and addresses to your own, and check the result. [policy.md](policy.md)
+describes every key.
 
 ` + "```console" + `
 $ pyisolate-node policy check policies/web_scraper.yml
@@ -52,7 +52,8 @@ $ echo $?
 11
 ` + "```" + `
 
-[policy.md](policy.md) describes every key.
+A table below each template shows what it permits and refuses, and by which rule. ` + "`make generate`" + ` writes
+this page from [policies/](../policies) and its cases, and a test checks each row.
 `
 
 func page(t *testing.T) string {
