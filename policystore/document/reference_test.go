@@ -82,7 +82,7 @@ func (k *key) describe() (kind, between string) {
 	case *size:
 		return "size", to(FormatSize)
 	case *rate:
-		return "size per second", "from 1B/s"
+		return "size per second", "from " + formatRate(k.least)
 	case *budget:
 		return "duration/duration", "window from " + FormatDuration(minWindow)
 	case *duration:

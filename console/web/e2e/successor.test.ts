@@ -24,16 +24,19 @@ const second: CellReport = { ...first, id: 'second', backend: 'subinterpreter' }
 const ended = new Refusal('failed_precondition', { kind: 'CellGone', message: 'the cell of this id has ended' })
 
 // open opens a page on the first cell. What is asked of a cell is kept; `follow` waits until
-// the page knows the second one.
-async function open(hash: string) {
+// the page knows the second one. A slow node tells of no cell until it is told to.
+async function open(hash: string, slow = false) {
   let now = first
+  let tell = () => {}
+  const told = new Promise<void>((done) => (tell = done))
+  if (!slow) tell()
   const asked: unknown[] = []
   const ask = (request: unknown) => {
     asked.push(request)
     return ended
   }
   const more: Answers = {
-    'CellService/Inspect': () => ({ report: now }),
+    'CellService/Inspect': () => told.then(() => ({ report: now })),
     'CellService/List': () => ({ reports: [now] }),
     'NodeService/ListNodes': () => ({ nodes: ['n1', 'n2'].map((id) => ({ ...node, id })) }),
     'CellService/Quarantine': ask,
@@ -50,7 +53,7 @@ async function open(hash: string) {
     now = second
     await page.getByText('subinterpreter').waitFor()
   }
-  return { page, asked, follow }
+  return { page, asked, follow, tell }
 }
 
 const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click()
@@ -80,4 +83,14 @@ it('Take posts', async () => {
   await press(page, 'Take them')
   await page.getByText('the cell of this id has ended').waitFor()
   expect(asked).toMatchObject([{ ...cell, id: 'first' }])
+})
+
+it('Posts are not to be taken before it is known whose they are', async () => {
+  const { page, tell } = await open(one, true)
+  const take = page.getByRole('button', { name: 'Take posts…' })
+  await take.waitFor()
+  expect(await take.isDisabled()).toBe(true)
+  tell()
+  await take.click()
+  await page.getByRole('button', { name: 'Take them' }).waitFor()
 })

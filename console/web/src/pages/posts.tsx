@@ -37,10 +37,10 @@ function Taken({ item }: { item: Item }) {
 // Posts are taken once, so they are taken only when somebody says so.
 export function Posts({ tenant, name, id, waiting }: PostsProps) {
   const [items, setItems] = useState<{ key: number; item: Item }[]>([])
-  const [asking, setAsking] = useState<{ of: string | undefined }>()
+  const [asking, setAsking] = useState<{ of: string }>()
   const [taken, setTaken] = useState('')
   const key = useRef(0)
-  const take = async (of: string | undefined) => {
+  const take = async (of: string) => {
     let nothing = 'There was nothing to take.'
     const request = { tenant, name, id: of, max: most, wait: '0s' }
     const answer = await call('CellService/Recv', request).catch((err: unknown) => {
@@ -60,7 +60,7 @@ export function Posts({ tenant, name, id, waiting }: PostsProps) {
         <span role="status" class="dim small">
           {taken}
         </span>
-        <button type="button" onClick={() => setAsking({ of: id })}>
+        <button type="button" disabled={id === undefined} onClick={() => id !== undefined && setAsking({ of: id })}>
           Take posts…
         </button>
       </div>
