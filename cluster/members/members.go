@@ -30,6 +30,9 @@ type Members struct {
 	log   *slog.Logger
 	lines *log.Logger // memberlist's
 
+	telling sync.Mutex // held while the others are told of this node: what is said last is what they hear last
+	leaving bool       // nothing more is said
+
 	stop context.CancelFunc
 	work sync.WaitGroup
 	mu   sync.RWMutex // held to read while memberlist is used, which must not be after Close
@@ -102,15 +105,23 @@ func (m *Members) List() []Member { return m.view.list() }
 func (m *Members) Watch(ctx context.Context) <-chan Event { return m.view.watch(ctx) }
 
 // SetMeta says something new of this node. It returns when the others begin to hear of it, or
-// with an error when that takes too long; they will hear of it nevertheless.
+// with an error when that takes too long; they will hear of it nevertheless. After Leave it says nothing.
 func (m *Members) SetMeta(ctx context.Context, meta Meta) error {
 	b, err := meta.Encode()
 	if err != nil {
 		return err
 	}
-	return m.using(func() error { return m.say(ctx, b) })
+	return m.using(func() error {
+		m.telling.Lock()
+		defer m.telling.Unlock()
+		if m.leaving {
+			return nil
+		}
+		return m.say(ctx, b)
+	})
 }
 
+// say is called with telling held.
 func (m *Members) say(ctx context.Context, meta []byte) error {
 	m.own.meta.Store(&meta)
 	return m.list.UpdateNode(patience(ctx))
@@ -122,6 +133,9 @@ func (m *Members) Leave(ctx context.Context) error {
 	m.stop()
 	m.work.Wait()
 	return m.using(func() error {
+		m.telling.Lock()
+		defer m.telling.Unlock()
+		m.leaving = true
 		meta, err := DecodeMeta(*m.own.meta.Load())
 		meta.Leaving = true
 		b, eerr := meta.Encode()

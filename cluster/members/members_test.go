@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -161,6 +162,34 @@ func TestLeavesAndComesBack(t *testing.T) {
 		l := a.List()
 		return len(l) == 2 && l[1].Address == again.Addr() && !l[1].Meta.Leaving
 	})
+}
+
+// Whatever is said of a node while it leaves, the others hear that it did.
+func TestLeaveIsSaidLast(t *testing.T) {
+	n := newNetwork()
+	a, b := n.member(t, "a"), n.member(t, "b")
+	mustSee(t, "a b", a, b)
+	heard := a.Watch(t.Context())
+	ctx, stop := context.WithCancel(t.Context())
+	var saying sync.WaitGroup
+	for range 4 {
+		saying.Go(func() {
+			for ctx.Err() == nil {
+				_ = b.SetMeta(ctx, Meta{})
+			}
+		})
+	}
+	err := b.Leave(t.Context())
+	stop()
+	saying.Wait()
+	if err := errors.Join(err, b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for e := next(t, heard); e.Change != Left; e = next(t, heard) {
+		if e.Change == Failed {
+			t.Fatal("who has left is said to have failed")
+		}
+	}
 }
 
 func TestSameName(t *testing.T) {
