@@ -136,7 +136,7 @@ void wire_wake(cell *c);        // from any thread: makes blocked calls look aga
 
 // ---- encode.c, decode.c: JSON text <-> Python objects ------------------------------------
 #define MAX_DEPTH 200 // levels of nesting that may cross
-typedef struct { char *p; size_t n, cap, max; } text; // grows up to max; counts as the guest's memory
+typedef struct { char *p; size_t n, cap, max; } text; // grows up to max; a large one counts as the guest's memory
 void text_free(text *t);
 // Appends o as JSON. -1 with a Python exception naming the path under root.
 int value_encode(text *t, PyObject *o, const char *root);

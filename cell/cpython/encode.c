@@ -11,8 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+// So much of a text counts to nothing: a guest that has used its memory up can say that it has.
+#define SMALL (64 << 10)
+
 void text_free(text *t) {
-  memory_free(t->p);
+  if (t->cap > SMALL) memory_free(t->p);
+  else free(t->p);
   t->p = NULL;
   t->n = t->cap = 0;
 }
@@ -22,12 +26,23 @@ static int too_big(text *t) {
   return -1;
 }
 
+// The text in cap bytes, more than it has; NULL: it is where it was.
+static char *resize(text *t, size_t cap) {
+  if (cap <= SMALL) return realloc(t->p, cap);
+  if (t->cap > SMALL) return memory_resize(t->p, cap);
+  char *p = memory_resize(NULL, cap);
+  if (!p) return NULL;
+  if (t->n) memcpy(p, t->p, t->n);
+  free(t->p);
+  return p;
+}
+
 static int append(text *t, const void *p, size_t n) {
   if (t->max && n > t->max - t->n) return too_big(t);
   if (t->n + n > t->cap) {
     size_t cap = t->cap ? t->cap * 2 : 256;
     while (cap < t->n + n) cap *= 2;
-    char *grown = memory_resize(t->p, cap);
+    char *grown = resize(t, cap);
     if (!grown) {
       PyErr_NoMemory();
       return -1;

@@ -81,9 +81,7 @@ void loop_answer(cell *c, uint64_t op, PyObject *result, size_t max) {
   part body;
   uint8_t flags;
   if (result) result = exact_bytes(result);
-  c->slack = (2 << 20) + (64 << 10); // who has used its memory up, and what its source was given beside, can answer
   bool ok = result && !value_pack(&t, result, "result", &body, &flags);
-  c->slack = 0;
   if (result && !(ok && flags & FLAG_RAW)) {
     PyObject *exc = PyErr_GetRaisedException();
     Py_DecRef(result);

@@ -69,7 +69,6 @@ static void *runtime_main(void *arg) {
 
 int thread_runtime(const char *lib, const char *home, const char *stdlib, int start, char *err, size_t errlen) {
   if (py_load(lib, err, errlen)) return -1;
-  memory_share();
   lookups_prepare();
   wake_signal = SIGRTMIN + 9;
   struct sigaction sa = {.sa_handler = on_wake, .sa_flags = SA_ONSTACK};
@@ -85,6 +84,7 @@ int thread_runtime(const char *lib, const char *home, const char *stdlib, int st
   pthread_mutex_lock(&s.lock);
   while (!s.ready) pthread_cond_wait(&s.done, &s.lock);
   pthread_mutex_unlock(&s.lock);
+  memory_share(); // not before settle_libraries: they are to give memory back once
   return s.rc;
 }
 
