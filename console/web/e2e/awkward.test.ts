@@ -1,29 +1,13 @@
 // Awkward things that guests tell and people do: numbers without an end, long words in small
 // windows, dialogs that are put away, texts of other systems, a node that hangs.
 
-import type { Page } from 'playwright-core'
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
-import { logIn, openBrowser, shoot, type Browser } from './browser.ts'
-import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
+import { logIn, shoot } from './browser.ts'
+import { Refusal } from './fake.ts'
+import { complaints, open } from './faked.ts'
 import { write } from './fixture.ts'
-import { answers, document, events, streams, versions } from './sample.ts'
-
-let browser: Browser | undefined
-let fake: Fake | undefined
-
-afterEach(async () => {
-  await browser?.close()
-  await fake?.close()
-})
-
-async function open(hash: string, more: { answers?: Answers; streams?: Streaming } = {}): Promise<Page> {
-  fake = await serveFake({ ...answers, ...more.answers }, { ...streams, ...more.streams })
-  browser = await openBrowser()
-  const page = await browser.open(fake.url + hash)
-  await logIn(page, 'operator')
-  return page
-}
+import { answers, document, events, versions } from './sample.ts'
 
 const forever = new Promise<never>(() => {})
 const refused = new Refusal('unauthenticated', { kind: 'Unauthenticated', message: 'the token was revoked' })
@@ -57,7 +41,7 @@ it('metrics of any size are numbers of few digits, and none covers what is besid
   expect(await shown.evaluateAll((all) => all.map((el) => el.scrollWidth - el.clientWidth).filter((wider) => wider > 0))).toEqual(
     [],
   )
-  expect(browser?.complaints).toEqual([])
+  expect(complaints()).toEqual([])
 })
 
 it('whoever puts a dialog away is where he was', async () => {

@@ -1,35 +1,22 @@
 // Checkpoints of a cell, as a node tells of them; and the states of cells that have no node of their own.
 
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
 import type { CellReport, CheckpointRequest, DeleteCheckpointRequest, RestoreRequest } from '../src/api/types.ts'
-import { expectAccessible, logIn, openBrowser, shoot, type Browser } from './browser.ts'
-import { Refusal, serveFake, type Answers, type Fake } from './fake.ts'
-import { answers, checkpoint, streams } from './sample.ts'
-
-let browser: Browser | undefined
-let fake: Fake | undefined
-
-afterEach(async () => {
-  await browser?.close()
-  await fake?.close()
-})
+import { expectAccessible, shoot } from './browser.ts'
+import { Refusal, type Answers } from './fake.ts'
+import { open } from './faked.ts'
+import { checkpoint } from './sample.ts'
 
 const report: CellReport = { cell: { tenant: 'team', name: 'one' }, id: '7', node: 'n1', state: 'running', epoch: '3' }
 
-async function open(more: Answers) {
-  fake = await serveFake({ ...answers, 'CellService/Inspect': () => ({ report }), ...more }, streams)
-  browser = await openBrowser()
-  const page = await browser.open(`${fake.url}#/cells/team/one`)
-  await logIn(page, 'operator')
-  return page
-}
+const openCell = (more: Answers) => open('#/cells/team/one', { answers: { 'CellService/Inspect': () => ({ report }), ...more } })
 
 it('are taken, listed with their copies, and deleted when somebody says so twice', async () => {
   let all = [checkpoint()]
   const taken: CheckpointRequest[] = []
   const deleted: DeleteCheckpointRequest[] = []
-  const page = await open({
+  const page = await openCell({
     'CellService/ListCheckpoints': () => ({ checkpoints: all, silent: ['n3'] }),
     'CellService/Checkpoint': (request) => {
       taken.push(request)
@@ -71,7 +58,7 @@ it('are taken, listed with their copies, and deleted when somebody says so twice
 
 it('are restored under another name while theirs is taken', async () => {
   const asked: RestoreRequest[] = []
-  const page = await open({
+  const page = await openCell({
     'CellService/Restore': (request) => {
       asked.push(request)
       return asked.length === 1
@@ -99,7 +86,7 @@ it('are restored under another name while theirs is taken', async () => {
 
 it('a restore whose answer was lost is the same one when it is told again, and another by another name', async () => {
   const asked: RestoreRequest[] = []
-  const page = await open({
+  const page = await openCell({
     'CellService/Restore': (request) => {
       asked.push(request)
       return new Refusal('unavailable', { kind: 'Unavailable', message: `no answer to the ${asked.length}.` })
@@ -121,7 +108,7 @@ it('a restore whose answer was lost is the same one when it is told again, and a
 it('a restore whose dialog was closed before its answer came leads nowhere', async () => {
   let answer = () => {}
   const late = new Promise<{}>((done) => (answer = () => done({})))
-  const page = await open({
+  const page = await openCell({
     'CellService/Restore': async ({ name }) => {
       await late
       return { cell: { tenant: 'team', name } }
@@ -139,7 +126,7 @@ it('a restore whose dialog was closed before its answer came leads nowhere', asy
 })
 
 it('are there when their cell is not, and restored under its name', async () => {
-  const page = await open({
+  const page = await openCell({
     'CellService/Inspect': () => new Refusal('not_found', { kind: 'CellGone', message: 'the node of team/one is gone' }),
   })
   await page.getByRole('alert').getByText('the node of team/one is gone').waitFor()
@@ -150,7 +137,7 @@ it('are there when their cell is not, and restored under its name', async () => 
 
 it('why one was not taken is said, and so is an answer without one', async () => {
   let answer: ReturnType<NonNullable<Answers['CellService/Checkpoint']>> = {}
-  const page = await open({ 'CellService/Checkpoint': () => answer })
+  const page = await openCell({ 'CellService/Checkpoint': () => answer })
   await page.getByRole('button', { name: 'Checkpoint now' }).click()
   await page.getByRole('alert').getByText('did not say what it has kept').waitFor()
   answer = new Refusal('failed_precondition', { kind: 'NotCheckpointable', message: "globals['x']: lock" })
@@ -160,7 +147,7 @@ it('why one was not taken is said, and so is an answer without one', async () =>
 
 it('one that is sealed for another key, or says nothing of itself, is not restored or shown as more', async () => {
   const sealed = checkpoint({ recipient: 'key-abc' })
-  const page = await open({ 'CellService/ListCheckpoints': () => ({ checkpoints: [sealed, {}] }) })
+  const page = await openCell({ 'CellService/ListCheckpoints': () => ({ checkpoints: [sealed, {}] }) })
   const rows = page.getByRole('region', { name: 'Checkpoints of one' }).getByRole('row')
   await rows.getByText('for another key').waitFor()
   expect(await rows.count()).toBe(3)
@@ -169,7 +156,7 @@ it('one that is sealed for another key, or says nothing of itself, is not restor
 
 it('cells that move, or wait for a node that has their checkpoint, say so', async () => {
   const reason = 'its node is gone: restore checkpoint 3f1c by its name'
-  const page = await open({
+  const page = await openCell({
     'CellService/List': () => ({
       reports: [
         { ...report, migration: { to: 'n2', phase: 'copy' } },

@@ -2,28 +2,13 @@
 // than words.
 
 import type { Page } from 'playwright-core'
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
 import type { EventsResponse } from '../src/api/types.ts'
-import { logIn, openBrowser, shoot, type Browser } from './browser.ts'
-import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
-import { answers, cells, logs, node, streams, versions } from './sample.ts'
-
-let browser: Browser | undefined
-let fake: Fake | undefined
-
-afterEach(async () => {
-  await browser?.close()
-  await fake?.close()
-})
-
-async function open(hash: string, more: { answers?: Answers; streams?: Streaming }) {
-  fake = await serveFake({ ...answers, ...more.answers }, { ...streams, ...more.streams })
-  browser = await openBrowser()
-  const page = await browser.open(fake.url + hash)
-  await logIn(page, 'operator')
-  return page
-}
+import { shoot } from './browser.ts'
+import { Refusal } from './fake.ts'
+import { complaints, held, open } from './faked.ts'
+import { answers, cells, logs, node, versions } from './sample.ts'
 
 // show has a page believe that it is seen, or not.
 const show = (page: Page, state: DocumentVisibilityState) =>
@@ -229,13 +214,13 @@ it('a tab that nobody sees holds no connection but that of the code which it run
   await page.getByLabel('Run Python').fill('1')
   await page.getByRole('button', { name: 'Run', exact: true }).click()
   const seen = ['CellService/Exec', 'CellService/Inspect', 'CellService/ListCheckpoints', 'CellService/Logs']
-  await expect.poll(() => fake!.held()).toEqual(seen)
+  await expect.poll(() => held()).toEqual(seen)
   await show(page, 'hidden')
   // Sooner than they would have been given up in any case.
-  await expect.poll(() => fake!.held(), { timeout: 10_000 }).toEqual(['CellService/Exec'])
+  await expect.poll(() => held(), { timeout: 10_000 }).toEqual(['CellService/Exec'])
   expect(await page.getByRole('alert').count()).toBe(0)
   await show(page, 'visible')
-  await expect.poll(() => fake!.held()).toEqual(seen)
+  await expect.poll(() => held()).toEqual(seen)
 })
 
 it('nothing that a guest says is unseen', async () => {
@@ -351,5 +336,5 @@ it('words of guests are words', async () => {
   expect(await page.locator('main img, main script').count()).toBe(0)
   expect(await page.title()).toBe('etl · PyIsolate')
   await shoot(page, 'markup')
-  expect(browser?.complaints).toEqual([])
+  expect(complaints()).toEqual([])
 })

@@ -1,23 +1,16 @@
 // Moves of cells between nodes, as a node tells of them: how far they are, their end, and their ways to fail.
 
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
 import type { AbortMigrationRequest, CellReport, MigrateRequest, MigrateResponse } from '../src/api/types.ts'
-import { expectAccessible, logIn, openBrowser, shoot, type Browser } from './browser.ts'
-import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
-import { answers, node, streams } from './sample.ts'
-
-let browser: Browser | undefined
-let fake: Fake | undefined
-
-afterEach(async () => {
-  await browser?.close()
-  await fake?.close()
-})
+import { expectAccessible, shoot } from './browser.ts'
+import { Refusal, type Answers, type Streaming } from './fake.ts'
+import { open } from './faked.ts'
+import { node } from './sample.ts'
 
 const report: CellReport = { cell: { tenant: 'team', name: 'one' }, id: '7', node: 'n1', state: 'running', epoch: '3' }
 
-async function open(one: () => CellReport, more: { answers?: Answers; streams?: Streaming } = {}) {
+async function openCell(one: () => CellReport, more: { answers?: Answers; streams?: Streaming } = {}) {
   const cluster: Answers = {
     'CellService/Inspect': () => ({ report: one() }),
     'CellService/List': () => ({ reports: [one(), { ...report, cell: { tenant: 'team', name: 'two' }, id: '8', node: 'n2' }] }),
@@ -25,18 +18,14 @@ async function open(one: () => CellReport, more: { answers?: Answers; streams?: 
       nodes: ['n1', 'n2', 'n3'].map((id) => ({ ...node, id, state: id === 'n3' ? 'draining' : 'ready' })),
     }),
   }
-  fake = await serveFake({ ...answers, ...cluster, ...more.answers }, { ...streams, ...more.streams })
-  browser = await openBrowser()
-  const page = await browser.open(`${fake.url}#/cells/team/one`)
-  await logIn(page, 'operator')
-  return page
+  return open('#/cells/team/one', { answers: { ...cluster, ...more.answers }, streams: more.streams })
 }
 
 it('a cell is moved, and how far that is is shown to its end', async () => {
   const asked: MigrateRequest[] = []
   let next = () => {}
   const waited = () => new Promise<void>((done) => (next = done))
-  const page = await open(() => report, {
+  const page = await openCell(() => report, {
     streams: {
       'CellService/Migrate': async function* (request): AsyncGenerator<MigrateResponse> {
         asked.push(request)
@@ -65,14 +54,14 @@ it('a cell is moved, and how far that is is shown to its end', async () => {
 
 it('why a cell was not moved is said', async () => {
   const refused = new Refusal('failed_precondition', { kind: 'NotCheckpointable', message: "globals['x']: lock" })
-  const page = await open(() => report, { streams: { 'CellService/Migrate': () => refused } })
+  const page = await openCell(() => report, { streams: { 'CellService/Migrate': () => refused } })
   await page.getByRole('button', { name: 'Move…' }).click()
   await page.getByRole('button', { name: 'Move it' }).click()
   await page.getByRole('dialog').getByRole('alert').getByText("globals['x']: lock").waitFor()
 })
 
 it('a stream that ends before the move does is not taken for its end', async () => {
-  const page = await open(() => report, {
+  const page = await openCell(() => report, {
     streams: {
       'CellService/Migrate': async function* () {
         yield { phase: 'activate' }
@@ -87,7 +76,7 @@ it('a stream that ends before the move does is not taken for its end', async () 
 it('a move that somebody else has begun is shown, and can be aborted', async () => {
   let moving = true
   const aborted: AbortMigrationRequest[] = []
-  const page = await open(
+  const page = await openCell(
     () => (moving ? { ...report, migration: { to: 'n2', phase: 'copy', copied: '256', size: '1024', paused: '0.2s' } } : report),
     {
       answers: {

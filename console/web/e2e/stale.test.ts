@@ -1,29 +1,12 @@
 // What is no more: a cell that has ended or has a successor, a node that is away. What pages
 // show of it is what was last known, and is not shown as what is.
 
-import type { Page } from 'playwright-core'
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
 import type { CellReport } from '../src/api/types.ts'
-import { logIn, openBrowser, type Browser } from './browser.ts'
-import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
-import { answers, events, streams } from './sample.ts'
-
-let browser: Browser | undefined
-let fake: Fake | undefined
-
-afterEach(async () => {
-  await browser?.close()
-  await fake?.close()
-})
-
-async function open(hash: string, more: { answers?: Answers; streams?: Streaming }): Promise<Page> {
-  fake = await serveFake({ ...answers, ...more.answers }, { ...streams, ...more.streams })
-  browser = await openBrowser()
-  const page = await browser.open(fake.url + hash)
-  await logIn(page, 'operator')
-  return page
-}
+import { Refusal } from './fake.ts'
+import { open } from './faked.ts'
+import { events } from './sample.ts'
 
 const forever = new Promise<never>(() => {})
 const report: CellReport = { cell: { tenant: 'team', name: 'etl' }, id: 'first', epoch: '1', node: 'n1', state: 'running' }

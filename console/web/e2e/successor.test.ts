@@ -2,20 +2,12 @@
 // about the first is not done to the second.
 
 import type { Page } from 'playwright-core'
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
 import type { CellReport } from '../src/api/types.ts'
-import { logIn, openBrowser, type Browser } from './browser.ts'
-import { Refusal, serveFake, type Answers, type Fake, type Streaming } from './fake.ts'
-import { answers, node, streams } from './sample.ts'
-
-let browser: Browser | undefined
-let fake: Fake | undefined
-
-afterEach(async () => {
-  await browser?.close()
-  await fake?.close()
-})
+import { Refusal, type Answers, type Streaming } from './fake.ts'
+import { open } from './faked.ts'
+import { node } from './sample.ts'
 
 const cell = { tenant: 'team', name: 'etl' }
 const first: CellReport = { cell, id: 'first', node: 'n1', state: 'running', backend: 'process' }
@@ -23,9 +15,9 @@ const second: CellReport = { ...first, id: 'second', backend: 'subinterpreter' }
 
 const ended = new Refusal('failed_precondition', { kind: 'CellGone', message: 'the cell of this id has ended' })
 
-// open opens a page on the first cell. What is asked of a cell is kept; `follow` waits until
+// openFirst opens a page on the first cell. What is asked of a cell is kept; `follow` waits until
 // the page knows the second one. A slow node tells of no cell until it is told to.
-async function open(hash: string, slow = false) {
+async function openFirst(hash: string, slow = false) {
   let now = first
   let tell = () => {}
   const told = new Promise<void>((done) => (tell = done))
@@ -45,10 +37,7 @@ async function open(hash: string, slow = false) {
     'CellService/Recv': ask,
   }
   const moves: Streaming = { 'CellService/Migrate': ask }
-  fake = await serveFake({ ...answers, ...more }, { ...streams, ...moves })
-  browser = await openBrowser()
-  const page = await browser.open(fake.url + hash)
-  await logIn(page, 'operator')
+  const page = await open(hash, { answers: more, streams: moves })
   const follow = async () => {
     now = second
     await page.getByText('subinterpreter').waitFor()
@@ -68,7 +57,7 @@ it.each([
   ['Close in the list', '#/cells', 'Close team/etl', 'Close it', {}],
   ['Move', one, 'Move…', 'Move it', { node: 'n2' }],
 ])('%s', async (_, hash, what, yes, more) => {
-  const { page, asked, follow } = await open(hash)
+  const { page, asked, follow } = await openFirst(hash)
   await press(page, what)
   await follow()
   await press(page, yes)
@@ -77,7 +66,7 @@ it.each([
 })
 
 it('Take posts', async () => {
-  const { page, asked, follow } = await open(one)
+  const { page, asked, follow } = await openFirst(one)
   await press(page, 'Take posts…')
   await follow()
   await press(page, 'Take them')
@@ -86,7 +75,7 @@ it('Take posts', async () => {
 })
 
 it('Posts are not to be taken before it is known whose they are', async () => {
-  const { page, tell } = await open(one, true)
+  const { page, tell } = await openFirst(one, true)
   const take = page.getByRole('button', { name: 'Take posts…' })
   await take.waitFor()
   expect(await take.isDisabled()).toBe(true)
