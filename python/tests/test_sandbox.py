@@ -436,18 +436,5 @@ class SandboxTest(NodeTestCase):
                 self.assertIn("did not stop within", str(error))
 
 
-class RestrictedTest(NodeTestCase):
-    def test_ownership(self):
-        with iso.RestrictedExec() as cell:
-            cell.exec("a = [1, 2]\nb = move(a)\npost(sum(b))")
-            self.assertEqual(cell.recv(timeout=5), 3)
-            with self.assertRaises(iso.OwnershipError) as caught:
-                cell.exec("c = b")
-            self.assertIn("one owner", str(caught.exception))
-            with self.assertRaises(iso.GuestError) as caught:
-                cell.exec("import os")
-            self.assertEqual(caught.exception.type, "SyntaxError")
-
-
 if __name__ == "__main__":
     unittest.main()
