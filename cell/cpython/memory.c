@@ -262,8 +262,9 @@ static bool begin_mapping(cell *c, size_t n) {
 }
 
 static void end_mapping(cell *c, size_t n) {
-  if (c) atomic_fetch_sub(&mappings_of_all, 1);
-  if (c) atomic_fetch_sub(&c->mappings, 1);
+  if (!c) return;
+  atomic_fetch_sub(&mappings_of_all, 1);
+  atomic_fetch_sub(&c->mappings, 1);
   credit(c, n);
 }
 

@@ -54,7 +54,7 @@ func (r *Region) handleOne(f Frame, err error, handle func(Frame) error) error {
 // frame has come for about the given time, and leaves the rest to Serve: a frame
 // that is not there whole, too, as only the cell knows when the rest of it comes. It
 // does nothing when frames are being handled already, or when looking has not paid
-// lately. Serve meets the same errors, so a caller may ignore them.
+// lately. It is for who waits for the only cell that runs. Serve meets the same errors, so a caller may ignore them.
 func (r *Region) Poll(patience time.Duration, done func() bool, handle func(Frame) error) error {
 	if !r.pollSpin.Worthwhile() || !r.recv.TryLock() {
 		return nil
