@@ -88,13 +88,18 @@ func (d *decoder) complete() (*Msg, error) {
 	return m, err
 }
 
-// enlarge has memory for all of a large message, when enough of it has come that its length is no mere word.
+// enlarge has memory for all of a message, when enough of it has come that its length is no mere word. The memory
+// of a larger one grows with it.
 func (d *decoder) enlarge(size int) {
-	if d.whole != nil || size <= largeSize/2 || size > largeSize || len(d.rest) < largeFront {
+	if size <= cap(d.rest) || size > largeSize || len(d.rest) < largeFront {
 		return
 	}
-	d.whole = large.Get().(*[]byte)
-	d.rest = append((*d.whole)[:0], d.rest...)
+	all := make([]byte, 0, size)
+	if size > largeSize/2 {
+		d.whole = large.Get().(*[]byte)
+		all = (*d.whole)[:0]
+	}
+	d.rest = append(all, d.rest...)
 }
 
 // messageSize is that of the message buf begins with, its header included, or of
