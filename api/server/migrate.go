@@ -46,11 +46,11 @@ func (s *cells) Migrate(ctx context.Context, r *connect.Request[pb.MigrateReques
 	defer m.end()
 	over := make(chan error, 1)
 	go func() { over <- m.run(ctx) }()
-	err = m.tell(out.Send, over)
-	if err != nil {
-		m.cancel(err)
+	if err = m.tell(out.Send, over); err == nil {
+		return nil
 	}
-	return err
+	m.cancel(err)
+	return &goesOn{1, err} // it has begun: nobody begins another for the client, who would not hear what came of this one
 }
 
 // tell sends how far the move is until it is over, and returns how it was. When nobody listens any more the move

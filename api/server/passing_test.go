@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/pyisolate/pyisolate/actors"
 	"github.com/pyisolate/pyisolate/api/fault"
 	pb "github.com/pyisolate/pyisolate/api/proto/pyisolate/v1"
 	"github.com/pyisolate/pyisolate/api/server"
@@ -178,6 +180,40 @@ func TestMovesGoAfterACell(t *testing.T) {
 	must(t, err)
 	if in.Receive() || !errors.Is(in.Err(), fault.ErrUnimplemented) {
 		t.Errorf("it is answered %v, %v", in.Msg(), in.Err())
+	}
+}
+
+// A move that has begun and lost its cell is told as that, also when the cell is back, from its checkpoint, before the
+// client has heard: another is for the client to begin.
+func TestAMoveIsBegunOnce(t *testing.T) {
+	w := newWorld(t)
+	may := func(c *server.Config) {
+		archive, _ := someArchive(t)
+		c.Checkpoints = &server.Checkpoints{Archive: archive, Python: func() string { return "fake" }}
+	}
+	n1, f1 := w.join(t, "n1", may)
+	w.join(t, "n2", may)
+	spawnOn(t, n1, "n1", "c")
+	back := false
+	f1.refuse = func() error {
+		if back {
+			return nil
+		}
+		back = true
+		a := actors.Address{Tenant: "default", Name: "c"}
+		p := w.places[a]
+		p.Epoch += 2
+		w.places[a] = p
+		return cell.Errorf(cell.CellGone, "its lease was over")
+	}
+	in, err := n1.Cells.Migrate(t.Context(), connect.NewRequest(&pb.MigrateRequest{Name: "c", Node: "n2"}))
+	must(t, err)
+	var phases []string
+	for in.Receive() {
+		phases = append(phases, in.Msg().GetPhase())
+	}
+	if !errors.Is(in.Err(), cell.CellGone) || !strings.Contains(in.Err().Error(), "its lease was over") || !slices.Contains(phases, "abort") {
+		t.Errorf("it came to %v, %v", phases, in.Err())
 	}
 }
 
