@@ -128,8 +128,9 @@ class Sandbox:
         await self._client.do(_calls.quarantine(self._ref, reason))
 
     async def kill(self, reason: str = "") -> None:
-        """Ends it now."""
-        await self._client.do(_calls.kill(self._ref, reason))
+        """Ends it now. No error if it has ended before."""
+        with had_ended(self._client.address):
+            await self._client.do(_calls.kill(self._ref, reason))
 
     async def close(self, timeout: Seconds = 5.0) -> None:
         """Interrupts what is under way, ends the cell and frees its name; a cell that has not ended

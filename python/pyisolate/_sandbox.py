@@ -49,7 +49,7 @@ def value_of(item: _calls.Item) -> Any:
 
 @contextlib.contextmanager
 def had_ended(address: Address) -> Iterator[None]:
-    """Around closing a cell: none of the errors that say that it is no more."""
+    """Around ending a cell: none of the errors that say that it is no more."""
     try:
         yield
     except (errors.NotFound, errors.CellGone):
@@ -209,8 +209,10 @@ class Sandbox:
         self._client.do(_calls.quarantine(self._ref, reason))
 
     def kill(self, reason: str = "") -> None:
-        """Ends it now. What is under way fails with :class:`CellGone` and the reason."""
-        self._client.do(_calls.kill(self._ref, reason))
+        """Ends it now. What is under way fails with :class:`CellGone` and the reason. No error if it
+        has ended before, as for :meth:`close`."""
+        with had_ended(self._client.address):
+            self._client.do(_calls.kill(self._ref, reason))
         self._ended(self._ref)
 
     def close(self, timeout: Seconds = 5.0) -> None:

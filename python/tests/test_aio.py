@@ -139,6 +139,17 @@ class AsyncTest(NodeTestCase):
 
         run(main())
 
+    def test_ended_again(self):
+        async def main():
+            for end in ("close", "kill"):
+                sandbox = await aio.spawn()
+                await getattr(sandbox, end)()
+                await sandbox.close()
+                await sandbox.kill("again")
+
+        run(main())
+        self.assertEqual(iso.list_active(), {})
+
     def test_events(self):
         async def main():
             async with aio.spawn() as sandbox:

@@ -224,13 +224,23 @@ class SandboxTest(NodeTestCase):
         with self.assertRaises(iso.NotFound):
             iso.attach("r")
 
+    def test_ended_again(self):
+        """As close, kill is no error when the cell has ended before, however it has."""
+        for first in ("close", "kill"):
+            for second in ("close", "kill"):
+                with self.subTest(first=first, second=second):
+                    sandbox = iso.spawn()
+                    getattr(sandbox, first)()
+                    getattr(sandbox, second)()
+                    sandbox.close()
+                    sandbox.kill()
+
     def test_a_cell_is_not_the_next_of_its_name(self):
         old = iso.spawn("job")
         old.close()
         with iso.spawn("job") as new:
             new.exec("x = 'mine'")
             for do in (
-                old.kill,
                 old.quarantine,
                 old.inspect,
                 lambda: old.exec("x = 'theirs'"),
@@ -240,6 +250,7 @@ class SandboxTest(NodeTestCase):
                     do()
                 self.assertIn("another has its name", str(caught.exception))
             self.assertEqual(list(old), [])
+            old.kill()
             old.close()
             self.assertIs(iso.list_active()["job"], new)
             new.exec("post(x)")

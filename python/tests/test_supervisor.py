@@ -42,6 +42,7 @@ class SupervisorTest(NodeTestCase):
                 cell = await aio.attach("one", client=aio.Client(s.client.address))
             await cell.close()
             await cell.close()
+            await cell.kill()
 
         asyncio.run(awaited())
         with iso.Supervisor() as s:
@@ -50,6 +51,7 @@ class SupervisorTest(NodeTestCase):
         del s
         for _ in range(2):
             one.close()
+            one.kill()
         with two:
             pass
         with self.assertRaises(iso.Unavailable):
