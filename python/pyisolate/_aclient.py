@@ -296,6 +296,20 @@ _Defaults = Dict[_address.Address, _Kept]
 _defaults: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Defaults]" = weakref.WeakKeyDictionary()
 
 
+def given(client: Optional[Client]) -> Optional[Client]:
+    """A ``client=`` as it is; Invalid if it is something else."""
+    if client is not None and not isinstance(client, Client):
+        raise errors.Invalid(
+            f"client is what pyisolate.aio.connect(server), awaited, returns, and not of {type(client)!r}"
+        )
+    return client
+
+
+async def chosen(client: Optional[Client]) -> Client:
+    """The client of a ``client=``, or the default."""
+    return given(client) or await default()
+
+
 async def default() -> Client:
     """The client of the running event loop, of the node that :func:`pyisolate.connect` finds."""
     loop = asyncio.get_running_loop()

@@ -294,6 +294,18 @@ def default() -> Client:
         return _default
 
 
+def given(client: Optional[Client]) -> Optional[Client]:
+    """A ``client=`` as it is; Invalid if it is something else."""
+    if client is not None and not isinstance(client, Client):
+        raise errors.Invalid(f"client is what pyisolate.connect(server) returns, and not of {type(client)!r}")
+    return client
+
+
+def chosen(client: Optional[Client]) -> Client:
+    """The client of a ``client=``, or the default."""
+    return given(client) or default()
+
+
 def known_default() -> Optional[Client]:
     """That client if there is one, without starting anything."""
     return None if _default is None or _node.ended(_default.address) else _default

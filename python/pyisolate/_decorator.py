@@ -8,7 +8,7 @@ import time
 from types import FunctionType
 from typing import Any, Callable, Dict, Generic, Optional, TypeVar, overload
 
-from . import _calls, _sandbox, _values, errors
+from . import _calls, _client, _sandbox, _values, errors
 from ._calls import PolicyLike
 from ._ship import A_METHOD, Shipment, raw
 from ._values import Seconds
@@ -25,6 +25,7 @@ class Sandboxed(Generic[R]):
         policy: PolicyLike,
         timeout: Optional[Seconds],
         options: Dict[str, Any],
+        given: Callable[[Any], object] = _client.given,
     ) -> None:
         functools.update_wrapper(self, function)  # first: it brings the attributes of a sandboxed one, too
         self.__pyisolate_function__ = _no_method(raw(function, getattr(function, "__qualname__", repr(function))))
@@ -32,6 +33,7 @@ class Sandboxed(Generic[R]):
         self.policy = policy
         self.timeout = _values.optional_seconds(timeout)
         self._options = options
+        given(options.get("client"))
         _require_options(policy, options)
 
     def __repr__(self) -> str:

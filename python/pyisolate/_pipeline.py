@@ -122,7 +122,7 @@ class Pipeline:
             raise errors.Invalid(f"capacity {capacity}: one value is the least")
         self._stages: List[Stage] = []
         self._capacity = capacity
-        self._client = client
+        self._client = _client.given(client)
 
     @property
     def stages(self) -> Tuple[Stage, ...]:
@@ -150,7 +150,7 @@ class Pipeline:
         the values. The values are taken in another thread, as fast as the stages have room."""
         if not self._stages:
             raise errors.Invalid("the pipeline has no stages")
-        return _Run(self._stages, self._capacity, self._client or _client.default()).results(values)
+        return _Run(self._stages, self._capacity, _client.chosen(self._client)).results(values)
 
     def __call__(self, value: Any) -> Any:
         """Runs one value through the stages: the last result of the last stage."""

@@ -33,7 +33,7 @@ class RestrictedExec(Sandbox):
         client: Optional[Client] = None,
         **options: Any,
     ) -> None:
-        client = client or _client.default()
+        client = _client.chosen(client)
         call = _calls.spawn(name, tenant, policy=policy, **options)
         with _orphan.ended(client.address, call):
             ref, backend = client.do(call)

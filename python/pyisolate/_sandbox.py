@@ -299,7 +299,7 @@ def spawn(
     :param checkpointing: when its state is kept by itself; None: as its policy says, or the node.
     :param client: the node; by default as :func:`connect` has it.
     """
-    client = client or _client.default()
+    client = _client.chosen(client)
     call = _calls.spawn(
         name, tenant, policy=policy, allowed_imports=allowed_imports, backend=backend, memory=memory, cpu=cpu, wall=wall,
         output=output, files=files, message=message, restarts=restarts, topics=topics, placement=placement,
@@ -312,7 +312,7 @@ def spawn(
 
 def attach(name: str, *, tenant: str = "", client: Optional[Client] = None) -> Sandbox:
     """A cell that runs already. :class:`NotFound` if there is none."""
-    client = client or _client.default()
+    client = _client.chosen(client)
     asked = Ref(tenant, name)
     report = client.do(_calls.inspect(asked))
     return Sandbox(client, _calls.reported(report, asked), report.backend, owned=False)
@@ -321,7 +321,7 @@ def attach(name: str, *, tenant: str = "", client: Optional[Client] = None) -> S
 def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[str, Sandbox]:
     """The cells that run, of all programs, by name; those of other tenants than "default" by
     "TENANT/NAME"."""
-    client = client or _client.default()
+    client = _client.chosen(client)
     out: Dict[str, Sandbox] = {}
     for report in client.do(_calls.list_cells(tenant)):
         if report.state in _calls.ALIVE:
@@ -351,19 +351,19 @@ def events(
     event "NODE_SILENT", and "NODE_BACK" when it does again. Whoever goes on after an earlier look
     gives as ``after`` the highest ``index`` that came of each ``node``.
     """
-    return (client or _client.default()).stream(_calls.events(after, tenant, cell, kinds, follow, node))
+    return _client.chosen(client).stream(_calls.events(after, tenant, cell, kinds, follow, node))
 
 
 def publish(topic: str, value: Any, *, tenant: str = "", client: Optional[Client] = None) -> int:
     """Sends a value to all cells of a tenant that hear a topic, and tells how many got it."""
-    return (client or _client.default()).do(_calls.publish(tenant, topic, value))
+    return _client.chosen(client).do(_calls.publish(tenant, topic, value))
 
 
 def nodes(*, client: Optional[Client] = None) -> List[_reports.Node]:
     """The nodes that the node knows, itself first."""
-    return (client or _client.default()).do(_calls.nodes())
+    return _client.chosen(client).do(_calls.nodes())
 
 
 def stats(tenant: str = "", *, client: Optional[Client] = None) -> _reports.Stats:
     """What a tenant's cells, or all that may be seen, have and have used together."""
-    return (client or _client.default()).do(_calls.stats(tenant))
+    return _client.chosen(client).do(_calls.stats(tenant))

@@ -19,14 +19,14 @@ def checkpoints(
     name: str = "", *, tenant: str = "", client: Optional[Client] = None
 ) -> List[_reports.Checkpoint]:
     """The checkpoints that there are, of one cell or all."""
-    return (client or _client.default()).do(_statecalls.list_checkpoints(tenant, name))
+    return _client.chosen(client).do(_statecalls.list_checkpoints(tenant, name))
 
 
 def delete_checkpoint(
     checkpoint: Union[str, _reports.Checkpoint], *, client: Optional[Client] = None
 ) -> None:
     """Removes a checkpoint, or that of an id, for good. :class:`NotFound`: there is none."""
-    (client or _client.default()).do(_statecalls.delete_checkpoint(checkpoint))
+    _client.chosen(client).do(_statecalls.delete_checkpoint(checkpoint))
 
 
 def export_checkpoint(
@@ -46,7 +46,7 @@ def export_checkpoint(
     """
     call = _statecalls.export_checkpoint(checkpoint, recipient)
     size = 0
-    with (client or _client.default()).stream(call) as stream, _statefiles.writing(file) as out:
+    with _client.chosen(client).stream(call) as stream, _statefiles.writing(file) as out:
         while True:
             piece = stream.next(_statecalls.PATIENCE)
             if piece is None:
@@ -65,7 +65,7 @@ def import_checkpoint(
     """
     call = _statecalls.import_checkpoint(_statefiles.secret(identity))
     with _statefiles.reading(file) as source:
-        return (client or _client.default()).upload(call, _statefiles.pieces(source))
+        return _client.chosen(client).upload(call, _statefiles.pieces(source))
 
 
 def checkpoint_key(path: _statefiles.Path) -> str:
@@ -86,7 +86,7 @@ def restore(
     """Starts a cell from a checkpoint, or its id: under the name of the cell that it is of, or
     another. It is spawned as that one was, under the policy that is in force now. With ``""`` and
     a name, the suspended cell of that name goes on."""
-    client = client or _client.default()
+    client = _client.chosen(client)
     call = _statecalls.restore(checkpoint, tenant, name, node)
     with _orphan.ended(client.address, call):
         ref, backend = client.do(call)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Deque, Dict, Optional, Type
 
 from . import _calls, _node, _reports, _sandbox, errors, policy
-from ._client import Client
+from ._client import Client, given
 from ._sandbox import Sandbox
 
 MODES = ("hardened", "dev", "compatibility")
@@ -41,6 +41,7 @@ class Supervisor:
             raise errors.Invalid(f"rollout_mode {rollout_mode!r}: it is one of {', '.join(MODES)}")
         if not 0 <= warm_pool <= 256:
             raise errors.Invalid(f"warm_pool {warm_pool}: it is a number of cells, 256 at most")
+        client = given(client)
         self._node: Optional[_node.PrivateNode] = None
         if client is None:
             self._node = _node.PrivateNode(["--mode", rollout_mode] if rollout_mode else [])

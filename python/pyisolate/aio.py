@@ -79,7 +79,7 @@ class Spawning:
 
     def __init__(self, call: "_calls.Call[_calls.Started]", client: Optional[Client]) -> None:
         self._call = call
-        self._client = client
+        self._client = _aclient.given(client)
         self._sandbox: Optional[Sandbox] = None
 
     def __await__(self) -> Generator[Any, None, Sandbox]:
@@ -99,7 +99,7 @@ class Spawning:
         await self._sandbox.__aexit__(kind, error, trace)
 
     async def _start(self) -> Sandbox:
-        client = self._client or await _aclient.default()
+        client = await _aclient.chosen(self._client)
         with _orphan.ended(client.address, self._call):
             ref, backend = await client.do(self._call)
         return Sandbox(client, ref, backend)
@@ -144,7 +144,7 @@ async def connect(server: Optional[str] = None, token: Optional[str] = None) -> 
 
 async def attach(name: str, *, tenant: str = "", client: Optional[Client] = None) -> Sandbox:
     """A cell that runs already."""
-    client = client or await _aclient.default()
+    client = await _aclient.chosen(client)
     asked = Ref(tenant, name)
     report = await client.do(_calls.inspect(asked))
     return Sandbox(client, _calls.reported(report, asked), report.backend)
@@ -152,7 +152,7 @@ async def attach(name: str, *, tenant: str = "", client: Optional[Client] = None
 
 async def list_active(tenant: str = "", *, client: Optional[Client] = None) -> Dict[str, Sandbox]:
     """The cells that run, as :func:`pyisolate.list_active`."""
-    client = client or await _aclient.default()
+    client = await _aclient.chosen(client)
     out: Dict[str, Sandbox] = {}
     for report in await client.do(_calls.list_cells(tenant)):
         if report.state in _calls.ALIVE:
@@ -172,7 +172,7 @@ async def events(
     client: Optional[Client] = None,
 ) -> AsyncIterator[Union[_reports.Event, _reports.Lost]]:
     """What happens to cells, hosts and policies, as :func:`pyisolate.events`."""
-    client = client or await _aclient.default()
+    client = await _aclient.chosen(client)
     async with client.stream(_calls.events(after, tenant, cell, kinds, follow, node)) as stream:
         async for event in stream:
             yield event
@@ -187,14 +187,14 @@ async def checkpoints(
     name: str = "", *, tenant: str = "", client: Optional[Client] = None
 ) -> List[_reports.Checkpoint]:
     """The checkpoints that there are, of one cell or all."""
-    return await (client or await _aclient.default()).do(_statecalls.list_checkpoints(tenant, name))
+    return await (await _aclient.chosen(client)).do(_statecalls.list_checkpoints(tenant, name))
 
 
 async def delete_checkpoint(
     checkpoint: Union[str, _reports.Checkpoint], *, client: Optional[Client] = None
 ) -> None:
     """Removes a checkpoint, or that of an id, for good."""
-    await (client or await _aclient.default()).do(_statecalls.delete_checkpoint(checkpoint))
+    await (await _aclient.chosen(client)).do(_statecalls.delete_checkpoint(checkpoint))
 
 
 @contextlib.asynccontextmanager
@@ -218,7 +218,7 @@ async def export_checkpoint(
 ) -> int:
     """Writes the file of a checkpoint, as :func:`pyisolate.export_checkpoint`; it is written in threads."""
     call = _statecalls.export_checkpoint(checkpoint, recipient)
-    client = client or await _aclient.default()
+    client = await _aclient.chosen(client)
     size = 0
     async with _in_threads(_statefiles.writing(file)) as out:
         async with client.stream(call) as stream:
@@ -235,7 +235,7 @@ async def import_checkpoint(
     """Has the node keep the checkpoint of a file, as :func:`pyisolate.import_checkpoint`; it is read
     in threads."""
     call = _statecalls.import_checkpoint(await asyncio.to_thread(_statefiles.secret, identity))
-    client = client or await _aclient.default()
+    client = await _aclient.chosen(client)
     async with _in_threads(_statefiles.reading(file)) as source:
         return await client.upload(call, _statefiles.pieces(source))
 
@@ -271,17 +271,17 @@ async def migrate(
 
 async def publish(topic: str, value: Any, *, tenant: str = "", client: Optional[Client] = None) -> int:
     """Sends a value to all cells that hear a topic, and tells how many got it."""
-    return await (client or await _aclient.default()).do(_calls.publish(tenant, topic, value))
+    return await (await _aclient.chosen(client)).do(_calls.publish(tenant, topic, value))
 
 
 async def nodes(*, client: Optional[Client] = None) -> List[_reports.Node]:
     """The nodes that the node knows, itself first."""
-    return await (client or await _aclient.default()).do(_calls.nodes())
+    return await (await _aclient.chosen(client)).do(_calls.nodes())
 
 
 async def stats(tenant: str = "", *, client: Optional[Client] = None) -> _reports.Stats:
     """What a tenant's cells, or all that may be seen, have and have used together."""
-    return await (client or await _aclient.default()).do(_calls.stats(tenant))
+    return await (await _aclient.chosen(client)).do(_calls.stats(tenant))
 
 
 class AsyncSandboxed(Generic[R]):
@@ -330,5 +330,5 @@ def sandbox(
 ) -> Any:
     """As :func:`pyisolate.sandbox`; the function it makes is awaited."""
     if function is not None:
-        return AsyncSandboxed(Sandboxed(function, policy, timeout, options))
-    return lambda f: AsyncSandboxed(Sandboxed(f, policy, timeout, options))
+        return AsyncSandboxed(Sandboxed(function, policy, timeout, options, _aclient.given))
+    return lambda f: AsyncSandboxed(Sandboxed(f, policy, timeout, options, _aclient.given))

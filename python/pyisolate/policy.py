@@ -296,6 +296,7 @@ def delete(
 
 
 def _do(call: "_calls.Call[_calls.T]", token: Optional[str], client: Optional[Client]) -> "_calls.T":
+    client = _client.given(client)
     if client is None:
         client, token = _client.default(), _token if token is None else token
     return client.do(call, token)  # a token of one node is not for another

@@ -132,6 +132,48 @@ class AddressTest(unittest.TestCase):
             self.assertEqual(_context.current()["name"], "a")
 
 
+class ClientTest(unittest.TestCase):
+    def test_what_is_no_client(self):
+        """Is said before anything is started, also where it is an address."""
+        address = _address.parse("unix:///x")
+        blocking, awaited = iso.Client("unix:///x"), aio.Client("unix:///x")
+        policy = iso.Policy()
+
+        async def events(client):
+            async for _ in aio.events(client=client):
+                pass
+
+        for bad in ("unix:///x", "", 5, address, awaited):
+            for do in (
+                iso.spawn, iso.RestrictedExec, iso.list_active, iso.events, iso.nodes, iso.stats, iso.checkpoints,
+                iso.Supervisor, iso.Pipeline, lambda client: iso.attach("a", client=client),
+                lambda client: iso.publish("t", 1, client=client), lambda client: iso.restore("c", "a", client=client),
+                lambda client: iso.delete_checkpoint("c", client=client), lambda client: iso.sandbox(client=client)(contexts),
+                lambda client: iso.export_checkpoint("c", "f", client=client),
+                lambda client: iso.import_checkpoint(__file__, client=client),
+                lambda client: iso.policy.put("p", policy, client=client),
+            ):  # fmt: skip
+                with self.subTest(repr(bad)), self.assertRaisesRegex(iso.Invalid, r"client is what pyisolate\.connect"):
+                    do(client=bad)
+        for bad in ("unix:///x", address, blocking):
+            for do in (
+                aio.list_active, events, aio.nodes, aio.stats, aio.checkpoints,
+                lambda client: aio.attach("a", client=client), lambda client: aio.publish("t", 1, client=client),
+                lambda client: aio.delete_checkpoint("c", client=client),
+                lambda client: aio.export_checkpoint("c", "f", client=client),
+                lambda client: aio.import_checkpoint(__file__, client=client),
+            ):  # fmt: skip
+                with self.subTest(repr(bad)), self.assertRaisesRegex(iso.Invalid, r"pyisolate\.aio\.connect"):
+                    asyncio.run(do(client=bad))
+            for do in (
+                aio.spawn,
+                lambda client: aio.restore("c", client=client),
+                lambda client: aio.sandbox(client=client)(contexts),
+            ):
+                with self.subTest(repr(bad)), self.assertRaisesRegex(iso.Invalid, r"pyisolate\.aio\.connect"):
+                    do(client=bad)
+
+
 class FindTest(unittest.TestCase):
     def test_missing(self):
         with tempfile.TemporaryDirectory() as d, environment(PATH=d, GOBIN=d, GOPATH=d, HOME=d):
