@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import fcntl
 import os
+import secrets
 import select
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ import tempfile
 import threading
 import time
 import weakref
-from typing import IO, Dict, List, Optional, Set
+from typing import IO, Dict, List, Optional
 
 from . import errors
 from ._address import Address
@@ -29,6 +30,8 @@ BINARY_ENV = "PYISOLATE_NODE"
 
 _KEPT = ("PYISOLATE_CACHE", "PYISOLATE_PYTHON", "PYISOLATE_NOGIL_SAFE_MODULES", "PYISOLATE_TEST_")
 _PREFIX = "pyisolate-node-"
+_OURS = f"{_PREFIX}{secrets.token_hex(4)}-"  # of this program's nodes, also of those that have ended
+_SOCKET = "s"
 _SHORT = "/tmp"  # where directories are whose paths would be too long
 _START = 180.0  # seconds: the first start on a machine unpacks a Python
 _END = 12.0  # seconds that a node takes to end its cells, at most
@@ -80,7 +83,7 @@ class PrivateNode:
         binary = find()
         _sweep()
         self.directory = _directory()
-        self.address = Address(path=os.path.join(self.directory, "s"))
+        self.address = Address(path=os.path.join(self.directory, _SOCKET))
         self.log = os.path.join(self.directory, "log")
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -122,7 +125,7 @@ class PrivateNode:
         """Whether it is there. In a forked child: whether its socket is."""
         if os.getpid() != self._pid:
             return os.path.exists(self.address.path)
-        return self._process.poll() is None
+        return self._process.stdin is not None and self._process.poll() is None
 
     def close(self) -> None:
         """Ends the node and its cells, and removes its directory. Does nothing in a child of
@@ -131,10 +134,9 @@ class PrivateNode:
             if os.getpid() != self._pid or self._process.stdin is None:
                 return
             atexit.unregister(self.close)
-            _closed.add(self.address)
-            for pipe in (self._process.stdin, self._process.stdout):
+            stdin, self._process.stdin = self._process.stdin, None
+            for pipe in (stdin, self._process.stdout):
                 _close(pipe)
-            self._process.stdin = None
             self._process.terminate()  # also where some other process has the pipe's end
             try:
                 self._process.wait(_END)
@@ -196,10 +198,10 @@ def _close(pipe: Optional[IO[bytes]]) -> None:
 
 
 def _directory() -> str:
-    made = tempfile.mkdtemp(prefix=_PREFIX)  # 0700
+    made = tempfile.mkdtemp(prefix=_OURS)  # 0700
     if len(os.fsencode(made)) > 100:  # a socket's path has 107 bytes
         os.rmdir(made)
-        made = tempfile.mkdtemp(prefix=_PREFIX, dir=_SHORT)
+        made = tempfile.mkdtemp(prefix=_OURS, dir=_SHORT)
     return made
 
 
@@ -240,7 +242,6 @@ def _abandoned(path: str) -> bool:
 
 
 _nodes: "weakref.WeakSet[PrivateNode]" = weakref.WeakSet()
-_closed: Set[Address] = set()
 _private: Optional[PrivateNode] = None
 _lock = threading.Lock()
 
@@ -261,7 +262,10 @@ def ended(address: Address) -> bool:
 
 def took_along(address: Address) -> bool:
     """Whether an address is that of a node of this process, also a supervisor's, that has ended with its cells."""
-    return address in _closed or any(n.address == address and not n.running() for n in list(_nodes))
+    directory, name = os.path.split(address.path)
+    if name == _SOCKET and os.path.basename(directory).startswith(_OURS) and not os.path.exists(address.path):
+        return True
+    return any(n.address == address and not n.running() for n in list(_nodes))
 
 
 def _after_fork() -> None:

@@ -1,6 +1,7 @@
 """A supervisor's node, mode and warm pool."""
 
 import asyncio
+import gc
 import threading
 import time
 import unittest
@@ -8,7 +9,7 @@ from unittest import mock
 
 from .support import NodeTestCase
 import pyisolate as iso
-from pyisolate import _sandbox, aio
+from pyisolate import _node, _sandbox, aio
 
 
 def until(condition):
@@ -64,6 +65,23 @@ class SupervisorTest(NodeTestCase):
         away = iso.Client(path + "-of-another-program")
         with self.assertRaises(iso.Unavailable):
             iso.Sandbox(away, iso._calls.Ref("default", "other"), owned=False).close()
+
+    def test_nodes_that_have_ended_are_not_kept(self):
+        """Each is known for this program's by where it was, and by nothing that is kept of it."""
+
+        def kept():
+            gc.collect()
+            return {n: len(v) for n, v in vars(_node).items() if hasattr(v, "__len__") and not n.startswith("__")}
+
+        cells, before = [], kept()
+        for _ in range(2):
+            with iso.Supervisor() as s:
+                cell = s.spawn()
+                cells.append(iso.Sandbox(iso.Client(str(s.client.address)), cell._ref))
+            del s, cell
+            self.assertEqual(kept(), before)
+        for cell in cells:
+            cell.close()
 
     def test_warm_pool(self):
         with iso.Supervisor(warm_pool=3, client=self.client, allowed_imports=["math"]) as s:
