@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dataclasses
 import dis
 import enum
 import inspect
@@ -87,15 +88,19 @@ class Shipment:
                 self._lines.append(f"{space}[{used!r}] = {self._value(value, f'{what} uses {used!r}', 0)}")
         for used in _GUEST:
             self._lines.append(f"{space}.setdefault({used!r}, {used})")
-        if f.__defaults__:
-            self._lines.append(
-                f"{name}.__defaults__ = {self._value(f.__defaults__, f'a default of {what}', 0)}"
-            )
-        if f.__kwdefaults__:
-            self._lines.append(
-                f"{name}.__kwdefaults__ = {self._value(f.__kwdefaults__, f'a default of {what}', 0)}"
-            )
+        self._send_defaults(f, name, what)
         return name
+
+    def _send_defaults(self, f: FunctionType, name: str, what: str) -> None:
+        given = f.__defaults__ or ()
+        names = f.__code__.co_varnames[f.__code__.co_argcount - len(given) :]
+        sent = [self._value(v, f"{what} has the default {n!r}", 0) for n, v in zip(names, given)]
+        if sent:
+            self._lines.append(f"{name}.__defaults__ = ({', '.join(sent)},)")
+        named = (f.__kwdefaults__ or {}).items()
+        sent = [f"{n!r}: {self._value(v, f'{what} has the default {n!r}', 0)}" for n, v in named]
+        if sent:
+            self._lines.append(f"{name}.__kwdefaults__ = {{{', '.join(sent)}}}")
 
     def _file(self, path: str) -> str:
         """What a file is called in tracebacks: its name, with as many of the directories as
@@ -130,6 +135,9 @@ class Shipment:
             return f"complex({self._value(value.real, what, depth)}, {self._value(value.imag, what, depth)})"
         if kind in (list, dict, set, tuple, frozenset, bytearray):
             return self._container(value, what, depth)
+        if isinstance(value, re.Pattern):
+            pattern = self._value(value.pattern, what, depth)
+            return f"{self._module('re')}.compile({pattern}, {value.flags & ~int(re.DEBUG)})"
         if isinstance(value, ModuleType):
             if not _is_standard(value.__name__):
                 raise NotShippable(
@@ -283,12 +291,14 @@ def _submodules(node: _source.Node, known: Dict[str, Any]) -> Set[str]:
     for name, value in known.items():
         if isinstance(value, ModuleType):
             names[name] = {value.__name__}
+    held = _held(known)
 
     def meant(e: ast.expr) -> Set[str]:
         if isinstance(e, ast.Name):
             return names.get(e.id, set())
         if isinstance(e, ast.Attribute):
-            return {f"{m}.{e.attr}" for m in meant(e.value) if _is_submodule(f"{m}.{e.attr}")}
+            # What a function takes out of a value may be any of the modules that are in it.
+            return {n for m in meant(e.value) | held if _is_submodule(n := f"{m}.{e.attr}")}
         return meant(e.value) if isinstance(e, ast.NamedExpr) else set()
 
     inside, size = list(ast.walk(node)), -1
@@ -296,6 +306,21 @@ def _submodules(node: _source.Node, known: Dict[str, Any]) -> Set[str]:
         for name, modules in (found for n in inside for found in _named(n, meant)):
             names.setdefault(name, set()).update(modules)
     return {m for e in inside if isinstance(e, ast.Attribute) for m in meant(e)}
+
+
+def _held(known: Dict[str, Any]) -> Set[str]:
+    """The modules that lists, dicts and the like have, at any depth."""
+    found: Set[str] = set()
+    seen: Set[int] = set()
+    left = list(known.values())
+    while left:
+        value = left.pop()
+        if type(value) in (list, dict, set, tuple, frozenset) and id(value) not in seen:
+            seen.add(id(value))
+            inside = list(value.values() if isinstance(value, dict) else value)
+            found.update(v.__name__ for v in inside if isinstance(v, ModuleType))
+            left += inside
+    return found
 
 
 def _named(n: ast.AST, meant: Callable[[ast.expr], Set[str]]) -> Iterator[Tuple[str, Set[str]]]:
@@ -338,6 +363,10 @@ def _kind(value: Any) -> str:
 def _instead(value: Any) -> str:
     if isinstance(value, type):
         return ": define it in the function"
+    if isinstance(value, enum.Enum):
+        return ": send its value"
+    if dataclasses.is_dataclass(value):
+        return ": send dataclasses.asdict() of it"
     if callable(value):
         return ": import it in the function, or send a function of your own"
     return ": make it of numbers, texts, bytes, lists, tuples, sets and dicts"

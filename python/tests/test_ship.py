@@ -1,7 +1,9 @@
 """Functions that are sent to cells: what can be sent, what cannot, and what is said of it."""
 
 import collections
+import dataclasses
 import decimal
+import enum
 import functools
 import json
 import math
@@ -31,6 +33,9 @@ LIMIT = {"a": (1, 2), "b": {3}, "c": [b"x", 1.5, None, float("inf"), 1j, frozens
 NUMBERS = [-5, 10**5000, -0.0, complex("nan"), complex(1, float("-inf"))]
 SHARED = [1]
 PRICE = decimal.Decimal("1.5")
+WORD = re.compile(r"(?P<first>\w)\w*", re.IGNORECASE | re.DOTALL)
+PATTERNS = {"text": WORD, "bytes": [re.compile(rb"\xff.", re.DOTALL)]}
+MODULES = {"first": [urllib, {"second": xml}]}
 COUNT = 0
 LAMBDA = lambda x, y=2: x * y + SHARED[0]  # noqa: E731
 HERE, THERE = lambda x: x + 1, lambda x: x + 2  # noqa: E731
@@ -39,6 +44,27 @@ HERE, THERE = lambda x: x + 1, lambda x: x + 2  # noqa: E731
 class Point:
     def norm(self):
         return 0
+
+
+class Colour(enum.Enum):
+    RED = "r"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+@dataclasses.dataclass
+class Pair:
+    a: int
+
+
+RED, LOW, PAIR = Colour.RED, Level.LOW, Pair(1)
+
+
+def patterns(text, of=PATTERNS):
+    found = [WORD.match(text)["first"], of["text"].flags == WORD.flags, of["bytes"][0].match(b"\xff\n")[0].hex()]
+    return [*found, WORD.pattern]
 
 
 def helper(x, y=LIMIT):
@@ -150,6 +176,11 @@ def submodule_of_a_second_name(of=xml.dom):
         return [first.minidom.Document().nodeName, (lambda: third.minidom)().Document().nodeName, of.minidom.Node.TEXT_NODE]
 
 
+def submodules_of_modules_in_values(also=([xml],)):
+    first, second = MODULES["first"]
+    return [first.parse.quote("a b"), second["second"].dom.minidom.Node.TEXT_NODE, also[0][0].dom.minidom.Node.TEXT_NODE]
+
+
 def with_class(x):
     class Pair:
         size = 2
@@ -182,6 +213,7 @@ GOOD = [
     (with_class, (4,), 8),
     (recursive_default, (3,), [6, 3, 1]),
     (lambda: 7, (), 7),
+    (patterns, ("Ab",), ["A", True, "ff0a", WORD.pattern]),
     (numbers, (), [-5, True, "-0.0", "(nan+0j)", "(1-infj)"]),
 ]
 
@@ -218,10 +250,10 @@ class ShipTest(NodeTestCase):
         self.assertEqual(got, json.loads(json.dumps(uses_all([1, 2, 1]))))
 
     def test_submodules_of_modules_that_have_a_second_name(self):
-        for function in (submodule_of_an_import, submodule_of_a_second_name):
+        for function in (submodule_of_an_import, submodule_of_a_second_name, submodules_of_modules_in_values):
             with self.subTest(function.__name__):
                 # In a cell of its own, where nothing else has imported them.
-                self.assertEqual(iso.sandbox(function, allowed_imports=["xml"])(), function())
+                self.assertEqual(iso.sandbox(function, allowed_imports=["urllib", "xml"])(), function())
 
     def test_what_is_imported_is_what_the_program_imports(self):
         """And not the module that it is from, which no list of a program's has."""
@@ -296,6 +328,30 @@ def uses_price():
     return PRICE
 
 
+def uses_red():
+    return RED
+
+
+def uses_colour():
+    return Colour.RED
+
+
+def uses_low():
+    return [LOW]
+
+
+def uses_pair():
+    return PAIR
+
+
+def with_defaults(x, y=1, z=PRICE, *, w=[PRICE]):
+    return y
+
+
+def with_default(x, *, w=[PRICE]):
+    return w
+
+
 def uses_point():
     return Point()
 
@@ -347,6 +403,12 @@ BAD = [
         uses_point,
         "uses 'Point', the class tests.test_ship.Point, which cannot be sent to a cell: define it in the function",
     ),
+    (uses_red, "uses 'RED', a tests.test_ship.Colour, which cannot be sent to a cell: send its value"),
+    (uses_low, "uses 'LOW', a tests.test_ship.Level, which cannot be sent to a cell: send its value"),
+    (uses_colour, "uses 'Colour', the class tests.test_ship.Colour, which cannot be sent to a cell: define it in the"),
+    (uses_pair, "uses 'PAIR', a tests.test_ship.Pair, which cannot be sent to a cell: send dataclasses.asdict() of it"),
+    (with_defaults, "test_ship.with_defaults has the default 'z', a decimal.Decimal, which"),
+    (with_default, "test_ship.with_default has the default 'w'[0], a decimal.Decimal, which"),
     (uses_nested, "uses 'NESTED'['rows'][1], a datetime.timedelta"),
     (uses_module, "uses 'support', the module tests.support, which is not in the standard library"),
     (uses_nothing, "uses 'no_such_name', which is not defined"),
