@@ -57,11 +57,26 @@ func TestUnits(t *testing.T) {
 	if got := socket["Socket.ListenStream"]; !slices.Equal(got, []string{"/run/pyisolate/node.sock"}) {
 		t.Errorf("the socket is %q", got)
 	}
+	for _, name := range strings.Fields(service["Service.CapabilityBoundingSet"][0]) {
+		if !regexp.MustCompile(`\b` + strings.TrimPrefix(name, "CAP_") + `\b`).MatchString(reasons(t)) {
+			t.Errorf("%s is left to the node, and no comment says what for", name)
+		}
+	}
 	for _, breaks := range []string{"RestrictNamespaces", "PrivateUsers", "ProtectKernelTunables", "ProtectControlGroups", "SystemCallFilter", "PrivateDevices", "PrivateNetwork"} {
 		if got, set := service["Service."+breaks]; set {
 			t.Errorf("%s=%s takes away what cells need", breaks, got)
 		}
 	}
+}
+
+// reasons are the comments of the service right above its capabilities.
+func reasons(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(units, "pyisolate-node.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`((?m:^#.*\n)+)CapabilityBoundingSet=`).FindString(string(text))
 }
 
 // systemd itself finds nothing to complain about.
