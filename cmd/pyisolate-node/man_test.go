@@ -79,6 +79,7 @@ func TestManPagesCoverTheCommandTree(t *testing.T) {
 func TestManPageLeavesHiddenFlagsOut(t *testing.T) {
 	c := &cobra.Command{Use: "c", Short: "S", Run: func(*cobra.Command, []string) {}}
 	c.Flags().Int("shown", 3, "an `amount`")
+	c.Flags().StringSlice("listed", nil, "a thing")
 	c.Flags().Int("secret", 0, "")
 	c.Flags().Int("old", 0, "")
 	_ = c.Flags().MarkHidden("secret")
@@ -86,6 +87,9 @@ func TestManPageLeavesHiddenFlagsOut(t *testing.T) {
 	page := string(manPage(c, ""))
 	if strings.Contains(page, "secret") || strings.Contains(page, "old") {
 		t.Errorf("hidden or deprecated flags are in\n%s", page)
+	}
+	if strings.Contains(page, "[]") {
+		t.Errorf("an empty list is told as a default in\n%s", page)
 	}
 	if want := ".TP\n\\fB\\-\\-shown\\fR \\fIamount\\fR\nan amount.\nDefault: 3.\n"; !strings.Contains(page, want) {
 		t.Errorf("%q is missing in\n%s", want, page)

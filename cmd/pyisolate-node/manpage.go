@@ -139,7 +139,7 @@ func (p *roff) options(flags *pflag.FlagSet) {
 // hasDefault tells whether a flag that is not given means something.
 func hasDefault(f *pflag.Flag) bool {
 	switch f.DefValue {
-	case "", "0", "0s", "false":
+	case "", "0", "0s", "false", "[]":
 		return false
 	}
 	return true
