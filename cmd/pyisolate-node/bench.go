@@ -113,55 +113,56 @@ func (r *benchResult) addNote(words string) {
 	r.Note += words
 }
 
-const benchHelp = `Measure cells beside what the same Python offers itself, and calls of a thread that
-the kernel judges beside those of one that it does not, and what a library that the node
-is made of takes by itself, in one run on this machine.
-Without a ROW all are measured, in about two minutes:
+const benchHelp = `Measure this machine. Each row is compared with a peer from the same run: what the
+same Python offers, the same calls without a policy, or what a library that the node uses
+takes by itself. Without a ROW, all rows run, which takes about two minutes:
 
-  spawn.warm       claim from a full pool, until the first result
-  spawn.cold       the same without a pool, in a host that runs already
+  spawn.warm       a cell from a full pool, until its first result
+  spawn.cold       the same without a pool, in a host that is already running
   spawn.process    the same with --backend process, forked from the zygote
-  rtt.host         1 kB to a function of the guest and back, from within the host
-  rtt.node         the same from the node
+  rtt.host         1 kB to a function of the guest and back, measured in the host
+  rtt.node         the same, measured in the node
   rtt.crowd        the same to 1000 cells of one host in turn
   throughput.host  1 kB messages posted by the guest, one way
   memory.cell      private memory of an idle cell, at 200 cells
   kill.bytecode    from cancelling "while True: pass" to its answer
-  seal.small       64 B messages through the sealed channel, one way, a second of
-  seal.1k          one processor; and of 1 kB
+  seal.small       64 B messages through the sealed channel, one way, per second
+                   of one processor
+  seal.1k          the same with 1 kB messages
   transport.M.N    1 kB messages to another process and back, sealed, N at once,
                    with --broker-io M: socket or uring, N: 1, 8 or 64
   channel.host     memory of an idle host's channel, at each end
-  channel.cell     memory that the node keeps of an idle cell
+  channel.cell     memory that the node keeps for an idle cell
   idle.cpu         processor time of the node and its host, with 200 idle cells
   kernel.load      load and attach the eBPF programs
   kernel.bind      bind a thread to its policy
-  kernel.publish   replace the policy of a cell by another that is in the kernel already
-  kernel.reload    the same by Cell.Reload, end to end, while the cell lives
+  kernel.publish   replace the policy of a cell with another that is already in the kernel
+  kernel.reload    the same by Cell.Reload, from the call to its answer, while the cell runs
   kernel.open      open and close a file, judged by the eBPF-LSM
   kernel.open.notify   the same, opened by the node (seccomp user notification)
   kernel.connect   connect to a loopback address and close, judged by eBPF programs
   policy.compile   parse and compile a document of 1000 rules
-  policy.commit    store a version of a policy, until it is on the disk
-  policy.live      from a commit until each of 200 running cells goes by it
+  policy.commit    store a version of a policy, until it is on disk
+  policy.live      from a commit until each of 200 running cells follows it
   msg.guest        1 kB from one guest to another of the node, by name
-  msg.batch        the same one way, 100 messages in one
+  msg.batch        the same one way, 100 messages in one batch
   api.call         1 kB to a function of a guest and back, by gRPC over the node's socket
   api.json         the same as JSON over HTTP/1.1
-  api.calls        the same by gRPC, of 16 callers at once
+  api.calls        the same by gRPC, from 16 callers at once
   api.streams      from an exec until its post comes out of one of 1000 open streams
   checkpoint.10m   from a call of Checkpoint to its answer, with a state of 10 MiB
   restore.10m      from a call of Restore to its answer, with the same
-  checkpoint.seal  seal a state, with one processor; uncompressed
+  checkpoint.seal  seal a state, with one processor, uncompressed
   checkpoint.open  open it again
 
-A row whose layer this kernel, or this user, has not got has no figures, and its note
-says why.
+A row whose layer this kernel lacks, or does not permit to this user, has no figures,
+and its note says why.
 
-The ratio is how many times better than the peer the row is: 2 is twice as fast,
-or half the memory. What is beside met or missed is the same against the bar. p99
-is the worse end of the samples; for memory.cell it is the highest of the figures at
-50, 200 and 1000 cells. Other work on the machine spoils the figures.`
+The ratio says how many times better than its peer a row is: 2 is twice as fast, or
+half the memory. The number next to "met" or "missed" is the same against the bar, the
+project's own target. p99 is the worse end of the samples; for memory.cell it is the
+highest of the figures at 50, 200 and 1000 cells. Other work on the machine shows in
+every row: compare ratios, not figures.`
 
 func newBench() *cobra.Command {
 	var python string
@@ -169,7 +170,7 @@ func newBench() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "bench [flags] [ROW...]",
-		Short: "Measure cells beside Python's own means, on this machine",
+		Short: "Measure this machine, and compare cells with Python's own means",
 		Long:  benchHelp,
 		Example: `  pyisolate-node bench
   pyisolate-node bench spawn.warm rtt.node --json
@@ -195,8 +196,8 @@ func newBench() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&python, "python", "", pythonUsage)
-	c.Flags().IntVar(&samples, "samples", 0, "samples of each row and peer (default: each row's own number)")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line, as each row ends")
+	c.Flags().IntVar(&samples, "samples", 0, "the number of samples of each row and peer (default: differs by row)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line, as each row ends")
 	return c
 }
 

@@ -15,7 +15,7 @@ import (
 func newConfig() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Look at the configuration of serve",
+		Short: "Show and check the settings of serve",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -28,10 +28,10 @@ func newConfigPrint() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "print",
-		Short: "Print what serve would go by, and where each value comes from",
-		Long: `Print the settings that serve would go by with the same flags, environment and file, and
-behind each where it comes from. What is printed is a configuration file. Secrets are left
-out.`,
+		Short: "Print the settings in force, and where each comes from",
+		Long: `Print the settings that serve would use with the same flags, environment and file, and
+where each value comes from. The output is a valid configuration file. Passwords and other
+secrets are left out.`,
 		Example: "  pyisolate-node config print\n  pyisolate-node config print --json --config node.yml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -46,7 +46,7 @@ out.`,
 		},
 	}
 	addConfigFlags(c, &file)
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")
 	return c
 }
 
@@ -66,9 +66,9 @@ func printConfig(out io.Writer, loaded *config.Loaded, asJSON bool) error {
 func newConfigCheck() *cobra.Command {
 	return newLocal(&cobra.Command{
 		Use:   "check FILE",
-		Short: "Tell all that is wrong with a configuration file",
-		Long: `Tell all that is wrong with a configuration file, by itself: without flags, and without
-the environment.`,
+		Short: "Report everything that is wrong with a configuration file",
+		Long: `Report everything that is wrong with a configuration file. Flags and the environment are
+not considered.`,
 		Args: cobra.ExactArgs(1),
 	}, func(_ context.Context, r *remote, args []string) error {
 		_, err := config.Load(config.Sources{File: args[0], Environ: []string{}})

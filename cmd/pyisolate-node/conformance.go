@@ -26,22 +26,22 @@ func newConformance() *cobra.Command {
 	var o conformanceOptions
 	c := &cobra.Command{
 		Use:   "conformance",
-		Short: "Try what cells promise, with real cells on this machine",
-		Long: `Try what cells promise, with real cells on this machine, in both backends: that
-they run programs, refuse what is not granted, keep their limits, end when they are
-told to, and crash alone. Each row says what came of it:
+		Short: "Test what cells promise, with real cells on this machine",
+		Long: `Test what cells promise, with real cells on this machine, in both backends: that they
+run programs, refuse what is not granted, keep their limits, end when they are told
+to, and crash alone. Each row shows the outcome and its evidence:
 
-  pass         it held, with evidence
+  pass         the promise held
   fail         it did not
-  unavailable  this machine has not what it takes
+  unavailable  this machine lacks what the probe needs
 
-With --grade ten guarantees are scored instead, each by checks of the same kind, ten
-points each; what is not built is tried, too, and gets none.
+--grade scores ten guarantees instead, each by checks of the same kind and with ten
+points at most. What is not built is tried, too, and scores nothing.
 
 Run it as the user that the node runs as. It takes some seconds.
 
 Exit status:
-    0  nothing failed; with --grade, the grade is given
+    0  no probe failed; with --grade, the grade was printed
     2  the command line is wrong
     4  a probe failed
    70  there is no usable Python`,
@@ -70,9 +70,9 @@ Exit status:
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&o.asJSON, "json", false, "print JSON: one object a line as each probe ends; with --grade, one object")
-	f.BoolVar(&o.grade, "grade", false, "score ten guarantees, of 100 points together")
-	f.StringVar(&o.backend, "backend", "", "only this backend: subinterpreter or process (default: both)")
+	f.BoolVar(&o.asJSON, "json", false, "print JSON: one object per line as each probe ends; with --grade one object")
+	f.BoolVar(&o.grade, "grade", false, "score ten guarantees, 100 points in all")
+	f.StringVar(&o.backend, "backend", "", "test only this backend: subinterpreter or process (default: both)")
 	f.StringVar(&o.python, "python", "", pythonUsage)
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	return c

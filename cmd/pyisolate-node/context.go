@@ -13,10 +13,10 @@ import (
 func newContext() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "context",
-		Short: "Name the nodes that you call",
-		Long: `Name the nodes that you call, and what to call them with. Commands call the node of the
-current context, unless a flag or the environment says otherwise. Contexts are in
-pyisolate/contexts.yml in $XDG_CONFIG_HOME or ~/.config, for your eyes alone.`,
+		Short: "Give names to the nodes that you call",
+		Long: `A context is a name for a node's address and the token to call it with. Commands call the
+node of the current context, unless a flag or the environment says otherwise. Contexts are
+in pyisolate/contexts.yml in $XDG_CONFIG_HOME or ~/.config, which only you can read.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -29,10 +29,9 @@ func newContextAdd() *cobra.Command {
 	var fromStdin bool
 	c := &cobra.Command{
 		Use:   "add NAME --server ADDRESS",
-		Short: "Name a node, or change what a name means",
-		Long: `Name a node, or change what a name means. The first context is the current one. A token is
-kept with the context when it comes from standard input, and with --token-file only where it
-is.`,
+		Short: "Add a context, or replace one",
+		Long: `Add a context, or replace one. The first one that you add becomes the current one. With
+--token-stdin the token is stored in the context; with --token-file only the path is.`,
 		Example: `  pyisolate-node context add local --server unix:///run/pyisolate/node.sock
   pyisolate-node context add prod --server https://node.example.com:7443 --ca ca.pem --token-file ~/.prod-token`,
 		Args: cobra.ExactArgs(1),
@@ -58,9 +57,9 @@ is.`,
 		},
 	}
 	c.Flags().StringVar(&to.Server, "server", "", "the node's address: unix:///PATH, https://HOST:PORT or http://127.0.0.1:PORT")
-	c.Flags().StringVar(&to.CA, "ca", "", "a file of certificates that the server is held to (default: the system's)")
-	c.Flags().StringVar(&to.TokenFile, "token-file", "", "a file that has the token, which stays there")
-	c.Flags().BoolVar(&fromStdin, "token-stdin", false, "read a token from standard input, and keep it")
+	c.Flags().StringVar(&to.CA, "ca", "", "a file of CA certificates to check the server's against (default: the system's)")
+	c.Flags().StringVar(&to.TokenFile, "token-file", "", "a file that contains the token; only its path is stored")
+	c.Flags().BoolVar(&fromStdin, "token-stdin", false, "read a token from standard input, and store it")
 	c.MarkFlagsMutuallyExclusive("token-file", "token-stdin")
 	_ = c.MarkFlagRequired("server")
 	return c
@@ -74,7 +73,7 @@ type contextJSON struct {
 }
 
 func newContextList() *cobra.Command {
-	c := &cobra.Command{Use: "ls", Short: "List contexts; the current one has a star", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "ls", Short: "List contexts; a star marks the current one", Args: cobra.NoArgs}
 	return newLocal(c, func(_ context.Context, r *remote, _ []string) error {
 		_, all, err := loadContexts()
 		if err != nil {
@@ -113,7 +112,7 @@ func newContextUse() *cobra.Command {
 
 func newContextRemove() *cobra.Command {
 	return &cobra.Command{
-		Use: "rm NAME", Short: "Forget a context", Args: cobra.ExactArgs(1), ValidArgsFunction: completeContexts,
+		Use: "rm NAME", Short: "Remove a context", Args: cobra.ExactArgs(1), ValidArgsFunction: completeContexts,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return changeContexts(func(all *contexts.Set) error { return all.Remove(args[0]) })
 		},

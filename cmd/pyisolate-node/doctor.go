@@ -32,27 +32,27 @@ func newDoctor() *cobra.Command {
 	var mode, python string
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Tell what this kernel can confine cells with",
-		Long: `Tell what this kernel can confine cells with.
+		Short: "Show which confinement this kernel offers for cells",
+		Long: `Show which confinement this kernel offers for cells.
 
-Every layer is tried, not looked up: small eBPF programs are loaded and attached,
-filters and rules are put on threads that then end, a control group is made and
-bounded, and what a node loads when it starts is loaded and taken away again. Each
-line says what was tried and what the kernel answered. It leaves nothing behind, and
-changes nothing but to remove what nodes that were killed have left. What works
-depends on the user: run it as the user that the node runs as.
+Every layer is tried, not looked up: doctor loads and attaches small eBPF programs,
+puts filters and rules on threads that then end, makes a control group and gives it
+limits, and loads what a node loads when it starts. Each line says what was tried
+and what the kernel answered. doctor removes everything that it made, and what
+killed nodes have left behind. The result depends on the user: run it as the user
+that the node runs as.
 
-With --json it also tells the provenance of what runs: the build, the Python with
-its hash, the hardening of both files, and whether there is a compiler for eBPF. For
-that the embedded Python is unpacked, if it has never been.
+--json adds where everything comes from: the build, the Python with its hash, the
+hardening of both files, and whether there is a compiler for eBPF. For that it
+unpacks the embedded Python, if it is not unpacked yet.
 
-With --mode hardened it fails when this kernel lacks something that hardened mode
-needs, and names each.
+With --mode hardened, doctor fails if the kernel lacks something that hardened mode
+needs, and names each such thing.
 
 Exit status:
-    0  the report is made; with --mode, all that the mode needs is there
+    0  the report is complete; with --mode, the kernel has all that the mode needs
     2  the command line is wrong
-    3  something that the mode needs is not there`,
+    3  the kernel lacks something that the mode needs`,
 		Example: `  pyisolate-node doctor
   pyisolate-node doctor --json | jq '.features[] | select(.works | not)'
   pyisolate-node doctor --mode hardened || exit`,
@@ -80,8 +80,8 @@ Exit status:
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	c.Flags().StringVar(&mode, "mode", "", "fail unless this kernel has what the mode needs: hardened, or dev and compatibility, which need nothing")
-	c.Flags().StringVar(&python, "python", "", "the Python whose provenance --json tells")
+	c.Flags().StringVar(&mode, "mode", "", "fail if this kernel lacks something that the mode needs: hardened; dev and compatibility need nothing")
+	c.Flags().StringVar(&python, "python", "", "the Python whose provenance --json shows (default: $PYISOLATE_PYTHON, or the embedded one)")
 	c.AddCommand(newDoctorGIL(), newDoctorExtensions())
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))
 	return c

@@ -23,24 +23,24 @@ func newDoctorExtensions() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "extensions [MODULE|PATH...]",
-		Short: "Tell which extension modules cells can have",
-		Long: `Tell which extension modules cells of threads can have, which have an interpreter
-and a GIL each. Without arguments: all that are built into the Python or lie in its
-library.
+		Short: "Show which extension modules cells can import",
+		Long: `Show which extension modules cells of the backend subinterpreter can import, each of
+which has an interpreter and a GIL of its own. Without arguments: all that are built
+into the Python or are in its library.
 
-A module declares by Py_mod_multiple_interpreters and Py_mod_gil what it is safe
-for. Those slots are data that only its code returns, so each module is imported in
-a fresh cell and the answer is what came of it:
+A module declares in Py_mod_multiple_interpreters and Py_mod_gil what it is safe for.
+Only its code returns those, so doctor imports each module in a fresh cell and reports
+the result:
 
   loads            it supports several interpreters
-  one interpreter  CPython refuses it in cells of threads
+  one interpreter  CPython refuses it in a subinterpreter
   denied           no cell may import it, whatever it declares
   missing, fails, crashes
 
-Of a file it also tells how it makes its module, since only a multi-phase one can
-declare anything, and its hardening. Py_mod_gil is read by free-threaded builds alone,
-which are refused; what modules need no GIL is the operator's word, in
-PYISOLATE_NOGIL_SAFE_MODULES, and only shown here.`,
+For a file it also shows how the module is initialized, because only multi-phase
+modules can declare anything, and the file's hardening. Only free-threaded builds read
+Py_mod_gil, and those are refused. Which modules need no GIL is what the operator says
+in PYISOLATE_NOGIL_SAFE_MODULES; it is only shown here.`,
 		Example: `  pyisolate-node doctor extensions math _curses
   pyisolate-node doctor extensions --json | jq -r 'select(.cells != "loads") | .module'`,
 		RunE: func(c *cobra.Command, names []string) error {
@@ -67,7 +67,7 @@ PYISOLATE_NOGIL_SAFE_MODULES, and only shown here.`,
 			return printModules(c.OutOrStdout(), list, asJSON)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")
 	c.Flags().StringVar(&python, "python", "", pythonUsage)
 	return c
 }

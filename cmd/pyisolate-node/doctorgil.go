@@ -36,12 +36,12 @@ func newDoctorGIL() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "gil",
-		Short: "Tell how cells of a Python share processors",
-		Long: `Tell how cells of a Python share processors: whether each has a global interpreter
-lock of its own, so that cells compute at once, and whether threads of one cell do.
-Each is tried, by the kernel's clocks of what runs.
+		Short: "Show how the cells of a Python share processors",
+		Long: `Show how the cells of a Python share processors: whether each cell has a global
+interpreter lock of its own, so that cells run in parallel, and whether the threads of
+one cell do. Both are tried, and measured by the kernel's clocks.
 
-A free-threaded libpython is refused today, whatever command is given it.`,
+A free-threaded libpython is refused today, by every command.`,
 		Example: `  pyisolate-node doctor gil
   pyisolate-node doctor gil --json | jq -r .axis`,
 		Args: cobra.NoArgs,

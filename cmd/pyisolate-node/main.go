@@ -65,12 +65,11 @@ func failedAsJSON(c *cobra.Command, failed error) bool {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "pyisolate-node",
-		Short: "Run Python you do not trust, in cells",
-		Long: `Run Python you do not trust, in cells.
+		Short: "Run untrusted Python in cells",
+		Long: `Run untrusted Python in cells.
 
-A cell is a CPython interpreter of its own, with limits on memory, processor
-time, output and imports. It can be ended from outside, whatever the program in
-it does.`,
+A cell is a CPython interpreter of its own, with limits on memory, CPU time,
+output and imports. A cell can be stopped whether or not its code cooperates.`,
 		Example: `  pyisolate-node run examples/hello.py
   pyisolate-node run --backend process --mem 64MiB --wall 10s untrusted.py
   pyisolate-node run --help`,

@@ -23,22 +23,22 @@ var environment = []struct {
 	name, meaning string
 	readBy        func(*cobra.Command) bool
 }{
-	{pydist.PythonEnv, "The Python to run, as --python, which wins: a libpython, an executable or a prefix directory, " +
-		"3.14 or later. Without either it is the embedded one.", usesPython},
+	{pydist.PythonEnv, "The Python to run, unless --python names one: a libpython, an executable or a prefix directory, " +
+		"3.14 or later. Default: the embedded one.", usesPython},
 	{pydist.CacheEnv, "Where the embedded Python is unpacked on first use. Default: pyisolate in the user's cache " +
 		"directory ($XDG_CACHE_HOME, or $HOME/.cache). Deleting it is always safe.", usesPython},
-	{config.FileEnv, "A YAML file of settings, as --config, which wins. Each setting has a variable of its own, too: " +
+	{config.FileEnv, "A YAML file of settings, unless --config names one. Each setting also has a variable of its own: " +
 		"PYISOLATE_DRAIN_TIMEOUT is --drain-timeout.", has("config")},
-	{serverEnv, "The address of the node to call, as --server, which wins.", has("server")},
-	{socketEnv, "Where the node is, as --socket, which wins. Default: pyisolate/node.sock in /run for root, and for others in " +
+	{serverEnv, "The address of the node to call, unless --server names one.", has("server")},
+	{socketEnv, "The node's unix socket, unless --socket names one. Default: /run/pyisolate/node.sock for root, else pyisolate/node.sock in " +
 		"$XDG_RUNTIME_DIR.", has("socket")},
-	{contextEnv, "The context whose node to call, as --context, which wins.", has("context")},
-	{caEnv, "A file of certificates that the server is held to, as --ca, which wins.", has("ca")},
-	{tokenEnv, "The token to call a node with, as --token, which wins.", has("token")},
-	{tokenFileEnv, "A file that has the token, as --token-file, which wins.", has("token-file")},
-	{nogilEnv, "Modules, separated by commas, of which the operator says that they need no GIL; shown by doctor extensions.",
+	{contextEnv, "The context whose node to call, unless --context names one.", has("context")},
+	{caEnv, "A file of CA certificates to check the server's against, unless --ca names one.", has("ca")},
+	{tokenEnv, "The token to call a node with, unless --token gives one.", has("token")},
+	{tokenFileEnv, "A file that contains the token, unless --token-file names one.", has("token-file")},
+	{nogilEnv, "Modules, separated by commas, that the operator says need no GIL; doctor extensions shows them.",
 		func(c *cobra.Command) bool { return c.Name() == "extensions" }},
-	{dateEnv, "The date on manual pages, in seconds since 1970. Without it they carry none.",
+	{dateEnv, "The date on manual pages, in seconds since 1970. Default: none.",
 		func(c *cobra.Command) bool { return c.Name() == "man" }},
 }
 
@@ -53,12 +53,12 @@ func newMan() *cobra.Command {
 	return &cobra.Command{
 		Use:   "man [DIR]",
 		Short: "Write the manual pages",
-		Long: `Write a manual page for each command into DIR, which is made if it is missing:
-pyisolate-node.1, pyisolate-node-run.1 and so on. Without DIR, print the main
-page to standard output.
+		Long: `Write a manual page for each command into DIR: pyisolate-node.1,
+pyisolate-node-run.1 and so on. DIR is created if it is missing. Without DIR,
+print the main page to standard output.
 
-The pages are made from the commands themselves, so they always fit this binary.
-They carry no date unless SOURCE_DATE_EPOCH gives one: two runs write the same
+The pages are generated from the commands themselves, so they match this binary.
+They carry no date unless you set SOURCE_DATE_EPOCH: two runs write the same
 bytes.`,
 		Example: `  pyisolate-node man /usr/local/share/man/man1
   pyisolate-node man | man -l -`,

@@ -12,7 +12,7 @@ import (
 )
 
 // pythonUsage is what every --python says of itself.
-const pythonUsage = "another libpython, python or prefix, 3.14 or later (default: the embedded one, or $PYISOLATE_PYTHON)"
+const pythonUsage = "the Python to run, 3.14 or later: a libpython, an executable or a prefix (default: $PYISOLATE_PYTHON, or the embedded one)"
 
 // newLauncher finds the Python and makes a launcher of c for it.
 func newLauncher(ctx context.Context, python string, c launch.Config) (*launch.Launcher, error) {

@@ -63,7 +63,7 @@ func newRemote(c *cobra.Command, do remoteRun) *cobra.Command {
 func newLocal(c *cobra.Command, do remoteRun) *cobra.Command { return finish(c, &remote{}, do) }
 
 func finish(c *cobra.Command, r *remote, do remoteRun) *cobra.Command {
-	c.Flags().BoolVar(&r.asJSON, "json", false, "print JSON, one object a line")
+	c.Flags().BoolVar(&r.asJSON, "json", false, "print JSON, one object per line")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, stop := interruptible(c.Context())
 		defer stop()
@@ -243,7 +243,7 @@ func list[T, J any](r *remote, head string, all []T, asJSON func(T) J, row func(
 }
 
 // rawUsage is of the commands that show what guests say.
-const rawUsage = "print what the guest says as it is, also what controls a terminal"
+const rawUsage = "print what the guest says unchanged, including what would control a terminal"
 
 // guest is how what a guest says is shown: what it says beside its posts goes to said. Nothing of
 // it moves the cursor; where its posts are no people's to see, they are as they are.

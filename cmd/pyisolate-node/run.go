@@ -38,14 +38,15 @@ func newRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [flags] FILE|- [ARG...]",
 		Short: "Run one Python program in a cell",
-		Long: `Run one Python program in a fresh cell and end with it.
+		Long: `Start a fresh cell, run one Python program in it, and end the cell. The
+arguments after the program become sys.argv[1:].
 
-What the program posts goes to standard output as it comes; what it prints and
-logs goes to standard error. Without --allow-import the program may import
-modules that only compute (math, json, re, …).
+Posts go to standard output as they arrive; prints and logs go to standard
+error. Without --allow-import the program may import modules that only compute
+(math, json, re, …).
 
-With --policy a document says what it may do, and not the flags that would say the
-same: ` + governedHelp() + `.` + exitStatusHelp(),
+With --policy, a document says what the program may do. Then these flags, which
+would say the same, are not allowed: ` + governedHelp() + `.` + exitStatusHelp(),
 		Example: `  pyisolate-node run examples/hello.py
   echo 'post(sum(range(10)))' | pyisolate-node run -
   pyisolate-node run -c 'while True: pass' --cpu 100ms
@@ -63,33 +64,33 @@ same: ` + governedHelp() + `.` + exitStatusHelp(),
 	}
 	f := c.Flags()
 	f.SetInterspersed(true)
-	f.StringVarP(&o.code, "code", "c", "", "program text, instead of a file")
-	f.StringVar(&o.policyFile, "policy", "", "a policy document that says what the program may do, as FILE or FILE:SANDBOX")
-	f.StringVar(&o.imports, "allow-import", strings.Join(cell.ComputingImports(), ","), "modules the program may import, separated by commas; '*' for all")
-	f.StringArrayVar(&o.reads, "allow-read", nil, "a file or directory the program may read by itself; repeatable")
-	f.StringArrayVar(&o.writes, "allow-write", nil, "a file or directory it may read and change; repeatable")
-	f.StringArrayVar(&o.connects, "allow-connect", nil, "addresses it may connect to, as ADDRESS[/BITS][:PORTS]; repeatable")
-	f.StringArrayVar(&o.contracts, "contract", nil, "an assertion about what it does, as \"connects <= 10\"; repeatable")
-	f.StringVar(&o.backend, "backend", "", "how the cell is packed: subinterpreter or process (default subinterpreter, in hardened mode process)")
-	f.Var(&o.mem, "mem", "memory limit (default 128MiB)")
-	f.Var(&o.cpu, "cpu", "CPU budget in total, or per window as 500ms/1s")
-	f.DurationVar(&o.wall, "wall", 0, "wall-time limit")
-	f.Var(&o.output, "output", "limit of all output")
-	f.IntVar(&o.children, "children", 0, "threads the program may start")
-	f.IntVar(&o.files, "files", 0, "files the program may hold open (default 64)")
-	f.StringVar(&o.tenant, "tenant", "default", "tenant name")
-	f.StringVar(&o.dialect, "dialect", string(cell.Python), "python or restricted")
-	f.StringVar(&o.stdin, "stdin", "", "FILE the program reads as sys.stdin; - for this process's")
-	f.StringArrayVar(&o.grants, "grant", nil, "an effect the program may request, as NAME, NAME=WORD or NAME={JSON}: fs.read=/data; repeatable")
-	f.StringVar(&o.secrets, "secrets", "", "where --grant secrets.get finds them: a directory of files, a JSON file, or env:NAME,…")
-	f.StringVar(&o.store, "store", "", "the file --grant kv keeps values in")
-	f.StringVar(&o.brokerIO, "broker-io", string(transport.ModeAuto), "how this process talks to the cell's: auto, uring or socket")
-	f.StringVar(&o.mode, "mode", string(stack.Dev), "what becomes of a kernel layer that is missing: hardened refuses to run, dev goes without; compatibility leaves them out")
-	f.StringVar(&o.numa, "numa", "auto", "the node of the machine to run on: auto or its number")
+	f.StringVarP(&o.code, "code", "c", "", "the program, instead of FILE")
+	f.StringVar(&o.policyFile, "policy", "", "a policy document that says what the program may do: FILE or FILE:SANDBOX")
+	f.StringVar(&o.imports, "allow-import", strings.Join(cell.ComputingImports(), ","), "modules the program may import, separated by commas; '*' for all that cells can have")
+	f.StringArrayVar(&o.reads, "allow-read", nil, "a file or directory that the program may open and read directly; repeatable")
+	f.StringArrayVar(&o.writes, "allow-write", nil, "a file or directory that the program may read and change directly; repeatable")
+	f.StringArrayVar(&o.connects, "allow-connect", nil, "addresses that the program may connect and send to, ADDRESS[/BITS][:PORTS]; it also needs --allow-import socket; repeatable")
+	f.StringArrayVar(&o.contracts, "contract", nil, "a condition on what the program does, such as \"connects <= 10\"; repeatable")
+	f.StringVar(&o.backend, "backend", "", "subinterpreter or process (default subinterpreter; with --mode hardened process)")
+	f.Var(&o.mem, "mem", "memory that the program may hold, at least 4MiB (default 128MiB)")
+	f.Var(&o.cpu, "cpu", "CPU time in total, such as 500ms, or per window of wall time, such as 500ms/1s (default: unlimited)")
+	f.DurationVar(&o.wall, "wall", 0, "wall time, such as 10s (default: unlimited)")
+	f.Var(&o.output, "output", "all posted, printed, logged and metric bytes together, such as 1MiB (default: unlimited)")
+	f.IntVar(&o.children, "children", 0, "threads that the program may have besides its own (default 0)")
+	f.IntVar(&o.files, "files", 0, "files that the program may hold open (default 64)")
+	f.StringVar(&o.tenant, "tenant", "default", "the tenant of the cell")
+	f.StringVar(&o.dialect, "dialect", string(cell.Python), "the language of the program: python or restricted")
+	f.StringVar(&o.stdin, "stdin", "", "the file that the program reads as sys.stdin; - is this command's standard input")
+	f.StringArrayVar(&o.grants, "grant", nil, "an effect that the program may request: NAME, NAME=WORD or NAME={JSON}, such as fs.read=/data; repeatable")
+	f.StringVar(&o.secrets, "secrets", "", "where --grant secrets.get finds secrets: a directory of files, a JSON file, or env:NAME,NAME")
+	f.StringVar(&o.store, "store", "", "the file in which --grant kv keeps its values")
+	f.StringVar(&o.brokerIO, "broker-io", string(transport.ModeAuto), "how this process talks to the cell's process: auto, uring or socket")
+	f.StringVar(&o.mode, "mode", string(stack.Dev), "what to do if a kernel layer is missing: hardened refuses to run, dev runs without it; compatibility uses no layers")
+	f.StringVar(&o.numa, "numa", "auto", "the NUMA node whose processors and memory the cell uses: its number, or auto")
 	f.StringVar(&o.python, "python", "", pythonUsage)
 	f.BoolVar(&o.raw, "raw", false, rawUsage)
-	f.BoolVar(&o.asJSON, "json", false, "print posts, logs, errors and statistics as JSON, one object a line")
-	f.BoolVar(&o.stats, "stats", false, "report time and memory at the end")
+	f.BoolVar(&o.asJSON, "json", false, "print posts, logs, metrics, refusals and errors to standard output as JSON, one object per line")
+	f.BoolVar(&o.stats, "stats", false, "print a report at the end: times, memory, counters")
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"subinterpreter", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("broker-io", cobra.FixedCompletions([]string{"auto", "uring", "socket"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{string(stack.Hardened), string(stack.Dev), string(stack.Compatibility)}, cobra.ShellCompDirectiveNoFileComp))

@@ -26,21 +26,21 @@ func newServe() *cobra.Command {
 	var exitWithStdin bool
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Keep a node running: policies, and cells that follow them",
-		Long: `Keep a node running: it stores policies and their history, starts cells under them, and
-puts each new version in force in the cells that run. It listens on a unix socket, and with
---listen at other addresses.
+		Short: "Run a node that stores policies and serves cells",
+		Long: `Run a node: it stores policies and their history, starts cells under them, and applies
+each new version to the cells that are running. It listens on a unix socket, and with
+--listen on other addresses.
 
-Each flag can be set in the environment, too, and in a YAML file, under its name: --mode is
-PYISOLATE_MODE, and mode: in the file. A flag is stronger than the environment, and that
-than the file. See config print.
+Each flag is also a setting in the environment and in a YAML file: --mode is PYISOLATE_MODE,
+and mode: in the file. A flag wins over the environment, and the environment over the file.
+config print shows the settings in force.
 
-The node's own user and root are admins; others need a token, and --socket-mode 0666 to
-reach the socket. It prints one line when it is ready, and tells systemd so.
+The node's own user and root are admins. Others need a token, and --socket-mode 0666 to
+reach the socket. The node prints one line when it is ready, and tells systemd.
 
-SIGTERM and Ctrl-C drain it: no more cells are started, what is under way may finish for
---drain-timeout, and then it ends, and its cells. A second signal ends it at once. SIGHUP has
-it read the log level and the certificate again.`,
+On SIGTERM or Ctrl-C the node drains: it starts no more cells, lets running operations finish
+for up to --drain-timeout, and then stops, with its cells. A second signal stops it at once.
+On SIGHUP it reads the log level and the certificate again.`,
 		Example: `  pyisolate-node serve
   pyisolate-node serve --socket /tmp/node.sock --data /tmp/node &
   pyisolate-node serve --config node.yml --listen https://0.0.0.0:7443 --tls-cert node.crt --tls-key node.key`,
@@ -58,13 +58,13 @@ it read the log level and the certificate again.`,
 		},
 	}
 	addConfigFlags(c, &file)
-	c.Flags().BoolVar(&exitWithStdin, "exit-with-stdin", false, "end when standard input ends: with the program that has started the node")
+	c.Flags().BoolVar(&exitWithStdin, "exit-with-stdin", false, "stop when standard input ends, as it does when the program that started the node ends")
 	return c
 }
 
 // addConfigFlags gives a command the flags of a node's configuration.
 func addConfigFlags(c *cobra.Command, file *string) {
-	c.Flags().StringVar(file, "config", "", "a YAML file of settings (default: $PYISOLATE_CONFIG, or pyisolate/node.yml in $XDG_CONFIG_HOME, for root in /etc, if it is there)")
+	c.Flags().StringVar(file, "config", "", "a YAML file of settings (default: $PYISOLATE_CONFIG, or if it exists /etc/pyisolate/node.yml for root, else pyisolate/node.yml in $XDG_CONFIG_HOME or ~/.config)")
 	config.AddFlags(c.Flags())
 	for _, s := range config.Settings {
 		if s.Choices != nil {

@@ -23,11 +23,11 @@ type serverFlags struct {
 func (f *serverFlags) add(c *cobra.Command) {
 	f.given = c.Flags().Changed
 	c.Flags().StringVar(&f.server, "server", "", "the node's address: unix:///PATH, https://HOST:PORT or http://127.0.0.1:PORT (default: $PYISOLATE_SERVER, the current context, or where serve listens by default)")
-	c.Flags().StringVar(&f.socket, "socket", "", "the node's unix socket, in place of --server (default: $PYISOLATE_SOCKET)")
-	c.Flags().StringVar(&f.context, "context", "", "call the node of this context (default: $PYISOLATE_CONTEXT); see context")
-	c.Flags().StringVar(&f.ca, "ca", "", "a file of certificates that the server is held to (default: $PYISOLATE_CA, or the system's)")
-	c.Flags().StringVar(&f.token, "token", "", "token to call with; the node's own user and root need none (default: $PYISOLATE_TOKEN)")
-	c.Flags().StringVar(&f.tokenFile, "token-file", "", "a file that has the token (default: $PYISOLATE_TOKEN_FILE)")
+	c.Flags().StringVar(&f.socket, "socket", "", "the node's unix socket, instead of --server (default: $PYISOLATE_SOCKET)")
+	c.Flags().StringVar(&f.context, "context", "", "call the node of this context, see the command context (default: $PYISOLATE_CONTEXT)")
+	c.Flags().StringVar(&f.ca, "ca", "", "a file of CA certificates to check the server's against (default: $PYISOLATE_CA, or the system's)")
+	c.Flags().StringVar(&f.token, "token", "", "the token to call with; the node's own user and root need none on its socket (default: $PYISOLATE_TOKEN)")
+	c.Flags().StringVar(&f.tokenFile, "token-file", "", "a file that contains the token (default: $PYISOLATE_TOKEN_FILE)")
 	c.MarkFlagsMutuallyExclusive("server", "socket", "context")
 	c.MarkFlagsMutuallyExclusive("token", "token-file")
 	_ = c.RegisterFlagCompletionFunc("context", completeContexts)

@@ -56,7 +56,7 @@ func newVersion() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().BoolVar(&hardening, "hardening", false, "also tell which hardening this binary and libpython carry")
+	c.Flags().BoolVar(&hardening, "hardening", false, "also print which hardening this binary and libpython have")
 	c.Flags().StringVar(&python, "python", "", "the Python to look at with --hardening")
 	return c
 }
