@@ -31,16 +31,16 @@ func newCellCall() *cobra.Command {
 	var again againFlag
 	c := &cobra.Command{
 		Use:   "call [TENANT/]CELL TARGET [ARG...]",
-		Short: "Call a function in a cell, and print what it returns",
-		Long: `Call what a dotted name means in a cell: in its __main__, or in a module that its policy
-permits. An ARG is JSON; what is no JSON is text. What it returns is printed as run prints
-posts.`,
+		Short: "Call a function in a cell, and print its result",
+		Long: `Call a function in a cell and print its result, as run prints posts. TARGET is a dotted
+name in the cell's __main__, or in a module that its policy permits. An ARG is JSON, or else
+text.`,
 		Example: "  pyisolate-node cell call crawler math.hypot 3 4\n  pyisolate-node cell call crawler greet --kwargs '{\"name\": \"world\"}'",
 		Args:    cobra.MinimumNArgs(2),
 	}
-	c.Flags().StringVar(&kwargs, "kwargs", "", "named arguments, as a JSON object")
+	c.Flags().StringVar(&kwargs, "kwargs", "", "keyword arguments, a JSON object")
 	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
-	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
+	c.Flags().DurationVar(&within, "within", 0, "interrupt the call after this time, such as 30s (default: never)")
 	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
@@ -111,11 +111,11 @@ func newCellSend() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "send [TENANT/]CELL VALUE",
 		Short:   "Put a value into a cell's inbox, where its program takes it with recv()",
-		Long:    "Put a value into a cell's inbox, where its program takes it with recv(). A VALUE is JSON;\nwhat is no JSON is text. With --raw it is standard input, as bytes.",
+		Long:    "Put a value into a cell's inbox, where its program takes it with recv(). VALUE is JSON, or\nelse text. With --raw the value is standard input, as bytes.",
 		Example: "  pyisolate-node cell send crawler '{\"url\": \"https://example.com\"}'\n  pyisolate-node cell send crawler --raw <page.html",
 		Args:    cobra.RangeArgs(1, 2),
 	}
-	c.Flags().BoolVar(&raw, "raw", false, "send standard input, as bytes")
+	c.Flags().BoolVar(&raw, "raw", false, "send standard input, as bytes, instead of VALUE")
 	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
@@ -145,12 +145,12 @@ func newCellPublish() *cobra.Command {
 	var raw bool
 	c := &cobra.Command{
 		Use:     "publish TOPIC VALUE",
-		Short:   "Send a value to all cells of a tenant that hear a topic",
+		Short:   "Send a value to all cells of a tenant that have a topic",
 		Example: "  pyisolate-node cell publish prices '{\"EUR\": 1.08}' --tenant shop",
 		Args:    cobra.RangeArgs(1, 2),
 	}
 	c.Flags().StringVar(&tenant, "tenant", "", "the tenant (default: the caller's, or default)")
-	c.Flags().BoolVar(&raw, "raw", false, "send standard input, as bytes")
+	c.Flags().BoolVar(&raw, "raw", false, "send standard input, as bytes, instead of VALUE")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		value, err := valueArgument(args[1:], raw, r.in)
 		if err != nil {
@@ -176,13 +176,13 @@ func newCellLogs() *cobra.Command {
 	var follow, raw bool
 	c := &cobra.Command{
 		Use:   "logs [TENANT/]CELL",
-		Short: "Print what a cell says beside its posts: logs, what it prints, metrics, denials",
-		Long: `Print what a cell says beside its posts: its logs, what it prints, metrics and denials, from
-the oldest that the node has kept. It takes nothing from others who read. What controls a terminal
-is escaped; a line that the cell prints can look like any other, but for --json.`,
+		Short: "Print a cell's logs, prints, metrics and denials",
+		Long: `Print a cell's logs, prints, metrics and denials, from the oldest that the node has kept.
+Others who read them get them, too. What would control a terminal is escaped. A line that the
+cell prints can look like any other line, except with --json.`,
 		Args: cobra.ExactArgs(1),
 	}
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the cell ends")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "print new ones, too, until the cell ends")
 	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
@@ -218,9 +218,9 @@ func (p *printer) said(m *pb.LogsResponse) {
 
 func newCellQuarantine() *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "quarantine [TENANT/]CELL", Short: "Interrupt a cell and let nothing more run in it", Args: cobra.ExactArgs(1),
-		Long: "Interrupt a cell's program and let nothing more run in the cell. It can still be inspected, and\nits posts received; kill or close end it."}
-	c.Flags().StringVar(&reason, "reason", "", "why, for its report")
+	c := &cobra.Command{Use: "quarantine [TENANT/]CELL", Short: "Interrupt a cell, and let nothing more run in it", Args: cobra.ExactArgs(1),
+		Long: "Interrupt a cell's program, and let nothing more run in the cell. You can still inspect it and\nreceive its posts. kill or close ends it."}
+	c.Flags().StringVar(&reason, "reason", "", "why; the cell's report shows it")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		_, err := r.Cells.Quarantine(ctx, connect.NewRequest(&pb.QuarantineRequest{Tenant: tenant, Name: name, Reason: reason}))
@@ -230,9 +230,9 @@ func newCellQuarantine() *cobra.Command {
 
 func newCellClose() *cobra.Command {
 	var within time.Duration
-	c := &cobra.Command{Use: "close [TENANT/]CELL", Short: "Interrupt what is under way in a cell, end it, and forget it", Args: cobra.ExactArgs(1),
-		Long: "Interrupt what is under way in a cell, end the cell, and free its name. The node forgets it. The\ncommand waits for that, --within at most."}
-	c.Flags().DurationVar(&within, "within", 10*time.Second, "wait no longer than this until it has ended")
+	c := &cobra.Command{Use: "close [TENANT/]CELL", Short: "Interrupt what is running in a cell, end it, and free its name", Args: cobra.ExactArgs(1),
+		Long: "Interrupt what is running in a cell, end the cell, and free its name. The node forgets the\ncell. The command waits for that, at most for the time of --within."}
+	c.Flags().DurationVar(&within, "within", 10*time.Second, "how long to wait for the cell to end")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		ctx, cancel := context.WithTimeout(ctx, within)
@@ -258,7 +258,7 @@ type statsJSON struct {
 }
 
 func newCellStats() *cobra.Command {
-	c := &cobra.Command{Use: "stats [TENANT]", Short: "Add up what cells have and have used, on all nodes of a cluster", Args: cobra.MaximumNArgs(1)}
+	c := &cobra.Command{Use: "stats [TENANT]", Short: "Add up what the cells of all nodes have and have used", Args: cobra.MaximumNArgs(1)}
 	request := &pb.StatsRequest{}
 	addNodeFlag(c, &request.Node)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {

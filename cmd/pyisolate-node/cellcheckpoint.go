@@ -45,10 +45,10 @@ type savingFlags struct {
 }
 
 func (f *savingFlags) add(c *cobra.Command) {
-	c.Flags().DurationVar(&f.every, "checkpoint-every", 0, "keep its state this often (default: as the policy says, or the node)")
-	c.Flags().Uint64Var(&f.messages, "checkpoint-messages", 0, "and after so many execs, calls and sends")
-	c.Flags().BoolVar(&f.drain, "checkpoint-drain", false, "and when its node ends")
-	c.Flags().Uint32Var(&f.replicas, "checkpoint-replicas", 0, "and copied to so many other nodes of the cluster, of which one goes on when its node is lost")
+	c.Flags().DurationVar(&f.every, "checkpoint-every", 0, "save the cell's state this often, 1s or more (default: what the policy says, or else the node)")
+	c.Flags().Uint64Var(&f.messages, "checkpoint-messages", 0, "save its state after this many execs, calls and sends")
+	c.Flags().BoolVar(&f.drain, "checkpoint-drain", false, "save its state when its node stops")
+	c.Flags().Uint32Var(&f.replicas, "checkpoint-replicas", 0, "copy each checkpoint to this many other nodes of the cluster, 0 to 5; when the cell's node is lost, one of them goes on with the cell")
 }
 
 // policy is nil where no flag is given.
@@ -67,14 +67,15 @@ func newCellCheckpoint() *cobra.Command {
 	var recipient string
 	c := &cobra.Command{
 		Use:   "checkpoint [TENANT/]CELL",
-		Short: "Keep a cell's state; the cell goes on",
-		Long: `Seal the state of a cell into a checkpoint, which its node keeps, and print the checkpoint's
-id. It waits until what runs in the cell has ended, and then the cell goes on. A guest that
-holds what no state can carry is told of with the place.`,
+		Short: "Save a cell's state; the cell goes on",
+		Long: `Save the state of a cell in a sealed checkpoint, which its node keeps, and print the
+checkpoint's id. The command waits until what is running in the cell has ended; after the
+checkpoint the cell goes on. If the guest holds something that no checkpoint can carry, the
+error says where.`,
 		Example: "  pyisolate-node cell checkpoint crawler",
 		Args:    cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&recipient, "recipient", "", "only who has this key's identity can open it (see: checkpoints key); the node cannot restore it")
+	c.Flags().StringVar(&recipient, "recipient", "", "seal the checkpoint to this key, see checkpoints key: only its identity opens it, and the node cannot restore it")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		answer, err := r.Cells.Checkpoint(ctx, connect.NewRequest(&pb.CheckpointRequest{Tenant: tenant, Name: name, Recipient: recipient}))
@@ -91,20 +92,20 @@ func newCellRestore() *cobra.Command {
 	var epoch uint64
 	c := &cobra.Command{
 		Use:   "restore ID [CELL] | [TENANT/]CELL",
-		Short: "Start a cell from a checkpoint, or have a suspended one go on",
-		Long: `Start a cell with the state of a checkpoint, under the name of the cell that it is of, or
-another. It is spawned as that one was, under the policy that is in force now. ID may be the
-beginning of one, of 8 digits or more.
+		Short: "Start a cell from a checkpoint, or resume a suspended cell",
+		Long: `Start a cell with the state of a checkpoint, under the name of the checkpoint's cell, or
+another one. It is spawned as that cell was, under the policy that is in force now. You can
+shorten ID to 8 digits or more.
 
-A cell that its cluster has suspended is restored by its name alone: the same cell goes on at
-a node that has a copy of its checkpoint. A name that could be an ID is written TENANT/CELL.`,
+With its name alone, a cell that the cluster has suspended is resumed: the same cell goes on
+at a node that has a copy of its checkpoint. Write TENANT/CELL if the name could be an ID.`,
 		Example: `  pyisolate-node cell restore 3f1c09aa crawler2
   pyisolate-node cell restore crawler`,
 		Args: cobra.RangeArgs(1, 2),
 	}
 	c.ValidArgsFunction = completeCheckpoints
-	c.Flags().StringVar(&of, "of", "", "only if the checkpoint is of the cell of this name")
-	c.Flags().Uint64Var(&epoch, "epoch", 0, "only if it is of this incarnation")
+	c.Flags().StringVar(&of, "of", "", "restore only if the checkpoint is of the cell of this name")
+	c.Flags().Uint64Var(&epoch, "epoch", 0, "restore only if the checkpoint is of this epoch of the cell")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		request := &pb.RestoreRequest{Cell: of, Epoch: epoch}
 		name := args[len(args)-1]
@@ -176,14 +177,14 @@ func newCellCheckpoints() *cobra.Command {
 	var tenant string
 	c := &cobra.Command{
 		Use:   "checkpoints [[TENANT/]CELL]",
-		Short: "List the checkpoints that there are, and carry them between nodes",
-		Long: `List the checkpoints of a cell, or of all, the newest of each cell first, with the nodes of the
-cluster that have a copy. Nodes that do not answer are named on standard error: what they keep
-is missing.`,
+		Short: "List checkpoints, and move them between nodes",
+		Long: `List the checkpoints of a cell, or of all cells, the newest of each cell first, with the nodes
+of the cluster that have a copy. Nodes that do not answer are named on standard error; what
+they keep is missing from the list.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	c.ValidArgsFunction = completeCells
-	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
+	c.Flags().StringVar(&tenant, "tenant", "", "list only this tenant's")
 	newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		request := &pb.ListCheckpointsRequest{Tenant: tenant}
 		if len(args) > 0 {

@@ -49,17 +49,18 @@ func newCellMigrate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate [TENANT/]CELL --to NODE",
 		Short: "Move a running cell to another node",
-		Long: `Move a running cell to another node of the cluster. It is checkpointed, and goes on there from
-that state, with its id and in a new epoch; what is asked of it meanwhile waits, and is done there,
-once and in order. How far it has come is shown on a terminal.
+		Long: `Move a running cell to another node of the cluster. A checkpoint of it is made, and the other
+node goes on with the cell from there, with the same id and in a new epoch. Requests that
+arrive during the move wait, and are done by the other node, once and in order. A terminal
+shows the progress.
 
-A move that fails, or is interrupted in time, leaves the cell where it was. --abort ends a move that
-another command has begun.`,
+A move that fails, or that you interrupt in time, leaves the cell where it was. --abort ends a
+move that another command has begun.`,
 		Example: "  pyisolate-node cell migrate crawler --to n2\n  pyisolate-node cell migrate crawler --abort",
 		Args:    cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&to, "to", "", "the node that is to have it")
-	c.Flags().BoolVar(&abort, "abort", false, "end the move that is under way; the cell goes on where it was")
+	c.Flags().StringVar(&to, "to", "", "the node to move the cell to")
+	c.Flags().BoolVar(&abort, "abort", false, "end the move that is under way; the cell stays where it was")
 	c.MarkFlagsMutuallyExclusive("to", "abort")
 	_ = c.RegisterFlagCompletionFunc("to", func(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 		return completeMembers(c, nil, begun)

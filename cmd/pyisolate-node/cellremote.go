@@ -21,7 +21,7 @@ import (
 func newCell() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cell",
-		Short: "Start, use and end the cells of a node that serves",
+		Short: "Start, use and end the cells of a running node",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -60,22 +60,22 @@ func newCellSpawn() *cobra.Command {
 	var saving savingFlags
 	c := &cobra.Command{
 		Use:   "spawn [--policy NAME[:SANDBOX]] [[TENANT/]CELL]",
-		Short: "Start a cell, under a policy of the node",
-		Long: `Start a cell under a policy of the node, and print its name. Without --version each
-newer version of the policy reaches the cell while it runs. A cell without a policy computes,
-and does nothing else.
+		Short: "Start a cell under a policy of the node",
+		Long: `Start a cell under a policy of the node, and print its name. Without --version the cell
+follows the policy: each newer version reaches it while it runs. A cell without a policy can
+only compute.
 
-In a cluster it starts on a node that has room and what the policy needs: where the tenant has
-the fewest cells, unless a flag says otherwise.`,
+In a cluster the cell starts on a node that has room and what the policy needs: the one where
+the tenant has the fewest cells, unless a flag says otherwise.`,
 		Example: "  pyisolate-node cell spawn --policy web:fetcher crawler\n  pyisolate-node cell spawn --allow-import math,json\n  pyisolate-node cell spawn --policy web --label zone=a --pack",
 		Args:    cobra.MaximumNArgs(1),
 	}
-	c.Flags().StringVar(&policy, "policy", "", "the policy, and which of its sandboxes if there are several")
-	c.Flags().Uint64Var(&version, "version", 0, "keep to this version (default: follow the newest)")
-	c.Flags().StringVar(&backend, "backend", "", "subinterpreter or process (default: what the policy asks for)")
-	c.Flags().StringSliceVar(&imports, "allow-import", nil, "only these modules of those that the policy permits; without a policy these (default: what computes)")
-	c.Flags().StringVar(&restart, "restart", "", "never, or on-failure: start it again when it ends by itself (default: as the policy says)")
-	c.Flags().StringSliceVar(&topics, "topic", nil, "a topic that it hears, as publish sends to; repeatable")
+	c.Flags().StringVar(&policy, "policy", "", "the policy, and which of its sandboxes if it has several: NAME or NAME:SANDBOX")
+	c.Flags().Uint64Var(&version, "version", 0, "keep to this version of the policy (default: follow the newest)")
+	c.Flags().StringVar(&backend, "backend", "", "subinterpreter or process (default: what the policy says, or else the node)")
+	c.Flags().StringSliceVar(&imports, "allow-import", nil, "permit only these of the policy's modules, or without a policy only these (default: all of the policy's, or those that only compute); separated by commas, repeatable")
+	c.Flags().StringVar(&restart, "restart", "", "never, or on-failure to start it again when it ends by itself (default: what the policy says)")
+	c.Flags().StringSliceVar(&topics, "topic", nil, "subscribe the cell to a topic of cell publish; repeatable")
 	where.add(c)
 	saving.add(c)
 	_ = c.RegisterFlagCompletionFunc("policy", func(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
@@ -117,15 +117,15 @@ func newCellExec() *cobra.Command {
 	var again againFlag
 	c := &cobra.Command{
 		Use:   "exec [TENANT/]CELL FILE|- [ARG...]",
-		Short: "Run a program in a cell, and wait until it has run",
-		Long: `Run a program in the __main__ of a cell, and wait until it has run to its end. What
-it posts and prints is for recv. Interrupting this command interrupts the program.`,
+		Short: "Run a program in a cell, and wait until it ends",
+		Long: `Run a program in the __main__ of a cell, and wait until it ends. recv prints what it posts,
+and logs what it prints. Interrupting this command interrupts the program.`,
 		Example: "  pyisolate-node cell exec crawler crawl.py\n  pyisolate-node cell exec crawler -c 'post(open(\"/etc/hostname\").read())'",
 		Args:    cobra.MinimumNArgs(1),
 	}
-	c.Flags().StringVarP(&code, "code", "c", "", "program text, instead of a file")
-	c.Flags().StringVar(&dialect, "dialect", "", "python or restricted (default: the policy's)")
-	c.Flags().DurationVar(&within, "within", 0, "interrupt it after this long")
+	c.Flags().StringVarP(&code, "code", "c", "", "the program, instead of FILE")
+	c.Flags().StringVar(&dialect, "dialect", "", "the language of the program: python or restricted (default: the policy's)")
+	c.Flags().DurationVar(&within, "within", 0, "interrupt the program after this time, such as 30s (default: never)")
 	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	again.add(c)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
@@ -210,13 +210,13 @@ func newCellRecv() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "recv [TENANT/]CELL",
 		Short: "Print what a cell posts, until it ends",
-		Long: `Print what a cell posts, until it ends. An item is received once: two of these commands
-share what comes. With --all also what it prints and logs, metrics and denials, on standard
-error. What controls a terminal is escaped, in posts where they are printed on one.`,
+		Long: `Print what a cell posts, until it ends. Each post is received once: two of these commands
+share the posts. With --all also print its prints, logs, metrics and denials, to standard error.
+What would control a terminal is escaped, in posts only if they are printed on a terminal.`,
 		Args: cobra.ExactArgs(1),
 	}
-	c.Flags().Uint64VarP(&limit, "count", "n", 0, "end after so many items")
-	c.Flags().BoolVar(&all, "all", false, "also logs, metrics and denials, from the latest that the node has kept on")
+	c.Flags().Uint64VarP(&limit, "count", "n", 0, "end after this many posts and errors (default: when the cell ends)")
+	c.Flags().BoolVar(&all, "all", false, "also print prints, logs, metrics and denials, those that the node has kept first")
 	c.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
@@ -236,9 +236,9 @@ error. What controls a terminal is escaped, in posts where they are printed on o
 
 func newCellList() *cobra.Command {
 	var tenant, node string
-	c := &cobra.Command{Use: "ls", Short: "List cells, also some that have ended", Args: cobra.NoArgs,
-		Long: "List cells, also some that have ended, of all nodes of a cluster. Those that do not answer are\nnamed on standard error."}
-	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
+	c := &cobra.Command{Use: "ls", Short: "List cells, including some that have ended", Args: cobra.NoArgs,
+		Long: "List the cells of all nodes of a cluster, including some that have ended. Nodes that do not\nanswer are named on standard error."}
+	c.Flags().StringVar(&tenant, "tenant", "", "list only this tenant's")
 	addNodeFlag(c, &node)
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		answer, err := r.Cells.List(ctx, connect.NewRequest(&pb.ListCellsRequest{Tenant: tenant, Node: node}))
@@ -255,7 +255,7 @@ func newCellList() *cobra.Command {
 }
 
 func newCellInspect() *cobra.Command {
-	c := &cobra.Command{Use: "inspect [TENANT/]CELL", Short: "Report of a cell: its state, its policy, what holds it", Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "inspect [TENANT/]CELL", Short: "Report on a cell: its state, its policy, the layers around it", Args: cobra.ExactArgs(1)}
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		answer, err := r.Cells.Inspect(ctx, connect.NewRequest(&pb.InspectRequest{Tenant: tenant, Name: name}))
@@ -269,8 +269,8 @@ func newCellInspect() *cobra.Command {
 
 func newCellKill() *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "kill [TENANT/]CELL", Short: "End a cell now", Args: cobra.ExactArgs(1)}
-	c.Flags().StringVar(&reason, "reason", "", "why, for what is under way in it")
+	c := &cobra.Command{Use: "kill [TENANT/]CELL", Short: "End a cell at once", Args: cobra.ExactArgs(1)}
+	c.Flags().StringVar(&reason, "reason", "", "why; the error of what is running in it says so")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		tenant, name := cellName(args[0])
 		_, err := r.Cells.Kill(ctx, connect.NewRequest(&pb.KillRequest{Tenant: tenant, Name: name, Reason: reason}))

@@ -23,12 +23,12 @@ func newCheckpointsExport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export ID FILE",
 		Short: "Write a checkpoint to a file",
-		Long: `Write a checkpoint to a file: as the node has it, for a node with the same keys; or with --to
-sealed so that only who has the key's identity can open it.`,
+		Long: `Write a checkpoint to a file: as the node has it, for a node with the same keys, or with --to
+sealed to a key, so that only the key's identity can open it.`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeCheckpoints,
 	}
-	c.Flags().StringVar(&to, "to", "", "the key to seal it to, as: checkpoints key prints it")
+	c.Flags().StringVar(&to, "to", "", "the key to seal it to, as checkpoints key prints it")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		id, err := r.checkpointID(ctx, args[0])
 		if err != nil {
@@ -83,13 +83,13 @@ func newCheckpointsImport() *cobra.Command {
 	var identity string
 	c := &cobra.Command{
 		Use:   "import FILE",
-		Short: "Have the node keep a checkpoint from a file, and print its id",
-		Long: `Have the node keep a checkpoint from a file: one that its own keys open, or with --identity
-one that was sealed to a key. The latter is for admins, for whoever knows the key can have
-sealed what he likes.`,
+		Short: "Import a checkpoint from a file, and print its id",
+		Long: `Import a checkpoint from a file, which the node then keeps: one that its own keys open, or with
+--identity one that was sealed to a key. The latter is for admins, because anybody who knows
+the key can seal anything to it.`,
 		Args: cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&identity, "identity", "", "the file that checkpoints key made")
+	c.Flags().StringVar(&identity, "identity", "", "the identity that opens the checkpoint, a file made by checkpoints key")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		f, err := os.Open(args[0])
 		if err != nil {
@@ -137,10 +137,9 @@ func (r *remote) importCheckpoint(ctx context.Context, next *pb.ImportCheckpoint
 func newCheckpointsKey() *cobra.Command {
 	return newLocal(&cobra.Command{
 		Use:   "key FILE",
-		Short: "Make an identity, and print the key that checkpoints are sealed to for it",
-		Long: `Make an identity in a file that only its owner can read, and print its key: what is exported
-to that key can be opened with that file, and with nothing else. If the file is there
-already, its key is printed.`,
+		Short: "Create an identity, and print its key",
+		Long: `Create an identity in a file that only its owner can read, and print its key. Only this file
+opens what is exported to that key. If the file already exists, the command prints its key.`,
 		Args: cobra.ExactArgs(1),
 	}, func(_ context.Context, r *remote, args []string) error {
 		identity, err := identityIn(args[0])

@@ -39,20 +39,20 @@ func newEvents() *cobra.Command {
 	var after []string
 	c := &cobra.Command{
 		Use:   "events",
-		Short: "Print what has happened to cells, hosts and policies",
-		Long: `Print what has happened to cells, hosts and policies on all nodes of a cluster: what they have
-kept, by time, and with --follow what comes, as it comes. Of a node that does not answer it says so
-(NODE_SILENT), and when it does again (NODE_BACK). --after goes on where an earlier look has
-ended: an index, which is of the node that gave it, or one for each node, as n1=5,n2=7.`,
+		Short: "Print what happened to cells, hosts and policies",
+		Long: `Print what happened to cells, hosts and policies on all nodes of a cluster: what the nodes have
+kept, by time, and with --follow new events as they come. The events NODE_SILENT and NODE_BACK
+say that a node does not answer, and that it answers again. --after goes on where an earlier
+stream ended: an index counts for the node that gave it; n1=5,n2=7 names one for each node.`,
 		Example: "  pyisolate-node events -f --kind DENIED --kind CELL_CRASHED\n  pyisolate-node events --cell crawler --json\n  pyisolate-node events --node n2",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().BoolVarP(&request.Follow, "follow", "f", false, "go on with what comes")
-	c.Flags().StringSliceVar(&after, "after", nil, "only events with a higher index; NODE=INDEX: of that node; repeatable")
+	c.Flags().BoolVarP(&request.Follow, "follow", "f", false, "print new events, too, as they come")
+	c.Flags().StringSliceVar(&after, "after", nil, "print only events after this index: INDEX or NODE=INDEX; repeatable")
 	addNodeFlag(c, &request.Node)
-	c.Flags().StringVar(&request.Tenant, "tenant", "", "only this tenant's")
-	c.Flags().StringVar(&request.Cell, "cell", "", "only this cell's")
-	c.Flags().StringSliceVar(&request.Kinds, "kind", nil, "only of this kind, such as DENIED; repeatable")
+	c.Flags().StringVar(&request.Tenant, "tenant", "", "print only this tenant's")
+	c.Flags().StringVar(&request.Cell, "cell", "", "print only this cell's")
+	c.Flags().StringSliceVar(&request.Kinds, "kind", nil, "print only events of this kind, such as DENIED; repeatable")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		var err error
 		if request.Tenant, request.Cell, err = cellOf(request.GetCell(), request.GetTenant()); err != nil {
@@ -97,7 +97,7 @@ func goOnAfter(to *pb.EventsRequest, words []string) error {
 
 // addNodeFlag has a command about all nodes look at one.
 func addNodeFlag(c *cobra.Command, node *string) {
-	c.Flags().StringVar(node, "node", "", "only this node's; without it those of all nodes of the cluster")
+	c.Flags().StringVar(node, "node", "", "only this node (default: all nodes of the cluster)")
 }
 
 func (r *remote) event(m *pb.EventsResponse) {

@@ -18,7 +18,7 @@ import (
 
 func newNode() *cobra.Command {
 	c := &cobra.Command{
-		Use: "node", Short: "Look at nodes", Args: cobra.NoArgs,
+		Use: "node", Short: "List nodes", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newNodeList())
@@ -48,8 +48,8 @@ type nodeJSON struct {
 }
 
 func newNodeList() *cobra.Command {
-	c := &cobra.Command{Use: "ls", Short: "List the nodes that a node knows, itself first", Args: cobra.NoArgs,
-		Long: "List the nodes that a node knows, itself first. LACKS are the layers that cells go without\nthere; --json says why."}
+	c := &cobra.Command{Use: "ls", Short: "List the nodes that the called node knows, itself first", Args: cobra.NoArgs,
+		Long: "List the nodes that the called node knows, itself first. LACKS are the layers that cells go\nwithout on a node; --json says why."}
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		answer, err := r.Nodes.ListNodes(ctx, connect.NewRequest(&pb.ListNodesRequest{}))
 		if err != nil {

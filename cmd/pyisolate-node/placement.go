@@ -19,11 +19,11 @@ type placementFlags struct {
 }
 
 func (f *placementFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.node, "node", "", "start it on this node of the cluster alone")
-	c.Flags().StringSliceVar(&f.labels, "label", nil, "only on nodes with this label, as zone=a; repeatable")
-	c.Flags().StringSliceVar(&f.layers, "layer", nil, "only on nodes that have this layer of confinement, as node ls names it; repeatable")
-	c.Flags().BoolVar(&f.spread, "spread", false, "where the tenant has the fewest cells (default)")
-	c.Flags().BoolVar(&f.pack, "pack", false, "on as few nodes as will do")
+	c.Flags().StringVar(&f.node, "node", "", "start the cell on this node of the cluster")
+	c.Flags().StringSliceVar(&f.labels, "label", nil, "start the cell only on nodes with this label, KEY=VALUE such as zone=a; repeatable")
+	c.Flags().StringSliceVar(&f.layers, "layer", nil, "start the cell only on nodes that have this layer of confinement; repeatable")
+	c.Flags().BoolVar(&f.spread, "spread", false, "prefer the node where the tenant has the fewest cells (the default)")
+	c.Flags().BoolVar(&f.pack, "pack", false, "use as few nodes as possible")
 	c.MarkFlagsMutuallyExclusive("spread", "pack", "node")
 	_ = c.RegisterFlagCompletionFunc("node", func(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 		return completeMembers(c, nil, begun)
@@ -65,7 +65,7 @@ func (f *placementFlags) placement() (*pb.Placement, error) {
 type againFlag struct{ wanted bool }
 
 func (f *againFlag) add(c *cobra.Command) {
-	c.Flags().BoolVar(&f.wanted, "acknowledged", false, "where another node has the cell: ask again, a few times, when the way there fails; the cell does it once")
+	c.Flags().BoolVar(&f.wanted, "acknowledged", false, "if another node has the cell and the way to it fails, ask again a few times; the cell does it once")
 }
 
 // id of the request; "" where it is asked once.

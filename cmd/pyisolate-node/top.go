@@ -50,17 +50,18 @@ func newTop() *cobra.Command {
 	var by, tenant, node string
 	c := &cobra.Command{
 		Use:   "top",
-		Short: "Watch cells: processor, memory, rates",
-		Long: `Watch the cells of all nodes of a cluster in a table that is renewed: what they use of a
-processor, their memory, and how much they post, log and are denied a second. The first table has
-the averages of each cell's life. Nodes that do not answer are named above it. q ends it. In a pipe the tables follow each other.`,
+		Short: "Watch cells in a table: processor, memory, rates",
+		Long: `Watch the cells of all nodes of a cluster in a table that refreshes: the share of a processor
+that each uses, its memory, and how many posts, logs and denials it has per second. Rates are
+since the previous table; the first table shows averages over each cell's life. Nodes that do
+not answer are named above the table. q ends it. In a pipe, the tables follow one another.`,
 		Example: "  pyisolate-node top\n  pyisolate-node top --once --sort memory --node n2",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().BoolVar(&once, "once", false, "one table, and end")
-	c.Flags().DurationVar(&every, "every", 2*time.Second, "from one table to the next, 100ms at least")
-	c.Flags().StringVar(&by, "sort", "cpu", "cpu, memory, posts, denials or name")
-	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's")
+	c.Flags().BoolVar(&once, "once", false, "print one table, and end")
+	c.Flags().DurationVar(&every, "every", 2*time.Second, "the time between two tables, 100ms or more")
+	c.Flags().StringVar(&by, "sort", "cpu", "what to sort by: cpu, memory, posts, denials or name")
+	c.Flags().StringVar(&tenant, "tenant", "", "show only this tenant's cells")
 	addNodeFlag(c, &node)
 	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions([]string{"cpu", "memory", "posts", "denials", "name"}, cobra.ShellCompDirectiveNoFileComp))
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
