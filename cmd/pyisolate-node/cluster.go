@@ -17,9 +17,9 @@ func newCluster() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
 		Short: "Form a cluster of nodes, and look after it",
-		Long: `Form a cluster of nodes, and look after it. init founds one; each further node joins with a
-token that invite makes. All commands but join and recover call a node that serves; any member answers for
-all of them.`,
+		Long: `Form a cluster of nodes, and look after it. The command init founds a cluster; each further
+node joins it with a token that invite creates. All of these commands except join and recover
+call a running node; any member answers for all of them.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -56,14 +56,14 @@ func newClusterInvite() *cobra.Command {
 	var life time.Duration
 	c := &cobra.Command{
 		Use:   "invite [NODE]",
-		Short: "Make a token with which one node can join, once, and print it",
-		Long: `Make a token with which one node can join, once, and print it. The cluster keeps only its hash.
-With NODE it is for a node of that name alone. Hand it over like a password: whoever is first
-has the place.`,
+		Short: "Create a token with which one node can join, once",
+		Long: `Create a token with which one node can join, once, and print it. The cluster keeps only the
+token's hash. With NODE only a node of that name can use it. Treat the token like a password:
+whoever uses it first has joined.`,
 		Example: "  pyisolate-node cluster invite n2 --expires 10m >token",
 		Args:    cobra.MaximumNArgs(1),
 	}
-	c.Flags().DurationVar(&life, "expires", pki.DefaultInvite, "how long it can be used, at most 168h")
+	c.Flags().DurationVar(&life, "expires", pki.DefaultInvite, "how long the token is valid, at most 168h")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		request := &pb.InviteRequest{Lifetime: durationpb.New(life)}
 		if len(args) > 0 {
@@ -81,7 +81,7 @@ has the place.`,
 }
 
 func newClusterWithdraw() *cobra.Command {
-	c := &cobra.Command{Use: "withdraw ID", Short: "End an invitation; a node that has joined with it stays", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "withdraw ID", Short: "Withdraw an invitation; a node that has joined with it stays", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: completeInvites}
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		_, err := r.Cluster.Withdraw(ctx, connect.NewRequest(&pb.WithdrawRequest{Id: args[0]}))
@@ -96,17 +96,19 @@ func newClusterRemove() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use:   "remove NODE",
-		Short: "Take a node out of the cluster, for good",
-		Long: `Take a node out of the cluster, for good: its certificates are let in nowhere any more, and its
-cells are gone. It is for nodes that do not come back; one that runs is asked with leave.
+		Short: "Remove a node that will not come back",
+		Long: `Remove a node from the cluster for good: no member accepts its certificates any more, and its
+cells are lost. This is for nodes that will not come back; to remove a running node, call leave
+on it.
 
-A voter is not removed when of those that would be left too few answer, for nothing could change
-then. With --force it is: when they will come back. Those who vote now have to agree in any case.`,
+A voter is not removed if too few of the remaining voters answer, because nothing could change
+then. --force removes it all the same: use it if they will come back. A majority of the present
+voters has to agree in any case.`,
 		Example:           "  pyisolate-node cluster remove n3",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeMembers,
 	}
-	c.Flags().BoolVar(&force, "force", false, "also when of the voters that would be left too few answer now")
+	c.Flags().BoolVar(&force, "force", false, "remove the node even if too few of the remaining voters answer now")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		_, err := r.Cluster.Remove(ctx, connect.NewRequest(&pb.RemoveRequest{Node: args[0], Force: force}))
 		if err == nil {
@@ -120,10 +122,10 @@ func newClusterLeave() *cobra.Command {
 	var how emptyFlags
 	c := &cobra.Command{
 		Use:   "leave",
-		Short: "Drain the node that is called, and take it out of the cluster",
-		Long: `Drain the node that is called, and take it out of the cluster, for good. Then end it. It can join
-again, or another cluster, or be a node by itself, when policies/ of its data directory was moved
-away.`,
+		Short: "Drain the called node, and remove it from the cluster",
+		Long: `Drain the called node, and remove it from the cluster for good. Then stop the node. It can join
+this or another cluster, or serve by itself, after you have moved policies/ out of its data
+directory.`,
 		Example: "  pyisolate-node cluster leave --close-cells",
 		Args:    cobra.NoArgs,
 	}
@@ -140,9 +142,10 @@ away.`,
 func newClusterRotate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rotate-keys",
-		Short: "Seal gossip with a new key, and forget the old ones",
-		Long: `Seal gossip with a new key, and forget the old ones, when all members have done each step
-before. All members have to be there. What was interrupted goes on with the next call.`,
+		Short: "Replace the gossip keys",
+		Long: `Seal gossip with a new key, and delete the old ones. Each step waits until all members have done
+the one before, so all members must be up. If the command is interrupted, run it again: it
+starts over with another key.`,
 		Args: cobra.NoArgs,
 	}
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {

@@ -23,13 +23,13 @@ func newClusterJoin() *cobra.Command {
 	var at placeFlags
 	c := &cobra.Command{
 		Use:   "join TOKEN|- --advertise HOST:PORT",
-		Short: "Make a node that does not serve yet a member of a cluster",
-		Long: `Make a node that does not serve yet a member of a cluster, with a token that cluster invite has
-made. With - the token is read from standard input, where other users of the machine do not see
-it. The key of the node's certificate is made here, and does not leave the machine.
+		Short: "Join a cluster with a node that is not serving yet",
+		Long: `Join a cluster with a node that is not serving yet, and a token of cluster invite. With - the
+token is read from standard input, where other users of the machine cannot see it. The key of
+the node's certificate is created here, and does not leave the machine.
 
-The cluster's policies and tokens are the node's then; a node that has policies of its own is
-refused. serve takes part from then on.`,
+The node takes over the cluster's policies and tokens; a node that has policies of its own is
+refused. serve takes part in the cluster from then on.`,
 		Example: "  pyisolate-node cluster join - --name n2 --advertise 10.0.0.2:7700 <token",
 		Args:    cobra.ExactArgs(1),
 	}

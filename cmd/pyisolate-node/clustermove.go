@@ -19,18 +19,18 @@ type emptyFlags struct {
 }
 
 func (f *emptyFlags) add(c *cobra.Command) {
-	c.Flags().BoolVar(&f.closing, "close-cells", false, "close the cells that cannot move")
-	c.Flags().DurationVar(&f.grace, "grace", 10*time.Second, "how long what is under way in them may go on before, at most 1m")
+	c.Flags().BoolVar(&f.closing, "close-cells", false, "end the cells that cannot move")
+	c.Flags().DurationVar(&f.grace, "grace", 10*time.Second, "how long running operations of these cells may take to finish before that, at most 1m")
 }
 
 func newClusterDrain() *cobra.Command {
 	var how emptyFlags
 	c := &cobra.Command{
 		Use:   "drain [NODE]",
-		Short: "Move a node's cells to others, and have it take no more until it is started again",
-		Long: `Have a node, or the one that is called, take no more cells until it is started again, move those
-that it has to other nodes, and wait until it has none. Cells that cannot move are named, and why;
-those that could have moved then. --close-cells ends them.`,
+		Short: "Move a node's cells to others; it takes no more until it is started again",
+		Long: `Stop a node, by default the called one, from taking cells until it is started again, move its
+cells to other nodes, and wait until it has none. Cells that cannot move are named, with the
+reason; all others have moved by then. --close-cells ends those that cannot move.`,
 		Example:           "  pyisolate-node cluster drain n3\n  pyisolate-node cluster drain n3 --close-cells --grace 30s",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeMembers,
@@ -102,14 +102,14 @@ func newClusterRebalance() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rebalance",
 		Short: "Move cells from the nodes that have most to those that have least",
-		Long: `Move cells from the nodes that have most to those that have least, each measured by what it can
-have, until no move makes it more even. What was moved is printed, or with --dry-run what would be.
-The command fails with status 8 when a cell could not be moved, which is said in its row.`,
+		Long: `Move cells from the nodes that have most to those that have least, relative to what each can
+have, until no move would make that more even. The moves are printed, or with --dry-run those
+that would be made. If a cell could not be moved, its row says so, and the status is 8.`,
 		Example: "  pyisolate-node cluster rebalance --dry-run",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be moved")
-	c.Flags().Uint32Var(&most, "most", 0, "move so many cells at most (default 64)")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only print what would be moved")
+	c.Flags().Uint32Var(&most, "most", 0, "move at most this many cells (default 64)")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		note(r.err, "rebalancing")
 		answer, err := r.Cluster.Rebalance(ctx, connect.NewRequest(&pb.RebalanceRequest{DryRun: dry, Most: most}))

@@ -22,21 +22,21 @@ func newClusterRecover() *cobra.Command {
 	var sure bool
 	c := &cobra.Command{
 		Use:   "recover",
-		Short: "Go on with one node of a cluster that has lost its majority for ever",
-		Long: `Go on with one node of a cluster that has lost its majority for ever. The node must not serve, and
-none of the others may answer. Without --yes nothing is changed: it says how far the node's logs have
-got, and what would be lost. Ask so on each node that is left, and recover on the one with the
-highest term, and of the same term the highest entry; the others then join again, with empty data
-directories.
+		Short: "Go on with one node after a cluster has lost its majority for ever",
+		Long: `Turn one node into a cluster of one, after its cluster has lost the majority for ever. The node
+must not be serving, and none of the others may answer. Without --yes nothing changes: the
+command only says how far the node's logs go, and what would be lost. Run it like this on each
+node that is left, and recover the one with the highest term, and among those the highest entry.
+The others then join again, with empty data directories.
 
-What only other nodes had is lost. Their cells are, too, but for those with a checkpoint on this
-node: restore them by it. A node that is back from the dead is a stranger.`,
+What only other nodes had is lost, and so are their cells, except those with a checkpoint on
+this node: restore them from it. If a lost node comes back, the cluster does not accept it.`,
 		Example: "  pyisolate-node cluster recover --data /var/lib/pyisolate\n  pyisolate-node cluster recover --data /var/lib/pyisolate --yes",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringVar(&file, "config", "", "a YAML file of settings, as serve's (default: as serve's)")
-	c.Flags().String("data", "", "the node's data directory (default: as serve's)")
-	c.Flags().BoolVar(&sure, "yes", false, "do it: the other nodes will never be back")
+	c.Flags().StringVar(&file, "config", "", "a YAML file of settings (default: as for serve)")
+	c.Flags().String("data", "", "the node's data directory (default: as for serve)")
+	c.Flags().BoolVar(&sure, "yes", false, "recover: the other nodes will never come back")
 	_ = c.MarkFlagDirname("data")
 	return newLocal(c, func(ctx context.Context, r *remote, _ []string) error {
 		loaded, err := config.Load(config.Sources{File: file, Flags: c.Flags()})

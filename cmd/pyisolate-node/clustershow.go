@@ -31,7 +31,7 @@ func invitationJSONOf(v *pb.Invitation) invitationJSON {
 }
 
 func newClusterInvites() *cobra.Command {
-	c := &cobra.Command{Use: "invites", Short: "List the invitations that are open, without their tokens", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "invites", Short: "List open invitations, without their tokens", Args: cobra.NoArgs}
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		answer, err := r.Cluster.ListInvites(ctx, connect.NewRequest(&pb.ListInvitesRequest{}))
 		if err != nil {
@@ -94,11 +94,11 @@ func (m memberJSON) runs() string {
 
 func newClusterMembers() *cobra.Command {
 	c := &cobra.Command{
-		Use: "members", Short: "List the nodes that belong to the cluster", Args: cobra.NoArgs,
-		Long: `List the nodes that belong to the cluster, as the node that answers sees them. STATE is what gossip
-says, a hint: alive, failed, left or unseen, or why a node that is alive takes no cells, such as
-draining. LEASE: cells can run there. What a node says of itself is missing while it is not alive;
---json has more of it.`,
+		Use: "members", Short: "List the nodes of the cluster", Args: cobra.NoArgs,
+		Long: `List the nodes of the cluster, as the called node sees them. STATE is a hint that comes from
+gossip: alive, failed, left or unseen, or why a node that is alive takes no cells, such as
+draining. LEASE says whether cells can run on the node. What a node says of itself is missing
+while it is not alive; --json has more of that.`,
 	}
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		answer, err := r.Cluster.ListMembers(ctx, connect.NewRequest(&pb.ListMembersRequest{}))
@@ -145,13 +145,13 @@ type clusterJSON struct {
 func newClusterStatus() *cobra.Command {
 	var patience time.Duration
 	c := &cobra.Command{
-		Use: "status", Short: "Tell how the cluster is, as a node knows it", Args: cobra.NoArgs,
-		Long: `Tell how the cluster is, as the node that answers knows it, also while it is cut off. What is wrong
-is on standard error, a line each, and the command fails with status 8 then. With --wait it is asked
-again until nothing is wrong, or the time is over.`,
+		Use: "status", Short: "Show the state of the cluster, as a node sees it", Args: cobra.NoArgs,
+		Long: `Show the state of the cluster as the called node sees it, even while it is cut off. If something
+is wrong, each fault is a line on standard error, and the status is 8. --wait asks again until
+nothing is wrong, or until the time is over.`,
 		Example: "  pyisolate-node cluster status --wait 30s",
 	}
-	c.Flags().DurationVar(&patience, "wait", 0, "ask again for so long, until nothing is wrong")
+	c.Flags().DurationVar(&patience, "wait", 0, "ask again for up to this time, until nothing is wrong")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {
 		s, err := r.clusterStatus(ctx, patience)
 		if err != nil {

@@ -25,10 +25,10 @@ type placeFlags struct {
 }
 
 func (f *placeFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.file, "config", "", "a YAML file of settings, as serve's (default: as serve's)")
-	c.Flags().String("data", "", "the node's data directory (default: as serve's)")
-	c.Flags().StringVar(&f.name, "name", "", "the node's name, for all time: ^[a-z0-9-]{1,63}$ (default: the host's)")
-	c.Flags().StringVar(&f.advertise, "advertise", "", "HOST:PORT at which the other nodes reach this one; gossip uses the port after it (default: the setting cluster-advertise)")
+	c.Flags().StringVar(&f.file, "config", "", "a YAML file of settings (default: as for serve)")
+	c.Flags().String("data", "", "the node's data directory (default: as for serve)")
+	c.Flags().StringVar(&f.name, "name", "", "the node's name, which never changes: ^[a-z0-9-]{1,63}$ (default: the host's name)")
+	c.Flags().StringVar(&f.advertise, "advertise", "", "where other nodes reach this one, HOST:PORT; gossip uses the port after it (default: the setting cluster-advertise)")
 	_ = c.MarkFlagDirname("data")
 }
 
@@ -101,19 +101,20 @@ func newInit() *cobra.Command {
 	var title string
 	c := &cobra.Command{
 		Use:   "init --advertise HOST:PORT",
-		Short: "Found a cluster, with a node that does not serve yet as its first",
-		Long: `Found a cluster, with a node that does not serve yet as its first: make the authority that
-signs the nodes' certificates, the node's own certificate and the first key of gossip, in
-cluster/ of its data directory. What the node has, policies and tokens too, it keeps, and the
-cluster has it then.
+		Short: "Found a cluster, with a node that is not serving yet",
+		Long: `Found a cluster, with a node that is not serving yet as its first node. This creates the
+authority that signs the nodes' certificates, the node's own certificate and the first gossip
+key, in cluster/ of the data directory. The node keeps what it has; its policies and tokens
+become the cluster's.
 
-serve takes part from then on. Others join with a token that cluster invite makes. Keep a copy
-of cluster/authority.pem where nobody else reads it: whoever has it can make nodes.`,
+serve takes part in the cluster from then on. Other nodes join with a token of cluster invite.
+Keep a copy of cluster/authority.pem where nobody else can read it: whoever has it can create
+nodes.`,
 		Example: "  pyisolate-node init --name n1 --advertise 10.0.0.1:7700\n  pyisolate-node serve",
 		Args:    cobra.NoArgs,
 	}
 	at.add(c)
-	c.Flags().StringVar(&title, "cluster", "", "what the cluster is called, for people, in its certificates (default: as its first node)")
+	c.Flags().StringVar(&title, "cluster", "", "the cluster's name in its certificates, for people (default: the name of its first node)")
 	return newLocal(c, func(ctx context.Context, r *remote, _ []string) error {
 		if err := at.check(c); err != nil {
 			return err
