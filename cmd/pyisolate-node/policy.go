@@ -19,9 +19,9 @@ func newPolicy() *cobra.Command {
 		Short: "Check policies, and keep them on a node",
 		Long: `Check policies, and keep them on a node.
 
-A policy document says what cells may do; docs/policy.md describes it. check, explain,
-diff and schema read files, and need neither a node nor the kernel's layers. The others
-call a node that serves; docs/serving.md describes it.`,
+A policy document says what cells may do; see docs/policy.md. check, explain, diff and
+schema read files, and recover a node's directory: they need neither a running node nor
+the kernel's layers. The other commands call a running node; see docs/serving.md.`,
 		Example: `  pyisolate-node policy check policies/*.yml
   pyisolate-node policy explain policies/web_scraper.yml --connect 169.254.169.254:80
   pyisolate-node policy diff old.yml new.yml

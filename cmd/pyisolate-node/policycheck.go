@@ -29,15 +29,15 @@ func newPolicyCheck() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "check FILE|-...",
-		Short: "Tell what is wrong with policy documents",
-		Long: `Tell what is wrong with policy documents.
+		Short: "Report the errors in policy documents",
+		Long: `Report the errors in policy documents.
 
-Each is parsed, and each of its sandboxes compiled. What is wrong is shown with its
-line and column, all at once, on standard error.
+Each document is parsed, and each of its sandboxes compiled. All errors are printed to
+standard error at once, each with its line and column.
 
 Exit status:
-    0  all documents are right
-    2  a document is wrong, or cannot be read`,
+    0  no document has an error
+    2  a document has an error, or cannot be read`,
 		Example: `  pyisolate-node policy check etl.yml
   pyisolate-node policy check --json policies/*.yml | jq .problems`,
 		Args: cobra.MinimumNArgs(1),
@@ -62,7 +62,7 @@ Exit status:
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a document")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per document")
 	return c
 }
 

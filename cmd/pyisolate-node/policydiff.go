@@ -24,12 +24,12 @@ func newPolicyDiff() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "diff BEFORE[:SANDBOX] AFTER[:SANDBOX]",
-		Short: "Tell what authority one policy gives and another does not",
-		Long: `Tell what authority one policy gives and another does not, however they are
-written: + is gained, - is lost, ~ is neither.
+		Short: "Compare the authority that two policies give",
+		Long: `Compare the authority that two policies give, however they are written: + is
+gained, - is lost, ~ is neither.
 
-Without sandboxes those of the same name are compared, each with its name above it
-where there are several.`,
+If you name no sandboxes, those of the same name are compared, each under its
+name if there are several.`,
 		Example: `  pyisolate-node policy diff old.yml new.yml
   pyisolate-node policy diff etl.yml:base etl.yml:child`,
 		Args: cobra.ExactArgs(2),
@@ -41,7 +41,7 @@ where there are several.`,
 			return printCompared(c.OutOrStdout(), list, asJSON)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a sandbox")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per sandbox")
 	return c
 }
 

@@ -24,18 +24,18 @@ func newPolicyExplain() *cobra.Command {
 	var o explainOptions
 	c := &cobra.Command{
 		Use:   "explain FILE[:SANDBOX] --path PATH [--write] | --connect ADDRESS:PORT | --import MODULE",
-		Short: "Tell whether a policy permits something, by which rule",
-		Long: `Tell whether a policy permits something, by which rule on which line, and who
-enforces it.
+		Short: "Show whether a policy permits something, and by which rule",
+		Long: `Show whether a policy permits something, by which rule on which line, and who
+enforces that.
 
-A path is judged as it is: links in it are not followed. A name is judged by the
-rules that name it. Quotas and contracts, which depend on what a cell has done, may
-still refuse what is allowed.
+A path is judged as written: links in it are not followed. A host name is judged by
+the rules that contain this name. Quotas and contracts, which depend on what a cell
+has done, may still refuse what is allowed.
 
 Exit status:
-    0  it is allowed
+    0  the policy allows it
     2  the command line or the document is wrong
-   11  it is denied`,
+   11  the policy denies it`,
 		Example: `  pyisolate-node policy explain etl.yml --path /srv/data/a.csv
   pyisolate-node policy explain etl.yml:child --path /srv/out --write
   pyisolate-node policy explain policies/web_scraper.yml --connect 169.254.169.254:80
@@ -44,10 +44,10 @@ Exit status:
 		RunE: func(c *cobra.Command, args []string) error { return explain(c, o, args[0]) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.path, "path", "", "a file or directory, to read")
-	f.BoolVar(&o.write, "write", false, "with --path: to write, and not to read")
-	f.StringVar(&o.connect, "connect", "", "an address or a host, and a port, to connect to: 10.0.0.1:443")
-	f.StringVar(&o.module, "import", "", "a module, to import")
+	f.StringVar(&o.path, "path", "", "a file or directory to read")
+	f.BoolVar(&o.write, "write", false, "with --path: to write instead of to read")
+	f.StringVar(&o.connect, "connect", "", "an address or host name, and a port, to connect to, such as 10.0.0.1:443")
+	f.StringVar(&o.module, "import", "", "a module to import")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
 	return c
 }

@@ -15,18 +15,18 @@ func newPolicyRecover() *cobra.Command {
 	var backup, node string
 	c := &cobra.Command{
 		Use:   "recover DIRECTORY",
-		Short: "Make a policy store's log anew from its state or a backup",
-		Long: `Make a policy store's log anew from its state or a backup.
+		Short: "Rebuild a policy store's log from its state or a backup",
+		Long: `Rebuild a policy store's log from its state or a backup.
 
-For a store whose raft.db or snapshots are damaged or lost, and that no node has
-open: move those away, and recover what state.db has, which is everything that was
-acknowledged. With --backup, state.db must be away, too. Nothing is overwritten.
-docs/policystore.md tells when to do this.`,
+This is for a store whose raft.db or snapshots are damaged or lost. No node may have
+the store open. Move those files away; then this command recovers what state.db has,
+which is everything that was acknowledged. With --backup, move state.db away, too.
+Nothing is overwritten. docs/policystore.md says when to do this.`,
 		Example: `  pyisolate-node policy recover /var/lib/pyisolate/policies`,
 		Args:    cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&backup, "backup", "", "a backup to recover from instead of state.db")
-	c.Flags().StringVar(&node, "node", "", "the node's id, if it was not the default")
+	c.Flags().StringVar(&backup, "backup", "", "the backup to recover from, instead of state.db")
+	c.Flags().StringVar(&node, "node", "", "the id of the node, if it was not the default")
 	return newLocal(c, func(_ context.Context, r *remote, args []string) error {
 		if _, err := os.Stat(args[0]); err != nil && backup == "" {
 			return usageError{fmt.Errorf("recover the policy store: %w", err)}

@@ -27,8 +27,8 @@ type changeFlags struct {
 }
 
 func (f *changeFlags) add(c *cobra.Command) {
-	c.Flags().Int64Var(&f.expect, "expect", -1, "fail unless the newest version has this number; 0: unless there is none")
-	c.Flags().StringVarP(&f.comment, "comment", "m", "", "why, for the history")
+	c.Flags().Int64Var(&f.expect, "expect", -1, "fail unless this is the number of the newest version; 0: unless there is none; -1: do not check")
+	c.Flags().StringVarP(&f.comment, "comment", "m", "", "why; the history shows it")
 }
 
 func (f *changeFlags) expected() *uint64 {
@@ -44,9 +44,9 @@ func newPolicyPut() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "put NAME FILE|-",
 		Short: "Store a document as the next version of a policy",
-		Long: `Store a document as the next version of a policy, and put it in force in each cell
-that runs under it. A document with faults is refused, with their lines, and changes
-nothing.`,
+		Long: `Store a document as the next version of a policy, and apply it to each cell that
+follows the policy. A document with errors is refused, with the line of each, and
+changes nothing.`,
 		Example: "  pyisolate-node policy put web policies/web_scraper.yml -m 'first draft'\n  pyisolate-node policy put web web.yml --expect 1",
 		Args:    cobra.ExactArgs(2),
 	}
@@ -91,8 +91,8 @@ func newPolicyGet() *cobra.Command {
 		Short: "Print a version of a policy",
 		Args:  cobra.ExactArgs(1),
 	}
-	c.Flags().Uint64Var(&version, "version", 0, "its number (default: the newest)")
-	c.Flags().BoolVar(&stale, "stale", false, "take what this node has, which may be old")
+	c.Flags().Uint64Var(&version, "version", 0, "the number of the version (default: the newest)")
+	c.Flags().BoolVar(&stale, "stale", false, "read what the called node has, which may be outdated")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		answer, err := r.Policies.Get(ctx, connect.NewRequest(&pb.GetRequest{Name: args[0], Number: version, Stale: stale}))
 		if err != nil {
@@ -115,7 +115,7 @@ func newPolicyList() *cobra.Command {
 		Short: "List policies and their newest versions",
 		Args:  cobra.MaximumNArgs(1),
 	}
-	c.Flags().BoolVar(&deleted, "deleted", false, "also those that are deleted")
+	c.Flags().BoolVar(&deleted, "deleted", false, "also list deleted policies")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		page := &pb.ListRequest{Deleted: deleted}
 		if len(args) > 0 {
@@ -143,8 +143,8 @@ func newPolicyHistory() *cobra.Command {
 		Short: "List the versions of a policy, newest first",
 		Args:  cobra.ExactArgs(1),
 	}
-	c.Flags().Uint64Var(&before, "before", 0, "only versions before this number")
-	c.Flags().Uint32Var(&limit, "limit", 100, "how many, 1000 at most")
+	c.Flags().Uint64Var(&before, "before", 0, "list only versions before this number")
+	c.Flags().Uint32Var(&limit, "limit", 100, "how many versions to list, 1000 at most")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		return r.versions(func() ([]*pb.Version, bool, error) {
 			answer, err := r.Policies.History(ctx, connect.NewRequest(&pb.HistoryRequest{Name: args[0], Before: before, Limit: limit}))
@@ -166,7 +166,7 @@ func newPolicyRollback() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 	}
 	f.add(c)
-	c.Flags().Uint64Var(&to, "to", 0, "the number of the version whose text is wanted")
+	c.Flags().Uint64Var(&to, "to", 0, "the number of the version whose text to store")
 	_ = c.MarkFlagRequired("to")
 	return newRemote(c, func(ctx context.Context, r *remote, args []string) error {
 		answer, err := r.Policies.Rollback(ctx, connect.NewRequest(&pb.RollbackRequest{Name: args[0], To: to,

@@ -41,17 +41,17 @@ func newPolicyAudit() *cobra.Command {
 	var verify bool
 	c := &cobra.Command{
 		Use:   "audit",
-		Short: "Print who changed what, or verify that the record is whole",
+		Short: "Print who changed what, or verify that the log is complete",
 		Long: `Print who changed what, oldest first.
 
-Each record has a hash of itself and the one before. With --verify the node computes
-all of them again. Keep the last hash elsewhere: whoever can write the node's files
-can make a new chain, but not one that ends in a hash that you know.`,
+Each record has a hash of itself and of the record before. With --verify the node
+recomputes all of them. Keep the last hash elsewhere: somebody who can write the
+node's files can make a new chain, but not one that ends in a hash that you know.`,
 		Args: cobra.NoArgs,
 	}
-	c.Flags().Uint64Var(&from, "from", 0, "only records from this sequence number on")
-	c.Flags().Uint32Var(&limit, "limit", 100, "how many, 1000 at most")
-	c.Flags().BoolVar(&verify, "verify", false, "verify the chain of all records, instead")
+	c.Flags().Uint64Var(&from, "from", 0, "print only records from this sequence number on")
+	c.Flags().Uint32Var(&limit, "limit", 100, "how many records to print, 1000 at most")
+	c.Flags().BoolVar(&verify, "verify", false, "verify the chain of all records instead")
 	c.MarkFlagsMutuallyExclusive("verify", "from")
 	c.MarkFlagsMutuallyExclusive("verify", "limit")
 	return newRemote(c, func(ctx context.Context, r *remote, _ []string) error {

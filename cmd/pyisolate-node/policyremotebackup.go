@@ -16,10 +16,10 @@ import (
 func newPolicyBackup() *cobra.Command {
 	return newRemote(&cobra.Command{
 		Use:   "backup FILE",
-		Short: "Write all policies, tokens' hashes and the audit log to a file",
-		Long: `Write all policies with their history, tokens' hashes and the audit log, of all
-tenants, to a file: what they were at one moment, while the node serves. It is there
-whole or not at all, replaces an older one, and is for its owner alone to read.
+		Short: "Write all policies, the hashes of tokens and the audit log to a file",
+		Long: `Write all policies with their history, the hashes of tokens and the audit log, of all
+tenants, to a file: all as of one moment, while the node serves. The file replaces an
+older one only when it is complete, and only its owner can read it.
 ` + "`policy recover --backup FILE`" + ` makes a store from it.`,
 		Example: "  pyisolate-node policy backup /var/backups/policies",
 		Args:    cobra.ExactArgs(1),

@@ -31,25 +31,26 @@ func newPolicyPull() *cobra.Command {
 	var f pullFlags
 	c := &cobra.Command{
 		Use:   "pull [NAME [URL]]",
-		Short: "Have the node fetch a policy over HTTP or HTTPS, once or again and again",
-		Long: `Have the node fetch a policy over HTTP or HTTPS, verify it and store it as the next
-version, if it is not the newest already. With --every the node goes on by itself, also
-when it starts anew, until --stop. A document that is not proven, is too large or has
-faults changes nothing. Without NAME, it lists what the node follows and how that goes.
+		Short: "Have the node fetch a policy over HTTP or HTTPS, once or regularly",
+		Long: `Have the node fetch a policy over HTTP or HTTPS, verify it, and store it as the next
+version unless the newest is the same. With --every the node repeats this, also after a
+restart, until --stop. A document that fails the verification, is too large or has errors
+changes nothing. Without NAME, the command lists the sources that the node follows, and
+their state.
 
---ed25519-key verifies a detached signature, which is at the address with .sig behind its
-path: 64 bytes, or in base64. It is of NAME, a zero byte and the document. The key is its 32
-bytes in hexadecimal or base64, or a file in PEM. http needs it or --sha256.`,
+--ed25519-key verifies a detached signature, which the node fetches from the URL with .sig
+after its path: 64 bytes, or these in base64. It signs NAME, a zero byte and the document.
+The key is 32 bytes in hexadecimal or base64, or a PEM file. http:// needs it or --sha256.`,
 		Example: `  pyisolate-node policy pull web https://policies.example.com/web.yml --every 30s --ed25519-key team.pub
   pyisolate-node policy pull
   pyisolate-node policy pull web --stop`,
 		Args: cobra.MaximumNArgs(2),
 	}
-	c.Flags().DurationVar(&f.every, "every", 0, "go on, this long after each try: 5s to 24h (default: once)")
-	c.Flags().StringVar(&f.sha256, "sha256", "", "the hash that the document must have, in hexadecimal")
-	c.Flags().StringVar(&f.key, "ed25519-key", "", "the public key that it must be signed with, or a file that has it")
-	c.Flags().BoolVar(&f.otherHosts, "other-hosts", false, "let redirects lead to other hosts")
-	c.Flags().BoolVar(&f.stop, "stop", false, "follow the source of NAME no longer; the policy stays")
+	c.Flags().DurationVar(&f.every, "every", 0, "repeat this long after each try, 5s to 24h (default: once)")
+	c.Flags().StringVar(&f.sha256, "sha256", "", "the SHA-256 that the document must have, in hexadecimal")
+	c.Flags().StringVar(&f.key, "ed25519-key", "", "the public key that verifies the document's signature, or a file that contains it")
+	c.Flags().BoolVar(&f.otherHosts, "other-hosts", false, "allow redirects to other hosts")
+	c.Flags().BoolVar(&f.stop, "stop", false, "stop following the source of NAME; the policy stays")
 	fetches := []string{"every", "sha256", "ed25519-key", "other-hosts"}
 	for _, name := range fetches {
 		c.MarkFlagsMutuallyExclusive("stop", name)

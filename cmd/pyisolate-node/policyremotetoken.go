@@ -29,7 +29,7 @@ type tokenJSON struct {
 func newPolicyToken() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Make, list and revoke the tokens that a node is called with",
+		Short: "Create, list and revoke tokens for calling a node",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -42,18 +42,18 @@ func newTokenCreate() *cobra.Command {
 	var expires time.Duration
 	c := &cobra.Command{
 		Use:   "create NAME --role ROLE",
-		Short: "Make a token and print its secret, which the node does not keep",
-		Long: `Make a token and print its secret, which the node does not keep.
+		Short: "Create a token, and print its secret",
+		Long: `Create a token, and print its secret, which the node does not keep.
 
-Roles: viewer reads policies and reports, operator also runs cells, policy-admin also
-changes policies, admin also makes tokens and reads the audit log. With --tenant all
-that is of one tenant only.`,
+Roles: viewer reads policies and reports; operator also runs cells; policy-admin also
+changes policies; admin also creates tokens, and without --tenant reads the audit log,
+backs up policies and manages the cluster. With --tenant the token covers one tenant.`,
 		Example: "  PYISOLATE_TOKEN=$(pyisolate-node policy token create ci --role policy-admin --tenant shop --expires 720h)",
 		Args:    cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&role, "role", "", "viewer, operator, policy-admin or admin")
-	c.Flags().StringVar(&tenant, "tenant", "", "the tenant that it is for (default: all)")
-	c.Flags().DurationVar(&expires, "expires", 0, "how long it is valid (default: until it is revoked)")
+	c.Flags().StringVar(&role, "role", "", "the role of the token: viewer, operator, policy-admin or admin")
+	c.Flags().StringVar(&tenant, "tenant", "", "the tenant that the token is for (default: all)")
+	c.Flags().DurationVar(&expires, "expires", 0, "how long the token is valid, such as 720h (default: until it is revoked)")
 	_ = c.MarkFlagRequired("role")
 	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{policystore.Viewer.String(), policystore.Operator.String(),
 		policystore.PolicyAdmin.String(), policystore.Admin.String()}, cobra.ShellCompDirectiveNoFileComp))
@@ -85,7 +85,7 @@ func newTokenList() *cobra.Command {
 }
 
 func newTokenRevoke() *cobra.Command {
-	return newRemote(&cobra.Command{Use: "revoke ID", Short: "End a token for good", Args: cobra.ExactArgs(1)}, func(ctx context.Context, r *remote, args []string) error {
+	return newRemote(&cobra.Command{Use: "revoke ID", Short: "Revoke a token for good", Args: cobra.ExactArgs(1)}, func(ctx context.Context, r *remote, args []string) error {
 		answer, err := r.Policies.RevokeToken(ctx, connect.NewRequest(&pb.RevokeTokenRequest{Id: args[0]}))
 		if err != nil {
 			return err

@@ -11,7 +11,7 @@ func newPolicySchema() *cobra.Command {
 		Use:   "schema",
 		Short: "Print the JSON Schema of policy documents",
 		Long: `Print the JSON Schema of policy documents, for editors and other tools. It knows the
-keys, their types and ranges; policy check knows all.`,
+keys, their types and ranges; policy check finds all errors.`,
 		Example: `  pyisolate-node policy schema > policy.schema.json
   echo '# yaml-language-server: $schema=policy.schema.json' | cat - etl.yml`,
 		Args: cobra.NoArgs,
