@@ -38,12 +38,10 @@ func newRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [flags] FILE|- [ARG...]",
 		Short: "Run one Python program in a cell",
-		Long: `Start a fresh cell, run one Python program in it, and end the cell. The
-arguments after the program become sys.argv[1:].
-
-Posts go to standard output as they arrive; prints and logs go to standard
-error. Without --allow-import the program may import modules that only compute
-(math, json, re, …).
+		Long: `Start a fresh cell, run one Python program in it, and end the cell. An ARG
+becomes one of sys.argv[1:]. Posts go to standard output as they arrive; prints
+and logs go to standard error. Without --allow-import the program may import
+modules that only compute (math, json, re, …).
 
 With --policy, a document says what the program may do. Then these flags, which
 would say the same, are not allowed: ` + governedHelp() + `.` + exitStatusHelp(),
