@@ -52,10 +52,10 @@ const (
 
 // checkpointKeys are those of checkpoint.
 var checkpointKeys = []*key{
-	{name: "every", least: int64(time.Second), most: int64(365 * 24 * time.Hour), doc: "the time between two, if something has run since", fallback: "never by time"},
-	{name: "messages", least: 1, most: 1_000_000_000, doc: "after so many execs, calls and sends", fallback: "never by their number"},
-	{name: "drain", choices: []string{drainSkip, drainSave}, doc: "whether it is checkpointed when its node ends", fallback: drainSkip},
-	{name: "replicas", least: 1, most: MaxReplicas, doc: "the other nodes that get a copy of each, of which one goes on with the cell when its node is lost", fallback: "none gets one"},
+	{name: "every", least: int64(time.Second), most: int64(365 * 24 * time.Hour), doc: "the time between two checkpoints; none is made if nothing has run since", fallback: "not by time"},
+	{name: "messages", least: 1, most: 1_000_000_000, doc: "a checkpoint after this many execs, calls and sends", fallback: "not by their number"},
+	{name: "drain", choices: []string{drainSkip, drainSave}, doc: "whether to checkpoint the cell when its node stops", fallback: drainSkip},
+	{name: "replicas", least: 1, most: MaxReplicas, doc: "how many other nodes get a copy of each checkpoint; when the cell's node is lost, one of them goes on with the cell", fallback: "none"},
 }
 
 func (s *checkpoint) decode(r *reporter, k *key, n *node) {

@@ -44,7 +44,7 @@ func TestReference(t *testing.T) {
 
 func referenceTable(keys []*key, layers bool) string {
 	var b strings.Builder
-	b.WriteString("| key | what it is | type | range | without it |")
+	b.WriteString("| key | what it is | type | range | default |")
 	if layers {
 		b.WriteString(" enforced by |")
 	}
@@ -92,7 +92,7 @@ func (k *key) describe() (kind, between string) {
 	case *placement:
 		return "`auto` or number", to(plainNumber)
 	case *grants:
-		return "map of grants", "one a name"
+		return "map of grants", "one per name"
 	case *contracts:
 		return "texts", "128 assertions, 16KiB"
 	case *restart, *checkpoint:

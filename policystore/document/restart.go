@@ -10,9 +10,9 @@ type restart struct{ single[Restart] }
 
 // restartKeys are those of restart.
 var restartKeys = []*key{
-	{name: "strategy", choices: []string{"never", "fresh", "checkpoint"}, doc: "never, fresh from its program, or from its last checkpoint", fallback: "never"},
-	{name: "max", least: 1, most: 1000, doc: "how often in each `within`; then the cell stays down", fallback: "5"},
-	{name: "within", least: int64(time.Second), most: int64(24 * time.Hour), doc: "the time in which they are counted", fallback: "1m"},
+	{name: "strategy", choices: []string{"never", "fresh", "checkpoint"}, doc: "do not restart it, restart it fresh from its program, or from its last checkpoint", fallback: "never"},
+	{name: "max", least: 1, most: 1000, doc: "how many restarts in each `within`; after these the cell stays down", fallback: "5"},
+	{name: "within", least: int64(time.Second), most: int64(24 * time.Hour), doc: "the time over which restarts are counted", fallback: "1m"},
 }
 
 func (s *restart) decode(r *reporter, k *key, n *node) {

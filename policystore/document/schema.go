@@ -38,7 +38,7 @@ func (k *Keys) Schema() []byte {
 		"required": []string{keyVersion, keySandboxes},
 		"properties": schema{
 			keyVersion:  schema{"enum": []any{json.Number("1.0"), Version10}},
-			keyDefaults: described("what every sandbox begins with", schema{"$ref": "#/$defs/sandbox", "not": schema{"required": []string{"extends"}}}),
+			keyDefaults: described("keys that every sandbox starts with", schema{"$ref": "#/$defs/sandbox", "not": schema{"required": []string{"extends"}}}),
 			keySandboxes: schema{"type": "object", "minProperties": 1, "maxProperties": MaxSandboxes,
 				"propertyNames": schema{"pattern": sandboxRE.String()}, "additionalProperties": schema{"$ref": "#/$defs/sandbox"}},
 		},
@@ -56,7 +56,7 @@ func (k *Keys) Schema() []byte {
 
 // text is a key's documentation in a sentence.
 func (k *key) text() string {
-	return k.doc + ". Without it: " + k.fallback + ". Enforced by: " + k.layer + "."
+	return k.doc + ". Default: " + k.fallback + ". Enforced by: " + k.layer + "."
 }
 
 func described(text string, s schema) schema {
