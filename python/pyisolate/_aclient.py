@@ -128,7 +128,8 @@ class Client:
         upload = _client.Upload(self.address, self._max)
         doing: "asyncio.Future[Any]" = asyncio.get_running_loop().run_in_executor(None, upload.run, call, more)
         try:
-            done: T = await asyncio.shield(doing)
+            await asyncio.wait([doing])  # which, cancelled, leaves it be, as shield does, and says nothing of it
+            done: T = doing.result()
             return done
         except asyncio.CancelledError:
             upload.break_off()

@@ -253,6 +253,7 @@ class LiarTestCase(unittest.TestCase):
     def test_cancelled(self):
         """Who gives an import up has it break off, of a node that says nothing."""
         begun, ended = threading.Event(), threading.Event()
+        told = []
 
         def act(c):
             while c.recv(65536):
@@ -260,6 +261,7 @@ class LiarTestCase(unittest.TestCase):
             ended.set()
 
         async def main(path):
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
             async with aio.Client(path) as client:
                 going = asyncio.ensure_future(aio.import_checkpoint(io.BytesIO(bytes(8 << 20)), client=client))
                 self.assertTrue(await asyncio.to_thread(begun.wait, 60))
@@ -270,6 +272,7 @@ class LiarTestCase(unittest.TestCase):
         with Liar(act) as liar:
             asyncio.run(main(liar.path))
             self.assertTrue(ended.wait(60))
+        self.assertEqual(told, [], "who cancels it knows that it has failed")
 
     def test_cancelled_before_it_connects(self):
         """It ends when the thread that it waits for comes to it."""
