@@ -9,11 +9,12 @@ import (
 
 // A message in many pieces is collected in memory of its size, not in memory that is doubled until it fits.
 func TestMessagesAreCollectedOnce(t *testing.T) {
-	const size, times = 100_000, 50
+	const size = 100_000
 	data, err := wire.Append(nil, post(1, make([]byte, size)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	const times = 50
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range times {

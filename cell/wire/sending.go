@@ -211,9 +211,9 @@ func (c *conn) stalled() {
 	_ = c.t.Close() // frees the write under way, and who receives
 }
 
-// recycle gives a buffer back, unless a large message grew it.
+// recycle gives a buffer back, unless a message grew it that is larger than a chunk of a state.
 func recycle(to *sync.Pool, buf *[]byte) {
-	if cap(*buf) <= 256<<10 {
+	if cap(*buf) <= 2*largeSize {
 		*buf = (*buf)[:0]
 		to.Put(buf)
 	}
