@@ -137,6 +137,10 @@ func TestHostileRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, ending, err := leader.CreateToken(t.Context(), root, TokenRequest{Name: "ending", Role: Admin, Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	token := func(i TokenInfo) *command {
 		return &command{action: CreateToken, time: at, principal: root, token: tokenRecord{info: i, hash: [32]byte{1}}}
 	}
@@ -158,6 +162,7 @@ func TestHostileRequests(t *testing.T) {
 		"another's user": {func(c *command) { c.principal.Name = "uid:0@n1" }, good(), ErrDenied},
 		"another's name": {func(c *command) { c.principal.TokenID = ci.ID }, good(), ErrDenied},
 		"a token's role": {func(c *command) { c.principal = Principal{Name: "ci", Role: Admin, TokenID: ci.ID} }, token(TokenInfo{ID: "00000000000000ff", Name: "x", Role: Admin}), ErrDenied},
+		"outliving":      {func(c *command) { c.principal = Principal{Name: "ending", Role: Admin, TokenID: ending.ID} }, token(TokenInfo{ID: "00000000000000fe", Name: "x", Role: Viewer}), ErrDenied},
 		"rollback":       {func(c *command) { c.action, c.text, c.to = RollbackPolicy, nil, 7 }, good(), ErrNotFound},
 		"first token":    {func(c *command) { c.action = FirstToken }, token(TokenInfo{ID: "00000000000000ff", Name: "x", Role: Admin}), ErrInvalid},
 		"token's id":     {func(*command) {}, token(TokenInfo{ID: "id", Name: "x", Role: Admin}), ErrInvalid},

@@ -13,7 +13,8 @@ import (
 )
 
 // CreateToken makes a token and returns its secret, which is kept nowhere: whoever loses it
-// needs another token. The principal must be an admin whose tenant covers the token's.
+// needs another token. The principal must be an admin whose tenant covers the token's, and who came with
+// a token makes none that ends after it.
 // Errors are those of every change (see [Store.Put]).
 func (s *Store) CreateToken(ctx context.Context, p Principal, r TokenRequest) (secret string, info TokenInfo, err error) {
 	const what = "create token"
@@ -45,18 +46,32 @@ func (s *Store) vetToken(ctx context.Context, c *command) error {
 	case !t.Role.Valid():
 		return fmt.Errorf("%w: a token with %s", ErrInvalid, t.Role)
 	}
-	if err := p.require(Admin, t.Tenant, CreateToken.String()); err != nil || t.Expires.IsZero() {
+	if err := p.require(Admin, t.Tenant, CreateToken.String()); err != nil {
 		return err
 	}
-	if !wire.HasTime(t.Expires) {
+	if !t.Expires.IsZero() && !wire.HasTime(t.Expires) {
 		return fmt.Errorf("%w: no time after %s can be kept; leave the token's end out if it has none", ErrInvalid, wire.MaxTime.Format(time.DateOnly))
 	}
 	return s.read(ctx, Stale, func(tx *transaction) error {
-		if now := tx.now(s.config.Now()); !t.Expires.After(now) {
+		if now := tx.now(s.config.Now()); !t.Expires.IsZero() && !t.Expires.After(now) {
 			return fmt.Errorf("%w: the token would have expired at %v; for the store it is %v", ErrInvalid, t.Expires, now)
 		}
-		return nil
+		return tx.outlives(p, t)
 	})
+}
+
+// outlives refuses a token that would end after the one that makes it, whose end never changes.
+func (t *transaction) outlives(p Principal, i TokenInfo) error {
+	maker, found, err := t.findToken(p.TokenID)
+	if err != nil || !found { // nobody's, or gone: that is judged when it is applied
+		return err
+	}
+	end := maker.info.Expires
+	if end.IsZero() || !i.Expires.IsZero() && !i.Expires.After(end) {
+		return nil
+	}
+	return fmt.Errorf("%w: a token outlives none that made it: ask for one that expires by %s, when yours does (token %s), or make it as a user of the node's machine",
+		ErrDenied, end.UTC().Format(time.RFC3339), p.TokenID)
 }
 
 // checkTokenName leaves names with colons, such as uid:0, to principals that a server vouches for.
@@ -99,7 +114,7 @@ func (s *Store) makeFirstToken() error {
 }
 
 // RevokeToken ends a token for good; again is no error. The principal must be an admin whose
-// tenant covers the token's, or have come with that token.
+// tenant covers the token's, or have come with that token. Of another tenant's it hears what it hears of none.
 func (s *Store) RevokeToken(ctx context.Context, p Principal, id string) (TokenInfo, error) {
 	c := &command{action: RevokeToken, principal: p, token: tokenRecord{info: TokenInfo{ID: id}}}
 	if err := s.vet(ctx, c, Linearizable); err != nil {
@@ -125,14 +140,15 @@ func (s *Store) vetRevocation(ctx context.Context, c *command, reads Consistency
 			return err
 		}
 	}
-	return s.isToken(ctx, id, reads)
+	return s.isToken(ctx, p, id, reads)
 }
 
-// isToken refuses to propose anything about tokens that there are not: that would leave a record.
-func (s *Store) isToken(ctx context.Context, id string, c Consistency) error {
+// isToken refuses to propose anything about tokens that there are not: that would leave a record. Nor are there
+// those of other tenants, for a principal of one.
+func (s *Store) isToken(ctx context.Context, p Principal, id string, c Consistency) error {
 	return s.read(ctx, c, func(t *transaction) error {
-		_, found, err := t.findToken(id)
-		if err == nil && !found {
+		r, found, err := t.findToken(id)
+		if err == nil && (!found || !p.Covers(r.info.Tenant)) {
 			err = fmt.Errorf("%w: there is no token %s", ErrNotFound, id)
 		}
 		return err
