@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/pyisolate/pyisolate/cluster/control"
 	"github.com/pyisolate/pyisolate/cluster/pki"
 	"github.com/pyisolate/pyisolate/cluster/wire"
@@ -391,4 +393,39 @@ func joinAs(ctx context.Context, t pki.Token, name, address, gossip string) (*pk
 		return nil, Admission{}, err
 	}
 	return Join(ctx, t, r, address, gossip)
+}
+
+// What a stranger sends is cut before it is logged.
+func TestStrangersLogLittle(t *testing.T) {
+	var log bytes.Buffer
+	refusing := Config{
+		Logger: slog.New(slog.NewTextHandler(&log, nil)), quiet: rate.NewLimiter(rate.Inf, 1),
+		Admit: func(_ context.Context, p Petition) (Admission, error) {
+			return Admission{}, fmt.Errorf("%w: there is none of %s", pki.ErrToken, p.Token)
+		},
+	}
+	long := strings.Repeat("7", MaxPetition-100)
+	for name, sent := range map[string]string{
+		"token":    `{"name":"n2","address":"h:7","token":"` + long + `"}`,
+		"name":     `{"name":"` + long + `"}`,
+		"address":  `{"name":"n2","address":"` + long + `"}`,
+		"gossip":   `{"name":"n2","address":"h:7","gossip":"` + long + `"}`,
+		"a number": `{"token":` + long + `}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			log.Reset()
+			here, there := net.Pipe()
+			var stranger sync.WaitGroup
+			stranger.Go(func() {
+				_, _ = io.WriteString(there, sent)
+				_, _ = io.Copy(io.Discard, there)
+			})
+			refusing.answer(t.Context(), here)
+			_ = here.Close()
+			stranger.Wait()
+			if n := log.Len(); n == 0 || n > 1<<10 {
+				t.Errorf("%d bytes are logged: %.200s", n, &log)
+			}
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -76,7 +77,7 @@ func (c Config) answer(ctx context.Context, conn net.Conn) {
 	p, err := readPetition(conn)
 	var out answer
 	if err == nil {
-		log = log.With("node", p.Name, "token", p.Token)
+		log = log.With("node", p.Name, "token", fmt.Sprintf("%.40s", p.Token))
 		ctx, cancel := context.WithTimeout(ctx, admitTime)
 		defer cancel()
 		var a Admission
@@ -85,7 +86,7 @@ func (c Config) answer(ctx context.Context, conn net.Conn) {
 	}
 	if err != nil {
 		if c.quiet.Allow() {
-			log.Warn("a node is not admitted", "error", err)
+			log.Warn("a node is not admitted", "error", fmt.Sprintf("%.400s", err)) // it may have a stranger's words
 		}
 		out = refuse(err)
 	} else {

@@ -52,7 +52,7 @@ func (w *Wire) receive(raw net.Conn) {
 		defer w.door.leave(v)
 		if err := w.welcome(raw); err != nil {
 			_ = raw.Close()
-			w.say("a connection is refused", "address", raw.RemoteAddr(), "error", err)
+			w.say("a connection is refused", "address", raw.RemoteAddr(), "error", fmt.Sprintf("%.400s", err)) // it may have a stranger's words
 		}
 	})
 }
