@@ -23,6 +23,9 @@ var _ connect.Interceptor = (*answers)(nil)
 func (a *answers) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 		response, err := next(ctx, r)
+		if err == nil {
+			err = unreadOf(ctx).keep(response.Any())
+		}
 		return response, a.answer(ctx, r.Spec(), err)
 	}
 }
@@ -35,7 +38,7 @@ func (a *answers) WrapStreamingClient(next connect.StreamingClientFunc) connect.
 // WrapStreamingHandler implements connect.Interceptor.
 func (a *answers) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, c connect.StreamingHandlerConn) error {
-		return a.answer(ctx, c.Spec(), next(ctx, c))
+		return a.answer(ctx, c.Spec(), next(ctx, unreadStream{c, unreadOf(ctx)}))
 	}
 }
 

@@ -18,7 +18,7 @@
 //   - A principal of a tenant reaches that tenant's policies and cells, and reads shared
 //     policies.
 //   - A call without a deadline ends when its token does, whoever else fails to show one.
-//   - One principal has no more of what calls, bytes of requests and cells there may be than it
+//   - One principal has no more of what calls, bytes of requests and of answers, and cells there may be than it
 //     leaves free, nor have a tenant's all together: whoever comes next finds some. A client that sends slowly, or takes nothing
 //     of its answer, is not waited for.
 //   - A cell is confined by its policy from its first instruction on. Each newer version

@@ -37,6 +37,22 @@ func (s *Server) Underway() int64 {
 	return n
 }
 
+// BoundAnswers has clients leave at most n bytes of answers unread.
+func (s *Server) BoundAnswers(n int64) {
+	s.http.Handler.(*gate).clients.others.answers = newSlots(n)
+}
+
+// Unread is how many bytes of answers are made and not taken.
+func (s *Server) Unread() (n int64) {
+	g := s.http.Handler.(*gate)
+	for _, all := range []*rooms{g.clients.others, g.nodes.own, g.nodes.others} {
+		all.answers.mu.Lock()
+		n += all.answers.used
+		all.answers.mu.Unlock()
+	}
+	return n
+}
+
 // Refusing is how many refusals are being told.
 func (s *Server) Refusing() int64 {
 	g := s.http.Handler.(*gate)

@@ -84,7 +84,7 @@ func (g *gate) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 		}
 		defer all.bytes.give(who, streamedMessage)
 	}
-	g.serve(w, r, call{rule, p, who, all.counted(rule)}, next)
+	g.serve(w, r, call{rule, p, who, all.counted(rule), all.answers}, next)
 }
 
 func (g *gate) of(from peer) *side {
@@ -100,6 +100,8 @@ type call struct {
 	by    policystore.Principal
 	who   holders
 	bytes *slots // where its request is counted; nil: nowhere
+	// answers are where what it is answered is.
+	answers *slots
 }
 
 // route tells what answers a request, and what that needs; nil: there is nothing.
@@ -118,7 +120,10 @@ func (g *gate) route(r *http.Request) (rule, http.Handler) {
 
 // serve has the call answered, within its bounds.
 func (g *gate) serve(w *patient, r *http.Request, c call, next http.Handler) {
-	ctx, cancel := context.WithCancelCause(trace.Extract(context.WithValue(r.Context(), principalKey{}, c.by), r.Header))
+	answer := &unread{room: c.answers, who: c.who}
+	defer answer.release()
+	known := context.WithValue(context.WithValue(r.Context(), principalKey{}, c.by), unreadKey{}, answer)
+	ctx, cancel := context.WithCancelCause(trace.Extract(known, r.Header))
 	defer cancel(nil)
 	defer context.AfterFunc(g.ending, func() { cancel(context.Cause(g.ending)) })()
 	sent := &body{ReadCloser: r.Body, left: c.most(), room: c.bytes, who: c.who}

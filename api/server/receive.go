@@ -42,7 +42,12 @@ func (s *cells) Recv(ctx context.Context, r *connect.Request[pb.RecvRequest]) (*
 		s.keep(found, items)
 		return nil, ctx.Err()
 	}
-	return connect.NewResponse(&pb.RecvResponse{Items: itemsTo(items)}), nil
+	answer := &pb.RecvResponse{Items: itemsTo(items)}
+	if err := unreadOf(ctx).keep(answer); err != nil {
+		s.keep(found, items)
+		return nil, err
+	}
+	return connect.NewResponse(answer), nil
 }
 
 func itemsTo(items []cell.Item) (all []*pb.Item) {
@@ -133,7 +138,7 @@ func (s *cells) Stream(ctx context.Context, r *connect.Request[pb.StreamRequest]
 	if err := out.Send(nil); err != nil { // the client's call returns
 		return err
 	}
-	f := feed{cells: s, from: found, limit: r.Msg.GetLimit(), all: r.Msg.GetAll(), send: out.Send}
+	f := feed{cells: s, from: found, limit: r.Msg.GetLimit(), all: r.Msg.GetAll(), send: out.Send, unread: unreadOf(ctx)}
 	if err = f.run(ctx); errors.Is(err, actors.ErrMoved) {
 		err = &goesOn{f.sent, err}
 	}
@@ -147,6 +152,7 @@ type feed struct {
 	limit uint64 // of posts and errors; 0: none
 	all   bool
 	send  func(*pb.StreamResponse) error
+	*unread
 
 	sent uint64 // posts and errors
 	at   uint64 // of the next saying
@@ -206,6 +212,12 @@ func (f *feed) pass(got taken) error {
 		f.cells.keep(f.from, got.items)
 		return err
 	}
+	give, err := f.hold(afterFirst(got.items))
+	if err != nil {
+		f.cells.keep(f.from, got.items)
+		return err
+	}
+	defer give()
 	for i, one := range got.items {
 		if err := f.send(inStream(one)); err != nil {
 			f.cells.keep(f.from, got.items[i:])
@@ -214,6 +226,16 @@ func (f *feed) pass(got taken) error {
 		f.sent++
 	}
 	return got.err
+}
+
+// afterFirst is the size of what waits while the first is sent, which is counted there.
+func afterFirst(items []cell.Item) (bytes int) {
+	for i, one := range items {
+		if i > 0 {
+			bytes += size(one)
+		}
+	}
+	return bytes
 }
 
 // take receives as many as are wanted, when they are, until ctx ends.

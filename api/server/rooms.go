@@ -27,11 +27,13 @@ type rooms struct {
 	// are small, and no bytes of them are counted.
 	stops *slots
 	bytes *slots // of requests
+	// answers are bytes of those that nobody has taken; nil: they are not counted.
+	answers *slots
 }
 
 func newRooms(times int64) *rooms {
 	return &rooms{open: newShares(openSlots, openOfOne), short: newSlots(times * shortSlots), long: newSlots(times * longSlots),
-		stops: newSlots(times * stopSlots), bytes: newSlots(times * maxRequests)}
+		stops: newSlots(times * stopSlots), bytes: newSlots(times * maxRequests), answers: newSlots(times * maxAnswers)}
 }
 
 // side is what calls have that come one way.
@@ -47,7 +49,9 @@ func newSides(most float64) (clients, nodes *side) {
 	if most == 0 {
 		most = defaultRate
 	}
-	return &side{newRooms(1), newRooms(1), newRates(most)}, &side{newRooms(2), newRooms(2), newRates(2 * most)}
+	clients, nodes = &side{newRooms(1), newRooms(1), newRates(most)}, &side{newRooms(2), newRooms(2), newRates(2 * most)}
+	clients.own.answers = nil // the node's own user has its memory anyway
+	return clients, nodes
 }
 
 // of is where a call of the side is counted.
