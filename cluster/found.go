@@ -181,6 +181,9 @@ func (j Joining) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := numeric(cmp.Or(j.Gossip, j.Address)); err != nil { // the token would be used, and the node not start
+		return fmt.Errorf("the address of this node, as it sees it: %w", err)
+	}
 	request, err := j.request(token)
 	if err != nil {
 		return err

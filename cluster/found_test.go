@@ -176,6 +176,26 @@ func TestJoinNotWhereAnotherIs(t *testing.T) {
 	must(t, Join(soon(t), j))
 }
 
+// A node that could not start where it says that it is keeps its token, and nobody waits for it.
+func TestJoinByANameThatNobodyHas(t *testing.T) {
+	t.Parallel()
+	n1 := found(t, "n1")
+	n1.open()
+	leader(t, []*node{n1})
+	token, _, err := n1.Invite(soon(t), "", 0)
+	must(t, err)
+	const nobody = "no..host:7700"
+	for name, j := range map[string]Joining{"address": {Address: nobody}, "gossip": {Address: loopback.Address(), Gossip: nobody}} {
+		j.Dir, j.Node, j.Token = filepath.Join(t.TempDir(), "d"), "n2", token
+		if err := Join(soon(t), j); err == nil || !strings.Contains(err.Error(), "look up no..host") || Exists(j.Dir) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(n1.Invites()) != 1 || n1.Status().Members != 1 {
+		t.Errorf("%d invitations, %d members", len(n1.Invites()), n1.Status().Members)
+	}
+}
+
 func TestOnePlaceHasManyAddresses(t *testing.T) {
 	t.Parallel()
 	for one, other := range map[string]string{
