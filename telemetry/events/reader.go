@@ -1,7 +1,7 @@
 package events
 
-// Reader reads the events of one tenant, or all. What it is told to be missing is of the same: it
-// learns nothing of how much happens to others. It is for one goroutine.
+// Reader reads the events of one tenant, or all. What it is told to be missing is of the same: of
+// how much happens to others it learns what the indices of its own tell. It is for one goroutine.
 type Reader struct {
 	hub    *Hub // may be nil
 	tenant string
