@@ -35,6 +35,7 @@ async function openFirst(hash: string, slow = false) {
     'CellService/Kill': ask,
     'CellService/Close': ask,
     'CellService/Recv': ask,
+    'CellService/Exec': ask,
   }
   const moves: Streaming = { 'CellService/Migrate': ask }
   const page = await open(hash, { answers: more, streams: moves })
@@ -72,6 +73,32 @@ it('Take posts', async () => {
   await press(page, 'Take them')
   await page.getByText('the cell of this id has ended').waitFor()
   expect(asked).toMatchObject([{ ...cell, id: 'first' }])
+})
+
+it('Run, until the page is told to go on with the new cell', async () => {
+  const { page, asked, follow } = await openFirst(one)
+  await page.getByLabel('Run Python').fill('1')
+  await follow()
+  await press(page, 'Run')
+  await page.getByText('the cell of this id has ended').waitFor()
+  await press(page, 'Use the new cell')
+  await page.getByRole('button', { name: 'Use the new cell' }).waitFor({ state: 'detached' })
+  await page.getByLabel('Run Python').press('Control+Enter')
+  await expect.poll(() => asked.length).toBe(2)
+  expect(asked).toEqual(['first', 'second'].map((id) => ({ ...cell, id, code: '1' })))
+})
+
+it('Nothing is run before it is known in which cell', async () => {
+  const { page, asked, tell } = await openFirst(one, true)
+  const code = page.getByLabel('Run Python')
+  await code.fill('1')
+  const run = page.getByRole('button', { name: 'Run', exact: true })
+  expect(await run.isDisabled()).toBe(true)
+  await code.press('Control+Enter')
+  tell()
+  await run.click()
+  await page.getByText('the cell of this id has ended').waitFor()
+  expect(asked).toEqual([{ ...cell, id: 'first', code: '1' }])
 })
 
 it('Posts are not to be taken before it is known whose they are', async () => {

@@ -27,6 +27,8 @@ export function Cell({ tenant, name }: CellProps) {
   const [ending, setEnding] = useState<Ending>()
   const [moving, setMoving] = useState(false)
   const r = report.value?.report
+  const [opened, setOpened] = useState<string>() // the cell that code is meant for
+  if (opened === undefined && r?.id) setOpened(r.id)
   const there = report.kind === 'NotFound' ? undefined : r // else it is what was last known
   return (
     <>
@@ -52,6 +54,14 @@ export function Cell({ tenant, name }: CellProps) {
           ))}
       </Title>
       <Problem text={report.error} />
+      {r && opened !== undefined && r.id !== opened && (
+        <div class="note" role="status">
+          The cell that you opened has ended, and another has its name now. Code is not run in the new one unless you say so.{' '}
+          <button type="button" onClick={() => setOpened(r.id)}>
+            Use the new cell
+          </button>
+        </div>
+      )}
       {r?.reason && r.state !== 'running' && (
         <p class="note">
           <strong>Why it is {r.state}:</strong> {r.reason}
@@ -60,7 +70,7 @@ export function Cell({ tenant, name }: CellProps) {
       {there && !moving && <Moving report={there} />}
       <div class="columns">
         <div class="main">
-          <Exec tenant={tenant} name={name} onRan={report.again} />
+          <Exec tenant={tenant} name={name} id={opened} onRan={report.again} />
           {r && <Output tenant={tenant} name={name} id={r.id} epoch={r.epoch} />}
           <Posts tenant={tenant} name={name} id={r?.id} waiting={r?.posts} />
         </div>

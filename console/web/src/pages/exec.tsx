@@ -8,26 +8,28 @@ import { call } from '../session.ts'
 interface ExecProps {
   tenant: string
   name: string
+  id: string | undefined // of the cell that it is for; unknown: nothing is run
   onRan: () => void
 }
 
 type Outcome = { ran: number } | { failed: ErrorDetail; text: string } | undefined
 
 // Exec runs code in the cell. What it prints is among the output, what it posts is not taken.
-export function Exec({ tenant, name, onRan }: ExecProps) {
+export function Exec({ tenant, name, id, onRan }: ExecProps) {
   const [code, setCode] = useState('')
   const [outcome, setOutcome] = useState<Outcome>()
   const [running, setRunning] = useState(false)
   const stop = useRef<AbortController>(undefined)
   useEffect(() => () => stop.current?.abort(), []) // interrupts the guest
+  const idle = running || id === undefined || code.trim() === ''
   const run = async () => {
-    if (running || code.trim() === '') return
+    if (idle) return
     const aborted = (stop.current = new AbortController()).signal
     setRunning(true)
     setOutcome(undefined)
     const began = performance.now()
     try {
-      await call('CellService/Exec', { tenant, name, code }, { signal: aborted })
+      await call('CellService/Exec', { tenant, name, id, code }, { signal: aborted })
       setOutcome({ ran: (performance.now() - began) / 1000 })
     } catch (err) {
       setOutcome(
@@ -65,7 +67,7 @@ export function Exec({ tenant, name, onRan }: ExecProps) {
                 Stop
               </button>
             )}
-            <button class="primary" disabled={running || code.trim() === ''}>
+            <button class="primary" disabled={idle}>
               {running ? 'Running…' : 'Run'}
             </button>
           </span>
