@@ -1,5 +1,6 @@
 import { useEffect } from 'preact/hooks'
 
+import { dismiss, notices } from './notices.ts'
 import { Cell } from './pages/cell.tsx'
 import { Cells } from './pages/cells.tsx'
 import { hasDraft } from './pages/edit.tsx'
@@ -11,6 +12,7 @@ import { Policy } from './pages/policy.tsx'
 import { href, route, type Route } from './route.ts'
 import { logOut, setTheme, theme, token, type Theme } from './session.ts'
 import { useSignal } from './signal.ts'
+import { Problem } from './ui/bits.tsx'
 
 const places: { name: string; to: Route; has: Route['page'][] }[] = [
   { name: 'Cells', to: { page: 'cells' }, has: ['cells', 'cell'] },
@@ -56,8 +58,23 @@ export function App() {
         </span>
       </nav>
       <main id="main" tabIndex={-1}>
+        <Notices />
         <Page at={at} />
       </main>
+    </>
+  )
+}
+
+function Notices() {
+  return (
+    <>
+      {useSignal(notices).map((n, i) => (
+        <Problem key={i} text={`${n.what}: ${n.why}`}>
+          <button type="button" onClick={() => dismiss(n)}>
+            Dismiss
+          </button>
+        </Problem>
+      ))}
     </>
   )
 }

@@ -5,6 +5,7 @@ import { repeatable, requestId } from '../api/request.ts'
 import type { CellReport, CheckpointInfo } from '../api/types.ts'
 import { ago, bytes, count, date } from '../format.ts'
 import { useNow, usePolled } from '../live.ts'
+import { notify } from '../notices.ts'
 import { go } from '../route.ts'
 import { call } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
@@ -58,6 +59,7 @@ export function Checkpoints({ tenant, name, report }: CheckpointsProps) {
       {deleting && (
         <Confirm
           title={`Delete checkpoint ${short(deleting)}?`}
+          what={`Delete checkpoint ${short(deleting)}`}
           yes="Delete it"
           onClose={() => setDeleting(undefined)}
           act={() => call('CellService/DeleteCheckpoint', { id: deleting.id }).finally(list.again)}
@@ -116,6 +118,7 @@ function columns(
 function useTaking(report: CellReport | undefined, onTaken: () => void) {
   const { tenant, name } = report?.cell ?? {}
   const [state, setState] = useState<{ busy?: boolean; said?: string; error?: string }>({})
+  const open = useOpen()
   const take = async () => {
     setState({ busy: true, said: 'It is taken when what runs has ended…' })
     try {
@@ -123,6 +126,7 @@ function useTaking(report: CellReport | undefined, onTaken: () => void) {
       if (!checkpoint?.id) throw new Error('The node did not say what it has kept.')
       setState({ said: `Kept as ${short(checkpoint)}.` })
     } catch (err) {
+      if (!open.current) return notify(`Checkpoint ${tenant}/${name}`, err)
       setState({ error: textOf(err) })
     }
     onTaken()
@@ -147,7 +151,7 @@ function Restore({ of, taken, onClose }: RestoreProps) {
     if (open.current) go({ page: 'cell', tenant: cell?.tenant ?? tenant, name: cell?.name ?? to })
   }
   return (
-    <Ask title={`Restore ${short(of)}`} yes="Restore it" onClose={onClose} act={act}>
+    <Ask title={`Restore ${short(of)}`} what={`Restore ${short(of)}`} yes="Restore it" onClose={onClose} act={act}>
       <p>
         {taken
           ? `A cell named ${name} is there. Another one starts with the state of the checkpoint, under another name.`

@@ -40,13 +40,15 @@ interface EndDialogProps {
 // EndDialog ends the cell that it was opened for, and none that has its name since.
 export function EndDialog({ report, ending, onClose, onDone }: EndDialogProps) {
   const [{ cell: { tenant, name } = {}, id }] = useState(report)
+  const what = `${endingWords[ending]} ${tenant}/${name}`
   const act = async (reason: string) => {
     await call(calls[ending], ending === 'close' ? { tenant, name, id } : { tenant, name, id, reason })
     onDone()
   }
   return (
     <Confirm
-      title={`${endingWords[ending]} ${tenant}/${name}?`}
+      title={`${what}?`}
+      what={what}
       yes={`${endingWords[ending]} it`}
       onClose={onClose}
       act={act}

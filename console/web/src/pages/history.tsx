@@ -5,6 +5,7 @@ import { repeatable } from '../api/request.ts'
 import type { Version } from '../api/types.ts'
 import { ago, date, hex, textFromBase64 } from '../format.ts'
 import { useNow, usePolled } from '../live.ts'
+import { notify } from '../notices.ts'
 import { call } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
 import { Dialog, useOpen } from '../ui/dialog.tsx'
@@ -175,6 +176,7 @@ function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
       onDone()
       if (open.current) onClose()
     } catch (err) {
+      if (!open.current) return notify(`Roll ${name} back to version ${to.number}`, err)
       if (!secret.failed(err)) setError(textOf(err))
       setBusy(false)
     }

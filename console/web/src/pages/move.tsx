@@ -3,10 +3,11 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { textOf } from '../api/errors.ts'
 import type { CellReport, MigrateResponse } from '../api/types.ts'
 import { usePolled } from '../live.ts'
+import { notify } from '../notices.ts'
 import { percentOf, wordsOf, type Progress } from '../moves.ts'
 import { call, stream } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
-import { Dialog } from '../ui/dialog.tsx'
+import { Dialog, useOpen } from '../ui/dialog.tsx'
 
 // MoveBar is how far a move is, for eyes and for ears.
 function MoveBar({ of, label }: { of: Progress; label: string }) {
@@ -23,9 +24,13 @@ function MoveBar({ of, label }: { of: Progress; label: string }) {
 export function Moving({ report }: { report: CellReport }) {
   const { cell: { tenant, name } = {}, id } = report
   const [error, setError] = useState<string>()
+  const open = useOpen()
   const m = report.migration
   if (!m) return null
-  const abort = () => call('CellService/AbortMigration', { tenant, name, id }).catch((err: unknown) => setError(textOf(err)))
+  const abort = () =>
+    call('CellService/AbortMigration', { tenant, name, id }).catch((err: unknown) =>
+      open.current ? setError(textOf(err)) : notify(`Abort the move of ${tenant}/${name}`, err),
+    )
   return (
     <section class="card">
       <div class="cardhead">

@@ -74,6 +74,7 @@ export function Posts({ tenant, name, id, waiting }: PostsProps) {
       {asking && (
         <Confirm
           title="Take what it has posted?"
+          what={`Take posts of ${tenant}/${name}`}
           yes="Take them"
           onClose={() => setAsking(undefined)}
           act={() => take(asking.of)}

@@ -4,6 +4,7 @@ import { isKind, textOf } from '../api/errors.ts'
 import { repeatable } from '../api/request.ts'
 import type { Version } from '../api/types.ts'
 import { textToBase64 } from '../format.ts'
+import { notify } from '../notices.ts'
 import { call } from '../session.ts'
 import { Problem } from '../ui/bits.tsx'
 import { Dialog, useOpen } from '../ui/dialog.tsx'
@@ -37,7 +38,8 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
       onStored((await call('PolicyService/Put', request, { token: secret.token })).version ?? {})
       if (open.current) onClose()
     } catch (err) {
-      if (open.current && isKind(err, 'Conflict')) return onConflict()
+      if (!open.current) return notify(`Save ${name}`, err)
+      if (isKind(err, 'Conflict')) return onConflict()
       if (!secret.failed(err)) setError(textOf(err))
       setBusy(false)
     }

@@ -2,6 +2,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { textOf } from '../api/errors.ts'
+import { notify } from '../notices.ts'
 import { Problem } from './bits.tsx'
 
 interface DialogProps {
@@ -29,7 +30,7 @@ export function Dialog({ title, wide, onClose, children }: DialogProps) {
   )
 }
 
-// useOpen tells, after a call, whether the dialog that made it is still open. Another may be, in its place.
+// useOpen tells, after a call, whether what made it is still on the page. Another may be, in its place.
 export function useOpen(): { readonly current: boolean } {
   const open = useRef(true)
   useEffect(() => () => void (open.current = false), [])
@@ -38,6 +39,7 @@ export function useOpen(): { readonly current: boolean } {
 
 interface AskProps {
   title: string
+  what: string // is done, for when it fails after this was closed
   yes: string
   danger?: boolean
   onClose: () => void
@@ -45,8 +47,9 @@ interface AskProps {
   children: ComponentChildren
 }
 
-// Ask does something when it is told to, and closes; it stays, and says why, when that fails.
-export function Ask({ title, yes, danger, onClose, act, children }: AskProps) {
+// Ask does something when it is told to, and closes; it stays, and says why, when that fails. If it was closed before, a
+// notice says so.
+export function Ask({ title, what, yes, danger, onClose, act, children }: AskProps) {
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<string>()
   const open = useOpen()
@@ -57,6 +60,7 @@ export function Ask({ title, yes, danger, onClose, act, children }: AskProps) {
       await act()
       if (open.current) onClose()
     } catch (err) {
+      if (!open.current) return notify(what, err)
       setError(textOf(err))
       setBusy(false)
     }
@@ -81,6 +85,7 @@ export function Ask({ title, yes, danger, onClose, act, children }: AskProps) {
 
 interface ConfirmProps {
   title: string
+  what: string // as Ask has it
   yes: string
   onClose: () => void
   act: (reason: string) => Promise<unknown>
