@@ -13,6 +13,7 @@ import { href, route, type Route } from './route.ts'
 import { logOut, setTheme, theme, token, type Theme } from './session.ts'
 import { useSignal } from './signal.ts'
 import { Problem } from './ui/bits.tsx'
+import { useFocusKept } from './ui/focus.ts'
 
 const places: { name: string; to: Route; has: Route['page'][] }[] = [
   { name: 'Cells', to: { page: 'cells' }, has: ['cells', 'cell'] },
@@ -25,6 +26,7 @@ const places: { name: string; to: Route; has: Route['page'][] }[] = [
 export function App() {
   const secret = useSignal(token)
   const at = useSignal(route)
+  useFocusKept()
   useEffect(() => {
     const ask = (e: Event) => hasDraft() && e.preventDefault()
     window.addEventListener('beforeunload', ask)
