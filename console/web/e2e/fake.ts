@@ -37,11 +37,17 @@ const types: Record<string, string> = {
 }
 const dist = join(import.meta.dirname, '../../dist')
 
-export async function serveFake(answers: Answers, streams: Streaming): Promise<Fake> {
+// serveFake answers /healthz when `alive` is done.
+export async function serveFake(answers: Answers, streams: Streaming, alive = async () => {}): Promise<Fake> {
   const held = new Set<ServerResponse>()
   const server = createServer((request, response) => {
     if (request.method === 'POST') held.add(response.on('close', () => held.delete(response)))
-    const answer = request.method === 'GET' ? page(request, response) : call(request, response, answers, streams)
+    const answer =
+      request.url === '/healthz'
+        ? alive().then(() => response.end())
+        : request.method === 'GET'
+          ? page(request, response)
+          : call(request, response, answers, streams)
     answer.catch(() => response.destroy())
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))

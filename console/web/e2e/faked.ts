@@ -16,8 +16,11 @@ afterEach(async () => {
 })
 
 // open logs in at a node that answers as the sample does, but for what the test says. One at a time.
-export async function open(hash: string, more: { answers?: Answers; streams?: Streaming } = {}): Promise<Page> {
-  fake = await serveFake({ ...answers, ...more.answers }, { ...streams, ...more.streams })
+export async function open(
+  hash: string,
+  more: { answers?: Answers; streams?: Streaming; alive?: () => Promise<void> } = {},
+): Promise<Page> {
+  fake = await serveFake({ ...answers, ...more.answers }, { ...streams, ...more.streams }, more.alive)
   browser = await openBrowser()
   const page = await browser.open(fake.url + hash)
   await logIn(page, 'operator')

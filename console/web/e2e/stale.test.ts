@@ -80,6 +80,48 @@ it('what a node has told stays while it is away, and is replaced when it tells a
   await said.waitFor()
 })
 
+it('a connection that has ended without a word is told of, and what came meanwhile is shown', async () => {
+  let [opened, reached] = [0, true]
+  let again = () => {}
+  const page = await open('#/events', {
+    streams: {
+      'NodeService/Events': async function* () {
+        for (const event of ++opened === 1 ? events.slice(1) : events) yield { event }
+        await forever
+      },
+    },
+    alive: () => (reached ? Promise.resolve() : new Promise((done) => (again = done))),
+  })
+  await page.getByText('23 events', { exact: true }).waitFor()
+  await page.getByText('live', { exact: true }).waitFor()
+  reached = false
+  await page.getByText('stale', { exact: true }).waitFor({ timeout: 60_000 })
+  await page.getByText('the node has not answered in time').waitFor()
+  await page.getByText('23 events', { exact: true }).waitFor()
+  reached = true
+  again()
+  await page.getByText('24 events', { exact: true }).waitFor()
+  await page.getByText('live', { exact: true }).waitFor()
+  expect(opened).toBe(2)
+})
+
+it('a stream is not said to be live before the node has answered', async () => {
+  let answer: (() => void) | undefined
+  const page = await open('#/denials', {
+    streams: {
+      'NodeService/Events': () =>
+        (async function* () {
+          await forever
+        })(),
+    },
+    alive: () => new Promise((done) => (answer = done)),
+  })
+  await expect.poll(() => answer).toBeDefined()
+  expect(await page.getByText('live', { exact: true }).count()).toBe(0)
+  answer!()
+  await page.getByText('Nothing was denied').waitFor()
+})
+
 it('a filter that nothing matches does not say that nothing was denied', async () => {
   const page = await open('#/denials', {})
   await page.getByText('4 denials', { exact: true }).waitFor()

@@ -4,6 +4,7 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 
+import { reach } from './api/client.ts'
 import { CallError, isKind, textOf } from './api/errors.ts'
 
 export interface Live<T> {
@@ -67,10 +68,26 @@ export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, every: nu
   return { ...state, again: () => again.current() }
 }
 
-export type StreamState = 'connecting' | 'live' | 'paused' | 'ended' | 'unavailable'
+export type StreamState = 'connecting' | 'live' | 'stale' | 'paused' | 'ended' | 'unavailable'
 
 // Pauses before a stream is tried again, in milliseconds.
 const pauses = [500, 1000, 2000, 5000, 10_000]
+
+// Milliseconds after which a stream that has said nothing is doubted.
+const beat = 5000
+
+// watch tells whether the node answers, whenever nothing was heard of it for a while: no stream says that it is alive, and
+// a connection can end without a word.
+async function watch(signal: AbortSignal, heard: () => boolean, tell: (error?: string) => void): Promise<void> {
+  for (let pause = 300; ; pause = beat) {
+    await new Promise((done) => window.setTimeout(done, pause))
+    if (signal.aborted) return
+    if (heard()) continue
+    const error = await reach(AbortSignal.any([signal, AbortSignal.timeout(patience)])).then(() => undefined, textOf)
+    if (signal.aborted) return
+    if (!heard()) tell(error)
+  }
+}
 
 // useStream takes what comes until the stream ends by itself. `open` is called for each try. A node
 // tells anew what it has kept: `begin` forgets what was taken, when a try brings something or another stream is meant.
@@ -88,19 +105,33 @@ export function useStream<T>(
     let timer: number | undefined
     const run = async (signal: AbortSignal) => {
       setState({ state: 'connecting' })
-      // It is known to be open when something comes, and taken to be when nothing has failed.
-      let known = false
-      const opened = () => {
-        if (!known && !signal.aborted) setState({ state: 'live' })
-        known = true
+      // It is known to be open when something comes, and taken to be when the node answers.
+      let known: StreamState = 'connecting'
+      const is = (state: StreamState, error?: string) => {
+        if (known !== state && !signal.aborted) setState({ state, error })
+        known = state
       }
-      const quiet = window.setTimeout(opened, 300)
+      let heard = false // something, since the last question whether it was
+      const news = () => {
+        const was = heard
+        heard = false
+        return was
+      }
+      const tell = (error?: string) => {
+        if (error) is('stale', error)
+        else if (known === 'stale')
+          resume() // its connection may be dead, and nobody says so
+        else is('live')
+      }
+      const ended = new AbortController()
+      void watch(AbortSignal.any([signal, ended.signal]), news, tell)
       let items = 0
       try {
         for await (const item of open(signal)) {
           failures = 0
           if (signal.aborted) return
-          opened()
+          heard = true
+          is('live')
           if (items++ === 0) begin()
           take(item)
         }
@@ -112,7 +143,7 @@ export function useStream<T>(
         setState({ state: isKind(err, 'CellGone') ? 'ended' : over ? 'unavailable' : 'connecting', error: textOf(err) })
         if (!over) timer = window.setTimeout(() => void run(signal), pauses[Math.min(failures++, pauses.length - 1)])
       } finally {
-        window.clearTimeout(quiet)
+        ended.abort()
       }
     }
     const resume = () => {

@@ -60,6 +60,15 @@ export async function* stream<M extends keyof Streams>(
   }
 }
 
+// reach fails when the node, or what is before it, does not answer.
+export async function reach(signal: AbortSignal): Promise<void> {
+  const answer = await fetch('/healthz', { signal, credentials: 'omit', cache: 'no-store', redirect: 'manual' }).catch(
+    (err: unknown) => fail(err, signal),
+  )
+  void answer.body?.cancel()
+  if (answer.status >= 500) throw unreachable(`status ${answer.status}`)
+}
+
 async function post(method: string, type: string, body: Uint8Array<ArrayBuffer>, { token, signal }: Options): Promise<Response> {
   if (token && /[^\x21-\x7e]/.test(token))
     throw new CallError({ kind: 'Unauthenticated', message: 'it has a character that is in no token' })

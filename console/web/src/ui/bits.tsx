@@ -20,6 +20,7 @@ const tones: Record<string, string> = {
   unknown: 'warn',
   suspended: 'warn',
   silent: 'warn',
+  stale: 'warn',
   CPU_THROTTLE: 'warn',
   CELL_QUARANTINED: 'warn',
   CHECKPOINT_FAILED: 'warn',
