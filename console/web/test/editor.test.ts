@@ -69,6 +69,8 @@ describe('completions', () => {
     expect(all).toContain('net')
   })
   it('of an entry', () => expect(labels(`${head}    fs:\n      - ‸`).sort()).toEqual(['allow', 'deny', 'read', 'write']))
+  it('of an entry after another', () =>
+    expect(labels(`${head}    net:\n      - connect: 10.0.0.1:443\n      - ‸`).sort()).toEqual(['connect', 'deny']))
   it('of words', () => expect(labels(`${head}    backend: ‸`)).toEqual(['subinterpreter', 'process']))
   it('of one of several types', () => expect(labels(`${head}    numa: ‸`)).toEqual(['auto']))
   it('in one line', () => expect(labels(`${head}    restart: {max: 3, ‸`)).toEqual(['strategy', 'within']))

@@ -56,7 +56,7 @@ export function placeAt(text: string, offset: number): Place {
     )
   const inFlow = flow(rest, full, start + at)
   if (inFlow) return inFlow
-  return { path: full, key: true, from: start + at, present: siblings(text, lines, start, at) }
+  return { path: full, key: true, from: start + at, present: siblings(text, levels.length > 0 ? [] : lines, start, at) }
 }
 
 // above is the path to what is indented so far, and is an entry of a list or not.
@@ -77,7 +77,7 @@ function above(lines: string[], indent: number, entry: boolean): string[] {
   return path
 }
 
-// siblings are the keys of the map that has its keys at a column, around a line.
+// siblings are the keys of the map that has its keys at a column, around a line. A line that begins an entry has none before it.
 function siblings(text: string, before: string[], start: number, column: number): string[] {
   const end = text.indexOf('\n', start)
   const after = end < 0 ? [] : text.slice(end + 1).split('\n')
