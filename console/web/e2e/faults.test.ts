@@ -4,7 +4,7 @@
 import type { Page } from 'playwright-core'
 import { expect, it } from 'vitest'
 
-import type { EventsResponse } from '../src/api/types.ts'
+import type { CellReport, EventsResponse } from '../src/api/types.ts'
 import { shoot } from './browser.ts'
 import { Refusal } from './fake.ts'
 import { complaints, held, open } from './faked.ts'
@@ -34,6 +34,32 @@ it('four thousand cells are one page that answers', async () => {
   await page.getByLabel('Filter by any word').fill('etl-4091')
   await page.getByText('4095 hidden by the filter').waitFor()
   expect(Date.now() - began).toBeLessThan(3000)
+})
+
+it('long names push nothing away', async () => {
+  const [tenant, name] = ['t'.repeat(64), 'n'.repeat(64)]
+  const [one, other] = cells(2) as [CellReport, CellReport]
+  const long = { ...one, cell: { tenant, name }, state: 'running', policy: { ref: { name: `${tenant}/${name}` }, version: '1' } }
+  const page = await open('#/cells', {
+    answers: { 'CellService/List': () => ({ reports: [long, other] }), 'CellService/Inspect': () => ({ report: long }) },
+  })
+  const kill = page.getByRole('button', { name: `Kill ${tenant}/${name}` })
+  const { x, width } = (await kill.boundingBox())!
+  expect(x + width).toBeLessThan(1280)
+  await shoot(page, 'long-cells')
+  await page.setViewportSize({ width: 360, height: 800 })
+  const tooWide = () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+  expect(await tooWide()).toBe(0)
+  await kill.click()
+  const dialog = page.getByRole('dialog')
+  expect(await dialog.evaluate((el) => el.scrollWidth - el.clientWidth)).toBe(0)
+  await shoot(page, 'long-kill')
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  await page.evaluate((to) => (location.hash = to), `#/cells/${tenant}/${name}`)
+  await page.getByRole('heading', { level: 1, name }).waitFor()
+  await page.getByText('Report', { exact: true }).waitFor()
+  expect(await tooWide()).toBe(0)
+  await shoot(page, 'long-cell')
 })
 
 it('a stream that breaks off is taken up again, and nothing is there twice', async () => {

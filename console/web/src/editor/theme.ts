@@ -56,7 +56,12 @@ export const theme = [
     },
     '.cm-deletedText, &.cm-merge-a .cm-changedText': { background: 'var(--loss-strong) !important' },
     '&.cm-merge-a .cm-changedLine': { backgroundColor: 'var(--loss) !important' },
-    '.cm-collapsedLines': { background: 'var(--hover)', color: 'var(--dim)' },
+    // Its own sign is in few fonts.
+    '.cm-collapsedLines': {
+      background: 'var(--hover)',
+      color: 'var(--dim)',
+      '&:before, &:after': { content: '"⋯"' },
+    },
   }),
   syntaxHighlighting(
     HighlightStyle.define([

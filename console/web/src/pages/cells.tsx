@@ -86,7 +86,7 @@ function columns(now: number, nodes: boolean, end: (report: CellReport, ending: 
       name: 'Cell',
       by: nameOf,
       show: (r) => (
-        <a href={href({ page: 'cell', tenant: r.cell?.tenant ?? '', name: r.cell?.name ?? '' })}>
+        <a class="name" href={href({ page: 'cell', tenant: r.cell?.tenant ?? '', name: r.cell?.name ?? '' })}>
           <span class="dim">{r.cell?.tenant}/</span>
           {r.cell?.name}
         </a>
@@ -144,7 +144,9 @@ function PolicyCell({ report }: { report: CellReport }) {
   if (!ref?.name) return <span class="dim">none stored</span>
   return (
     <>
-      <a href={href({ page: 'policy', name: ref.name, tab: 'edit' })}>{ref.name}</a>
+      <a class="name" href={href({ page: 'policy', name: ref.name, tab: 'edit' })}>
+        {ref.name}
+      </a>
       <span class="dim"> v{report.policy?.version ?? '?'}</span>
       {report.policy?.problem && (
         <span title={report.policy.problem}>

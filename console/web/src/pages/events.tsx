@@ -87,7 +87,11 @@ const cell: Column<Event> = {
   name: 'Cell',
   by: (e) => nameOf(e.cell),
   show: (e) =>
-    e.cell && <a href={href({ page: 'cell', tenant: e.cell.tenant ?? '', name: e.cell.name ?? '' })}>{nameOf(e.cell)}</a>,
+    e.cell && (
+      <a class="name" href={href({ page: 'cell', tenant: e.cell.tenant ?? '', name: e.cell.name ?? '' })}>
+        {nameOf(e.cell)}
+      </a>
+    ),
 }
 
 const node: Column<Event> = {
@@ -107,7 +111,9 @@ const eventColumns: Column<Event>[] = [
     show: (e) =>
       e.policy && (
         <>
-          <a href={href({ page: 'policy', name: e.policy, tab: 'history' })}>{e.policy}</a>
+          <a class="name" href={href({ page: 'policy', name: e.policy, tab: 'history' })}>
+            {e.policy}
+          </a>
           <span class="dim"> v{e.version}</span>
         </>
       ),

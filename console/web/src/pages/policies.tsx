@@ -57,7 +57,11 @@ const columns = (now: number): Column<Version>[] => [
   {
     name: 'Name',
     by: (v) => v.name ?? '',
-    show: (v) => <a href={href({ page: 'policy', name: v.name ?? '', tab: 'edit' })}>{v.name}</a>,
+    show: (v) => (
+      <a class="name" href={href({ page: 'policy', name: v.name ?? '', tab: 'edit' })}>
+        {v.name}
+      </a>
+    ),
   },
   {
     name: 'Version',
