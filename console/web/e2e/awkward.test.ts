@@ -90,8 +90,8 @@ it('an editor that cannot be loaded is said to be missing', async () => {
   const page = await open('#/cells')
   await page.route(/editor-.*\.js/, (r) => r.abort())
   await page.evaluate(() => (location.hash = '#/policies/team%2Freader'))
-  await page.getByRole('alert').getByText('The editor cannot be loaded').waitFor()
-  expect(await page.getByText('Without completion').count()).toBe(0)
+  await page.getByRole('alert').getByText('The editor could not be loaded').waitFor()
+  expect(await page.getByText('Completion is off').count()).toBe(0)
 })
 
 it('a document of another system is not changed by being looked at', async () => {
@@ -116,7 +116,7 @@ it('a verdict by the stored version is of the one that is stored now', async () 
     },
   })
   await page.getByLabel('An absolute path').fill('/srv')
-  await page.getByLabel('By').selectOption('live')
+  await page.getByLabel('Check against').selectOption('live')
   await page.getByRole('button', { name: 'Try', exact: true }).click()
   await page.locator('.verdict.denied').waitFor()
   await write(page, document + '# more\n')
@@ -124,7 +124,7 @@ it('a verdict by the stored version is of the one that is stored now', async () 
   allowed = true
   await page.getByRole('button', { name: 'Save…' }).click()
   await page.getByRole('button', { name: 'Save', exact: true }).click()
-  await page.getByText('Stored as version 4').waitFor()
+  await page.getByText('Saved as version 4').waitFor()
   await page.locator('.verdict.allowed').waitFor()
 })
 

@@ -85,7 +85,7 @@ describe('one cell', () => {
   })
   it('runs code, and what it prints is shown', async () => {
     await run('for i in range(3):\n    print("line", i)\nlog("info", "done", rows=3)\nmetric("rows", 3)')
-    await on.says('It ran to its end')
+    await on.says('Finished in')
     await output().getByText('line 2').waitFor()
     await output().getByText('rows').first().waitFor()
   })
@@ -123,10 +123,10 @@ describe('one cell', () => {
   })
   it('gives posts only when they are asked for', async () => {
     await run('post({"rows": 3})\npost(b"bytes")')
-    await on.says('It ran to its end')
+    await on.says('Finished in')
     expect(await on.page.getByText('{"rows": 3}').count()).toBe(0)
     await on.page.getByRole('button', { name: 'Take posts' }).click()
-    await on.says('A post is delivered once')
+    await on.says('Each post is delivered once')
     await on.page.getByRole('button', { name: 'Take them' }).click()
     await on.page.locator('.posts').getByText('"rows"').waitFor()
     await on.page.locator('.posts').getByText('5 bytes: bytes').waitFor()

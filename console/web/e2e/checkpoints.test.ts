@@ -42,7 +42,7 @@ it('are taken, listed with their copies, and deleted when somebody says so twice
   ])
   await page.getByText('1 node did not answer: n3.').waitFor()
   await page.getByRole('button', { name: 'Checkpoint now' }).click()
-  await page.getByText('Kept as beef11111111.').waitFor()
+  await page.getByText('Saved as beef11111111.').waitFor()
   await rows.getByText('beef11111111').waitFor()
   expect(taken).toEqual([{ tenant: 'team', name: 'one', id: '7', requestId: expect.any(String) }])
   await expectAccessible(page)
@@ -139,17 +139,17 @@ it('why one was not taken is said, and so is an answer without one', async () =>
   let answer: ReturnType<NonNullable<Answers['CellService/Checkpoint']>> = {}
   const page = await openCell({ 'CellService/Checkpoint': () => answer })
   await page.getByRole('button', { name: 'Checkpoint now' }).click()
-  await page.getByRole('alert').getByText('did not say what it has kept').waitFor()
+  await page.getByRole('alert').getByText('did not say what it has saved').waitFor()
   answer = new Refusal('failed_precondition', { kind: 'NotCheckpointable', message: "globals['x']: lock" })
   await page.getByRole('button', { name: 'Checkpoint now' }).click()
   await page.getByRole('alert').getByText("globals['x']: lock").waitFor()
 })
 
-it('one that is sealed for another key, or says nothing of itself, is not restored or shown as more', async () => {
+it('one that is sealed sealed to another key, or says nothing of itself, is not restored or shown as more', async () => {
   const sealed = checkpoint({ recipient: 'key-abc' })
   const page = await openCell({ 'CellService/ListCheckpoints': () => ({ checkpoints: [sealed, {}] }) })
   const rows = page.getByRole('region', { name: 'Checkpoints of one' }).getByRole('row')
-  await rows.getByText('for another key').waitFor()
+  await rows.getByText('sealed to another key').waitFor()
   expect(await rows.count()).toBe(3)
   expect(await page.getByRole('button', { name: 'Restore 3f1c09aa51e7' }).count()).toBe(0)
 })

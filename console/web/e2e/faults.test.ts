@@ -122,8 +122,8 @@ it('nodes that do not answer, and cells that were there, are told apart from tho
   await shoot(page, 'cluster-cells')
   await page.evaluate(() => (location.hash = '#/nodes'))
   for (const [id, text] of [
-    ['n2', 'the others take it for alive'],
-    ['n3', 'the others take it for dead'],
+    ['n2', 'The other nodes count it as alive'],
+    ['n3', 'The other nodes count it as dead'],
   ]) {
     const card = page.locator('section.card').filter({ has: page.getByRole('heading', { name: id, exact: true }) })
     await card.getByText(text!).waitFor()

@@ -46,7 +46,7 @@ it('a cell is moved, and how far that is is shown to its end', async () => {
   await expectAccessible(page)
   await shoot(page, 'cell-moves')
   next()
-  await dialog.getByText('It has moved').waitFor()
+  await dialog.getByText('Moved').waitFor()
   expect(await bar.getAttribute('value')).toBe('100')
   await dialog.getByRole('button', { name: 'Close' }).click()
   expect(asked).toEqual([{ tenant: 'team', name: 'one', id: '7', node: 'n2' }])
@@ -70,7 +70,7 @@ it('a stream that ends before the move does is not taken for its end', async () 
   })
   await page.getByRole('button', { name: 'Move…' }).click()
   await page.getByRole('button', { name: 'Move it' }).click()
-  await page.getByRole('dialog').getByRole('alert').getByText('nothing of the end').waitFor()
+  await page.getByRole('dialog').getByRole('alert').getByText('did not say how the move ended').waitFor()
 })
 
 it('a move that somebody else has begun is shown, and can be aborted', async () => {

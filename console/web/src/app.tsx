@@ -36,7 +36,7 @@ export function App() {
   return (
     <>
       <a class="skip" href="#main" onClick={skip}>
-        Skip to the page
+        Skip to content
       </a>
       <nav aria-label="Console" class="bar">
         <span class="brand">

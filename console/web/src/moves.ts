@@ -5,13 +5,13 @@ import { bytes, duration, seconds } from './format.ts'
 
 // Steps of a move in their order, in words of people, and how much of it is done when each begins.
 const steps: Record<string, { words: string; from: number; to: number }> = {
-  prepare: { words: 'The target is asked', from: 0, to: 10 },
-  freeze: { words: 'Its state is taken', from: 10, to: 20 },
-  copy: { words: 'Its state is copied', from: 20, to: 80 },
-  activate: { words: 'The target takes it over', from: 80, to: 90 },
-  collect: { words: 'What has waited goes after it', from: 90, to: 100 },
-  done: { words: 'It has moved', from: 100, to: 100 },
-  abort: { words: 'It stays', from: 0, to: 0 },
+  prepare: { words: 'Asking the target', from: 0, to: 10 },
+  freeze: { words: 'Saving its state', from: 10, to: 20 },
+  copy: { words: 'Copying its state', from: 20, to: 80 },
+  activate: { words: 'Starting on the target', from: 80, to: 90 },
+  collect: { words: 'Forwarding what waited', from: 90, to: 100 },
+  done: { words: 'Moved', from: 100, to: 100 },
+  abort: { words: 'Not moved', from: 0, to: 0 },
 }
 
 // Progress of a move, as a step of Migrate or a report has it.

@@ -67,7 +67,7 @@ describe('call', () => {
   it('says of a token with a character that none has that it is no token', async () => {
     for (const token of ['pyi_a…', 'pyi_a\u200b', 'pyi_a\nb']) {
       const err = await call('CellService/Inspect', {}, { token }).catch((err: unknown) => err as CallError)
-      expect(err).toMatchObject({ kind: 'Unauthenticated', message: 'it has a character that is in no token' })
+      expect(err).toMatchObject({ kind: 'Unauthenticated', message: 'it has a character that no token has' })
     }
   })
   it('answers', async () => {
@@ -126,8 +126,8 @@ describe('stream', () => {
 
 describe('errorOf', () => {
   it.each([
-    ['nothing', undefined, 'Internal', 'the answer cannot be read'],
-    ['text', 'oops', 'Internal', 'the answer cannot be read'],
+    ['nothing', undefined, 'Internal', 'the answer could not be read'],
+    ['text', 'oops', 'Internal', 'the answer could not be read'],
     ['a code alone', { code: 'unavailable' }, 'Unavailable', 'unavailable'],
     ['a code of no meaning', { code: 'data_loss', message: 'm' }, 'Internal', 'm'],
     [

@@ -15,9 +15,9 @@ it('a move is as far as its step, and in the copy as much as is copied', () => {
 
 it('a move is told in words', () => {
   expect(wordsOf({})).toBe('')
-  expect(wordsOf({ phase: 'prepare' })).toBe('The target is asked')
+  expect(wordsOf({ phase: 'prepare' })).toBe('Asking the target')
   expect(wordsOf({ phase: 'copy', copied: '524288', size: '1048576', paused: '0.034s' })).toBe(
-    'Its state is copied, 512 KiB of 1.0 MiB, paused 34 ms',
+    'Copying its state, 512 KiB of 1.0 MiB, paused 34 ms',
   )
   expect(wordsOf({ phase: 'a word that comes later' })).toBe('a word that comes later')
 })

@@ -24,7 +24,7 @@ export async function call<M extends keyof Calls>(method: M, request: Calls[M][0
       ? errorOf(value)
       : unreachable(`status ${answer.status}`)
   // Else somebody else has answered, a proxy with a page for people.
-  if (typeof value !== 'object' || value === null) throw unreachable('what has answered is no node')
+  if (typeof value !== 'object' || value === null) throw unreachable('what answered is not a node')
   return value as Calls[M][1]
 }
 
@@ -71,7 +71,7 @@ export async function reach(signal: AbortSignal): Promise<void> {
 
 async function post(method: string, type: string, body: Uint8Array<ArrayBuffer>, { token, signal }: Options): Promise<Response> {
   if (token && /[^\x21-\x7e]/.test(token))
-    throw new CallError({ kind: 'Unauthenticated', message: 'it has a character that is in no token' })
+    throw new CallError({ kind: 'Unauthenticated', message: 'it has a character that no token has' })
   const headers: Record<string, string> = { 'Content-Type': type, 'Connect-Protocol-Version': '1' }
   if (token) headers.Authorization = `Bearer ${token}`
   return fetch(`/pyisolate.v1.${method}`, {

@@ -44,7 +44,7 @@ export function errorOf(sent: unknown): CallError {
   if (typeof detail === 'object' && detail !== null) return new CallError(detail as ErrorDetail)
   return new CallError({
     kind: kinds[wire.code ?? ''] ?? 'Internal',
-    message: wire.message || wire.code || 'the answer cannot be read',
+    message: wire.message || wire.code || 'the answer could not be read',
   })
 }
 

@@ -81,7 +81,7 @@ export function Cell({ tenant, name }: CellProps) {
         <section class="card">
           <h2>Confinement</h2>
           <Unheld unheld={r.unheld} />
-          <Layers layers={r.layers} empty="The node reports no layers of the kernel around this cell." />
+          <Layers layers={r.layers} empty="The node reports no kernel layers for this cell." />
         </section>
       )}
       {r && moving && <MoveDialog report={r} onClose={() => setMoving(false)} onDone={report.again} />}
@@ -111,9 +111,9 @@ function Report({ r }: { r: CellReport }) {
             ['Incarnation', r.epoch && `${r.epoch}${r.restarts ? `, ${count(r.restarts, 'restart')}` : ''}`],
             ['CPU', of(duration(seconds(r.cpu)), limits?.cpu && duration(seconds(limits.cpu)))],
             ['Memory', of(bytes(r.memory), limits?.memory && bytes(limits.memory))],
-            ['Highest', bytes(r.memoryPeak)],
+            ['Peak memory', bytes(r.memoryPeak)],
             ['Output', of(bytes(r.output), limits?.output && bytes(limits.output))],
-            ['Wall time', limits?.wall && `${duration(seconds(limits.wall))} an operation`],
+            ['Wall time', limits?.wall && `${duration(seconds(limits.wall))} per operation`],
             ['Posts', r.posts ?? '0'],
             ['Logs', r.logs ?? '0'],
             ['Denials', r.denials ?? '0'],
@@ -134,7 +134,7 @@ function Report({ r }: { r: CellReport }) {
 const of = (value: string, most: string | undefined) => (most ? `${value} of ${most}` : value)
 
 function PolicyFacts({ p }: { p: PolicyState | undefined }) {
-  if (!p) return <p class="dim">None: it may compute, and import what it was started with.</p>
+  if (!p) return <p class="dim">None. The cell can compute, and import the modules that it was started with.</p>
   const name = p.ref?.name
   return (
     <>
@@ -142,14 +142,14 @@ function PolicyFacts({ p }: { p: PolicyState | undefined }) {
       {p.deleted && <p class="note">The policy was deleted; the cell keeps the last version.</p>}
       <Facts
         of={[
-          ['Name', name ? <a href={href({ page: 'policy', name, tab: 'edit' })}>{name}</a> : 'a document of its own'],
+          ['Name', name ? <a href={href({ page: 'policy', name, tab: 'edit' })}>{name}</a> : 'no stored policy'],
           ['Sandbox', p.ref?.sandbox],
           ['Version', p.version && of(p.version, p.newest)],
           ['Follows', p.ref?.version && p.ref.version !== '0' ? 'this version only' : name && 'each new version'],
-          ['Judged by', p.layers?.join(', ')],
+          ['Enforced by', p.layers?.join(', ')],
           ['Needs a new cell', p.needsNewCell?.join(', ')],
           ['Wants backend', p.wantsBackend],
-          ['Without address', p.unresolved?.join(', ')],
+          ['Unresolved hosts', p.unresolved?.join(', ')],
           ['Hash', p.hash && <code title={hex(p.hash)}>{hex(p.hash).slice(0, 12)}</code>],
         ]}
       />
@@ -161,7 +161,7 @@ function Unheld({ unheld }: { unheld: string[] | undefined }) {
   if (!unheld?.length) return null
   return (
     <div class="note">
-      <strong>No layer of this kernel holds:</strong>
+      <strong>No kernel layer enforces:</strong>
       <ul>
         {unheld.map((what) => (
           <li key={what}>{what}</li>

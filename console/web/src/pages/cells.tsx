@@ -29,7 +29,7 @@ export function Cells() {
       <Problem text={cells.error} />
       <Silent nodes={cells.value?.silent} />
       <p class="dim" role="status">
-        {cells.value ? summary(all, rows.length) : 'Asking the node…'}
+        {cells.value ? summary(all, rows.length) : 'Loading…'}
       </p>
       <Table
         label="Cells"
@@ -67,8 +67,7 @@ function Silent({ nodes }: { nodes: string[] | undefined }) {
   if (!nodes?.length) return null
   return (
     <p class="note" role="status">
-      {count(nodes.length, 'node')} did not answer: {nodes.join(', ')}. Of the cells there it is known only that they were
-      started.
+      {count(nodes.length, 'node')} did not answer: {nodes.join(', ')}. Of the cells there, only the names are known.
     </p>
   )
 }
@@ -141,7 +140,7 @@ function columns(now: number, nodes: boolean, end: (report: CellReport, ending: 
 
 function PolicyCell({ report }: { report: CellReport }) {
   const ref = report.policy?.ref
-  if (!ref?.name) return <span class="dim">none stored</span>
+  if (!ref?.name) return <span class="dim">no stored policy</span>
   return (
     <>
       <a class="name" href={href({ page: 'policy', name: ref.name, tab: 'edit' })}>

@@ -44,7 +44,7 @@ export function Checkpoints({ tenant, name, report }: CheckpointsProps) {
       <Problem text={list.error} />
       {!!list.value?.silent?.length && (
         <p class="note" role="status">
-          {count(list.value.silent.length, 'node')} did not answer: {list.value.silent.join(', ')}. What is kept there is missing
+          {count(list.value.silent.length, 'node')} did not answer: {list.value.silent.join(', ')}. Checkpoints there are missing
           here.
         </p>
       )}
@@ -53,7 +53,7 @@ export function Checkpoints({ tenant, name, report }: CheckpointsProps) {
         rows={list.value?.checkpoints ?? []}
         columns={columns(now, setRestoring, setDeleting)}
         keyOf={(c) => c.id ?? ''}
-        empty={list.value ? 'None: its state is kept nowhere.' : ''}
+        empty={list.value ? 'No checkpoints. The state of this cell is not saved anywhere.' : ''}
       />
       {restoring && <Restore of={restoring} taken={!!report} onClose={() => setRestoring(undefined)} />}
       {deleting && (
@@ -64,7 +64,7 @@ export function Checkpoints({ tenant, name, report }: CheckpointsProps) {
           onClose={() => setDeleting(undefined)}
           act={() => call('CellService/DeleteCheckpoint', { id: deleting.id }).finally(list.again)}
         >
-          <p>Its copies are removed from all nodes. No cell can be restored from it any more.</p>
+          <p>This removes its copies from all nodes. No cell can be restored from it afterwards.</p>
         </Confirm>
       )}
     </section>
@@ -98,7 +98,7 @@ function columns(
         <span class="rowactions">
           {c.recipient ? (
             <span class="dim" title={c.recipient}>
-              for another key
+              sealed to another key
             </span>
           ) : (
             <button type="button" class="quiet" aria-label={`Restore ${short(c)}`} onClick={() => restore(c)}>
@@ -120,11 +120,11 @@ function useTaking(report: CellReport | undefined, onTaken: () => void) {
   const [state, setState] = useState<{ busy?: boolean; said?: string; error?: string }>({})
   const open = useOpen()
   const take = async () => {
-    setState({ busy: true, said: 'It is taken when what runs has ended…' })
+    setState({ busy: true, said: 'Waiting for running code to end…' })
     try {
       const { checkpoint } = await call('CellService/Checkpoint', { tenant, name, id: report?.id, requestId: requestId() })
-      if (!checkpoint?.id) throw new Error('The node did not say what it has kept.')
-      setState({ said: `Kept as ${short(checkpoint)}.` })
+      if (!checkpoint?.id) throw new Error('The node did not say what it has saved.')
+      setState({ said: `Saved as ${short(checkpoint)}.` })
     } catch (err) {
       if (!open.current) return notify(`Checkpoint ${tenant}/${name}`, err)
       setState({ error: textOf(err) })
@@ -154,13 +154,20 @@ function Restore({ of, taken, onClose }: RestoreProps) {
     <Ask title={`Restore ${short(of)}`} what={`Restore ${short(of)}`} yes="Restore it" onClose={onClose} act={act}>
       <p>
         {taken
-          ? `A cell named ${name} is there. Another one starts with the state of the checkpoint, under another name.`
-          : 'A cell starts with the state of the checkpoint.'}{' '}
-        It may do what its policy permits now.
+          ? `A cell named ${name} already exists. A second one starts from the checkpoint, under another name.`
+          : 'A cell starts from the checkpoint.'}{' '}
+        The policy that is in force now applies.
       </p>
       <label class="field">
         Name
-        <input value={to} required maxLength={64} pattern="[A-Za-z0-9_\-]+" onInput={(e) => setTo(e.currentTarget.value)} />
+        <input
+          value={to}
+          required
+          maxLength={64}
+          pattern="[A-Za-z0-9_\-]+"
+          title="Letters, digits, _ and -"
+          onInput={(e) => setTo(e.currentTarget.value)}
+        />
       </label>
     </Ask>
   )

@@ -62,10 +62,10 @@ export function Compared({ of: { check, kept, error } }: { of: Comparison }) {
   const problem = check.problems?.[0]
   if (problem) return <Problem text={`line ${problem.line}: ${problem.message}`} />
   if (Number(check.number ?? 0) === 0)
-    return <p class="note">There is nothing to compare with: cells get all that this text permits.</p>
+    return <p class="note">There is no earlier version to compare with. Cells get all that this text permits.</p>
   return (
     <>
-      {kept && <p>The policy was deleted. It is compared with version {kept}, which cells that followed it have kept.</p>}
+      {kept && <p>The policy was deleted. The comparison is with version {kept}, which its cells still have.</p>}
       <Authority changes={check.changes} />
     </>
   )

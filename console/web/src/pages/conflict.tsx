@@ -36,7 +36,7 @@ export function Conflict({ mine, merged, based, theirs, onClose, onMerge, onReso
     }
   }, [])
   return (
-    <Dialog title="Somebody was faster" wide onClose={onClose}>
+    <Dialog title="Someone else saved first" wide onClose={onClose}>
       <p>
         You changed version {based}.{' '}
         {theirs.number === '0' ? (
@@ -50,7 +50,7 @@ export function Conflict({ mine, merged, based, theirs, onClose, onMerge, onReso
       </p>
       <div class="mergeheads" aria-hidden="true">
         <span>Theirs, version {theirs.number}</span>
-        <span>Yours: write here, or take single changes over with →</span>
+        <span>Yours: edit here, or copy single changes with →</span>
       </div>
       <div class="merge" ref={host} />
       <div class="buttons">
@@ -64,7 +64,7 @@ export function Conflict({ mine, merged, based, theirs, onClose, onMerge, onReso
           Overwrite theirs with mine
         </button>
         <button type="button" class="primary" disabled={!ready} onClick={() => onResolved(theirs, merged ?? mine)}>
-          Go on with the merged text
+          Use the merged text
         </button>
       </div>
     </Dialog>

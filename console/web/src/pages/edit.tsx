@@ -40,7 +40,7 @@ function takeDraft(name: string) {
   return taken
 }
 
-const mergeKept = 'What you have merged is kept for when you compare again, until you change the text here.'
+const mergeKept = 'Your merge is kept until you change the text here.'
 
 interface EditProps {
   opened: Version
@@ -73,7 +73,7 @@ export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) 
   }
   const stored = (v: Version) => {
     setBase({ number: v.number ?? '0', text })
-    setSaid(`Stored as version ${v.number}. Cells that follow it take it over.`)
+    setSaid(`Saved as version ${v.number}. Cells that follow the policy get it now.`)
     onStored({ ...v, name, text: textToBase64(text) })
   }
   const conflicted = async () => {
@@ -89,7 +89,7 @@ export function Edit({ opened, latest, onReload, onStored, newest }: EditProps) 
     setBase({ number: theirs.number ?? '0', text: documentOf(theirs) })
     editor?.setText(chosen)
     setConflict(undefined)
-    setSaid(theirs.number === '0' ? 'What you save now begins it anew.' : `What you save now follows version ${theirs.number}.`)
+    setSaid(theirs.number === '0' ? 'Saving now creates the policy again.' : `Your next save follows version ${theirs.number}.`)
   }
   const ahead = Number(latest?.number ?? 0) > Number(base.number) && !latest?.deleted && base.number !== '0'
   return (
@@ -195,7 +195,7 @@ function useDraft(now: NonNullable<typeof draft>) {
 
 function useLeaving(dirty: boolean) {
   useLayoutEffect(() => {
-    guardLeaving(dirty ? () => 'What you have changed is not saved. Leave it?' : null)
+    guardLeaving(dirty ? () => 'Your changes are not saved. Leave anyway?' : null)
     return () => guardLeaving(null)
   }, [dirty])
 }
@@ -261,7 +261,7 @@ interface EditorBoxProps {
 // EditorBox loads the editor, which is most of the console, when it is first needed.
 function EditorBox({ text, label, onChange, onReady }: EditorBoxProps) {
   const host = useRef<HTMLDivElement>(null)
-  const [lacks, setLacks] = useState('The editor cannot be loaded, load the page anew')
+  const [lacks, setLacks] = useState('The editor could not be loaded; reload the page')
   const [error, setError] = useState<string>()
   useEffect(() => {
     let editor: Editor | undefined
@@ -271,7 +271,7 @@ function EditorBox({ text, label, onChange, onReady }: EditorBoxProps) {
       if (gone || !host.current) return
       editor = createEditor({ host: host.current, text, label, onChange })
       onReady(editor)
-      setLacks('Without completion')
+      setLacks('Completion is off')
       const { schema } = await call('PolicyService/Schema', {})
       if (!gone && schema) editor.setSchema(JSON.parse(schema))
     }

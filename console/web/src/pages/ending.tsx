@@ -25,9 +25,10 @@ export const endingWords: Record<Ending, string> = { quarantine: 'Quarantine', k
 const calls = { quarantine: 'CellService/Quarantine', kill: 'CellService/Kill', close: 'CellService/Close' } as const
 
 const consequences: Record<Ending, string> = {
-  quarantine: 'What runs in it is interrupted, and nothing more runs. It can still be inspected, and its posts can be received.',
-  kill: 'It ends now. What is under way fails, and its state is lost. Its report stays for a while.',
-  close: 'What is under way is interrupted, and it ends. Its state is lost, its name is free, and the node forgets it.',
+  quarantine: 'Running code is interrupted, and nothing more runs in the cell. You can still inspect it and take its posts.',
+  kill: 'The cell ends now. Running operations fail, and its state is lost. Its report stays for a while.',
+  close:
+    'Running operations are interrupted, and the cell ends. Its state is lost, its name becomes free, and the node forgets it.',
 }
 
 interface EndDialogProps {
@@ -52,7 +53,7 @@ export function EndDialog({ report, ending, onClose, onDone }: EndDialogProps) {
       yes={`${endingWords[ending]} it`}
       onClose={onClose}
       act={act}
-      reason={ending === 'close' ? undefined : 'Reason, for its report'}
+      reason={ending === 'close' ? undefined : 'Reason (shown in its report)'}
     >
       <p>{consequences[ending]}</p>
     </Confirm>

@@ -30,7 +30,7 @@ export function Events({ denials = false }: { denials?: boolean }) {
   const state = useStream(open, take, begin, [denials])
   const kinds = [...new Set([...kept.items.map((e) => e.kind ?? ''), ...(kind ? [kind] : [])])].sort()
   const [one, nothing] = denials
-    ? ['denial', 'Nothing was denied. Each refusal comes here, with the rule and the layer that refused.']
+    ? ['denial', 'Nothing was denied. Denials appear here, with the rule and the layer that refused.']
     : ['event', 'Nothing has happened yet.']
   const rows = kept.items.filter(
     (e) =>
@@ -118,7 +118,7 @@ const eventColumns: Column<Event>[] = [
         </>
       ),
   },
-  { name: 'What', show: (e) => <span class="wrap">{e.denial ? denialText(e.denial) : e.message}</span> },
+  { name: 'Details', show: (e) => <span class="wrap">{e.denial ? denialText(e.denial) : e.message}</span> },
 ]
 
 const denialColumns: Column<Event>[] = [

@@ -92,7 +92,7 @@ export function Exec({ tenant, name, id, onRan }: ExecProps) {
 }
 
 function Shown({ outcome }: { outcome: NonNullable<Outcome> }) {
-  if ('ran' in outcome) return <p class="ran good-text">It ran to its end in {duration(outcome.ran)}.</p>
+  if ('ran' in outcome) return <p class="ran good-text">Finished in {duration(outcome.ran)}.</p>
   const { kind, type, traceback } = outcome.failed
   return (
     <div class="ran">

@@ -185,10 +185,10 @@ function Rollback({ name, to, newest, onClose, onDone }: RollbackProps) {
     <Dialog title={`Roll ${name} back to version ${to.number}`} wide onClose={onClose}>
       <form onSubmit={submit}>
         <p>Its text becomes version {String(BigInt(newest.number ?? '0') + 1n)}; nothing is removed from the history.</p>
-        <h3>What cells may do after it</h3>
+        <h3>Changes to what cells may do</h3>
         <Compared of={compared} />
         <label class="field">
-          Comment, for its history
+          Comment (shown in the history)
           <input value={comment} maxLength={250} onInput={(e) => setComment(e.currentTarget.value)} />
         </label>
         {secret.field}

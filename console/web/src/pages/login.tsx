@@ -37,8 +37,8 @@ export function Login() {
           PyIsolate
         </h1>
         <p class="dim">
-          Make a token on the node's machine, with the role <code>viewer</code> to look, <code>operator</code> to run cells, or{' '}
-          <code>policy-admin</code> to change policies:
+          Create a token on the node's machine. A <code>viewer</code> looks; an <code>operator</code> also runs code in cells and
+          ends them; a <code>policy-admin</code> also changes policies:
         </p>
         <pre>
           <code>pyisolate-node policy token create me --role operator</code>
@@ -62,7 +62,7 @@ export function Login() {
           </button>
         </div>
         <p class="dim small">
-          It is kept in this tab until you close it or log out. <a href={`${import.meta.env.BASE_URL}licenses.md`}>Licences</a>
+          This tab keeps the token until you log out or close it. <a href={`${import.meta.env.BASE_URL}licenses.md`}>Licences</a>
         </p>
       </form>
     </main>

@@ -25,7 +25,7 @@ export function Metrics({ lines }: { lines: Line[] }) {
   if (all.length === 0)
     return (
       <p class="empty">
-        No metrics yet. A guest tells one with <code>metric("name", value)</code>.
+        No metrics yet. Code in the cell records one with <code>metric("name", value)</code>.
       </p>
     )
   return (

@@ -71,7 +71,7 @@ export function MoveDialog({ report, onClose, onDone }: MoveDialogProps) {
         phase = step.phase
         setLast(step)
       }
-      if (phase !== 'done') throw new Error('The node said nothing of the end of the move.')
+      if (phase !== 'done') throw new Error('The node did not say how the move ended.')
       setStage({ at: 'over', to })
     } catch (err) {
       if (!stop.current.signal.aborted) setStage({ at: 'over', to, error: textOf(err) })
@@ -100,7 +100,7 @@ export function MoveDialog({ report, onClose, onDone }: MoveDialogProps) {
 
 function Ask({ targets, known, onMove }: { targets: string[]; known: boolean; onMove: (to: string) => void }) {
   const [chosen, setChosen] = useState<string>()
-  if (known && targets.length === 0) return <p>There is no other node that takes cells.</p>
+  if (known && targets.length === 0) return <p>No other node can take the cell.</p>
   const submit = (e: Event) => {
     e.preventDefault()
     const to = chosen ?? targets[0]
@@ -108,7 +108,7 @@ function Ask({ targets, known, onMove }: { targets: string[]; known: boolean; on
   }
   return (
     <form id="move" onSubmit={submit}>
-      <p>It goes on there with its state and its id. What is asked of it meanwhile waits. Closing this aborts the move.</p>
+      <p>It continues there with its state and its id. Calls to it wait meanwhile. Closing this dialog aborts the move.</p>
       <label class="field">
         Node
         <select value={chosen ?? targets[0]} onChange={(e) => setChosen(e.currentTarget.value)}>

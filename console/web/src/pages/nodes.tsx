@@ -22,11 +22,11 @@ export function Nodes() {
 
 // absent are the states of nodes that say nothing of themselves, and why they do not.
 const absent: Record<string, string> = {
-  silent: 'It did not answer, and the others take it for alive.',
-  failed: 'It does not answer, and the others take it for dead.',
-  lost: 'The others take it for dead.',
-  left: 'It was ended.',
-  unseen: 'It was not seen since this node was started.',
+  silent: 'It did not answer. The other nodes count it as alive.',
+  failed: 'It does not answer. The other nodes count it as dead.',
+  lost: 'The other nodes count it as dead.',
+  left: 'It was shut down.',
+  unseen: 'Not seen since this node started.',
 }
 
 function One({ n }: { n: Node }) {
@@ -52,7 +52,7 @@ function Known({ n }: { n: Node }) {
           ['Version', n.version],
           ['Python', n.python],
           ['Mode', n.mode],
-          ['Privileges', n.root ? 'all that its layers need' : 'reduced: it is not root'],
+          ['Privileges', n.root ? 'all that its layers need' : 'reduced: not root'],
           ['Backends', n.backends?.join(', ')],
           ['Kernel', n.kernel],
           ['Processors', n.cpus],
@@ -66,8 +66,8 @@ function Known({ n }: { n: Node }) {
           ],
         ]}
       />
-      <h3>Layers of its kernel</h3>
-      <Layers layers={n.layers} empty="It reports none." />
+      <h3>Kernel layers</h3>
+      <Layers layers={n.layers} empty="The node reports none." />
     </>
   )
 }

@@ -74,9 +74,7 @@ function Lines({ lines }: { lines: Line[] }) {
   }, [])
   return (
     <div class="log" role="log" aria-label="Output" tabIndex={0} ref={box}>
-      {lines.length === 0 && (
-        <p class="empty">Nothing yet. What it prints, logs and measures comes here, and what it was denied.</p>
-      )}
+      {lines.length === 0 && <p class="empty">Nothing yet. What the cell prints, logs, measures and is denied appears here.</p>}
       {lines.map((l) => (
         <Row key={l.key} line={l} />
       ))}

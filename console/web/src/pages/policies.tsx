@@ -38,7 +38,7 @@ export function Policies() {
       </Title>
       <Problem text={policies.error} />
       <p class="dim" role="status">
-        {policies.value ? count(all.length, 'policy', 'policies') : 'Asking the node…'}
+        {policies.value ? count(all.length, 'policy', 'policies') : 'Loading…'}
       </p>
       <Table
         label="Policies"
@@ -116,6 +116,7 @@ function NewPolicy({ known, onClose }: { known: Version[]; onClose: () => void }
             value={name}
             required
             pattern={nameForm}
+            title="Parts begin with a letter or a digit; then also . _ -"
             autocomplete="off"
             spellcheck={false}
             aria-describedby="name-help"
@@ -123,16 +124,16 @@ function NewPolicy({ known, onClose }: { known: Version[]; onClose: () => void }
           />
         </label>
         <p id="name-help" class="dim small">
-          One to four words with slashes between them; the first of several is the tenant that it belongs to, as in{' '}
-          <code>team/reader</code>. Nothing is stored before you save it.
+          One to four parts with slashes between them, as in <code>team/reader</code>. If there are several, the first is the
+          tenant. Nothing is stored until you save.
         </p>
-        <Problem text={taken ? 'There is a policy of this name.' : undefined} />
+        <Problem text={taken ? 'A policy with this name already exists.' : undefined} />
         <div class="buttons">
           <button type="button" onClick={onClose}>
             Cancel
           </button>
           <button class="primary" disabled={taken}>
-            Write it
+            Open the editor
           </button>
         </div>
       </form>

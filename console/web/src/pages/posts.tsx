@@ -41,7 +41,7 @@ export function Posts({ tenant, name, id, waiting }: PostsProps) {
   const [taken, setTaken] = useState('')
   const key = useRef(0)
   const take = async (of: string) => {
-    let nothing = 'There was nothing to take.'
+    let nothing = 'There are no posts to take.'
     const request = { tenant, name, id: of, max: most, wait: '0s' }
     const answer = await call('CellService/Recv', request).catch((err: unknown) => {
       if (!isKind(err, 'Timeout', 'CellGone')) throw err
@@ -73,15 +73,14 @@ export function Posts({ tenant, name, id, waiting }: PostsProps) {
       )}
       {asking && (
         <Confirm
-          title="Take what it has posted?"
+          title="Take its posts?"
           what={`Take posts of ${tenant}/${name}`}
           yes="Take them"
           onClose={() => setAsking(undefined)}
           act={() => take(asking.of)}
         >
           <p>
-            A post is delivered once. What you take here, the program that waits for it will not get; up to {most} items are
-            taken.
+            Each post is delivered once: a program that waits for what you take does not get it. This takes up to {most} items.
           </p>
         </Confirm>
       )}

@@ -51,16 +51,16 @@ export function Save({ name, base, text, onClose, onStored, onConflict }: SavePr
       onClose={onClose}
     >
       <form onSubmit={submit}>
-        <h3>What cells may do after it</h3>
+        <h3>Changes to what cells may do</h3>
         <Compared of={compared} />
         {base.text !== '' && (
           <details>
-            <summary>Changes of the text</summary>
+            <summary>Changes to the text</summary>
             <Diff before={base.text} after={text} />
           </details>
         )}
         <label class="field">
-          Comment, for its history
+          Comment (shown in the history)
           <input value={comment} maxLength={250} onInput={(e) => setComment(e.currentTarget.value)} />
         </label>
         {secret.field}
@@ -84,7 +84,7 @@ function Diff({ before, after }: { before: string; after: string }) {
     let close: (() => void) | undefined
     let gone = false
     void import('../editor/editor.ts').then(({ createDiff }) => {
-      if (!gone && host.current) close = createDiff(host.current, before, after, 'Changes of the text')
+      if (!gone && host.current) close = createDiff(host.current, before, after, 'Changes to the text')
     })
     return () => {
       gone = true

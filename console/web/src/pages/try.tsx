@@ -76,7 +76,7 @@ export function Try({ text, name, stored, sandboxes, onJump }: TryProps) {
             </select>
           </label>
           <label class="field">
-            By
+            Check against
             <select value={live ? 'live' : 'text'} onChange={(e) => setLive(e.currentTarget.value === 'live')}>
               <option value="text">this text</option>
               {stored !== '0' && <option value="live">the stored version</option>}
