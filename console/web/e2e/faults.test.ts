@@ -46,6 +46,12 @@ it('long names push nothing away', async () => {
   const kill = page.getByRole('button', { name: `Kill ${tenant}/${name}` })
   const { x, width } = (await kill.boundingBox())!
   expect(x + width).toBeLessThan(1280)
+  const link = (await page
+    .getByRole('link', { name: `${tenant}/${name}` })
+    .first()
+    .boundingBox())!
+  const state = (await page.getByRole('row').filter({ hasText: name }).getByText('running').boundingBox())!
+  expect(state.y - link.y).toBeLessThan(20) // on the first line
   await shoot(page, 'long-cells')
   await page.setViewportSize({ width: 360, height: 800 })
   const tooWide = () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
