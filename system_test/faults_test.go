@@ -180,6 +180,18 @@ func TestQuotas(t *testing.T) {
 	})
 }
 
+// Curses ends its process where it finds no terminal.
+func TestScreensAreRefused(t *testing.T) {
+	l := newLauncher(t, launch.Config{})
+	c := spawn(t, l, cell.Spec{Backend: cell.Process, Imports: []string{"curses", "_curses"}})
+	for _, src := range []string{"import _curses\n_curses.initscr()", "import sys\ndel sys.modules['_curses']\nimport _curses\n_curses.initscr()"} {
+		if err := c.Exec(soon(t), source("%s", src)); !errors.Is(err, cell.PolicyDenied) {
+			t.Errorf("%s: %v", src, err)
+		}
+	}
+	alive(t, c)
+}
+
 // No cell has more threads than its region has room to count, whatever its limit is.
 func TestThreadsThatCannotBeCounted(t *testing.T) {
 	l := newLauncher(t, launch.Config{})

@@ -77,6 +77,7 @@ static const removal removals[] = {
     {"_signal", "alarm setitimer raise_signal pthread_kill pthread_sigmask pidfd_send_signal siginterrupt pause sigwait "
                 "sigwaitinfo sigtimedwait set_wakeup_fd", refused, METH_VARARGS | METH_KEYWORDS},
     {"_thread", "interrupt_main", refused, METH_VARARGS | METH_KEYWORDS},
+    {"_curses", "initscr", refused, METH_VARARGS | METH_KEYWORDS}, // ends the process where it finds no terminal
     {"_posixsubprocess", "fork_exec", refused, METH_VARARGS | METH_KEYWORDS},
     {"_multiprocessing", "SemLock sem_unlink", NULL, ABSENT}, // files in /dev/shm; multiprocessing is ready for it
     {"resource", "setrlimit prlimit", refused, METH_VARARGS | METH_KEYWORDS},
