@@ -160,6 +160,7 @@ func TestQuotas(t *testing.T) {
 			"forged threads": {cell.Limits{Children: 3}, "import sys, threading, time\nsys.modules['_thread']._count = lambda: 0\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", cell.ChildWorkExceeded},
 			"nested threads": {cell.Limits{Children: 3}, "import sys, threading, time\nn = 0\ndef hook(event, args):\n global n\n if event.startswith('_thread.start') and n < 9:\n  n += 1\n  start()\ndef start(): threading.Thread(target=time.sleep, args=(9,)).start()\nsys.addaudithook(hook)\nstart()", cell.ChildWorkExceeded},
 			"many threads":   {cell.Limits{Children: 1, CPU: 100 * time.Millisecond}, "import threading\ndef spin():\n while True: pass\nfor f in [int] * 80 + [spin]:\n t = threading.Thread(target=f)\n t.start()\n t.join()", cell.CPUExceeded},
+			"workers":        {cell.Limits{Children: 2}, "from compression import zstd\nzstd.compress(bytes(1 << 20), options={zstd.CompressionParameter.nb_workers: 3})", cell.GuestError},
 			"fork":           {cell.Limits{}, "import os\nos.fork()", cell.PolicyDenied},
 			"system":         {cell.Limits{}, "import os\nos.system('true')", cell.PolicyDenied},
 			"subprocess":     {cell.Limits{}, "import subprocess\nsubprocess.run(['true'])", cell.PolicyDenied},

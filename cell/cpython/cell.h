@@ -51,6 +51,8 @@ struct cell {
   bool claimed, shared;
   bool counted; // RLIMIT_NPROC counts this cell's threads and no others
   int begun; // threads that are being started
+  _Atomic int threads; // that began on the cell's threads and have not ended
+  _Atomic int foreign; // of these, what C libraries started
   int implicit; // inside an import that CPython's C code asked for
 
   // The operation that is running; 0 when idle.
@@ -96,6 +98,7 @@ void cell_bind(cell *c); // makes c the calling thread's cell
 // The registry lets threads that a guest started find their cell.
 void cell_register(cell *c);
 void cell_unregister(cell *c);
+void cell_join(uintptr_t serial); // counts the calling thread, which is new, as one of that cell's
 
 // ---- support.c: Python code of ours in the support module -----------------------------------
 typedef enum {
@@ -200,8 +203,9 @@ int code_wrap(cell *c, const char *module, PyObject *dict); // what the module m
 PyObject *code_load(cell *c, const char *p, Py_ssize_t n);  // unmarshals code that has been judged
 bool code_vouched(cell *c);
 // ---- children.c: the threads of a guest ------------------------------------------------------------
-int children_alive(const cell *c); // beside the cell's own
+int children_alive(const cell *c); // threads with a Python state, beside the cell's own
 int children_check(cell *c); // may one more begin? 0, or -1 with ChildWorkExceeded
+void children_ended(cell *c); // the calling thread, of the cell c unless that is gone
 int children_wrap(cell *c, PyObject *thread); // what _thread starts threads with, and sets their stacks; 0 or -1
 // ---- removals.c ------------------------------------------------------------------------------
 int removals_apply(const char *module, PyObject *dict); // takes away what no guest may have of it; 0, or -1: some of it is there
@@ -214,6 +218,8 @@ void memory_free(void *p);
 void memory_hold_collector(cell *c); // attached to a new interpreter
 void memory_grows(cell *c); // lets the collector work, if it was held
 void memory_rest(cell *c); // no other thread may use the interpreter
+bool memory_map_stack(void); // may a guest's thread begin?
+void memory_unmap_stack(void);
 void memory_finish(cell *c); // after the interpreter's end; frees c when it holds nothing
 
 // ---- lookups.c -------------------------------------------------------------------------------

@@ -48,18 +48,31 @@ static void leave(void *serial) {
     atomic_fetch_add(&c->hdr->threads_cpu, (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec);
     atomic_store(slot, 0);
   }
+  children_ended(c);
   pthread_mutex_unlock(&registry_lock);
 }
 
 static void make_thread_end(void) { pthread_key_create(&thread_end, leave); }
+
+static void leave_at_end(uintptr_t serial) { // another cell may have this one's address by the end
+  pthread_once(&thread_end_once, make_thread_end);
+  pthread_setspecific(thread_end, (void *)serial);
+}
 
 static void take_slot(cell *c) {
   for (int i = 0; i < RING_THREADS && !slot; i++) {
     uint32_t none = 0;
     if (atomic_compare_exchange_strong(&c->hdr->threads[i], &none, (uint32_t)syscall(SYS_gettid))) slot = &c->hdr->threads[i];
   }
-  pthread_once(&thread_end_once, make_thread_end);
-  pthread_setspecific(thread_end, (void *)c->serial); // another cell may have its address by the end
+}
+
+void cell_join(uintptr_t serial) {
+  leave_at_end(serial);
+  pthread_mutex_lock(&registry_lock);
+  cell *c = registry;
+  while (c && c->serial != serial) c = c->next;
+  if (c && c->hdr) take_slot(c);
+  pthread_mutex_unlock(&registry_lock);
 }
 
 static cell *adopt(void) {
@@ -69,7 +82,7 @@ static cell *adopt(void) {
   pthread_mutex_lock(&registry_lock);
   cell *c = registry;
   while (c && c->interp != interp) c = c->next;
-  if (c && c->hdr) take_slot(c);
+  if (c && c->hdr) take_slot(c), leave_at_end(c->serial);
   pthread_mutex_unlock(&registry_lock);
   return current = c;
 }

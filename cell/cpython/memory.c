@@ -242,8 +242,10 @@ void memory_finish(cell *c) {
 }
 
 // A process may have some 65,000 mappings, and dies where it gets none: a cell has so many of its own, and all cells
-// of a process leave it three quarters, for its heap, for threads with their stacks, and for cells themselves.
+// of a process leave it three quarters, for its heap and for cells themselves. The threads of guests count as all
+// cells' mappings: each has a stack, and a page below it that nobody may touch.
 #define MAPPINGS 512
+#define MAPPINGS_OF_STACK 2
 #define MAPPINGS_OF_ALL (16 << 10)
 static _Atomic int mappings_of_all;
 
@@ -267,6 +269,14 @@ static void end_mapping(cell *c, size_t n) {
   atomic_fetch_sub(&c->mappings, 1);
   credit(c, n);
 }
+
+bool memory_map_stack(void) {
+  if (atomic_fetch_add(&mappings_of_all, MAPPINGS_OF_STACK) <= MAPPINGS_OF_ALL - MAPPINGS_OF_STACK) return true;
+  memory_unmap_stack();
+  return false;
+}
+
+void memory_unmap_stack(void) { atomic_fetch_sub(&mappings_of_all, MAPPINGS_OF_STACK); }
 
 // The mmap module calls these through libpython's import table, where the
 // executable's definitions come first; libc's own use is not affected. So a mapping
