@@ -158,11 +158,15 @@ func (c *Cluster) doubt(node string) {
 		return
 	}
 	c.work.Go(func() {
-		if c.silent(node) {
+		if c.isMissing(node) {
 			c.gone(node)
 		}
 	})
 }
+
+// isMissing tells of a node that was said to be gone whether it does not answer, and is not said to be back by now: the
+// question may be lost on a connection that was cut off with it, while those after it get through.
+func (c *Cluster) isMissing(node string) bool { return c.silent(node) && c.presence.of(node) != Alive }
 
 // silent tells whether a node does not answer, which is more than that somebody says so. Whatever it answers shows
 // that it is there, and the question is urgent: a node that is busy must not be taken for one that is dead.

@@ -55,3 +55,18 @@ func TestMissedWhileBehind(t *testing.T) {
 		}
 	}
 }
+
+// A node that came back while it was asked whether it is there is not taken for gone: its links would be ended, and with
+// them what has gone to it since.
+func TestBackWhileItWasAsked(t *testing.T) {
+	t.Parallel()
+	n1, n2 := alone(t), members.Member{Name: "n2", Meta: members.Meta{Wire: "127.0.0.1:1"}}
+	n1.seen(members.Event{Change: members.Failed, Member: n2})
+	if !n1.isMissing("n2") {
+		t.Error("it does not answer, and is not missing")
+	}
+	n1.seen(members.Event{Change: members.Joined, Member: n2})
+	if n1.isMissing("n2") {
+		t.Error("it is back, and missing")
+	}
+}
