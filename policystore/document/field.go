@@ -80,7 +80,7 @@ var keys = []*key{
 	{name: "files", of: func(s *sandbox) field { return &s.files }, least: 1, most: 1 << 20, layer: layerHost,
 		doc: "files held open at once", fallback: "64"},
 	{name: "children", of: func(s *sandbox) field { return &s.children }, least: 0, most: maxChildren, layer: layerBoth,
-		doc: "threads besides the cell's own, of which at most 256 are alive at once; never processes", fallback: "0"},
+		doc: "threads besides the cell's own, also those that C libraries start; at most 256 are alive at once; never processes", fallback: "0"},
 	{name: "opens", of: func(s *sandbox) field { return &s.opens }, least: 1, most: maxCounter, layer: layerKernel,
 		doc: "files and directories opened, in all", fallback: "unlimited"},
 	{name: "connects", of: func(s *sandbox) field { return &s.connects }, least: 1, most: maxCounter, layer: layerKernel,
