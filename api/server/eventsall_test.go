@@ -120,6 +120,13 @@ func (h *hearing) count(word string) (n int) {
 // hears waits for words in that order, each of which comes once.
 func (h *hearing) hears(t *testing.T, words ...string) {
 	t.Helper()
+	defer func() { // also when that is waited for in vain
+		if t.Failed() {
+			h.Lock()
+			defer h.Unlock()
+			t.Logf("it heard %v", h.words)
+		}
+	}()
 	await.That(t, fmt.Sprint("it hears ", words), func() bool {
 		h.Lock()
 		defer h.Unlock()
