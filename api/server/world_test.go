@@ -127,13 +127,20 @@ func (w *world) fabric(self string) *fabric {
 			return nil, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 		}
 		f.losing.Lock()
+		defer f.losing.Unlock()
+		if f.isCut() { // since the request for which it was dialed: it is none that hangUp closes
+			_ = c.Close()
+			return nil, fmt.Errorf("%w: the link is cut", fault.ErrUnavailable)
+		}
 		f.conns = append(f.conns, c)
-		f.losing.Unlock()
 		_, err = c.Write([]byte(self + "\n"))
 		return c, err
 	}}
 	return f
 }
+
+// isCut tells, under losing, whether no other node can be reached.
+func (f *fabric) isCut() bool { return f.cut > 0 && f.sent >= f.cut }
 
 // hangUp closes the connections to all other nodes.
 func (f *fabric) hangUp() {
@@ -313,7 +320,7 @@ type losing struct{ f *fabric }
 
 func (l losing) RoundTrip(r *http.Request) (*http.Response, error) {
 	l.f.losing.Lock()
-	cut := l.f.cut > 0 && l.f.sent >= l.f.cut
+	cut := l.f.isCut()
 	l.f.losing.Unlock()
 	if cut {
 		return nil, fmt.Errorf("%w: the link is cut", fault.ErrUnavailable)
