@@ -40,9 +40,9 @@ it('are checked while they are written', async () => {
 it('are completed from the schema', async () => {
   await write(on.page, reader + '    back')
   await on.page.keyboard.press('Control+Space')
-  await on.page.locator('.cm-tooltip-autocomplete').getByText('backend').waitFor()
+  await on.page.locator('.cm-tooltip-autocomplete .cm-completionLabel').getByText('backend', { exact: true }).waitFor()
   await shoot(on.page, 'policy-completion')
-  await on.page.locator('.cm-tooltip-autocomplete').getByText('backend').click()
+  await on.page.locator('.cm-tooltip-autocomplete .cm-completionLabel').getByText('backend', { exact: true }).click()
   await on.page.keyboard.press('Control+Space')
   await on.page.locator('.cm-tooltip-autocomplete').getByText('process', { exact: true }).waitFor()
   await on.page.keyboard.press('Escape')
