@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,30 +10,12 @@ import (
 	"log/slog"
 	"math/big"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/pyisolate/pyisolate/internal/await"
+	"github.com/pyisolate/pyisolate/internal/logged"
 )
-
-// said is a log that several goroutines write.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
 
 // forged is a certificate, and that of an authority that has not signed it, with a name of so many bytes.
 func forged(t *testing.T, name int) tls.Certificate {
@@ -66,7 +47,7 @@ func forged(t *testing.T, name int) tls.Certificate {
 
 // What a stranger's certificates are called is cut before it is logged.
 func TestStrangersLogLittle(t *testing.T) {
-	var log said
+	var log logged.Text
 	f := newFabric(t)
 	w, err := Listen(t.Context(), Config{
 		Identity: identity(t, f.authority, "one"), Address: "127.0.0.1:0", Lookup: f.lookup, Allow: f.allow, Logger: slog.New(slog.NewTextHandler(&log, nil)),
