@@ -50,7 +50,8 @@ func passStream[Q, A any](ctx context.Context, s *everywhere, r *connect.Request
 	}
 }
 
-// goesOn is why a stream ends here: its cell has moved. Of what a limit counts so many were sent.
+// goesOn is why a stream ends here: its cell has moved, or the move that it tells of has begun and come to nothing. Of
+// what a limit counts so many were sent.
 type goesOn struct {
 	sent uint64
 	err  error
